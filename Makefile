@@ -1,0 +1,64 @@
+# Everything a developer or a newcomer runs. Targets that need .venv bring it in step first (scripts/venv), which costs
+# nothing when it is.
+
+PYTHON = python3
+BIN = .venv/bin
+HEAD = @printf '\n== %s\n'
+# For `make lock` alone, in a venv of its own: nobody else needs it.
+UV = uv==0.13.9
+COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-emit-index-url --no-emit-find-links --group build --custom-compile-command 'make lock'
+
+help: ## list these targets
+	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
+
+setup: venv-dev ## make .venv with everything the checks need
+
+demo: venv-run ## a meeting's events, delivered and verified, on servers of its own
+	@exec $(BIN)/noteflow-hooks demo
+
+up: venv-run ## the whole system, kept running until Ctrl-C
+	@exec $(BIN)/noteflow-hooks up
+
+migrate: venv-run ## bring NOTEFLOW_HOOKS_DATABASE_URL to the newest schema
+	@exec $(BIN)/noteflow-hooks migrate
+
+test: venv-dev ## every check that CI makes
+	$(HEAD) 'format'
+	@$(BIN)/ruff format --check .
+	$(HEAD) 'lint'
+	@$(BIN)/ruff check .
+	$(HEAD) 'types'
+	@$(BIN)/mypy
+	$(HEAD) 'layers'
+	@$(BIN)/lint-imports
+	$(HEAD) 'generated code'
+	@$(BIN)/python scripts/generate_proto.py --check
+	$(HEAD) 'tests'
+	@$(BIN)/python -m pytest --cov
+
+fmt: venv-dev ## format the code and fix what ruff can fix
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+proto: venv-dev ## generate the gRPC code from the proto
+	@$(BIN)/python scripts/generate_proto.py
+
+lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
+	@$(PYTHON) -m venv .venv-lock
+	@.venv-lock/bin/python -m pip install -qq $(UV)
+	@$(COMPILE) $(UPGRADE) --all-extras --output-file requirements/dev.lock
+	@$(COMPILE) $(UPGRADE) --extra embedded --constraint requirements/dev.lock --output-file requirements/run.lock
+
+clean: ## remove .venv, caches and reports; the data of demo and up stays
+	@rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -f .coverage .coverage.*
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv-run:
+	@PYTHON='$(PYTHON)' scripts/venv run
+
+venv-dev:
+	@PYTHON='$(PYTHON)' scripts/venv dev
+
+.PHONY: help setup demo up migrate test fmt proto lock clean venv-run venv-dev
