@@ -1,0 +1,1 @@
+"""What the system is about, in values: events, webhooks, deliveries, meetings. Standard library only."""

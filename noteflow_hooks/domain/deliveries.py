@@ -1,0 +1,253 @@
+"""A delivery is one event for one endpoint; its states, who moves it on, and the attempts that were made.
+
+``pending``   waits for ``next_attempt_at``; a worker that claims it makes it ``sending``.
+``sending``   a worker holds it until ``lease_expires_at``; the worker settles it, or the sweep takes it back.
+``succeeded`` the last status code was 200 to 299; may be sent again.
+``dead``      out of attempts, or refused for good; may be sent again.
+``skipped``   not sent, with the reason; may be recovered by sending it again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.errors import InvalidTransitionError
+
+if TYPE_CHECKING:
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from noteflow_hooks.domain.retry import RetryPolicy
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: How many attempts in a row may be cut off by crashes before the delivery ends.
+INTERRUPTIONS_LIMIT: Final = 5
+#: The final status codes that are success; nothing else is.
+SUCCESS: Final = range(200, 300)
+#: The most bytes of a response body that are kept.
+RESPONSE_KEPT_BYTES: Final = 4096
+DISABLED: Final = "Webhook disabled"
+DELETED: Final = "Webhook deleted"
+TIMED_OUT: Final = "Request timed out"
+INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
+_EXHAUSTED: Final = "Max retries exceeded: "
+
+
+class DeliveryStatus(StrEnum):
+    """The states, as they are stored."""
+
+    PENDING = "pending"
+    SENDING = "sending"
+    SUCCEEDED = "succeeded"
+    DEAD = "dead"
+    SKIPPED = "skipped"
+
+
+#: The states in which nothing is under way and from which a delivery may be sent again.
+SETTLED: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
+
+
+class ErrorKind(StrEnum):
+    """What made an attempt fail."""
+
+    TIMEOUT = "timeout"
+    DNS = "dns"
+    ADDRESS_NOT_ALLOWED = "address_not_allowed"
+    CONNECT = "connect"
+    TLS = "tls"
+    PROTOCOL = "protocol"
+    REDIRECT = "redirect"
+    STATUS = "status"
+    INTERRUPTED = "interrupted"
+    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - the name of a fault, no secret
+    INTERNAL = "internal"
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptResult:
+    """What came of one attempt: a value, whatever the receiver did."""
+
+    started_at: datetime
+    duration_ms: int
+    status_code: int | None = None
+    #: At most 4,096 bytes as UTF-8, already storable; None where no body was read.
+    response_body: str | None = field(default=None, repr=False)
+    #: None exactly where the attempt succeeded.
+    error_kind: ErrorKind | None = None
+    error_message: str | None = None
+    #: What the answer's ``Retry-After`` asked for.
+    retry_after: timedelta | None = None
+
+    @property
+    def succeeded(self) -> bool:
+        """Whether the final status was 200 to 299; nothing else is success."""
+        return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookAttempt:
+    """One POST, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
+
+    id: UUID
+    delivery_id: UUID
+    attempt_number: int
+    started_at: datetime
+    duration_ms: int
+    status_code: int | None
+    response_body: str | None = field(repr=False)
+    error_kind: str | None
+    error_message: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookDelivery:
+    """One event for one endpoint. Every change of state is a method that returns the next value."""
+
+    id: UUID
+    webhook_id: UUID
+    event_id: UUID
+    event_type: str
+    status: DeliveryStatus = DeliveryStatus.PENDING
+    #: The last attempt's, like ``response_body``, ``error_message`` and ``duration_ms``.
+    status_code: int | None = None
+    response_body: str | None = field(default=None, repr=False)
+    error_message: str | None = None
+    #: Attempts on record, the interrupted ones included.
+    attempt_count: int = 0
+    duration_ms: int | None = None
+    next_attempt_at: datetime | None = None
+    lease_expires_at: datetime | None = None
+    delivered_at: datetime | None = None
+    created_at: datetime | None = None
+    #: Failed attempts that count against ``max_retries``; sending again starts it anew.
+    budget_used: int = 0
+    #: Attempts in a row that a crash cut off.
+    interruptions: int = 0
+    #: The fencing token: raised at each claim, never lowered. A result counts only under the claim it was made for.
+    claim_no: int = 0
+
+    def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
+        """Take it for one attempt."""
+        self._require(DeliveryStatus.PENDING)
+        return replace(
+            self,
+            status=DeliveryStatus.SENDING,
+            claim_no=self.claim_no + 1,
+            next_attempt_at=None,
+            lease_expires_at=lease_until,
+        )
+
+    def attempted(
+        self, result: AttemptResult, *, max_retries: int, policy: RetryPolicy, draw: float
+    ) -> tuple[WebhookDelivery, timedelta | None]:
+        """Record an attempt's result; return the next state, and the wait where another attempt will be made."""
+        self._require(DeliveryStatus.SENDING)
+        after = replace(
+            self,
+            status=DeliveryStatus.SUCCEEDED,
+            status_code=result.status_code,
+            response_body=result.response_body,
+            error_message=result.error_message,
+            duration_ms=result.duration_ms,
+            attempt_count=self.attempt_count + 1,
+            interruptions=0,
+            lease_expires_at=None,
+        )
+        if result.succeeded:
+            return after, None
+        used = self.budget_used + 1
+        if used < max_retries:
+            wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
+            return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
+        return replace(
+            after,
+            status=DeliveryStatus.DEAD,
+            budget_used=used,
+            error_message=f"{_EXHAUSTED}{result.error_message}",
+        ), None
+
+    def skipped(self, reason: str) -> WebhookDelivery:
+        """End it without a POST."""
+        self._require(DeliveryStatus.PENDING, DeliveryStatus.SENDING)
+        return replace(
+            self,
+            status=DeliveryStatus.SKIPPED,
+            error_message=reason,
+            next_attempt_at=None,
+            lease_expires_at=None,
+        )
+
+    def interrupted(self, *, now: datetime) -> WebhookDelivery:
+        """Take it back from a worker that held it past its lease. It counts as an attempt, but against no budget."""
+        self._require(DeliveryStatus.SENDING)
+        after = replace(
+            self,
+            status=DeliveryStatus.PENDING,
+            attempt_count=self.attempt_count + 1,
+            interruptions=self.interruptions + 1,
+            error_message=INTERRUPTED,
+            status_code=None,
+            response_body=None,
+            duration_ms=None,
+            lease_expires_at=None,
+            next_attempt_at=now,
+        )
+        if after.interruptions < INTERRUPTIONS_LIMIT:
+            return after
+        return replace(
+            after,
+            status=DeliveryStatus.DEAD,
+            next_attempt_at=None,
+            error_message=f"{_EXHAUSTED}{INTERRUPTED}",
+        )
+
+    def sent_again(self, *, now: datetime) -> WebhookDelivery:
+        """Make it due once more, with a fresh budget; attempts go on counting."""
+        self._require(*SETTLED)
+        return replace(
+            self,
+            status=DeliveryStatus.PENDING,
+            next_attempt_at=now,
+            delivered_at=None,
+            budget_used=0,
+            interruptions=0,
+        )
+
+    def _require(self, *allowed: DeliveryStatus) -> None:
+        if self.status not in allowed:
+            words = ", ".join(sorted(allowed))
+            raise InvalidTransitionError(f"delivery {self.id} is {self.status}; this needs it to be one of: {words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker holds, with what its POST needs as it is at this moment."""
+
+    delivery: WebhookDelivery
+    webhook: WebhookConfig
+    payload: bytes = field(repr=False)
+    #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
+    targeted: bool = False
+
+    def reason_to_skip(self) -> str | None:
+        """Return why it must not be sent, or None where it may."""
+        if self.webhook.deleted_at is not None:
+            return DELETED
+        if not self.webhook.enabled:
+            return self.webhook.disabled_reason or DISABLED
+        if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
+            return f"Event {self.delivery.event_type} not subscribed"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The next state of a claimed delivery, to be stored only if the claim is still its owner's."""
+
+    delivery: WebhookDelivery
+    #: From now, by the database's clock, to the next attempt; None where there will be none.
+    wait: timedelta | None = None
+    #: The attempt to record; None where nothing was sent.
+    attempt: AttemptResult | None = None

@@ -1,0 +1,143 @@
+"""Event types and the payloads that go out for them: flat JSON objects whose bytes never change once stored."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.domain.payloads import encode
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+#: What a meeting without a title is called in a payload.
+UNTITLED: Final = "Untitled"
+
+
+class WebhookEventType(StrEnum):
+    """The event types, as they are stored and sent."""
+
+    MEETING_COMPLETED = "meeting.completed"
+    SUMMARY_GENERATED = "summary.generated"
+    RECORDING_STARTED = "recording.started"
+    RECORDING_STOPPED = "recording.stopped"
+    WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_FAILING = "webhook.failing"
+    WEBHOOK_DISABLED = "webhook.disabled"
+
+
+#: What an endpoint may subscribe to: all but the test, which goes to its target whatever that subscribes to.
+SUBSCRIBABLE: Final = tuple(sorted(set(WebhookEventType) - {WebhookEventType.WEBHOOK_TEST}))
+#: What a caller may publish: the meeting types. The others are the system's own words.
+PUBLISHABLE: Final = (
+    WebhookEventType.MEETING_COMPLETED,
+    WebhookEventType.RECORDING_STARTED,
+    WebhookEventType.RECORDING_STOPPED,
+    WebhookEventType.SUMMARY_GENERATED,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookPayload:
+    """The base fields of every payload. ``timestamp`` is ISO 8601 in UTC: when it happened."""
+
+    event: str
+    timestamp: str
+    #: None only for the events that are about no meeting; the field is then absent.
+    meeting_id: str | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields in the order in which they are sent, without those that hold None."""
+        values = ((each.name, getattr(self, each.name)) for each in dataclasses.fields(self))
+        return {name: value for name, value in values if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingCompletedPayload(WebhookPayload):
+    """What ``meeting.completed`` says."""
+
+    title: str
+    duration_seconds: float
+    segment_count: int
+    has_summary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SummaryGeneratedPayload(WebhookPayload):
+    """What ``summary.generated`` says."""
+
+    title: str
+    executive_summary: str
+    key_points_count: int
+    action_items_count: int
+    #: True where the summary was shortened to fit; absent otherwise.
+    truncated: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStartedPayload(WebhookPayload):
+    """What ``recording.started`` says."""
+
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingStoppedPayload(WebhookPayload):
+    """What ``recording.stopped`` says."""
+
+    title: str
+    duration_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookTestPayload(WebhookPayload):
+    """What ``webhook.test`` says."""
+
+    webhook_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened, stored once. ``payload`` holds exactly the bytes that every attempt sends."""
+
+    id: UUID
+    workspace_id: UUID
+    event_type: str
+    payload: bytes = field(repr=False)
+    occurred_at: datetime
+    meeting_id: str | None = None
+    #: The only endpoint that may get it, for tests.
+    target_webhook_id: UUID | None = None
+    idempotency_key: str | None = None
+    #: A digest of what the publisher gave under that key, so that a repetition can be told from a clash.
+    request_digest: bytes | None = field(default=None, repr=False)
+    created_at: datetime | None = None
+    dispatched_at: datetime | None = None
+
+
+def new_event(
+    event_id: UUID,
+    workspace_id: UUID,
+    payload: WebhookPayload,
+    *,
+    occurred_at: datetime,
+    target_webhook_id: UUID | None = None,
+) -> Event:
+    """Make the event that says ``payload``; raise :class:`InvalidInputError` if it can't be sent as it is."""
+    return Event(
+        id=event_id,
+        workspace_id=workspace_id,
+        event_type=payload.event,
+        payload=encode(payload.to_dict()),
+        occurred_at=occurred_at,
+        meeting_id=payload.meeting_id,
+        target_webhook_id=target_webhook_id,
+    )
+
+
+def format_timestamp(moment: datetime) -> str:
+    """Return an aware moment as a payload says it, in UTC: ``2026-01-31T12:00:00.123456+00:00``."""
+    return moment.astimezone(UTC).isoformat()

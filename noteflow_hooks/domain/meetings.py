@@ -1,0 +1,120 @@
+"""Meetings, as far as webhooks need them: their recordings, transcript segments and summary."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_text
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+_SEGMENT_LIMIT: Final = 10_000
+_SPEAKER_LIMIT: Final = 255
+_SAMPLE_RATES: Final = range(1_000, 384_001)
+_CHANNELS: Final = range(1, 33)
+
+
+class MeetingState(StrEnum):
+    """The states, as they are stored."""
+
+    #: Made, and open for recordings.
+    ACTIVE = "active"
+    #: Stopped, once and for all.
+    COMPLETED = "completed"
+
+
+@dataclass(frozen=True, slots=True)
+class Meeting:
+    """A meeting of one workspace."""
+
+    id: UUID
+    workspace_id: UUID
+    #: None where it was given none; payloads say ``Untitled``.
+    title: str | None
+    state: MeetingState
+    created_at: datetime
+    stopped_at: datetime | None = None
+    #: The audio of its finished recordings, in seconds.
+    duration_seconds: float = 0.0
+    segment_count: int = 0
+    has_summary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A finished piece of transcript; its times are seconds from the recording's start."""
+
+    text: str
+    start_seconds: float = 0.0
+    end_seconds: float = 0.0
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """A finished summary."""
+
+    executive_summary: str
+    key_points: tuple[str, ...] = ()
+    action_items: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One audio stream of a meeting. A meeting has at most one that has not ended."""
+
+    id: UUID
+    meeting_id: UUID
+    workspace_id: UUID
+    #: The server that receives the stream.
+    server: str
+    started_at: datetime
+    #: When that server last said that the stream lives.
+    seen_at: datetime
+    duration_seconds: float = 0.0
+    ended_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFormat:
+    """Uncompressed PCM, from which time is counted."""
+
+    sample_rate: int
+    channels: int = 1
+    bytes_per_sample: int = 2
+
+    @classmethod
+    def create(cls, sample_rate: int, channels: int, bytes_per_sample: int) -> AudioFormat:
+        """Make a format, or raise :class:`InvalidInputError` with what is allowed."""
+        if sample_rate not in _SAMPLE_RATES:
+            raise InvalidInputError("sample_rate", f"is {sample_rate}; allowed are 1000 to 384000 Hz")
+        if channels not in _CHANNELS:
+            raise InvalidInputError("channels", f"is {channels}; allowed are 1 to 32")
+        if bytes_per_sample not in (1, 2, 3, 4):
+            raise InvalidInputError("bytes_per_sample", f"is {bytes_per_sample}; allowed are 1, 2, 3 and 4")
+        return cls(sample_rate, channels, bytes_per_sample)
+
+    def seconds(self, size: int) -> float:
+        """Return how long that many bytes of audio last."""
+        return size / (self.sample_rate * self.channels * self.bytes_per_sample)
+
+
+def check_title(title: str | None) -> str | None:
+    """Return the title, None for an empty one, or raise :class:`InvalidInputError`."""
+    return check_text("title", title, limit=TITLE_LIMIT) or None if title is not None else None
+
+
+def check_segment(segment: Segment) -> Segment:
+    """Return the segment if it can be stored, else raise :class:`InvalidInputError`."""
+    check_text("segments.text", segment.text, limit=_SEGMENT_LIMIT, allow_empty=False)
+    if segment.speaker is not None:
+        check_text("segments.speaker", segment.speaker, limit=_SPEAKER_LIMIT)
+    # Written so that NaN fails too: it compares false with everything.
+    if not 0 <= segment.start_seconds <= segment.end_seconds < float("inf"):
+        raise InvalidInputError("segments", "start_seconds and end_seconds must be finite, from 0 on, in this order")
+    return segment

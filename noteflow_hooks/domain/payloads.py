@@ -1,0 +1,78 @@
+"""The bytes of a payload: compact UTF-8 JSON of at most 10,240 bytes, checked where it enters and never later."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any, Final
+
+from noteflow_hooks.errors import InvalidInputError
+
+#: The most bytes a payload may have as sent.
+PAYLOAD_LIMIT_BYTES: Final = 10_240
+#: The most characters a title may have.
+TITLE_LIMIT: Final = 500
+
+_SHORTENED: Final = "executive_summary"
+
+
+def check_text(name: str, value: str, *, limit: int | None = None, allow_empty: bool = True) -> str:
+    """Return the text if it can be stored and sent, else raise :class:`InvalidInputError`.
+
+    Refused are NUL, which PostgreSQL can't store, and lone surrogates, which UTF-8 can't.
+    """
+    if "\x00" in value:
+        raise InvalidInputError(name, "must not contain the character NUL")
+    if any("\ud800" <= character <= "\udfff" for character in value):
+        raise InvalidInputError(name, "must be Unicode text without lone surrogates")
+    if limit is not None and len(value) > limit:
+        raise InvalidInputError(name, f"has {len(value)} characters; at most {limit} are allowed")
+    if not allow_empty and not value.strip():
+        raise InvalidInputError(name, "must not be empty")
+    return value
+
+
+def encode(payload: dict[str, Any]) -> bytes:
+    """Return the bytes to send, shortening an ``executive_summary`` that is too long for the limit.
+
+    Raise :class:`InvalidInputError` for a value that JSON, UTF-8 or PostgreSQL can't carry, and for what stays too
+    large.
+    """
+    for name, value in payload.items():
+        _check_value(name, value)
+    body = _dump(payload)
+    if len(body) <= PAYLOAD_LIMIT_BYTES:
+        return body
+    if isinstance(payload.get(_SHORTENED), str):
+        body = _dump(_shortened(payload))
+    if len(body) > PAYLOAD_LIMIT_BYTES:
+        raise InvalidInputError("payload", f"has {len(body)} bytes as sent; at most {PAYLOAD_LIMIT_BYTES} are allowed")
+    return body
+
+
+def _shortened(payload: dict[str, Any]) -> dict[str, Any]:
+    """Cut the summary to the longest beginning that fits, on a character boundary, and say so."""
+    summary: str = payload[_SHORTENED]
+    fixed = len(_dump({**payload, _SHORTENED: "", "truncated": True}))
+    room = PAYLOAD_LIMIT_BYTES - fixed
+    kept = 0
+    for character in summary:
+        room -= len(_dump(character)) - len(b'""')
+        if room < 0:
+            break
+        kept += 1
+    return {**payload, _SHORTENED: summary[:kept], "truncated": True}
+
+
+def _check_value(name: str, value: object) -> None:
+    check_text("payload field name", name)
+    if isinstance(value, str):
+        check_text(name, value)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InvalidInputError(name, "must be a finite number")
+    elif not isinstance(value, (bool, int, float, type(None))):
+        raise InvalidInputError(name, "must be text, a number, true, false or null: a payload is one flat object")
+
+
+def _dump(value: object) -> bytes:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()

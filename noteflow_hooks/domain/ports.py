@@ -1,0 +1,321 @@
+"""What the use cases need of the world: stores and units of work. Two implementations each: SQL and in memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from contextlib import AbstractContextManager
+    from datetime import datetime, timedelta
+    from types import TracebackType
+    from uuid import UUID
+
+    from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.deliveries import (
+        Claim,
+        DeliveryStatus,
+        Settlement,
+        WebhookAttempt,
+        WebhookDelivery,
+    )
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: Tells the workers that these events were committed. Returns at once and never raises: it is a hint.
+Announce: TypeAlias = "Callable[[Sequence[UUID]], None]"
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
+
+    webhook_id: UUID | None = None
+    status: DeliveryStatus | None = None
+    event_type: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended, newest first: the last row's ``created_at`` and id."""
+
+    created_at: datetime
+    id: UUID
+
+
+class WebhookRepository(Protocol):
+    """The endpoints. Deleted ones are hidden."""
+
+    def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
+        """Return the enabled endpoints of one workspace, or of all."""
+        ...
+
+    def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
+        """Return the endpoints of a workspace, oldest first."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+        """Return a page of a workspace's endpoints, newest first."""
+        ...
+
+    def get_by_id(self, webhook_id: UUID) -> WebhookConfig | None:
+        """Return an endpoint, or None."""
+        ...
+
+    def create(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a new endpoint and return it as stored."""
+        ...
+
+    def update(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a changed endpoint and return it as stored; raise :class:`NotFoundError` where there is none."""
+        ...
+
+    def delete(self, webhook_id: UUID) -> bool:
+        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
+        ...
+
+    def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
+        """Store a delivery and return it as stored."""
+        ...
+
+    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+        """Return an endpoint's deliveries, newest first."""
+        ...
+
+
+class EventOutbox(Protocol):
+    """The committed promises: events, in the transaction of what caused them."""
+
+    def append(self, event: Event) -> Event:
+        """Store the event and return it as stored.
+
+        Under an idempotency key that stands for the same request already, return that event and store nothing; raise
+        :class:`AlreadyExistsError` where it stands for another.
+        """
+        ...
+
+    def get_by_id(self, event_id: UUID) -> Event | None:
+        """Return an event, or None."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
+        """Return a page of a workspace's events, newest first."""
+        ...
+
+
+class DeliveryLog(Protocol):
+    """What was delivered, as integrators look at it."""
+
+    def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
+        """Return a delivery of that workspace, or None."""
+        ...
+
+    def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
+        """Return the deliveries of one event."""
+        ...
+
+    def list_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[WebhookDelivery]:
+        """Return a page of a workspace's deliveries, newest first."""
+        ...
+
+    def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
+        """Return a delivery's attempts, first one first."""
+        ...
+
+    def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Make a settled delivery due once more; raise NotFoundError or InvalidTransitionError where that can't be."""
+        ...
+
+
+class MeetingRepository(Protocol):
+    """Meetings and what belongs to them."""
+
+    def create(self, meeting: Meeting) -> Meeting:
+        """Store a new meeting."""
+        ...
+
+    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
+        """Return a meeting of that workspace, or None; with ``lock`` nobody else changes it before this unit ends."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+        """Return a page of a workspace's meetings, newest first."""
+        ...
+
+    def complete(self, meeting_id: UUID) -> None:
+        """Mark it stopped, now by the store's clock."""
+        ...
+
+    def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
+        """Store finished segments behind those that are there."""
+        ...
+
+    def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
+        """Return the segments in the order in which they came."""
+        ...
+
+    def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
+        """Store the meeting's summary in place of an earlier one."""
+        ...
+
+    def get_summary(self, meeting_id: UUID) -> Summary | None:
+        """Return the meeting's summary, or None."""
+        ...
+
+    def start_recording(self, recording: Recording) -> bool:
+        """Store a new recording; False where the meeting has one that has not ended."""
+        ...
+
+    def open_recording(self, meeting_id: UUID) -> Recording | None:
+        """Return the recording that has not ended, or None."""
+        ...
+
+    def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
+        """End it, once: False where it had ended. The longer of the stored and the given duration stands."""
+        ...
+
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> None:
+        """Say that these recordings live, and how long they are in seconds."""
+        ...
+
+    def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
+        """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""
+        ...
+
+
+class AccessRepository(Protocol):
+    """Workspaces and the tokens that open them."""
+
+    def create_workspace(self, workspace: Workspace) -> Workspace:
+        """Store a new workspace."""
+        ...
+
+    def list_workspaces(self) -> Sequence[Workspace]:
+        """Return all workspaces, oldest first."""
+        ...
+
+    def create_token(self, token: ApiToken) -> ApiToken:
+        """Store a new token's record; raise NotFoundError where its workspace is not."""
+        ...
+
+    def list_tokens(self, workspace_id: UUID | None = None) -> Sequence[ApiToken]:
+        """Return the tokens' records, of one workspace or all, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: UUID) -> bool:
+        """Revoke it, once: False where there is none or it was revoked."""
+        ...
+
+    def find_token(self, token_hash: bytes) -> ApiToken | None:
+        """Return the record of a token that is not revoked, or None."""
+        ...
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the ``with`` block without :meth:`commit` rolls everything back.
+
+    Used outside its ``with`` block every member raises :class:`UnitOfWorkNotStartedError`. A database that can't be
+    reached raises :class:`UnavailableError`.
+    """
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        """The endpoints."""
+        ...
+
+    @property
+    def supports_webhooks(self) -> bool:
+        """Whether :attr:`webhooks`, :attr:`events` and :attr:`deliveries` are there."""
+        ...
+
+    @property
+    def events(self) -> EventOutbox:
+        """The outbox."""
+        ...
+
+    @property
+    def deliveries(self) -> DeliveryLog:
+        """The deliveries."""
+        ...
+
+    @property
+    def meetings(self) -> MeetingRepository:
+        """The meetings."""
+        ...
+
+    @property
+    def access(self) -> AccessRepository:
+        """The workspaces and tokens."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Roll back what was not committed."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable, then run what :meth:`on_commit` took."""
+        ...
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Have ``call`` run once after the commit, and not at all where there is none."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens inside, and only that, if an error leaves it; the error goes on."""
+        ...
+
+
+class DeliveryStore(Protocol):
+    """The workers' half: each method is one transaction of its own, and safe to run beside any other."""
+
+    def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
+        """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries."""
+        ...
+
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> list[Claim]:
+        """Take up to ``limit`` due deliveries, the named ones first, each for its endpoint's timeout and the slack."""
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+        """Store results, each only under its own claim; return the ids of those that were."""
+        ...
+
+    def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
+        """Return how long those of the deliveries that are pending and not yet due have to wait."""
+        ...
+
+    def take_back(self, *, limit: int) -> int:
+        """Take deliveries from workers that hold them past their lease; return how many."""
+        ...
+
+    def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
+        """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
+        ...
+
+    def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
+        """Return deliveries that have been due for at least so long, longest first."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """What one round of dispatching made."""
+
+    #: The new deliveries that are due at once.
+    delivery_ids: tuple[UUID, ...]
+    #: How many events were finished with.
+    events: int
+    #: Whether the round stopped at its limit, so that there may be more.
+    more: bool

@@ -1,0 +1,158 @@
+"""Payloads that a caller gives as JSON text: parsed strictly and checked against their type's fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.domain.events import (
+    PUBLISHABLE,
+    Event,
+    MeetingCompletedPayload,
+    RecordingStartedPayload,
+    RecordingStoppedPayload,
+    SummaryGeneratedPayload,
+    WebhookEventType,
+    WebhookPayload,
+    format_timestamp,
+)
+from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_text, encode
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+#: The most bytes of JSON text that are looked at; above this a payload can't fit, even shortened.
+INPUT_LIMIT_BYTES: Final = 1_048_576
+_KEY_LIMIT: Final = 255
+_ID_LIMIT: Final = 255
+
+_CLASSES: Final[dict[str, type[WebhookPayload]]] = {
+    WebhookEventType.MEETING_COMPLETED: MeetingCompletedPayload,
+    WebhookEventType.SUMMARY_GENERATED: SummaryGeneratedPayload,
+    WebhookEventType.RECORDING_STARTED: RecordingStartedPayload,
+    WebhookEventType.RECORDING_STOPPED: RecordingStoppedPayload,
+}
+_KINDS: Final[dict[str, tuple[type, str]]] = {
+    "str": (str, "text"),
+    "float": (float, "a number"),
+    "int": (int, "a whole number"),
+    "bool": (bool, "true or false"),
+}
+
+
+def event_from_json(
+    event_id: UUID,
+    workspace_id: UUID,
+    event_type: str,
+    payload_json: str,
+    *,
+    idempotency_key: str | None,
+    now: datetime,
+) -> Event:
+    """Make an event of what a publisher gave; raise :class:`InvalidInputError` that names the field if it can't be.
+
+    The base fields and the type's own come first, in the contract's order, then extra flat ones as given. ``timestamp``
+    is ``now`` where the caller gives none. Two calls with the same type and the same JSON values have the same digest.
+    """
+    if event_type not in PUBLISHABLE:
+        raise InvalidInputError(
+            "event_type", f"{event_type[:100]!r} can't be published; allowed: {', '.join(PUBLISHABLE)}"
+        )
+    given = _parse(payload_json)
+    occurred_at = _timestamp(given, now)
+    fields = {
+        "event": event_type,
+        "timestamp": format_timestamp(occurred_at),
+        "meeting_id": given.get("meeting_id"),
+    }
+    if given.get("event", event_type) != event_type:
+        raise InvalidInputError("event", f"must be {event_type!r} or absent")
+    for field in dataclasses.fields(_CLASSES[event_type]):
+        if field.default is dataclasses.MISSING and field.name not in ("event", "timestamp"):
+            fields[field.name] = _checked(field.name, str(field.type).split(" ")[0], given)
+    extra = {name: value for name, value in given.items() if name not in fields}
+    return Event(
+        id=event_id,
+        workspace_id=workspace_id,
+        event_type=event_type,
+        payload=encode(fields | extra),
+        occurred_at=occurred_at,
+        meeting_id=str(fields["meeting_id"]),
+        idempotency_key=_checked_key(idempotency_key),
+        request_digest=_digest(event_type, given),
+    )
+
+
+def _parse(text: str) -> dict[str, Any]:
+    if len(text.encode("utf-8", "surrogatepass")) > INPUT_LIMIT_BYTES:
+        raise InvalidInputError("payload_json", f"has more than {INPUT_LIMIT_BYTES} bytes, the limit for what is read")
+    try:
+        given = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it can't be read"
+        raise InvalidInputError("payload_json", f"must be one JSON object: {reason}") from None
+    if not isinstance(given, dict):
+        raise InvalidInputError("payload_json", "must be one JSON object")
+    return given
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in pairs]
+    if len(set(names)) != len(names):
+        raise InvalidInputError("payload_json", "names a field twice")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> None:
+    raise InvalidInputError("payload_json", f"holds {name}; numbers must be finite")
+
+
+def _timestamp(given: dict[str, Any], now: datetime) -> datetime:
+    value = given.get("timestamp")
+    if value is None:
+        return now
+    try:
+        moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        pass
+    raise InvalidInputError("timestamp", "must be ISO 8601 with its offset from UTC, such as 2026-01-31T12:00:00Z")
+
+
+def _checked(name: str, kind: str, given: dict[str, Any]) -> Any:  # noqa: ANN401 - a JSON value
+    if name not in given:
+        raise InvalidInputError(name, "is missing")
+    expected, words = _KINDS[kind]
+    value: Any = given[name]
+    if expected is float and type(value) is int:
+        value = _as_float(name, value)
+    if type(value) is not expected:
+        raise InvalidInputError(name, f"must be {words}")
+    if isinstance(value, (int, float)) and value < 0:
+        raise InvalidInputError(name, "must not be negative")
+    if name == "title" and isinstance(value, str):
+        check_text(name, value, limit=TITLE_LIMIT)
+    if name == "meeting_id" and isinstance(value, str):
+        check_text(name, value, limit=_ID_LIMIT, allow_empty=False)
+    return value
+
+
+def _as_float(name: str, value: int) -> float:
+    try:
+        return float(value)
+    except OverflowError:
+        raise InvalidInputError(name, "must be a finite number") from None
+
+
+def _checked_key(key: str | None) -> str | None:
+    return None if key is None else check_text("idempotency_key", key, limit=_KEY_LIMIT, allow_empty=False)
+
+
+def _digest(event_type: str, given: dict[str, Any]) -> bytes:
+    canonical = json.dumps([event_type, given], sort_keys=True)
+    return hashlib.sha256(canonical.encode()).digest()

@@ -1,0 +1,125 @@
+"""Endpoint URLs, parsed once and strictly; what is sent to is the URL written anew from its parts."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+from noteflow_hooks.errors import InvalidInputError
+
+#: The most characters an endpoint's URL may have.
+URL_LIMIT: Final = 2048
+#: The hosts to which plain http may be allowed. The database's CHECK names the same ones.
+LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
+
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\]|\s")
+#: 253 characters of name and the root's dot (RFC 1035, 2.3.4).
+_HOST_LIMIT: Final = 254
+_OCTETS: Final = 4
+_OCTET: Final = re.compile(r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
+#: Letters that IDNA 2003 and IDNA 2008 turn into different hosts (UTS #46, "Deviations").
+_AMBIGUOUS: Final = re.compile("[\u00df\u03c2\u200c\u200d]")
+_PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
+_QUERY_SAFE: Final = _PATH_SAFE + "?"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointUrl:
+    """An endpoint's URL in parts; ``host`` has no brackets, ``target`` is path and query as they are sent."""
+
+    scheme: str
+    host: str
+    port: int
+    target: str
+
+    def __str__(self) -> str:
+        """Return the URL, with its port only where it is not the scheme's own."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        default = {"https": 443, "http": 80}[self.scheme]
+        return f"{self.scheme}://{host}{'' if self.port == default else f':{self.port}'}{self.target}"
+
+
+def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
+    """Return the URL in parts, or raise :class:`InvalidInputError` with what is wrong.
+
+    https is required; http passes to ``localhost``, ``127.0.0.1`` and ``[::1]`` where ``allow_http_loopback``.
+    """
+    _check_length(url)
+    if not url.isprintable() or _FORBIDDEN.search(url):
+        raise InvalidInputError("url", "must not contain spaces, control characters or backslashes")
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise InvalidInputError("url", "is malformed; allowed is https://host[:port]/path?query") from None
+    host = _host(parts.hostname or "", authority=parts.netloc)
+    _check_scheme(parts.scheme, host, allow_http_loopback=allow_http_loopback)
+    if parts.username is not None or parts.password is not None:
+        raise InvalidInputError("url", "must not contain a user name or password")
+    if parts.fragment or "#" in url:
+        raise InvalidInputError("url", "must not contain a fragment (#)")
+    if port == 0:
+        raise InvalidInputError("url", "must have a port from 1 to 65535")
+    target = quote(parts.path or "/", safe=_PATH_SAFE)
+    if parts.query:
+        target += "?" + quote(parts.query, safe=_QUERY_SAFE)
+    parsed = EndpointUrl(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], target)
+    # Escapes make it longer, and what is stored is parsed again for every attempt.
+    _check_length(str(parsed))
+    return parsed
+
+
+def _check_length(url: str) -> None:
+    if len(url) > URL_LIMIT:
+        raise InvalidInputError("url", f"has {len(url)} characters; at most {URL_LIMIT} are allowed")
+
+
+def _check_scheme(scheme: str, host: str, *, allow_http_loopback: bool) -> None:
+    if scheme == "https" or (scheme == "http" and allow_http_loopback and host in LOOPBACK_HOSTS):
+        return
+    also = "" if not allow_http_loopback else ", or http:// to localhost, 127.0.0.1 or [::1]"
+    raise InvalidInputError("url", f"must start with https://{also}")
+
+
+def _host(host: str, *, authority: str) -> str:
+    if not host:
+        raise InvalidInputError("url", "must name a host, as in https://host/path")
+    if "%" in host:
+        raise InvalidInputError("url", "must not contain % in its host")
+    if authority.startswith("["):
+        return _ipv6(host, authority=authority)
+    if _AMBIGUOUS.search(host):
+        raise InvalidInputError("url", "has a host name that not all programs read alike; write it as xn--")
+    try:
+        ascii_host = host.encode("idna").decode("ascii").lower() if not host.isascii() else host.lower()
+    except UnicodeError:
+        raise InvalidInputError("url", "has a host name that is not valid") from None
+    labels = ascii_host.removesuffix(".").split(".")
+    if len(ascii_host) > _HOST_LIMIT or not all(
+        re.fullmatch(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", label) for label in labels
+    ):
+        raise InvalidInputError("url", "has a host name that is not valid")
+    _check_number(labels)
+    return ascii_host
+
+
+def _ipv6(host: str, *, authority: str) -> str:
+    """Return the address. Checked here, since how strict urlsplit is about brackets depends on Python's version."""
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise InvalidInputError("url", "has an IPv6 address that is not valid") from None
+    if not re.fullmatch(r"\[[^]]*\](:[0-9]*)?", authority):
+        raise InvalidInputError("url", "has something between its IPv6 address and its port")
+    return host
+
+
+def _check_number(labels: list[str]) -> None:
+    """Refuse what other programs read as an address in another notation (WHATWG URL, "ends in a number")."""
+    if not re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
+        return
+    if len(labels) != _OCTETS or not all(_OCTET.fullmatch(label) for label in labels):
+        raise InvalidInputError("url", "has an IPv4 address that is not written as four decimal numbers")

@@ -1,0 +1,72 @@
+"""Every error that the project raises on purpose, in one tree.
+
+    NoteFlowHooksError
+    ├── InvalidInputError          what a caller gave is wrong; names the field and what is allowed
+    ├── SettingsError              an environment variable holds what it may not hold
+    ├── NotFoundError              no such thing in the caller's workspace
+    ├── AlreadyExistsError         the idempotency key stands for something else
+    ├── PreconditionError          right call, wrong moment
+    │   └── InvalidTransitionError a delivery can't go from its state to that one
+    ├── UnavailableError           the database or the broker doesn't answer; try again
+    ├── SecretUnavailableError     no key decrypts this secret
+    ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
+    └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
+
+What a receiver does wrong is none of these: it is an attempt's result, a value.
+"""
+
+from __future__ import annotations
+
+
+class NoteFlowHooksError(Exception):
+    """Something that NoteFlow Hooks refuses or can't do."""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take a message, or fall back to the first line of the class's docstring."""
+        super().__init__(message if message is not None else (self.__doc__ or "").strip().splitlines()[0])
+
+
+class InvalidInputError(NoteFlowHooksError):
+    """The input is not allowed."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        """Name the field and say in one line what is wrong with it and what is allowed."""
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+class SettingsError(NoteFlowHooksError):
+    """A setting holds what it may not hold."""
+
+
+class NotFoundError(NoteFlowHooksError):
+    """There is no such thing in this workspace."""
+
+
+class AlreadyExistsError(NoteFlowHooksError):
+    """The idempotency key was used for another event."""
+
+
+class PreconditionError(NoteFlowHooksError):
+    """The thing is not in a state that allows this."""
+
+
+class InvalidTransitionError(PreconditionError):
+    """The delivery's state does not allow this."""
+
+
+class UnavailableError(NoteFlowHooksError):
+    """A server that is needed does not answer; try again."""
+
+
+class SecretUnavailableError(NoteFlowHooksError):
+    """No key in SECRET_KEYS decrypts the webhook's secret."""
+
+
+class AddressNotAllowedError(NoteFlowHooksError):
+    """The endpoint's address is not allowed."""
+
+
+class UnitOfWorkNotStartedError(NoteFlowHooksError):
+    """The unit of work is used outside its with block."""

@@ -1,0 +1,204 @@
+"""The server's half: events are recorded in the caller's own transaction and announced after its commit."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+from itertools import count
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid4
+
+from noteflow_hooks.domain.events import (
+    UNTITLED,
+    Event,
+    MeetingCompletedPayload,
+    RecordingStartedPayload,
+    RecordingStoppedPayload,
+    SummaryGeneratedPayload,
+    WebhookEventType,
+    WebhookPayload,
+    WebhookTestPayload,
+    format_timestamp,
+    new_event,
+)
+from noteflow_hooks.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from noteflow_hooks.domain.meetings import Meeting, Summary
+    from noteflow_hooks.domain.ports import Announce, UnitOfWork
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+log = logging.getLogger(__name__)
+
+
+class WebhookService:
+    """Registers endpoints and records events.
+
+    A trigger works in the caller's unit of work, under a savepoint: if building or storing the event fails, the
+    caller's own change is untouched, the failure is logged and counted in :attr:`failures`, and None comes back instead
+    of the event's id. A lost database raises :class:`UnavailableError` all the same: the caller's change is lost too.
+    """
+
+    def __init__(
+        self,
+        units: Callable[[], UnitOfWork],
+        announce: Announce,
+        *,
+        check_url: Callable[[str], object] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        on_close: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``check_url`` raises for an endpoint that may not be reached; ``announce`` hints at committed events."""
+        self._units = units
+        self._announce = announce
+        self._check_url = check_url
+        self._now = now
+        self._on_close = on_close
+        self._failed = count(1)
+        #: How many events could not be recorded since the start.
+        self.failures = 0
+
+    def register_webhook(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
+        self._check_url(config.url)
+        with self._units() as unit:
+            stored = unit.webhooks.create(config)
+            unit.commit()
+        log.info("webhook %s registered in workspace %s", stored.id, stored.workspace_id)
+        return stored
+
+    def check_url(self, url: str) -> None:
+        """Raise InvalidInputError where an endpoint at this URL may not be reached."""
+        self._check_url(url)
+
+    def unregister_webhook(self, webhook_id: UUID) -> bool:
+        """Delete an endpoint; False where there is none."""
+        with self._units() as unit:
+            deleted = unit.webhooks.delete(webhook_id)
+            unit.commit()
+        if deleted:
+            log.info("webhook %s removed", webhook_id)
+        return deleted
+
+    def get_webhooks(self) -> Sequence[WebhookConfig]:
+        """Return the enabled endpoints of all workspaces."""
+        with self._units() as unit:
+            return unit.webhooks.get_all_enabled()
+
+    def close(self) -> None:
+        """Let go of the connections that announcing holds."""
+        self._on_close()
+
+    def trigger_meeting_completed(self, meeting: Meeting, unit: UnitOfWork) -> UUID | None:
+        """Record ``meeting.completed``."""
+        return self._record(
+            unit,
+            meeting.workspace_id,
+            WebhookEventType.MEETING_COMPLETED,
+            lambda at: MeetingCompletedPayload(
+                event=WebhookEventType.MEETING_COMPLETED,
+                timestamp=at,
+                meeting_id=str(meeting.id),
+                title=meeting.title or UNTITLED,
+                duration_seconds=float(meeting.duration_seconds or 0.0),
+                segment_count=meeting.segment_count,
+                has_summary=meeting.has_summary,
+            ),
+        )
+
+    def trigger_summary_generated(self, meeting: Meeting, summary: Summary, unit: UnitOfWork) -> UUID | None:
+        """Record ``summary.generated``."""
+        return self._record(
+            unit,
+            meeting.workspace_id,
+            WebhookEventType.SUMMARY_GENERATED,
+            lambda at: SummaryGeneratedPayload(
+                event=WebhookEventType.SUMMARY_GENERATED,
+                timestamp=at,
+                meeting_id=str(meeting.id),
+                title=meeting.title or UNTITLED,
+                executive_summary=summary.executive_summary,
+                key_points_count=len(summary.key_points),
+                action_items_count=len(summary.action_items),
+            ),
+        )
+
+    def trigger_recording_started(
+        self, meeting_id: UUID, title: str | None, *, workspace_id: UUID, unit: UnitOfWork
+    ) -> UUID | None:
+        """Record ``recording.started``."""
+        return self._record(
+            unit,
+            workspace_id,
+            WebhookEventType.RECORDING_STARTED,
+            lambda at: RecordingStartedPayload(
+                event=WebhookEventType.RECORDING_STARTED,
+                timestamp=at,
+                meeting_id=str(meeting_id),
+                title=title or UNTITLED,
+            ),
+        )
+
+    def trigger_recording_stopped(
+        self,
+        meeting_id: UUID,
+        title: str | None,
+        duration_seconds: float | None,
+        *,
+        workspace_id: UUID,
+        unit: UnitOfWork,
+    ) -> UUID | None:
+        """Record ``recording.stopped``; the duration is in seconds of audio."""
+        return self._record(
+            unit,
+            workspace_id,
+            WebhookEventType.RECORDING_STOPPED,
+            lambda at: RecordingStoppedPayload(
+                event=WebhookEventType.RECORDING_STOPPED,
+                timestamp=at,
+                meeting_id=str(meeting_id),
+                title=title or UNTITLED,
+                duration_seconds=float(duration_seconds or 0.0),
+            ),
+        )
+
+    def trigger_test(self, webhook: WebhookConfig, unit: UnitOfWork) -> UUID:
+        """Record ``webhook.test`` for that endpoint alone. Asked for by a person, so a failure raises."""
+        now = self._now()
+        payload = WebhookTestPayload(
+            event=WebhookEventType.WEBHOOK_TEST,
+            timestamp=format_timestamp(now),
+            meeting_id=None,
+            webhook_id=str(webhook.id),
+        )
+        event = new_event(uuid4(), webhook.workspace_id, payload, occurred_at=now, target_webhook_id=webhook.id)
+        return self.publish(event, unit).id
+
+    def publish(self, event: Event, unit: UnitOfWork) -> Event:
+        """Store an event, to be announced after the commit; return it, or the one its idempotency key stands for."""
+        stored = unit.events.append(event)
+        if stored.id == event.id:
+            unit.on_commit(lambda: self._announce([stored.id]))
+        return stored
+
+    def _record(
+        self,
+        unit: UnitOfWork,
+        workspace_id: UUID,
+        event_type: WebhookEventType,
+        say: Callable[[str], WebhookPayload],
+    ) -> UUID | None:
+        now = self._now()
+        try:
+            with unit.savepoint():
+                event = new_event(uuid4(), workspace_id, say(format_timestamp(now)), occurred_at=now)
+                return self.publish(event, unit).id
+        except UnavailableError:
+            raise
+        except Exception:
+            # The boundary that keeps webhooks from hurting meetings: whatever failed, the meeting's change goes on.
+            self.failures = next(self._failed)
+            log.exception("Failed to trigger %s webhooks", event_type)
+            return None

@@ -1,0 +1,112 @@
+"""Signatures over the exact bytes that are sent. Pure functions; a receiver may use them as they are.
+
+Two schemes go out beside each other: ``X-NoteFlow-Signature`` (hex, keyed with the secret's text)
+and Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks, "Signature scheme").
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets as _random
+import time
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+#: What a Standard Webhooks secret starts with.
+SECRET_PREFIX = "whsec_"  # noqa: S105 - a prefix, no secret
+#: How far a ``webhook-timestamp`` may be from the receiver's clock, in seconds.
+DEFAULT_TOLERANCE_S = 300
+
+_SIGNATURE_PREFIX = "sha256="
+_DECODED_BYTES = range(24, 65)
+_PLAIN_CHARACTERS = range(8, 257)
+_HINT_FROM_CHARACTERS = 24
+
+
+def generate_secret() -> str:
+    """Make a new secret: ``whsec_`` and the base64 of 32 random bytes."""
+    return SECRET_PREFIX + base64.b64encode(_random.token_bytes(32)).decode("ascii")
+
+
+def check_secret(secret: str) -> str:
+    """Return the secret if it may be used, else raise :class:`InvalidInputError`, without repeating it.
+
+    Allowed are ``whsec_`` and strict base64 of 24 to 64 bytes, or 8 to 256 visible ASCII characters.
+    """
+    if secret.startswith(SECRET_PREFIX):
+        if len(_decoded(secret) or b"") not in _DECODED_BYTES:
+            raise InvalidInputError("secret", "after whsec_ there must be strict base64 of 24 to 64 bytes")
+    elif len(secret) not in _PLAIN_CHARACTERS or not all("!" <= c <= "~" for c in secret):
+        raise InvalidInputError("secret", "must be whsec_… or 8 to 256 visible ASCII characters, without spaces")
+    return secret
+
+
+def secret_hint(secret: str) -> str:
+    """Return the last four characters of a secret of 24 or more, and nothing of a shorter one."""
+    return secret[-4:] if len(secret) >= _HINT_FROM_CHARACTERS else ""
+
+
+def sign(payload: bytes, secret: str) -> str:
+    """Return the value of ``X-NoteFlow-Signature``: ``sha256=`` and the hex HMAC-SHA256 of the body."""
+    return _SIGNATURE_PREFIX + hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+
+
+def verify_signature(payload: bytes, signature: str, secret: str) -> bool:
+    """Tell in constant time whether ``X-NoteFlow-Signature`` fits the raw body; False for whatever is malformed."""
+    try:
+        return hmac.compare_digest(sign(payload, secret).encode(), signature.encode())
+    except (AttributeError, TypeError, UnicodeEncodeError):
+        return False
+
+
+def sign_standard(message_id: str, timestamp: int, payload: bytes, secrets: Sequence[str]) -> str:
+    """Return the value of ``webhook-signature``: one ``v1,<base64>`` a secret, in their order, a space between.
+
+    ``timestamp`` is unix seconds, the same as in ``webhook-timestamp``.
+    """
+    content = b"%s.%d.%s" % (message_id.encode(), timestamp, payload)
+    digests = (hmac.digest(_standard_key(secret), content, "sha256") for secret in secrets)
+    return " ".join("v1," + base64.b64encode(digest).decode("ascii") for digest in digests)
+
+
+def verify_standard(
+    payload: bytes,
+    headers: Mapping[str, str],
+    secret: str,
+    *,
+    tolerance_s: float = DEFAULT_TOLERANCE_S,
+    now: float | None = None,
+) -> bool:
+    """Tell whether the Standard Webhooks headers fit the raw body and are recent; False for whatever is malformed.
+
+    ``headers`` is any mapping of names to values, in whatever case; ``now`` is unix seconds, by default the clock's.
+    """
+    try:
+        lowered = {name.lower(): value for name, value in headers.items()}
+        timestamp = int(lowered["webhook-timestamp"])
+        if abs((time.time() if now is None else now) - timestamp) > tolerance_s:
+            return False
+        expected = sign_standard(lowered["webhook-id"], timestamp, payload, [secret]).encode()
+        given = lowered["webhook-signature"].split(" ")
+        # All are compared, found or not, so that the time taken tells nothing.
+        return sum(hmac.compare_digest(expected, each.encode()) for each in given) > 0
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
+def _standard_key(secret: str) -> bytes:
+    return (_decoded(secret) or b"") if secret.startswith(SECRET_PREFIX) else secret.encode()
+
+
+def _decoded(secret: str) -> bytes | None:
+    try:
+        return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+    except (binascii.Error, ValueError):
+        return None
