@@ -1,0 +1,38 @@
+"""Runs the migrations, over the URL or the connection that the caller put into the configuration."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.orm import SCHEMA, Base
+
+#: Two migrations at once would fight: the second waits here for the first. Any fixed number that is only ours.
+LOCK = 0x6E666873
+
+
+def run(connection: Connection) -> None:
+    """Migrate over this connection; the version table lives beside the others."""
+    with connection.begin():
+        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+        context.configure(
+            connection=connection,
+            target_metadata=Base.metadata,
+            version_table_schema=SCHEMA,
+            include_schemas=True,
+            include_name=lambda name, kind, _: kind != "schema" or name == SCHEMA,
+            compare_type=True,
+            compare_server_default=True,
+        )
+        context.run_migrations()
+
+
+if context.is_offline_mode():
+    raise SystemExit("migrations run over a connection; --sql is not supported")
+
+engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", connections=1)
+with engine.connect() as connection:
+    run(connection)
+engine.dispose()

@@ -1,0 +1,1 @@
+"""Where things are kept: PostgreSQL through SQLAlchemy, and memory; both satisfy the ports of the domain."""

@@ -1,0 +1,68 @@
+"""Connections to PostgreSQL: bounded waits everywhere, and one place that turns their loss into our own error."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy
+from sqlalchemy import event
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+
+from noteflow_hooks.errors import InvalidInputError, UnavailableError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine, ExceptionContext
+
+_CONNECT_TIMEOUT_S: Final = 5
+#: Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
+_STATEMENT_TIMEOUT_MS: Final = 20_000
+#: A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
+_TCP_USER_TIMEOUT_MS: Final = 15_000
+
+
+def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> Engine:
+    """Make an engine with a pool of at most that many connections, waited for ``wait_s`` seconds.
+
+    A server that is away, gone, or refuses (a timeout, a deadlock, a full disk) raises :class:`UnavailableError`
+    from whatever touched it, so that it can be tried again.
+    """
+    engine = sqlalchemy.create_engine(
+        with_driver(url),
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=wait_s,
+        # After a restart of PostgreSQL every pooled connection is dead: found out before work begins on it.
+        pool_pre_ping=True,
+        connect_args={
+            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 2,
+            "tcp_user_timeout": _TCP_USER_TIMEOUT_MS,
+            "application_name": "noteflow-hooks",
+            # The search path is fixed, since a role named like our schema would have that as its default.
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
+        },
+    )
+    event.listen(engine, "handle_error", _as_unavailable)
+    return engine
+
+
+def with_driver(url: str) -> sqlalchemy.URL:
+    """Return the URL with the psycopg driver named; raise InvalidInputError for one that is not PostgreSQL's."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise InvalidInputError("DATABASE_URL", "must be a URL such as postgresql://user:password@host:5432/name")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+def _as_unavailable(context: ExceptionContext) -> BaseException | None:
+    lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
+    if not lost:
+        return None
+    cause = context.original_exception
+    reason = type(cause).__name__ if isinstance(context.sqlalchemy_exception, DBAPIError) else "no connection"
+    return UnavailableError(f"the database does not answer ({reason}); try again")

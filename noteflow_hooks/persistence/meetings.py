@@ -1,0 +1,200 @@
+"""Meetings, recordings, segments and summaries in PostgreSQL."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
+from noteflow_hooks.persistence.converters import recording_to_domain
+from noteflow_hooks.persistence.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
+from noteflow_hooks.persistence.repositories import newest_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from sqlalchemy import Row
+    from sqlalchemy.orm import Session
+
+    from noteflow_hooks.domain.ports import Position
+
+_MeetingRows = Select[MeetingRow, float, int, bool]
+
+
+class SqlAlchemyMeetingRepository:
+    """The meetings; see :class:`noteflow_hooks.domain.ports.MeetingRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in that session."""
+        self._session = session
+
+    def create(self, meeting: Meeting) -> Meeting:
+        """Store a new meeting."""
+        row = MeetingRow(
+            id=meeting.id,
+            workspace_id=meeting.workspace_id,
+            title=meeting.title,
+            state=meeting.state,
+            created_at=meeting.created_at,
+            stopped_at=meeting.stopped_at,
+        )
+        self._session.add(row)
+        self._session.flush()
+        return meeting
+
+    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
+        """Return a meeting of that workspace, or None."""
+        wanted = MeetingRow.workspace_id == workspace_id, MeetingRow.id == meeting_id
+        if lock:
+            # Before the look, so that what is seen is what the lock protects.
+            self._session.execute(select(MeetingRow.id).where(*wanted).with_for_update())
+        statement = _whole_meetings().where(*wanted)
+        row = self._session.execute(statement.execution_options(populate_existing=True)).one_or_none()
+        return None if row is None else _meeting(row)
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+        """Return a page of a workspace's meetings, newest first."""
+        statement = newest_first(
+            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after, limit
+        )
+        return [_meeting(row) for row in self._session.execute(statement)]
+
+    def complete(self, meeting_id: UUID) -> None:
+        """Mark it stopped, now by the database's clock."""
+        self._session.execute(
+            update(MeetingRow)
+            .where(MeetingRow.id == meeting_id)
+            .values(state=MeetingState.COMPLETED, stopped_at=func.now())
+        )
+
+    def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
+        """Store finished segments behind those that are there."""
+        rows = [
+            {
+                "meeting_id": meeting_id,
+                "text": each.text,
+                "start_seconds": each.start_seconds,
+                "end_seconds": each.end_seconds,
+                "speaker": each.speaker,
+            }
+            for each in segments
+        ]
+        if rows:
+            self._session.execute(insert(SegmentRow), rows)
+
+    def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
+        """Return the segments in the order in which they came."""
+        rows = self._session.scalars(
+            select(SegmentRow).where(SegmentRow.meeting_id == meeting_id).order_by(SegmentRow.id)
+        )
+        return [Segment(row.text, row.start_seconds, row.end_seconds, row.speaker) for row in rows]
+
+    def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
+        """Store the meeting's summary in place of an earlier one."""
+        columns = {
+            "executive_summary": summary.executive_summary,
+            "key_points": list(summary.key_points),
+            "action_items": list(summary.action_items),
+            "created_at": func.now(),
+        }
+        statement = upsert(SummaryRow).values(meeting_id=meeting_id, **columns)
+        self._session.execute(statement.on_conflict_do_update(index_elements=["meeting_id"], set_=columns))
+
+    def get_summary(self, meeting_id: UUID) -> Summary | None:
+        """Return the meeting's summary, or None."""
+        row = self._session.scalars(
+            select(SummaryRow).where(SummaryRow.meeting_id == meeting_id).execution_options(populate_existing=True)
+        ).one_or_none()
+        if row is None:
+            return None
+        return Summary(row.executive_summary, tuple(row.key_points), tuple(row.action_items))
+
+    def start_recording(self, recording: Recording) -> bool:
+        """Store a new recording; False where the meeting has one that has not ended."""
+        statement = (
+            upsert(RecordingRow)
+            .values(
+                id=recording.id,
+                meeting_id=recording.meeting_id,
+                workspace_id=recording.workspace_id,
+                server=recording.server,
+                started_at=recording.started_at,
+            )
+            .on_conflict_do_nothing(index_elements=["meeting_id"], index_where=RecordingRow.ended_at.is_(None))
+            .returning(RecordingRow.id)
+        )
+        return self._session.scalars(statement).one_or_none() is not None
+
+    def open_recording(self, meeting_id: UUID) -> Recording | None:
+        """Return the recording that has not ended, or None."""
+        statement = select(RecordingRow).where(RecordingRow.meeting_id == meeting_id, RecordingRow.ended_at.is_(None))
+        row = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+        return None if row is None else recording_to_domain(row)
+
+    def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
+        """End it, once: False where it had ended."""
+        statement = (
+            update(RecordingRow)
+            .where(RecordingRow.id == recording_id, RecordingRow.ended_at.is_(None))
+            .values(
+                ended_at=func.now(),
+                duration_seconds=func.greatest(RecordingRow.duration_seconds, duration_seconds),
+            )
+            .returning(RecordingRow.id)
+        )
+        return self._session.scalars(statement).one_or_none() is not None
+
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> None:
+        """Say that these recordings live, and how long they are in seconds."""
+        # In id order, so that two servers' updates can't wait for each other.
+        for recording_id in sorted(durations):
+            self._session.execute(
+                update(RecordingRow)
+                .where(RecordingRow.id == recording_id, RecordingRow.ended_at.is_(None))
+                .values(seen_at=func.now(), duration_seconds=durations[recording_id])
+            )
+
+    def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
+        """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""
+        silent = RecordingRow.seen_at < func.now() - silent_for
+        mine = or_(silent, RecordingRow.server == server) if server is not None else silent
+        statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))
+        rows = self._session.scalars(statement.order_by(RecordingRow.started_at, RecordingRow.id))
+        return [recording_to_domain(row) for row in rows]
+
+
+def _whole_meetings() -> _MeetingRows:
+    duration = (
+        select(func.coalesce(func.sum(RecordingRow.duration_seconds), 0.0))
+        .where(RecordingRow.meeting_id == MeetingRow.id, RecordingRow.ended_at.is_not(None))
+        .correlate(MeetingRow)
+        .scalar_subquery()
+    )
+    segments = (
+        select(func.count())
+        .select_from(SegmentRow)
+        .where(SegmentRow.meeting_id == MeetingRow.id)
+        .correlate(MeetingRow)
+        .scalar_subquery()
+    )
+    summary = exists(select(SummaryRow.meeting_id).where(SummaryRow.meeting_id == MeetingRow.id).correlate(MeetingRow))
+    return select(MeetingRow, duration, segments, summary)
+
+
+def _meeting(row: Row[MeetingRow, float, int, bool]) -> Meeting:
+    stored, duration, segments, summary = row
+    return Meeting(
+        id=stored.id,
+        workspace_id=stored.workspace_id,
+        title=stored.title,
+        state=MeetingState(stored.state),
+        created_at=stored.created_at,
+        stopped_at=stored.stopped_at,
+        duration_seconds=duration,
+        segment_count=segments,
+        has_summary=summary,
+    )

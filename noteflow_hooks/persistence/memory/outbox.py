@@ -1,0 +1,53 @@
+"""The outbox in memory. An idempotency key stands for one request of its workspace, as long as its event."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.errors import AlreadyExistsError
+from noteflow_hooks.persistence.memory.tables import newest, require
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.persistence.memory.store import Session
+
+
+class InMemoryEventOutbox:
+    """See :class:`noteflow_hooks.domain.ports.EventOutbox`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in this transaction."""
+        self._session = session
+
+    def append(self, event: Event) -> Event:
+        """Store the event, or return the one that its key stands for; raise AlreadyExistsError on a clash."""
+        require(self._session.tables.workspaces, event.workspace_id, called="workspace")
+        before = self._under_key(event)
+        if before is None:
+            stored = replace(event, created_at=self._session.now(), dispatched_at=None)
+            self._session.tables.events[stored.id] = stored
+            return stored
+        if before.request_digest != event.request_digest:
+            raise AlreadyExistsError(f"the idempotency key stands for another event, {before.id}")
+        return before
+
+    def get_by_id(self, event_id: UUID) -> Event | None:
+        """Return an event, or None."""
+        return self._session.tables.events.get(event_id)
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
+        """Return a page of a workspace's events, newest first."""
+        stored = self._session.tables.events.values()
+        return newest((e for e in stored if e.workspace_id == workspace_id), limit=limit, after=after)
+
+    def _under_key(self, event: Event) -> Event | None:
+        if event.idempotency_key is None:
+            return None
+        owner = (event.workspace_id, event.idempotency_key)
+        stored = self._session.tables.events.values()
+        return next((e for e in stored if (e.workspace_id, e.idempotency_key) == owner), None)

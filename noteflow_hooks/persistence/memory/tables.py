@@ -1,0 +1,97 @@
+"""The rows, in layers: what a transaction writes lies over what it found, until it is merged down or dropped.
+
+Rows are frozen values, only ever added and replaced, so a layer is a ``ChainMap`` with a dict of its own.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import ChainMap
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from uuid import UUID
+
+from noteflow_hooks.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
+    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+RowT = TypeVar("RowT")
+Table: TypeAlias = ChainMap[UUID, RowT]
+
+
+class Row(Protocol):
+    """What can be listed by age."""
+
+    @property
+    def id(self) -> UUID:
+        """Its key."""
+        ...
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was stored."""
+        ...
+
+
+ListedT = TypeVar("ListedT", bound=Row)
+
+
+@dataclass
+class Tables:
+    """All rows, by id; what belongs to exactly one other row lies under that one's id."""
+
+    workspaces: Table[Workspace] = field(default_factory=ChainMap)
+    tokens: Table[ApiToken] = field(default_factory=ChainMap)
+    webhooks: Table[WebhookConfig] = field(default_factory=ChainMap)
+    events: Table[Event] = field(default_factory=ChainMap)
+    #: By event: the last endpoint that a fan-out in pages has come to.
+    cursors: Table[UUID] = field(default_factory=ChainMap)
+    deliveries: Table[WebhookDelivery] = field(default_factory=ChainMap)
+    #: By delivery: when it was last claimed.
+    claimed_at: Table[datetime] = field(default_factory=ChainMap)
+    #: By delivery, first one first.
+    attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
+    meetings: Table[Meeting] = field(default_factory=ChainMap)
+    recordings: Table[Recording] = field(default_factory=ChainMap)
+    #: By meeting, in the order in which they came.
+    segments: Table[tuple[Segment, ...]] = field(default_factory=ChainMap)
+    #: By meeting.
+    summaries: Table[Summary] = field(default_factory=ChainMap)
+
+    def layer(self) -> Tables:
+        """Return tables that show these and keep what is written to themselves."""
+        return Tables(**{each.name: getattr(self, each.name).new_child() for each in dataclasses.fields(self)})
+
+    def merge(self) -> None:
+        """Write this layer's changes into the one below."""
+        for each in dataclasses.fields(self):
+            changes, below, *_ = getattr(self, each.name).maps
+            below.update(changes)
+
+
+def age(row: Row) -> tuple[datetime, UUID]:
+    """Return what rows are ordered by. ``created_at`` is None only until a row is stored."""
+    return cast("datetime", row.created_at), row.id
+
+
+def newest(rows: Iterable[ListedT], *, limit: int, after: Position | None = None) -> list[ListedT]:
+    """Return a page of the rows, newest first, that starts behind ``after``."""
+    behind = (row for row in rows if after is None or age(row) < (after.created_at, after.id))
+    return sorted(behind, key=age, reverse=True)[:limit]
+
+
+def require(table: Table[RowT], row_id: UUID, *, called: str) -> RowT:
+    """Return the row, or raise :class:`NotFoundError`, as a foreign key would."""
+    row = table.get(row_id)
+    if row is None:
+        raise NotFoundError(f"{called}_id: there is no {called} {row_id}")
+    return row

@@ -1,0 +1,118 @@
+"""The endpoints in memory. Deleted ones keep their row, for the deliveries that name it, and are hidden."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
+from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
+from noteflow_hooks.persistence.memory.tables import age, newest, require
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.persistence.memory.store import Session
+
+
+class InMemoryWebhookRepository:
+    """See :class:`noteflow_hooks.domain.ports.WebhookRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in this transaction."""
+        self._session = session
+
+    def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
+        """Return the enabled endpoints of one workspace, or of all, oldest first."""
+        return [
+            webhook for webhook in self._visible() if webhook.enabled and workspace_id in (None, webhook.workspace_id)
+        ]
+
+    def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
+        """Return the endpoints of a workspace, oldest first."""
+        return [webhook for webhook in self._visible() if webhook.workspace_id == workspace_id]
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+        """Return a page of a workspace's endpoints, newest first."""
+        return newest(self.get_all(workspace_id), limit=limit, after=after)
+
+    def get_by_id(self, webhook_id: UUID) -> WebhookConfig | None:
+        """Return an endpoint, or None."""
+        webhook = self._session.tables.webhooks.get(webhook_id)
+        return webhook if webhook is not None and webhook.deleted_at is None else None
+
+    def create(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a new endpoint and return it as stored; raise NotFoundError where its workspace is not."""
+        require(self._session.tables.workspaces, config.workspace_id, called="workspace")
+        now = self._session.now()
+        stored = replace(config, created_at=now, updated_at=now)
+        self._session.tables.webhooks[stored.id] = stored
+        return stored
+
+    def update(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a changed endpoint and return it as stored; raise NotFoundError where there is none."""
+        before = self.get_by_id(config.id)
+        if before is None:
+            raise NotFoundError(f"webhook_id: there is no webhook {config.id}")
+        stored = replace(
+            config,
+            workspace_id=before.workspace_id,
+            created_at=before.created_at,
+            updated_at=self._session.now(),
+        )
+        self._session.tables.webhooks[stored.id] = stored
+        return stored
+
+    def delete(self, webhook_id: UUID) -> bool:
+        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
+        webhook = self.get_by_id(webhook_id)
+        if webhook is None:
+            return False
+        now = self._session.now()
+        self._session.tables.webhooks[webhook_id] = replace(
+            webhook,
+            enabled=False,
+            secret=None,
+            previous_secret=None,
+            previous_secret_expires_at=None,
+            secret_hint="",
+            secret_unavailable=False,
+            updated_at=now,
+            deleted_at=now,
+        )
+        self._skip_waiting(webhook_id)
+        return True
+
+    def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
+        """Store a delivery and return it as stored; a pending one that names no time is due at once."""
+        tables, now = self._session.tables, self._session.now()
+        require(tables.webhooks, delivery.webhook_id, called="webhook")
+        require(tables.events, delivery.event_id, called="event")
+        if any(each.event_id == delivery.event_id for each in self._deliveries(delivery.webhook_id)):
+            raise AlreadyExistsError(f"event {delivery.event_id} has a delivery to webhook {delivery.webhook_id}")
+        stored = replace(delivery, created_at=now)
+        if stored.status is DeliveryStatus.PENDING and stored.next_attempt_at is None:
+            stored = replace(stored, next_attempt_at=now)
+        tables.deliveries[stored.id] = stored
+        return stored
+
+    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+        """Return an endpoint's deliveries, newest first."""
+        return newest(self._deliveries(webhook_id), limit=limit)
+
+    def _visible(self) -> list[WebhookConfig]:
+        stored = self._session.tables.webhooks.values()
+        return sorted((webhook for webhook in stored if webhook.deleted_at is None), key=age)
+
+    def _deliveries(self, webhook_id: UUID) -> list[WebhookDelivery]:
+        stored = self._session.tables.deliveries.values()
+        return [delivery for delivery in stored if delivery.webhook_id == webhook_id]
+
+    def _skip_waiting(self, webhook_id: UUID) -> None:
+        for delivery in self._deliveries(webhook_id):
+            if delivery.status is DeliveryStatus.PENDING:
+                self._session.tables.deliveries[delivery.id] = delivery.skipped(DELETED)

@@ -1,0 +1,139 @@
+"""Valid values of every kind, made with overrides: a test names the fields it is about and no others."""
+# ruff: noqa: ANN401 - an override is whatever type its field has
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import uuid4
+
+from noteflow_hooks.domain.access import ApiToken, Workspace
+from noteflow_hooks.domain.deliveries import AttemptResult, ErrorKind, WebhookDelivery
+from noteflow_hooks.domain.events import Event, WebhookEventType
+from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
+from noteflow_hooks.domain.payloads import encode
+from noteflow_hooks.domain.retry import RetryPolicy
+from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: A moment for values whose time does not matter.
+NOON: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
+#: Exponential from one second, without jitter.
+EXACT: Final = RetryPolicy(jitter=0)
+
+
+def a_workspace(**overrides: Any) -> Workspace:
+    return replace(Workspace(id=uuid4(), name="Acme"), **overrides)
+
+
+def a_token(**overrides: Any) -> ApiToken:
+    """Make a token's record, with a hash of its own."""
+    token_id = uuid4()
+    made = ApiToken(
+        id=token_id,
+        workspace_id=uuid4(),
+        name="server",
+        token_hash=hashlib.sha256(token_id.bytes).digest(),
+        hint="wxyz",
+    )
+    return replace(made, **overrides)
+
+
+def a_webhook(**overrides: Any) -> WebhookConfig:
+    """Make an endpoint that subscribes to ``meeting.completed`` and is unsigned."""
+    made = WebhookConfig(
+        id=uuid4(),
+        workspace_id=uuid4(),
+        url="https://receiver.example/hooks",
+        events=(WebhookEventType.MEETING_COMPLETED,),
+    )
+    return replace(made, **overrides)
+
+
+def a_payload(**overrides: Any) -> dict[str, Any]:
+    """Make what a publisher may send as ``meeting.completed``, without its timestamp; None takes a field out."""
+    fields: dict[str, Any] = {
+        "meeting_id": "m-1",
+        "title": "Weekly",
+        "duration_seconds": 61.5,
+        "segment_count": 3,
+        "has_summary": True,
+    }
+    return {name: value for name, value in (fields | overrides).items() if value is not None}
+
+
+def an_event(**overrides: Any) -> Event:
+    """Make a ``meeting.completed`` without an idempotency key."""
+    made = Event(
+        id=uuid4(),
+        workspace_id=uuid4(),
+        event_type=WebhookEventType.MEETING_COMPLETED,
+        payload=encode({"event": "meeting.completed", "timestamp": NOON.isoformat()} | a_payload()),
+        occurred_at=NOON,
+        meeting_id="m-1",
+    )
+    return replace(made, **overrides)
+
+
+def a_delivery(**overrides: Any) -> WebhookDelivery:
+    """Make a pending delivery that was never attempted and has been due since :data:`NOON`."""
+    made = WebhookDelivery(
+        id=uuid4(),
+        webhook_id=uuid4(),
+        event_id=uuid4(),
+        event_type=WebhookEventType.MEETING_COMPLETED,
+        next_attempt_at=NOON,
+    )
+    return replace(made, **overrides)
+
+
+def an_attempt_result(**overrides: Any) -> AttemptResult:
+    """Make a 200 after 12 ms."""
+    made = AttemptResult(started_at=NOON, duration_ms=12, status_code=200, response_body="ok")
+    return replace(made, **overrides)
+
+
+def a_failure(**overrides: Any) -> AttemptResult:
+    """Make a 500 after 34 ms."""
+    made = AttemptResult(
+        started_at=NOON,
+        duration_ms=34,
+        status_code=500,
+        response_body="no",
+        error_kind=ErrorKind.STATUS,
+        error_message="HTTP 500",
+    )
+    return replace(made, **overrides)
+
+
+def a_meeting(**overrides: Any) -> Meeting:
+    made = Meeting(id=uuid4(), workspace_id=uuid4(), title="Weekly", state=MeetingState.ACTIVE, created_at=NOON)
+    return replace(made, **overrides)
+
+
+def a_recording(**overrides: Any) -> Recording:
+    made = Recording(
+        id=uuid4(),
+        meeting_id=uuid4(),
+        workspace_id=uuid4(),
+        server="server-1",
+        started_at=NOON,
+        seen_at=NOON,
+    )
+    return replace(made, **overrides)
+
+
+def a_segment(**overrides: Any) -> Segment:
+    made = Segment(text="Good morning.", start_seconds=0.5, end_seconds=2.25, speaker="Ada")
+    return replace(made, **overrides)
+
+
+def a_summary(**overrides: Any) -> Summary:
+    made = Summary("All is well.", key_points=("the sky is blue",), action_items=("go out", "come back"))
+    return replace(made, **overrides)
+
+
+def hours(count: float) -> timedelta:
+    """Return that many hours, negative ones into the past."""
+    return timedelta(hours=count)

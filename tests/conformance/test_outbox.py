@@ -1,0 +1,129 @@
+"""Events, as every store keeps them: stored once under their idempotency key, byte for byte."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.errors import AlreadyExistsError
+from tests.builders import an_event
+
+if TYPE_CHECKING:
+    from tests.conformance.world import World
+
+#: What a database that understands JSON would like to rewrite: order, numbers, spaces, escapes.
+STUBBORN = '{"z":1,"a":1.0,"n":1e3,"m":1E-3,"t":"é\\u0001\\/ 😀","big":123456789012345678901234567890}'.encode()
+
+
+def test_an_event_is_kept_whole(world: World) -> None:
+    """Every field comes back as it was given, with the store's time, and not dispatched."""
+    workspace_id = world.workspace()
+    target = world.webhook(workspace_id)
+    given = an_event(
+        workspace_id=workspace_id,
+        target_webhook_id=target.id,
+        idempotency_key="key-1",
+        request_digest=b"digest",
+        meeting_id="any text",
+    )
+    with world.units() as unit:
+        stored = unit.events.append(given)
+        unit.commit()
+    with world.units() as unit:
+        assert unit.events.get_by_id(given.id) == stored
+        assert unit.events.get_by_id(uuid4()) is None
+    assert stored.created_at is not None
+    assert replace(stored, created_at=None) == given
+
+
+def test_a_payload_is_kept_byte_for_byte(world: World) -> None:
+    """The stored payload is the one that was given, not one that means the same."""
+    workspace_id = world.workspace()
+    event = world.event(workspace_id, payload=STUBBORN)
+    world.webhook(workspace_id)
+    later = world.event(workspace_id, payload=STUBBORN)
+    [delivery] = world.dispatched(later)
+    with world.units() as unit:
+        stored = unit.events.get_by_id(event.id)
+    assert stored is not None
+    assert stored.payload == STUBBORN
+    assert world.claim(delivery.id).payload == STUBBORN
+
+
+def test_a_repeated_request_returns_the_first_event(world: World) -> None:
+    """The same key and request, later or in the same unit, store nothing and return what is there."""
+    workspace_id = world.workspace()
+    first = world.event(workspace_id, idempotency_key="k", request_digest=b"same")
+    again = world.event(workspace_id, idempotency_key="k", request_digest=b"same")
+    assert again == first
+    with world.units() as unit:
+        assert unit.events.list_page(workspace_id, limit=9) == [first]
+
+
+def test_a_key_works_within_one_unit(world: World) -> None:
+    """A key is taken as soon as it was used, before any commit."""
+    workspace_id = world.workspace()
+    one, two = (an_event(workspace_id=workspace_id, idempotency_key="k", request_digest=b"same") for _ in range(2))
+    with world.units() as unit:
+        assert unit.events.append(one).id == one.id
+        assert unit.events.append(two).id == one.id
+
+
+def test_a_key_stands_for_one_request(world: World) -> None:
+    """The same key with another request is refused, and the unit can go on."""
+    workspace_id = world.workspace()
+    first = world.event(workspace_id, idempotency_key="k", request_digest=b"one")
+    with world.units() as unit:
+        clash = an_event(workspace_id=workspace_id, idempotency_key="k", request_digest=b"another")
+        with pytest.raises(AlreadyExistsError):
+            unit.events.append(clash)
+        assert unit.events.list_page(workspace_id, limit=9) == [first]
+
+
+def test_keys_belong_to_their_workspace(world: World) -> None:
+    """Two workspaces may use the same key for different things."""
+    one, two = (world.event(world.workspace(), idempotency_key="k", request_digest=digest) for digest in (b"1", b"2"))
+    assert one.id != two.id
+
+
+def test_without_a_key_every_request_is_its_own(world: World) -> None:
+    """Two events without a key are two, even where they say the same."""
+    workspace_id = world.workspace()
+    one, two = (world.event(workspace_id, request_digest=b"same") for _ in range(2))
+    assert one.id != two.id
+
+
+def test_a_key_is_free_again_where_its_unit_was_rolled_back(world: World) -> None:
+    """A key that was never committed stands for nothing."""
+    workspace_id = world.workspace()
+    with world.units() as unit:
+        unit.events.append(an_event(workspace_id=workspace_id, idempotency_key="k", request_digest=b"one"))
+    stored = world.event(workspace_id, idempotency_key="k", request_digest=b"another")
+    assert stored.request_digest == b"another"
+
+
+def test_pages_of_events_go_from_the_newest_on(world: World) -> None:
+    """Pages line up without gaps or repetitions and hold one workspace's events alone."""
+    workspace_id = world.workspace()
+    made = [world.event(workspace_id) for _ in range(5)]
+    world.event(world.workspace())
+    with world.units() as unit:
+        first = unit.events.list_page(workspace_id, limit=2)
+        last = first[-1]
+        assert last.created_at is not None
+        rest = unit.events.list_page(workspace_id, limit=9, after=Position(last.created_at, last.id))
+    assert [*first, *rest] == made[::-1]
+
+
+def test_events_of_one_unit_keep_their_order(world: World) -> None:
+    """Of two events in one transaction the second is the newer one."""
+    workspace_id = world.workspace()
+    with world.units() as unit:
+        made = [unit.events.append(an_event(workspace_id=workspace_id)) for _ in range(4)]
+        unit.commit()
+    with world.units() as unit:
+        assert unit.events.list_page(workspace_id, limit=9) == made[::-1]

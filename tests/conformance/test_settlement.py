@@ -1,0 +1,225 @@
+"""Settling: results are stored under their own claim and no other."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noteflow_hooks.domain.deliveries import (
+    INTERRUPTED,
+    DeliveryStatus,
+    ErrorKind,
+    Settlement,
+)
+from tests.builders import EXACT, NOON, a_failure, an_attempt_result, hours
+from tests.conformance.world import EXPIRED, SLACK
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from tests.conformance.world import World
+
+
+def test_a_success_is_stored(world: World) -> None:
+    """A delivery that succeeded has the last attempt's words and the time of the 2xx."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id)
+    before = datetime.now(UTC)
+    assert world.settle(world.claim(delivery.id), an_attempt_result(status_code=202, response_body=None))
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.status_code, stored.response_body) == (DeliveryStatus.SUCCEEDED, 202, None)
+    assert (stored.attempt_count, stored.duration_ms, stored.error_message) == (1, 12, None)
+    assert (stored.next_attempt_at, stored.lease_expires_at, stored.budget_used) == (None, None, 0)
+    assert stored.delivered_at is not None
+    assert before <= stored.delivered_at <= datetime.now(UTC)
+
+
+def test_a_failure_waits_for_its_next_attempt(world: World) -> None:
+    """A failed delivery is due again after its wait, counted from now by the store's clock."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id)
+    before = datetime.now(UTC)
+    assert world.settle(world.claim(delivery.id), a_failure(), wait=hours(1))
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.status_code, stored.response_body) == (DeliveryStatus.PENDING, 500, "no")
+    assert (stored.attempt_count, stored.budget_used, stored.error_message) == (1, 1, "HTTP 500")
+    assert (stored.delivered_at, stored.lease_expires_at) == (None, None)
+    assert stored.next_attempt_at is not None
+    assert before + hours(1) <= stored.next_attempt_at <= datetime.now(UTC) + hours(1)
+
+
+def test_a_wait_of_nothing_is_due_at_once(world: World) -> None:
+    """After no wait the delivery can be claimed again."""
+    delivery = world.delivery(world.workspace())
+    assert world.settle(world.claim(delivery.id), a_failure(), wait=timedelta(0))
+    assert world.claim(delivery.id).delivery.claim_no == 2
+
+
+def test_the_last_failure_is_the_end(world: World) -> None:
+    """Out of attempts, a delivery is a dead letter that says so, and is never due."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id, max_retries=1)
+    failure = a_failure(
+        status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"
+    )
+    assert world.settle(world.claim(delivery.id), failure)
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.status_code, stored.next_attempt_at) == (DeliveryStatus.DEAD, None, None)
+    assert stored.error_message == "Max retries exceeded: Request timed out"
+    [attempt] = world.attempts(delivery.id)
+    assert (attempt.error_kind, attempt.error_message) == ("timeout", "Request timed out")
+    assert world.deliveries.due(overdue_by=timedelta(0), limit=9) == []
+
+
+def test_what_is_not_sent_is_no_attempt(world: World) -> None:
+    """A claim that is settled as skipped leaves its reason and no attempt."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id)
+    held = world.claim(delivery.id).delivery
+    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]) == {delivery.id}
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, "Webhook disabled")
+    assert (stored.attempt_count, stored.next_attempt_at, stored.lease_expires_at) == (0, None, None)
+    assert world.attempts(delivery.id) == []
+
+
+def test_a_result_is_settled_once(world: World) -> None:
+    """The same settlement a second time is refused and records no second attempt."""
+    delivery = world.delivery(world.workspace())
+    claim = world.claim(delivery.id)
+    assert world.settle(claim, a_failure(), wait=timedelta(0))
+    assert not world.settle(claim, a_failure(), wait=timedelta(0))
+    assert len(world.attempts(delivery.id)) == 1
+
+
+@pytest.mark.parametrize("retaken", [True, False])
+def test_a_stale_claims_result_is_refused(world: World, retaken: bool) -> None:  # noqa: FBT001 - a case of the table
+    """A worker that lost its lease changes nothing, whether another one holds the delivery or none does."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id)
+    stale = world.claim(delivery.id, slack=EXPIRED)
+    assert world.deliveries.take_back(limit=9) == 1
+    if retaken:
+        world.claim(delivery.id)
+    before = world.read(workspace_id, delivery.id)
+    assert not world.settle(stale, an_attempt_result())
+    assert world.read(workspace_id, delivery.id) == before
+    assert [each.error_kind for each in world.attempts(delivery.id)] == ["interrupted"]
+
+
+def test_a_claim_never_made_settles_nothing(world: World) -> None:
+    """A result under a number that was not given out yet is refused."""
+    delivery = world.delivery(world.workspace())
+    claim = world.claim(delivery.id)
+    forged = replace(claim, delivery=replace(claim.delivery, claim_no=2))
+    assert not world.settle(forged, an_attempt_result())
+    assert world.settle(claim, an_attempt_result())
+
+
+def test_a_late_result_within_its_claim_is_stored(world: World) -> None:
+    """Past its lease, a worker may still settle what nobody took back: so it is not sent twice."""
+    delivery = world.delivery(world.workspace())
+    assert world.settle(world.claim(delivery.id, slack=EXPIRED), an_attempt_result())
+    assert world.deliveries.take_back(limit=9) == 0
+
+
+def a_due_one(world: World) -> tuple[WebhookDelivery, UUID]:
+    workspace_id = world.workspace()
+    return world.delivery(workspace_id), workspace_id
+
+
+def test_results_are_settled_in_groups(world: World) -> None:
+    """A group is stored but for the stale among it, whose ids are not returned."""
+    made = {delivery.id: workspace_id for delivery, workspace_id in (a_due_one(world) for _ in range(2))}
+    claims = {claim.delivery.id: claim for claim in world.deliveries.claim([], limit=9, lease_slack=SLACK)}
+    lost = world.claim(world.delivery(world.workspace()).id, slack=EXPIRED)
+    assert world.deliveries.take_back(limit=9) == 1
+    settlements = []
+    for claim in (*claims.values(), lost):
+        result = an_attempt_result(response_body=str(claim.delivery.id))
+        after, _ = claim.delivery.attempted(result, max_retries=1, policy=EXACT, draw=0)
+        settlements.append(Settlement(after, attempt=result))
+    assert set(claims) == set(made)
+    assert world.deliveries.settle(settlements) == set(made)
+    for delivery_id, workspace_id in made.items():
+        stored = world.read(workspace_id, delivery_id)
+        [attempt] = world.attempts(delivery_id)
+        assert stored.response_body == attempt.response_body == str(delivery_id)
+
+
+def test_no_results_are_no_work(world: World) -> None:
+    """An empty group settles nothing."""
+    assert world.deliveries.settle([]) == set()
+
+
+def take_back_once(world: World, delivery: WebhookDelivery) -> None:
+    world.claim(delivery.id, slack=EXPIRED)
+    assert world.deliveries.take_back(limit=9) == 1
+
+
+def test_what_a_dead_worker_held_is_due_again(world: World) -> None:
+    """Taken back, a delivery is due at once, its cut-off attempt on record, the endpoint's budget whole."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id)
+    claimed_from = datetime.now(UTC)
+    take_back_once(world, delivery)
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.error_message) == (DeliveryStatus.PENDING, INTERRUPTED)
+    assert (stored.attempt_count, stored.budget_used, stored.interruptions) == (1, 0, 1)
+    assert stored.lease_expires_at is None
+    [attempt] = world.attempts(delivery.id)
+    assert (attempt.attempt_number, attempt.error_kind, attempt.error_message) == (
+        1,
+        ErrorKind.INTERRUPTED,
+        INTERRUPTED,
+    )
+    assert (attempt.status_code, attempt.response_body) == (None, None)
+    assert claimed_from <= attempt.started_at <= datetime.now(UTC)
+    assert world.claim(delivery.id).delivery.claim_no == 2
+
+
+def test_a_lease_that_lasts_is_respected(world: World) -> None:
+    """What is held within its lease is not taken back, nor is what nobody holds."""
+    held, _ = world.delivery(world.workspace()), world.delivery(world.workspace())
+    world.claim(held.id, slack=SLACK)
+    assert world.deliveries.take_back(limit=9) == 0
+
+
+def test_taking_back_is_bounded(world: World) -> None:
+    """A round takes back up to its limit and leaves the rest to the next."""
+    for _ in range(3):
+        world.claim(world.delivery(world.workspace()).id, slack=EXPIRED)
+    assert [world.deliveries.take_back(limit=2) for _ in range(3)] == [2, 1, 0]
+
+
+def test_five_interruptions_in_a_row_end_it(world: World) -> None:
+    """A delivery that kills every worker that touches it is dead at the fifth, each time on record."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id, max_retries=20)
+    for _ in range(4):
+        take_back_once(world, delivery)
+        assert world.read(workspace_id, delivery.id).status is DeliveryStatus.PENDING
+    take_back_once(world, delivery)
+    stored = world.read(workspace_id, delivery.id)
+    assert stored.status is DeliveryStatus.DEAD
+    assert stored.error_message == f"Max retries exceeded: {INTERRUPTED}"
+    assert (stored.next_attempt_at, stored.budget_used) == (None, 0)
+    assert [each.attempt_number for each in world.attempts(delivery.id)] == [1, 2, 3, 4, 5]
+    assert world.deliveries.due(overdue_by=timedelta(0), limit=9) == []
+
+
+def test_an_answer_breaks_the_row_of_interruptions(world: World) -> None:
+    """Interruptions count from the last attempt that had a result."""
+    workspace_id = world.workspace()
+    delivery = world.delivery(workspace_id, max_retries=20)
+    for _ in range(4):
+        take_back_once(world, delivery)
+    assert world.settle(world.claim(delivery.id), a_failure(started_at=NOON), wait=timedelta(0))
+    for _ in range(4):
+        take_back_once(world, delivery)
+    stored = world.read(workspace_id, delivery.id)
+    assert (stored.status, stored.attempt_count, stored.budget_used) == (DeliveryStatus.PENDING, 9, 1)
