@@ -1,0 +1,170 @@
+"""Puts the parts together: the only module that knows them all. Nothing is made before it is asked for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from alembic import command
+from alembic.config import Config
+
+from noteflow_hooks import publisher
+from noteflow_hooks.crypto import SecretBox, parse_keys
+from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.egress import EgressPolicy
+from noteflow_hooks.errors import InvalidInputError, SettingsError
+from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.engine import create_engine, with_driver
+from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.posting import PostingPool
+from noteflow_hooks.recordings import end_abandoned
+from noteflow_hooks.service import WebhookService
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Engine
+
+    from noteflow_hooks.domain.ports import Announce, UnitOfWork
+    from noteflow_hooks.settings import Settings
+
+#: Connections to PostgreSQL that one server, and one worker process, hold at the most.
+SERVER_CONNECTIONS: Final = 10
+WORKER_CONNECTIONS: Final = 10
+#: A server says every five seconds that its recordings live; a recording silent for three times that is abandoned.
+RECORDING_SILENCE: Final = timedelta(seconds=15)
+#: A server's threads wait for a connection no longer than a call may take.
+_SERVER_WAIT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class ServerParts:
+    """What the gRPC server is made of."""
+
+    units: Callable[[], UnitOfWork]
+    #: None while the feature flag is off.
+    webhook_service: WebhookService | None
+    #: How many calls may use the database at once.
+    database_threads: int
+    #: Closes connections and the publisher's thread.
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerParts:
+    """What a worker process is made of."""
+
+    deliveries: DeliveryService
+    #: Ends the recordings of servers that are gone; returns how many.
+    end_abandoned: Callable[[], int]
+    #: Waits for POSTs under way, then closes connections.
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoreParts:
+    """What the commands that work on the database need."""
+
+    units: Callable[[], UnitOfWork]
+    close: Callable[[], None]
+
+
+def server(settings: Settings) -> ServerParts:
+    """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
+    settings.require("database_url", "redis_url")
+    engine = create_engine(str(settings.database_url), connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
+    units = _units(engine, settings)
+    service = None
+    if settings.webhooks_enabled:
+        settings.require("secret_keys")
+        hints = publisher.connect(str(settings.redis_url))
+        service = WebhookService(
+            units, hints.announce, check_url=egress_policy(settings).check_url, on_close=hints.close
+        )
+    stack = ExitStack()
+    stack.callback(engine.dispose)
+    if service is not None:
+        stack.callback(service.close)
+    return ServerParts(units, service, SERVER_CONNECTIONS, stack.close)
+
+
+def worker(settings: Settings, announce: Announce) -> WorkerParts:
+    """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
+
+    ``announce`` hints at events that the worker itself commits.
+    """
+    settings.require("database_url", "redis_url")
+    engine = create_engine(str(settings.database_url), connections=WORKER_CONNECTIONS)
+    executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
+    pool = PostingPool(settings.post_concurrency)
+    units = _units(engine, settings)
+    service = WebhookService(units, announce) if settings.webhooks_enabled else None
+    stack = ExitStack()
+    for close in (engine.dispose, executor.close, pool.close):
+        stack.callback(close)
+    return WorkerParts(
+        deliveries=DeliveryService(
+            SqlAlchemyDeliveryStore(engine, _box(settings)),
+            executor.post,
+            pool,
+            policy=settings.retry_policy,
+            chunk=settings.deliver_chunk,
+            lease_slack=timedelta(seconds=settings.lease_slack_s),
+            countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
+        ),
+        end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
+        close=stack.close,
+    )
+
+
+def store(settings: Settings) -> StoreParts:
+    """Make what a command needs that works on the database alone."""
+    settings.require("database_url")
+    engine = create_engine(str(settings.database_url), connections=1)
+    return StoreParts(_units(engine, settings), engine.dispose)
+
+
+def migrate(settings: Settings, revision: str = "head") -> None:
+    """Bring the database's schema to that revision; twice, or two at once, does no harm."""
+    settings.require("database_url")
+    config = Config()
+    config.set_main_option("script_location", str(migrations_folder()))
+    url = with_driver(str(settings.database_url)).render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    command.upgrade(config, revision)
+
+
+def migrations_folder() -> Path:
+    """Return where the migrations are: inside the package where it is installed, beside it in a checkout."""
+    package = Path(__file__).parent
+    installed = package / "_migrations"
+    return installed if installed.is_dir() else package.parent / "migrations"
+
+
+def egress_policy(settings: Settings) -> EgressPolicy:
+    """Return the rules for the addresses that may be reached."""
+    try:
+        return EgressPolicy(
+            allow=_networks(settings.egress_allow),
+            deny=_networks(settings.egress_deny),
+            allow_http_loopback=settings.allow_http_loopback,
+        )
+    except InvalidInputError as error:
+        raise SettingsError(str(error)) from None
+
+
+def _networks(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _units(engine: Engine, settings: Settings) -> Callable[[], UnitOfWork]:
+    box = _box(settings)
+    return lambda: SqlAlchemyUnitOfWork(engine, box)
+
+
+def _box(settings: Settings) -> SecretBox:
+    return SecretBox(parse_keys(settings.secret_keys))

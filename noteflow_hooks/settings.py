@@ -1,0 +1,166 @@
+"""The settings: environment variables with the prefix ``NOTEFLOW_HOOKS_``, and ``.env``.
+
+One bad value stops the start with one line that names the variable, what it holds, and what it may hold.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from noteflow_hooks.crypto import parse_keys
+from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
+from noteflow_hooks.errors import InvalidInputError, SettingsError
+
+PREFIX: Final = "NOTEFLOW_HOOKS_"
+#: These may hold passwords or keys: an error never repeats what they hold.
+_SECRET: Final = frozenset({"secret_keys", "database_url", "redis_url"})
+
+
+def _keys(text: str) -> str:
+    try:
+        parse_keys(text)
+    except InvalidInputError as error:
+        raise ValueError(error.problem) from None
+    return text
+
+
+def _networks(text: str) -> str:
+    for part in _parts(text):
+        ipaddress.ip_network(part)
+    return text
+
+
+def _schedule(text: str) -> str:
+    if text not in ("exponential", "standard"):
+        _durations(text)
+    return text
+
+
+def _url(*schemes: str) -> AfterValidator:
+    def check(text: str) -> str:
+        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(text)
+        return text
+
+    return AfterValidator(check)
+
+
+def _bind(text: str) -> str:
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the highest port
+        raise ValueError(text)
+    return text
+
+
+Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
+Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
+
+
+class Settings(BaseSettings):
+    """What the operator decides. Each field's description says what it may hold."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+    )
+
+    webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
+    database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
+        None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
+    )
+    redis_url: Annotated[str, _url("redis", "rediss")] | None = Field(
+        None, repr=False, description="a URL such as redis://:password@host:6379/0"
+    )
+    grpc_bind: Annotated[str, AfterValidator(_bind)] = Field(
+        "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051"
+    )
+    grpc_reflection: bool = Field(default=False, description="true or false")
+    secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(
+        "", repr=False, description="keys of urlsafe base64 of 32 bytes each, separated by commas"
+    )
+    egress_allow: Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
+    egress_deny: Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
+    allow_http_loopback: bool = Field(default=False, description="true or false")
+    ca_bundle: Path | None = Field(None, description="the path of a PEM file")
+    default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")
+    default_max_retries: int = Field(3, ge=1, le=20, description="a whole number from 1 to 20")
+    retry_schedule: Annotated[str, BeforeValidator(str.strip), AfterValidator(_schedule)] = Field(
+        "exponential", description="exponential, standard, or a list of waits such as 5s,5m,2h"
+    )
+    retry_base_s: Seconds = Field(1, description="a number of seconds above 0")
+    retry_cap_s: Seconds = Field(36_000, description="a number of seconds above 0")
+    retry_jitter: float = Field(0.2, ge=0, lt=1, description="a number from 0 to below 1")
+    retry_countdown_max_s: float = Field(60, ge=0, le=1800, description="a number of seconds from 0 to 1800")
+    lease_slack_s: Seconds = Field(10, description="a number of seconds above 0")
+    relay_every_s: Seconds = Field(5, description="a number of seconds above 0")
+    relay_after_s: Seconds = Field(5, description="a number of seconds above 0")
+    sweep_every_s: Seconds = Field(5, description="a number of seconds above 0")
+    deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
+    post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
+    data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
+        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
+        try:
+            settings = cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(_line(error)) from None
+        if settings.ca_bundle is not None and not settings.ca_bundle.is_file():
+            raise SettingsError(
+                f"{PREFIX}CA_BUNDLE is {str(settings.ca_bundle)!r}, no file; it may hold the path of a PEM file"
+            )
+        return settings
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """The retry policy that the five ``RETRY_`` settings describe."""
+        named = {"exponential": None, "standard": STANDARD_SCHEDULE}
+        schedule = named[self.retry_schedule] if self.retry_schedule in named else _durations(self.retry_schedule)
+        return RetryPolicy(
+            base=timedelta(seconds=self.retry_base_s),
+            cap=timedelta(seconds=self.retry_cap_s),
+            jitter=self.retry_jitter,
+            schedule=schedule,
+        )
+
+    def require(self, *names: Literal["database_url", "redis_url", "secret_keys"]) -> None:
+        """Raise SettingsError for the first of the named settings that is not there."""
+        for name in names:
+            if not getattr(self, name):
+                raise SettingsError(f"{PREFIX}{name.upper()} is not set; it must hold {_allowed(name)}")
+
+
+def _line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    name = str(first["loc"][0])
+    held = "a value that is not shown here" if name in _SECRET else repr(first["input"])
+    return f"{PREFIX}{name.upper()} is {held}; it may hold {_allowed(name)}"
+
+
+def _allowed(name: str) -> str:
+    return Settings.model_fields[name].description or ""
+
+
+def _durations(text: str) -> tuple[timedelta, ...]:
+    """Return the waits of a list such as ``5s,5m,2h``; a bare number is seconds."""
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+    waits = []
+    for part in _parts(text):
+        number, unit = (part[:-1], part[-1]) if part[-1] in units else (part, "s")
+        wait = float(number) * units[unit]
+        if not 0 < wait <= 31_536_000:  # noqa: PLR2004 - a year; also refuses NaN
+            raise ValueError(part)
+        waits.append(timedelta(seconds=wait))
+    if not waits:
+        raise ValueError(text)
+    return tuple(waits)
+
+
+def _parts(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

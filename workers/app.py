@@ -1,0 +1,82 @@
+"""The Celery app. Each setting stands here with its reason; what a message does is in :mod:`workers.tasks`."""
+
+from __future__ import annotations
+
+import sys
+
+from celery import Celery
+from kombu import Exchange, Queue
+
+from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.publisher import DISPATCH_QUEUE, DISPATCH_TASK
+from noteflow_hooks.settings import Settings
+
+DELIVER_TASK = "noteflow.hooks.deliver"
+RELAY_TASK = "noteflow.hooks.relay"
+SWEEP_TASK = "noteflow.hooks.sweep"
+DELIVER_QUEUE = "deliver"
+SLOW_QUEUE = "deliver.slow"
+MAINTENANCE_QUEUE = "maintenance"
+QUEUES = (DISPATCH_QUEUE, DELIVER_QUEUE, SLOW_QUEUE, MAINTENANCE_QUEUE)
+
+
+def build(settings: Settings) -> Celery:
+    """Make the app; raise SettingsError where a setting that it needs is missing."""
+    settings.require("database_url", "redis_url")
+    app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
+    app.conf.update(
+        # Ids in, counts out: nothing needs another serializer, and a result store would be pure cost.
+        accept_content=["json"],
+        task_ignore_result=True,
+        # The names are public. A queue that nobody consumes would swallow hints, so none comes up by a slip.
+        task_queues=[Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
+        task_create_missing_queues=False,
+        task_default_queue=MAINTENANCE_QUEUE,
+        task_routes={
+            DISPATCH_TASK: {"queue": DISPATCH_QUEUE},
+            DELIVER_TASK: {"queue": DELIVER_QUEUE},
+            RELAY_TASK: {"queue": MAINTENANCE_QUEUE},
+            SWEEP_TASK: {"queue": MAINTENANCE_QUEUE},
+        },
+        broker_transport_options={
+            # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
+            # acknowledgement each message costs one round trip in place of three, and none ever comes twice.
+            "ack_emulation": False,
+            # kombu's default is to wait for ever; a frozen Redis must not freeze a worker.
+            "socket_timeout": 10,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            # Under gevent every task has a connection of its own; kombu's default of 10 would refuse the rest.
+            "max_connections": 500,
+        },
+        # Redis may be away for a night: a worker waits for it as long as it takes.
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        # POSTs under way when Redis goes are finished and recorded.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        # More than one waiting message a slot would sit with a busy worker while another is idle.
+        worker_prefetch_multiplier=1,
+        # In memory: two periods need no file to remember when they last ran.
+        beat_scheduler="celery.beat:Scheduler",
+        beat_schedule={
+            "relay": _every(settings.relay_every_s, RELAY_TASK),
+            "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
+        },
+    )
+    return app
+
+
+def _every(seconds: float, task: str) -> dict[str, object]:
+    # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done.
+    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, 2)}}
+
+
+def _load() -> tuple[Settings, Celery]:
+    try:
+        settings = Settings.load()
+        return settings, build(settings)
+    except SettingsError as error:
+        sys.exit(f"noteflow-hooks: {error}")
+
+
+settings, app = _load()
