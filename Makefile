@@ -6,8 +6,10 @@ BIN = .venv/bin
 HEAD = @printf '\n== %s\n'
 # For `make lock` alone, in a venv of its own: nobody else needs it.
 UV = uv==0.13.9
-COMPILE = .venv-lock/bin/uv pip compile pyproject.toml --quiet --universal --python-version 3.11 \
-	--generate-hashes --no-emit-index-url --no-emit-find-links --group build --custom-compile-command 'make lock'
+COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
+# What the image holds (prod) and is built with (build) is what the checks ran with.
+LIKE_DEV = $(UPGRADE) --constraint requirements/dev.lock
 
 help: ## list these targets
 	@sed -n 's/^\([a-z][a-z-]*\):.*## \(.*\)/  make \1|\2/p' Makefile | awk -F '|' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -47,8 +49,10 @@ proto: venv-dev ## generate the gRPC code from the proto
 lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
-	@$(COMPILE) $(UPGRADE) --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(UPGRADE) --extra embedded --constraint requirements/dev.lock --output-file requirements/run.lock
+	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --output-file requirements/run.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --output-file requirements/prod.lock
+	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
 	@rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist

@@ -110,7 +110,7 @@ class DeliveryService:
 
     def early(self, delivery_ids: Sequence[UUID]) -> dict[timedelta, list[UUID]]:
         """Return those of the deliveries that a hint came too early for, by what is left of their wait."""
-        return _grouped(
+        return grouped(
             {key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= self._countdown_max}
         )
 
@@ -165,7 +165,7 @@ class DeliveryService:
             done.outcomes[_outcome(each) if kept else "lost"] += 1
             if kept and each.wait is not None and each.wait <= self._countdown_max:
                 waits[each.delivery.id] = each.wait
-        for wait, ids in _grouped(waits).items():
+        for wait, ids in grouped(waits).items():
             done.retries.setdefault(wait, []).extend(ids)
 
     def _store_patiently(self, group: list[Settlement]) -> set[UUID]:
@@ -218,7 +218,7 @@ def _outcome(settlement: Settlement) -> str:
     return "retrying" if status is DeliveryStatus.PENDING else status.value
 
 
-def _grouped(waits: dict[UUID, timedelta]) -> dict[timedelta, list[UUID]]:
+def grouped(waits: dict[UUID, timedelta]) -> dict[timedelta, list[UUID]]:
     """Put waits that end within a short window together, under the longest of them."""
     groups: dict[timedelta, list[UUID]] = {}
     longest: timedelta | None = None

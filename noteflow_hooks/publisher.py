@@ -26,6 +26,11 @@ DISPATCH_QUEUE: Final = "dispatch"
 #: The most ids in one message, and the least time from one message to the next.
 _BATCH: Final = 500
 _SPACING_S: Final = 0.01
+#: From so many events a second on, fuller messages do more for everybody than earlier ones.
+_BUSY_RATE: Final = 250.0
+_BUSY_SPACING_S: Final = 0.025
+#: How much the newest message counts in the running rate.
+_NEWEST: Final = 0.1
 #: After a failure, how long nothing is tried: each try may take both timeouts.
 _PAUSE_S: Final = 1.0
 _TIMEOUT_S: Final = 0.5
@@ -47,6 +52,7 @@ class Publisher:
         self._changed = threading.Condition()
         self._closing = False
         self._away = False
+        self._rate = 0.0
         self._thread: threading.Thread | None = None
 
     def announce(self, event_ids: Sequence[UUID]) -> None:
@@ -69,10 +75,13 @@ class Publisher:
             self._thread.join(timeout_s)
 
     def _run(self) -> None:
+        last = time.monotonic()
         while batch := self._next():
             started = time.monotonic()
-            spacing = self._spacing_s if self._sent(batch) else self._pause_s
-            self._rest(started + spacing)
+            self._rate += _NEWEST * (len(batch) / max(started - last, self._spacing_s) - self._rate)
+            last = started
+            busy = max(self._spacing_s, _BUSY_SPACING_S) if self._rate >= _BUSY_RATE else self._spacing_s
+            self._rest(started + (busy if self._sent(batch) else self._pause_s))
 
     def _next(self) -> list[UUID]:
         """Wait for ids and return up to a batch of them; nothing once closed and done."""

@@ -52,7 +52,7 @@ def a_webhook(**overrides: Any) -> WebhookConfig:
 
 
 def a_payload(**overrides: Any) -> dict[str, Any]:
-    """Make what a publisher may send as ``meeting.completed``, without its timestamp; None takes a field out."""
+    """Make what a publisher may say of ``meeting.completed``; an override of None takes the field out."""
     fields: dict[str, Any] = {
         "meeting_id": "m-1",
         "title": "Weekly",

@@ -133,7 +133,7 @@ SELECT id FROM stored
 #: Locks deliveries that a worker holds past its lease.
 EXPIRED = text("""
 SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
-WHERE status = 'sending' AND lease_expires_at < now()
+WHERE status = 'sending' AND lease_expires_at <= now()
 ORDER BY lease_expires_at
 LIMIT :limit
 FOR UPDATE SKIP LOCKED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -187,6 +188,24 @@ def test_a_call_may_use_the_store(world: World) -> None:
         unit.commit()
     assert workspaces(world) == set(added)
     assert len(added) == 1
+
+
+def test_a_call_leaves_the_store_to_others(world: World) -> None:
+    """A call that takes its time holds up no other thread's unit."""
+    added: list[UUID] = []
+    with ThreadPoolExecutor(1) as pool, world.units() as unit:
+        unit.on_commit(lambda: added.append(pool.submit(world.workspace).result(timeout=10)))
+        unit.commit()
+    assert workspaces(world) == set(added)
+
+
+def test_a_unit_within_a_unit_stands_alone(world: World) -> None:
+    """A thread may open a second unit: it neither waits, nor sees the first one's changes, nor falls with it."""
+    with world.units() as unit:
+        unit.access.create_workspace(a_workspace())
+        inner = world.workspace()
+        assert workspaces(world) == {inner}
+    assert workspaces(world) == {inner}
 
 
 MEMBERS: dict[str, Callable[[UnitOfWork], object]] = {

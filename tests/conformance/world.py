@@ -1,6 +1,6 @@
 """A store as the suite uses it, whichever it is, with the few steps that most tests begin with.
 
-The clock is the store's own and can't be moved: a lease ends at once by a negative slack, a wait by being none.
+The clock is the store's own and can't be moved: a lease that has ended is one with a negative slack.
 """
 # ruff: noqa: ANN401 - an override is whatever type its field has
 
@@ -75,6 +75,13 @@ class World:
         with self.units() as unit:
             stored = unit.meetings.create(a_meeting(workspace_id=workspace_id, **overrides))
             unit.commit()
+        return stored
+
+    def read_meeting(self, meeting: Meeting) -> Meeting:
+        """Return a meeting as it is stored."""
+        with self.units() as unit:
+            stored = unit.meetings.get(meeting.workspace_id, meeting.id)
+        assert stored is not None
         return stored
 
     def dispatched(self, event: Event) -> list[WebhookDelivery]:

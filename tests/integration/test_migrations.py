@@ -1,0 +1,158 @@
+"""The schema, made and unmade in a database of its own, and what it refuses by itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psycopg
+import pytest
+from alembic import command
+from alembic.config import Config
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noteflow_hooks.embedded import EmbeddedPostgres
+
+
+@pytest.fixture
+def empty_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    name, server = f"migrations_{uuid4().hex}", postgres.url.replace("+psycopg", "")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+        yield postgres.url.replace("@/noteflow", f"@/{name}")
+        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def settings(url: str) -> Settings:
+    return Settings(_env_file=None, database_url=url)
+
+
+def alembic(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(bootstrap.migrations_folder()))
+    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    return config
+
+
+def plain(url: str) -> str:
+    return url.replace("+psycopg", "")
+
+
+def tables(url: str) -> int:
+    with psycopg.connect(plain(url)) as connection:
+        rows = connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'noteflow'").fetchall()
+    return len(rows)
+
+
+def test_migrations_go_up_down_and_up_again(empty_database: str) -> None:
+    """Down leaves Alembic's own table and nothing else."""
+    bootstrap.migrate(settings(empty_database))
+    whole = tables(empty_database)
+    command.downgrade(alembic(empty_database), "base")
+    assert tables(empty_database) == 1
+    bootstrap.migrate(settings(empty_database))
+    assert tables(empty_database) == whole == 11
+
+
+def test_the_mapped_tables_are_the_migrated_ones(empty_database: str) -> None:
+    """``alembic check`` finds nothing to do."""
+    bootstrap.migrate(settings(empty_database))
+    command.check(alembic(empty_database))
+
+
+def test_two_migrations_at_once_do_no_harm(empty_database: str) -> None:
+    """The second waits for the first, and finds its work done."""
+    environment = {**os.environ, "NOTEFLOW_HOOKS_DATABASE_URL": empty_database}
+    command_line = [sys.executable, "-m", "noteflow_hooks.cli", "migrate"]
+    both = [subprocess.Popen(command_line, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
+    assert [each.wait(timeout=60) for each in both] == [0, 0]
+    assert tables(empty_database) == 11
+
+
+@pytest.fixture
+def rows(clean_database: str) -> Iterator[psycopg.Connection]:
+    """A workspace, an endpoint, an event and a delivery, whose keys are all this one."""
+    with psycopg.connect(plain(clean_database), autocommit=True) as connection:
+        for statement in (
+            "INSERT INTO noteflow.workspaces (id, name) VALUES (%(id)s, 'w')",
+            "INSERT INTO noteflow.webhook_configs (id, workspace_id, url) VALUES (%(id)s, %(id)s, 'https://h.example/')",
+            (
+                "INSERT INTO noteflow.webhook_events (id, workspace_id, event_type, payload, occurred_at)"
+                " VALUES (%(id)s, %(id)s, 'meeting.completed', '{}', now())"
+            ),
+            (
+                "INSERT INTO noteflow.webhook_deliveries"
+                " (id, workspace_id, webhook_id, event_id, event_type, next_attempt_at)"
+                " VALUES (%(id)s, %(id)s, %(id)s, %(id)s, 'meeting.completed', now())"
+            ),
+        ):
+            connection.execute(statement, {"id": KEY})
+        yield connection
+
+
+KEY = uuid4()
+
+
+def test_an_update_sets_updated_at(rows: psycopg.Connection) -> None:
+    """A trigger keeps it, whoever writes."""
+    rows.execute("UPDATE noteflow.webhook_configs SET updated_at = '2000-01-01'")
+    [(fresh,)] = rows.execute("SELECT updated_at > '2000-01-02' FROM noteflow.webhook_configs").fetchall()
+    assert fresh
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "webhook_configs SET url = 'http://h.example/'",
+        "webhook_configs SET url = 'http://localhost.evil.example/'",
+        "webhook_configs SET url = 'ftp://h.example/'",
+        "webhook_configs SET timeout_ms = 99",
+        "webhook_configs SET timeout_ms = 30001",
+        "webhook_configs SET max_retries = 0",
+        "webhook_configs SET events = '{webhook.test}'",
+        "webhook_configs SET events = '{unknown}'",
+        "webhook_configs SET deleted_at = now(), secret = 'x'",
+        "webhook_events SET payload = '{'",
+        "webhook_events SET payload = to_json(repeat('x', 10239))",
+        "webhook_deliveries SET status = 'unknown'",
+        "webhook_deliveries SET status = 'succeeded', next_attempt_at = NULL",
+        "webhook_deliveries SET status = 'succeeded', next_attempt_at = NULL, delivered_at = now(), status_code = 500",
+        "webhook_deliveries SET status = 'sending', next_attempt_at = NULL",
+        "webhook_deliveries SET status = 'dead'",
+        "webhook_deliveries SET next_attempt_at = NULL",
+        "webhook_deliveries SET attempt_count = -1",
+    ],
+)
+def test_the_database_refuses_rows_that_the_domain_has_no_state_for(rows: psycopg.Connection, change: str) -> None:
+    """Written by hand, past the application."""
+    with pytest.raises((psycopg.IntegrityError, psycopg.DataError)):
+        rows.execute(f"UPDATE noteflow.{change}")
+
+
+@pytest.mark.parametrize("url", ["http://localhost/", "http://127.0.0.1:8080/x", "http://[::1]:1/?q", "https://h/"])
+def test_the_database_takes_http_to_loopback(rows: psycopg.Connection, url: str) -> None:
+    """Whether the application does is a setting of its own."""
+    rows.execute("UPDATE noteflow.webhook_configs SET url = %s", [url])
+
+
+def test_a_workspace_takes_everything_with_it(rows: psycopg.Connection) -> None:
+    """Its rows in every table go with the workspace's own."""
+    rows.execute("DELETE FROM noteflow.workspaces")
+    [(left,)] = rows.execute("SELECT count(*) FROM noteflow.webhook_deliveries").fetchall()
+    assert left == 0
+
+
+def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:
+    """Spaces, key order and the way a number is written are what is signed."""
+    exact = '{"b":1.50,"a":1e2}'
+    rows.execute("UPDATE noteflow.webhook_events SET payload = %s", [exact])
+    [(kept,)] = rows.execute("SELECT payload::text FROM noteflow.webhook_events").fetchall()
+    assert kept == exact

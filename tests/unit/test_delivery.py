@@ -1,0 +1,345 @@
+"""The workers' half, over the store in memory and with a receiver that is a function."""
+
+from __future__ import annotations
+
+import threading
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from noteflow_hooks import delivery
+from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.posting import PostingPool
+from tests.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement, WebhookDelivery
+
+OK = an_attempt_result(status_code=200)
+FAILED = an_attempt_result(status_code=500, error_kind=ErrorKind.STATUS, error_message="HTTP 500")
+
+
+class System:
+    """A service over a store in memory, whose clock and receiver the test moves."""
+
+    def __init__(self, answer: Callable[[Claim], AttemptResult] = lambda _: OK, **options: Any) -> None:  # noqa: ANN401 - the service's own
+        self.now = NOON
+        self.memory = MemoryStore(now=self._clock)
+        self.store = Flaky(self.memory)
+        self.workspace = a_workspace()
+        self.sent: list[UUID] = []
+        self.slept: list[float] = []
+        self.pool = PostingPool(options.pop("threads", 8))
+        self.answer = answer
+        settings: dict[str, Any] = {
+            "chunk": 5,
+            "lease_slack": timedelta(seconds=10),
+            "countdown_max": timedelta(seconds=60),
+        }
+        self.service = DeliveryService(
+            self.store,
+            self._post,
+            self.pool,
+            policy=EXACT,
+            draw=lambda: 0.5,
+            sleep=self.slept.append,
+            **settings | options,
+        )
+        with self.unit() as unit:
+            unit.access.create_workspace(self.workspace)
+            unit.commit()
+
+    def unit(self) -> InMemoryUnitOfWork:
+        return InMemoryUnitOfWork(self.memory)
+
+    def deliveries(self, count: int, **overrides: Any) -> list[UUID]:  # noqa: ANN401 - an endpoint's fields
+        """Make that many deliveries for one new endpoint."""
+        with self.unit() as unit:
+            webhook = unit.webhooks.create(a_webhook(workspace_id=self.workspace.id, **overrides))
+            unit.commit()
+        self.pass_time(timedelta(seconds=1))
+        for _ in range(count):
+            with self.unit() as unit:
+                unit.events.append(an_event(workspace_id=self.workspace.id))
+                unit.commit()
+        made = [each for chunk in self.service.dispatch([]) for each in chunk]
+        with self.unit() as unit:
+            mine = {each.id for each in unit.webhooks.get_deliveries(webhook.id, limit=10**6)}
+        return [each for each in made if each in mine]
+
+    def read(self, delivery_id: UUID) -> WebhookDelivery:
+        with self.unit() as unit:
+            found = unit.deliveries.get_by_id(self.workspace.id, delivery_id)
+        assert found is not None
+        return found
+
+    def pass_time(self, by: timedelta) -> None:
+        self.now += by
+
+    def _clock(self) -> datetime:
+        return self.now
+
+    def _post(self, claim: Claim) -> AttemptResult:
+        self.sent.append(claim.delivery.id)
+        return self.answer(claim)
+
+
+class Flaky(InMemoryDeliveryStore):
+    """The store in memory, whose next calls to ``settle`` can be made to fail."""
+
+    def __init__(self, memory: MemoryStore) -> None:
+        super().__init__(memory)
+        self.failures: list[Exception] = []
+        self.refused: set[UUID] = set()
+
+    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+        if self.failures:
+            raise self.failures.pop(0)
+        if any(each.delivery.id in self.refused and each.delivery.response_body for each in settlements):
+            raise ValueError("this text can't be stored")
+        return super().settle(settlements)
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    made = System()
+    yield made
+    made.pool.close()
+
+
+def test_what_was_committed_is_dispatched_in_chunks(system: System) -> None:
+    """Twelve events for one endpoint come out as chunks of five, five and two."""
+    with system.unit() as unit:
+        unit.webhooks.create(a_webhook(workspace_id=system.workspace.id))
+        unit.commit()
+    system.pass_time(timedelta(seconds=1))
+    for _ in range(12):
+        with system.unit() as unit:
+            unit.events.append(an_event(workspace_id=system.workspace.id))
+            unit.commit()
+    assert [len(chunk) for chunk in system.service.dispatch([])] == [5, 5, 2]
+    assert list(system.service.dispatch([])) == []
+
+
+def test_a_fan_out_beyond_a_page_is_dispatched_to_its_end(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages of three still make a delivery for each of eight endpoints, once."""
+    monkeypatch.setattr(delivery, "DISPATCH_PAGE", 3)
+    with system.unit() as unit:
+        for _ in range(8):
+            unit.webhooks.create(a_webhook(workspace_id=system.workspace.id))
+        unit.commit()
+    system.pass_time(timedelta(seconds=1))
+    with system.unit() as unit:
+        event = unit.events.append(an_event(workspace_id=system.workspace.id))
+        unit.commit()
+    made = [each for chunk in system.service.dispatch([event.id]) for each in chunk]
+    assert len(made) == len(set(made)) == 8
+
+
+def test_named_deliveries_are_sent_and_recorded(system: System) -> None:
+    """A 200 leaves the row succeeded, with one attempt on record."""
+    [delivery_id] = system.deliveries(1)
+    done = system.service.deliver([delivery_id])
+    assert str(done) == "1 succeeded"
+    assert system.read(delivery_id).status is DeliveryStatus.SUCCEEDED
+    with system.unit() as unit:
+        assert [each.status_code for each in unit.deliveries.attempts(delivery_id)] == [200]
+
+
+def test_a_hint_for_nothing_sends_nothing(system: System) -> None:
+    """An unknown id, or one that is settled already, is no work and no error."""
+    [delivery_id] = system.deliveries(1)
+    system.service.deliver([delivery_id])
+    assert str(system.service.deliver([delivery_id, uuid4()])) == "nothing due"
+    assert system.sent == [delivery_id]
+
+
+def test_a_hint_is_topped_up_to_a_chunk(system: System) -> None:
+    """One named delivery brings four others that are due along, and no more."""
+    ids = system.deliveries(9)
+    assert str(system.service.deliver(ids[:1])) == "5 succeeded"
+    assert ids[0] in system.sent
+
+
+def test_all_named_deliveries_are_sent_however_little_room_there_is() -> None:
+    """With room for two POSTs at a time, five named deliveries take three rounds within the one call."""
+    system = System(threads=2)
+    ids = system.deliveries(5)
+    assert str(system.service.deliver(ids)) == "5 succeeded"
+    assert sorted(system.sent) == sorted(ids)
+
+
+def test_a_short_wait_comes_back_as_a_hint(system: System) -> None:
+    """A failed attempt waits one second, as the policy says, and its id is handed back for a countdown."""
+    system.answer = lambda _: FAILED
+    [delivery_id] = system.deliveries(1)
+    done = system.service.deliver([delivery_id])
+    assert str(done) == "1 retrying"
+    assert done.retries == {timedelta(seconds=1): [delivery_id]}
+    assert system.read(delivery_id).next_attempt_at == system.now + timedelta(seconds=1)
+
+
+def test_a_long_wait_stays_in_the_row() -> None:
+    """A wait beyond the longest countdown is no hint: the sweep brings it back."""
+    system = System(lambda _: FAILED, countdown_max=timedelta(milliseconds=999))
+    [delivery_id] = system.deliveries(1)
+    done = system.service.deliver([delivery_id])
+    assert done.retries == {}
+    assert system.read(delivery_id).status is DeliveryStatus.PENDING
+
+
+def test_retries_that_come_due_together_share_a_hint() -> None:
+    """Waits within a fifth of a second go under the longest of them; one far off goes alone."""
+    ids = [uuid4() for _ in range(3)]
+    waits = dict(zip(ids, (timedelta(seconds=1), timedelta(seconds=1.15), timedelta(seconds=2)), strict=True))
+    grouped = delivery.grouped(waits)
+    assert {wait: set(group) for wait, group in grouped.items()} == {
+        timedelta(seconds=1.15): {ids[0], ids[1]},
+        timedelta(seconds=2): {ids[2]},
+    }
+
+
+def test_an_early_hint_is_put_back_for_the_rest_of_its_wait(system: System) -> None:
+    """Half a second into a wait of one, half a second is left; a delivery that is due or settled has none."""
+    system.answer = lambda _: FAILED
+    ids = system.deliveries(1)
+    system.service.deliver(ids)
+    system.pass_time(timedelta(seconds=0.5))
+    assert system.service.early(ids) == {timedelta(seconds=0.5): ids}
+    system.pass_time(timedelta(seconds=0.5))
+    assert system.service.early(ids) == {}
+
+
+def test_the_last_attempt_leaves_it_dead(system: System) -> None:
+    """Two attempts allowed, two failed: dead, with the last message behind the first words."""
+    system.answer = lambda _: FAILED
+    ids = system.deliveries(1, max_retries=2)
+    system.service.deliver(ids)
+    system.pass_time(timedelta(seconds=1))
+    assert str(system.service.deliver(ids)) == "1 dead"
+    assert system.read(ids[0]).error_message == "Max retries exceeded: HTTP 500"
+
+
+def test_what_may_not_be_sent_is_skipped_without_a_post(system: System) -> None:
+    """An endpoint disabled between dispatch and POST gets a skipped row with the reason, and no attempt."""
+    [delivery_id] = system.deliveries(1)
+    with system.unit() as unit:
+        [webhook] = unit.webhooks.get_all(system.workspace.id)
+        unit.webhooks.update(a_webhook(id=webhook.id, workspace_id=system.workspace.id, enabled=False))
+        unit.commit()
+    assert str(system.service.deliver([delivery_id])) == "1 skipped"
+    assert system.sent == []
+    assert system.read(delivery_id).error_message == "Webhook disabled"
+
+
+def test_a_result_waits_for_a_database_that_restarts(system: System) -> None:
+    """What was sent is recorded once the database is back: the endpoint is not sent it again."""
+    ids = system.deliveries(1)
+    system.store.failures = [UnavailableError(), UnavailableError()]
+    assert str(system.service.deliver(ids)) == "1 succeeded"
+    assert system.slept == [0.1, 0.2]
+    assert system.sent == ids
+
+
+def test_a_database_that_stays_away_ends_the_task(system: System) -> None:
+    """After about the lease's slack the error goes up: by then the sweep may have taken the rows back."""
+    ids = system.deliveries(1)
+    system.store.failures = [UnavailableError() for _ in range(100)]
+    with pytest.raises(UnavailableError):
+        system.service.deliver(ids)
+    assert 10 <= sum(system.slept) <= 12.5
+
+
+def test_a_row_that_the_store_refuses_does_not_take_others_with_it(system: System) -> None:
+    """The group is stored row by row, the refused one without the receiver's text."""
+    system.answer = lambda _: an_attempt_result(status_code=200, response_body="thanks")
+    ids = system.deliveries(3)
+    system.store.refused = {ids[1]}
+    assert str(system.service.deliver(ids)) == "3 succeeded"
+    assert [system.read(each).response_body for each in ids] == ["thanks", None, "thanks"]
+
+
+def test_a_result_under_a_stale_claim_is_counted_as_lost() -> None:
+    """While the worker was away the sweep took the delivery back: its result changes nothing."""
+    system = System()
+
+    def answer(_: Claim) -> AttemptResult:
+        system.pass_time(timedelta(hours=1))
+        assert system.service.take_back() == 1
+        return OK
+
+    system.answer = answer
+    ids = system.deliveries(1)
+    assert str(system.service.deliver(ids)) == "1 lost"
+    assert system.read(ids[0]).status is DeliveryStatus.PENDING
+
+
+def test_what_a_dead_worker_held_is_taken_back_after_its_lease(system: System) -> None:
+    """Not a moment earlier; then it is due again, with the interrupted attempt on record."""
+    [delivery_id] = system.deliveries(1, timeout_ms=5000)
+    system.store.claim([delivery_id], limit=1, lease_slack=timedelta(seconds=10))
+    system.pass_time(timedelta(milliseconds=14_999))
+    assert system.service.take_back() == 0
+    system.pass_time(timedelta(milliseconds=1))
+    assert system.service.take_back() == 1
+    with system.unit() as unit:
+        assert [each.error_kind for each in unit.deliveries.attempts(delivery_id)] == ["interrupted"]
+    assert str(system.service.deliver([delivery_id])) == "1 succeeded"
+
+
+def test_hints_don_t_pile_up_in_a_queue(system: System) -> None:
+    """Of three chunks that are overdue, one is hinted at where two hints are queued, and none where three are."""
+    system.deliveries(11)
+    system.pass_time(timedelta(seconds=5))
+    by = timedelta(seconds=5)
+    assert [len(chunk) for chunk in system.service.overdue(by=by, queued=0)] == [5, 5, 1]
+    assert len(system.service.overdue(by=by, queued=2)) == 1
+    assert system.service.overdue(by=by, queued=3) == []
+    assert system.service.overdue(by=timedelta(seconds=6), queued=0) == []
+
+
+def test_the_relay_finds_what_was_not_dispatched(system: System) -> None:
+    """An event is hinted at once its grace is over, and no more once it is dispatched."""
+    with system.unit() as unit:
+        event = unit.events.append(an_event(workspace_id=system.workspace.id))
+        unit.commit()
+    grace = timedelta(seconds=5)
+    assert system.service.undispatched(older_than=grace, queued=0) == []
+    system.pass_time(grace)
+    assert system.service.undispatched(older_than=grace, queued=0) == [[event.id]]
+    assert system.service.undispatched(older_than=grace, queued=1) == []
+    assert list(system.service.dispatch([event.id])) == []
+    assert system.service.undispatched(older_than=grace, queued=0) == []
+
+
+def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:
+    """The quick one is on record while the slow one is still under way."""
+    release, system = threading.Event(), System()
+    ids = system.deliveries(2)
+
+    def answer(claim: Claim) -> AttemptResult:
+        if claim.delivery.id == ids[0]:
+            assert release.wait(10)
+        return OK
+
+    system.answer = answer
+    worker = threading.Thread(target=system.service.deliver, args=(ids,))
+    worker.start()
+    tick = threading.Event()
+    for _ in range(1000):
+        if system.read(ids[1]).status is DeliveryStatus.SUCCEEDED:
+            break
+        tick.wait(0.01)
+    assert system.read(ids[1]).status is DeliveryStatus.SUCCEEDED
+    assert system.read(ids[0]).status is DeliveryStatus.SENDING
+    release.set()
+    worker.join(10)
+    assert system.read(ids[0]).status is DeliveryStatus.SUCCEEDED

@@ -1,0 +1,192 @@
+"""Webhook configurations: what makes a valid one, and which secrets sign when."""
+
+from __future__ import annotations
+
+import base64
+import dataclasses
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.webhooks import WebhookConfig, check_events, check_range
+from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.signing import generate_secret
+from tests.builders import NOON, a_webhook
+
+URL = "https://receiver.example/hooks"
+LONG = "x" * 20 + "-end"
+
+
+def create(**overrides: Any) -> WebhookConfig:  # noqa: ANN401 - whatever type the field has
+    return WebhookConfig.create(uuid4(), **{"url": URL, "events": ["meeting.completed"]} | overrides)
+
+
+def whsec(size: int) -> str:
+    return "whsec_" + base64.b64encode(bytes(size)).decode()
+
+
+def test_a_configuration_has_the_contracts_defaults() -> None:
+    """Without more than a URL and events it is enabled, unsigned, and gets three attempts of ten seconds."""
+    workspace_id = uuid4()
+    made = WebhookConfig.create(workspace_id, URL, [])
+    assert made == WebhookConfig(
+        id=made.id,
+        workspace_id=workspace_id,
+        url=URL,
+        events=(),
+        name="Webhook",
+        secret=None,
+        secret_hint="",
+        enabled=True,
+        timeout_ms=10_000,
+        max_retries=3,
+    )
+    assert made.id != WebhookConfig.create(workspace_id, URL, []).id
+
+
+def test_a_configuration_takes_what_it_is_given() -> None:
+    """Every argument arrives in its field, the events sorted and once each, the URL written anew."""
+    secret = generate_secret()
+    made = create(
+        url="HTTP://localhost",
+        events=iter(["summary.generated", "meeting.completed", "summary.generated"]),
+        name="CRM",
+        secret=secret,
+        timeout_ms=100,
+        max_retries=20,
+        enabled=False,
+        allow_http_loopback=True,
+    )
+    assert (made.url, made.events) == ("http://localhost/", ("meeting.completed", "summary.generated"))
+    assert (made.name, made.secret, made.secret_hint) == ("CRM", secret, secret[-4:])
+    assert (made.timeout_ms, made.max_retries, made.enabled) == (100, 20, False)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("url", "http://receiver.example/"),
+        ("url", "http://localhost/"),
+        ("events", ["meeting.completed", "nonsense"]),
+        ("events", ["webhook.test"]),
+        ("events", ["Meeting.Completed"]),
+        ("name", ""),
+        ("name", " "),
+        ("name", "n" * 256),
+        ("name", "\x00"),
+        ("secret", ""),
+        ("secret", "short"),
+        ("secret", "x" * 257),
+        ("secret", "with space"),
+        ("secret", "umlautä-umlautä"),
+        ("secret", "whsec_"),
+        ("secret", whsec(23)),
+        ("secret", whsec(65)),
+        ("secret", whsec(32).rstrip("=")),
+        ("secret", whsec(32) + "\n"),
+        ("timeout_ms", 99),
+        ("timeout_ms", 30_001),
+        ("max_retries", 0),
+        ("max_retries", 21),
+    ],
+)
+def test_what_is_not_allowed_is_refused_by_its_field(field: str, value: object) -> None:
+    """The refusal names the field."""
+    with pytest.raises(InvalidInputError) as caught:
+        create(**{field: value})
+    assert caught.value.field == field
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "whsec_hunter2", "hunter2 " * 4])
+def test_a_refused_secret_is_not_repeated(secret: str) -> None:
+    """What was meant to be a secret stays out of errors and so out of logs."""
+    with pytest.raises(InvalidInputError) as caught:
+        create(secret=secret)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("name", "n" * 255),
+        ("timeout_ms", 100),
+        ("timeout_ms", 30_000),
+        ("max_retries", 1),
+        ("max_retries", 20),
+        ("secret", "8charsss"),
+        ("secret", "~!" * 128),
+        ("secret", whsec(24)),
+        ("secret", whsec(64)),
+    ],
+)
+def test_the_bounds_themselves_are_allowed(field: str, value: object) -> None:
+    """The first and the last allowed value pass as they are."""
+    assert getattr(create(**{field: value}), field) == value
+
+
+@pytest.mark.parametrize(("secret", "hint"), [(LONG, "-end"), (LONG[1:], ""), (None, "")])
+def test_only_long_secrets_give_a_hint(secret: str | None, hint: str) -> None:
+    """Four characters of 24 tell little, of 23 too much."""
+    assert create(secret=secret).secret_hint == hint
+
+
+def test_secrets_are_not_in_a_repr() -> None:
+    """A configuration can be logged."""
+    shown = repr(a_webhook(secret="first-secret", previous_secret="second-secret"))
+    assert "first-secret" not in shown
+    assert "second-secret" not in shown
+
+
+def test_a_configuration_is_frozen_and_slotted() -> None:
+    """A configuration changes by being replaced."""
+    webhook = a_webhook()
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        webhook.url = URL  # type: ignore[misc]
+    assert not hasattr(webhook, "__dict__")
+
+
+@pytest.mark.parametrize("event_type", SUBSCRIBABLE)
+def test_an_endpoint_subscribes_to_what_it_names_alone(event_type: str) -> None:
+    """Empty subscribes to nothing, and no type stands for another."""
+    assert a_webhook(events=(event_type,)).subscribes_to(event_type)
+    assert not a_webhook(events=()).subscribes_to(event_type)
+    others = tuple(each for each in SUBSCRIBABLE if each != event_type)
+    assert not a_webhook(events=others).subscribes_to(event_type)
+
+
+@pytest.mark.parametrize(
+    ("secret", "previous", "expires_in_s", "signing"),
+    [
+        (None, None, None, ()),
+        ("new", None, None, ("new",)),
+        ("new", "old", 1, ("new", "old")),
+        ("new", "old", 0, ("new",)),
+        ("new", "old", -1, ("new",)),
+        ("new", "old", None, ("new",)),
+        (None, "old", 1, ()),
+    ],
+)
+def test_the_old_secret_signs_until_its_time_is_over(
+    secret: str | None, previous: str | None, expires_in_s: int | None, signing: tuple[str, ...]
+) -> None:
+    """Newest first; an endpoint without a secret is unsigned whatever was before."""
+    expires_at = None if expires_in_s is None else NOON + timedelta(seconds=expires_in_s)
+    webhook = a_webhook(secret=secret, previous_secret=previous, previous_secret_expires_at=expires_at)
+    assert webhook.secrets_at(NOON) == signing
+
+
+def test_an_unknown_type_is_named_and_cut() -> None:
+    """A refusal repeats no more than a hundred characters of what it refuses, and lists what is allowed."""
+    with pytest.raises(InvalidInputError) as caught:
+        check_events(["x" * 1_000])
+    assert "x" * 101 not in str(caught.value)
+    assert all(each in str(caught.value) for each in SUBSCRIBABLE)
+
+
+def test_a_number_out_of_range_is_refused_with_the_bounds() -> None:
+    """The refusal says what it was and what it may be."""
+    with pytest.raises(InvalidInputError, match=r"^timeout_ms: is 7; allowed are 10 to 20$"):
+        check_range("timeout_ms", 7, range(10, 21))

@@ -1,0 +1,150 @@
+"""The publisher: quick to return, gathering what comes while it is busy, and quiet about a Redis that is away."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import fakeredis
+from kombu.transport.redis import Channel
+
+from noteflow_hooks import publisher
+from noteflow_hooks.publisher import Publisher
+
+if TYPE_CHECKING:
+    import pytest
+
+
+class Broker:
+    """Takes messages, once it is open, and fails while it is told to."""
+
+    def __init__(self) -> None:
+        self.messages: list[list[str]] = []
+        self.open = threading.Event()
+        self.open.set()
+        self.entered = threading.Event()
+        self.taken = threading.Condition()
+        self.failing = False
+        self.tries = 0
+
+    def send(self, ids: list[str]) -> None:
+        self.entered.set()
+        assert self.open.wait(10)
+        with self.taken:
+            self.tries += 1
+            if not self.failing:
+                self.messages.append(ids)
+            self.taken.notify_all()
+        if self.failing:
+            raise ConnectionError("away")
+
+    def wait_for(self, count: int) -> None:
+        with self.taken:
+            assert self.taken.wait_for(lambda: sum(map(len, self.messages)) >= count, timeout=10)
+
+    def wait_for_tries(self, count: int) -> None:
+        with self.taken:
+            assert self.taken.wait_for(lambda: self.tries >= count, timeout=10)
+
+
+def test_an_idle_publisher_sends_at_once() -> None:
+    """One event, one message with its id."""
+    broker, event_id = Broker(), uuid4()
+    hints = Publisher(broker.send)
+    hints.announce([event_id])
+    broker.wait_for(1)
+    assert broker.messages == [[str(event_id)]]
+    hints.close()
+
+
+def test_what_comes_while_it_is_busy_goes_out_together() -> None:
+    """A hundred events announced during one slow message go out in a single second one."""
+    broker, first, rest = Broker(), uuid4(), [uuid4() for _ in range(100)]
+    broker.open.clear()
+    hints = Publisher(broker.send)
+    hints.announce([first])
+    assert broker.entered.wait(10)
+    for event_id in rest:
+        hints.announce([event_id])
+    broker.open.set()
+    broker.wait_for(101)
+    assert broker.messages == [[str(first)], [str(each) for each in rest]]
+    hints.close()
+
+
+def test_announcing_does_not_wait_for_a_broker_that_hangs() -> None:
+    """While a send hangs, a thousand announcements return, and closing gives up after its time."""
+    broker = Broker()
+    broker.open.clear()
+    hints = Publisher(broker.send)
+    ids = [[uuid4()] for _ in range(1000)]
+    caller = threading.Thread(target=lambda: deque(map(hints.announce, ids), maxlen=0))
+    caller.start()
+    caller.join(10)
+    assert not caller.is_alive()
+    hints.close(timeout_s=0.05)
+    broker.open.set()
+
+
+def test_closing_sends_what_waits() -> None:
+    """Events announced just before the end are not left to the relay."""
+    broker, ids = Broker(), [uuid4() for _ in range(3)]
+    hints = Publisher(broker.send, spacing_s=30)
+    for event_id in ids:
+        hints.announce([event_id])
+    hints.close()
+    assert sorted(each for message in broker.messages for each in message) == sorted(map(str, ids))
+    hints.announce([uuid4()])
+    assert sum(map(len, broker.messages)) == 3
+
+
+def test_a_broker_that_is_away_is_said_once_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Two failures make one warning; the next event after its return goes out, and says so."""
+    caplog.set_level(logging.INFO)
+    broker = Broker()
+    broker.failing = True
+    hints = Publisher(broker.send, pause_s=0.001)
+    for tries in (1, 2):
+        hints.announce([uuid4()])
+        broker.wait_for_tries(tries)
+    broker.failing = False
+    hints.announce([uuid4()])
+    broker.wait_for(1)
+    hints.close()
+    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
+    assert "ConnectionError" in caplog.text
+
+
+def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the busy rate on, the spacing is the longer one."""
+    rests_until: list[float] = []
+    broker = Broker()
+    hints = Publisher(broker.send)
+    monkeypatch.setattr(publisher, "_BUSY_SPACING_S", 1000.0)
+    monkeypatch.setattr(hints, "_rest", rests_until.append)
+    hints.announce([uuid4()])
+    broker.wait_for(1)
+    hints.announce([uuid4() for _ in range(1200)])
+    broker.wait_for(1201)
+    hints.close()
+    assert [len(message) for message in broker.messages] == [1, 500, 500, 200]
+    assert [until - time.monotonic() > 500 for until in rests_until] == [False, True, True, True]
+
+
+def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What lies in the ``dispatch`` queue names the task and the event, and nothing of its payload."""
+    server, event_id = fakeredis.FakeServer(), uuid4()
+    monkeypatch.setattr(Channel, "_get_client", lambda _: lambda **_: fakeredis.FakeRedis(server=server))
+    hints = publisher.connect("redis://redis.example:6379/0")
+    hints.announce([event_id])
+    hints.close()
+    [raw] = fakeredis.FakeRedis(server=server).lrange("dispatch", 0, -1)
+    message = json.loads(raw)
+    assert message["headers"]["task"] == "noteflow.hooks.dispatch"
+    assert json.loads(base64.b64decode(message["body"]))[0] == [[str(event_id)]]

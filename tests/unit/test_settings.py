@@ -1,0 +1,118 @@
+"""Settings: what each may hold, and one line for what it may not."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
+from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def test_the_defaults_are_the_contracts() -> None:
+    """Without a variable each setting has the documented value."""
+    settings = Settings.load()
+    assert (settings.grpc_bind, settings.default_timeout_ms, settings.default_max_retries) == (
+        "127.0.0.1:50051",
+        10_000,
+        3,
+    )
+    assert settings.webhooks_enabled
+    assert settings.retry_policy.schedule is None
+    assert settings.retry_policy.cap == timedelta(hours=10)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "allowed"),
+    [
+        ("WEBHOOKS_ENABLED", "perhaps", "true or false: the feature flag"),
+        ("RELAY_EVERY_S", "soon", "a number of seconds above 0"),
+        ("SWEEP_EVERY_S", "0", "a number of seconds above 0"),
+        ("RELAY_AFTER_S", "nan", "a number of seconds above 0"),
+        ("DELIVER_CHUNK", "0", "a whole number from 1 to 1000"),
+        ("DEFAULT_TIMEOUT_MS", "50", "a whole number from 100 to 30000"),
+        ("DEFAULT_MAX_RETRIES", "21", "a whole number from 1 to 20"),
+        ("EGRESS_ALLOW", "10.0.0.0/33", "networks such as 10.1.0.0/16, separated by commas"),
+        ("RETRY_SCHEDULE", "5s,soon", "exponential, standard, or a list of waits such as 5s,5m,2h"),
+        ("RETRY_JITTER", "1", "a number from 0 to below 1"),
+        ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051"),
+        ("CA_BUNDLE", "/nowhere/ca.pem", "the path of a PEM file"),
+    ],
+)
+def test_a_bad_value_gets_one_line_with_its_name_and_what_is_allowed(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, allowed: str
+) -> None:
+    """The line names the variable, what it holds and what it may hold."""
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    line = str(caught.value)
+    assert line.startswith(f"{PREFIX}{name} is {value!r}")
+    assert line.endswith(f"it may hold {allowed}")
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SECRET_KEYS", "c2VjcmV0LWNhbmFyeQ=="),
+        ("DATABASE_URL", "mysql://root:secret-canary@db/x"),
+        ("REDIS_URL", "http://:secret-canary@redis"),
+    ],
+)
+def test_a_bad_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+    """Neither the key nor a URL's password gets into the message."""
+    monkeypatch.setenv(PREFIX + name, value)
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert str(caught.value).startswith(PREFIX + name)
+    assert value not in str(caught.value)
+    assert "canary" not in str(caught.value)
+
+
+def test_the_repr_holds_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A settings object in a traceback shows neither keys nor URLs."""
+    monkeypatch.setenv(PREFIX + "DATABASE_URL", "postgresql://u:canary@db/x")
+    assert "canary" not in repr(Settings.load())
+
+
+def test_a_missing_setting_is_named() -> None:
+    """What a command needs and does not have is said in one line."""
+    with pytest.raises(SettingsError, match="NOTEFLOW_HOOKS_DATABASE_URL is not set; it must hold a URL such as"):
+        Settings.load().require("database_url", "redis_url")
+
+
+def test_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A variable that stands in both holds what the environment says."""
+    (tmp_path / ".env").write_text(f"{PREFIX}DELIVER_CHUNK=7\n{PREFIX}RETRY_BASE_S=2\nOTHER=1\n")
+    monkeypatch.setenv(PREFIX + "DELIVER_CHUNK", "8")
+    settings = Settings.load()
+    assert settings.deliver_chunk == 8
+    assert settings.retry_policy.base == timedelta(seconds=2)
+
+
+@pytest.mark.parametrize(
+    ("text", "schedule"),
+    [
+        ("standard", STANDARD_SCHEDULE),
+        ("5s, 5m,2h,1d", tuple(timedelta(seconds=s) for s in (5, 300, 7200, 86_400))),
+        ("0.25,3", (timedelta(milliseconds=250), timedelta(seconds=3))),
+    ],
+)
+def test_a_schedule_may_be_named_or_listed(
+    monkeypatch: pytest.MonkeyPatch, text: str, schedule: tuple[timedelta, ...]
+) -> None:
+    """Units are s, m, h and d; a bare number is seconds."""
+    monkeypatch.setenv(PREFIX + "RETRY_SCHEDULE", text)
+    assert Settings.load().retry_policy.schedule == schedule
