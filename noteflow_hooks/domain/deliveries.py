@@ -30,6 +30,7 @@ SUCCESS: Final = range(200, 300)
 RESPONSE_KEPT_BYTES: Final = 4096
 DISABLED: Final = "Webhook disabled"
 DELETED: Final = "Webhook deleted"
+NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 TIMED_OUT: Final = "Request timed out"
 INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
 _EXHAUSTED: Final = "Max retries exceeded: "

@@ -129,7 +129,7 @@ class DeliveryLog(Protocol):
         ...
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more; raise NotFoundError or InvalidTransitionError where that can't be."""
+        """Make a settled delivery due once more; raise NotFoundError or PreconditionError where that can't be."""
         ...
 
 

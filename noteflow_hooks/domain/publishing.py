@@ -83,7 +83,7 @@ def event_from_json(
         occurred_at=occurred_at,
         meeting_id=str(fields["meeting_id"]),
         idempotency_key=_checked_key(idempotency_key),
-        request_digest=_digest(event_type, given),
+        request_digest=_digest(fields | extra, timed=given.get("timestamp") is not None),
     )
 
 
@@ -153,6 +153,7 @@ def _checked_key(key: str | None) -> str | None:
     return None if key is None else check_text("idempotency_key", key, limit=_KEY_LIMIT, allow_empty=False)
 
 
-def _digest(event_type: str, given: dict[str, Any]) -> bytes:
-    canonical = json.dumps([event_type, given], sort_keys=True)
-    return hashlib.sha256(canonical.encode()).digest()
+def _digest(payload: dict[str, Any], *, timed: bool) -> bytes:
+    """Digest what the publisher said: without the timestamp where that was not theirs."""
+    said = payload if timed else {name: value for name, value in payload.items() if name != "timestamp"}
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVarTuple, cast
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
+from noteflow_hooks.domain.deliveries import DELETED, NOTHING_TO_SEND_TO, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from noteflow_hooks.persistence.converters import (
     WebhookConverter,
     attempt_to_domain,
@@ -262,6 +262,9 @@ class SqlAlchemyDeliveryLog:
         row = self._row(workspace_id, delivery_id, lock=True)
         if row is None:
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+        deleted = select(WebhookConfigRow.deleted_at).where(WebhookConfigRow.id == row.webhook_id)
+        if self._session.scalars(deleted).one() is not None:
+            raise PreconditionError(NOTHING_TO_SEND_TO)
         now = self._session.scalars(select(func.now())).one()
         again = self._converter.delivery_to_domain(row).sent_again(now=now)
         for name, value in self._converter.delivery_to_orm_kwargs(again).items():

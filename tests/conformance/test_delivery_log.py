@@ -10,7 +10,7 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
 from noteflow_hooks.domain.ports import DeliveryFilter, Position
-from noteflow_hooks.errors import InvalidTransitionError, NotFoundError
+from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
 from tests.builders import NOON, a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
@@ -38,6 +38,17 @@ def test_a_delivery_is_seen_by_its_workspace_alone(world: World) -> None:
     for owner, delivery_id in ((stranger, delivery.id), (workspace_id, uuid4())):
         with pytest.raises(NotFoundError):
             world.send_again(owner, delivery_id)
+
+
+def test_a_delivery_of_a_deleted_endpoint_can_t_be_sent_again(world: World) -> None:
+    """There is nothing to send it to."""
+    workspace_id = world.workspace()
+    webhook = world.webhook(workspace_id)
+    [delivery] = world.dispatched(world.event(workspace_id))
+    world.attempt(delivery.id)
+    world.delete(webhook)
+    with pytest.raises(PreconditionError, match="deleted"):
+        world.send_again(workspace_id, delivery.id)
 
 
 def test_an_events_deliveries_are_its_own(world: World) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO
+from noteflow_hooks.errors import NotFoundError, PreconditionError
 from noteflow_hooks.persistence.memory.tables import age, newest
 
 if TYPE_CHECKING:
@@ -46,10 +47,12 @@ class InMemoryDeliveryLog:
         return self._session.tables.attempts.get(delivery_id, ())
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more, or raise NotFoundError or InvalidTransitionError."""
+        """Make a settled delivery due once more, or raise NotFoundError or PreconditionError."""
         delivery = self.get_by_id(workspace_id, delivery_id)
         if delivery is None:
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+        if self._session.tables.webhooks[delivery.webhook_id].deleted_at is not None:
+            raise PreconditionError(NOTHING_TO_SEND_TO)
         again = delivery.sent_again(now=self._session.now())
         self._session.tables.deliveries[delivery_id] = again
         return again
