@@ -1,0 +1,137 @@
+"""A small synchronous client, for commands: stubs that carry the token, and errors of the project's own tree."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import grpc
+
+from noteflow_hooks.errors import (
+    AlreadyExistsError,
+    InvalidInputError,
+    NoteFlowHooksError,
+    NotFoundError,
+    PreconditionError,
+    UnavailableError,
+)
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import TracebackType
+
+Q = TypeVar("Q")
+
+#: How long a call may take that names no timeout of its own, in seconds.
+TIMEOUT_S: Final = 15.0
+
+_ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
+    grpc.StatusCode.NOT_FOUND: NotFoundError,
+    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
+    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+}
+#: How gRPC's own words for a server that isn't there begin.
+_NOBODY: Final = ("failed to connect", "dns resolution", "connections to all backends", "name resolution")
+
+
+def connect(server: str, token: str) -> Client:
+    """Return a client for the server at ``host:port``; nothing is sent before the first call."""
+    return Client(server, token)
+
+
+class Client:
+    """Use it in a ``with`` block: leaving that closes the channel, and turns a call's error into one of ours."""
+
+    def __init__(self, server: str, token: str) -> None:
+        self._server = server
+        self._channel = grpc.insecure_channel(server)
+        channel = grpc.intercept_channel(self._channel, _TokenInterceptor(token))
+        #: MeetingService.
+        self.meetings = pb_grpc.MeetingServiceStub(channel)
+        #: WebhookService.
+        self.webhooks = pb_grpc.WebhookServiceStub(channel)
+        #: EventService.
+        self.events = pb_grpc.EventServiceStub(channel)
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+        if isinstance(error, grpc.RpcError):
+            raise translated(error, self._server) from None
+
+
+def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
+    """Return a call's error as one of ours, with one clear line as its message."""
+    code = error.code()
+    words = (error.details() or code.name).partition("\n")[0]
+    if code is grpc.StatusCode.INVALID_ARGUMENT:
+        field, _, problem = words.partition(": ")
+        return InvalidInputError(field, problem) if problem else NoteFlowHooksError(words)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        gone = words.lower().startswith(_NOBODY)
+        return UnavailableError(f"no server answers at {server}" if gone else f"{server}: {words}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return UnavailableError(f"{server} did not answer in time")
+    return _ERRORS.get(code, NoteFlowHooksError)(words)
+
+
+@dataclass(frozen=True)
+class _Details(grpc.ClientCallDetails):
+    """A call's details, of which gRPC's own are an interface only."""
+
+    method: str
+    timeout: float | None
+    metadata: Any
+    credentials: grpc.CallCredentials | None
+    wait_for_ready: bool | None
+    compression: grpc.Compression | None
+
+
+class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+    """Adds the token to every call, and a timeout to every unary one that has none.
+
+    gRPC's own call credentials are no way: it refuses them on a channel without TLS.
+    """
+
+    def __init__(self, token: str) -> None:
+        self._entry = ("authorization", f"Bearer {token}")
+
+    def intercept_unary_unary(
+        self,
+        continuation: Callable[..., Any],
+        client_call_details: grpc.ClientCallDetails,
+        request: Q,
+    ) -> Any:  # noqa: ANN401 - a call, whose kinds have no common type
+        """Call with the token, and within a timeout."""
+        timeout = client_call_details.timeout
+        bounded = TIMEOUT_S if timeout is None else timeout
+        return continuation(self._with_token(client_call_details, bounded), request)
+
+    def intercept_stream_unary(
+        self,
+        continuation: Callable[..., Any],
+        client_call_details: grpc.ClientCallDetails,
+        request_iterator: Iterator[Q],
+    ) -> Any:  # noqa: ANN401 - as above
+        """Call with the token; a stream takes as long as it takes."""
+        details = self._with_token(client_call_details, client_call_details.timeout)
+        return continuation(details, request_iterator)
+
+    def _with_token(self, details: grpc.ClientCallDetails, timeout: float | None) -> _Details:
+        return _Details(
+            method=details.method,
+            timeout=timeout,
+            metadata=[*(details.metadata or ()), self._entry],
+            credentials=details.credentials,
+            wait_for_ready=details.wait_for_ready,
+            compression=details.compression,
+        )

@@ -1,0 +1,119 @@
+"""Use cases run in threads, and their callers give up in time: a database that hangs never freezes the server.
+
+A busy database is waited for, a silent one is not: a caller whose call takes long gets :class:`UnavailableError` once
+nobody's call has succeeded for ``deadline``. What a caller gave up is not begun any more, and not committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.rpc.threads import DaemonThreads
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+    from noteflow_hooks.domain.ports import UnitOfWork
+
+T = TypeVar("T")
+
+#: How long the database may be silent. Below the 2 s within which a call must say UNAVAILABLE.
+DEADLINE: Final = timedelta(seconds=1.5)
+#: How long a caller waits for a database that is busy with others.
+PATIENCE: Final = timedelta(seconds=30)
+#: How many calls may be under way or wait for a thread; more are refused at once.
+BACKLOG: Final = 10_000
+_SILENT: Final = "the database does not answer in time; try again"
+
+
+class Database:
+    """The way from the event loop to the store. Make it inside the running loop."""
+
+    def __init__(
+        self,
+        units: Callable[[], UnitOfWork],
+        *,
+        threads: int,
+        deadline: timedelta = DEADLINE,
+        patience: timedelta = PATIENCE,
+        backlog: int = BACKLOG,
+    ) -> None:
+        """``threads`` should be the size of the store's connection pool: more would only wait for connections."""
+        self.units = units
+        self._loop = asyncio.get_running_loop()
+        self._count = threads
+        self._threads = DaemonThreads(threads, name="database")
+        self._deadline_s = deadline.total_seconds()
+        self._patience_s = patience.total_seconds()
+        self._backlog = backlog
+        self._under_way: set[Future[Any]] = set()
+        #: Calls that still hold a thread although their caller's time was up.
+        self._stuck: set[Future[Any]] = set()
+        #: When a call last succeeded, by the loop's clock.
+        self._answered_at = self._loop.time()
+
+    async def run(self, use_case: Callable[[UnitOfWork], T]) -> T:
+        """Run the use case in a unit of work of its own and commit it, unless the caller has given up by then."""
+        caller = _Caller()
+
+        def transact() -> T:
+            with self.units() as unit:
+                result = use_case(unit)
+                if caller.gone:
+                    raise UnavailableError(_SILENT)
+                unit.commit()
+                return result
+
+        try:
+            return await self.call(transact)
+        finally:
+            caller.gone = True
+
+    async def call(self, work: Callable[[], T]) -> T:
+        """Run what makes its own units of work. It may finish, and commit, after its caller has given up."""
+        if len(self._stuck) >= self._count or len(self._under_way) >= self._backlog:
+            raise UnavailableError(_SILENT)
+        job = self._threads.submit(work)
+        self._under_way.add(job)
+        job.add_done_callback(self._under_way.discard)
+        # Cancelling this also cancels a job that still waits for its thread: it never runs.
+        answer = asyncio.wrap_future(job)
+        try:
+            await self._wait(answer)
+        finally:
+            answer.cancel()
+        if not answer.done() or answer.cancelled():
+            self._stuck.add(job)
+            # Called at once where the job has ended meanwhile, so that no entry stays behind.
+            job.add_done_callback(self._stuck.discard)
+            raise UnavailableError(_SILENT)
+        return answer.result()
+
+    def close(self) -> None:
+        """Let the threads end. Those that hang in the database end with the process."""
+        self._threads.close(timeout_s=0.0 if self._stuck else 1.0)
+
+    async def _wait(self, answer: asyncio.Future[T]) -> None:
+        """Return when the answer is there, or when it is not worth waiting for any longer."""
+        began = self._loop.time()
+        while not answer.done():
+            silent_from = max(began, self._answered_at)
+            until = min(silent_from + self._deadline_s, began + self._patience_s)
+            if until <= self._loop.time():
+                return
+            await asyncio.wait({answer}, timeout=until - self._loop.time())
+        if not answer.cancelled() and not isinstance(answer.exception(), UnavailableError):
+            self._answered_at = self._loop.time()
+
+
+class _Caller:
+    """Whether somebody still waits for the result; written by the event loop, read by a thread."""
+
+    __slots__ = ("gone",)
+
+    def __init__(self) -> None:
+        self.gone = False

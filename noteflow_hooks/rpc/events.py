@@ -1,0 +1,51 @@
+"""EventService: events that another NoteFlow server publishes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from noteflow_hooks.domain.publishing import event_from_json
+from noteflow_hooks.rpc.auth import current_workspace
+from noteflow_hooks.rpc.convert import event_message
+from noteflow_hooks.rpc.host import required, with_webhooks
+from noteflow_hooks.rpc.pages import fill, parse_page
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+if TYPE_CHECKING:
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.rpc.host import Context, ServicerHost
+
+
+class EventMixin:
+    """The RPCs of EventService, for a host that has what :class:`ServicerHost` names."""
+
+    async def PublishEvent(self: ServicerHost, request: pb.PublishEventRequest, _: Context) -> pb.Event:
+        """Store an event, or return the one that its idempotency key stands for."""
+        service, workspace_id = required(self._webhook_service), current_workspace()
+
+        def publish(unit: UnitOfWork) -> Event:
+            # Parsed here, in a thread: a megabyte of JSON would hold up every other call.
+            event = event_from_json(
+                uuid4(),
+                workspace_id,
+                request.event_type,
+                request.payload_json,
+                idempotency_key=request.idempotency_key if request.HasField("idempotency_key") else None,
+                now=datetime.now(UTC),
+            )
+            return service.publish(event, with_webhooks(unit))
+
+        return event_message(await self._database.run(publish))
+
+    async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
+        """Return a page of the workspace's events."""
+        required(self._webhook_service)
+        workspace_id, page = current_workspace(), parse_page(request)
+        rows = await self._database.run(
+            lambda unit: with_webhooks(unit).events.list_page(workspace_id, limit=page.limit, after=page.after)
+        )
+        events, token = fill(page, rows, event_message)
+        return pb.ListEventsResponse(events=events, next_page_token=token)

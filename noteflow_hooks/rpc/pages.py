@@ -1,0 +1,112 @@
+"""Pages of lists: sizes, the opaque tokens that say where a page ended, and answers that fit into one message."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from uuid import UUID
+
+from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from google.protobuf.message import Message
+
+#: What ``page_size`` 0 means.
+DEFAULT_SIZE: Final = 50
+#: The most that a caller may ask for.
+MAX_SIZE: Final = 500
+#: A page ends early where its rows would get near to the 4 MiB that gRPC clients take by default.
+_PAGE_BYTES: Final = 3 * 1024 * 1024
+
+
+class Row(Protocol):
+    """What a listed thing has: the order of lists is by these."""
+
+    @property
+    def id(self) -> UUID:
+        """Second in the order."""
+        ...
+
+    @property
+    def created_at(self) -> datetime | None:
+        """First in the order; there on everything that was stored."""
+        ...
+
+
+class PageRequest(Protocol):
+    """What every List request has."""
+
+    @property
+    def page_size(self) -> int:
+        """The most rows to return."""
+        ...
+
+    @property
+    def page_token(self) -> str:
+        """Where to go on; empty for the first page."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
+M = TypeVar("M", bound="Message")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which page is asked for."""
+
+    size: int
+    after: Position | None
+
+    @property
+    def limit(self) -> int:
+        """How many rows to read: one more than are shown tells whether there is another page."""
+        return self.size + 1
+
+
+def parse_page(request: PageRequest) -> Page:
+    """Return the page that is asked for; raise InvalidInputError for a size or token that can't be."""
+    if not 0 <= request.page_size <= MAX_SIZE:
+        raise InvalidInputError(
+            "page_size", f"is {request.page_size}; allowed are 1 to {MAX_SIZE}, and 0 for {DEFAULT_SIZE}"
+        )
+    return Page(request.page_size or DEFAULT_SIZE, _position(request.page_token))
+
+
+def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:
+    """Return the messages of the page and the next page's token, empty where there is none."""
+    shown: list[M] = []
+    room = _PAGE_BYTES
+    for row in rows[: page.size]:
+        message = convert(row)
+        room -= message.ByteSize()
+        if shown and room < 0:
+            break
+        shown.append(message)
+    return shown, _token(rows[len(shown) - 1]) if len(rows) > len(shown) else ""
+
+
+def _token(row: Row) -> str:
+    if row.created_at is None:
+        raise ValueError(f"{row.id} was listed before it was stored")
+    text = f"{row.created_at.isoformat()} {row.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def _position(token: str) -> Position | None:
+    if not token:
+        return None
+    try:
+        moment, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
+        position = Position(datetime.fromisoformat(moment), UUID(identifier))
+    except (binascii.Error, ValueError):
+        position = None
+    if position is None or position.created_at.tzinfo is None:
+        raise InvalidInputError("page_token", "must be the next_page_token of the page before")
+    return position

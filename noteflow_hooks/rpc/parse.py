@@ -1,0 +1,126 @@
+"""From messages to domain values; what is wrong raises InvalidInputError that names the field."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final, TypeVar
+from uuid import UUID
+
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment
+from noteflow_hooks.domain.payloads import check_text
+from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from google.protobuf.timestamp_pb2 import Timestamp
+
+    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+E = TypeVar("E", bound=StrEnum)
+
+_SUMMARY_LIMIT: Final = 100_000
+_POINT_LIMIT: Final = 2_000
+_POINTS_LIMIT: Final = 1_000
+
+
+def parse_id(field: str, value: str) -> UUID:
+    """Return the id, which must be written as a UUID usually is."""
+    try:
+        parsed = UUID(value)
+    except ValueError:
+        parsed = None
+    if parsed is None or str(parsed) != value.lower():
+        raise InvalidInputError(field, "must be a UUID such as 01234567-89ab-cdef-0123-456789abcdef")
+    return parsed
+
+
+def parse_time(field: str, value: Timestamp) -> datetime:
+    """Return the moment."""
+    try:
+        return value.ToDatetime(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise InvalidInputError(field, "must be a time from year 1 to 9999") from None
+
+
+def parse_seconds(field: str, value: float, *, limit: float) -> float:
+    """Return a number of seconds from 0 to ``limit``."""
+    if not (math.isfinite(value) and 0 <= value <= limit):
+        raise InvalidInputError(field, f"is {value:g}; allowed are 0 to {limit:g} seconds")
+    return value
+
+
+def parse_filter(request: pb.ListDeliveriesRequest) -> DeliveryFilter:
+    """Return the filters that are set and not empty."""
+    return DeliveryFilter(
+        webhook_id=parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
+        status=_one_of("status", request.status, DeliveryStatus) if request.status else None,
+        event_type=_one_of("event_type", request.event_type, WebhookEventType) if request.event_type else None,
+        created_after=parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
+        created_before=parse_time("created_before", request.created_before)
+        if request.HasField("created_before")
+        else None,
+    )
+
+
+def parse_summary(message: pb.Summary) -> Summary:
+    """Return a summary that can be stored."""
+    return check_summary(
+        Summary(
+            executive_summary=message.executive_summary,
+            key_points=tuple(message.key_points),
+            action_items=tuple(message.action_items),
+        )
+    )
+
+
+def check_summary(summary: Summary) -> Summary:
+    """Return the summary if it can be stored, else raise."""
+    check_text("summary.executive_summary", summary.executive_summary, limit=_SUMMARY_LIMIT, allow_empty=False)
+    _check_points("summary.key_points", summary.key_points)
+    _check_points("summary.action_items", summary.action_items)
+    return summary
+
+
+def parse_format(message: pb.AudioFormat) -> AudioFormat:
+    """Return the audio's format, with one channel and two bytes a sample where nothing is said."""
+    return AudioFormat.create(
+        message.sample_rate,
+        message.channels if message.HasField("channels") else 1,
+        message.bytes_per_sample if message.HasField("bytes_per_sample") else 2,
+    )
+
+
+def parse_segments(messages: Iterable[pb.TranscriptSegment]) -> list[Segment]:
+    """Return the transcript segments of one message."""
+    return [
+        check_segment(
+            Segment(
+                text=each.text,
+                start_seconds=each.start_seconds,
+                end_seconds=each.end_seconds,
+                speaker=each.speaker if each.HasField("speaker") else None,
+            )
+        )
+        for each in messages
+    ]
+
+
+def _one_of(field: str, value: str, kind: type[E]) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        allowed = ", ".join(sorted(kind))
+        raise InvalidInputError(field, f"{value[:100]!r} is unknown; allowed: {allowed}") from None
+
+
+def _check_points(field: str, points: tuple[str, ...]) -> None:
+    if len(points) > _POINTS_LIMIT:
+        raise InvalidInputError(field, f"has {len(points)} entries; at most {_POINTS_LIMIT} are allowed")
+    for point in points:
+        check_text(field, point, limit=_POINT_LIMIT, allow_empty=False)

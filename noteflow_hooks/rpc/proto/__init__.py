@@ -1,0 +1,1 @@
+"""The proto, and the code generated from it (``make proto``)."""

@@ -1,0 +1,1 @@
+"""The proto's own package path."""

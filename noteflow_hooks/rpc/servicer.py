@@ -1,0 +1,58 @@
+"""The servicer: all three services in one object, with or without webhooks."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.rpc.deliveries import DeliveryMixin
+from noteflow_hooks.rpc.events import EventMixin
+from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.meetings import MeetingMixin
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from noteflow_hooks.rpc.summarizer import Summarize, summarize_briefly
+from noteflow_hooks.rpc.webhooks import EndpointMixin
+
+if TYPE_CHECKING:
+    import grpc
+
+    from noteflow_hooks.rpc.database import Database
+    from noteflow_hooks.rpc.streams import AudioStreams
+    from noteflow_hooks.service import WebhookService
+
+#: The full names of the services.
+SERVICES: Final = tuple(service.full_name for service in pb.DESCRIPTOR.services_by_name.values())
+
+
+class HooksServicer(
+    MeetingMixin,
+    EndpointMixin,
+    DeliveryMixin,
+    EventMixin,
+    pb_grpc.MeetingServiceServicer,
+    pb_grpc.WebhookServiceServicer,
+    pb_grpc.EventServiceServicer,
+):
+    """Answers every RPC. Its ``streams`` must have been given the same ``webhook_service``."""
+
+    def __init__(
+        self,
+        database: Database,
+        streams: AudioStreams,
+        *,
+        webhook_service: WebhookService | None = None,
+        endpoints: EndpointRules | None = None,
+        summarize: Summarize = summarize_briefly,
+    ) -> None:
+        """Without a ``webhook_service`` meetings work, and the other two services say what is switched off."""
+        self._database = database
+        self._streams = streams
+        self._webhook_service = webhook_service
+        self._endpoints = endpoints if endpoints is not None else EndpointRules()
+        self._summarize = summarize
+
+    def add_to(self, server: grpc.aio.Server) -> None:
+        """Register the three services."""
+        pb_grpc.add_MeetingServiceServicer_to_server(self, server)
+        pb_grpc.add_WebhookServiceServicer_to_server(self, server)
+        pb_grpc.add_EventServiceServicer_to_server(self, server)

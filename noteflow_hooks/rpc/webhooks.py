@@ -1,0 +1,152 @@
+"""WebhookService, first half: the endpoints. What is checked at registration is checked at every change."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.webhooks import DEFAULT_NAME, WebhookConfig
+from noteflow_hooks.errors import InvalidInputError, NotFoundError
+from noteflow_hooks.rpc.auth import current_workspace
+from noteflow_hooks.rpc.changes import apply, checked_paths
+from noteflow_hooks.rpc.convert import webhook_message
+from noteflow_hooks.rpc.host import required, with_webhooks
+from noteflow_hooks.rpc.pages import fill, parse_page
+from noteflow_hooks.rpc.parse import parse_id, parse_seconds
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.rpc.host import Context, EndpointRules, ServicerHost
+
+log = logging.getLogger(__name__)
+
+_OVERLAP: Final = timedelta(hours=24)
+_OVERLAP_LIMIT: Final = timedelta(days=30)
+
+
+class EndpointMixin:
+    """The RPCs about endpoints, for a host that has what :class:`ServicerHost` names."""
+
+    async def RegisterWebhook(self: ServicerHost, request: pb.RegisterWebhookRequest, _: Context) -> pb.Webhook:
+        """Store a new endpoint and return it with its secret."""
+        service = required(self._webhook_service)
+        config = _new_config(request, current_workspace(), self._endpoints)
+        stored = await self._database.call(lambda: service.register_webhook(config))
+        return webhook_message(stored, secret=config.secret)
+
+    async def GetWebhook(self: ServicerHost, request: pb.GetWebhookRequest, _: Context) -> pb.Webhook:
+        """Return one endpoint."""
+        required(self._webhook_service)
+        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
+        return webhook_message(await self._database.run(lambda unit: found_webhook(unit, workspace_id, webhook_id)))
+
+    async def ListWebhooks(self: ServicerHost, request: pb.ListWebhooksRequest, _: Context) -> pb.ListWebhooksResponse:
+        """Return a page of the workspace's endpoints."""
+        required(self._webhook_service)
+        workspace_id, page = current_workspace(), parse_page(request)
+        rows = await self._database.run(
+            lambda unit: with_webhooks(unit).webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
+        )
+        webhooks, token = fill(page, rows, webhook_message)
+        return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token)
+
+    async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
+        """Change what the mask names."""
+        service = required(self._webhook_service)
+        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
+        paths = checked_paths(request.update_mask)
+
+        def change(unit: UnitOfWork) -> WebhookConfig:
+            config = found_webhook(unit, workspace_id, webhook_id)
+            changed = apply(config, request, paths, allow_http_loopback=self._endpoints.allow_http_loopback)
+            if changed.url != config.url:
+                service.check_url(changed.url)
+            return unit.webhooks.update(changed)
+
+        stored = await self._database.run(change)
+        log.info("webhook %s changed: %s", webhook_id, ", ".join(paths))
+        return webhook_message(stored)
+
+    async def DeleteWebhook(
+        self: ServicerHost, request: pb.DeleteWebhookRequest, _: Context
+    ) -> pb.DeleteWebhookResponse:
+        """Delete an endpoint and its secrets."""
+        required(self._webhook_service)
+        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
+
+        def delete(unit: UnitOfWork) -> bool:
+            return unit.webhooks.delete(found_webhook(unit, workspace_id, webhook_id).id)
+
+        await self._database.run(delete)
+        log.info("webhook %s removed", webhook_id)
+        return pb.DeleteWebhookResponse()
+
+    async def RotateWebhookSecret(self: ServicerHost, request: pb.RotateWebhookSecretRequest, _: Context) -> pb.Webhook:
+        """Give an endpoint a new secret and return it; the one before signs on for the overlap."""
+        required(self._webhook_service)
+        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
+        secret = check_secret(request.secret) if request.HasField("secret") else generate_secret()
+        overlap = _overlap(request)
+
+        def rotate(unit: UnitOfWork) -> WebhookConfig:
+            config = found_webhook(unit, workspace_id, webhook_id)
+            return unit.webhooks.update(_rotated(config, secret, until=datetime.now(UTC) + overlap))
+
+        stored = await self._database.run(rotate)
+        log.info("webhook %s changed: secret", webhook_id)
+        return webhook_message(stored, secret=secret)
+
+
+def found_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> WebhookConfig:
+    """Return the endpoint of that workspace, or raise NotFoundError: another workspace's is not there either."""
+    webhook = with_webhooks(unit).webhooks.get_by_id(webhook_id)
+    if webhook is None or webhook.workspace_id != workspace_id:
+        raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
+    return webhook
+
+
+def _new_config(request: pb.RegisterWebhookRequest, workspace_id: UUID, rules: EndpointRules) -> WebhookConfig:
+    return WebhookConfig.create(
+        workspace_id,
+        request.url,
+        request.events,
+        name=request.name if request.HasField("name") else DEFAULT_NAME,
+        secret=_new_secret(request),
+        timeout_ms=request.timeout_ms if request.HasField("timeout_ms") else rules.timeout_ms,
+        max_retries=request.max_retries if request.HasField("max_retries") else rules.max_retries,
+        enabled=request.enabled if request.HasField("enabled") else True,
+        allow_http_loopback=rules.allow_http_loopback,
+    )
+
+
+def _new_secret(request: pb.RegisterWebhookRequest) -> str | None:
+    if not request.generate_secret:
+        return request.secret if request.HasField("secret") else None
+    if request.HasField("secret"):
+        raise InvalidInputError("generate_secret", "must not be set together with secret")
+    return generate_secret()
+
+
+def _overlap(request: pb.RotateWebhookSecretRequest) -> timedelta:
+    if not request.HasField("overlap_seconds"):
+        return _OVERLAP
+    limit = _OVERLAP_LIMIT.total_seconds()
+    return timedelta(seconds=parse_seconds("overlap_seconds", request.overlap_seconds, limit=limit))
+
+
+def _rotated(config: WebhookConfig, secret: str, *, until: datetime) -> WebhookConfig:
+    signed_before = config.secret is not None
+    return replace(
+        config,
+        secret=secret,
+        secret_hint=secret_hint(secret),
+        secret_unavailable=False,
+        previous_secret=config.secret,
+        previous_secret_expires_at=until if signed_before else None,
+    )

@@ -1,0 +1,68 @@
+"""Generate the gRPC code from the proto; with ``--check`` only tell, by exit status 1, whether it is out of date.
+
+protoc writes imports for a root of its own (``from noteflow.v1 import …``); they are rewritten to where the modules
+are, so that they import like any other module, while the proto keeps the file name under which it is registered.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import sysconfig
+import tempfile
+from importlib.resources import files
+from pathlib import Path
+
+from grpc_tools import protoc  # type: ignore[import-untyped]
+
+ROOT = Path(__file__).resolve().parent.parent
+PROTO_PATH = ROOT / "noteflow_hooks" / "rpc" / "proto"
+PROTO = "noteflow/v1/noteflow.proto"
+#: The only import that the generated code makes of our own.
+IMPORT = "from noteflow.v1 import "
+
+
+def generate() -> dict[Path, str]:
+    """Return the text of every generated file by the path where it belongs."""
+    with tempfile.TemporaryDirectory() as folder:
+        scripts = Path(sysconfig.get_path("scripts"))
+        status = protoc.main(
+            [
+                "protoc",
+                f"--proto_path={PROTO_PATH}",
+                f"--proto_path={files('grpc_tools') / '_proto'}",
+                f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
+                f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
+                f"--python_out={folder}",
+                f"--grpc_python_out={folder}",
+                f"--mypy_out=quiet:{folder}",
+                f"--mypy_grpc_out=quiet:{folder}",
+                PROTO,
+            ]
+        )
+        if status != 0:
+            raise SystemExit(f"protoc failed with status {status}")
+        made = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return {PROTO_PATH / path.relative_to(folder): _relocated(path.read_text("utf-8")) for path in made}
+
+
+def main() -> int:
+    """Write the generated files, or compare them; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")
+    check = parser.parse_args().check
+    wanted = generate()
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        if not check:
+            path.write_text(wanted[path], "utf-8")
+        print(f"{path.relative_to(ROOT)}: {'out of date; run make proto' if check else 'written'}")
+    return 1 if check and stale else 0
+
+
+def _relocated(text: str) -> str:
+    return text.replace(IMPORT, IMPORT.replace("noteflow.v1", "noteflow_hooks.rpc.proto.noteflow.v1"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The way to the database: bounded in time and number, and free again once the database is."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noteflow_hooks.domain.access import hash_token
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.rpc.auth import Tokens
+from noteflow_hooks.rpc.database import Database
+from noteflow_hooks.rpc.tasks import OwnedTasks, repeat
+from tests.builders import a_token, a_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noteflow_hooks.domain.ports import UnitOfWork
+
+SOON = timedelta(seconds=0.05)
+
+
+def _units(store: MemoryStore | None = None) -> Callable[[], UnitOfWork]:
+    return partial(InMemoryUnitOfWork, store if store is not None else MemoryStore())
+
+
+def _database(*, backlog: int = 1000, store: MemoryStore | None = None) -> Database:
+    return Database(_units(store), threads=2, deadline=SOON, backlog=backlog)
+
+
+def test_a_full_backlog_refuses_at_once() -> None:
+    """Rather than let callers wait for what they won't get."""
+
+    async def scenario() -> None:
+        database, door = _database(backlog=3), threading.Event()
+        waiting = [asyncio.create_task(database.call(door.wait)) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(UnavailableError):
+            await database.call(door.wait)
+        door.set()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        database.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_busy_database_is_waited_for() -> None:
+    """A queue that takes longer than the database may be silent is served, since it never is."""
+
+    async def scenario() -> None:
+        database = Database(_units(), threads=2, deadline=timedelta(seconds=0.5))
+        pause = partial(threading.Event().wait, 0.1)
+        assert await asyncio.gather(*(database.call(pause) for _ in range(24))) == [False] * 24
+        database.close()
+
+    asyncio.run(scenario())
+
+
+def test_patience_with_a_busy_database_ends() -> None:
+    """A call that hangs while others are answered is given up as well."""
+
+    async def scenario() -> None:
+        patience = timedelta(seconds=0.2)
+        database = Database(_units(), threads=2, deadline=timedelta(seconds=60), patience=patience)
+        door = threading.Event()
+        with pytest.raises(UnavailableError):
+            await database.call(door.wait)
+        assert await database.call(lambda: True)
+        door.set()
+        database.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_thread_that_comes_back_serves_again() -> None:
+    """All threads stuck: refused at once. One free again: served."""
+
+    async def scenario() -> None:
+        database, door = _database(), threading.Event()
+        stuck = [database.call(door.wait) for _ in range(2)]
+        for outcome in await asyncio.gather(*stuck, return_exceptions=True):
+            assert isinstance(outcome, UnavailableError)
+        with pytest.raises(UnavailableError):
+            await database.call(lambda: True)
+        door.set()
+        async with asyncio.timeout(5):
+            while not await _answers(database):
+                pass
+        database.close()
+
+    asyncio.run(scenario())
+
+
+def test_what_the_caller_gave_up_is_not_committed() -> None:
+    """Even where it was under way already."""
+    store, door, done = MemoryStore(), threading.Event(), threading.Event()
+
+    def slow(unit: InMemoryUnitOfWork) -> None:
+        unit.access.create_workspace(a_workspace())
+        unit.on_commit(done.set)
+        door.wait()
+
+    async def scenario() -> None:
+        database = _database(store=store)
+        with pytest.raises(UnavailableError):
+            await database.run(slow)  # type: ignore[arg-type]  # its own kind of unit is good enough here
+        door.set()
+        database.close()
+
+    asyncio.run(scenario())
+    with InMemoryUnitOfWork(store) as unit:
+        assert not unit.access.list_workspaces()
+    assert not done.is_set()
+
+
+def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that is passed in; the memory is bounded."""
+    monkeypatch.setattr("noteflow_hooks.rpc.auth._CACHED", 1)
+    store, now = MemoryStore(), [0.0]
+    workspace, record = a_workspace(), a_token()
+    with InMemoryUnitOfWork(store) as unit:
+        unit.access.create_workspace(workspace)
+        unit.access.create_token(a_token(workspace_id=workspace.id, id=record.id, token_hash=hash_token("t")))
+        unit.access.create_token(a_token(workspace_id=workspace.id, token_hash=hash_token("u")))
+        unit.commit()
+
+    async def scenario() -> None:
+        database = _database(store=store)
+        tokens = Tokens(database, clock=lambda: now[0])
+        assert await tokens.workspace_of("t") == workspace.id
+        with InMemoryUnitOfWork(store) as unit:
+            unit.access.revoke_token(record.id)
+            unit.commit()
+        assert await tokens.workspace_of("t") == workspace.id
+        now[0] = 5.0
+        assert await tokens.workspace_of("t") is None
+        assert await tokens.workspace_of("u") == workspace.id
+        database.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_job_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:
+    """A database that is away is no news; anything else is logged."""
+    outcomes: list[Exception] = [UnavailableError(), ValueError("unforeseen")]
+    done = asyncio.Event()
+
+    async def job() -> None:
+        if outcomes:
+            raise outcomes.pop(0)
+        done.set()
+
+    async def scenario() -> None:
+        task = asyncio.create_task(repeat(job, every=timedelta(0)))
+        await asyncio.wait_for(done.wait(), timeout=5)
+        assert task.cancel()
+
+    with caplog.at_level(logging.ERROR):
+        asyncio.run(scenario())
+    assert caplog.text.count("a background job failed") == 1
+
+
+def test_draining_ends_what_takes_too_long() -> None:
+    """And waits for the rest."""
+    done: list[str] = []
+
+    async def work(pause: float) -> None:
+        await asyncio.sleep(pause)
+        done.append("done")
+
+    async def scenario() -> None:
+        tasks = OwnedTasks()
+        await tasks.drain(within=SOON)
+        soon = tasks.start(work(0))
+        late = tasks.start(work(3600))
+        await tasks.drain(within=SOON)
+        assert late.cancelled()
+        assert soon.done()
+
+    asyncio.run(scenario())
+    assert done == ["done"]
+
+
+async def _answers(database: Database) -> bool:
+    try:
+        return await database.call(lambda: True)
+    except UnavailableError:
+        return False

@@ -1,0 +1,222 @@
+"""A real gRPC server on loopback over a store in memory, in a thread of its own, and clients of two workspaces."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+import grpc
+import pytest
+
+from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
+from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.server import HooksServer, ServerOptions
+from noteflow_hooks.service import WebhookService
+from tests.builders import a_token, a_workspace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports import UnitOfWork
+
+T = TypeVar("T")
+
+#: 1,000 samples a second of one byte: a byte is a millisecond.
+FORMAT = pb.AudioFormat(sample_rate=1000, channels=1, bytes_per_sample=1)
+LOOPBACK = "127.0.0.1:0"
+
+
+class World:
+    """The server, its store, and what was announced."""
+
+    def __init__(
+        self,
+        *,
+        webhooks: bool = True,
+        store: MemoryStore | None = None,
+        units: Callable[[MemoryStore], Callable[[], UnitOfWork]] | None = None,
+        over: Callable[[], UnitOfWork] | None = None,
+        **options: Any,  # noqa: ANN401 - ServerOptions' own
+    ) -> None:
+        """``over`` makes the units of another store than memory; ``units`` what the server alone gets."""
+        self.store = store if store is not None else MemoryStore()
+        self.units: Callable[[], UnitOfWork] = over if over is not None else partial(InMemoryUnitOfWork, self.store)
+        self.announced: list[UUID] = []
+        self.token, self.workspace_id = self.make_token()
+        served = units(self.store) if units is not None else self.units
+        self.service = WebhookService(served, self.announced.extend, check_url=_check_url)
+        given: dict[str, Any] = {
+            "bind": LOOPBACK,
+            "store_segments_every": timedelta(seconds=0.05),
+            "endpoints": EndpointRules(allow_http_loopback=True),
+            "database_threads": 4,
+        }
+        self._server = HooksServer(served, self.service if webhooks else None, ServerOptions(**given | options))
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        try:
+            self.address = self.in_loop(self._server.start())
+        except BaseException:
+            self._end_loop()
+            raise
+        self.client = Client(self.address, self.token)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.client.close()
+        self.stop()
+        self._end_loop()
+
+    def _end_loop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def stop(self) -> None:
+        """Stop the server, once."""
+        server, self._server = self._server, _Stopped()  # type: ignore[assignment]
+        self.in_loop(server.stop(timedelta(seconds=2)))
+
+    def in_loop(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run it in the server's loop."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(timeout=30)
+
+    def make_token(self) -> tuple[str, UUID]:
+        """Make a workspace and return a token that opens it."""
+        token, workspace = generate_token(), a_workspace()
+        with self.units() as unit:
+            unit.access.create_workspace(workspace)
+            record: ApiToken = a_token(workspace_id=workspace.id, token_hash=hash_token(token))
+            unit.access.create_token(record)
+            unit.commit()
+        return token, workspace.id
+
+    @contextmanager
+    def stranger(self) -> Iterator[Client]:
+        """Offer a client of another workspace; what it is refused with stays gRPC's."""
+        client = Client(self.address, self.make_token()[0])
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def a_meeting(self, title: str = "Weekly") -> pb.Meeting:
+        """Make a meeting."""
+        return self.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title=title))
+
+    def a_webhook(self, **fields: Any) -> pb.Webhook:  # noqa: ANN401 - the message's own
+        """Register an endpoint."""
+        given = {"url": "https://receiver.example/hooks", "events": ["meeting.completed"]} | fields
+        return self.client.webhooks.RegisterWebhook(pb.RegisterWebhookRequest(**given))
+
+    def stop_meeting(self, meeting_id: str) -> pb.Meeting:
+        """Stop a meeting."""
+        return self.client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting_id))
+
+    def events(self) -> Sequence[Event]:
+        """Return what was recorded, oldest first."""
+        with self.units() as unit:
+            newest = unit.events.list_page(self.workspace_id, limit=1000)
+        return sorted(newest, key=lambda event: event.occurred_at)
+
+    def event_types(self) -> list[str]:
+        """Return the types of what was recorded, oldest first."""
+        return [event.event_type for event in self.events()]
+
+    def payload(self, event_type: str) -> dict[str, Any]:
+        """Return what the only event of that type says."""
+        (event,) = [event for event in self.events() if event.event_type == event_type]
+        said: dict[str, Any] = json.loads(event.payload)
+        return said
+
+
+class _Stopped:
+    async def stop(self, grace: timedelta) -> None:
+        """Do nothing: it has stopped."""
+
+
+class Stream:
+    """One audio stream, fed by hand."""
+
+    def __init__(self, world: World, meeting_id: str) -> None:
+        self._meeting_id = meeting_id
+        self._messages: list[pb.StreamAudioSegmentsRequest | None] = []
+        self._more = threading.Condition()
+        self.call = world.client.meetings.StreamAudioSegments.future(self._feed())
+
+    def send(self, audio: bytes = b"", *texts: str) -> None:
+        """Send a message of so much audio and such segments."""
+        segments = [pb.TranscriptSegment(text=text, start_seconds=0, end_seconds=1) for text in texts]
+        self.send_message(
+            pb.StreamAudioSegmentsRequest(meeting_id=self._meeting_id, audio=audio, format=FORMAT, segments=segments)
+        )
+
+    def send_message(self, message: pb.StreamAudioSegmentsRequest | None) -> None:
+        """Send any message; None ends the stream."""
+        with self._more:
+            self._messages.append(message)
+            self._more.notify()
+
+    def finish(self) -> pb.StreamAudioSegmentsResponse:
+        """End the stream and return the answer."""
+        self.send_message(None)
+        return self.call.result(timeout=10)
+
+    def _feed(self) -> Iterator[pb.StreamAudioSegmentsRequest]:
+        while True:
+            with self._more:
+                self._more.wait_for(lambda: self._messages)
+                message = self._messages.pop(0)
+            if message is None:
+                return
+            yield message
+
+
+@contextmanager
+def a_stream(world: World, meeting_id: str) -> Iterator[Stream]:
+    """Offer an open stream, which is cut off at the block's end if it has not ended by then."""
+    stream = Stream(world, meeting_id)
+    try:
+        yield stream
+    finally:
+        stream.call.cancel()
+        stream.send_message(None)
+
+
+@contextmanager
+def refused(code: grpc.StatusCode, *words: str) -> Iterator[None]:
+    """Expect the call inside to be answered with that code and a line that has these words."""
+    with pytest.raises(grpc.RpcError) as caught:
+        yield
+    assert caught.value.code() is code, caught.value.details()
+    for word in words:
+        assert word in (caught.value.details() or "")
+
+
+def eventually(check: Callable[[], bool], *, within_s: float = 10.0) -> None:
+    """Wait until it is so, or fail."""
+    until = time.monotonic() + within_s
+    while not check():
+        assert time.monotonic() < until, "it did not come true in time"
+        threading.Event().wait(0.01)
+
+
+def _check_url(url: str) -> None:
+    """Stand for the egress rules: one host is forbidden."""
+    if "forbidden" in url:
+        raise InvalidInputError("url", "names an address that is not allowed")
