@@ -1,0 +1,45 @@
+# One image for every process of ours: server, worker, beat, flower, migrate and the commands. compose.yaml says which is which.
+
+FROM python:3.13-slim AS build
+
+# Only what the locks name and their hashes confirm is installed, and only as wheels: nothing is compiled here.
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_DEPS=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
+
+WORKDIR /build
+
+# What changes seldom comes first, so that a change of our code builds the last layers only.
+COPY requirements/prod.lock requirements/build.lock requirements/
+RUN pip install --require-hashes -r requirements/build.lock
+# Without pip of its own, so that the environment that is shipped can install nothing.
+RUN python -m venv --without-pip /opt/noteflow-hooks
+RUN pip --python /opt/noteflow-hooks/bin/python install --require-hashes -r requirements/prod.lock
+
+COPY pyproject.toml README.md ./
+COPY noteflow_hooks noteflow_hooks
+COPY workers workers
+COPY migrations migrations
+RUN pip wheel --no-build-isolation --no-index --wheel-dir dist .
+RUN pip --python /opt/noteflow-hooks/bin/python install --no-index dist/*.whl
+
+
+FROM python:3.13-slim
+
+# Logs come out line by line. The bytecode was written when the image was built; at run time nothing is.
+ENV PATH=/opt/noteflow-hooks/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+
+COPY --from=build /opt/noteflow-hooks /opt/noteflow-hooks
+
+# An empty folder: the settings read a .env where they start, and Celery imports from there first.
+WORKDIR /srv/noteflow-hooks
+
+# With a name, since Celery takes a user whose group has none for root; by number, since Kubernetes can't tell who a name is.
+RUN groupadd --gid 10001 noteflow \
+    && useradd --uid 10001 --gid 10001 --no-create-home --shell /usr/sbin/nologin noteflow
+USER 10001:10001
+
+# The server finishes its calls, a worker its POSTs.
+STOPSIGNAL SIGTERM
+
+# Every command is written out where it is used; nothing is put in front of it.
+ENTRYPOINT []
+CMD ["noteflow-hooks", "serve"]

