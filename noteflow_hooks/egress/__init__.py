@@ -1,0 +1,9 @@
+"""Which addresses a POST may reach. A name is looked up for each new connection, and all its answers are checked."""
+
+from __future__ import annotations
+
+from noteflow_hooks.egress.policy import EgressPolicy
+from noteflow_hooks.egress.ranges import Address
+from noteflow_hooks.egress.resolver import Lookup, Resolver, system_lookup
+
+__all__ = ["Address", "EgressPolicy", "Lookup", "Resolver", "system_lookup"]

@@ -1,0 +1,132 @@
+"""Connections to endpoints, and those that are kept open between deliveries: for one webhook only, and not for long."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from noteflow_hooks.executor.reply import Reply
+from noteflow_hooks.executor.wire import Deadline, Wire
+
+if TYPE_CHECKING:
+    import socket
+    import ssl
+    from collections.abc import Callable, Mapping
+    from uuid import UUID
+
+
+class Route(NamedTuple):
+    """Whose connection it is, and where it goes: a connection is used again only for an equal route."""
+
+    webhook_id: UUID
+    scheme: str
+    host: str
+    port: int
+
+
+class Connection(http.client.HTTPConnection):
+    """One connection, over which one request at a time is made."""
+
+    response_class = Reply
+
+    def __init__(self, route: Route, sock: socket.socket, deadline: Deadline) -> None:
+        """Take over a connected socket."""
+        super().__init__(route.host, route.port)
+        self.route = route
+        self._wire = Wire(sock, deadline)
+        self.sock = cast("socket.socket", self._wire)
+        self._parts: list[bytes] = []
+
+    def secure(self, context: ssl.SSLContext) -> None:
+        """Speak TLS from here on; a root's dot is no part of the name that a certificate is for."""
+        self._wire.secure(context, self.route.host.rstrip("."))
+
+    def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
+        """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
+        self._wire.deadline = deadline
+        self.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
+        for name, value in headers.items():
+            self.putheader(name, value)
+        self.endheaders(body)
+        # It may have closed because it has answered already, without waiting for the end.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            # Head and body at once: one packet and one TLS record instead of two.
+            self._wire.sendall(b"".join(self._parts))
+        self._parts.clear()
+        return cast("Reply", self.getresponse())
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]
+        """Keep a part of the request until all its parts are there."""
+        self._parts.append(data)
+
+    def is_quiet(self) -> bool:
+        """Tell whether nothing has come since the last answer, neither more of it nor the connection's end."""
+        return not self._wire.has_input()
+
+
+class IdleConnections:
+    """The open connections that wait for their webhook's next delivery, bounded in number and in age."""
+
+    def __init__(self, *, limit: int, max_age_s: float, monotonic: Callable[[], float]) -> None:
+        """``limit`` is over all webhooks: each costs a file descriptor."""
+        self._limit = limit
+        self._max_age_s = max_age_s
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        #: Oldest first, with the moment since which each has waited.
+        self._since: dict[Connection, float] = {}
+        self._by_route: dict[Route, dict[Connection, None]] = {}
+
+    def take(self, route: Route) -> Connection | None:
+        """Return a connection that can be used at once, or None."""
+        while True:
+            with self._lock:
+                dropped = self._pop_outdated()
+                waiting = self._by_route.get(route)
+                connection = next(reversed(waiting)) if waiting else None
+                if connection is not None:
+                    self._forget(connection)
+            _close(dropped)
+            if connection is None or connection.is_quiet():
+                return connection
+            connection.close()
+
+    def put(self, connection: Connection) -> None:
+        """Keep the connection for its route; the oldest make room."""
+        with self._lock:
+            self._since[connection] = self._monotonic()
+            self._by_route.setdefault(connection.route, {})[connection] = None
+            dropped = self._pop_outdated()
+        _close(dropped)
+
+    def close(self) -> None:
+        """Close them all, and every one that is put back from now on."""
+        with self._lock:
+            self._limit = 0
+            dropped = self._pop_outdated()
+        _close(dropped)
+
+    def _pop_outdated(self) -> list[Connection]:
+        dropped = []
+        expired = self._monotonic() - self._max_age_s
+        while self._since:
+            connection, since = next(iter(self._since.items()))
+            if len(self._since) <= self._limit and since > expired:
+                break
+            self._forget(connection)
+            dropped.append(connection)
+        return dropped
+
+    def _forget(self, connection: Connection) -> None:
+        del self._since[connection]
+        waiting = self._by_route[connection.route]
+        del waiting[connection]
+        if not waiting:
+            del self._by_route[connection.route]
+
+
+def _close(connections: list[Connection]) -> None:
+    for connection in connections:
+        connection.close()

@@ -1,0 +1,55 @@
+"""What ends an exchange before a status has come: one exception, which never leaves the executor."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import ssl
+from typing import Final
+
+from noteflow_hooks.domain.deliveries import TIMED_OUT, ErrorKind
+
+#: What our own machine runs out of. No receiver's fault, so none of its budget.
+_OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+
+class ExchangeError(Exception):
+    """The exchange failed; the message is safe to show to the endpoint's owner."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        """Name the kind that goes on record, and what to tell."""
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+def timed_out() -> ExchangeError:
+    """Return the error for a deadline that has passed."""
+    return ExchangeError(ErrorKind.TIMEOUT, TIMED_OUT)
+
+
+def protocol(problem: str) -> ExchangeError:
+    """Return the error for an answer that is not HTTP."""
+    return ExchangeError(ErrorKind.PROTOCOL, f"Invalid HTTP response: {problem}")
+
+
+def is_ours(error: Exception) -> bool:
+    """Tell whether it is our own machine that failed."""
+    return isinstance(error, OSError) and error.errno in _OURS
+
+
+def from_network(error: OSError | http.client.HTTPException) -> ExchangeError:
+    """Return what an error of the standard library means."""
+    if isinstance(error, ssl.SSLError):
+        return ExchangeError(ErrorKind.TLS, f"TLS error: {_tls_problem(error)}")
+    if isinstance(error, http.client.HTTPException):
+        return protocol("malformed")
+    if isinstance(error, TimeoutError) and error.errno is None:
+        return timed_out()
+    return ExchangeError(ErrorKind.CONNECT, error.strerror or "Connection failed")
+
+
+def _tls_problem(error: ssl.SSLError) -> str:
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return error.verify_message
+    return (error.reason or "handshake failed").replace("_", " ").lower()

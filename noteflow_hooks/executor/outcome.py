@@ -1,0 +1,65 @@
+"""What an answer means, and what of it is kept: a status, some text and a wait, all fit to be stored."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, ErrorKind
+
+if TYPE_CHECKING:
+    from noteflow_hooks.executor.faults import ExchangeError
+    from noteflow_hooks.executor.reply import Reply
+
+_SUCCESSES: Final = range(200, 300)
+_REDIRECTS: Final = range(300, 400)
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+
+
+class Outcome(NamedTuple):
+    """An attempt's result without its times."""
+
+    status_code: int | None = None
+    response_body: str | None = None
+    error_kind: ErrorKind | None = None
+    error_message: str | None = None
+    retry_after: timedelta | None = None
+
+
+def failed(error: ExchangeError) -> Outcome:
+    """Return what it means that no answer came."""
+    return Outcome(error_kind=error.kind, error_message=error.message)
+
+
+def answered(reply: Reply, *, now: datetime) -> Outcome:
+    """Return what the answer means; its body is read here, and can change the outcome no more."""
+    body = storable(reply.read_body(keep=RESPONSE_KEPT_BYTES))
+    if reply.status in _SUCCESSES:
+        return Outcome(reply.status, body)
+    kind = ErrorKind.REDIRECT if reply.status in _REDIRECTS else ErrorKind.STATUS
+    retry_after = parse_retry_after(reply.headers.get("retry-after"), now=now)
+    return Outcome(reply.status, body, kind, f"HTTP {reply.status}", retry_after)
+
+
+def storable(body: bytes) -> str:
+    """Return the text that PostgreSQL takes: valid, without NUL, and at most 4,096 bytes as UTF-8."""
+    # Not final: a character that was cut in two at the end is left out instead of replaced.
+    is_whole = len(body) < RESPONSE_KEPT_BYTES
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(body, final=is_whole).replace("\0", "\ufffd")
+    return text.encode()[:RESPONSE_KEPT_BYTES].decode("utf-8", "ignore")
+
+
+def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
+    """Return the wait that ``Retry-After`` asks for, in seconds or until a date; None where it makes no sense."""
+    if value is None:
+        return None
+    try:
+        if _SECONDS.fullmatch(value):
+            return timedelta(seconds=float(value))
+        moment = parsedate_to_datetime(value)
+        return max(timedelta(), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
+    except (ValueError, TypeError, OverflowError):
+        return None

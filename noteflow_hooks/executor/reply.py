@@ -1,0 +1,134 @@
+"""A response as ``http.client`` has it, but its head is bounded, complete and final, and its body may end early.
+
+``http.client`` takes the end of the stream for the end of the head, and ``103`` for an answer: both would be counted as
+what they are not.
+"""
+
+from __future__ import annotations
+
+import http.client
+import re
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.executor.faults import ExchangeError, protocol
+
+if TYPE_CHECKING:
+    from noteflow_hooks.executor.wire import Inbox, Wire
+
+#: The most bytes of a head, status line and all.
+HEAD_LIMIT: Final = 65_536
+#: The most header lines.
+HEADERS_LIMIT: Final = 200
+#: The most bytes of a body that are read, its chunks' sizes included.
+BODY_LIMIT: Final = 65_536
+
+_STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
+#: 101 is the end of HTTP on its connection; what passes for an answer is final.
+_INTERIM: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
+_BODILESS: Final = frozenset({HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+_HTTP_1_1: Final = 11
+
+
+class Reply(http.client.HTTPResponse):
+    """The answer to one POST."""
+
+    def __init__(self, sock: Wire, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
+        """Read from ``sock``; the other arguments are as ``http.client`` gives them."""
+        super().__init__(cast("Any", sock), debuglevel, method, url)
+        self._inbox = cast("Inbox", self.fp)
+        self._is_persistent = False
+        self._is_complete = False
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether, after :meth:`read_body`, the connection may carry another request."""
+        return self._is_persistent and self._is_complete and self._inbox.is_clean
+
+    def begin(self) -> None:
+        """Read heads until the final one is complete; interim answers are passed over."""
+        if self.headers is not None:
+            return
+        minor, status, reason, lines = self._read_head()
+        while status in _INTERIM:
+            minor, status, reason, lines = self._read_head()
+        self.code = self.status = status
+        self.version, self.reason = 10 + min(minor, 1), reason
+        self.headers = self.msg = http.client.HTTPMessage()
+        is_sound = self._take_headers(lines)
+        self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist()
+        #: Connections are closed here, never by ``http.client``.
+        self.will_close = False
+
+    def read_body(self, *, keep: int) -> bytes:
+        """Read to the body's end, the cap or the deadline, and return up to ``keep`` bytes of what came by then."""
+        kept = bytearray()
+        try:
+            self._inbox.allow(BODY_LIMIT)
+            while piece := self.read1(BODY_LIMIT):
+                kept += piece[: keep - len(kept)]
+            self._is_complete = self.fp is None if self.chunked else self.length == 0
+        except (ExchangeError, OSError, ValueError, http.client.HTTPException):
+            # Broken, late or malformed: the status has decided already.
+            self._is_complete = False
+        self.close()
+        return bytes(kept)
+
+    def _read_head(self) -> tuple[int, int, str, list[bytes]]:
+        first = self._read_line(HEAD_LIMIT, at_start=True)
+        match = _STATUS_LINE.fullmatch(first)
+        if match is None:
+            raise protocol("no status line")
+        left = HEAD_LIMIT - len(first)
+        lines: list[bytes] = []
+        while (line := self._read_line(left)).strip(b"\r\n"):
+            left -= len(line)
+            lines.append(line)
+            if len(lines) > HEADERS_LIMIT:
+                raise protocol("too many headers")
+        minor, status, reason = match.groups(b"")
+        return int(minor), int(status), reason.decode("latin-1"), lines
+
+    def _read_line(self, limit: int, *, at_start: bool = False) -> bytes:
+        line = self._inbox.readline(limit + 1)
+        if len(line) > limit:
+            raise protocol("head too large")
+        if at_start and not line:
+            raise ExchangeError(ErrorKind.CONNECT, "Connection closed without a response")
+        if not line.endswith(b"\n"):
+            raise protocol("head broken off")
+        return line
+
+    def _take_headers(self, lines: list[bytes]) -> bool:
+        """Keep what is a header, and tell whether all were. One that is none fails no delivery, but ends trust."""
+        is_sound = True
+        for line in lines:
+            match = _HEADER.fullmatch(line)
+            if match is None:
+                is_sound = False
+                continue
+            self.headers[match[1].decode("ascii")] = match[2].decode("latin-1")
+        return is_sound
+
+    def _take_framing(self) -> bool:
+        """Find out where the body ends (RFC 9112, 6.3); tell whether that is beyond doubt."""
+        codings = self.headers.get("transfer-encoding")
+        lengths = {each.strip() for value in self.headers.get_all("content-length", ()) for each in value.split(",")}
+        self.chunked, self.chunk_left, self.length = False, None, None
+        if self.status in _BODILESS:
+            self.length = 0
+            return self.status != HTTPStatus.SWITCHING_PROTOCOLS
+        if codings is not None:
+            self.chunked = codings.lower().rpartition(",")[2].strip() == "chunked"
+            return self.chunked and not lengths
+        if not lengths:
+            return False
+        is_sound = len(lengths) == 1 and all(re.fullmatch("[0-9]{1,18}", each) for each in lengths)
+        self.length = int(lengths.pop()) if is_sound else 0
+        return is_sound
+
+    def _asks_to_persist(self) -> bool:
+        wishes = self.headers.get("connection", "").lower()
+        return "close" not in wishes if self.version == _HTTP_1_1 else "keep-alive" in wishes

@@ -1,0 +1,135 @@
+"""requests' way from a prepared request to a response, over connections of our own.
+
+Only the adapter is used, for what ``Session.send`` adds is what must not happen: proxies and credentials out of the
+environment, cookies, and the whole body of a redirect read although it isn't followed. Nor are urllib3's pools, which
+would share connections between webhooks, and log each URL's path.
+"""
+
+from __future__ import annotations
+
+import http.client
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, cast
+
+from requests import PreparedRequest, Response
+from requests.adapters import HTTPAdapter
+
+from noteflow_hooks.executor.connections import Connection, IdleConnections, Route
+from noteflow_hooks.executor.dialling import dialled
+from noteflow_hooks.executor.faults import from_network, is_ours
+from noteflow_hooks.executor.trust import tls_context
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+    from uuid import UUID
+
+    from requests.structures import CaseInsensitiveDict
+    from urllib3 import BaseHTTPResponse
+    from urllib3.connectionpool import ConnectionPool
+
+    from noteflow_hooks.domain.urls import EndpointUrl
+    from noteflow_hooks.egress import EgressPolicy
+    from noteflow_hooks.executor.reply import Reply
+    from noteflow_hooks.executor.wire import Deadline
+
+_IDLE_LIMIT: Final = 128
+#: Node, uvicorn and Apache close what has been idle for 5 s; a POST that meets that moment would fail.
+_IDLE_MAX_AGE_S: Final = 4.0
+
+
+class SignedPost(PreparedRequest):
+    """A POST that is ready to be sent as it stands: nothing is encoded, added or looked up any more."""
+
+    def __init__(
+        self, webhook_id: UUID, url: EndpointUrl, *, headers: dict[str, str], body: bytes, deadline: Deadline
+    ) -> None:
+        """``headers`` must hold Host and Content-Length; ``deadline`` is the whole exchange's."""
+        super().__init__()
+        self.method = "POST"
+        self.url = str(url)
+        self.headers = cast("CaseInsensitiveDict[str]", headers)
+        self.body = body
+        self.endpoint = url
+        self.route = Route(webhook_id, url.scheme, url.host, url.port)
+        self.deadline = deadline
+        #: What it was sent over, from then on.
+        self.connection: Connection | None = None
+
+
+class Transport(HTTPAdapter):
+    """Sends posts over connections that were checked when they were dialled, and keeps some of those open."""
+
+    def __init__(self, egress: EgressPolicy, *, ca_bundle: Path | None, monotonic: Callable[[], float]) -> None:
+        """``ca_bundle`` is a PEM file that is trusted beside the system's certificates."""
+        super().__init__()
+        self._egress = egress
+        self._ca_bundle = ca_bundle
+        self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
+
+    @contextmanager
+    def sent(self, post: SignedPost) -> Iterator[Reply]:
+        """Send it and offer the answer, its head complete and its body unread; raise ExchangeError if none came."""
+        reply: Reply | None = None
+        try:
+            reply = cast("Reply", self.send(post).raw)
+            yield reply
+        finally:
+            self._done_with(post.connection, reply)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed as their exchanges end."""
+        self._idle.close()
+        super().close()
+
+    def connect(self, post: SignedPost) -> Connection:
+        """Give the post a connection: one that waits for its route, or a new one."""
+        post.connection = self._idle.take(post.route)
+        if post.connection is None:
+            sock = dialled(post.endpoint, self._egress, post.deadline)
+            post.connection = Connection(post.route, sock, post.deadline)
+            if post.endpoint.scheme == "https":
+                post.connection.secure(tls_context(self._ca_bundle))
+        return post.connection
+
+    def _done_with(self, connection: Connection | None, reply: Reply | None) -> None:
+        if connection is None:
+            return
+        if reply is not None and reply.is_reusable:
+            self._idle.put(connection)
+        else:
+            connection.close()
+
+    def get_connection_with_tls_context(self, request: PreparedRequest, *_: object, **__: object) -> ConnectionPool:
+        """Return where to send the request: no pool of urllib3's, but with the one method that is called."""
+        return cast("ConnectionPool", _Channel(self, cast("SignedPost", request)))
+
+    def cert_verify(self, *_: object) -> None:
+        """Do nothing: the TLS context verifies, whatever the environment says."""
+
+    def request_url(self, request: PreparedRequest, _proxies: Mapping[str, str] | None) -> str:
+        """Return path and query."""
+        return cast("SignedPost", request).endpoint.target
+
+    def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
+        """Wrap the answer as it is: what requests would look for in its headers, charset and cookies, has no use."""
+        response = Response()
+        response.status_code, response.raw, response.request = resp.status, resp, req
+        return response
+
+
+class _Channel:
+    """Stands where the adapter expects a pool."""
+
+    def __init__(self, transport: Transport, post: SignedPost) -> None:
+        self._transport = transport
+        self._post = post
+
+    def urlopen(self, *, url: str, headers: Mapping[str, str], body: bytes, **_: object) -> Reply:
+        try:
+            connection = self._transport.connect(self._post)
+            return connection.post(url, headers, body, self._post.deadline)
+        except (OSError, http.client.HTTPException) as error:
+            if is_ours(error):
+                raise
+            raise from_network(error) from error

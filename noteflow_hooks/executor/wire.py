@@ -1,0 +1,159 @@
+"""A socket whose every wait ends at one deadline, whether it is plain or TLS, in threads or under gevent.
+
+The socket is non-blocking and each wait is given what is left of the exchange's time. A timeout of the socket's own
+would start anew with each byte that trickles in, and with each piece of a TLS record under gevent.
+"""
+
+from __future__ import annotations
+
+import io
+import ssl
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from urllib3.util import wait_for_read, wait_for_write
+
+from noteflow_hooks.executor.faults import timed_out
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+class Deadline:
+    """The moment at which an exchange is over, by a monotonic clock."""
+
+    __slots__ = ("_at", "_monotonic")
+
+    def __init__(self, at: float, monotonic: Callable[[], float]) -> None:
+        """``at`` is a reading of ``monotonic``, in seconds."""
+        self._at = at
+        self._monotonic = monotonic
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, always above 0; raise the error of a timeout where none are."""
+        left = self._at - self._monotonic()
+        if left <= 0:
+            raise timed_out()
+        return left
+
+
+class Wire:
+    """A connected socket, as far as ``http.client`` needs one."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        """Take over the socket; ``deadline`` may be exchanged for the next exchange's."""
+        sock.settimeout(0)
+        self._sock = sock
+        self.deadline = deadline
+
+    def secure(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Speak TLS from here on; raise ssl.SSLError unless the certificate is valid for that name."""
+        secured = context.wrap_socket(self._sock, server_hostname=server_name, do_handshake_on_connect=False)
+        self._sock = secured
+        self._persist(secured.do_handshake, wait=wait_for_read)
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it before the deadline."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._persist(self._sock.send, rest, wait=wait_for_write) :]
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what has come, at least a byte; 0 means that the other side has closed."""
+        if not self.pending():
+            self._wait(wait_for_read)
+        return self._persist(self._sock.recv_into, buffer, wait=wait_for_read)
+
+    def pending(self) -> int:
+        """Return how many bytes are decrypted already: a wait on the socket would not see them."""
+        return self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
+
+    def has_input(self) -> bool:
+        """Tell at once whether there is something to read, or the end."""
+        return bool(self.pending()) or wait_for_read(self._sock, timeout=0)
+
+    def makefile(self, _mode: str) -> Inbox:
+        """Return a reader for one response. Closing it leaves the wire open."""
+        return Inbox(_Incoming(self))
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._sock.close()
+
+    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401
+        while True:
+            try:
+                return operation(*given)
+            except ssl.SSLWantReadError:
+                self._wait(wait_for_read)
+            except ssl.SSLWantWriteError:
+                self._wait(wait_for_write)
+            except BlockingIOError:
+                self._wait(wait)
+
+    def _wait(self, wait: Callable[..., bool]) -> None:
+        if not wait(self._sock, timeout=self.deadline.remaining()):
+            raise timed_out()
+
+
+class _Incoming(io.RawIOBase):
+    """The bytes that come in on a wire, up to an allowance."""
+
+    def __init__(self, wire: Wire) -> None:
+        super().__init__()
+        self._wire = wire
+        self.allowance = sys.maxsize
+        #: Reads nothing and says "nothing yet", so that the buffer above can be looked at.
+        self.paused = False
+        #: Whether the other side has closed, or the allowance was used up.
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any writable buffer, as io says
+        if self.paused:
+            return None
+        room = memoryview(buffer)[: self.allowance]
+        count = self._wire.recv_into(room) if room else 0
+        self.allowance -= count
+        self.ended = not count
+        return count
+
+
+class Inbox(io.BufferedReader):
+    """Reads one response, and knows whether anything was left unread."""
+
+    def __init__(self, incoming: _Incoming) -> None:
+        """Read from ``incoming``."""
+        super().__init__(incoming)
+        self._incoming = incoming
+        self._surplus = 0
+
+    def allow(self, count: int) -> None:
+        """Let at most ``count`` more bytes in, what is buffered already included; after them reads find the end."""
+        self._incoming.allowance = max(0, count - self._buffered())
+
+    def close(self) -> None:
+        """Note what is left over, and close."""
+        if not self.closed:
+            self._surplus = self._buffered()
+        super().close()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether, once closed, all that came was read, and more could come."""
+        return not (self._surplus or self._incoming.ended)
+
+    def _buffered(self) -> int:
+        self._incoming.paused = True
+        count = len(self.peek())
+        self._incoming.paused = False
+        return count
