@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 #: Connections to PostgreSQL that one server, and one worker process, hold at the most.
 SERVER_CONNECTIONS: Final = 10
 WORKER_CONNECTIONS: Final = 10
-#: A server says every five seconds that its recordings live; a recording silent for three times that is abandoned.
-RECORDING_SILENCE: Final = timedelta(seconds=15)
+#: Servers say every five seconds that their recordings live, and end each other's after fifteen of silence. The sweep
+#: ends what no server is left for; it waits longer, so that servers come first when the database has been away.
+RECORDING_SILENCE: Final = timedelta(seconds=60)
 #: A server's threads wait for a connection no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 
@@ -83,7 +84,11 @@ def server(settings: Settings) -> ServerParts:
         settings.require("secret_keys")
         hints = publisher.connect(str(settings.redis_url))
         service = WebhookService(
-            units, hints.announce, check_url=egress_policy(settings).check_url, on_close=hints.close
+            units,
+            hints.events.announce,
+            hint=hints.deliveries.announce,
+            check_url=egress_policy(settings).check_url,
+            on_close=hints.close,
         )
     stack = ExitStack()
     stack.callback(engine.dispose)

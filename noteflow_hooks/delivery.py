@@ -70,6 +70,7 @@ class DeliveryService:
         countdown_max: timedelta,
         draw: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``post`` makes one attempt and never raises for what a receiver does; ``draw`` is uniform in [0, 1)."""
         self._store = store
@@ -81,6 +82,7 @@ class DeliveryService:
         self._countdown_max = countdown_max
         self._draw = draw
         self._sleep = sleep
+        self._monotonic = monotonic
 
     def dispatch(self, event_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks."""
@@ -138,11 +140,15 @@ class DeliveryService:
 
     def _send(self, claims: Sequence[Claim], room: Reservation, done: Delivered) -> None:
         """Make the POSTs, and settle results in groups as they come in."""
+        if not claims:
+            return
+        until = self._monotonic() + max(each.webhook.timeout_ms for each in claims) / 1000
+        until += self._lease_slack.total_seconds()
         reasons = {each.delivery.id: each.reason_to_skip() for each in claims}
-        self._settle([_skip(each, reason) for each in claims if (reason := reasons[each.delivery.id])], done)
+        self._settle([_skip(each, reason) for each in claims if (reason := reasons[each.delivery.id])], done, until)
         to_send = [each for each in claims if not reasons[each.delivery.id]]
         for group in room.run(self._attempt, to_send):
-            self._settle([self._settlement(claim, result) for claim, result in group], done)
+            self._settle([self._settlement(claim, result) for claim, result in group], done, until)
 
     def _attempt(self, claim: Claim) -> AttemptResult:
         result = self._post(claim)
@@ -155,10 +161,10 @@ class DeliveryService:
         )
         return Settlement(delivery=after, wait=wait, attempt=result)
 
-    def _settle(self, group: list[Settlement], done: Delivered) -> None:
+    def _settle(self, group: list[Settlement], done: Delivered, until: float) -> None:
         if not group:
             return
-        stored = self._store_patiently(group)
+        stored = self._store_patiently(group, until)
         waits: dict[UUID, timedelta] = {}
         for each in group:
             kept = each.delivery.id in stored
@@ -168,22 +174,20 @@ class DeliveryService:
         for wait, ids in grouped(waits).items():
             done.retries.setdefault(wait, []).extend(ids)
 
-    def _store_patiently(self, group: list[Settlement]) -> set[UUID]:
+    def _store_patiently(self, group: list[Settlement], until: float) -> set[UUID]:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
 
-        Tries for as long as the lease's slack; after that the sweep takes the deliveries back anyway.
+        Tries for as long as the leases run; after that the sweep takes the deliveries back anyway.
         """
         pause, longest = _STORE_PAUSES_S
-        left = self._lease_slack.total_seconds()
         while True:
             try:
                 return self._store_group(group)
             except UnavailableError:
-                if left <= 0:
+                if self._monotonic() >= until:
                     raise
                 log.warning("%d results wait for the database", len(group))
             self._sleep(pause)
-            left -= pause
             pause = min(2 * pause, longest)
 
     def _store_group(self, group: list[Settlement]) -> set[UUID]:

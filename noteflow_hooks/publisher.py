@@ -1,6 +1,6 @@
-"""The server's way to Redis: tells the workers that events were committed, and never makes anybody wait for it.
+"""The server's way to Redis: tells the workers what was committed, and never makes anybody wait for it.
 
-What gets lost here costs time, not events: the relay finds whatever was committed and not dispatched.
+What gets lost here costs time and nothing else: the relay and the sweep find whatever waits.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from celery import Celery
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 
 DISPATCH_TASK: Final = "noteflow.hooks.dispatch"
 DISPATCH_QUEUE: Final = "dispatch"
+DELIVER_TASK: Final = "noteflow.hooks.deliver"
+DELIVER_QUEUE: Final = "deliver"
 
 #: The most ids in one message, and the least time from one message to the next.
 _BATCH: Final = 500
@@ -39,7 +42,7 @@ _BACKLOG: Final = 50_000
 
 
 class Publisher:
-    """Sends ``dispatch`` hints from one background thread: at once when idle, in batches when busy."""
+    """Sends one kind of hint from a background thread: at once when idle, in batches when busy."""
 
     def __init__(
         self, send: Callable[[list[str]], None], *, spacing_s: float = _SPACING_S, pause_s: float = _PAUSE_S
@@ -55,12 +58,12 @@ class Publisher:
         self._rate = 0.0
         self._thread: threading.Thread | None = None
 
-    def announce(self, event_ids: Sequence[UUID]) -> None:
-        """Have the workers told of committed events. Returns at once and never raises."""
+    def announce(self, ids: Sequence[UUID]) -> None:
+        """Have the workers told of these. Returns at once and never raises."""
         with self._changed:
             if self._closing:
                 return
-            self._waiting.extend(event_ids)
+            self._waiting.extend(ids)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
                 self._thread.start()
@@ -91,8 +94,8 @@ class Publisher:
 
     def _sent(self, batch: list[UUID]) -> bool:
         try:
-            self._send([str(event_id) for event_id in batch])
-        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, events must not be hurt by it
+            self._send([str(each) for each in batch])
+        except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, no event is hurt by it
             self._failed(error)
             return False
         if self._away:
@@ -103,9 +106,11 @@ class Publisher:
     def _failed(self, error: Exception) -> None:
         if not self._away:
             self._away = True
-            log.warning("Redis takes no hints (%s); events are safe and wait for the relay", type(error).__name__)
+            log.warning(
+                "Redis takes no hints (%s); what was committed is safe and waits for the relay", type(error).__name__
+            )
         with self._changed:
-            # The relay finds all of these by itself, once Redis is back.
+            # The relay and the sweep find all of these by themselves, once Redis is back.
             self._waiting.clear()
 
     def _rest(self, until: float) -> None:
@@ -114,19 +119,36 @@ class Publisher:
             self._changed.wait_for(lambda: self._closing, timeout=max(0.0, until - time.monotonic()))
 
 
-def connect(redis_url: str) -> Publisher:
-    """Make a publisher that sends through Celery, by the task's name, with timeouts that fit a server's thread."""
+@dataclass(frozen=True, slots=True)
+class Publishers:
+    """The server's two kinds of hints."""
+
+    #: Hints at events that were committed.
+    events: Publisher
+    #: Hints at deliveries that are due, since someone wants them sent again.
+    deliveries: Publisher
+
+    def close(self) -> None:
+        """Send what waits, if that is quick, and end the threads."""
+        self.events.close()
+        self.deliveries.close()
+
+
+def connect(redis_url: str) -> Publishers:
+    """Make publishers that send through Celery, by the tasks' names, with timeouts that fit a server's thread."""
     app = Celery("noteflow-hooks-publisher", broker=redis_url, set_as_current=False)
     app.conf.update(
-        task_queues=[Queue(DISPATCH_QUEUE, Exchange(""), routing_key=DISPATCH_QUEUE)],
+        task_queues=[Queue(name, Exchange(""), routing_key=name) for name in (DISPATCH_QUEUE, DELIVER_QUEUE)],
         task_ignore_result=True,
-        broker_pool_limit=1,
         broker_transport_options={"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S},
     )
-    # One try, no second: with retry off altogether kombu would wait for six seconds instead (CELERY #2.7 of 5.7).
+    # One try and no second. With retry off altogether kombu 5.7 would wait six seconds for a broker that is away.
     policy = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
-    def send(event_ids: list[str]) -> None:
-        app.send_task(DISPATCH_TASK, args=[event_ids], queue=DISPATCH_QUEUE, retry=True, retry_policy=policy)
+    def sender(task: str, queue: str) -> Publisher:
+        def send(ids: list[str]) -> None:
+            app.send_task(task, args=[ids], queue=queue, retry=True, retry_policy=policy)
 
-    return Publisher(send)
+        return Publisher(send)
+
+    return Publishers(sender(DISPATCH_TASK, DISPATCH_QUEUE), sender(DELIVER_TASK, DELIVER_QUEUE))

@@ -26,6 +26,7 @@ from noteflow_hooks.errors import UnavailableError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.ports import Announce, UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -46,13 +47,18 @@ class WebhookService:
         units: Callable[[], UnitOfWork],
         announce: Announce,
         *,
+        hint: Announce = lambda _: None,
         check_url: Callable[[str], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        """``check_url`` raises for an endpoint that may not be reached; ``announce`` hints at committed events."""
+        """``announce`` hints at committed events, ``hint`` at deliveries that are due.
+
+        ``check_url`` raises for an endpoint that may not be reached.
+        """
         self._units = units
         self._announce = announce
+        self._hint = hint
         self._check_url = check_url
         self._now = now
         self._on_close = on_close
@@ -182,6 +188,12 @@ class WebhookService:
         if stored.id == event.id:
             unit.on_commit(lambda: self._announce([stored.id]))
         return stored
+
+    def send_again(self, workspace_id: UUID, delivery_id: UUID, unit: UnitOfWork) -> WebhookDelivery:
+        """Make a settled delivery due once more, and hint at it after the commit; raise where that can't be."""
+        delivery = unit.deliveries.send_again(workspace_id, delivery_id)
+        unit.on_commit(lambda: self._hint([delivery_id]))
+        return delivery
 
     def _record(
         self,

@@ -8,13 +8,11 @@ from celery import Celery
 from kombu import Exchange, Queue
 
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.publisher import DISPATCH_QUEUE, DISPATCH_TASK
+from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.settings import Settings
 
-DELIVER_TASK = "noteflow.hooks.deliver"
 RELAY_TASK = "noteflow.hooks.relay"
 SWEEP_TASK = "noteflow.hooks.sweep"
-DELIVER_QUEUE = "deliver"
 SLOW_QUEUE = "deliver.slow"
 MAINTENANCE_QUEUE = "maintenance"
 QUEUES = (DISPATCH_QUEUE, DELIVER_QUEUE, SLOW_QUEUE, MAINTENANCE_QUEUE)

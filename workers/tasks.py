@@ -10,8 +10,8 @@ from uuid import UUID, uuid4
 from celery import signals
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.publisher import DISPATCH_QUEUE, DISPATCH_TASK
-from workers.app import DELIVER_QUEUE, DELIVER_TASK, RELAY_TASK, SWEEP_TASK, app, settings
+from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
+from workers.app import RELAY_TASK, SWEEP_TASK, app, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: Tells the workers that these events were committed. Returns at once and never raises: it is a hint.
+#: Tells the workers of these events or deliveries. Returns at once and never raises: it is a hint.
 Announce: TypeAlias = "Callable[[Sequence[UUID]], None]"
 
 
@@ -62,8 +62,8 @@ class WebhookRepository(Protocol):
         """Return a page of a workspace's endpoints, newest first."""
         ...
 
-    def get_by_id(self, webhook_id: UUID) -> WebhookConfig | None:
-        """Return an endpoint, or None."""
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+        """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         ...
 
     def create(self, config: WebhookConfig) -> WebhookConfig:

@@ -60,6 +60,9 @@ def with_driver(url: str) -> sqlalchemy.URL:
 
 
 def _as_unavailable(context: ExceptionContext) -> BaseException | None:
+    if context.is_pre_ping:
+        # SQLAlchemy's own question, whose answer is a new connection; only its own error tells it so.
+        return None
     lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
     if not lost:
         return None

@@ -91,9 +91,10 @@ class SqlAlchemyWebhookRepository:
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(newest_first(statement, WebhookConfigRow, after, limit))
 
-    def get_by_id(self, webhook_id: UUID) -> WebhookConfig | None:
-        """Return an endpoint, or None."""
-        found = self._load(self._visible().where(WebhookConfigRow.id == webhook_id))
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+        """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
+        statement = self._visible().where(WebhookConfigRow.id == webhook_id)
+        found = self._load(statement.with_for_update() if lock else statement)
         return found[0] if found else None
 
     def create(self, config: WebhookConfig) -> WebhookConfig:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from sqlalchemy import text
 
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
-#: Rows come in the order of the events, then of the endpoints' ids, and are cut at ``:limit``: events before the cut are
-#: finished with, the one that it goes through remembers the endpoint it reached.
+#: Rows come in the order of the events, then of the endpoints' ids, and are cut at ``:limit``. Events before the cut
+#: are finished with; the one that it goes through remembers the endpoint it reached.
 DISPATCH = text("""
 WITH named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,

@@ -80,10 +80,10 @@ class DeliveryMixin:
 
     async def RedeliverDelivery(self: ServicerHost, request: pb.RedeliverDeliveryRequest, _: Context) -> pb.Delivery:
         """Make a settled delivery due once more."""
-        required(self._webhook_service)
+        service = required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
         delivery = await self._database.run(
-            lambda unit: with_webhooks(unit).deliveries.send_again(workspace_id, delivery_id)
+            lambda unit: service.send_again(workspace_id, delivery_id, with_webhooks(unit))
         )
         log.info("delivery %s is sent again", delivery_id)
         return delivery_message(delivery)

@@ -63,7 +63,7 @@ class EndpointMixin:
         paths = checked_paths(request.update_mask)
 
         def change(unit: UnitOfWork) -> WebhookConfig:
-            config = found_webhook(unit, workspace_id, webhook_id)
+            config = found_webhook(unit, workspace_id, webhook_id, lock=True)
             changed = apply(config, request, paths, allow_http_loopback=self._endpoints.allow_http_loopback)
             if changed.url != config.url:
                 service.check_url(changed.url)
@@ -95,7 +95,7 @@ class EndpointMixin:
         overlap = _overlap(request)
 
         def rotate(unit: UnitOfWork) -> WebhookConfig:
-            config = found_webhook(unit, workspace_id, webhook_id)
+            config = found_webhook(unit, workspace_id, webhook_id, lock=True)
             return unit.webhooks.update(_rotated(config, secret, until=datetime.now(UTC) + overlap))
 
         stored = await self._database.run(rotate)
@@ -103,9 +103,9 @@ class EndpointMixin:
         return webhook_message(stored, secret=secret)
 
 
-def found_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> WebhookConfig:
+def found_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
     """Return the endpoint of that workspace, or raise NotFoundError: another workspace's is not there either."""
-    webhook = with_webhooks(unit).webhooks.get_by_id(webhook_id)
+    webhook = with_webhooks(unit).webhooks.get_by_id(webhook_id, lock=lock)
     if webhook is None or webhook.workspace_id != workspace_id:
         raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
     return webhook

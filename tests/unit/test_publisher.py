@@ -138,13 +138,15 @@ def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in the ``dispatch`` queue names the task and the event, and nothing of its payload."""
-    server, event_id = fakeredis.FakeServer(), uuid4()
+    """What lies in a queue names the task and the event or delivery, and nothing of a payload."""
+    server, event_id, delivery_id = fakeredis.FakeServer(), uuid4(), uuid4()
     monkeypatch.setattr(Channel, "_get_client", lambda _: lambda **_: fakeredis.FakeRedis(server=server))
     hints = publisher.connect("redis://redis.example:6379/0")
-    hints.announce([event_id])
+    hints.events.announce([event_id])
+    hints.deliveries.announce([delivery_id])
     hints.close()
-    [raw] = fakeredis.FakeRedis(server=server).lrange("dispatch", 0, -1)
-    message = json.loads(raw)
-    assert message["headers"]["task"] == "noteflow.hooks.dispatch"
-    assert json.loads(base64.b64decode(message["body"]))[0] == [[str(event_id)]]
+    for queue, wanted in (("dispatch", event_id), ("deliver", delivery_id)):
+        [raw] = fakeredis.FakeRedis(server=server).lrange(queue, 0, -1)
+        message = json.loads(raw)
+        assert message["headers"]["task"] == f"noteflow.hooks.{queue}"
+        assert json.loads(base64.b64decode(message["body"]))[0] == [[str(wanted)]]

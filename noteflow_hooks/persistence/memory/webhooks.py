@@ -40,7 +40,7 @@ class InMemoryWebhookRepository:
         """Return a page of a workspace's endpoints, newest first."""
         return newest(self.get_all(workspace_id), limit=limit, after=after)
 
-    def get_by_id(self, webhook_id: UUID) -> WebhookConfig | None:
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:  # noqa: ARG002 - units are serialised anyway
         """Return an endpoint, or None."""
         webhook = self._session.tables.webhooks.get(webhook_id)
         return webhook if webhook is not None and webhook.deleted_at is None else None
