@@ -30,6 +30,19 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
         engine.dispose()
 
 
+def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
+    """The first statement after a restart works, though nobody saw the old connection die."""
+    with EmbeddedPostgres(tmp_path) as server:
+        engine = create_engine(server.url)
+        with engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        server.stop()
+        server.start()
+        with engine.begin() as connection:
+            assert connection.scalar(text("SELECT 1")) == 1
+        engine.dispose()
+
+
 def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
     """The server's own limit ends it, and it may be tried again."""
     engine = create_engine(database_url)

@@ -1,0 +1,211 @@
+"""What a receiver does, and what comes of it: over gRPC, real workers, a real broker and TLS."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from standardwebhooks.webhooks import Webhook
+
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.signing import verify_signature
+from tests.hostile import trickles
+from tests.line import Answer
+from tests.rig import Rig, a_path, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("system")) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(system: Rig) -> Iterator[Rig]:
+    with system.as_new_tenant() as tenant:
+        yield tenant
+
+
+def test_a_stopped_meeting_is_delivered_signed_and_recorded(rig: Rig) -> None:
+    """Both signatures verify, one of them by code that is not ours, and the row says what happened."""
+    path = a_path()
+    webhook = rig.webhook(path)
+    meeting_id = rig.meeting()
+    rig.stop_meeting(meeting_id)
+    [request] = rig.receiver.wait_for(1, path=path)
+    [delivery] = rig.settled(webhook, "succeeded")
+
+    assert request.method == "POST"
+    signature = request.header("X-NoteFlow-Signature")
+    expected = hmac.new(webhook.secret.encode(), request.body, hashlib.sha256).hexdigest()
+    assert signature == f"sha256={expected}"
+    assert verify_signature(request.body, signature, webhook.secret)
+    verified = Webhook(webhook.secret).verify(request.body, dict(request.headers))
+    assert verified == json.loads(request.body)
+    assert list(verified) == [
+        "event",
+        "timestamp",
+        "meeting_id",
+        "title",
+        "duration_seconds",
+        "segment_count",
+        "has_summary",
+    ]
+    assert verified["meeting_id"] == meeting_id
+    assert request.header("Content-Type") == "application/json"
+    assert request.header("X-NoteFlow-Event") == "meeting.completed"
+    assert request.header("X-NoteFlow-Delivery") == delivery.id
+    assert request.header("webhook-id") == delivery.event_id
+    assert (delivery.status, delivery.status_code, delivery.attempt_count) == ("succeeded", 200, 1)
+    assert delivery.response_body == "ok"
+    assert delivery.payload.encode() == request.body
+
+
+def test_500_500_200_is_delivered_on_the_third_attempt(rig: Rig) -> None:
+    """Three attempt rows, one delivery id, byte-identical bodies, and a fresh timestamp each time."""
+    path = a_path()
+    rig.receiver.script(path, Answer(500, body=b"no"), Answer(500), Answer(200))
+    webhook = rig.webhook(path)
+    rig.publish()
+    requests = rig.receiver.wait_for(3, path=path)
+    [delivery] = rig.settled(webhook, "succeeded")
+    assert delivery.attempt_count == 3
+    assert [each.attempt_number for each in delivery.attempts] == [1, 2, 3]
+    assert [each.status_code for each in delivery.attempts] == [500, 500, 200]
+    assert [each.error_kind for each in delivery.attempts] == ["status", "status", ""]
+    assert {each.header("X-NoteFlow-Delivery") for each in requests} == {delivery.id}
+    assert len({each.body for each in requests}) == 1
+    for request in requests:
+        Webhook(webhook.secret).verify(request.body, dict(request.headers))
+
+
+def test_an_endpoint_that_never_answers_2xx_ends_dead(rig: Rig) -> None:
+    """The message starts with the contract's words, and no further attempt is made."""
+    path = a_path()
+    rig.receiver.script(path, Answer(503))
+    webhook = rig.webhook(path, max_retries=2)
+    rig.publish()
+    [delivery] = rig.settled(webhook, "dead")
+    assert delivery.error_message == "Max retries exceeded: HTTP 503"
+    assert delivery.attempt_count == len(rig.receiver.wait_for(2, path=path)) == 2
+
+
+def test_a_dead_delivery_can_be_sent_again(rig: Rig) -> None:
+    """It reuses the row: attempts go on counting, with a fresh budget."""
+    path = a_path()
+    rig.receiver.script(path, Answer(500), Answer(500), Answer(200))
+    webhook = rig.webhook(path, max_retries=1)
+    rig.publish()
+    [dead] = rig.settled(webhook, "dead")
+    again = rig.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    assert (again.id, again.status) == (dead.id, "pending")
+    until(lambda: rig.delivery(dead.id).attempt_count == 2, what="the second attempt")
+    rig.settled(webhook, "dead")
+    rig.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    [delivery] = rig.settled(webhook, "succeeded")
+    assert [each.attempt_number for each in delivery.attempts] == [1, 2, 3]
+
+
+def test_a_trickling_endpoint_is_cut_at_its_timeout(rig: Rig) -> None:
+    """A header byte at a time keeps no worker beyond the webhook's own deadline."""
+    path = a_path()
+    rig.receiver.script(path, trickles(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000))
+    webhook = rig.webhook(path, timeout_ms=1000, max_retries=1)
+    rig.publish()
+    [delivery] = rig.settled(webhook, "dead")
+    assert delivery.error_message == "Max retries exceeded: Request timed out"
+    assert [each.error_kind for each in delivery.attempts] == ["timeout"]
+    assert 900 <= delivery.duration_ms < 5000
+
+
+def test_a_disabled_endpoint_gets_a_row_and_no_post(rig: Rig) -> None:
+    """And an unsubscribed one neither."""
+    disabled, unsubscribed, subscribed = a_path(), a_path(), a_path()
+    off = rig.webhook(disabled, enabled=False)
+    other = rig.webhook(unsubscribed, events=["recording.started"])
+    on = rig.webhook(subscribed)
+    rig.publish()
+    rig.settled(on, "succeeded")
+    [skipped] = rig.deliveries(off)
+    assert (skipped.status, skipped.attempt_count, skipped.error_message) == ("skipped", 0, "Webhook disabled")
+    assert rig.deliveries(other) == []
+    assert {each.path for each in rig.receiver.requests}.isdisjoint({disabled, unsubscribed})
+
+
+def test_another_workspaces_endpoint_gets_neither(rig: Rig) -> None:
+    """An event matches its own workspace's endpoints only."""
+    path, mine = a_path(), a_path()
+    with rig.connect(rig.new_workspace()) as stranger:
+        request = pb.RegisterWebhookRequest(url=rig.receiver.url(path), events=["meeting.completed"])
+        stranger.webhooks.RegisterWebhook(request)
+        webhook = rig.webhook(mine)
+        rig.publish()
+        rig.settled(webhook, "succeeded")
+        assert not stranger.webhooks.ListDeliveries(pb.ListDeliveriesRequest()).deliveries
+        assert not stranger.events.ListEvents(pb.ListEventsRequest()).events
+    assert path not in {each.path for each in rig.receiver.requests}
+
+
+def test_an_endpoint_changed_between_two_attempts_gets_the_next_one_at_its_new_address(rig: Rig) -> None:
+    """URL and secret are read when the attempt is made; the old secret signs beside the new one."""
+    old, new = a_path(), a_path()
+    rig.receiver.script(old, Answer(500))
+    webhook = rig.webhook(old)
+    rig.publish()
+    rig.receiver.wait_for(1, path=old)
+    rotated = rig.client.webhooks.RotateWebhookSecret(pb.RotateWebhookSecretRequest(webhook_id=webhook.id))
+    request = pb.UpdateWebhookRequest(webhook_id=webhook.id, url=rig.receiver.url(new))
+    request.update_mask.paths.append("url")
+    rig.client.webhooks.UpdateWebhook(request)
+    received = rig.receiver.wait_for(1, path=new)[0]
+    for secret in (webhook.secret, rotated.secret):
+        Webhook(secret).verify(received.body, dict(received.headers))
+    assert verify_signature(received.body, received.header("X-NoteFlow-Signature") or "", rotated.secret)
+
+
+def test_a_test_delivery_comes_back_with_its_outcome(rig: Rig) -> None:
+    """It goes to its target whatever that subscribes to."""
+    path = a_path()
+    webhook = rig.webhook(path, events=[])
+    answer = rig.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook.id, wait_seconds=20))
+    assert answer.delivery.status == "succeeded"
+    [request] = rig.receiver.wait_for(1, path=path)
+    assert json.loads(request.body)["event"] == "webhook.test"
+
+
+def test_twenty_copies_of_a_hint_make_one_post(rig: Rig) -> None:
+    """A message is a hint: the claim decides."""
+    path = a_path()
+    webhook = rig.webhook(path)
+    rig.receiver.hold()
+    rig.publish()
+    rig.receiver.wait_for(1, path=path)
+    [delivery] = rig.deliveries(webhook)
+    for _ in range(20):
+        rig.hint("deliver", delivery.id)
+    until(lambda: rig.redis.llen("deliver") == 0, what="the copies are consumed")
+    rig.receiver.release()
+    rig.settled(webhook, "succeeded")
+    rig.publish()
+    rig.settled(webhook, "succeeded", count=2)
+    assert len(rig.receiver.wait_for(2, path=path)) == 2
+
+
+def test_five_thousand_events_need_few_messages(rig: Rig) -> None:
+    """Published as fast as one client can, fewer than 2,000 messages carry them all to success."""
+    webhook = rig.webhook(a_path())
+    before = rig.messages()
+    payload = json.dumps(
+        {"meeting_id": "m", "title": "t", "duration_seconds": 1, "segment_count": 1, "has_summary": True}
+    )
+    request = pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload)
+    calls = [rig.client.events.PublishEvent.future(request, timeout=120) for _ in range(5000)]
+    assert len({call.result().id for call in calls}) == 5000
+    rig.settled(webhook, "succeeded", count=5000, timeout_s=120)
+    assert rig.messages() - before < 2000
