@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import queue
 import threading
-import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,9 @@ Result = TypeVar("Result")
 #: While others are under way, results are handed over in groups at least this far apart: each costs its taker a
 #: transaction. What comes last, and so a lone result, is handed over at once.
 _GROUP_SPACING_S: Final = 0.02
+#: How long to wait for all the room that is wanted, before less will do. Quick receivers give a chunk's room back in
+#: less; without the wait a busy process claims a few rows at a time, and pays for each claim as for a full one.
+_PATIENCE_S: Final = 0.1
 
 
 class PostingPool:
@@ -27,13 +29,17 @@ class PostingPool:
         """``size`` is the most calls that this process has under way at once."""
         self._size = size
         self._free = size
+        self._wanted = 1
+        # One at a time waits for room, so that a place that becomes free wakes one thread and not all.
+        self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._threads: ThreadPoolExecutor | None = None
 
     def reserve(self, wanted: int) -> Reservation:
-        """Wait until there is room for one call at least, and take as much as is free, up to ``wanted``."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._free > 0)
+        """Wait for room, at first for all that is wanted, after a moment for one call at least; take what is free."""
+        with self._turn, self._changed:
+            self._wait_for_room(min(wanted, self._size), timeout_s=_PATIENCE_S)
+            self._wait_for_room(1, timeout_s=None)
             taken = min(wanted, self._free)
             self._free -= taken
         return Reservation(self, taken)
@@ -42,7 +48,8 @@ class PostingPool:
         """Give that much room back."""
         with self._changed:
             self._free += count
-            self._changed.notify_all()
+            if self._free >= self._wanted:
+                self._changed.notify()
 
     def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
         """Make the call in one of the threads."""
@@ -56,6 +63,10 @@ class PostingPool:
         """Wait for what is under way, and end the threads."""
         if self._threads is not None:
             self._threads.shutdown()
+
+    def _wait_for_room(self, wanted: int, *, timeout_s: float | None) -> None:
+        self._wanted = wanted
+        self._changed.wait_for(lambda: self._free >= wanted, timeout=timeout_s)
 
 
 class Reservation:
@@ -83,55 +94,56 @@ class Reservation:
         """
         self._pool.release(self._unused - len(jobs))
         self._unused = 0
-        done: queue.SimpleQueue[tuple[Job, Result | BaseException]] = queue.SimpleQueue()
+        results: _Results[Job, Result] = _Results(len(jobs))
         if len(jobs) == 1:
             # All that an idle system has to do, done right here: no thread need wake up for it.
-            self._run_one(call, jobs[0], done)
+            self._run_one(call, jobs[0], results)
         else:
             for job in jobs:
-                self._pool.submit(self._run_one, call, job, done)
-        yield from _gather(done, len(jobs))
+                self._pool.submit(self._run_one, call, job, results)
+        yield from results.groups()
 
-    def _run_one(
-        self,
-        call: Callable[[Job], Result],
-        job: Job,
-        done: queue.SimpleQueue[tuple[Job, Result | BaseException]],
-    ) -> None:
+    def _run_one(self, call: Callable[[Job], Result], job: Job, results: _Results[Job, Result]) -> None:
         try:
-            done.put((job, call(job)))
+            results.put((job, call(job)))
         except BaseException as error:  # noqa: BLE001 - handed over, and raised where the results are gathered
-            done.put((job, error))
+            results.put(error)
         finally:
             self._pool.release(1)
 
 
-def _gather(
-    done: queue.SimpleQueue[tuple[Job, Result | BaseException]], count: int
-) -> Iterator[list[tuple[Job, Result]]]:
-    errors: list[BaseException] = []
-    while count:
-        group: list[tuple[Job, Result]] = []
-        for job, result in _taken(done, count):
-            count -= 1
-            if isinstance(result, BaseException):
-                errors.append(result)
-            else:
-                group.append((job, result))
-        if group:
-            yield group
-    if errors:
-        raise errors[0]
+class _Results(Generic[Job, Result]):
+    """What comes in from the threads. A waiting taker is woken by the first and the last of a group, not by each."""
 
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._left = count
+        self._come: deque[tuple[Job, Result] | BaseException] = deque()
+        self._lock = threading.Lock()
+        self._some = threading.Event()
+        self._all = threading.Event()
 
-def _taken(
-    done: queue.SimpleQueue[tuple[Job, Result | BaseException]], count: int
-) -> Iterator[tuple[Job, Result | BaseException]]:
-    """Yield the next result, waited for, and those of up to ``count`` that follow within the spacing."""
-    yield done.get()
-    until = time.monotonic() + _GROUP_SPACING_S
-    for _ in range(count - 1):
-        try:
-            yield done.get(timeout=max(0.0, until - time.monotonic()))
-        except queue.Empty:
-            return
+    def put(self, outcome: tuple[Job, Result] | BaseException) -> None:
+        """Hand over a job with its result, or the error that the call raised."""
+        self._come.append(outcome)
+        with self._lock:
+            self._left -= 1
+            if not self._left:
+                self._all.set()
+        self._some.set()
+
+    def groups(self) -> Iterator[list[tuple[Job, Result]]]:
+        """Yield groups until all are in, then raise the first error."""
+        taken, errors = 0, []
+        while taken < self._count:
+            self._some.wait()
+            self._all.wait(_GROUP_SPACING_S)
+            # Before the look: what comes after it is announced anew.
+            self._some.clear()
+            come = [self._come.popleft() for _ in range(len(self._come))]
+            taken += len(come)
+            errors += [each for each in come if isinstance(each, BaseException)]
+            if group := [each for each in come if not isinstance(each, BaseException)]:
+                yield group
+        if errors:
+            raise errors[0]

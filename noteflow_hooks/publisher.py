@@ -6,6 +6,7 @@ What gets lost here costs time and nothing else: the relay and the sweep find wh
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -32,8 +33,8 @@ _SPACING_S: Final = 0.01
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
 _BUSY_RATE: Final = 250.0
 _BUSY_SPACING_S: Final = 0.025
-#: How much the newest message counts in the running rate.
-_NEWEST: Final = 0.1
+#: The rate is that of about the last second.
+_RATE_OVER_S: Final = 1.0
 #: After a failure, how long nothing is tried: each try may take both timeouts.
 _PAUSE_S: Final = 1.0
 _TIMEOUT_S: Final = 0.5
@@ -81,7 +82,8 @@ class Publisher:
         last = time.monotonic()
         while batch := self._next():
             started = time.monotonic()
-            self._rate += _NEWEST * (len(batch) / max(started - last, self._spacing_s) - self._rate)
+            self._rate *= math.exp((last - started) / _RATE_OVER_S)
+            self._rate += len(batch) / _RATE_OVER_S
             last = started
             busy = max(self._spacing_s, _BUSY_SPACING_S) if self._rate >= _BUSY_RATE else self._spacing_s
             self._rest(started + (busy if self._sent(batch) else self._pause_s))

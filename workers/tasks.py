@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from celery import signals
+from kombu.exceptions import OperationalError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from workers.app import RELAY_TASK, SWEEP_TASK, app, settings
 
@@ -18,11 +20,14 @@ if TYPE_CHECKING:
 
     from celery import Task
 
+#: A database or broker that is away: said in a line, without a traceback, and tried again by relay and sweep.
+AWAY = (UnavailableError, OperationalError)
+
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
 
-@app.task(name=DISPATCH_TASK)
+@app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue."""
     made = 0
@@ -33,7 +38,7 @@ def dispatch(event_ids: list[str]) -> str:
 
 
 # The row counts attempts, so Celery must not: its own limit is off.
-@app.task(name=DELIVER_TASK, bind=True, max_retries=None)
+@app.task(name=DELIVER_TASK, bind=True, max_retries=None, throws=AWAY)
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and hint again at what failed and waits for a short while."""
     deliveries, ids = parts().deliveries, [UUID(delivery_id) for delivery_id in delivery_ids]
@@ -44,7 +49,7 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     return str(done)
 
 
-@app.task(name=RELAY_TASK)
+@app.task(name=RELAY_TASK, throws=AWAY)
 def relay() -> str:
     """Hint at events that were committed and not dispatched: their announcement was lost."""
     grace = timedelta(seconds=settings.relay_after_s)
@@ -54,7 +59,7 @@ def relay() -> str:
     return f"{sum(map(len, hints))} events"
 
 
-@app.task(name=SWEEP_TASK)
+@app.task(name=SWEEP_TASK, throws=AWAY)
 def sweep() -> str:
     """Take back what dead workers and servers held, and hint at deliveries that are overdue."""
     taken_back = parts().deliveries.take_back()

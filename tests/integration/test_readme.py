@@ -1,0 +1,81 @@
+"""What the README shows is what works."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import pytest
+
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.domain.deliveries import Claim
+from noteflow_hooks.egress import EgressPolicy
+from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.signing import generate_secret
+from tests.builders import a_delivery, a_webhook
+from tests.rig import until
+
+if TYPE_CHECKING:
+    from noteflow_hooks.domain.deliveries import AttemptResult
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_receiver_accepts_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
+    """Its code, as it stands there, answers 204 to its own secret and 401 to another."""
+    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(code)
+    secret, address = generate_secret(), free_address()
+    command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
+    env = {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as receiver:
+        try:
+            until(lambda: post(address, secret).status_code is not None, what="the receiver answers")
+            assert post(address, secret).status_code == 204
+            assert post(address, generate_secret()).status_code == 401
+            assert post(address, None).status_code == 401
+        finally:
+            receiver.terminate()
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == 'meeting.completed {"event":"meeting.completed"}\n'
+
+
+def post(address: str, secret: str | None) -> AttemptResult:
+    executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
+    webhook = a_webhook(url=f"http://{address}/", secret=secret)
+    delivery = a_delivery(webhook_id=webhook.id, event_id=uuid4())
+    result = executor.post(Claim(delivery=delivery, webhook=webhook, payload=b'{"event":"meeting.completed"}'))
+    executor.close()
+    return result
+
+
+def test_every_setting_is_in_the_table() -> None:
+    """And every one in the table is a setting."""
+    table = README.partition("### Settings")[2].partition("## More")[0]
+    rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
+    assert sorted(re.findall(r"`([A-Z_]+)`", rows)) == sorted(name.upper() for name in Settings.model_fields)
+    assert PREFIX in README
+
+
+@pytest.mark.parametrize("line", sorted(set(re.findall(r"noteflow-hooks ((?:[a-z-]+ ?)+)", README))))
+def test_every_command_that_it_names_is_there(line: str) -> None:
+    """``noteflow-hooks webhooks add`` and the others."""
+    words, command = line.split(), root
+    context = command.make_context("noteflow-hooks", [], resilient_parsing=True)
+    for word in words[:2]:
+        commands = getattr(command, "commands", None)
+        if commands is None:
+            return
+        assert word in command.list_commands(context), line
+        found = command.get_command(context, word)
+        assert found is not None
+        command = found  # type: ignore[assignment]  # a group's command may be a group again
