@@ -1,0 +1,35 @@
+"""Makes workspaces and tokens, for the commands that do and for `up` and `demo`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from noteflow_hooks.domain.access import ApiToken, Workspace, generate_token, hash_token
+from noteflow_hooks.domain.payloads import check_text
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.ports import UnitOfWork
+
+_NAME_LIMIT = 255
+
+
+def make_workspace(unit: UnitOfWork, name: str) -> Workspace:
+    """Store a workspace; raise InvalidInputError for a name that can't be."""
+    checked = check_text("name", name, limit=_NAME_LIMIT, allow_empty=False)
+    return unit.access.create_workspace(Workspace(id=uuid4(), name=checked))
+
+
+def make_token(unit: UnitOfWork, workspace_id: UUID, *, name: str) -> tuple[ApiToken, str]:
+    """Store a token's record and return it with the token itself, which is nowhere else."""
+    token = generate_token()
+    record = ApiToken(
+        id=uuid4(),
+        workspace_id=workspace_id,
+        name=check_text("name", name, limit=_NAME_LIMIT, allow_empty=False),
+        token_hash=hash_token(token),
+        hint=token[-4:],
+    )
+    return unit.access.create_token(record), token

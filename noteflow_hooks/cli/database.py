@@ -1,0 +1,47 @@
+"""The way to the database, for the commands that work on it: DATABASE_URL, else that of a running `up`."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg.errors
+from sqlalchemy.exc import ProgrammingError
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.files import read_object, up_file
+from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noteflow_hooks.domain.ports import UnitOfWork
+
+_NO_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+
+
+def database_settings() -> Settings:
+    """Return the settings, with the database that counts here; raise SettingsError where there is none."""
+    settings = Settings.load()
+    if settings.database_url is not None:
+        return settings
+    running = read_object(up_file(settings.data_dir))
+    if running is None:
+        raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
+    return Settings.load(database_url=running["database_url"])
+
+
+@contextmanager
+def unit_of_work() -> Iterator[UnitOfWork]:
+    """Yield a unit of work; the block commits it."""
+    store = bootstrap.store(database_settings())
+    try:
+        with store.units() as unit:
+            yield unit
+    except ProgrammingError as error:
+        if isinstance(error.orig, _NO_TABLES):
+            raise NoteFlowHooksError("the database has no tables of ours yet: run `noteflow-hooks migrate`") from None
+        raise
+    finally:
+        store.close()

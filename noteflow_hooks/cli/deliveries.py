@@ -1,0 +1,121 @@
+"""`deliveries`: what was sent to the workspace's endpoints, and sending it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from noteflow_hooks.cli.groups import CommandGroup
+from noteflow_hooks.cli.options import Moment, as_json, remote_options
+from noteflow_hooks.cli.output import pretty_json, show_fields, show_json, show_rows
+from noteflow_hooks.cli.remote import client, listed, shown
+from noteflow_hooks.cli.tailing import tail_lines
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+COLUMNS: Final = (
+    "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "error_message",
+)  # fmt: skip
+_ATTEMPT_COLUMNS: Final = ("attempt_number", "started_at", "duration_ms", "status_code", "error_kind", "error_message")
+
+_webhook = click.option("--webhook", "webhook_id", metavar="ID", help="Only this endpoint's.")
+_status = click.option(
+    "--status", type=click.Choice([each.value for each in DeliveryStatus]), help="Only those in this state."
+)
+_event_type = click.option("--event-type", help="Only those of this type.")
+
+
+@click.group(cls=CommandGroup)
+@remote_options
+def deliveries() -> None:
+    """Look at what was delivered, and send it again."""
+
+
+@deliveries.command("list")
+@remote_options
+@_webhook
+@_status
+@_event_type
+@click.option("--since", type=Moment(), help="Only those made at this time or later: ISO 8601, or 2h ago.")
+@click.option("--until", type=Moment(), help="Only those made before this time.")
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+@as_json
+def list_(
+    *,
+    webhook_id: str | None,
+    status: str | None,
+    event_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List deliveries, newest first."""
+    request = pb.ListDeliveriesRequest(
+        webhook_id=webhook_id,
+        status=status,
+        event_type=event_type,
+        created_after=_timestamp(since),
+        created_before=_timestamp(until),
+    )
+    with client() as server:
+        rows = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
+    show_rows(rows, columns=COLUMNS, as_json=as_json)
+
+
+@deliveries.command()
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def show(delivery_id: str, *, as_json: bool) -> None:
+    """Show one delivery, with its payload and attempts."""
+    with client() as server:
+        delivery = shown(server.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery_id)))
+    if as_json:
+        show_json(delivery)
+    else:
+        _show(delivery)
+
+
+@deliveries.command()
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def retry(delivery_id: str, *, as_json: bool) -> None:
+    """Send a settled delivery again. The payload stays; the budget of attempts is a fresh one."""
+    with client() as server:
+        delivery = server.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=delivery_id))
+    show_fields(shown(delivery), as_json=as_json, leave_out=["attempts"])
+
+
+@deliveries.command()
+@remote_options
+@_webhook
+@_status
+@_event_type
+@click.option("--every-s", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
+@as_json
+def tail(*, webhook_id: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
+    """Print each change until Ctrl-C. With --json, each line is an object."""
+    request = pb.ListDeliveriesRequest(webhook_id=webhook_id, status=status, event_type=event_type)
+    with client() as server:
+        tail_lines(server.webhooks.ListDeliveries, request, every_s=every_s, as_json=as_json)
+
+
+def _timestamp(moment: datetime | None) -> Timestamp | None:
+    if moment is None:
+        return None
+    timestamp = Timestamp()
+    timestamp.FromDatetime(moment)
+    return timestamp
+
+
+def _show(delivery: dict[str, Any]) -> None:
+    show_fields(delivery, as_json=False, leave_out=["payload", "attempts"])
+    click.echo(f"\npayload\n{pretty_json(delivery.get('payload', ''))}\n")
+    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, as_json=False)

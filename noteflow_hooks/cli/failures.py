@@ -1,0 +1,68 @@
+"""From errors to exit codes: whatever can be expected to go wrong is one line on stderr, never a traceback."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+DONE: Final = 0
+FAILED: Final = 1
+WRONG_USE: Final = 2
+#: What a shell reports for a process that SIGINT ended.
+INTERRUPTED: Final = 130
+
+
+def run(command: click.Command, arguments: Sequence[str]) -> int:
+    """Run the command line and return its exit code; a command may return one itself."""
+    try:
+        result = command.main(list(arguments), prog_name="noteflow-hooks", standalone_mode=False)
+        # A reader that has left shows here at the latest, and not in an interpreter that ends.
+        sys.stdout.flush()
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        return _left_alone()
+    except (click.ClickException, NoteFlowHooksError, OSError, UnicodeError) as error:
+        return _report(error)
+    return result if isinstance(result, int) else DONE
+
+
+def _report(error: Exception) -> int:
+    """Say what went wrong and return the exit code for it."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            error.show()
+            return WRONG_USE
+        case click.UsageError():
+            return _say(_usage(error), WRONG_USE)
+        case click.ClickException():
+            return _say(error.format_message(), FAILED)
+        case UnicodeError():
+            return _say("an argument, or what was read, is not valid UTF-8 text", WRONG_USE)
+        case InvalidInputError():
+            return _say(str(error), WRONG_USE)
+        case _:
+            return _say(str(error), FAILED)
+
+
+def _say(line: str, code: int) -> int:
+    click.echo(f"noteflow-hooks: {line}", err=True)
+    return code
+
+
+def _usage(error: click.UsageError) -> str:
+    message = " ".join(error.format_message().split()).removesuffix(".")
+    return f"{message} (see {error.ctx.command_path} --help)" if error.ctx is not None else message
+
+
+def _left_alone() -> int:
+    """Whoever read our output has had enough: end quietly, and keep Python from flushing into nothing."""
+    sys.stdout = open("/dev/null", "w", encoding="utf-8")  # noqa: SIM115, PTH123 - for the rest of the process
+    return FAILED

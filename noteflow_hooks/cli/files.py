@@ -1,0 +1,46 @@
+"""What `up` keeps beside its data, for itself and for the other commands; for this user's eyes only."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from noteflow_hooks.errors import NoteFlowHooksError
+
+
+def up_file(data_dir: Path) -> Path:
+    """Return where a running `up` says what it runs."""
+    return data_dir / "up.json"
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write the file whole or not at all, readable by this user alone."""
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(unfinished).replace(path)
+    except BaseException:
+        Path(unfinished).unlink(missing_ok=True)
+        raise
+
+
+def write_object(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON object, readable by this user alone."""
+    write_private(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object in a file, None where there is no such file; raise for one that holds something else."""
+    try:
+        value = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise NoteFlowHooksError(f"{path} holds no JSON object: remove it, or put back what it held")
+    return value

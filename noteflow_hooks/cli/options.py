@@ -1,0 +1,71 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+SERVER: Final = "noteflow_hooks.server"
+TOKEN: Final = "noteflow_hooks.token"  # noqa: S105 - where the option is kept, no token
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _keep(key: str) -> Callable[[click.Context, click.Parameter, str | None], None]:
+    """Keep the value for the whole command line; the one that stands last on it counts."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            ctx.meta[key] = value
+
+    return keep
+
+
+def remote_options(command: Decorated) -> Decorated:
+    """Add ``--server`` and ``--token``; :mod:`noteflow_hooks.cli.remote` looks at what they were given."""
+    server = click.option(
+        "--server",
+        metavar="HOST:PORT",
+        expose_value=False,
+        callback=_keep(SERVER),
+        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`.",
+    )
+    token = click.option(
+        "--token",
+        expose_value=False,
+        callback=_keep(TOKEN),
+        help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
+    )
+    return server(token(command))
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: ISO 8601, in UTC where it names no zone, or so long ago: 90s, 30m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return _ago(value) or _iso(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; allowed: 2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d ago", param, ctx)
+
+
+def _ago(text: str) -> datetime | None:
+    found = re.fullmatch(r"([0-9]+)([smhd])", text)
+    return found and datetime.now(UTC) - timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _iso(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -1,0 +1,101 @@
+"""The way to a server: the options first, then the environment, then a running `up`."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+from google.protobuf.json_format import MessageToDict
+
+from noteflow_hooks.cli.files import read_object, up_file
+from noteflow_hooks.cli.options import SERVER, TOKEN
+from noteflow_hooks.errors import NoteFlowHooksError
+from noteflow_hooks.rpc.client import connect
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Protocol
+
+    from google.protobuf.message import Message
+
+    from noteflow_hooks.rpc.client import Client
+
+    class Paged(Protocol):
+        """A List request."""
+
+        page_size: int
+        page_token: str
+
+
+#: The most that a server puts into one page.
+_PAGE: Final = 500
+
+
+@contextmanager
+def client() -> Iterator[Client]:
+    """Yield a client for the server and token that count here; errors of calls inside become the project's own."""
+    server, token = _address()
+    with connect(server, token) as connected:
+        yield connected
+
+
+def shown(message: Message) -> dict[str, Any]:
+    """Return a message with its fields' own names, times in ISO 8601, and without what is absent."""
+    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+
+
+def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int | None = None) -> list[dict[str, Any]]:
+    """Return what the List call lists under ``field``, page after page, newest first, up to ``limit``.
+
+    Attempts, which no list has, are left out: an empty list of them would say something else.
+    """
+    rows: list[dict[str, Any]] = []
+    while limit is None or len(rows) < limit:
+        request.page_size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
+        page = call(request)
+        rows += (_without_attempts(shown(each)) for each in getattr(page, field))
+        request.page_token = page.next_page_token
+        if not page.next_page_token:
+            break
+    return rows
+
+
+def _without_attempts(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name != "attempts"}
+
+
+def _address() -> tuple[str, str]:
+    given = click.get_current_context().meta
+    # An empty one counts as none, as with every setting.
+    server = given.get(SERVER) or os.environ.get(f"{PREFIX}SERVER") or None
+    token = given.get(TOKEN) or os.environ.get(f"{PREFIX}TOKEN") or None
+    if server is None or token is None:
+        server, token = _completed(server, token)
+    return _checked(server, token)
+
+
+def _completed(server: str | None, token: str | None) -> tuple[str, str]:
+    """Take what is missing from `up`; its token goes to no server but its own."""
+    running = read_object(up_file(Settings.load().data_dir)) or {}
+    if server is None and running:
+        server = str(running["grpc"])
+    if token is None and server is not None and server == running.get("grpc"):
+        token = str(running["token"])
+    if server is None:
+        raise NoteFlowHooksError("no server is named: give --server and --token, or start `noteflow-hooks up`")
+    if token is None:
+        raise NoteFlowHooksError(f"no token for {server}: give --token, or set {PREFIX}TOKEN")
+    return server, token
+
+
+def _checked(server: str, token: str) -> tuple[str, str]:
+    host, _, port = server.rpartition(":")
+    if not host or not port.isdigit():
+        raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
+    # What can't be sent as metadata is no token either, and gRPC's own error for it is no line to show.
+    if not all("!" <= character <= "~" for character in token):
+        raise click.UsageError("--token holds characters that no token has; visible ASCII is allowed")
+    return server, token

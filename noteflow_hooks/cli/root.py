@@ -1,0 +1,53 @@
+"""The list of commands. Each lives in the module of its name, which is imported only when that command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from noteflow_hooks import __version__
+from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.groups import LazyGroup
+from noteflow_hooks.cli.options import remote_options
+
+if TYPE_CHECKING:
+    from typing import Never
+
+#: What `--help` says of each, so that nothing has to be imported for it.
+COMMANDS: Final = {
+    "demo": "See a meeting's four events delivered and verified, on servers of its own.",
+    "up": "Run the whole system on embedded servers, until Ctrl-C.",
+    "serve": "Run the gRPC server.",
+    "migrate": "Bring the database to the newest schema.",
+    "listen": "Receive webhooks on this machine, verify and print them.",
+    "webhooks": "Register and change endpoints.",
+    "deliveries": "Look at what was delivered, and send it again.",
+    "events": "Publish and list events.",
+    "workspaces": "Make and list workspaces, in the database.",
+    "tokens": "Make, list and revoke API tokens, in the database.",
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    modules={name: f"noteflow_hooks.cli.{name}" for name in COMMANDS},
+    summaries=COMMANDS,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+)
+@click.version_option(__version__, prog_name="noteflow-hooks")
+@remote_options
+def root() -> None:
+    """Tell other systems what happens in NoteFlow's meetings, by signed and recorded webhooks.
+
+    Settings are environment variables that start with NOTEFLOW_HOOKS_, or lines of .env.
+    """
+
+
+def main() -> Never:
+    """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
+    # A terminal that can't show a character must not turn a result into an error.
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
+    sys.exit(run(root, sys.argv[1:]))

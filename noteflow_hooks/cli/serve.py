@@ -1,0 +1,40 @@
+"""`serve`: the gRPC server in the foreground, until SIGTERM or Ctrl-C."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import click
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.serve import serve as run_server
+from noteflow_hooks.rpc.server import HooksServer, ServerOptions
+from noteflow_hooks.settings import Settings
+
+
+@click.command()
+def serve() -> None:
+    """Run the gRPC server until SIGTERM or Ctrl-C; calls and recordings under way are finished first."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    settings = Settings.load()
+    parts = bootstrap.server(settings)
+    try:
+        server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
+        run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))
+    finally:
+        parts.close()
+
+
+def _options(settings: Settings, database_threads: int) -> ServerOptions:
+    return ServerOptions(
+        bind=settings.grpc_bind,
+        reflection=settings.grpc_reflection,
+        endpoints=EndpointRules(
+            allow_http_loopback=settings.allow_http_loopback,
+            timeout_ms=settings.default_timeout_ms,
+            max_retries=settings.default_max_retries,
+        ),
+        database_threads=database_threads,
+    )

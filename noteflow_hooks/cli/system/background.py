@@ -1,0 +1,46 @@
+"""Calls that run beside each other while the main thread stays attentive."""
+
+from __future__ import annotations
+
+import threading
+import time
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Final, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+_POLL_S: Final = 0.02
+
+
+def in_background(call: Callable[[], T]) -> Future[T]:
+    """Run the call in a thread of its own, which keeps nobody from ending."""
+    future: Future[T] = Future()
+
+    def settle() -> None:
+        try:
+            future.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=settle, daemon=True).start()
+    return future
+
+
+def result_of(future: Future[T], *, check: Callable[[], None]) -> T:
+    """Wait for the call's result, and call ``check`` all the while: it raises to break the wait off."""
+    until(future.done, check=check)
+    return future.result()
+
+
+def until(ready: Callable[[], bool], *, check: Callable[[], None], timeout_s: float | None = None) -> bool:
+    """Wait until ``ready`` and return True, or False when time is up; ``check`` as in :func:`result_of`."""
+    ends_at = None if timeout_s is None else time.monotonic() + timeout_s
+    while not ready():
+        check()
+        if ends_at is not None and time.monotonic() >= ends_at:
+            return False
+        time.sleep(_POLL_S)
+    return True

@@ -1,0 +1,63 @@
+"""The environment of the system's processes: the settings they are given, and none that lie about in ours."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import noteflow_hooks
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
+
+#: What Celery and libpq would read as settings.
+_FOREIGN_TO_LIBRARIES: Final = ("CELERY_", "PG")
+
+
+class GivenSettings(Settings):
+    """Settings that come from what is given alone, whatever our environment or a `.env` says."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - pydantic's signature
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Leave all sources but the arguments out."""
+        return (init_settings,)
+
+
+def forget_foreign_variables() -> None:
+    """Take out of our own environment what libpq and Celery would read there: here, too, it lies about by chance."""
+    for name in list(os.environ):
+        if name.startswith(_FOREIGN_TO_LIBRARIES):
+            del os.environ[name]
+
+
+def variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment that says these settings and no others."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, *_FOREIGN_TO_LIBRARIES))}
+    ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in settings.items()}
+    return {**kept, **_import_path(), **ours}
+
+
+def _text(value: object) -> str:
+    """Return a setting's value as the environment says it. Paths become absolute: who reads them is elsewhere."""
+    return str(value.resolve()) if isinstance(value, Path) else str(value)
+
+
+def _import_path() -> dict[str, str]:
+    """Make a checkout importable that isn't installed; the processes run in another folder."""
+    root = Path(noteflow_hooks.__file__).parents[1]
+    if root.name in ("site-packages", "dist-packages"):
+        return {}
+    entries = [entry for entry in os.environ.get("PYTHONPATH", "").split(os.pathsep) if entry]
+    paths = [*(str(Path(entry).resolve()) for entry in entries), str(root)]
+    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(paths))}

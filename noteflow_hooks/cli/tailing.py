@@ -1,0 +1,73 @@
+"""Follows the deliveries: asks again and again, and prints what is new or has changed since."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.cli.output import cell
+from noteflow_hooks.cli.remote import listed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+#: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
+WATCHED: Final = 500
+_REMEMBERED: Final = 10_000
+_CHANGING: Final = ("status", "attempt_count", "next_attempt_at")
+
+
+class Changes:
+    """Remembers how each delivery looked, and tells which look different."""
+
+    def __init__(self, *, remembered: int = _REMEMBERED) -> None:
+        """``remembered`` is how many are kept: those that changed last."""
+        self._remembered = remembered
+        self._seen: dict[str, tuple[object, ...]] = {}
+
+    def among(self, rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Yield those that are new or have changed, oldest first; rows come newest first."""
+        for row in reversed(rows):
+            look = tuple(row.get(name) for name in _CHANGING)
+            if self._seen.get(row["id"]) != look:
+                # Put at the end, so that the first ones are those that changed longest ago.
+                self._seen.pop(row["id"], None)
+                self._seen[row["id"]] = look
+                yield row
+        while len(self._seen) > self._remembered:
+            del self._seen[next(iter(self._seen))]
+
+
+def tail_lines(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest, *, every_s: float, as_json: bool) -> None:
+    """Print a line for each change from now on, until interrupted."""
+    changes = Changes()
+    list(changes.among(_newest(call, request)))
+    try:
+        while True:
+            time.sleep(every_s)
+            for row in changes.among(_newest(call, request)):
+                click.echo(json.dumps(row) if as_json else line(row))
+    except KeyboardInterrupt:
+        return
+
+
+def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:
+    request.page_token = ""
+    return listed(call, request, field="deliveries", limit=WATCHED)
+
+
+def line(row: dict[str, Any]) -> str:
+    """Return what is printed of a delivery."""
+    values = [row["id"], f"{row['event_type']:<17}", f"{row['status']:<9}", f"attempts {row['attempt_count']}"]
+    if "status_code" in row:
+        values.append(f"HTTP {row['status_code']}")
+    if "duration_ms" in row:
+        values.append(f"{row['duration_ms']} ms")
+    if row.get("error_message"):
+        values.append(row["error_message"])
+    return "  ".join(map(cell, values))

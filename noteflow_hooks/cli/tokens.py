@@ -1,0 +1,79 @@
+"""`tokens`: what opens a workspace. A token is shown when it is made and never again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.cli.access import make_token
+from noteflow_hooks.cli.database import unit_of_work
+from noteflow_hooks.cli.groups import CommandGroup
+from noteflow_hooks.cli.options import as_json
+from noteflow_hooks.cli.output import show_fields, show_json, show_rows
+from noteflow_hooks.errors import NotFoundError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.domain.access import ApiToken
+
+_COLUMNS: Final = ("id", "workspace_id", "name", "hint", "created_at", "revoked_at")
+
+
+@click.group(cls=CommandGroup)
+def tokens() -> None:
+    """Make, list and revoke API tokens, in the database."""
+
+
+@tokens.command()
+@click.option("--workspace", "workspace_id", type=click.UUID, required=True, help="The workspace that it opens.")
+@click.option("--name", default="token", show_default=True, help="What to call it.")
+@as_json
+def create(*, workspace_id: UUID, name: str, as_json: bool) -> None:
+    """Make a token. It is shown now and never again."""
+    with unit_of_work() as unit:
+        record, token = make_token(unit, workspace_id, name=name)
+        unit.commit()
+    show_fields({"token": token, **_row(record)}, as_json=as_json)
+
+
+@tokens.command("list")
+@click.option("--workspace", "workspace_id", type=click.UUID, help="Only this workspace's.")
+@as_json
+def list_(*, workspace_id: UUID | None, as_json: bool) -> None:
+    """List the tokens, oldest first. What opens the door is kept nowhere, so only hints are shown."""
+    with unit_of_work() as unit:
+        rows = [_row(token) for token in unit.access.list_tokens(workspace_id)]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+
+
+@tokens.command()
+@click.argument("token_id", metavar="ID", type=click.UUID)
+@as_json
+def revoke(token_id: UUID, *, as_json: bool) -> None:
+    """Revoke a token. Servers refuse it within seconds."""
+    with unit_of_work() as unit:
+        if not unit.access.revoke_token(token_id):
+            raise NotFoundError(f"there is no token {token_id} that is not revoked")
+        unit.commit()
+    if as_json:
+        show_json({"id": str(token_id), "revoked": True})
+    else:
+        click.echo(f"revoked {token_id}")
+
+
+def _row(token: ApiToken) -> dict[str, Any]:
+    return {
+        "id": str(token.id),
+        "workspace_id": str(token.workspace_id),
+        "name": token.name,
+        "hint": token.hint,
+        "created_at": _iso(token.created_at),
+        "revoked_at": _iso(token.revoked_at),
+    }
+
+
+def _iso(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

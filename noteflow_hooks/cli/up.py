@@ -1,0 +1,86 @@
+"""`up`: the whole system on embedded servers, kept running until Ctrl-C, with its data kept for the next time."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.cli.interruption import Interruption
+from noteflow_hooks.cli.program import program_name
+from noteflow_hooks.cli.system import System, forget_foreign_variables, keep_running
+from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.cli.upstate import UpState
+from noteflow_hooks.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Settings that are `up`'s own business, whatever the environment says.
+_OURS: Final = {"database_url", "redis_url", "secret_keys", "data_dir"}
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="How many worker processes.")
+def up(*, workers: int) -> None:
+    """Run the whole system on embedded servers, until Ctrl-C. Its data is kept for the next time."""
+    logging.basicConfig(level=logging.WARNING, format="noteflow-hooks: %(message)s")
+    settings = Settings.load()
+    forget_foreign_variables()
+    with Interruption() as interruption, System(settings.data_dir) as system:
+        system.take_folder()
+        _run(system, settings, workers=workers, interruption=interruption)
+
+
+def _run(system: System, settings: Settings, *, workers: int, interruption: Interruption) -> None:
+    """Start the system and keep it running; `up.json` is there while the server serves, and only then."""
+    state = UpState(settings.data_dir)
+    state.withdraw()
+    with ExitStack() as stack:
+        stack.callback(state.withdraw)
+        told = _told(settings, state)
+        system.start(told, workers=workers, kept=state.identity, check=interruption.check)
+        state.keep(system)
+        state.announce(system)
+        click.echo(_welcome(system, settings.data_dir))
+
+        def ended() -> bool:
+            state.announce(system)
+            return interruption.seen
+
+        keep_running(system.parts, ended=ended)
+
+
+def _told(settings: Settings, state: UpState) -> dict[str, Any]:
+    """Return what the programs are told: what the user has set, our own, and what suits a newcomer."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set - _OURS}
+    host, _, port = str(given.pop("grpc_bind", "")).rpartition(":")
+    bind = f"{host}:{port}" if port not in ("", "0") else free_address(state.grpc)
+    suiting = {"grpc_reflection": True, "allow_http_loopback": True}
+    return {**suiting, **given, "grpc_bind": bind, "secret_keys": state.secret_keys()}
+
+
+def _welcome(system: System, folder: Path) -> str:
+    name = program_name()
+    return f"""\
+NoteFlow Hooks is up. Its data, logs and addresses (up.json) are in {folder}.
+
+  grpc          {system.grpc}
+  token         {system.identity.token}
+  workspace_id  {system.identity.workspace_id}
+  database_url  {system.database_url}
+  redis_url     {system.redis_url}
+
+To try it, in another terminal:
+
+  {name} listen
+
+which prints how to register itself, and then:
+
+  {name} webhooks list
+  {name} webhooks test ID
+  {name} deliveries tail
+
+Ctrl-C ends it."""

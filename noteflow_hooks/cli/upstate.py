@@ -1,0 +1,69 @@
+"""What `up` keeps in DATA_DIR beside its data: its key, its address and its token; and `up.json` while it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from noteflow_hooks.cli.files import read_object, up_file, write_object, write_private
+from noteflow_hooks.cli.system import Identity
+from noteflow_hooks.crypto import generate_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from noteflow_hooks.cli.system import System
+
+
+class UpState:
+    """The files of one DATA_DIR. Only the holder of its lock may use them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier run has kept."""
+        self._folder = folder
+        self._kept = read_object(folder / "state.json") or {}
+        self._announced: dict[str, Any] | None = None
+
+    @property
+    def grpc(self) -> str | None:
+        """The address that the server had."""
+        return self._kept.get("grpc")
+
+    @property
+    def identity(self) -> Identity | None:
+        """The workspace and token that were in use."""
+        if {"workspace_id", "token"} <= self._kept.keys():
+            return Identity(str(self._kept["workspace_id"]), str(self._kept["token"]))
+        return None
+
+    def secret_keys(self) -> str:
+        """Return the keys, in the form of SECRET_KEYS; a new one is made where there is none."""
+        path = self._folder / "secret_keys"
+        if not path.exists():
+            write_private(path, generate_key() + "\n")
+        return path.read_text(encoding="ascii").strip()
+
+    def keep(self, system: System) -> None:
+        """Keep the address and the token for the next run."""
+        identity = system.identity
+        state = {"grpc": system.grpc, "workspace_id": identity.workspace_id, "token": identity.token}
+        write_object(self._folder / "state.json", state)
+
+    def announce(self, system: System) -> None:
+        """Say in `up.json` what runs; costs nothing while nothing has changed."""
+        running = {
+            "grpc": system.grpc,
+            "token": system.identity.token,
+            "workspace_id": system.identity.workspace_id,
+            "database_url": system.database_url,
+            "redis_url": system.redis_url,
+            "pid": os.getpid(),
+            "processes": system.processes,
+        }
+        if running != self._announced:
+            write_object(up_file(self._folder), running)
+            self._announced = running
+
+    def withdraw(self) -> None:
+        """Say that nothing runs."""
+        up_file(self._folder).unlink(missing_ok=True)
