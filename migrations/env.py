@@ -33,6 +33,8 @@ if context.is_offline_mode():
     raise SystemExit("migrations run over a connection; --sql is not supported")
 
 engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", connections=1)
-with engine.connect() as connection:
-    run(connection)
-engine.dispose()
+try:
+    with engine.connect() as connection:
+        run(connection)
+finally:
+    engine.dispose()

@@ -6,6 +6,7 @@ One bad value stops the start with one line that names the variable, what it hol
 from __future__ import annotations
 
 import ipaddress
+import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
@@ -86,7 +87,7 @@ class Settings(BaseSettings):
     egress_allow: Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
     egress_deny: Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
     allow_http_loopback: bool = Field(default=False, description="true or false")
-    ca_bundle: Path | None = Field(None, description="the path of a PEM file")
+    ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
     default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")
     default_max_retries: int = Field(3, ge=1, le=20, description="a whole number from 1 to 20")
     retry_schedule: Annotated[str, BeforeValidator(str.strip), AfterValidator(_schedule)] = Field(
@@ -111,10 +112,8 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             raise SettingsError(_line(error)) from None
-        if settings.ca_bundle is not None and not settings.ca_bundle.is_file():
-            raise SettingsError(
-                f"{PREFIX}CA_BUNDLE is {str(settings.ca_bundle)!r}, no file; it may hold the path of a PEM file"
-            )
+        if settings.ca_bundle is not None:
+            _check_certificates(settings.ca_bundle)
         return settings
 
     @property
@@ -134,6 +133,14 @@ class Settings(BaseSettings):
         for name in names:
             if not getattr(self, name):
                 raise SettingsError(f"{PREFIX}{name.upper()} is not set; it must hold {_allowed(name)}")
+
+
+def _check_certificates(path: Path) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except OSError:  # an SSLError too, for a file that holds none
+        held = f"{PREFIX}CA_BUNDLE is {str(path)!r}"
+        raise SettingsError(f"{held}, where no certificate can be read; it may hold {_allowed('ca_bundle')}") from None
 
 
 def _line(error: ValidationError) -> str:

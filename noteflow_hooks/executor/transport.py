@@ -64,7 +64,8 @@ class Transport(HTTPAdapter):
         """``ca_bundle`` is a PEM file that is trusted beside the system's certificates."""
         super().__init__()
         self._egress = egress
-        self._ca_bundle = ca_bundle
+        # Now, not at the first POST, which would have to wait for it within its deadline.
+        self._context = tls_context(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
 
     @contextmanager
@@ -89,7 +90,7 @@ class Transport(HTTPAdapter):
             sock = dialled(post.endpoint, self._egress, post.deadline)
             post.connection = Connection(post.route, sock, post.deadline)
             if post.endpoint.scheme == "https":
-                post.connection.secure(tls_context(self._ca_bundle))
+                post.connection.secure(self._context)
         return post.connection
 
     def _done_with(self, connection: Connection | None, reply: Reply | None) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import ssl
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 
-@lru_cache(maxsize=4)
+@cache
 def tls_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """Return the context for that bundle, made when it is first needed: reading the certificates takes a while."""
+    """Return the context for that bundle, made once a process: reading the certificates takes a while."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -47,7 +47,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("RETRY_SCHEDULE", "5s,soon", "exponential, standard, or a list of waits such as 5s,5m,2h"),
         ("RETRY_JITTER", "1", "a number from 0 to below 1"),
         ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051"),
-        ("CA_BUNDLE", "/nowhere/ca.pem", "the path of a PEM file"),
+        ("CA_BUNDLE", "/nowhere/ca.pem", "the path of a PEM file with certificates"),
     ],
 )
 def test_a_bad_value_gets_one_line_with_its_name_and_what_is_allowed(

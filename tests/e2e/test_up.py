@@ -1,0 +1,197 @@
+"""`noteflow-hooks up`: says what it runs, keeps it running, and leaves nothing but its data."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+import psutil
+import psycopg
+import pytest
+import redis
+
+from noteflow_hooks.rpc.client import connect
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.settings import PREFIX
+from tests.builders import a_payload
+from tests.receiver import Receiver
+from tests.rig import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import TracebackType
+
+CLI: Final = [sys.executable, "-m", "noteflow_hooks.cli"]
+#: Every process is gone within this time after Ctrl-C.
+END_S: Final = 10
+
+
+class Up:
+    """A running `up`; leaving the block kills it and the next one ends what is left."""
+
+    def __init__(self, folder: Path, **settings: str) -> None:
+        self.folder = folder
+        self.data = folder / "data"
+        self.env = {**os.environ, f"{PREFIX}DATA_DIR": str(self.data), **settings}
+
+    def __enter__(self) -> Self:
+        with (self.folder / "said").open("w") as said:
+            self.process = subprocess.Popen(
+                [*CLI, "up"], cwd=self.folder, env=self.env, stdout=said, stderr=subprocess.STDOUT
+            )
+        until(self._is_up, what="`up` is up")
+        self.addresses = self.read()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.end(signal.SIGTERM)
+
+    @property
+    def said(self) -> str:
+        """All that it has printed."""
+        return (self.folder / "said").read_text()
+
+    def read(self) -> dict[str, Any]:
+        """Return what `up.json` says."""
+        value: dict[str, Any] = json.loads((self.data / "up.json").read_text())
+        return value
+
+    def end(self, number: signal.Signals) -> None:
+        """Send the signal, and fail where it takes too long."""
+        self.process.send_signal(number)
+        self.process.wait(END_S)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Run another command beside it."""
+        return subprocess.run(
+            [*CLI, *words], cwd=self.folder, env=self.env, capture_output=True, text=True, check=False
+        )
+
+    def _is_up(self) -> bool:
+        assert self.process.poll() is None, self.said
+        # One that an earlier run has left may still lie there.
+        return (self.data / "up.json").exists() and self.read()["pid"] == self.process.pid
+
+
+def alive(pids: dict[str, int]) -> set[str]:
+    """Return the names of those that still run."""
+    return {name for name, pid in pids.items() if psutil.pid_exists(pid)}
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Up]:
+    with tempfile.TemporaryDirectory(prefix="nf-") as folder, Up(Path(folder)) as running:
+        yield running
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder whose path is short enough for sockets."""
+    with tempfile.TemporaryDirectory(prefix="nf-") as path:
+        yield Path(path)
+
+
+def test_it_says_what_it_runs(up: Up) -> None:
+    """On its standard output and in up.json, which is for this user alone."""
+    addresses = up.read()
+    for name in ("grpc", "token", "workspace_id", "database_url", "redis_url"):
+        assert addresses[name] in up.said
+    assert "noteflow_hooks.cli listen" in up.said
+    assert set(addresses["processes"]) == {"postgres", "valkey", "server", "worker-1", "beat"}
+    assert alive(addresses["processes"]) == set(addresses["processes"])
+    private = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in [up.data, *up.data.iterdir()]}
+    assert set(private.values()) == {0}, private
+
+
+def test_its_addresses_are_good(up: Up) -> None:
+    """For the database, the broker, the server, and every command beside it."""
+    with psycopg.connect(up.addresses["database_url"]) as connection:
+        [(workspaces,)] = connection.execute("SELECT array_agg(id::text) FROM noteflow.workspaces").fetchall()
+    assert up.addresses["workspace_id"] in workspaces
+    with redis.Redis.from_url(up.addresses["redis_url"]) as client:
+        assert client.ping()
+    with connect(up.addresses["grpc"], up.addresses["token"]) as server:
+        server.meetings.ListMeetings(pb.ListMeetingsRequest())
+    for words in (["webhooks", "list"], ["workspaces", "list"], ["tokens", "list"]):
+        assert up.run(*words, "--json").returncode == 0
+
+
+def test_plain_http_to_this_machine_is_delivered(up: Up) -> None:
+    """So that a newcomer's receiver needs no certificate."""
+    with Receiver() as receiver:
+        webhook = json.loads(up.run("webhooks", "add", receiver.url(), "--json").stdout)
+        up.run("events", "publish", "meeting.completed", "--payload", json.dumps(a_payload()))
+        [request] = receiver.wait_for(1)
+        assert request.header("X-NoteFlow-Event") == "meeting.completed"
+    assert up.run("webhooks", "remove", webhook["id"]).returncode == 0
+
+
+def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
+    """With one line, and without harm to the first."""
+    second = up.run("up")
+    assert second.returncode == 1
+    assert second.stderr == (
+        f"noteflow-hooks: {up.data} is in use by another run: stop that one, or name another folder\n"
+    )
+    assert up.run("webhooks", "list").returncode == 0
+
+
+@pytest.mark.parametrize("name", ["worker-1", "server", "valkey", "postgres", "beat"])
+def test_what_dies_is_started_again(up: Up, name: str) -> None:
+    """Under its old address, with a line that says so and a new pid in up.json."""
+    pid = up.read()["processes"][name]
+    os.kill(pid, signal.SIGKILL)
+    until(lambda: up.read()["processes"].get(name, pid) != pid, what=f"{name} is started again")
+    until(lambda: up.run("webhooks", "list").returncode == 0, what="the server answers")
+    assert f"noteflow-hooks: {name} " in up.said
+    assert up.read()["grpc"] == up.addresses["grpc"]
+
+
+def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(folder: Path) -> None:
+    """The same address, workspace and token; what the killed one left behind is ended first."""
+    killed = Up(folder)
+    with killed:
+        webhook = json.loads(killed.run("webhooks", "add", "https://example.com/", "--json").stdout)
+        left = killed.read()["processes"]
+        killed.end(signal.SIGKILL)
+    with Up(folder) as up:
+        assert alive(left) == set()
+        assert {**up.addresses, "processes": {}, "pid": 0, "redis_url": ""} == {
+            **killed.addresses,
+            "processes": {},
+            "pid": 0,
+            "redis_url": "",
+        }
+        [listed] = json.loads(up.run("webhooks", "list", "--json").stdout)
+        assert listed["id"] == webhook["id"]
+        rotated = json.loads(up.run("webhooks", "rotate-secret", webhook["id"], "--json").stdout)
+        assert "previous_secret_expires_at" in rotated
+        processes = up.read()["processes"]
+        began = time.monotonic()
+        up.process.send_signal(signal.SIGINT)
+        up.process.send_signal(signal.SIGINT)
+        assert up.process.wait(END_S) == 0
+        assert time.monotonic() - began < END_S
+        assert alive(processes) == set()
+    assert not (up.data / "up.json").exists()
+
+
+def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
+    """But for those that are its own business; what can't be bound ends the start, with the server's own words."""
+    settings = {f"{PREFIX}GRPC_BIND": "192.0.2.1:7", f"{PREFIX}DATABASE_URL": "postgresql://127.0.0.1:9/x"}
+    env = {**os.environ, f"{PREFIX}DATA_DIR": str(folder / "data"), **settings}
+    ended = subprocess.run([*CLI, "up"], env=env, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "server ended with status 1" in ended.stderr
+    assert "NOTEFLOW_HOOKS_GRPC_BIND: can't listen on 192.0.2.1:7" in ended.stderr
+    assert not (folder / "data" / "up.json").exists()

@@ -1,0 +1,226 @@
+"""The commands that speak with a server, against a whole running system."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.remote import listed
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.settings import PREFIX
+from tests.builders import a_payload
+from tests.line import Answer
+from tests.rig import Rig, a_path
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    #: Runs a command line and returns its exit code, what it printed, and what it complained of.
+    Command = Callable[..., tuple[int, str, str]]
+
+PAYLOAD = json.dumps(a_payload())
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("system")) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(system: Rig) -> Iterator[Rig]:
+    with system.as_new_tenant() as tenant:
+        yield tenant
+
+
+@pytest.fixture
+def command(rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """The command line, with the system's server and a token for a workspace of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"{PREFIX}SERVER", rig.system.grpc)
+    monkeypatch.setenv(f"{PREFIX}TOKEN", rig.token)
+
+    def call(*words: str) -> tuple[int, str, str]:
+        code = run(root, words)
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return call
+
+
+def loaded(result: tuple[int, str, str]) -> Any:  # noqa: ANN401 - whatever JSON says
+    code, printed, complaint = result
+    assert (code, complaint) == (0, "")
+    return json.loads(printed)
+
+
+def added(command: Command, rig: Rig, *words: str) -> dict[str, Any]:
+    webhook: dict[str, Any] = loaded(command("webhooks", "add", rig.receiver.url(a_path()), "--json", *words))
+    return webhook
+
+
+def test_an_endpoint_is_registered_for_the_four_meeting_events_and_signed(command: Command, rig: Rig) -> None:
+    """What a newcomer means by `webhooks add URL`; the secret is shown then and never again."""
+    webhook = added(command, rig)
+    assert webhook["events"] == ["meeting.completed", "recording.started", "recording.stopped", "summary.generated"]
+    assert webhook["secret"].startswith("whsec_")
+    [listed_one] = loaded(command("webhooks", "list", "--json"))
+    assert listed_one == {name: value for name, value in webhook.items() if name != "secret"}
+    assert loaded(command("webhooks", "show", webhook["id"], "--json")) == listed_one
+
+
+def test_an_endpoint_is_registered_as_it_is_described(command: Command, rig: Rig) -> None:
+    """Each option is the field of its name."""
+    words = [
+        "--events",
+        "webhook.failing, meeting.completed",
+        "--name",
+        "Mine",
+        "--secret",
+        "a-secret-of-mine-of-24-chars",
+    ]
+    webhook = added(command, rig, *words, "--timeout-ms", "500", "--max-retries", "7")
+    assert webhook["events"] == ["meeting.completed", "webhook.failing"]
+    assert (webhook["name"], webhook["secret_hint"]) == ("Mine", "hars")
+    assert (webhook["timeout_ms"], webhook["max_retries"]) == (500, 7)
+    assert not added(command, rig, "--unsigned")["signed"]
+
+
+def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: Rig) -> None:
+    """And nowhere else."""
+    webhook = added(command, rig)
+    changed = loaded(command("webhooks", "update", webhook["id"], "--events", "", "--max-retries", "1", "--json"))
+    assert (changed["events"], changed["max_retries"], changed["name"]) == ([], 1, webhook["name"])
+    assert not loaded(command("webhooks", "disable", webhook["id"], "--json"))["enabled"]
+    assert loaded(command("webhooks", "enable", webhook["id"], "--json"))["enabled"]
+    rotated = loaded(command("webhooks", "rotate-secret", webhook["id"], "--overlap-s", "60", "--json"))
+    assert rotated["secret"] != webhook["secret"]
+    assert "previous_secret_expires_at" in rotated
+
+
+def test_a_removed_endpoint_is_gone(command: Command, rig: Rig) -> None:
+    """For every command."""
+    webhook = added(command, rig)
+    assert command("webhooks", "remove", webhook["id"]) == (0, f"removed {webhook['id']}\n", "")
+    assert command("webhooks", "show", webhook["id"]) == (
+        1,
+        "",
+        f"noteflow-hooks: webhook_id: no webhook {webhook['id']} in this workspace\n",
+    )
+    assert loaded(command("webhooks", "list", "--json")) == []
+
+
+def test_a_test_says_whether_it_arrived(command: Command, rig: Rig) -> None:
+    """By its exit code too."""
+    path = a_path()
+    [webhook_id] = [rig.webhook(path, max_retries=1).id]
+    code, printed, _ = command("webhooks", "test", webhook_id)
+    assert code == 0
+    assert "succeeded" in printed
+    rig.receiver.script(path, Answer(500))
+    assert command("webhooks", "test", webhook_id, "--json")[0] == 1
+
+
+def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, rig: Rig) -> None:
+    """The way of an operator through the commands."""
+    path = a_path()
+    webhook = rig.webhook(path)
+    event = loaded(command("events", "publish", "meeting.completed", "--payload", PAYLOAD, "--key", "k-1", "--json"))
+    again = loaded(command("events", "publish", "meeting.completed", "--payload", PAYLOAD, "--key", "k-1", "--json"))
+    assert again["id"] == event["id"]
+    [delivery] = rig.settled(webhook, "succeeded")
+    filters = ["--webhook", webhook.id, "--status", "succeeded", "--event-type", "meeting.completed", "--since", "1h"]
+    [row] = loaded(command("deliveries", "list", *filters, "--json"))
+    assert (row["id"], row["event_id"], row["attempt_count"]) == (delivery.id, event["id"], 1)
+    assert "attempts" not in row
+    assert loaded(command("deliveries", "list", "--until", "1h", "--json")) == []
+    assert loaded(command("deliveries", "retry", delivery.id, "--json"))["status"] == "pending"
+    assert len(rig.receiver.wait_for(2, path=path)) == 2
+
+
+def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig: Rig) -> None:
+    """For people, and as one object for programs."""
+    webhook = rig.webhook(a_path())
+    rig.publish(title="\x1b[31mred")
+    [delivery] = rig.settled(webhook, "succeeded")
+    _, printed, _ = command("deliveries", "show", delivery.id)
+    assert '"title": "\\u001b[31mred"' in printed
+    assert "ATTEMPT NUMBER" in printed
+    assert "\x1b" not in printed
+    shown = loaded(command("deliveries", "show", delivery.id, "--json"))
+    assert [each["status_code"] for each in shown["attempts"]] == [200]
+
+
+def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it would be too long, or too secret, for a command line."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PAYLOAD.encode())))
+    assert loaded(command("events", "publish", "meeting.completed", "--payload", "-", "--json"))["meeting_id"] == "m-1"
+    [event] = loaded(command("events", "list", "--json"))
+    assert event["event_type"] == "meeting.completed"
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["webhooks", "show", "x"], 2, "webhook_id: must be a UUID"),
+        (["webhooks", "add", "ftp://a.example"], 2, "url: must start with https://"),
+        (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),
+        (["webhooks", "add", "https://10.0.0.1/"], 2, "url: address not allowed"),
+        (["events", "publish", "meeting.completed", "--payload", "{}"], 2, "meeting_id: is missing"),
+        (["webhooks", "list", "--token", "nfh_x"], 1, "a valid token is needed"),
+        (["webhooks", "list", "--server", "127.0.0.1:9"], 1, "no server answers at 127.0.0.1:9"),
+    ],
+)
+def test_what_the_server_refuses_is_one_line(command: Command, words: list[str], code: int, says: str) -> None:
+    """The server's own, which names the field; a value that is not allowed is wrong use."""
+    ended, printed, complaint = command(*words)
+    assert (ended, printed, complaint.count("\n")) == (code, "", 1)
+    assert says in complaint
+
+
+def test_lists_go_on_over_pages(rig: Rig) -> None:
+    """Up to the limit, or to the end."""
+    for _ in range(3):
+        rig.publish()
+    asked: list[int] = []
+
+    def two_a_page(request: pb.ListEventsRequest) -> pb.ListEventsResponse:
+        asked.append(request.page_size)
+        request.page_size = min(request.page_size, 2)
+        return rig.client.events.ListEvents(request)
+
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events")) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3)) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1)) == 1
+    assert asked == [500, 500, 3, 1, 1]
+
+
+def test_tail_prints_changes_until_it_is_interrupted(
+    command: Command, rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line for each; what was there before stays unsaid."""
+    webhook = rig.webhook(a_path())
+    rig.publish()
+    [before] = rig.settled(webhook, "succeeded")
+    rounds = iter(range(100))
+
+    def instead_of_sleeping(_: float) -> None:
+        if next(rounds) == 0:
+            rig.publish()
+            rig.settled(webhook, "succeeded", count=2)
+        else:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("noteflow_hooks.cli.tailing.time.sleep", instead_of_sleeping)
+    code, printed, _ = command("deliveries", "tail", "--webhook", webhook.id, "--json")
+    assert code == 0
+    [row] = [json.loads(each) for each in printed.splitlines()]
+    assert row["status"] == "succeeded"
+    assert row["id"] != before.id

@@ -1,0 +1,139 @@
+"""The commands that work on the database alone: the schema, workspaces and tokens."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+
+from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.system.identity import Identity, ensure_identity
+from noteflow_hooks.domain.access import hash_token
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture(autouse=True)
+def _database(clean_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", clean_database)
+
+
+@pytest.fixture
+def empty_database(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A database without a schema."""
+    name = f"empty_{uuid4().hex}"
+    url = database_url.replace("+psycopg", "")
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}")
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", url.replace("/noteflow?", f"/{name}?"))
+    return name
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> Any:  # noqa: ANN401 - whatever JSON says
+    assert run(root, [*words, "--json"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def test_a_workspace_is_made_and_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the same id, oldest first."""
+    made = [printed(capsys, "workspaces", "create", name) for name in ("one", "two")]
+    assert printed(capsys, "workspaces", "list") == made
+    assert [each["name"] for each in made] == ["one", "two"]
+
+
+def test_a_token_is_shown_once_and_its_hash_is_kept(capsys: pytest.CaptureFixture[str], clean_database: str) -> None:
+    """Lists show its last four characters."""
+    workspace = printed(capsys, "workspaces", "create", "one")
+    made = printed(capsys, "tokens", "create", "--workspace", workspace["id"], "--name", "ci")
+    token = made.pop("token")
+    assert printed(capsys, "tokens", "list", "--workspace", workspace["id"]) == [made]
+    assert printed(capsys, "tokens", "list", "--workspace", str(uuid4())) == []
+    assert (made["name"], made["hint"]) == ("ci", token[-4:])
+    with psycopg.connect(clean_database.replace("+psycopg", "")) as connection:
+        [(stored,)] = connection.execute("SELECT token_hash FROM noteflow.api_tokens").fetchall()
+    assert stored == hash_token(token)
+
+
+def test_a_token_is_revoked_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A second time there is nothing left to revoke."""
+    workspace = printed(capsys, "workspaces", "create", "one")
+    token_id = printed(capsys, "tokens", "create", "--workspace", workspace["id"])["id"]
+    assert printed(capsys, "tokens", "revoke", token_id) == {"id": token_id, "revoked": True}
+    [token] = printed(capsys, "tokens", "list")
+    assert token["revoked_at"] is not None
+    assert run(root, ["tokens", "revoke", token_id]) == 1
+    assert "not revoked" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "says"),
+    [
+        (["workspaces", "create", ""], 2, "name: must not be empty"),
+        (["workspaces", "create", "x" * 256], 2, "name: has 256 characters; at most 255 are allowed"),
+        (["tokens", "create", "--workspace", str(uuid4())], 1, "workspace_id: no workspace"),
+        (["migrate", "nonsense"], 2, "revision: can't migrate from 0001 to 'nonsense'"),
+        (["migrate", "base"], 2, "revision: 'base' lies behind: the schema is at 0001"),
+    ],
+)
+def test_what_can_not_be_is_one_line(
+    words: list[str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what is allowed."""
+    assert run(root, words) == code
+    complaint = capsys.readouterr().err
+    assert says in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """From nothing to the newest; a second time there is nothing to do."""
+    assert run(root, ["workspaces", "list"]) == 1
+    assert "the database has no tables of ours yet: run `noteflow-hooks migrate`" in capsys.readouterr().err
+    assert run(root, ["migrate"]) == 0
+    assert capsys.readouterr().out == "migrated from nothing to 0001\n"
+    assert run(root, ["migrate", "0001"]) == 0
+    assert capsys.readouterr().out == "the schema is at 0001 already\n"
+
+
+@pytest.mark.parametrize("words", [["workspaces", "list"], ["migrate"], ["tokens", "list"]])
+def test_an_unreachable_database_is_one_line(
+    words: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a password in it."""
+    monkeypatch.setenv(f"{PREFIX}DATABASE_URL", "postgresql://user:hunter2@127.0.0.1:9/noteflow")
+    assert run(root, words) == 1
+    complaint = capsys.readouterr().err
+    assert "the database does not answer" in complaint
+    assert "hunter2" not in complaint
+    assert complaint.count("\n") == 1
+
+
+def test_the_database_of_a_running_up_is_found(
+    clean_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no other is named."""
+    monkeypatch.delenv(f"{PREFIX}DATABASE_URL")
+    (tmp_path / ".noteflow-hooks").mkdir()
+    (tmp_path / ".noteflow-hooks" / "up.json").write_text(json.dumps({"database_url": clean_database}))
+    assert printed(capsys, "workspaces", "list") == []
+
+
+def test_an_identity_is_kept_while_its_token_is_good(clean_database: str) -> None:
+    """A revoked one is replaced in the same workspace, and one of another database altogether."""
+    settings = Settings(_env_file=None, database_url=clean_database)
+    first = ensure_identity(settings, None)
+    assert ensure_identity(settings, first) == first
+    with psycopg.connect(clean_database.replace("+psycopg", "")) as connection:
+        connection.execute("UPDATE noteflow.api_tokens SET revoked_at = now()")
+    second = ensure_identity(settings, first)
+    assert second.workspace_id == first.workspace_id
+    assert second.token != first.token
+    assert ensure_identity(settings, Identity(str(uuid4()), "gone")).workspace_id != first.workspace_id

@@ -1,0 +1,54 @@
+"""What `listen` prints of a request."""
+
+from __future__ import annotations
+
+import time
+
+from noteflow_hooks.cli.listen import described
+from noteflow_hooks.cli.receiver import Received
+from noteflow_hooks.signing import generate_secret, sign, sign_standard
+
+SECRET = generate_secret()
+BODY = b'{"event":"meeting.completed","title":"\\u001b[31m"}'
+
+
+def a_request(*, secret: str = SECRET, body: bytes = BODY, sent: bytes | None = None) -> Received:
+    """Make a signed request whose body, as it arrives, may be another."""
+    now = int(time.time())
+    headers = {
+        "x-noteflow-event": "meeting.completed",
+        "x-noteflow-delivery": "d-1",
+        "x-noteflow-signature": sign(body, secret),
+        "webhook-id": "e-1",
+        "webhook-timestamp": str(now),
+        "webhook-signature": sign_standard("e-1", now, body, [secret]),
+    }
+    return Received(headers, body if sent is None else sent)
+
+
+def test_both_verdicts_and_the_payload_are_shown() -> None:
+    """With control characters written out."""
+    shown = described(a_request(), secret=SECRET, status=204)
+    assert shown.count("  verified") == 2
+    assert "answered               204" in shown
+    assert '"title": "\\u001b[31m"' in shown
+    assert "\x1b" not in shown
+
+
+def test_a_signature_over_other_bytes_is_wrong() -> None:
+    """Whatever was changed on the way."""
+    shown = described(a_request(sent=BODY + b" "), secret=SECRET, status=200)
+    assert shown.count("WRONG") == 2
+
+
+def test_a_signature_by_another_secret_is_wrong() -> None:
+    """As of an endpoint that was registered with another one."""
+    assert described(a_request(secret=generate_secret()), secret=SECRET, status=200).count("WRONG") == 2
+
+
+def test_a_request_without_signatures_says_so() -> None:
+    """An unsigned endpoint's, or anybody's."""
+    shown = described(Received({"x-noteflow-event": "\x1b[2J"}, b"\xff\x00"), secret=SECRET, status=200)
+    assert shown.count("absent") == 2
+    assert "\x1b" not in shown
+    assert "\x00" not in shown
