@@ -51,6 +51,8 @@ class ServerParts:
     webhook_service: WebhookService | None
     #: How many calls may use the database at once.
     database_threads: int
+    #: Takes a function that tells how many calls wait in the server: hints are then sent in fuller messages.
+    watch: Callable[[Callable[[], int]], None]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -80,6 +82,7 @@ def server(settings: Settings) -> ServerParts:
     engine = create_engine(str(settings.database_url), connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
     units = _units(engine, settings)
     service = None
+    watch: Callable[[Callable[[], int]], None] = _watch_nothing
     if settings.webhooks_enabled:
         settings.require("secret_keys")
         hints = publisher.connect(str(settings.redis_url))
@@ -90,11 +93,12 @@ def server(settings: Settings) -> ServerParts:
             check_url=egress_policy(settings).check_url,
             on_close=hints.close,
         )
+        watch = hints.watch
     stack = ExitStack()
     stack.callback(engine.dispose)
     if service is not None:
         stack.callback(service.close)
-    return ServerParts(units, service, SERVER_CONNECTIONS, stack.close)
+    return ServerParts(units, service, SERVER_CONNECTIONS, watch, stack.close)
 
 
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
@@ -160,6 +164,10 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         )
     except InvalidInputError as error:
         raise SettingsError(str(error)) from None
+
+
+def _watch_nothing(_: Callable[[], int]) -> None:
+    """Take no notice: without webhooks there are no hints to send."""
 
 
 def _networks(text: str) -> list[str]:

@@ -33,6 +33,9 @@ _SPACING_S: Final = 0.01
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
 _BUSY_RATE: Final = 250.0
 _BUSY_SPACING_S: Final = 0.025
+#: While so many calls wait for their turn in the server, an event's own wait for its hint is no matter any more.
+_CROWD: Final = 20
+_CROWDED_SPACING_S: Final = 0.1
 #: The rate is that of about the last second.
 _RATE_OVER_S: Final = 1.0
 #: After a failure, how long nothing is tried: each try may take both timeouts.
@@ -57,6 +60,8 @@ class Publisher:
         self._closing = False
         self._away = False
         self._rate = 0.0
+        #: How many calls wait in the server; whoever knows may put its answer here.
+        self.crowd: Callable[[], int] = lambda: 0
         self._thread: threading.Thread | None = None
 
     def announce(self, ids: Sequence[UUID]) -> None:
@@ -85,8 +90,12 @@ class Publisher:
             self._rate *= math.exp((last - started) / _RATE_OVER_S)
             self._rate += len(batch) / _RATE_OVER_S
             last = started
-            busy = max(self._spacing_s, _BUSY_SPACING_S) if self._rate >= _BUSY_RATE else self._spacing_s
-            self._rest(started + (busy if self._sent(batch) else self._pause_s))
+            self._rest(started + (self._spacing() if self._sent(batch) else self._pause_s))
+
+    def _spacing(self) -> float:
+        if self.crowd() >= _CROWD:
+            return _CROWDED_SPACING_S
+        return _BUSY_SPACING_S if self._rate >= _BUSY_RATE else self._spacing_s
 
     def _next(self) -> list[UUID]:
         """Wait for ids and return up to a batch of them; nothing once closed and done."""
@@ -129,6 +138,10 @@ class Publishers:
     events: Publisher
     #: Hints at deliveries that are due, since someone wants them sent again.
     deliveries: Publisher
+
+    def watch(self, crowd: Callable[[], int]) -> None:
+        """Have a function tell how many calls wait in the server."""
+        self.events.crowd = crowd
 
     def close(self) -> None:
         """Send what waits, if that is quick, and end the threads."""

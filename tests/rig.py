@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-import time
 from typing import TYPE_CHECKING, Any, Final, Self
 from uuid import uuid4
 
@@ -24,9 +23,10 @@ from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import a_payload
 from tests.receiver import Receiver
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -41,15 +41,6 @@ QUICK: Final[dict[str, Any]] = {
     "retry_base_s": 0.2,
     "retry_jitter": 0,
 }
-PATIENCE_S: Final = 40.0
-
-
-def until(check: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Return once ``check`` is true; fail when time is up."""
-    pause, ends_at = threading.Event(), time.monotonic() + timeout_s
-    while not check():
-        assert time.monotonic() < ends_at, f"waited {timeout_s} s in vain: {what}"
-        pause.wait(0.02)
 
 
 class Rig:

@@ -93,6 +93,11 @@ class Database:
             raise UnavailableError(_SILENT)
         return answer.result()
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for a thread."""
+        return max(0, len(self._under_way) - self._count)
+
     def close(self) -> None:
         """Let the threads end. Those that hang in the database end with the process."""
         self._threads.close(timeout_s=0.0 if self._stuck else 1.0)

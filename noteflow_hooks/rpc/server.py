@@ -104,6 +104,11 @@ class HooksServer:
         log.info("serving gRPC on %s, webhooks %s", address, "on" if self._webhook_service else "off")
         return address
 
+    @property
+    def waiting(self) -> int:
+        """How many calls wait for their turn at the database; to be asked after :meth:`start`."""
+        return self._database.waiting
+
     async def stop(self, grace: timedelta = timedelta(seconds=5)) -> None:
         """Refuse new calls, end the open streams, and let the other calls finish within ``grace``."""
         await self._health.enter_graceful_shutdown()

@@ -14,7 +14,8 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
 from tests.hostile import trickles
 from tests.line import Answer
-from tests.rig import Rig, a_path, until
+from tests.rig import Rig, a_path
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,7 +19,7 @@ from noteflow_hooks.cli.demo_places import demo_folder
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.settings import PREFIX
-from tests.rig import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,7 +15,8 @@ from noteflow_hooks.cli.system.ports import free_address
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.line import Answer
-from tests.rig import Rig, a_path, until
+from tests.rig import Rig, a_path
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -23,7 +23,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.builders import a_payload
 from tests.receiver import Receiver
-from tests.rig import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

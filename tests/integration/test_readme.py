@@ -19,7 +19,7 @@ from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
 from tests.builders import a_delivery, a_webhook
-from tests.rig import until
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -16,6 +17,7 @@ from kombu.transport.redis import Channel
 
 from noteflow_hooks import publisher
 from noteflow_hooks.publisher import Publisher
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -139,6 +141,21 @@ def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch)
     hints.close()
     assert [len(message) for message in broker.messages] == [1, 500, 500, 200]
     assert [until - time.monotonic() > 500 for until in rests_until] == [False, True, True, True]
+
+
+def test_a_crowd_of_waiting_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While calls wait for their turn in the server, hints are farther apart."""
+    rests_until: list[float] = []
+    broker = Broker()
+    hints = Publisher(broker.send)
+    monkeypatch.setattr(publisher, "_CROWDED_SPACING_S", 1000.0)
+    monkeypatch.setattr(hints, "_rest", rests_until.append)
+    for count, crowd in enumerate((0, 19, 20), start=1):
+        hints.crowd = partial(int, crowd)
+        hints.announce([uuid4()])
+        until(lambda: len(rests_until) == count, what="it rests")  # noqa: B023 - called at once
+    hints.close()
+    assert [until - time.monotonic() > 500 for until in rests_until] == [False, False, True]
 
 
 def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatch) -> None:

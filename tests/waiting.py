@@ -1,0 +1,20 @@
+"""Waiting for a result: polled, with a deadline, never slept for."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PATIENCE_S: Final = 40.0
+
+
+def until(check: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:
+    """Return once ``check`` is true; fail when time is up."""
+    pause, ends_at = threading.Event(), time.monotonic() + timeout_s
+    while not check():
+        assert time.monotonic() < ends_at, f"waited {timeout_s} s in vain: {what}"
+        pause.wait(0.02)
