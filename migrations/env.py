@@ -15,6 +15,8 @@ LOCK = 0x6E666873
 def run(connection: Connection) -> None:
     """Migrate over this connection; the version table lives beside the others."""
     with connection.begin():
+        # An index on a large table takes its time, and so may the migration that runs before this one.
+        connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         context.configure(

@@ -10,9 +10,10 @@ import logging
 import random
 import time
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.errors import UnavailableError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.ports import DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
-    from noteflow_hooks.posting import PostingPool, Reservation
+    from noteflow_hooks.posting import PostingPool
 
 log = logging.getLogger(__name__)
 
@@ -39,20 +40,25 @@ _EVENTS_PER_HINT: Final = 500
 _STORE_PAUSES_S: Final = (0.1, 2.0)
 
 
-@dataclass(slots=True)
-class Delivered:
-    """What one round of delivering came to."""
-
-    #: How many deliveries ended up in each state; ``retrying`` for those that wait for another attempt.
-    outcomes: Counter[str] = field(default_factory=Counter)
-    #: Deliveries that come due soon, by the wait after which to hint at them.
-    retries: dict[timedelta, list[UUID]] = field(default_factory=dict)
+class Outcomes(Counter[str]):
+    """How many deliveries ended up in each state; ``retrying`` for those that wait for another attempt."""
 
     def __str__(self) -> str:
         """Return the counts in words: ``47 succeeded, 2 retrying, 1 dead``."""
         order = ("succeeded", "retrying", "dead", "skipped", "lost")
-        words = [f"{self.outcomes[name]} {name}" for name in order if self.outcomes[name]]
-        return ", ".join(words) or "nothing due"
+        return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
+
+
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A claim, and when its lease ends by this process's own clock: after that, it may be somebody else's."""
+
+    claim: Claim
+    until: float
+
+
+#: What hints at deliveries again after a wait.
+Hint: TypeAlias = "Callable[[timedelta, list[UUID]], None]"
 
 
 class DeliveryService:
@@ -96,14 +102,20 @@ class DeliveryService:
                 yield rest[: self._chunk]
                 del rest[: self._chunk]
 
-    def deliver(self, delivery_ids: Sequence[UUID]) -> Delivered:
-        """Send the named deliveries that are due, topped up with others to a chunk, and record the results."""
-        done = Delivered()
+    def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint) -> Outcomes:
+        """Send the named deliveries that are due, topped up with others to a chunk, and record the results.
+
+        ``hint`` is called, as results are stored, for those that come due again soon; it should not raise.
+        """
+        done = Outcomes()
         waiting = list(delivery_ids)
         while True:
             with self._pool.reserve(self._chunk) as room:
+                began = self._monotonic()
                 claims = self._store.claim(waiting, limit=room.size, lease_slack=self._lease_slack)
-                self._send(claims, room, done)
+                held = [_Held(each, began + self._lease_s(each)) for each in claims]
+                for group in room.run(self._attempt, held):
+                    self._settle(group, done, hint)
             claimed = {each.delivery.id for each in claims}
             waiting = [each for each in waiting if each not in claimed]
             # Fewer than there was room for: what is left of the named ones is not due, or is somebody else's.
@@ -138,41 +150,39 @@ class DeliveryService:
         waiting = self._store.undispatched(older_than=older_than, limit=QUEUE_BOUND * _EVENTS_PER_HINT)
         return _chunks(waiting, _EVENTS_PER_HINT)[queued:]
 
-    def _send(self, claims: Sequence[Claim], room: Reservation, done: Delivered) -> None:
-        """Make the POSTs, and settle results in groups as they come in."""
-        if not claims:
-            return
-        until = self._monotonic() + max(each.webhook.timeout_ms for each in claims) / 1000
-        until += self._lease_slack.total_seconds()
-        reasons = {each.delivery.id: each.reason_to_skip() for each in claims}
-        self._settle([_skip(each, reason) for each in claims if (reason := reasons[each.delivery.id])], done, until)
-        to_send = [each for each in claims if not reasons[each.delivery.id]]
-        for group in room.run(self._attempt, to_send):
-            self._settle([self._settlement(claim, result) for claim, result in group], done, until)
+    def _lease_s(self, claim: Claim) -> float:
+        return claim.webhook.timeout_ms / 1000 + self._lease_slack.total_seconds()
 
-    def _attempt(self, claim: Claim) -> AttemptResult:
-        result = self._post(claim)
-        _log_attempt(claim, result)
-        return result
+    def _attempt(self, held: _Held) -> AttemptResult | None:
+        """Make the POST; None where none may be made, or none any more."""
+        if held.claim.reason_to_skip() is not None or self._monotonic() >= held.until:
+            return None
+        return self._post(held.claim)
 
-    def _settlement(self, claim: Claim, result: AttemptResult) -> Settlement:
-        after, wait = claim.delivery.attempted(
-            result, max_retries=claim.webhook.max_retries, policy=self._policy, draw=self._draw()
-        )
-        return Settlement(delivery=after, wait=wait, attempt=result)
+    def _settlement(self, held: _Held, result: AttemptResult | None) -> Settlement:
+        claim = held.claim
+        if result is not None:
+            after, wait = claim.delivery.attempted(
+                result, max_retries=claim.webhook.max_retries, policy=self._policy, draw=self._draw()
+            )
+            return Settlement(delivery=after, wait=wait, attempt=result)
+        reason = claim.reason_to_skip()
+        if reason is not None:
+            return Settlement(delivery=claim.delivery.skipped(reason))
+        return Settlement(delivery=claim.delivery.released(), wait=timedelta(0))
 
-    def _settle(self, group: list[Settlement], done: Delivered, until: float) -> None:
-        if not group:
-            return
-        stored = self._store_patiently(group, until)
+    def _settle(self, group: list[tuple[_Held, AttemptResult | None]], done: Outcomes, hint: Hint) -> None:
+        settlements = [self._settlement(held, result) for held, result in group]
+        stored = self._store_patiently(settlements, max(held.until for held, _ in group))
         waits: dict[UUID, timedelta] = {}
-        for each in group:
+        for (held, _), each in zip(group, settlements, strict=True):
             kept = each.delivery.id in stored
-            done.outcomes[_outcome(each) if kept else "lost"] += 1
+            done[_outcome(each) if kept else "lost"] += 1
+            _log(held.claim, each, kept=kept)
             if kept and each.wait is not None and each.wait <= self._countdown_max:
                 waits[each.delivery.id] = each.wait
         for wait, ids in grouped(waits).items():
-            done.retries.setdefault(wait, []).extend(ids)
+            hint(wait, ids)
 
     def _store_patiently(self, group: list[Settlement], until: float) -> set[UUID]:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
@@ -212,11 +222,6 @@ class DeliveryService:
         return set()
 
 
-def _skip(claim: Claim, reason: str) -> Settlement:
-    log.info("delivery %s skipped: %s", claim.delivery.id, reason)
-    return Settlement(delivery=claim.delivery.skipped(reason))
-
-
 def _outcome(settlement: Settlement) -> str:
     status = settlement.delivery.status
     return "retrying" if status is DeliveryStatus.PENDING else status.value
@@ -249,19 +254,22 @@ def _without_text(settlement: Settlement) -> Settlement:
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
 
 
-def _log_attempt(claim: Claim, result: AttemptResult) -> None:
-    level = logging.DEBUG if result.succeeded else logging.WARNING
-    if log.isEnabledFor(level):
+def _log(claim: Claim, settlement: Settlement, *, kept: bool) -> None:
+    delivery, result = settlement.delivery, settlement.attempt
+    if not kept:
+        log.warning("delivery %s was taken back before its result was recorded", delivery.id)
+    elif result is None:
+        log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
+    elif result.succeeded:
+        log.info("delivery %s to %s succeeded", delivery.id, urlsplit(claim.webhook.url).hostname)
+    else:
         log.log(
-            level,
-            "delivery %s attempt %d to webhook %s: %s in %d ms",
-            claim.delivery.id,
-            claim.delivery.attempt_count + 1,
+            logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
+            "delivery %s attempt %d to webhook %s at %s: %s in %d ms",
+            delivery.id,
+            delivery.attempt_count,
             claim.webhook.id,
-            result.error_message or f"HTTP {result.status_code}",
+            urlsplit(claim.webhook.url).hostname,
+            result.error_message,
             result.duration_ms,
         )
-    if result.succeeded:
-        log.info("delivery %s succeeded", claim.delivery.id)
-    elif result.error_kind is ErrorKind.INTERNAL:
-        log.error("delivery %s failed by a fault of our own", claim.delivery.id)

@@ -59,6 +59,11 @@ class InvalidTransitionError(PreconditionError):
 class UnavailableError(NoteFlowHooksError):
     """A server that is needed does not answer; try again."""
 
+    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
+        """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
+        super().__init__(message)
+        self.detail = detail
+
 
 class SecretUnavailableError(NoteFlowHooksError):
     """No key in SECRET_KEYS decrypts the webhook's secret."""

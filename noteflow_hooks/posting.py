@@ -99,9 +99,19 @@ class Reservation:
             # All that an idle system has to do, done right here: no thread need wake up for it.
             self._run_one(call, jobs[0], results)
         else:
+            self._submit_all(call, jobs, results)
+        yield from results.groups()
+
+    def _submit_all(self, call: Callable[[Job], Result], jobs: Sequence[Job], results: _Results[Job, Result]) -> None:
+        submitted = 0
+        try:
             for job in jobs:
                 self._pool.submit(self._run_one, call, job, results)
-        yield from results.groups()
+                submitted += 1
+        except BaseException:
+            # No thread could be started: the places of those that never began are free again.
+            self._pool.release(len(jobs) - submitted)
+            raise
 
     def _run_one(self, call: Callable[[Job], Result], job: Job, results: _Results[Job, Result]) -> None:
         try:

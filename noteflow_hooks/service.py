@@ -6,6 +6,7 @@ import logging
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.events import (
@@ -72,7 +73,8 @@ class WebhookService:
         with self._units() as unit:
             stored = unit.webhooks.create(config)
             unit.commit()
-        log.info("webhook %s registered in workspace %s", stored.id, stored.workspace_id)
+        host = urlsplit(stored.url).hostname
+        log.info("webhook %s at %s registered in workspace %s", stored.id, host, stored.workspace_id)
         return stored
 
     def check_url(self, url: str) -> None:

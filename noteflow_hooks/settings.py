@@ -10,6 +10,7 @@ import ssl
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -33,7 +34,10 @@ def _keys(text: str) -> str:
 
 def _networks(text: str) -> str:
     for part in _parts(text):
-        ipaddress.ip_network(part)
+        network = ipaddress.ip_network(part)
+        # Addresses are compared as the IPv4 ones that they stand for, so such a network would match nothing.
+        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
+            raise ValueError(part)
     return text
 
 
@@ -45,7 +49,9 @@ def _schedule(text: str) -> str:
 
 def _url(*schemes: str) -> AfterValidator:
     def check(text: str) -> str:
-        if not text.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+        parts = urlsplit(text)
+        # Reading the port raises for one that is no port.
+        if parts.scheme not in schemes or parts.port == 0:
             raise ValueError(text)
         return text
 

@@ -65,8 +65,9 @@ def build(settings: Settings) -> Celery:
 
 
 def _every(seconds: float, task: str) -> dict[str, object]:
-    # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done.
-    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, 2)}}
+    # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done. The
+    # limit is long, since it is an absolute time and hosts' clocks may differ by minutes.
+    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, 900)}}
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: How many attempts in a row may be cut off by crashes before the delivery ends.
+#: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
 #: The final status codes that are success; nothing else is.
 SUCCESS: Final = range(200, 300)
@@ -124,7 +124,7 @@ class WebhookDelivery:
     created_at: datetime | None = None
     #: Failed attempts that count against ``max_retries``; sending again starts it anew.
     budget_used: int = 0
-    #: Attempts in a row that a crash cut off.
+    #: Attempts in a row that a crash cut off, or that failed by a fault of our own.
     interruptions: int = 0
     #: The fencing token: raised at each claim, never lowered. A result counts only under the claim it was made for.
     claim_no: int = 0
@@ -158,6 +158,8 @@ class WebhookDelivery:
         )
         if result.succeeded:
             return after, None
+        if result.error_kind is ErrorKind.INTERNAL:
+            return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
@@ -168,6 +170,21 @@ class WebhookDelivery:
             budget_used=used,
             error_message=f"{_EXHAUSTED}{result.error_message}",
         ), None
+
+    def _failed_by_us(
+        self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
+    ) -> tuple[WebhookDelivery, timedelta | None]:
+        """Try again without using up the endpoint's budget, but not for ever."""
+        count = self.interruptions + 1
+        if count < INTERRUPTIONS_LIMIT:
+            return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
+        message = f"{_EXHAUSTED}{after.error_message}"
+        return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
+
+    def released(self) -> WebhookDelivery:
+        """Give it back untried: the claim came too late for an attempt."""
+        self._require(DeliveryStatus.SENDING)
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
 
     def skipped(self, reason: str) -> WebhookDelivery:
         """End it without a POST."""
@@ -180,7 +197,7 @@ class WebhookDelivery:
             lease_expires_at=None,
         )
 
-    def interrupted(self, *, now: datetime) -> WebhookDelivery:
+    def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
         """Take it back from a worker that held it past its lease. It counts as an attempt, but against no budget."""
         self._require(DeliveryStatus.SENDING)
         after = replace(
@@ -191,7 +208,7 @@ class WebhookDelivery:
             error_message=INTERRUPTED,
             status_code=None,
             response_body=None,
-            duration_ms=None,
+            duration_ms=duration_ms,
             lease_expires_at=None,
             next_attempt_at=now,
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from types import TracebackType
@@ -180,8 +180,8 @@ class MeetingRepository(Protocol):
         """End it, once: False where it had ended. The longer of the stored and the given duration stands."""
         ...
 
-    def touch_recordings(self, durations: Mapping[UUID, float]) -> None:
-        """Say that these recordings live, and how long they are in seconds."""
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
+        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
         ...
 
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:

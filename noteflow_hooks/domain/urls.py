@@ -55,8 +55,8 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
         port = parts.port
     except ValueError:
         raise InvalidInputError("url", "is malformed; allowed is https://host[:port]/path?query") from None
+    _check_scheme(parts.scheme, parts.hostname or "", allow_http_loopback=allow_http_loopback)
     host = _host(parts.hostname or "", authority=parts.netloc)
-    _check_scheme(parts.scheme, host, allow_http_loopback=allow_http_loopback)
     if parts.username is not None or parts.password is not None:
         raise InvalidInputError("url", "must not contain a user name or password")
     if parts.fragment or "#" in url:

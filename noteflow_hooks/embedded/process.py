@@ -107,18 +107,20 @@ class ServerProcess:
 
     def stop(self, signals: Sequence[tuple[signal.Signals, float]]) -> None:
         """Send each signal in turn, giving the server so many seconds to end after it; at last, kill it."""
-        if self._process is None:
+        # Taken at once: a start that fails stops the server too, in another thread than who gives up waiting for it.
+        process = self._process
+        if process is None:
             return
         for number, patience_s in signals:
-            if self.exit_code is not None:
+            if process.poll() is not None:
                 break
-            self._process.send_signal(number)
+            process.send_signal(number)
             # A server that was frozen takes its signals only once it is thawed.
-            self._process.send_signal(signal.SIGCONT)
+            process.send_signal(signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(patience_s)
-        self._process.kill()
-        self._process.wait()
+                process.wait(patience_s)
+        process.kill()
+        process.wait()
         self._process = None
 
     def error(self, problem: str) -> EmbeddedServerError:

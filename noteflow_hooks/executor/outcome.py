@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, ErrorKind
+from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 
 if TYPE_CHECKING:
     from noteflow_hooks.executor.faults import ExchangeError
@@ -56,9 +57,10 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
     """Return the wait that ``Retry-After`` asks for, in seconds or until a date; None where it makes no sense."""
     if value is None:
         return None
+    value = value.strip()
     try:
         if _SECONDS.fullmatch(value):
-            return timedelta(seconds=float(value))
+            return timedelta(seconds=min(float(value), RETRY_AFTER_CAP.total_seconds()))
         moment = parsedate_to_datetime(value)
         return max(timedelta(), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
     except (ValueError, TypeError, OverflowError):

@@ -63,7 +63,9 @@ class WebhookConverter:
 
     def config_to_domain(self, row: WebhookConfigRow | Row[Any]) -> WebhookConfig:
         """Return the endpoint; one whose secret can't be decrypted says so and has none, so that it is never lost."""
-        secret, previous, unavailable = self._open(row.id, row.secret, row.previous_secret)
+        secret, unavailable = self._open(row.id, row.secret)
+        # One that is out of date, or that no key opens, signs no more; the newest one does without it.
+        previous, _ = self._open(row.id, row.previous_secret)
         return WebhookConfig(
             **{name: getattr(row, name) for name in _PLAIN_CONFIG_FIELDS},
             events=tuple(row.events),
@@ -78,10 +80,9 @@ class WebhookConverter:
         """Return the columns to write. Secrets that could not be read are left out, and so stay as they are."""
         columns = {name: getattr(config, name) for name in _PLAIN_CONFIG_FIELDS} | {"events": list(config.events)}
         if not config.secret_unavailable:
-            columns |= {
-                "secret": self._close(config.id, config.secret),
-                "previous_secret": self._close(config.id, config.previous_secret),
-            }
+            columns["secret"] = self._close(config.id, config.secret)
+        if config.previous_secret is not None or config.previous_secret_expires_at is None:
+            columns["previous_secret"] = self._close(config.id, config.previous_secret)
         return columns
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | Row[Any]) -> WebhookDelivery:
@@ -93,14 +94,12 @@ class WebhookConverter:
         """Return the columns to write, without those that only the database sets."""
         return {name: getattr(delivery, name) for name in DELIVERY_FIELDS if name != "created_at"}
 
-    def _open(self, webhook_id: UUID, *sealed: bytes | None) -> tuple[str | None, str | None, bool]:
+    def _open(self, webhook_id: UUID, sealed: bytes | None) -> tuple[str | None, bool]:
+        """Return the secret, and whether there is one that no key opens."""
         try:
-            current, previous = (
-                None if each is None else self._box.decrypt(each, webhook_id=webhook_id) for each in sealed
-            )
+            return (None if sealed is None else self._box.decrypt(sealed, webhook_id=webhook_id)), False
         except SecretUnavailableError:
-            return None, None, True
-        return current, previous, False
+            return None, True
 
     def _close(self, webhook_id: UUID, secret: str | None) -> bytes | None:
         return None if secret is None else self._box.encrypt(secret, webhook_id=webhook_id)

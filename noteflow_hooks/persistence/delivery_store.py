@@ -120,10 +120,13 @@ class SqlAlchemyDeliveryStore:
 
     def _interrupted(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
-        after = delivery.interrupted(now=row.moment)
+        # Nothing ran longer than its lease, however long ago that was.
+        ended_at = min(row.moment, row.lease_expires_at)
+        duration_ms = max(0, round((ended_at - row.claimed_at).total_seconds() * 1000))
+        after = delivery.interrupted(now=row.moment, duration_ms=duration_ms)
         attempt = AttemptResult(
             started_at=row.claimed_at,
-            duration_ms=round((row.moment - row.claimed_at).total_seconds() * 1000),
+            duration_ms=duration_ms,
             error_kind=ErrorKind.INTERRUPTED,
             error_message=INTERRUPTED,
         )

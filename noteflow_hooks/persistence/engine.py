@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.pool import QueuePool
 
 from noteflow_hooks.errors import InvalidInputError, UnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.pool import PoolProxiedConnection
 
 _CONNECT_TIMEOUT_S: Final = 5
 #: Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
@@ -28,6 +31,9 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
     """
     engine = sqlalchemy.create_engine(
         with_driver(url),
+        poolclass=_Pool,
+        # Neither URLs nor ciphertext nor payloads belong into a log.
+        hide_parameters=True,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=wait_s,
@@ -59,13 +65,32 @@ def with_driver(url: str) -> sqlalchemy.URL:
     return parsed.set(drivername="postgresql+psycopg")
 
 
+class _Pool(QueuePool):
+    """A pool in which waiting in vain for a connection is what any other absence of the database is."""
+
+    def connect(self) -> PoolProxiedConnection:
+        """Lend a connection."""
+        try:
+            return super().connect()
+        except PoolTimeoutError:
+            raise UnavailableError("the database has no connection free in time; try again") from None
+
+
 def _as_unavailable(context: ExceptionContext) -> BaseException | None:
     if context.is_pre_ping:
         # SQLAlchemy's own question, whose answer is a new connection; only its own error tells it so.
         return None
+    _shorten(context)
     lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
     if not lost:
         return None
     cause = context.original_exception
     reason = type(cause).__name__ if isinstance(context.sqlalchemy_exception, DBAPIError) else "no connection"
-    return UnavailableError(f"the database does not answer ({reason}); try again")
+    return UnavailableError(f"the database does not answer ({reason}); try again", detail=str(cause))
+
+
+def _shorten(context: ExceptionContext) -> None:
+    """Keep the first line of what PostgreSQL said: the next one, its DETAIL, shows whole rows."""
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None and error.args and isinstance(error.args[0], str):
+            error.args = (error.args[0].partition("\n")[0], *error.args[1:])

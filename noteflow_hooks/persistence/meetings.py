@@ -11,9 +11,10 @@ from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Seg
 from noteflow_hooks.persistence.converters import recording_to_domain
 from noteflow_hooks.persistence.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.repositories import newest_first
+from noteflow_hooks.persistence.statements import TOUCH
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -51,7 +52,7 @@ class SqlAlchemyMeetingRepository:
         wanted = MeetingRow.workspace_id == workspace_id, MeetingRow.id == meeting_id
         if lock:
             # Before the look, so that what is seen is what the lock protects.
-            self._session.execute(select(MeetingRow.id).where(*wanted).with_for_update())
+            self._session.execute(select(MeetingRow.id).where(*wanted).with_for_update(key_share=True))
         statement = _whole_meetings().where(*wanted)
         row = self._session.execute(statement.execution_options(populate_existing=True)).one_or_none()
         return None if row is None else _meeting(row)
@@ -148,15 +149,10 @@ class SqlAlchemyMeetingRepository:
         )
         return self._session.scalars(statement).one_or_none() is not None
 
-    def touch_recordings(self, durations: Mapping[UUID, float]) -> None:
-        """Say that these recordings live, and how long they are in seconds."""
-        # In id order, so that two servers' updates can't wait for each other.
-        for recording_id in sorted(durations):
-            self._session.execute(
-                update(RecordingRow)
-                .where(RecordingRow.id == recording_id, RecordingRow.ended_at.is_(None))
-                .values(seen_at=func.now(), duration_seconds=durations[recording_id])
-            )
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
+        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
+        ids, seconds = list(durations), list(durations.values())
+        return set(self._session.scalars(TOUCH, {"ids": ids, "seconds": seconds}))
 
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
         """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""

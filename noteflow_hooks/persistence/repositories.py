@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVarTuple, cast
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from noteflow_hooks.domain.deliveries import DELETED, NOTHING_TO_SEND_TO, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import DELETED, NOTHING_TO_SEND_TO, SETTLED, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, PreconditionError
 from noteflow_hooks.persistence.converters import (
     WebhookConverter,
@@ -26,6 +26,7 @@ from noteflow_hooks.persistence.orm import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Select, Table
@@ -94,7 +95,7 @@ class SqlAlchemyWebhookRepository:
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
         """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         statement = self._visible().where(WebhookConfigRow.id == webhook_id)
-        found = self._load(statement.with_for_update() if lock else statement)
+        found = self._load(statement.with_for_update(key_share=True) if lock else statement)
         return found[0] if found else None
 
     def create(self, config: WebhookConfig) -> WebhookConfig:
@@ -105,10 +106,13 @@ class SqlAlchemyWebhookRepository:
 
     def update(self, config: WebhookConfig) -> WebhookConfig:
         """Store a changed endpoint and return it as stored; raise NotFoundError where there is none."""
+        columns = self._converter.config_to_orm_kwargs(config)
+        # Named in SET, the key would be locked like one that changes, and dispatch would have to wait for this unit.
+        del columns["id"]
         statement = (
             update(WebhookConfigRow)
             .where(WebhookConfigRow.id == config.id, WebhookConfigRow.deleted_at.is_(None))
-            .values(self._converter.config_to_orm_kwargs(config))
+            .values(columns)
             .returning(WebhookConfigRow)
             .execution_options(populate_existing=True)
         )
@@ -217,7 +221,7 @@ class SqlAlchemyDeliveryLog:
 
     def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
         """Return a delivery of that workspace, or None."""
-        row = self._row(workspace_id, delivery_id, lock=False)
+        row = self._session.scalars(self._wanted(workspace_id, delivery_id)).one_or_none()
         return None if row is None else self._converter.delivery_to_domain(row)
 
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
@@ -260,23 +264,29 @@ class SqlAlchemyDeliveryLog:
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
         """Make a settled delivery due once more."""
-        row = self._row(workspace_id, delivery_id, lock=True)
+        # Only a settled row is locked: a claim that finds a due one locked would pass it by.
+        settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(SETTLED))
+        row = self._session.scalars(settled.with_for_update(key_share=True)).one_or_none()
+        now = self._session.scalars(select(func.now())).one()
         if row is None:
-            raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+            return self._refuse(workspace_id, delivery_id, now)
         deleted = select(WebhookConfigRow.deleted_at).where(WebhookConfigRow.id == row.webhook_id)
         if self._session.scalars(deleted).one() is not None:
             raise PreconditionError(NOTHING_TO_SEND_TO)
-        now = self._session.scalars(select(func.now())).one()
         again = self._converter.delivery_to_domain(row).sent_again(now=now)
         for name, value in self._converter.delivery_to_orm_kwargs(again).items():
             setattr(row, name, value)
         self._session.flush()
         return again
 
-    def _row(self, workspace_id: UUID, delivery_id: UUID, *, lock: bool) -> WebhookDeliveryRow | None:
-        statement = select(WebhookDeliveryRow).where(
-            WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
-        )
-        if lock:
-            statement = statement.with_for_update()
-        return self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+    def _refuse(self, workspace_id: UUID, delivery_id: UUID, now: datetime) -> WebhookDelivery:
+        """Raise for a delivery that is not there or not settled; return it where it has just become due again."""
+        delivery = self.get_by_id(workspace_id, delivery_id)
+        if delivery is None:
+            raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+        return delivery.sent_again(now=now)
+
+    @staticmethod
+    def _wanted(workspace_id: UUID, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
+        wanted = WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
+        return select(WebhookDeliveryRow).where(*wanted).execution_options(populate_existing=True)

@@ -1,4 +1,4 @@
-"""The workers' four statements, each one round trip for a whole batch, whatever its size.
+"""Statements that do a whole batch in one round trip, whatever its size; most are the workers'.
 
 Times are the database's own. ``SKIP LOCKED`` lets any number of workers run them side by side.
 """
@@ -156,4 +156,21 @@ SELECT id FROM noteflow.webhook_deliveries
 WHERE status = 'pending' AND next_attempt_at <= now() - CAST(:age AS interval)
 ORDER BY next_attempt_at
 LIMIT :limit
+""")
+
+#: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
+#: their ids, so that two servers' updates can't wait for each other.
+TOUCH = text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS each (id, seconds)
+), living AS MATERIALIZED (
+    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM given) AND ended_at IS NULL
+    ORDER BY id
+    FOR NO KEY UPDATE
+)
+UPDATE noteflow.recordings AS recording
+SET seen_at = now(), duration_seconds = given.seconds
+FROM given JOIN living USING (id)
+WHERE recording.id = given.id
+RETURNING recording.id
 """)

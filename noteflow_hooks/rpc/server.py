@@ -39,6 +39,8 @@ _OPTIONS: Final = (
     # gRPC's own limit of 1,000 drops what a burst brings beyond it, as CANCELLED, which tells a caller nothing.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
+    # By default a call is dropped that waits for half a minute before it is looked at, as CANCELLED too.
+    ("grpc.server_max_unrequested_time_in_server", 3600),
     # A caller whose network is gone is found out within 40 s, and its recording ended.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),

@@ -67,13 +67,8 @@ def stop(
 def touch(unit: UnitOfWork, streams: Sequence[AudioStream]) -> list[AudioStream]:
     """Say that the streams' recordings live; return the streams whose recording has ended all the same."""
     recordings = {stream.recording.id: stream for stream in streams if stream.recording is not None}
-    unit.meetings.touch_recordings({each: stream.seconds for each, stream in recordings.items()})
-    ended = []
-    for recording_id, stream in recordings.items():
-        still_open = unit.meetings.open_recording(stream.meeting_id)
-        if still_open is None or still_open.id != recording_id:
-            ended.append(stream)
-    return ended
+    living = unit.meetings.touch_recordings({each: stream.seconds for each, stream in recordings.items()})
+    return [stream for each, stream in recordings.items() if each not in living]
 
 
 def ended_elsewhere(stream: AudioStream) -> PreconditionError:

@@ -61,12 +61,13 @@ class EndpointMixin:
         service = required(self._webhook_service)
         workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
         paths = checked_paths(request.update_mask)
+        if "url" in paths:
+            # Outside the transaction: a look-up takes its time, and dispatch waits for who holds an endpoint's row.
+            await self._database.call(lambda: service.check_url(request.url))
 
         def change(unit: UnitOfWork) -> WebhookConfig:
             config = found_webhook(unit, workspace_id, webhook_id, lock=True)
             changed = apply(config, request, paths, allow_http_loopback=self._endpoints.allow_http_loopback)
-            if changed.url != config.url:
-                service.check_url(changed.url)
             return unit.webhooks.update(changed)
 
         stored = await self._database.run(change)

@@ -95,6 +95,15 @@ def test_a_meeting_is_as_long_as_its_ended_recordings(world: World) -> None:
     assert world.read_meeting(meeting).duration_seconds == 3.75
 
 
+def test_a_sign_of_life_tells_which_recordings_live(world: World) -> None:
+    """Those that ended elsewhere, and those that never were, are not among them."""
+    workspace_id = world.workspace()
+    living, ended = (recording(world, world.meeting(workspace_id)) for _ in range(2))
+    assert end(world, ended.id, 1.0)
+    with world.units() as unit:
+        assert set(unit.meetings.touch_recordings({living.id: 1.0, ended.id: 1.0, uuid4(): 1.0})) == {living.id}
+
+
 @pytest.mark.parametrize(("given", "stored"), [(1.0, 7.0), (9.0, 9.0)])
 def test_the_longer_duration_stands(world: World, given: float, stored: float) -> None:
     """A recording's end never makes it shorter than its last sign of life said."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import traceback
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.embedded import EmbeddedPostgres
 from noteflow_hooks.errors import InvalidInputError, UnavailableError
@@ -22,8 +25,10 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
         with engine.begin() as connection:
             connection.execute(text("SELECT 1"))
         server.stop()
-        with pytest.raises(UnavailableError, match="try again"), engine.begin() as connection:
+        with pytest.raises(UnavailableError, match="try again") as caught, engine.begin() as connection:
             connection.execute(text("SELECT 1"))
+        assert "connection" in caught.value.detail
+        assert "\n" not in caught.value.detail
         server.start()
         with engine.begin() as connection:
             assert connection.scalar(text("SELECT 1")) == 1
@@ -52,6 +57,27 @@ def test_a_statement_that_takes_too_long_is_ended(database_url: str) -> None:
             connection.execute(text("SELECT pg_sleep(60)"))
         connection.invalidate()
     engine.dispose()
+
+
+def test_waiting_in_vain_for_a_connection_is_unavailable_too(database_url: str) -> None:
+    """A pool that is used up looks like any other absence of the database, not like a fault of ours."""
+    engine = create_engine(database_url, connections=1, wait_s=0.05)
+    with engine.connect(), pytest.raises(UnavailableError, match="no connection free"):
+        engine.connect()
+    engine.dispose()
+
+
+def test_an_error_shows_neither_parameters_nor_rows(database_url: str) -> None:
+    """Where a constraint refuses a row, the log has the constraint's name and nothing of the row."""
+    engine, canary = create_engine(database_url), uuid4().hex
+    columns = "(workspace_id, url, timeout_ms) VALUES (gen_random_uuid(), :url, 1)"
+    statement = text(f"INSERT INTO noteflow.webhook_configs {columns}")
+    with pytest.raises(IntegrityError) as caught, engine.begin() as connection:
+        connection.execute(statement, {"url": f"https://host.example/{canary}"})
+    engine.dispose()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert "ck_webhook_configs_timeout_ms" in shown
+    assert canary not in shown
 
 
 @pytest.mark.parametrize("url", ["mysql://u:canary@h/x", "not a url", "", "postgresql://u:canary@h:port/x"])

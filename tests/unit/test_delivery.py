@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks import delivery
-from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.delivery import DeliveryService, Outcomes
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.posting import PostingPool
 from tests.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -37,6 +38,7 @@ class System:
         self.workspace = a_workspace()
         self.sent: list[UUID] = []
         self.slept: list[float] = []
+        self.hints: list[tuple[timedelta, list[UUID]]] = []
         self.pool = PostingPool(options.pop("threads", 8))
         self.answer = answer
         settings: dict[str, Any] = {
@@ -84,6 +86,10 @@ class System:
 
     def pass_time(self, by: timedelta) -> None:
         self.now += by
+
+    def deliver(self, ids: Sequence[UUID]) -> Outcomes:
+        """Deliver, and keep the hints."""
+        return self.service.deliver(ids, hint=lambda wait, waiting: self.hints.append((wait, waiting)))
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -151,7 +157,7 @@ def test_a_fan_out_beyond_a_page_is_dispatched_to_its_end(system: System, monkey
 def test_named_deliveries_are_sent_and_recorded(system: System) -> None:
     """A 200 leaves the row succeeded, with one attempt on record."""
     [delivery_id] = system.deliveries(1)
-    done = system.service.deliver([delivery_id])
+    done = system.deliver([delivery_id])
     assert str(done) == "1 succeeded"
     assert system.read(delivery_id).status is DeliveryStatus.SUCCEEDED
     with system.unit() as unit:
@@ -161,15 +167,15 @@ def test_named_deliveries_are_sent_and_recorded(system: System) -> None:
 def test_a_hint_for_nothing_sends_nothing(system: System) -> None:
     """An unknown id, or one that is settled already, is no work and no error."""
     [delivery_id] = system.deliveries(1)
-    system.service.deliver([delivery_id])
-    assert str(system.service.deliver([delivery_id, uuid4()])) == "nothing due"
+    system.deliver([delivery_id])
+    assert str(system.deliver([delivery_id, uuid4()])) == "nothing due"
     assert system.sent == [delivery_id]
 
 
 def test_a_hint_is_topped_up_to_a_chunk(system: System) -> None:
     """One named delivery brings four others that are due along, and no more."""
     ids = system.deliveries(9)
-    assert str(system.service.deliver(ids[:1])) == "5 succeeded"
+    assert str(system.deliver(ids[:1])) == "5 succeeded"
     assert ids[0] in system.sent
 
 
@@ -177,7 +183,7 @@ def test_all_named_deliveries_are_sent_however_little_room_there_is() -> None:
     """With room for two POSTs at a time, five named deliveries take three rounds within the one call."""
     system = System(threads=2)
     ids = system.deliveries(5)
-    assert str(system.service.deliver(ids)) == "5 succeeded"
+    assert str(system.deliver(ids)) == "5 succeeded"
     assert sorted(system.sent) == sorted(ids)
 
 
@@ -185,9 +191,8 @@ def test_a_short_wait_comes_back_as_a_hint(system: System) -> None:
     """A failed attempt waits one second, as the policy says, and its id is handed back for a countdown."""
     system.answer = lambda _: FAILED
     [delivery_id] = system.deliveries(1)
-    done = system.service.deliver([delivery_id])
-    assert str(done) == "1 retrying"
-    assert done.retries == {timedelta(seconds=1): [delivery_id]}
+    assert str(system.deliver([delivery_id])) == "1 retrying"
+    assert system.hints == [(timedelta(seconds=1), [delivery_id])]
     assert system.read(delivery_id).next_attempt_at == system.now + timedelta(seconds=1)
 
 
@@ -195,8 +200,8 @@ def test_a_long_wait_stays_in_the_row() -> None:
     """A wait beyond the longest countdown is no hint: the sweep brings it back."""
     system = System(lambda _: FAILED, countdown_max=timedelta(milliseconds=999))
     [delivery_id] = system.deliveries(1)
-    done = system.service.deliver([delivery_id])
-    assert done.retries == {}
+    system.deliver([delivery_id])
+    assert system.hints == []
     assert system.read(delivery_id).status is DeliveryStatus.PENDING
 
 
@@ -215,7 +220,7 @@ def test_an_early_hint_is_put_back_for_the_rest_of_its_wait(system: System) -> N
     """Half a second into a wait of one, half a second is left; a delivery that is due or settled has none."""
     system.answer = lambda _: FAILED
     ids = system.deliveries(1)
-    system.service.deliver(ids)
+    system.deliver(ids)
     system.pass_time(timedelta(seconds=0.5))
     assert system.service.early(ids) == {timedelta(seconds=0.5): ids}
     system.pass_time(timedelta(seconds=0.5))
@@ -226,9 +231,9 @@ def test_the_last_attempt_leaves_it_dead(system: System) -> None:
     """Two attempts allowed, two failed: dead, with the last message behind the first words."""
     system.answer = lambda _: FAILED
     ids = system.deliveries(1, max_retries=2)
-    system.service.deliver(ids)
+    system.deliver(ids)
     system.pass_time(timedelta(seconds=1))
-    assert str(system.service.deliver(ids)) == "1 dead"
+    assert str(system.deliver(ids)) == "1 dead"
     assert system.read(ids[0]).error_message == "Max retries exceeded: HTTP 500"
 
 
@@ -239,7 +244,7 @@ def test_what_may_not_be_sent_is_skipped_without_a_post(system: System) -> None:
         [webhook] = unit.webhooks.get_all(system.workspace.id)
         unit.webhooks.update(a_webhook(id=webhook.id, workspace_id=system.workspace.id, enabled=False))
         unit.commit()
-    assert str(system.service.deliver([delivery_id])) == "1 skipped"
+    assert str(system.deliver([delivery_id])) == "1 skipped"
     assert system.sent == []
     assert system.read(delivery_id).error_message == "Webhook disabled"
 
@@ -248,7 +253,7 @@ def test_a_result_waits_for_a_database_that_restarts(system: System) -> None:
     """What was sent is recorded once the database is back: the endpoint is not sent it again."""
     ids = system.deliveries(1)
     system.store.failures = [UnavailableError(), UnavailableError()]
-    assert str(system.service.deliver(ids)) == "1 succeeded"
+    assert str(system.deliver(ids)) == "1 succeeded"
     assert system.slept == [0.1, 0.2]
     assert system.sent == ids
 
@@ -258,7 +263,7 @@ def test_a_database_that_stays_away_ends_the_task(system: System) -> None:
     ids = system.deliveries(1, timeout_ms=5000)
     system.store.failures = [UnavailableError() for _ in range(100)]
     with pytest.raises(UnavailableError):
-        system.service.deliver(ids)
+        system.deliver(ids)
     assert 15 <= sum(system.slept) <= 17
 
 
@@ -267,7 +272,7 @@ def test_a_row_that_the_store_refuses_does_not_take_others_with_it(system: Syste
     system.answer = lambda _: an_attempt_result(status_code=200, response_body="thanks")
     ids = system.deliveries(3)
     system.store.refused = {ids[1]}
-    assert str(system.service.deliver(ids)) == "3 succeeded"
+    assert str(system.deliver(ids)) == "3 succeeded"
     assert [system.read(each).response_body for each in ids] == ["thanks", None, "thanks"]
 
 
@@ -282,7 +287,7 @@ def test_a_result_under_a_stale_claim_is_counted_as_lost() -> None:
 
     system.answer = answer
     ids = system.deliveries(1)
-    assert str(system.service.deliver(ids)) == "1 lost"
+    assert str(system.deliver(ids)) == "1 lost"
     assert system.read(ids[0]).status is DeliveryStatus.PENDING
 
 
@@ -296,7 +301,7 @@ def test_what_a_dead_worker_held_is_taken_back_after_its_lease(system: System) -
     assert system.service.take_back() == 1
     with system.unit() as unit:
         assert [each.error_kind for each in unit.deliveries.attempts(delivery_id)] == ["interrupted"]
-    assert str(system.service.deliver([delivery_id])) == "1 succeeded"
+    assert str(system.deliver([delivery_id])) == "1 succeeded"
 
 
 def test_hints_don_t_pile_up_in_a_queue(system: System) -> None:
@@ -335,15 +340,62 @@ def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:
         return OK
 
     system.answer = answer
-    worker = threading.Thread(target=system.service.deliver, args=(ids,))
+    worker = threading.Thread(target=system.deliver, args=(ids,))
     worker.start()
-    tick = threading.Event()
-    for _ in range(1000):
-        if system.read(ids[1]).status is DeliveryStatus.SUCCEEDED:
-            break
-        tick.wait(0.01)
-    assert system.read(ids[1]).status is DeliveryStatus.SUCCEEDED
+    until(lambda: system.read(ids[1]).status is DeliveryStatus.SUCCEEDED, what="the quick one is recorded")
     assert system.read(ids[0]).status is DeliveryStatus.SENDING
     release.set()
     worker.join(10)
     assert system.read(ids[0]).status is DeliveryStatus.SUCCEEDED
+
+
+def test_a_retry_is_hinted_at_while_a_slow_sibling_is_under_way() -> None:
+    """Its wait runs from its own result, not from that of the slowest POST beside it."""
+    release, system = threading.Event(), System()
+    ids = system.deliveries(2)
+
+    def answer(claim: Claim) -> AttemptResult:
+        if claim.delivery.id == ids[0]:
+            assert release.wait(10)
+            return OK
+        return FAILED
+
+    system.answer = answer
+    worker = threading.Thread(target=system.deliver, args=(ids,))
+    worker.start()
+    until(lambda: system.hints, what="the hint")
+    assert system.hints == [(timedelta(seconds=1), [ids[1]])]
+    assert system.read(ids[0]).status is DeliveryStatus.SENDING
+    release.set()
+    worker.join(10)
+
+
+def test_no_post_starts_after_its_lease() -> None:
+    """A worker that was frozen between claim and POST gives the delivery back, without an attempt, and hints at it."""
+    system = System()
+    [delivery_id] = system.deliveries(1, timeout_ms=1000)
+    claim = system.store.claim
+
+    def slow_claim(*args: Any, **options: Any) -> list[Claim]:  # noqa: ANN401 - the store's own
+        claims = claim(*args, **options)
+        system.slept.append(11.0)
+        return claims
+
+    system.store.claim = slow_claim  # type: ignore[method-assign]  # frozen right after it claimed
+    assert str(system.deliver([delivery_id])) == "1 retrying"
+    assert system.sent == []
+    assert system.hints == [(timedelta(0), [delivery_id])]
+    assert system.read(delivery_id).attempt_count == 0
+
+
+def test_a_fault_of_our_own_costs_the_endpoint_nothing() -> None:
+    """An endpoint that allows one attempt is not dead after our fault; five in a row end the delivery all the same."""
+    fault = an_attempt_result(status_code=None, error_kind=ErrorKind.INTERNAL, error_message="Internal error")
+    system = System(lambda _: fault)
+    [delivery_id] = system.deliveries(1, max_retries=1)
+    outcomes = []
+    for _ in range(5):
+        outcomes.append(str(system.deliver([delivery_id])))
+        system.pass_time(timedelta(hours=1))
+    assert outcomes == ["1 retrying"] * 4 + ["1 dead"]
+    assert system.read(delivery_id).budget_used == 0

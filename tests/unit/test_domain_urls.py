@@ -41,8 +41,8 @@ def test_a_url_is_written_anew_from_its_parts(url: str, written: str) -> None:
 @pytest.mark.parametrize(
     ("url", "problem"),
     [
-        ("", "must name a host"),
-        ("example.com", "must name a host"),
+        ("", "must start with https"),
+        ("example.com", "must start with https"),
         ("https://", "must name a host"),
         ("https:///path", "must name a host"),
         ("https://:443/", "must name a host"),

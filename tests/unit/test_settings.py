@@ -44,6 +44,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("DEFAULT_TIMEOUT_MS", "50", "a whole number from 100 to 30000"),
         ("DEFAULT_MAX_RETRIES", "21", "a whole number from 1 to 20"),
         ("EGRESS_ALLOW", "10.0.0.0/33", "networks such as 10.1.0.0/16, separated by commas"),
+        ("EGRESS_DENY", "::ffff:10.0.0.0/104", "networks such as 203.0.113.0/24, separated by commas"),
         ("RETRY_SCHEDULE", "5s,soon", "exponential, standard, or a list of waits such as 5s,5m,2h"),
         ("RETRY_JITTER", "1", "a number from 0 to below 1"),
         ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051"),
@@ -69,6 +70,8 @@ def test_a_bad_value_gets_one_line_with_its_name_and_what_is_allowed(
         ("SECRET_KEYS", "c2VjcmV0LWNhbmFyeQ=="),
         ("DATABASE_URL", "mysql://root:secret-canary@db/x"),
         ("REDIS_URL", "http://:secret-canary@redis"),
+        ("REDIS_URL", "redis://:secret-canary@redis:port/0"),
+        ("DATABASE_URL", "postgresql://u:secret-canary@db:99999/x"),
     ],
 )
 def test_a_bad_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

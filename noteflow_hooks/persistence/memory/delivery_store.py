@@ -125,12 +125,15 @@ def _settled(session: Session, settlement: Settlement) -> bool:
 
 
 def _interrupt(session: Session, delivery: WebhookDelivery, *, now: datetime) -> None:
-    after = delivery.interrupted(now=now)
-    session.tables.deliveries[delivery.id] = after
     began = session.tables.claimed_at[delivery.id]
+    # Nothing ran longer than its lease, however long ago that was.
+    ended = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
+    duration_ms = max(0, round((ended - began) / timedelta(milliseconds=1)))
+    after = delivery.interrupted(now=now, duration_ms=duration_ms)
+    session.tables.deliveries[delivery.id] = after
     cut_off = AttemptResult(
         started_at=began,
-        duration_ms=round((now - began) / timedelta(milliseconds=1)),
+        duration_ms=duration_ms,
         error_kind=ErrorKind.INTERRUPTED,
         error_message=INTERRUPTED,
     )

@@ -9,7 +9,7 @@ from noteflow_hooks.domain.meetings import Meeting, MeetingState
 from noteflow_hooks.persistence.memory.tables import newest, require
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -91,14 +91,15 @@ class InMemoryMeetingRepository:
         )
         return True
 
-    def touch_recordings(self, durations: Mapping[UUID, float]) -> None:
-        """Say that these recordings live, and how long they are in seconds; ended ones stay as they are."""
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
+        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
         now = self._session.now()
-        for recording in self._open():
-            if recording.id in durations:
-                self._session.tables.recordings[recording.id] = replace(
-                    recording, seen_at=now, duration_seconds=durations[recording.id]
-                )
+        living = [each for each in self._open() if each.id in durations]
+        for recording in living:
+            self._session.tables.recordings[recording.id] = replace(
+                recording, seen_at=now, duration_seconds=durations[recording.id]
+            )
+        return {recording.id for recording in living}
 
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
         """Return open recordings silent for so long, and all open ones of ``server``, oldest first."""
