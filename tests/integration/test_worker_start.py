@@ -1,0 +1,45 @@
+"""A worker that can't do its work doesn't start: it would take messages from others that can."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noteflow_hooks.cli.system.environment import variables
+from noteflow_hooks.crypto import generate_key
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Nobody listens there; a worker with good settings would wait for them.
+GOOD = {
+    "database_url": "postgresql://u:canary@127.0.0.1:1/x",
+    "redis_url": "redis://:canary@127.0.0.1:1/0",
+    "secret_keys": generate_key(),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "line"),
+    [
+        ("database_url", "", "NOTEFLOW_HOOKS_DATABASE_URL is not set; it must hold a URL such as"),
+        ("redis_url", "redis://h:canary/0", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here; it may hold"),
+        ("secret_keys", "", "NOTEFLOW_HOOKS_SECRET_KEYS is not set; it must hold keys of"),
+        ("sweep_every_s", "often", "NOTEFLOW_HOOKS_SWEEP_EVERY_S is 'often'; it may hold a number of seconds above 0"),
+    ],
+)
+def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, value: str, line: str) -> None:
+    """It names the variable and what it may hold, and repeats no secret."""
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo"]
+    environment = variables({**GOOD, name: value})
+    ended = subprocess.run(
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    said = ended.stderr.strip()
+    assert ended.returncode == 1
+    assert said.startswith(f"noteflow-hooks: {line}")
+    assert "\n" not in said
+    assert "canary" not in said
