@@ -9,7 +9,7 @@ import psycopg.errors
 from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.files import read_object, up_file
+from noteflow_hooks.cli.files import read_object, text_in, up_file
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
 from noteflow_hooks.settings import PREFIX, Settings
 
@@ -26,10 +26,11 @@ def database_settings() -> Settings:
     settings = Settings.load()
     if settings.database_url is not None:
         return settings
-    running = read_object(up_file(settings.data_dir))
+    path = up_file(settings.data_dir)
+    running = read_object(path)
     if running is None:
         raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
-    return Settings.load(database_url=running["database_url"])
+    return Settings.load(database_url=text_in(running, "database_url", path))
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from noteflow_hooks.cli.groups import CommandGroup
 from noteflow_hooks.cli.options import Moment, as_json, remote_options
 from noteflow_hooks.cli.output import pretty_json, show_fields, show_json, show_rows
-from noteflow_hooks.cli.remote import client, listed, shown
+from noteflow_hooks.cli.remote import client, connector, listed, shown
 from noteflow_hooks.cli.tailing import tail_lines
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -101,10 +101,9 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 @click.option("--every-s", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
 @as_json
 def tail(*, webhook_id: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
-    """Print each change until Ctrl-C. With --json, each line is an object."""
+    """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""
     request = pb.ListDeliveriesRequest(webhook_id=webhook_id, status=status, event_type=event_type)
-    with client() as server:
-        tail_lines(server.webhooks.ListDeliveries, request, every_s=every_s, as_json=as_json)
+    tail_lines(connector(), request, every_s=every_s, as_json=as_json)
 
 
 def _timestamp(moment: datetime | None) -> Timestamp | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 import click
 
 from noteflow_hooks.cli.groups import CommandGroup
-from noteflow_hooks.cli.options import as_json, remote_options
+from noteflow_hooks.cli.options import as_json, remote_options, standard_input
 from noteflow_hooks.cli.output import show_fields, show_rows
 from noteflow_hooks.cli.remote import client, listed, shown
 from noteflow_hooks.domain.events import PUBLISHABLE
@@ -31,7 +30,7 @@ def events() -> None:
 @as_json
 def publish(event_type: str, *, payload: str, key: str | None, as_json: bool) -> None:
     """Publish an event of TYPE: one of the four meeting types."""
-    text = sys.stdin.buffer.read().decode() if payload == "-" else payload
+    text = standard_input() if payload == "-" else payload
     request = pb.PublishEventRequest(event_type=event_type, payload_json=text, idempotency_key=key)
     with client() as server:
         show_fields(shown(server.events.PublishEvent(request)), as_json=as_json)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
+from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +24,8 @@ def run(command: click.Command, arguments: Sequence[str]) -> int:
     try:
         result = command.main(list(arguments), prog_name="noteflow-hooks", standalone_mode=False)
         # A reader that has left shows here at the latest, and not in an interpreter that ends.
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (click.Abort, KeyboardInterrupt):
         return INTERRUPTED
     except BrokenPipeError:
@@ -49,7 +50,13 @@ def _report(error: Exception) -> int:
         case InvalidInputError():
             return _say(str(error), WRONG_USE)
         case _:
-            return _say(str(error), FAILED)
+            return _say(f"{error}{_detail(error)}", FAILED)
+
+
+def _detail(error: Exception) -> str:
+    """Return what an operator may know beyond the error's own words."""
+    detail = error.detail if isinstance(error, UnavailableError) else ""
+    return f": {' '.join(detail.split())}" if detail else ""
 
 
 def _say(line: str, code: int) -> int:

@@ -6,9 +6,12 @@ import json
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.errors import NoteFlowHooksError
+
+_REMEDY: Final = "remove it, or put back what it held"
 
 
 def up_file(data_dir: Path) -> Path:
@@ -37,10 +40,26 @@ def read_object(path: Path) -> dict[str, Any] | None:
     """Return the JSON object in a file, None where there is no such file; raise for one that holds something else."""
     try:
         value = json.loads(path.read_bytes())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return None
     except ValueError:
         value = None
     if not isinstance(value, dict):
-        raise NoteFlowHooksError(f"{path} holds no JSON object: remove it, or put back what it held")
+        raise NoteFlowHooksError(f"{path} holds no JSON object: {_REMEDY}")
     return value
+
+
+def text_in(value: dict[str, Any], name: str, path: Path) -> str:
+    """Return a field of what was read from the file; raise where it isn't there, or no text."""
+    found = value.get(name)
+    if not isinstance(found, str) or not found:
+        raise NoteFlowHooksError(f"{path} holds no {name}: {_REMEDY}")
+    return found
+
+
+def address_in(value: dict[str, Any], name: str, path: Path) -> str:
+    """Return a field that must hold HOST:PORT, as :func:`text_in` does."""
+    address = text_in(value, name, path)
+    if host_and_port(address) is None:
+        raise NoteFlowHooksError(f"{path} holds {address!r} as {name}, which is not HOST:PORT: {_REMEDY}")
+    return address

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from noteflow_hooks.cli.options import secret_option
 from noteflow_hooks.cli.output import escape, pretty_json
 from noteflow_hooks.cli.program import program_name
 from noteflow_hooks.cli.receiver import Received, Receiver
@@ -26,7 +27,7 @@ _printing: Final = threading.Lock()
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 takes a free one.")
-@click.option("--secret", envvar="WEBHOOK_SECRET", show_envvar=True, help="The endpoint's secret; else a new one.")
+@secret_option("The endpoint's secret; else a new one.")
 @click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="What to answer.")
 def listen(*, port: int, secret: str | None, status: int) -> None:
     """Receive webhooks on this machine, verify and print them, until Ctrl-C."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -46,6 +47,36 @@ def remote_options(command: Decorated) -> Decorated:
     return server(token(command))
 
 
+def standard_input() -> str:
+    """Return what ``-`` stands for, as UTF-8."""
+    if sys.stdin is None:
+        raise click.UsageError("- stands for standard input, which is closed")
+    return sys.stdin.buffer.read().decode()
+
+
+def secret_option(what: str) -> Callable[[Decorated], Decorated]:
+    """Add ``--secret``, which need not stand on the command line, where `ps` shows it to everybody."""
+    return click.option(
+        "--secret",
+        metavar="SECRET|-",
+        type=_Secret(),
+        envvar="WEBHOOK_SECRET",
+        show_envvar=True,
+        help=f"{what} - reads it from standard input.",
+    )
+
+
+class _Secret(click.ParamType[str]):
+    """A secret, or ``-`` for the line on standard input."""
+
+    name = "secret"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the secret."""
+        secret = standard_input().strip() if value == "-" else value
+        return secret or self.fail("it is empty", param, ctx)
+
+
 class Moment(click.ParamType[datetime]):
     """A time: ISO 8601, in UTC where it names no zone, or so long ago: 90s, 30m, 2h, 7d."""
 
@@ -68,4 +99,5 @@ def _ago(text: str) -> datetime | None:
 
 def _iso(text: str) -> datetime:
     moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+    # To UTC here, where the first and the last hours of what years there are can still be refused in a clear line.
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 from google.protobuf.json_format import MessageToDict
 
-from noteflow_hooks.cli.files import read_object, up_file
+from noteflow_hooks.cli.addresses import host_and_port
+from noteflow_hooks.cli.files import address_in, read_object, text_in, up_file
 from noteflow_hooks.cli.options import SERVER, TOKEN
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.client import connect
@@ -37,14 +39,20 @@ _PAGE: Final = 500
 @contextmanager
 def client() -> Iterator[Client]:
     """Yield a client for the server and token that count here; errors of calls inside become the project's own."""
-    server, token = _address()
-    with connect(server, token) as connected:
+    with connector()() as connected:
         yield connected
+
+
+def connector() -> Callable[[], Client]:
+    """Return what makes such clients, all for the server and token that count now."""
+    return partial(connect, *_address())
 
 
 def shown(message: Message) -> dict[str, Any]:
     """Return a message with its fields' own names, times in ISO 8601, and without what is absent."""
-    return MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    found = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
+    ordered: dict[str, Any] = _ordered(found, message.DESCRIPTOR)
+    return ordered
 
 
 def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int | None = None) -> list[dict[str, Any]]:
@@ -63,6 +71,15 @@ def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int
     return rows
 
 
+def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has, and its descriptor or None
+    """Put fields into the proto's order, at every depth; those without a value would else come last."""
+    if isinstance(value, list):
+        return [_ordered(each, kind) for each in value]
+    if not isinstance(value, dict) or kind is None:
+        return value
+    return {each.name: _ordered(value[each.name], each.message_type) for each in kind.fields if each.name in value}
+
+
 def _without_attempts(row: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in row.items() if name != "attempts"}
 
@@ -79,11 +96,12 @@ def _address() -> tuple[str, str]:
 
 def _completed(server: str | None, token: str | None) -> tuple[str, str]:
     """Take what is missing from `up`; its token goes to no server but its own."""
-    running = read_object(up_file(Settings.load().data_dir)) or {}
-    if server is None and running:
-        server = str(running["grpc"])
-    if token is None and server is not None and server == running.get("grpc"):
-        token = str(running["token"])
+    path = up_file(Settings.load().data_dir)
+    running = read_object(path)
+    if server is None and running is not None:
+        server = address_in(running, "grpc", path)
+    if token is None and running is not None and server == running.get("grpc"):
+        token = text_in(running, "token", path)
     if server is None:
         raise NoteFlowHooksError("no server is named: give --server and --token, or start `noteflow-hooks up`")
     if token is None:
@@ -92,8 +110,7 @@ def _completed(server: str | None, token: str | None) -> tuple[str, str]:
 
 
 def _checked(server: str, token: str) -> tuple[str, str]:
-    host, _, port = server.rpartition(":")
-    if not host or not port.isdigit():
+    if host_and_port(server) is None:
         raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
     # What can't be sent as metadata is no token either, and gRPC's own error for it is no line to show.
     if not all("!" <= character <= "~" for character in token):

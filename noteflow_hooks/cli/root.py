@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -47,7 +49,14 @@ def root() -> None:
 
 def main() -> Never:
     """Run the command line and exit: 0 done, 1 failed, 2 wrong use, 130 interrupted."""
-    # A terminal that can't show a character must not turn a result into an error.
+    # gRPC reads it when it is imported. What it would log of an error, beside our one line, is for its own developers.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
-    sys.exit(run(root, sys.argv[1:]))
+        # Python has None for a stream that was closed before it started.
+        if stream is not None:
+            # A terminal that can't show a character must not turn a result into an error.
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
+    code = run(root, sys.argv[1:])
+    # The command is done: a Ctrl-C from here on would only break into Python's own end, with a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.exit(code)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
 from typing import TYPE_CHECKING, Any, Final
@@ -10,10 +11,12 @@ import click
 
 from noteflow_hooks.cli.output import cell
 from noteflow_hooks.cli.remote import listed
+from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Generator, Iterator
 
+    from noteflow_hooks.rpc.client import Client
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
@@ -43,17 +46,40 @@ class Changes:
             del self._seen[next(iter(self._seen))]
 
 
-def tail_lines(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest, *, every_s: float, as_json: bool) -> None:
+def tail_lines(
+    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, *, every_s: float, as_json: bool
+) -> None:
     """Print a line for each change from now on, until interrupted."""
     changes = Changes()
-    list(changes.among(_newest(call, request)))
-    try:
-        while True:
-            time.sleep(every_s)
-            for row in changes.among(_newest(call, request)):
+    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_looks(connect, request, every_s)) as looks:
+        list(changes.among(next(looks)))
+        for rows in looks:
+            for row in changes.among(rows):
                 click.echo(json.dumps(row) if as_json else line(row))
-    except KeyboardInterrupt:
-        return
+
+
+def _looks(
+    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float
+) -> Generator[list[dict[str, Any]]]:
+    """Yield the newest deliveries again and again; a server that has answered once is waited for when it goes away."""
+    # Whether it answered last time; None before the first answer.
+    answers: bool | None = None
+    while True:
+        try:
+            # A new connection after each failure: an old one would wait longer and longer before it tries again.
+            with connect() as server:
+                while True:
+                    rows = _newest(server.webhooks.ListDeliveries, request)
+                    answers = True
+                    yield rows
+                    time.sleep(every_s)
+        except UnavailableError as error:
+            if answers is None:
+                raise
+            if answers:
+                click.echo(f"noteflow-hooks: {error}; waiting for it", err=True)
+            answers = False
+        time.sleep(every_s)
 
 
 def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:

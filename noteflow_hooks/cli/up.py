@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -11,15 +11,19 @@ import click
 from noteflow_hooks.cli.interruption import Interruption
 from noteflow_hooks.cli.program import program_name
 from noteflow_hooks.cli.system import System, forget_foreign_variables, keep_running
-from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.cli.system.ports import free_address, why_not
 from noteflow_hooks.cli.upstate import UpState
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.embedded import EmbeddedServerError
+from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 #: Settings that are `up`'s own business, whatever the environment says.
 _OURS: Final = {"database_url", "redis_url", "secret_keys", "data_dir"}
+_DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 
 
 @click.command()
@@ -29,9 +33,28 @@ def up(*, workers: int) -> None:
     logging.basicConfig(level=logging.WARNING, format="noteflow-hooks: %(message)s")
     settings = Settings.load()
     forget_foreign_variables()
-    with Interruption() as interruption, System(settings.data_dir) as system:
-        system.take_folder()
+    with Interruption() as interruption, _system(settings.data_dir) as system:
         _run(system, settings, workers=workers, interruption=interruption)
+
+
+@contextmanager
+def _system(folder: Path) -> Iterator[System]:
+    """Yield a system that has taken its folder; what is wrong with that is said of the setting that names it."""
+    with ExitStack() as stack:
+        try:
+            system = stack.enter_context(System(folder))
+            system.take_folder()
+        except EmbeddedServerError as error:
+            raise SettingsError(f"{error} in {_DATA_DIR}") from None
+        except OSError as error:
+            raise SettingsError(f"{_DATA_DIR} is '{folder}': {_problem(error)}") from None
+        yield system
+
+
+def _problem(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} is no folder"
+    return f"{error.filename or 'it'} can't be made or used: {error.strerror}"
 
 
 def _run(system: System, settings: Settings, *, workers: int, interruption: Interruption) -> None:
@@ -41,6 +64,7 @@ def _run(system: System, settings: Settings, *, workers: int, interruption: Inte
     with ExitStack() as stack:
         stack.callback(state.withdraw)
         told = _told(settings, state)
+        click.echo("starting PostgreSQL, Valkey, a gRPC server, Celery workers and beat ...")
         system.start(told, workers=workers, kept=state.identity, check=interruption.check)
         state.keep(system)
         state.announce(system)
@@ -57,9 +81,17 @@ def _told(settings: Settings, state: UpState) -> dict[str, Any]:
     """Return what the programs are told: what the user has set, our own, and what suits a newcomer."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set - _OURS}
     host, _, port = str(given.pop("grpc_bind", "")).rpartition(":")
-    bind = f"{host}:{port}" if port not in ("", "0") else free_address(state.grpc)
+    bind = _checked(f"{host}:{port}") if port not in ("", "0") else free_address(state.grpc)
     suiting = {"grpc_reflection": True, "allow_http_loopback": True}
     return {**suiting, **given, "grpc_bind": bind, "secret_keys": state.secret_keys()}
+
+
+def _checked(bind: str) -> str:
+    """Return the address, or say at once what the server would only say in its log."""
+    reason = why_not(bind)
+    if reason is not None:
+        raise SettingsError(f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: {reason}")
+    return bind
 
 
 def _welcome(system: System, folder: Path) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.cli.files import read_object, up_file, write_object, write_private
+from noteflow_hooks.cli.files import address_in, read_object, up_file, write_object, write_private
 from noteflow_hooks.cli.system import Identity
-from noteflow_hooks.crypto import generate_key
+from noteflow_hooks.crypto import generate_key, parse_keys
+from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,13 +22,14 @@ class UpState:
     def __init__(self, folder: Path) -> None:
         """Read what an earlier run has kept."""
         self._folder = folder
-        self._kept = read_object(folder / "state.json") or {}
+        self._state_path = folder / "state.json"
+        self._kept = read_object(self._state_path) or {}
         self._announced: dict[str, Any] | None = None
 
     @property
     def grpc(self) -> str | None:
         """The address that the server had."""
-        return self._kept.get("grpc")
+        return address_in(self._kept, "grpc", self._state_path) if "grpc" in self._kept else None
 
     @property
     def identity(self) -> Identity | None:
@@ -41,13 +43,16 @@ class UpState:
         path = self._folder / "secret_keys"
         if not path.exists():
             write_private(path, generate_key() + "\n")
-        return path.read_text(encoding="ascii").strip()
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        if not _are_keys(text):
+            raise NoteFlowHooksError(f"{path} holds no key any more: put back what it held, or secrets can't be read")
+        return text
 
     def keep(self, system: System) -> None:
         """Keep the address and the token for the next run."""
         identity = system.identity
         state = {"grpc": system.grpc, "workspace_id": identity.workspace_id, "token": identity.token}
-        write_object(self._folder / "state.json", state)
+        write_object(self._state_path, state)
 
     def announce(self, system: System) -> None:
         """Say in `up.json` what runs; costs nothing while nothing has changed."""
@@ -67,3 +72,10 @@ class UpState:
     def withdraw(self) -> None:
         """Say that nothing runs."""
         up_file(self._folder).unlink(missing_ok=True)
+
+
+def _are_keys(text: str) -> bool:
+    try:
+        return bool(parse_keys(text))
+    except InvalidInputError:
+        return False

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from noteflow_hooks.cli.options import as_json, remote_options
+from noteflow_hooks.cli.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.output import show_fields
 from noteflow_hooks.cli.remote import client, shown
 from noteflow_hooks.domain.webhooks import MAX_RETRIES, TIMEOUT_MS
@@ -65,7 +65,7 @@ def disable(webhook_id: str, *, as_json: bool) -> None:
 @click.command("rotate-secret")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
-@click.option("--secret", help="The new secret; else the server makes one.")
+@secret_option("The new secret; else the server makes one.")
 @click.option(
     "--overlap-s",
     type=click.IntRange(0, 2_592_000),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from noteflow_hooks.cli.groups import CommandGroup
-from noteflow_hooks.cli.options import as_json, remote_options
+from noteflow_hooks.cli.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.output import show_fields, show_json, show_rows
 from noteflow_hooks.cli.remote import client, listed, shown
 from noteflow_hooks.cli.webhook_changes import (
@@ -46,7 +47,7 @@ for change in (update, enable, disable, rotate_secret):
     help=f"What to subscribe to, separated by commas, of: {', '.join(SUBSCRIBABLE)}.",
 )
 @click.option("--name", help="What to call it.")
-@click.option("--secret", help="Sign with this secret.")
+@secret_option("Sign with this secret.")
 @click.option("--generate-secret", is_flag=True, help="Sign with a secret that the server makes: the default.")
 @click.option("--unsigned", is_flag=True, help="Don't sign.")
 @timeout_option
@@ -65,6 +66,8 @@ def add(
     as_json: bool,
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
+    if (generate_secret or unsigned) and _is_from_environment("secret"):
+        secret = None
     if sum((secret is not None, generate_secret, unsigned)) > 1:
         raise click.UsageError("only one of --secret, --generate-secret and --unsigned can be given")
     request = pb.RegisterWebhookRequest(
@@ -127,6 +130,10 @@ def test(webhook_id: str, *, wait_s: float, as_json: bool) -> int:
     else:
         show_fields({"event_id": answer.event_id, **_outcome(answer)}, as_json=False, leave_out=["attempts"])
     return 0 if answer.delivery.status == "succeeded" else _FAILED
+
+
+def _is_from_environment(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
 
 
 def _outcome(answer: pb.TestWebhookResponse) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from noteflow_hooks.errors import InvalidInputError, UnavailableError
+from noteflow_hooks.errors import SettingsError, UnavailableError
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine, ExceptionContext
@@ -55,13 +57,15 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
 
 
 def with_driver(url: str) -> sqlalchemy.URL:
-    """Return the URL with the psycopg driver named; raise InvalidInputError for one that is not PostgreSQL's."""
+    """Return the URL with the psycopg driver named; raise SettingsError for one that libpq would not take."""
     try:
-        parsed = sqlalchemy.make_url(url)
-    except (ArgumentError, ValueError):
+        parsed = sqlalchemy.make_url(url).set(drivername="postgresql")
+        conninfo_to_dict(parsed.render_as_string(hide_password=False))
+    except (ArgumentError, ValueError, ProgrammingError):
         parsed = None
-    if parsed is None or parsed.get_backend_name() not in ("postgresql", "postgres"):
-        raise InvalidInputError("DATABASE_URL", "must be a URL such as postgresql://user:password@host:5432/name")
+    if parsed is None or not url.startswith("postgres"):
+        wanted = "a URL such as postgresql://user:password@host:5432/name, with libpq's own options only"
+        raise SettingsError(f"NOTEFLOW_HOOKS_DATABASE_URL must hold {wanted}")
     return parsed.set(drivername="postgresql+psycopg")
 
 

@@ -34,7 +34,13 @@ _ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
 }
 #: How gRPC's own words for a server that isn't there begin.
-_NOBODY: Final = ("failed to connect", "dns resolution", "connections to all backends", "name resolution")
+_NOBODY: Final = (
+    "failed to connect",
+    "errors resolving",
+    "dns resolution",
+    "connections to all backends",
+    "name resolution",
+)
 
 
 def connect(server: str, token: str) -> Client:
@@ -81,6 +87,8 @@ def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
     if code is grpc.StatusCode.UNAVAILABLE:
         gone = words.lower().startswith(_NOBODY)
         return UnavailableError(f"no server answers at {server}" if gone else f"{server}: {words}")
+    if code is grpc.StatusCode.UNAUTHENTICATED:
+        return NoteFlowHooksError(f"{server}: a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(f"{server} did not answer in time")
     return _ERRORS.get(code, NoteFlowHooksError)(words)

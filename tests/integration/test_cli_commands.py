@@ -174,7 +174,7 @@ def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch:
         (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),
         (["webhooks", "add", "https://10.0.0.1/"], 2, "url: address not allowed"),
         (["events", "publish", "meeting.completed", "--payload", "{}"], 2, "meeting_id: is missing"),
-        (["webhooks", "list", "--token", "nfh_x"], 1, "a valid token is needed"),
+        (["webhooks", "list", "--token", "nfh_x"], 1, "a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN"),
         (["webhooks", "list", "--server", "127.0.0.1:9"], 1, "no server answers at 127.0.0.1:9"),
     ],
 )

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.embedded import EmbeddedPostgres
-from noteflow_hooks.errors import InvalidInputError, UnavailableError
+from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.persistence.engine import create_engine
 
 if TYPE_CHECKING:
@@ -80,9 +80,12 @@ def test_an_error_shows_neither_parameters_nor_rows(database_url: str) -> None:
     assert canary not in shown
 
 
-@pytest.mark.parametrize("url", ["mysql://u:canary@h/x", "not a url", "", "postgresql://u:canary@h:port/x"])
+@pytest.mark.parametrize(
+    "url",
+    ["mysql://u:canary@h/x", "not a url", "", "postgresql://u:canary@h:port/x", "postgresql://u:canary@h/x?bogus=1"],
+)
 def test_another_databases_url_is_refused_without_being_repeated(url: str) -> None:
     """One line that names the setting and what it may hold."""
-    with pytest.raises(InvalidInputError, match="DATABASE_URL: must be a URL such as") as caught:
+    with pytest.raises(SettingsError, match="NOTEFLOW_HOOKS_DATABASE_URL must hold a URL such as") as caught:
         create_engine(url)
     assert "canary" not in str(caught.value)

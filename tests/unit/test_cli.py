@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import click
@@ -15,7 +19,9 @@ from noteflow_hooks import __version__
 from noteflow_hooks.cli import remote
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import COMMANDS, root
+from noteflow_hooks.embedded.process import FolderLock
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -28,7 +34,7 @@ HEAVY = ("grpc", "sqlalchemy", "celery", "pydantic", "noteflow_hooks.embedded")
 def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No `.env`, no settings, no running `up`."""
     monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(PREFIX)]:
+    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "WEBHOOK_SECRET"]:
         monkeypatch.delenv(name)
 
 
@@ -43,11 +49,16 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("webhooks add https://a.example --timeout-ms 99", 2, "99 is not in the range 100<=x<=30000"),
         ("webhooks update 1 --server a:1 --token t", 2, "nothing to change: give --url"),
         ("webhooks list --server a --token t", 2, "--server is 'a'; it must be HOST:PORT"),
+        ("webhooks list --server http://a:1 --token t", 2, "--server is 'http://a:1'; it must be HOST:PORT"),
+        ("webhooks list --server a:65536 --token t", 2, "--server is 'a:65536'; it must be HOST:PORT"),
+        ("webhooks list --server no-such-host.invalid:1 --token t", 1, "no server answers at no-such-host.invalid:1"),
         ("webhooks list --server a:1 --token ü", 2, "--token holds characters that no token has"),
         ("webhooks list", 1, "no server is named: give --server and --token, or start `noteflow-hooks up`"),
         ("webhooks list --server a:1", 1, "no token for a:1: give --token, or set NOTEFLOW_HOOKS_TOKEN"),
         ("deliveries list --status x", 2, "'x' is not one of 'pending', 'sending', 'succeeded', 'dead', 'skipped'"),
         ("deliveries list --since x", 2, "'x' is no time; allowed: 2026-01-31T12:00:00Z"),
+        ("deliveries list --since 0001-01-01T00:00:00+14:00", 2, "'0001-01-01T00:00:00+14:00' is no time; allowed:"),
+        ("deliveries list --until 9999-12-31T23:59:59-14:00", 2, "'9999-12-31T23:59:59-14:00' is no time; allowed:"),
         ("events publish x --payload {}", 2, "'x' is not one of 'meeting.completed'"),
         ("workspaces list", 1, "no database is named: set NOTEFLOW_HOOKS_DATABASE_URL"),
         ("tokens create --workspace x", 2, "'x' is not a valid UUID"),
@@ -139,6 +150,29 @@ def test_a_reader_that_has_left_is_no_error_to_tell_of() -> None:
     assert (ended.returncode, ended.stderr) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("line", "code", "says"),
+    [("--version", 0, ""), ("webhooks list", 1, "noteflow-hooks: no server is named")],
+)
+def test_a_closed_output_is_no_error(line: str, code: int, says: str) -> None:
+    """As with ``noteflow-hooks deliveries list >&-``, where Python has no ``sys.stdout``."""
+    command = f"exec {sys.executable} -m noteflow_hooks.cli {line} >&-"
+    ended = subprocess.run(["/bin/sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.returncode == code
+    assert ended.stderr.startswith(says)
+    assert ended.stderr.count("\n") == bool(says)
+
+
+def test_a_command_that_is_done_can_not_be_interrupted() -> None:
+    """Python's own end would show a traceback for it."""
+    code = (
+        "import atexit, signal, sys; atexit.register(signal.raise_signal, signal.SIGINT);"
+        "from noteflow_hooks.cli import main; sys.argv = ['noteflow-hooks', '--version']; main()"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_our_own_faults_are_not_hidden() -> None:
     """They keep their traceback."""
 
@@ -225,3 +259,141 @@ def test_a_broken_up_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
     (tmp_path / ".noteflow-hooks" / "up.json").write_text("{")
     assert run(root, ["webhooks", "list"]) == 1
     assert "up.json holds no JSON object: remove it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "held", "says"),
+    [
+        ("webhooks list", {}, "up.json holds no grpc: remove it"),
+        ("webhooks list", {"grpc": "x"}, "up.json holds 'x' as grpc, which is not HOST:PORT: remove it"),
+        ("webhooks list", {"grpc": "127.0.0.1:7"}, "up.json holds no token: remove it"),
+        ("workspaces list", {"grpc": "127.0.0.1:7"}, "up.json holds no database_url: remove it"),
+        ("workspaces list", {"database_url": 7}, "up.json holds no database_url: remove it"),
+    ],
+)
+def test_an_up_file_that_is_not_ours_is_named(
+    command: str, held: dict[str, object], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever it is that a command looks for in it."""
+    running_up(tmp_path)
+    (tmp_path / ".noteflow-hooks" / "up.json").write_text(json.dumps(held))
+    assert run(root, command.split()) == 1
+    complaint = capsys.readouterr().err
+    assert says in complaint
+    assert complaint.count("\n") == 1
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The data folder of an `up` that must not come so far that it starts anything."""
+
+    def start(*_: object, **__: object) -> None:
+        raise UnavailableError("started")
+
+    monkeypatch.setattr("noteflow_hooks.cli.system.System.start", start)
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path / "data"))
+    return tmp_path / "data"
+
+
+def refusal_of_up(capsys: pytest.CaptureFixture[str]) -> str:
+    """What `up` says when it starts nothing."""
+    assert run(root, ["up"]) == 1
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+    return printed.err.removeprefix("noteflow-hooks: ").rstrip()
+
+
+def test_up_says_at_once_that_it_starts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It takes seconds until there is more to say."""
+    assert run(root, ["up"]) == 1
+    assert capsys.readouterr().out.startswith("starting PostgreSQL")
+    assert folder.is_dir()
+
+
+def test_a_data_folder_that_is_none_is_named_with_its_setting(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """With what is there instead."""
+    folder.touch()
+    assert refusal_of_up(capsys) == f"{PREFIX}DATA_DIR is '{folder}': {folder} is no folder"
+
+
+def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the reason: nobody can make a folder there."""
+    monkeypatch.setenv(f"{PREFIX}DATA_DIR", "/proc/x")
+    assert refusal_of_up(capsys).startswith(f"{PREFIX}DATA_DIR is '/proc/x': /proc/x can't be made or used: ")
+
+
+def test_a_data_folder_in_use_is_named_with_its_setting(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Since that is what one changes."""
+    folder.mkdir()
+    lock = FolderLock(folder)
+    lock.acquire()
+    assert refusal_of_up(capsys).endswith(f"or name another folder in {PREFIX}DATA_DIR")
+    lock.release()
+
+
+@pytest.mark.parametrize(
+    ("name", "held", "says"),
+    [
+        ("secret_keys", b"", "secret_keys holds no key any more"),
+        ("secret_keys", b"short", "secret_keys holds no key any more"),
+        ("secret_keys", b"\xff", "secret_keys holds no key any more"),
+        ("state.json", b'{"grpc": "x"}', "state.json holds 'x' as grpc, which is not HOST:PORT"),
+        ("state.json", b'{"grpc": 7}', "state.json holds no grpc"),
+    ],
+)
+def test_what_up_has_kept_and_is_damaged_is_named(
+    name: str, held: bytes, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anything starts."""
+    folder.mkdir()
+    (folder / name).write_bytes(held)
+    assert f"{folder}/{says}" in refusal_of_up(capsys)
+
+
+@pytest.mark.usefixtures("folder")
+def test_an_address_where_up_can_not_listen_is_refused(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Here, and not in the log of a server that dies."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        bind = f"127.0.0.1:{taken.getsockname()[1]}"
+        monkeypatch.setenv(f"{PREFIX}GRPC_BIND", bind)
+        assert refusal_of_up(capsys) == (f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: Address already in use")
+    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", "192.0.2.1:7000")
+    assert refusal_of_up(capsys).startswith(f"{PREFIX}GRPC_BIND is '192.0.2.1:7000': can't listen there: ")
+
+
+def test_an_answer_shows_its_fields_in_the_protos_order() -> None:
+    """At every depth, those without a value too."""
+    shown = remote.shown(pb.TestWebhookResponse(delivery=pb.Delivery(status="dead", attempts=[pb.Attempt()])))
+    for row, kind in ((shown["delivery"], pb.Delivery), (shown["delivery"]["attempts"][0], pb.Attempt)):
+        order = [field.name for field in kind.DESCRIPTOR.fields]
+        assert list(row) == sorted(row, key=order.index)
+
+
+def registering(line: str, monkeypatch: pytest.MonkeyPatch) -> pb.RegisterWebhookRequest:
+    """What `webhooks add` asks the server for."""
+    asked: list[pb.RegisterWebhookRequest] = []
+
+    def register(request: pb.RegisterWebhookRequest) -> pb.Webhook:
+        asked.append(request)
+        return pb.Webhook()
+
+    server = SimpleNamespace(webhooks=SimpleNamespace(RegisterWebhook=register))
+    monkeypatch.setattr(remote, "connect", lambda *_: nullcontext(server))
+    assert run(root, f"webhooks add https://a.example --server a:1 --token t {line}".split()) == 0
+    [request] = asked
+    return request
+
+
+def test_a_secret_need_not_stand_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It comes from standard input or from the environment, which the options beat."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"from stdin\n")))
+    assert registering("--secret -", monkeypatch).secret == "from stdin"
+    monkeypatch.setenv("WEBHOOK_SECRET", "from-env")
+    assert registering("", monkeypatch).secret == "from-env"
+    assert registering("--secret given", monkeypatch).secret == "given"
+    assert not registering("--unsigned", monkeypatch).HasField("secret")
+    assert registering("--generate-secret", monkeypatch).generate_secret

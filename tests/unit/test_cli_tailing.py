@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import json
+from contextlib import nullcontext
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.cli.tailing import Changes, line
+import pytest
+
+from noteflow_hooks.cli.tailing import Changes, line, tail_lines
+from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+if TYPE_CHECKING:
+    from noteflow_hooks.rpc.client import Client
 
 
 def a_row(**overrides: Any) -> dict[str, Any]:  # noqa: ANN401 - a field's value
@@ -36,3 +46,41 @@ def test_a_line_says_what_is_known() -> None:
     assert line(a_row()) == "d-1  meeting.completed  pending    attempts 0"
     settled = a_row(status="dead", attempt_count=2, status_code=500, duration_ms=3, error_message="HTTP\n500")
     assert line(settled) == r"d-1  meeting.completed  dead       attempts 2  HTTP 500  3 ms  HTTP\n500"
+
+
+def tailed(answers: list[list[str] | BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tail a server that answers with deliveries of these ids, or fails so, and is left alone after that."""
+    left = iter([*answers, KeyboardInterrupt()])
+
+    def answer(_: pb.ListDeliveriesRequest) -> pb.ListDeliveriesResponse:
+        each = next(left)
+        if isinstance(each, BaseException):
+            raise each
+        return pb.ListDeliveriesResponse(deliveries=[pb.Delivery(id=id_) for id_ in each])
+
+    def connect() -> Client:
+        server = SimpleNamespace(webhooks=SimpleNamespace(ListDeliveries=answer))
+        return nullcontext(server)  # type: ignore[return-value]  # as much of one as is used
+
+    monkeypatch.setattr("noteflow_hooks.cli.tailing.time.sleep", lambda _: None)
+    tail_lines(connect, pb.ListDeliveriesRequest(), every_s=1, as_json=True)
+
+
+def test_a_server_that_goes_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That is said once each time; what happened meanwhile is printed when it is back."""
+    gone = UnavailableError("no server answers")
+    tailed([["a"], gone, gone, ["b", "a"], gone, ["b", "a"]], monkeypatch)
+    printed = capsys.readouterr()
+    assert [json.loads(row)["id"] for row in printed.out.splitlines()] == ["b"]
+    assert printed.err == "noteflow-hooks: no server answers; waiting for it\n" * 2
+
+
+@pytest.mark.parametrize(
+    "answers", [[UnavailableError("no")], [["a"], NoteFlowHooksError("no")]], ids=["never there", "refused"]
+)
+def test_nothing_else_is_waited_for(answers: list[list[str] | BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that was never there may be the wrong one; a bad token stays bad."""
+    with pytest.raises(NoteFlowHooksError, match="no"):
+        tailed(answers, monkeypatch)

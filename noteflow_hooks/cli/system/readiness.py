@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.system.background import in_background, result_of, until
 from noteflow_hooks.errors import UnavailableError
 
@@ -27,9 +28,11 @@ def wait_until_serving(address: str, *, check: Callable[[], None]) -> None:
 
 
 def _listens(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    with socket.socket() as probe:
-        return probe.connect_ex((host, int(port))) == 0
+    try:
+        socket.create_connection(host_and_port(address) or ("", 0)).close()
+    except OSError:
+        return False
+    return True
 
 
 def _check_health(address: str) -> None:

@@ -1,0 +1,17 @@
+"""What a server's address looks like: a name or an IP address, IPv6 in brackets, and a port."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_ADDRESS: Final = re.compile(r"(?:\[([^\s\[\]/]+)\]|([^\s:/\[\]]+)):([0-9]{1,5})")
+_PORTS: Final = range(1, 65_536)
+
+
+def host_and_port(address: str) -> tuple[str, int] | None:
+    """Return the host, without brackets, and the port; None for what is no ``HOST:PORT``, a URL for one."""
+    found = _ADDRESS.fullmatch(address)
+    if found is None or int(found[3]) not in _PORTS:
+        return None
+    return found[1] or found[2], int(found[3])
