@@ -140,9 +140,8 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     """With one line, and without harm to the first."""
     second = up.run("up")
     assert second.returncode == 1
-    assert second.stderr == (
-        f"noteflow-hooks: {up.data} is in use by another run: stop that one, or name another folder\n"
-    )
+    line = f"noteflow-hooks: {up.data} is in use by another run: stop that one, or name another folder"
+    assert second.stderr == f"{line} in {PREFIX}DATA_DIR\n"
     assert up.run("webhooks", "list").returncode == 0
 
 
@@ -187,11 +186,11 @@ def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing
 
 
 def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
-    """But for those that are its own business; what can't be bound ends the start, with the server's own words."""
+    """But for those that are its own business; what can't be bound ends the start with one line."""
     settings = {f"{PREFIX}GRPC_BIND": "192.0.2.1:7", f"{PREFIX}DATABASE_URL": "postgresql://127.0.0.1:9/x"}
     env = {**os.environ, f"{PREFIX}DATA_DIR": str(folder / "data"), **settings}
     ended = subprocess.run([*CLI, "up"], env=env, capture_output=True, text=True, check=False)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "server ended with status 1" in ended.stderr
-    assert "NOTEFLOW_HOOKS_GRPC_BIND: can't listen on 192.0.2.1:7" in ended.stderr
+    assert ended.stderr.startswith("noteflow-hooks: NOTEFLOW_HOOKS_GRPC_BIND is '192.0.2.1:7': can't listen there: ")
+    assert ended.stderr.count("\n") == 1
     assert not (folder / "data" / "up.json").exists()
