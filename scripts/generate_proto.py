@@ -13,7 +13,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
-from grpc_tools import protoc  # type: ignore[import-untyped]
+from grpc_tools import protoc  # type: ignore[import-untyped]  # it has no types
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO_PATH = ROOT / "noteflow_hooks" / "rpc" / "proto"

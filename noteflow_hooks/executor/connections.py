@@ -57,7 +57,7 @@ class Connection(http.client.HTTPConnection):
         self._parts.clear()
         return cast("Reply", self.getresponse())
 
-    def send(self, data: bytes) -> None:  # type: ignore[override]
+    def send(self, data: bytes) -> None:  # type: ignore[override]  # http.client takes more kinds
         """Keep a part of the request until all its parts are there."""
         self._parts.append(data)
 

@@ -87,7 +87,7 @@ class Wire:
         """Close the socket."""
         self._sock.close()
 
-    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401
+    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401 - the call's own
         while True:
             try:
                 return operation(*given)

@@ -75,7 +75,7 @@ async def refuse(context: Context, error: Exception) -> Never:
 
 
 def _unary(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
-    async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401
+    async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401 - any RPC's messages
         try:
             return await behavior(_readable(request), context)
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
@@ -89,7 +89,7 @@ def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no 
         async for request in requests:
             yield _readable(request)
 
-    async def guarded(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401
+    async def guarded(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401 - any RPC's messages
         try:
             return await behavior(readable(requests), context)
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
@@ -101,7 +101,7 @@ def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no 
 def _lenient(deserialize: Any) -> Any:  # noqa: ANN401 - grpc's deserializers have no common type
     """Let the handler hear of bytes that are no message: grpc's own answer to them is INTERNAL."""
 
-    def lenient(data: bytes) -> Any:  # noqa: ANN401
+    def lenient(data: bytes) -> Any:  # noqa: ANN401 - any RPC's messages
         try:
             return deserialize(data)
         except DecodeError:

@@ -205,7 +205,7 @@ def test_an_event_that_can_not_be_stored_does_not_hurt_the_meeting(
 ) -> None:
     """The meeting is stopped all the same; the failure is logged and counted."""
     meeting = world.a_meeting()
-    monkeypatch.setattr(world.service, "publish", lambda event, unit: 1 // 0)  # noqa: ARG005
+    monkeypatch.setattr(world.service, "publish", lambda event, unit: 1 // 0)  # noqa: ARG005 - the signature of publish
     with caplog.at_level(logging.ERROR):
         assert world.stop_meeting(meeting.id).state == "completed"
     assert _get(world, meeting.id).state == "completed"

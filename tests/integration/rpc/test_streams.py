@@ -217,7 +217,7 @@ def test_a_message_that_is_wrong_ends_the_stream_and_its_recording(world: World)
 def test_a_first_message_that_says_too_little_is_refused(world: World, fields: dict[str, object], field: str) -> None:
     """The field that is missing or wrong is named."""
     with a_stream(world, "") as stream:
-        stream.send_message(pb.StreamAudioSegmentsRequest(audio=SECOND, **fields))  # type: ignore[arg-type]
+        stream.send_message(pb.StreamAudioSegmentsRequest(audio=SECOND, **fields))  # type: ignore[arg-type]  # any fields
         with refused(INVALID, f"{field}: "):
             stream.call.result(timeout=10)
 
@@ -235,7 +235,7 @@ def test_a_stream_can_not_change_what_it_records(world: World, fields: dict[str,
     meeting = world.a_meeting()
     with a_stream(world, meeting.id) as stream:
         stream.send(SECOND)
-        stream.send_message(pb.StreamAudioSegmentsRequest(**fields))  # type: ignore[arg-type]
+        stream.send_message(pb.StreamAudioSegmentsRequest(**fields))  # type: ignore[arg-type]  # any fields
         with refused(INVALID, f"{field}: must be the same"):
             stream.call.result(timeout=10)
     assert world.event_types() == BOTH
