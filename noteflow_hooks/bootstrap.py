@@ -22,6 +22,7 @@ from noteflow_hooks.persistence.engine import create_engine, with_driver
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.posting import PostingPool
 from noteflow_hooks.recordings import end_abandoned
+from noteflow_hooks.replaying import advance_replays
 from noteflow_hooks.service import WebhookService
 
 if TYPE_CHECKING:
@@ -64,6 +65,8 @@ class WorkerParts:
     deliveries: DeliveryService
     #: Ends the recordings of servers that are gone; returns how many.
     end_abandoned: Callable[[], int]
+    #: Takes the steps of replays that are due; returns how many deliveries they made due.
+    advance_replays: Callable[[], int]
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]
 
@@ -112,20 +115,25 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     pool = PostingPool(settings.post_concurrency)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
+    deliveries = DeliveryService(
+        SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules),
+        executor.post,
+        pool,
+        policy=settings.retry_policy,
+        chunk=settings.deliver_chunk,
+        lease_slack=timedelta(seconds=settings.lease_slack_s),
+        countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
+        slow_after=timedelta(seconds=settings.slow_after_s),
+        announce=announce,
+    )
     stack = ExitStack()
-    for close in (engine.dispose, executor.close, pool.close):
+    # The last one first: results come in for as long as POSTs are under way.
+    for close in (engine.dispose, executor.close, deliveries.close, pool.close):
         stack.callback(close)
     return WorkerParts(
-        deliveries=DeliveryService(
-            SqlAlchemyDeliveryStore(engine, _box(settings)),
-            executor.post,
-            pool,
-            policy=settings.retry_policy,
-            chunk=settings.deliver_chunk,
-            lease_slack=timedelta(seconds=settings.lease_slack_s),
-            countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
-        ),
+        deliveries=deliveries,
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
+        advance_replays=lambda: advance_replays(units),
         close=stack.close,
     )
 

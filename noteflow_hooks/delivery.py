@@ -7,24 +7,28 @@ the endpoint no attempt, and is tried again.
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.domain.ports import Settled
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.late import LateResults
+from noteflow_hooks.turnhints import TurnHints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.ports import DeliveryStore
+    from noteflow_hooks.domain.ports import Announce, DeliveryStore, Turn
     from noteflow_hooks.domain.retry import RetryPolicy
-    from noteflow_hooks.posting import PostingPool
+    from noteflow_hooks.posting import PostingPool, Reservation
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,10 @@ _TAKE_BACK_PAGE: Final = 500
 #: The most hints that the relay and the sweep let wait in a queue; what is beyond gets its hint on a later run.
 QUEUE_BOUND: Final = 200
 _EVENTS_PER_HINT: Final = 500
+#: The most hints at turns that are let wait in a lane's queue: each that finds more to do hints again.
+TURN_HINTS: Final = 8
+#: While endpoints wait for their turn, the part of a chunk that is theirs.
+_TURNS_PART: Final = 4
 #: The first and the longest pause between two tries to store results while the database is away.
 _STORE_PAUSES_S: Final = (0.1, 2.0)
 
@@ -45,20 +53,37 @@ class Outcomes(Counter[str]):
 
     def __str__(self) -> str:
         """Return the counts in words: ``47 succeeded, 2 retrying, 1 dead``."""
-        order = ("succeeded", "retrying", "dead", "skipped", "lost")
+        order = ("succeeded", "retrying", "dead", "skipped", "lost", "under way")
         return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
+
+
+class Hint(Protocol):
+    """What hints at deliveries again: at these ones, or with none at the turns that a lane has."""
+
+    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+        """Hint after the wait; it must not raise, and may leave out a hint that would only join a long queue."""
+        ...
+
+
+class HintAtTurns(Protocol):
+    """What hints at the turns that a lane has now."""
+
+    def __call__(self, *, slow: bool) -> None:
+        """Hint, unless enough such hints wait in the lane's queue."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A claim, and when its lease ends by this process's own clock: after that, it may be somebody else's."""
+    """A claim, when its lease ends by this process's own clock, and whom to tell of what comes next."""
 
     claim: Claim
+    #: After that, it may be somebody else's.
     until: float
+    hint: Hint
 
 
-#: What hints at deliveries again after a wait.
-Hint: TypeAlias = "Callable[[timedelta, list[UUID]], None]"
+_Result: TypeAlias = "tuple[_Held, AttemptResult | None]"
 
 
 class DeliveryService:
@@ -74,11 +99,17 @@ class DeliveryService:
         chunk: int,
         lease_slack: timedelta,
         countdown_max: timedelta,
+        slow_after: timedelta,
+        announce: Announce = lambda _: None,
         draw: Callable[[], float] = random.random,
         sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``post`` makes one attempt and never raises for what a receiver does; ``draw`` is uniform in [0, 1)."""
+        """``post`` makes one attempt and never raises for what a receiver does; ``draw`` is uniform in [0, 1).
+
+        ``slow_after`` is how long an attempt is waited for before its endpoint counts as slow. ``announce`` hints at
+        events that are recorded here: an endpoint is failing, or was disabled.
+        """
         self._store = store
         self._post = post
         self._pool = pool
@@ -86,12 +117,20 @@ class DeliveryService:
         self._chunk = chunk
         self._lease_slack = lease_slack
         self._countdown_max = countdown_max
+        self._slow_after_s = slow_after.total_seconds()
+        self._announce = announce
+        self._turns_due = False
+        self._turn_hints = TurnHints(monotonic)
+        self._late: LateResults[_Result] = LateResults(self._settle_late)
         self._draw = draw
         self._sleep = sleep
         self._monotonic = monotonic
 
-    def dispatch(self, event_ids: Sequence[UUID]) -> Iterator[list[UUID]]:
-        """Make deliveries of the named events and of all others that wait; yield their ids in chunks."""
+    def dispatch(self, event_ids: Sequence[UUID], *, hint: HintAtTurns = lambda **_: None) -> Iterator[list[UUID]]:
+        """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
+
+        ``hint`` is called for what goes in its endpoints' turns instead.
+        """
         rest: list[UUID] = []
         more = True
         while more:
@@ -101,26 +140,84 @@ class DeliveryService:
             while len(rest) >= self._chunk or (rest and not more):
                 yield rest[: self._chunk]
                 del rest[: self._chunk]
+            if page.turns:
+                hint(slow=False)
+            if page.slow_turns:
+                hint(slow=True)
 
-    def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint) -> Outcomes:
+    def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint, slow: bool = False) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.
 
-        ``hint`` is called, as results are stored, for those that come due again soon; it should not raise.
+        ``slow`` sends what slow endpoints have in their turns, as far as their share of the threads has room, and
+        nothing else. ``hint`` is called, as results are stored, for what comes due again soon.
         """
         done = Outcomes()
         waiting = list(delivery_ids)
         while True:
-            with self._pool.reserve(self._chunk) as room:
+            with self._pool.reserve_slow(self._chunk) if slow else self._pool.reserve(self._chunk) as room:
+                # A lease counts from no earlier than this.
                 began = self._monotonic()
-                claims = self._store.claim(waiting, limit=room.size, lease_slack=self._lease_slack)
-                held = [_Held(each, began + self._lease_s(each)) for each in claims]
-                for group in room.run(self._attempt, held):
-                    self._settle(group, done, hint)
+                claims, full = self._claims(waiting, room.size, hint=hint, slow=slow)
+                held = [_Held(each, began + self._lease_s(each), hint) for each in claims]
+                # For what is known to be slow nobody waits.
+                self._send(held, room, done, patience_s=0.0 if slow else self._slow_after_s)
             claimed = {each.delivery.id for each in claims}
             waiting = [each for each in waiting if each not in claimed]
-            # Fewer than there was room for: what is left of the named ones is not due, or is somebody else's.
-            if not waiting or len(claims) < room.size:
-                return done
+            # Fewer than there was room for: what is left of the named ones is not due, held, or somebody else's.
+            if slow or not waiting or not full:
+                break
+        if full:
+            hint(timedelta(0), [], slow=slow)
+        return done
+
+    def close(self) -> None:
+        """Record what came in late. To be called once no POST is under way."""
+        self._late.close()
+
+    def _claims(self, waiting: Sequence[UUID], size: int, *, hint: Hint, slow: bool) -> tuple[list[Claim], bool]:
+        """Claim up to ``size`` deliveries; tell also whether there may be more."""
+        if not size:
+            return [], False
+        claims: list[Claim] = []
+        # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
+        limit = 0 if slow else size - max(1, size // _TURNS_PART) * self._turns_due
+        turns_due, full = True, False
+        if limit:
+            claimed = self._store.claim(waiting, limit=limit, lease_slack=self._lease_slack)
+            claims += claimed
+            full, turns_due = len(claimed) + claimed.held >= limit, claimed.turns_due
+            if claimed.slow_turns_due:
+                hint(timedelta(0), [], slow=True)
+        if turns_due:
+            room = size - len(claims)
+            turned = self._store.take_turns(limit=room, slow=slow, lease_slack=self._lease_slack) if room else None
+            claims += turned or ()
+            full = full or turned is None or len(turned) >= room
+            self._hint_at_turns(turned.turns if turned is not None else (), hint)
+        self._turns_due = turns_due and bool(limit)
+        return claims, full
+
+    def _send(self, held: Sequence[_Held], room: Reservation, done: Outcomes, *, patience_s: float) -> None:
+        """Make the POSTs and record their results; what takes long is recorded when it comes."""
+        calls = room.begin(self._attempt, held)
+        for group in calls.groups(patience_s=patience_s, late=self._late.put):
+            self._settle(group, done)
+        if left := calls.left():
+            done["under way"] += len(left)
+            if patience_s:
+                self._mark_slow({each.claim.webhook.id for each in left})
+
+    def _mark_slow(self, webhook_ids: set[UUID]) -> None:
+        try:
+            self._store.mark_slow(webhook_ids)
+        except UnavailableError as error:
+            # Their attempts say the same again when they end.
+            log.warning("slow endpoints could not be marked: %s", error)
+
+    def _hint_at_turns(self, turns: Sequence[Turn], hint: Hint) -> None:
+        for turn in turns:
+            if turn.wait <= self._countdown_max and self._turn_hints.is_wanted(turn):
+                hint(turn.wait, [], slow=turn.slow)
 
     def early(self, delivery_ids: Sequence[UUID]) -> dict[timedelta, list[UUID]]:
         """Return those of the deliveries that a hint came too early for, by what is left of their wait."""
@@ -144,6 +241,12 @@ class DeliveryService:
         A queued hint takes a chunk, whichever ids it names; so however often this runs, hints don't pile up.
         """
         return _chunks(self._store.due(overdue_by=by, limit=QUEUE_BOUND * self._chunk), self._chunk)[queued:]
+
+    def turns(self, *, queued: int, queued_slow: int) -> tuple[int, int]:
+        """Return how many hints the endpoints' turns need, in the quick and in the slow lane, less what is queued."""
+        held = self._store.held(limit=QUEUE_BOUND * self._chunk)
+        quick, slow = (math.ceil(each / self._chunk) for each in (held.quick, held.slow))
+        return max(0, min(quick, TURN_HINTS) - queued), max(0, min(slow, TURN_HINTS) - queued_slow)
 
     def undispatched(self, *, older_than: timedelta, queued: int) -> list[list[UUID]]:
         """Return, in chunks, the events to hint at: committed so long ago, without as many chunks as are queued."""
@@ -171,20 +274,29 @@ class DeliveryService:
             return Settlement(delivery=claim.delivery.skipped(reason))
         return Settlement(delivery=claim.delivery.released(), wait=timedelta(0))
 
-    def _settle(self, group: list[tuple[_Held, AttemptResult | None]], done: Outcomes, hint: Hint) -> None:
+    def _settle(self, group: list[_Result], done: Outcomes) -> None:
         settlements = [self._settlement(held, result) for held, result in group]
-        stored = self._store_patiently(settlements, max(held.until for held, _ in group))
-        waits: dict[UUID, timedelta] = {}
+        settled = self._store_patiently(settlements, max(held.until for held, _ in group))
+        waits: dict[Hint, dict[UUID, timedelta]] = {}
         for (held, _), each in zip(group, settlements, strict=True):
-            kept = each.delivery.id in stored
+            kept = each.delivery.id in settled.ids
             done[_outcome(each) if kept else "lost"] += 1
             _log(held.claim, each, kept=kept)
             if kept and each.wait is not None and each.wait <= self._countdown_max:
-                waits[each.delivery.id] = each.wait
-        for wait, ids in grouped(waits).items():
-            hint(wait, ids)
+                waits.setdefault(held.hint, {})[each.delivery.id] = each.wait
+        for hint, own in waits.items():
+            for wait, ids in grouped(own).items():
+                hint(wait, ids)
+        self._hint_at_turns(settled.turns, group[0][0].hint)
+        if settled.event_ids:
+            self._announce(settled.event_ids)
 
-    def _store_patiently(self, group: list[Settlement], until: float) -> set[UUID]:
+    def _settle_late(self, group: list[_Result]) -> None:
+        self._settle(group, Outcomes())
+        # Places of the slow share are free again.
+        group[0][0].hint(timedelta(0), [], slow=True)
+
+    def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
 
         Tries for as long as the leases run; after that the sweep takes the deliveries back anyway.
@@ -200,7 +312,7 @@ class DeliveryService:
             self._sleep(pause)
             pause = min(2 * pause, longest)
 
-    def _store_group(self, group: list[Settlement]) -> set[UUID]:
+    def _store_group(self, group: list[Settlement]) -> Settled:
         try:
             return self._store.settle(group)
         except UnavailableError:
@@ -208,9 +320,14 @@ class DeliveryService:
         except Exception:
             # One row that the store refuses must not take the others with it, whatever is wrong with it.
             log.exception("a group of %d results could not be stored; storing them one by one", len(group))
-            return set().union(*(self._store_one(each) for each in group))
+            stored = [self._store_one(each) for each in group]
+        return Settled(
+            frozenset().union(*(each.ids for each in stored)),
+            turns=[turn for each in stored for turn in each.turns],
+            event_ids=[event_id for each in stored for event_id in each.event_ids],
+        )
 
-    def _store_one(self, settlement: Settlement) -> set[UUID]:
+    def _store_one(self, settlement: Settlement) -> Settled:
         for each in (settlement, _without_text(settlement)):
             try:
                 return self._store.settle([each])
@@ -219,7 +336,7 @@ class DeliveryService:
             except Exception:
                 # The boundary of one row: its lease runs out and the sweep takes it back.
                 log.exception("the result of delivery %s could not be stored", settlement.delivery.id)
-        return set()
+        return Settled(frozenset())
 
 
 def _outcome(settlement: Settlement) -> str:

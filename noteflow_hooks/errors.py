@@ -7,6 +7,7 @@
     ├── AlreadyExistsError         the idempotency key stands for something else
     ├── PreconditionError          right call, wrong moment
     │   └── InvalidTransitionError a delivery can't go from its state to that one
+    ├── LimitError                 the workspace has as many of something as it may have
     ├── UnavailableError           the database or the broker doesn't answer; try again
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
@@ -54,6 +55,10 @@ class PreconditionError(NoteFlowHooksError):
 
 class InvalidTransitionError(PreconditionError):
     """The delivery's state does not allow this."""
+
+
+class LimitError(NoteFlowHooksError):
+    """The workspace has as many of these as it may have."""
 
 
 class UnavailableError(NoteFlowHooksError):

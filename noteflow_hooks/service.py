@@ -77,6 +77,13 @@ class WebhookService:
         log.info("webhook %s at %s registered in workspace %s", stored.id, host, stored.workspace_id)
         return stored
 
+    def update_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
+        """Store a changed endpoint and return it as stored; what that lets go is hinted at after the commit."""
+        stored = unit.webhooks.update(config)
+        # Any id is a hint: a worker that finds no delivery of it takes the turns that are due.
+        unit.on_commit(lambda: self._hint([stored.id]))
+        return stored
+
     def check_url(self, url: str) -> None:
         """Raise InvalidInputError where an endpoint at this URL may not be reached."""
         self._check_url(url)

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from noteflow_hooks.crypto import parse_keys
+from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 
@@ -109,6 +110,14 @@ class Settings(BaseSettings):
     sweep_every_s: Seconds = Field(5, description="a number of seconds above 0")
     deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
     post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
+    endpoint_concurrency: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
+    slow_after_s: Seconds = Field(1, description="a number of seconds above 0")
+    breaker_failures: int = Field(20, ge=0, le=1_000_000, description="a whole number from 0, for never, to 1000000")
+    breaker_open_s: Seconds = Field(30, description="a number of seconds above 0")
+    breaker_open_max_s: Seconds = Field(600, description="a number of seconds above 0")
+    failing_warn_s: Seconds = Field(86_400, description="a number of seconds above 0")
+    failing_disable_s: Seconds = Field(432_000, description="a number of seconds above 0")
+    failing_span_s: float = Field(43_200, ge=0, le=31_536_000, description="a number of seconds from 0 to 31536000")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
     @classmethod
@@ -132,6 +141,21 @@ class Settings(BaseSettings):
             cap=timedelta(seconds=self.retry_cap_s),
             jitter=self.retry_jitter,
             schedule=schedule,
+        )
+
+    @property
+    def health_rules(self) -> HealthRules:
+        """By what the endpoints' health is judged."""
+        return HealthRules(
+            concurrency=self.endpoint_concurrency,
+            breaker_failures=self.breaker_failures,
+            breaker_open=timedelta(seconds=self.breaker_open_s),
+            breaker_open_max=timedelta(seconds=self.breaker_open_max_s),
+            slow_after=timedelta(seconds=self.slow_after_s),
+            warn_after=timedelta(seconds=self.failing_warn_s),
+            disable_after=timedelta(seconds=self.failing_disable_s),
+            disable_span=timedelta(seconds=self.failing_span_s),
+            tells=self.webhooks_enabled,
         )
 
     def require(self, *names: Literal["database_url", "redis_url", "secret_keys"]) -> None:

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 from celery import signals
-from celery.exceptions import Reject
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.delivery import TURN_HINTS
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
-from workers.app import RELAY_TASK, SWEEP_TASK, app, settings
+from workers.app import RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,7 @@ _parts: bootstrap.WorkerParts | None = None
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue."""
     made = 0
-    for chunk in parts().deliveries.dispatch([UUID(event_id) for event_id in event_ids]):
+    for chunk in parts().deliveries.dispatch([UUID(event_id) for event_id in event_ids], hint=_hint_at_turns):
         deliver.delay(_texts(chunk))
         made += len(chunk)
     return f"{made} deliveries"
@@ -46,11 +46,11 @@ def dispatch(event_ids: list[str]) -> str:
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and hint again at what failed and waits for a short while."""
     deliveries, ids = parts().deliveries, [UUID(delivery_id) for delivery_id in delivery_ids]
-    retries = Retries(self)
-    done = deliveries.deliver(ids, hint=retries.hint)
+    hints = Hints(self)
+    done = deliveries.deliver(ids, hint=hints, slow=hints.came_by == SLOW_QUEUE)
     if self.request.retries:
         for wait, early in deliveries.early(ids).items():
-            retries.hint(wait, early)
+            hints(wait, early)
     return str(done)
 
 
@@ -66,15 +66,22 @@ def relay() -> str:
 
 @app.task(name=SWEEP_TASK, throws=AWAY)
 def sweep() -> str:
-    """Take back what dead workers and servers held, and hint at deliveries that are overdue."""
-    taken_back = parts().deliveries.take_back()
+    """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
+    deliveries = parts().deliveries
+    taken_back = deliveries.take_back()
+    parts().advance_replays()
     # What comes due now has its own hint on the way; what was taken back has none.
     grace = timedelta(0) if taken_back else timedelta(seconds=settings.sweep_every_s)
-    hints = parts().deliveries.overdue(by=grace, queued=_queued(DELIVER_QUEUE))
+    queued = _queued(DELIVER_QUEUE)
+    hints = deliveries.overdue(by=grace, queued=queued)
     for chunk in hints:
         deliver.delay(_texts(chunk))
+    turns, slow_turns = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
+    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
+        for _ in range(count):
+            deliver.apply_async(([],), queue=queue)
     parts().end_abandoned()
-    return f"{taken_back} taken back, {sum(map(len, hints))} overdue"
+    return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
 
 
 def parts() -> bootstrap.WorkerParts:
@@ -86,23 +93,42 @@ def parts() -> bootstrap.WorkerParts:
         return _parts
 
 
-class Retries:
-    """Celery retries of one deliver task, sent as results come in; once one is refused, the sweep does the rest."""
+class Hints:
+    """What one deliver task hints at: Celery retries of it, also when it has returned and late results come in.
+
+    Once one is refused, the sweep does the rest: a Redis that is away must not hold up results that are to be stored.
+    """
 
     def __init__(self, task: Task[[list[str]], str]) -> None:
         self._task = task
+        # As it is now: in another thread, or later, the task's own attribute is another request.
+        self._request = task.request
         self._refused = False
+        #: The queue that the task came by.
+        self.came_by = (self._request.delivery_info or {}).get("routing_key")
 
-    def hint(self, wait: timedelta, delivery_ids: Sequence[UUID]) -> None:
-        """Hint at these deliveries after that wait."""
+    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+        """Hint at these deliveries after the wait; without any, at the turns of a lane."""
         if self._refused:
             return
-        args, countdown = (_texts(delivery_ids),), wait.total_seconds()
+        queue = SLOW_QUEUE if slow else DELIVER_QUEUE
         try:
-            self._task.retry(args=args, countdown=countdown, throw=False, task_id=str(uuid4()))
-        except Reject:
-            # A Redis that is away must not hold up the results that are still to be stored.
+            if delivery_ids or wait or _has_room(queue):
+                self._send(_texts(delivery_ids), queue, wait.total_seconds())
+        except AWAY:
             self._refused = True
+
+    def _send(self, texts: list[str], queue: str, wait_s: float) -> None:
+        # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject.
+        retry = self._task.signature_from_request(
+            self._request,
+            (texts,),
+            countdown=wait_s or None,
+            retries=self._request.retries + 1,
+            task_id=str(uuid4()),
+            queue=queue,
+        )
+        retry.apply_async()
 
 
 @signals.celeryd_init.connect
@@ -136,7 +162,20 @@ def _texts(ids: Sequence[UUID]) -> list[str]:
     return [str(each) for each in ids]
 
 
+def _hint_at_turns(*, slow: bool) -> None:
+    queue = SLOW_QUEUE if slow else DELIVER_QUEUE
+    with suppress(*AWAY):
+        if _has_room(queue):
+            deliver.apply_async(([],), queue=queue)
+
+
+def _has_room(queue: str) -> bool:
+    """Tell whether one more hint at turns is worth sending; those that wait take the same turns."""
+    return _queued(queue) < TURN_HINTS
+
+
 def _queued(queue: str) -> int:
-    with app.connection_for_read() as connection:
-        channel: Any = connection.default_channel  # the Redis transport's own, which has the client
-        return int(channel.client.llen(queue))
+    pool: Any = app.pool  # of connections, whatever the types say
+    with pool.acquire(block=True) as connection:
+        # The Redis transport's own channel has the client.
+        return int(connection.default_channel.client.llen(queue))

@@ -66,6 +66,17 @@ def secret_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+webhook_option = click.option("--webhook", "webhook_id", metavar="ID", help="Only this endpoint's.")
+event_type_option = click.option("--event-type", help="Only those of this type.")
+
+
+def period_options(command: Decorated) -> Decorated:
+    """Add ``--since`` and ``--until``."""
+    since = click.option("--since", type=Moment(), help="Only those made at this time or later: ISO 8601, or 2h ago.")
+    until = click.option("--until", type=Moment(), help="Only those made before this time.")
+    return since(until(command))
+
+
 class _Secret(click.ParamType[str]):
     """A secret, or ``-`` for the line on standard input."""
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.files import address_in, read_object, text_in, up_file
@@ -19,6 +20,7 @@ from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from datetime import datetime
     from typing import Protocol
 
     from google.protobuf.message import Message
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
         page_token: str
 
 
+#: What only GetDelivery's answer says of a delivery.
+DELIVERY_DETAILS: Final = ("attempts", "redeliveries")
 #: The most that a server puts into one page.
 _PAGE: Final = 500
 
@@ -58,17 +62,26 @@ def shown(message: Message) -> dict[str, Any]:
 def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int | None = None) -> list[dict[str, Any]]:
     """Return what the List call lists under ``field``, page after page, newest first, up to ``limit``.
 
-    Attempts, which no list has, are left out: an empty list of them would say something else.
+    What no list shows of a delivery is left out: an empty list of attempts would say that there are none.
     """
     rows: list[dict[str, Any]] = []
     while limit is None or len(rows) < limit:
         request.page_size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
         page = call(request)
-        rows += (_without_attempts(shown(each)) for each in getattr(page, field))
+        rows += (_without_details(shown(each)) for each in getattr(page, field))
         request.page_token = page.next_page_token
         if not page.next_page_token:
             break
     return rows
+
+
+def timestamp(moment: datetime | None) -> Timestamp | None:
+    """Return a moment as messages hold it."""
+    if moment is None:
+        return None
+    message = Timestamp()
+    message.FromDatetime(moment)
+    return message
 
 
 def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has, and its descriptor or None
@@ -80,8 +93,8 @@ def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has,
     return {each.name: _ordered(value[each.name], each.message_type) for each in kind.fields if each.name in value}
 
 
-def _without_attempts(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name != "attempts"}
+def _without_details(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in row.items() if name not in DELIVERY_DETAILS}
 
 
 def _address() -> tuple[str, str]:

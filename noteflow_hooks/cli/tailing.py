@@ -94,6 +94,6 @@ def line(row: dict[str, Any]) -> str:
         values.append(f"HTTP {row['status_code']}")
     if "duration_ms" in row:
         values.append(f"{row['duration_ms']} ms")
-    if row.get("error_message"):
-        values.append(row["error_message"])
+    if why := row.get("reason") or row.get("error_message"):
+        values.append(why)
     return "  ".join(map(cell, values))

@@ -7,23 +7,32 @@ from typing import Any, Final
 import click
 from click.core import ParameterSource
 
+from noteflow_hooks.cli.endpoint_options import (
+    Pair,
+    concurrency_option,
+    given_headers,
+    headers_options,
+    rate_option,
+    retries_option,
+    timeout_option,
+)
 from noteflow_hooks.cli.groups import CommandGroup
 from noteflow_hooks.cli.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.output import show_fields, show_json, show_rows
-from noteflow_hooks.cli.remote import client, listed, shown
+from noteflow_hooks.cli.remote import DELIVERY_DETAILS, client, listed, shown
 from noteflow_hooks.cli.webhook_changes import (
     disable,
     enable,
-    retries_option,
+    pause,
+    resume,
     rotate_secret,
     split,
-    timeout_option,
     update,
 )
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
-_COLUMNS: Final = ("id", "name", "url", "events", "enabled", "signed", "created_at")
+_COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "signed", "created_at")
 _FAILED: Final = 1
 
 
@@ -33,7 +42,7 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-for change in (update, enable, disable, rotate_secret):
+for change in (update, enable, disable, pause, resume, rotate_secret):
     webhooks.add_command(change)
 
 
@@ -52,6 +61,9 @@ for change in (update, enable, disable, rotate_secret):
 @click.option("--unsigned", is_flag=True, help="Don't sign.")
 @timeout_option
 @retries_option
+@headers_options
+@rate_option
+@concurrency_option
 @as_json
 def add(
     url: str,
@@ -63,6 +75,10 @@ def add(
     unsigned: bool,
     timeout_ms: int | None,
     max_retries: int | None,
+    header: tuple[Pair, ...],
+    headers_file: tuple[Pair, ...] | None,
+    rate_limit_per_s: float | None,
+    max_concurrency: int | None,
     as_json: bool,
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
@@ -78,6 +94,9 @@ def add(
         generate_secret=secret is None and not unsigned,
         timeout_ms=timeout_ms,
         max_retries=max_retries,
+        headers=given_headers(header, headers_file),
+        rate_limit_per_s=rate_limit_per_s,
+        max_concurrency=max_concurrency,
     )
     with client() as server:
         show_fields(shown(server.webhooks.RegisterWebhook(request)), as_json=as_json)
@@ -128,7 +147,7 @@ def test(webhook_id: str, *, wait_s: float, as_json: bool) -> int:
     if as_json:
         show_json(shown(answer))
     else:
-        show_fields({"event_id": answer.event_id, **_outcome(answer)}, as_json=False, leave_out=["attempts"])
+        show_fields({"event_id": answer.event_id, **_outcome(answer)}, as_json=False, leave_out=DELIVERY_DETAILS)
     return 0 if answer.delivery.status == "succeeded" else _FAILED
 
 

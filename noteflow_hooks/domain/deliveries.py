@@ -30,9 +30,12 @@ SUCCESS: Final = range(200, 300)
 RESPONSE_KEPT_BYTES: Final = 4096
 DISABLED: Final = "Webhook disabled"
 DELETED: Final = "Webhook deleted"
+ERASED: Final = "Payload erased"
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 TIMED_OUT: Final = "Request timed out"
 INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
+#: The status by which a receiver says that nothing is to be sent to it any more (RFC 9110, 15.5.11).
+GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
 
 
@@ -128,6 +131,10 @@ class WebhookDelivery:
     interruptions: int = 0
     #: The fencing token: raised at each claim, never lowered. A result counts only under the claim it was made for.
     claim_no: int = 0
+    #: Waits for its endpoint's turn: the breaker, a limit or a pause holds it back.
+    held: bool = False
+    #: A person asked for the next attempt: it goes past all that would hold it back.
+    forced: bool = False
 
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
         """Take it for one attempt."""
@@ -138,6 +145,8 @@ class WebhookDelivery:
             claim_no=self.claim_no + 1,
             next_attempt_at=None,
             lease_expires_at=lease_until,
+            held=False,
+            forced=False,
         )
 
     def attempted(
@@ -161,6 +170,8 @@ class WebhookDelivery:
         if result.error_kind is ErrorKind.INTERNAL:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
+        if result.status_code == GONE:
+            return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
             return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
@@ -195,6 +206,8 @@ class WebhookDelivery:
             error_message=reason,
             next_attempt_at=None,
             lease_expires_at=None,
+            held=False,
+            forced=False,
         )
 
     def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
@@ -221,8 +234,16 @@ class WebhookDelivery:
             error_message=f"{_EXHAUSTED}{INTERRUPTED}",
         )
 
-    def sent_again(self, *, now: datetime) -> WebhookDelivery:
-        """Make it due once more, with a fresh budget; attempts go on counting."""
+    def holding(self) -> WebhookDelivery:
+        """Leave it to its endpoint's turns."""
+        self._require(DeliveryStatus.PENDING)
+        return replace(self, held=True)
+
+    def sent_again(self, *, now: datetime, forced: bool = False) -> WebhookDelivery:
+        """Make it due once more, with a fresh budget; attempts go on counting.
+
+        ``forced`` sends it past all that would hold it back; otherwise it waits for its endpoint's turn.
+        """
         self._require(*SETTLED)
         return replace(
             self,
@@ -231,6 +252,8 @@ class WebhookDelivery:
             delivered_at=None,
             budget_used=0,
             interruptions=0,
+            held=not forced,
+            forced=forced,
         )
 
     def _require(self, *allowed: DeliveryStatus) -> None:
@@ -248,6 +271,8 @@ class Claim:
     payload: bytes = field(repr=False)
     #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
     targeted: bool = False
+    #: Whether the payload was erased: there is nothing to send.
+    erased: bool = False
 
     def reason_to_skip(self) -> str | None:
         """Return why it must not be sent, or None where it may."""
@@ -255,6 +280,8 @@ class Claim:
             return DELETED
         if not self.webhook.enabled:
             return self.webhook.disabled_reason or DISABLED
+        if self.erased:
+            return ERASED
         if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
             return f"Event {self.delivery.event_type} not subscribed"
         return None

@@ -13,6 +13,8 @@ from noteflow_hooks.domain.payloads import encode
 if TYPE_CHECKING:
     from uuid import UUID
 
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
 #: What a meeting without a title is called in a payload.
 UNTITLED: Final = "Untitled"
 
@@ -100,6 +102,14 @@ class WebhookTestPayload(WebhookPayload):
 
 
 @dataclass(frozen=True, slots=True)
+class EndpointTroublePayload(WebhookPayload):
+    """What ``webhook.failing`` and ``webhook.disabled`` say of another endpoint of the workspace."""
+
+    webhook_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """One thing that happened, stored once. ``payload`` holds exactly the bytes that every attempt sends."""
 
@@ -116,6 +126,8 @@ class Event:
     request_digest: bytes | None = field(default=None, repr=False)
     created_at: datetime | None = None
     dispatched_at: datetime | None = None
+    #: Since then ``payload`` is an empty object, and the event can't be sent any more.
+    payload_erased_at: datetime | None = None
 
 
 def new_event(
@@ -136,6 +148,18 @@ def new_event(
         meeting_id=payload.meeting_id,
         target_webhook_id=target_webhook_id,
     )
+
+
+def trouble_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
+    """Make the event that tells a workspace's other endpoints of this one's trouble."""
+    payload = EndpointTroublePayload(
+        event=event_type,
+        timestamp=format_timestamp(now),
+        meeting_id=None,
+        webhook_id=str(webhook.id),
+        reason=reason,
+    )
+    return new_event(event_id, webhook.workspace_id, payload, occurred_at=now)
 
 
 def format_timestamp(moment: datetime) -> str:

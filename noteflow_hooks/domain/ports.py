@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
     from contextlib import AbstractContextManager
     from datetime import datetime, timedelta
     from types import TracebackType
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
         WebhookDelivery,
     )
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
+    from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: Tells the workers of these events or deliveries. Returns at once and never raises: it is a hint.
@@ -45,6 +47,23 @@ class Position:
 
     created_at: datetime
     id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An event that was accepted, and an endpoint that does not have it."""
+
+    event_id: UUID
+    event_type: str
+    #: When the event was stored, or matched with the endpoint.
+    created_at: datetime
+    #: None while the event waits to be matched with endpoints, also where it was with some of them.
+    delivery: WebhookDelivery | None = None
+
+    @property
+    def id(self) -> UUID:
+        """What tells it from others of the list: the delivery's id, or the event's."""
+        return self.event_id if self.delivery is None else self.delivery.id
 
 
 class WebhookRepository(Protocol):
@@ -76,6 +95,10 @@ class WebhookRepository(Protocol):
 
     def delete(self, webhook_id: UUID) -> bool:
         """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
+        ...
+
+    def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
+        """Return how these endpoints do, by their ids."""
         ...
 
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
@@ -128,8 +151,60 @@ class DeliveryLog(Protocol):
         """Return a delivery's attempts, first one first."""
         ...
 
+    def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
+        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
+        ...
+
+    def undelivered_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[Undelivered]:
+        """Return a page of what was accepted and not delivered, newest first, whatever status ``criteria`` names.
+
+        Events that wait to be matched belong to it, unless ``criteria`` names an endpoint.
+        """
+        ...
+
+    def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
+        """Return each time that a delivery was sent again, first one first."""
+        ...
+
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more; raise NotFoundError or PreconditionError where that can't be."""
+        """Make a settled delivery due once more, past all that would hold it back, and put that on record.
+
+        Raise NotFoundError or PreconditionError where that can't be.
+        """
+        ...
+
+
+class ReplayRepository(Protocol):
+    """Requests to send many deliveries again."""
+
+    def preview(self, replay: Replay) -> Replay:
+        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
+        ...
+
+    def create(self, replay: Replay) -> Replay:
+        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
+        ...
+
+    def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
+        """Return a replay of that workspace, or None."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+        """Return a page of a workspace's replays, newest first."""
+        ...
+
+    def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
+        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
+        ...
+
+    def advance(self, *, limit: int) -> int | None:
+        """Take one step of the replay that has waited longest for one, of any workspace; None where none is due.
+
+        Return how many deliveries it made due, at most ``limit``: pending, held for their endpoint's turn, which comes.
+        Those of disabled and deleted endpoints, and those whose payload was erased, are passed over.
+        """
         ...
 
 
@@ -231,7 +306,7 @@ class UnitOfWork(Protocol):
 
     @property
     def supports_webhooks(self) -> bool:
-        """Whether :attr:`webhooks`, :attr:`events` and :attr:`deliveries` are there."""
+        """Whether :attr:`webhooks`, :attr:`events`, :attr:`deliveries` and :attr:`replays` are there."""
         ...
 
     @property
@@ -242,6 +317,11 @@ class UnitOfWork(Protocol):
     @property
     def deliveries(self) -> DeliveryLog:
         """The deliveries."""
+        ...
+
+    @property
+    def replays(self) -> ReplayRepository:
+        """The requests to send many deliveries again."""
         ...
 
     @property
@@ -284,12 +364,23 @@ class DeliveryStore(Protocol):
         """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries."""
         ...
 
-    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> list[Claim]:
-        """Take up to ``limit`` due deliveries, the named ones first, each for its endpoint's timeout and the slack."""
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` due deliveries, the named ones first, each for its endpoint's timeout and the slack.
+
+        What its endpoint's breaker, limits or pause hold back stays pending, and is left to that endpoint's turns.
+        """
         ...
 
-    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
-        """Store results, each only under its own claim; return the ids of those that were."""
+    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` held deliveries of the endpoints whose turn it is, in the quick or the slow lane."""
+        ...
+
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Store results, each only under its own claim, and what they say of their endpoints."""
+        ...
+
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+        """Send these endpoints to the slow lane, from now on."""
         ...
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -305,7 +396,14 @@ class DeliveryStore(Protocol):
         ...
 
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
+        """Return deliveries that are not held and have been due for at least so long, longest first."""
+        ...
+
+    def held(self, *, limit: int) -> Held:
+        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``.
+
+        An endpoint whose turn was forgotten, which only a change by hand does, is given one first.
+        """
         ...
 
 
@@ -313,9 +411,63 @@ class DeliveryStore(Protocol):
 class Dispatched:
     """What one round of dispatching made."""
 
-    #: The new deliveries that are due at once.
+    #: The new deliveries that are due at once and not held.
     delivery_ids: tuple[UUID, ...]
     #: How many events were finished with.
     events: int
     #: Whether the round stopped at its limit, so that there may be more.
     more: bool
+    #: Whether some were left to their endpoints' turns, in the quick and in the slow lane.
+    turns: bool = False
+    slow_turns: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """That an endpoint has a turn, so long from now, in the quick or the slow lane."""
+
+    wait: timedelta
+    slow: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """The deliveries that were taken, and what else was found on the way."""
+
+    claims: Sequence[Claim]
+    #: How many were left to their endpoints' turns.
+    held: int = 0
+    #: Whether an endpoint of the quick lane has a turn now.
+    turns_due: bool = False
+    #: Whether something was left to the turns of slow endpoints.
+    slow_turns_due: bool = False
+    #: When the endpoints that had a turn have their next one.
+    turns: Sequence[Turn] = ()
+
+    def __iter__(self) -> Iterator[Claim]:
+        """Go through the claims."""
+        return iter(self.claims)
+
+    def __len__(self) -> int:
+        """Return how many were taken."""
+        return len(self.claims)
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What was stored of some results."""
+
+    #: The deliveries whose results were; of the others the claim was lost.
+    ids: frozenset[UUID]
+    #: The turns that endpoints have next, because of these results.
+    turns: Sequence[Turn] = ()
+    #: Events that were recorded, to be announced: an endpoint is failing, or was disabled.
+    event_ids: Sequence[UUID] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many held deliveries have a turn now, by lane."""
+
+    quick: int
+    slow: int

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_text
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.errors import InvalidInputError
@@ -21,6 +23,9 @@ DEFAULT_TIMEOUT_MS: Final = 10_000
 DEFAULT_MAX_RETRIES: Final = 3
 TIMEOUT_MS: Final = range(100, 30_001)
 MAX_RETRIES: Final = range(1, 21)
+MAX_CONCURRENCY: Final = range(1, 1001)
+#: The least and the most that ``rate_limit_per_s`` may be.
+RATE_LIMIT_PER_S: Final = (0.01, 1000.0)
 _NAME_LIMIT: Final = 255
 
 
@@ -41,8 +46,11 @@ class WebhookConfig:
     previous_secret_expires_at: datetime | None = None
     #: The secret's last four characters, where it has 24 or more.
     secret_hint: str = ""
-    #: True where a secret is stored that no key decrypts: such an endpoint is never sent to unsigned.
+    #: True where a secret or headers are stored that no key decrypts. Nothing is sent to such an endpoint: it would go
+    #: out unsigned, or without its credentials.
     secret_unavailable: bool = False
+    #: True where that is so of the newest secret.
+    secret_unreadable: bool = False
     enabled: bool = True
     #: The whole exchange, from look-up to the last byte read, in milliseconds.
     timeout_ms: int = DEFAULT_TIMEOUT_MS
@@ -53,6 +61,16 @@ class WebhookConfig:
     #: Why the system disabled it; None where a person did.
     disabled_reason: str | None = None
     deleted_at: datetime | None = None
+    #: Custom headers, sent with every request; their values are secrets.
+    headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    #: The names of all headers that are stored, those too whose values no key decrypts.
+    header_names: tuple[str, ...] = ()
+    #: The most POSTs a second; None means no limit.
+    rate_limit_per_s: float | None = None
+    #: The most POSTs at once; None means the system's own cap.
+    max_concurrency: int | None = None
+    #: Since when its deliveries are held, by a person's wish; None where they are not.
+    paused_at: datetime | None = None
 
     @classmethod
     def create(
@@ -66,12 +84,16 @@ class WebhookConfig:
         timeout_ms: int = DEFAULT_TIMEOUT_MS,
         max_retries: int = DEFAULT_MAX_RETRIES,
         enabled: bool = True,
+        headers: Iterable[tuple[str, str]] = (),
+        rate_limit_per_s: float | None = None,
+        max_concurrency: int | None = None,
         allow_http_loopback: bool = False,
     ) -> WebhookConfig:
         """Make a valid configuration with a new id, or raise :class:`InvalidInputError` that names the field.
 
         ``secret`` None means unsigned; an empty one is refused.
         """
+        checked = check_headers(headers)
         return cls(
             id=uuid4(),
             workspace_id=workspace_id,
@@ -83,7 +105,28 @@ class WebhookConfig:
             enabled=enabled,
             timeout_ms=check_range("timeout_ms", timeout_ms, TIMEOUT_MS),
             max_retries=check_range("max_retries", max_retries, MAX_RETRIES),
+            headers=checked,
+            header_names=tuple(name for name, _ in checked),
+            rate_limit_per_s=None if rate_limit_per_s is None else _check_rate(rate_limit_per_s),
+            max_concurrency=None
+            if max_concurrency is None
+            else check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY),
         )
+
+    @property
+    def is_active(self) -> bool:
+        """Whether anything may be sent to it: it is neither disabled nor deleted."""
+        return self.enabled and self.deleted_at is None
+
+    @property
+    def is_signed(self) -> bool:
+        """Whether it has a secret, be it one that no key decrypts."""
+        return self.secret is not None or self.secret_unreadable
+
+    @property
+    def headers_unreadable(self) -> bool:
+        """Whether it has custom headers whose values no key decrypts."""
+        return bool(self.header_names) and not self.headers
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
@@ -114,4 +157,11 @@ def check_range(name: str, value: int, allowed: range) -> int:
     """Return the number if it is allowed, else raise :class:`InvalidInputError` with the bounds."""
     if value not in allowed:
         raise InvalidInputError(name, f"is {value}; allowed are {allowed.start} to {allowed.stop - 1}")
+    return value
+
+
+def _check_rate(value: float) -> float:
+    least, most = RATE_LIMIT_PER_S
+    if not (math.isfinite(value) and least <= value <= most):
+        raise InvalidInputError("rate_limit_per_s", f"is {value:g}; allowed are {least:g} to {most:g}")
     return value

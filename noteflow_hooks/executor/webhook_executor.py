@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
+from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.faults import ExchangeError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 
 logger = logging.getLogger(__name__)
@@ -78,7 +80,8 @@ class WebhookExecutor:
 
     def _attempt(self, claim: Claim, moment: datetime, deadline: Deadline) -> Outcome:
         if claim.webhook.secret_unavailable:
-            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, "No key decrypts the webhook's secret")
+            what = "secret" if claim.webhook.secret_unreadable else "headers"
+            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         url = self._endpoint(claim.webhook.url)
         headers = self._headers(claim, url, moment)
         post = SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
@@ -107,7 +110,15 @@ class WebhookExecutor:
         if secrets := claim.webhook.secrets_at(moment):
             headers["X-NoteFlow-Signature"] = sign(claim.payload, secrets[0])
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
-        return headers
+        return headers | _custom(claim.webhook)
+
+
+def _custom(webhook: WebhookConfig) -> dict[str, str]:
+    """Return the endpoint's own headers, checked anew: http.client lets some line breaks through."""
+    try:
+        return dict(check_headers(webhook.headers))
+    except InvalidInputError as error:
+        raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
 
 
 @lru_cache(maxsize=1024)

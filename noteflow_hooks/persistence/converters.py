@@ -1,13 +1,17 @@
-"""Between rows and the domain's values. Secrets are encrypted and decrypted here and nowhere else."""
+"""Between rows and the domain's values. Secrets and custom headers are encrypted and decrypted here, nowhere else."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.access import ApiToken, Workspace
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from noteflow_hooks.domain.events import Event
+from noteflow_hooks.domain.health import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
+from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 
@@ -24,11 +28,16 @@ if TYPE_CHECKING:
         WebhookConfigRow,
         WebhookDeliveryRow,
         WebhookEventRow,
+        WebhookHealthRow,
+        WebhookRedeliveryRow,
+        WebhookReplayRow,
         WorkspaceRow,
     )
 
 #: The columns of a delivery that its value carries, by the same names.
 DELIVERY_FIELDS = tuple(WebhookDelivery.__dataclass_fields__)
+#: The columns of ``webhook_health``, which its value carries by the same names.
+HEALTH_FIELDS = tuple(EndpointHealth.__dataclass_fields__)
 _PLAIN_CONFIG_FIELDS = (
     "id",
     "workspace_id",
@@ -41,6 +50,9 @@ _PLAIN_CONFIG_FIELDS = (
     "max_retries",
     "disabled_reason",
     "deleted_at",
+    "rate_limit_per_s",
+    "max_concurrency",
+    "paused_at",
 )
 _EVENT_FIELDS = (
     "id",
@@ -53,6 +65,8 @@ _EVENT_FIELDS = (
     "occurred_at",
 )
 
+_PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "matched", "sent", "paced_at", "finished_at")
+
 
 class WebhookConverter:
     """Converts endpoints and deliveries. It holds the keys."""
@@ -62,27 +76,35 @@ class WebhookConverter:
         self._box = box
 
     def config_to_domain(self, row: WebhookConfigRow | Row[Any]) -> WebhookConfig:
-        """Return the endpoint; one whose secret can't be decrypted says so and has none, so that it is never lost."""
-        secret, unavailable = self._open(row.id, row.secret)
+        """Return the endpoint; one whose secret or headers can't be decrypted says so and has none."""
+        secret, unreadable = self._open(row.id, row.secret)
         # One that is out of date, or that no key opens, signs no more; the newest one does without it.
         previous, _ = self._open(row.id, row.previous_secret)
+        headers = _unpacked(self._open(row.id, row.headers)[0])
+        names = tuple(name for name, _ in headers) or tuple(row.header_names)
         return WebhookConfig(
             **{name: getattr(row, name) for name in _PLAIN_CONFIG_FIELDS},
             events=tuple(row.events),
             secret=secret,
             previous_secret=previous,
-            secret_unavailable=unavailable,
+            secret_unavailable=unreadable or bool(not headers and (names or row.headers)),
+            secret_unreadable=unreadable,
+            headers=headers,
+            header_names=names,
             created_at=row.created_at,
             updated_at=row.updated_at,
         )
 
     def config_to_orm_kwargs(self, config: WebhookConfig) -> dict[str, Any]:
-        """Return the columns to write. Secrets that could not be read are left out, and so stay as they are."""
+        """Return the columns to write. What could not be read is left out, and so stays as it is."""
         columns = {name: getattr(config, name) for name in _PLAIN_CONFIG_FIELDS} | {"events": list(config.events)}
-        if not config.secret_unavailable:
+        if not config.secret_unreadable:
             columns["secret"] = self._close(config.id, config.secret)
         if config.previous_secret is not None or config.previous_secret_expires_at is None:
             columns["previous_secret"] = self._close(config.id, config.previous_secret)
+        if not config.headers_unreadable:
+            columns["headers"] = self._close(config.id, _packed(config.headers))
+            columns["header_names"] = [name for name, _ in config.headers]
         return columns
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | Row[Any]) -> WebhookDelivery:
@@ -105,10 +127,24 @@ class WebhookConverter:
         return None if secret is None else self._box.encrypt(secret, webhook_id=webhook_id)
 
 
+def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:
+    return json.dumps(headers, separators=(",", ":")) if headers else None
+
+
+def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
+    """Return the headers; none where that is no list of pairs, as of a row in which ciphertexts changed places."""
+    try:
+        pairs = [(name, value) for name, value in json.loads(packed or "[]")]
+    except (ValueError, TypeError):
+        return ()
+    return tuple(pairs) if all(isinstance(part, str) for pair in pairs for part in pair) else ()
+
+
 def event_to_domain(row: WebhookEventRow | Row[Any]) -> Event:
     """Return the event, its payload the stored text's bytes."""
     columns = {name: getattr(row, name) for name in _EVENT_FIELDS}
-    return Event(**columns, payload=row.payload.encode(), created_at=row.created_at, dispatched_at=row.dispatched_at)
+    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at")}
+    return Event(**columns, **only_read, payload=row.payload.encode())
 
 
 def event_to_orm_kwargs(event: Event) -> dict[str, Any]:
@@ -116,9 +152,50 @@ def event_to_orm_kwargs(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in _EVENT_FIELDS} | {"payload": event.payload.decode()}
 
 
+def health_to_domain(row: WebhookHealthRow | Row[Any]) -> EndpointHealth:
+    """Return the endpoint's health."""
+    return EndpointHealth(**{name: getattr(row, name) for name in HEALTH_FIELDS})
+
+
 def attempt_to_domain(row: WebhookAttemptRow) -> WebhookAttempt:
     """Return the attempt."""
     return WebhookAttempt(**{name: getattr(row, name) for name in WebhookAttempt.__dataclass_fields__})
+
+
+def redelivery_to_domain(row: WebhookRedeliveryRow) -> Redelivery:
+    """Return that a delivery was sent again."""
+    columns = {name: getattr(row, name) for name in Redelivery.__dataclass_fields__}
+    return Redelivery(**columns | {"previous_status": DeliveryStatus(row.previous_status)})
+
+
+def replay_to_domain(row: WebhookReplayRow) -> Replay:
+    """Return the replay."""
+    return Replay(
+        **{name: getattr(row, name) for name in _PLAIN_REPLAY_FIELDS},
+        criteria=DeliveryFilter(
+            webhook_id=row.webhook_id,
+            status=None if row.status is None else DeliveryStatus(row.status),
+            event_type=row.event_type,
+            created_after=row.created_after,
+            created_before=row.created_before,
+        ),
+        state=ReplayState(row.state),
+        cursor=None
+        if row.cursor_created_at is None or row.cursor_id is None
+        else Position(row.cursor_created_at, row.cursor_id),
+        created_at=row.created_at,
+    )
+
+
+def replay_to_orm_kwargs(replay: Replay) -> dict[str, Any]:
+    """Return the columns to write, without those that only the database sets."""
+    cursor = replay.cursor
+    return {name: getattr(replay, name) for name in _PLAIN_REPLAY_FIELDS} | {
+        **{name: getattr(replay.criteria, name) for name in DeliveryFilter.__dataclass_fields__},
+        "state": replay.state,
+        "cursor_created_at": None if cursor is None else cursor.created_at,
+        "cursor_id": None if cursor is None else cursor.id,
+    }
 
 
 def recording_to_domain(row: RecordingRow) -> Recording:

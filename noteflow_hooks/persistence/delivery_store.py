@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,12 +17,16 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookDelivery,
 )
-from noteflow_hooks.domain.ports import Dispatched
+from noteflow_hooks.domain.health import HealthRules
+from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled
+from noteflow_hooks.domain.turns import BURST
+from noteflow_hooks.domain.verdicts import is_notable
 from noteflow_hooks.persistence import statements
 from noteflow_hooks.persistence.converters import DELIVERY_FIELDS, WebhookConverter
+from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -48,35 +53,79 @@ _STATE_COLUMNS: Final = (
 class SqlAlchemyDeliveryStore:
     """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
 
-    def __init__(self, engine: Engine, box: SecretBox) -> None:
-        """``box`` opens the endpoints' secrets."""
+    def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
+        """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
         self._engine = engine
         self._converter = WebhookConverter(box)
+        self._rules = rules if rules is not None else HealthRules()
+        self._health = HealthKeeper(self._converter, self._rules)
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Make deliveries of the named events, topped up with others that wait; at most ``limit`` deliveries."""
         with self._engine.begin() as connection:
             row = connection.execute(
                 statements.DISPATCH,
-                {"ids": list(event_ids), "others": _OTHER_EVENTS, "limit": limit, "disabled": DISABLED},
+                {
+                    "ids": list(event_ids),
+                    "others": _OTHER_EVENTS,
+                    "limit": limit,
+                    "burst": BURST,
+                    "disabled": DISABLED,
+                },
             ).one()
-        return Dispatched(delivery_ids=tuple(row.delivery_ids), events=row.events, more=row.more)
+        return Dispatched(
+            delivery_ids=tuple(row.delivery_ids),
+            events=row.events,
+            more=row.more,
+            turns=row.turns,
+            slow_turns=row.slow_turns,
+        )
 
-    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> list[Claim]:
-        """Take up to ``limit`` due deliveries, the named ones first."""
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         with self._engine.begin() as connection:
             rows = connection.execute(
                 statements.CLAIM,
-                {"ids": list(delivery_ids), "limit": limit, "slack_s": lease_slack.total_seconds()},
+                {
+                    "ids": list(delivery_ids),
+                    "limit": limit,
+                    "slack_s": lease_slack.total_seconds(),
+                    "concurrency": self._rules.concurrency,
+                },
             ).all()
-        return [self._claim(row) for row in rows]
+        claims = [self._claim(row) for row in rows if row.delivery_id is not None]
+        first = rows[0]
+        return Claimed(claims, held=first.held_count, turns_due=first.turns_due, slow_turns_due=first.slow_turns_due)
 
-    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
-        """Store results, each only under its own claim; return the ids of those that were."""
-        if not settlements:
-            return set()
+    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         with self._engine.begin() as connection:
-            return _settle(connection, settlements)
+            turns = self._health.turns(connection, limit=limit, slow=slow)
+            if not turns:
+                return Claimed([])
+            rows = connection.execute(
+                statements.CLAIM_HELD,
+                {
+                    "webhook_ids": [each.webhook.id for each in turns],
+                    "counts": [each.given for each in turns],
+                    "slack_s": lease_slack.total_seconds(),
+                },
+            ).all()
+            counts = Counter(row.id for row in rows)
+            following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
+        return Claimed([self._claim(row) for row in rows], turns=following)
+
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Store results, each only under its own claim, and what they say of their endpoints."""
+        if not settlements:
+            return Settled(frozenset())
+        with self._engine.begin() as connection:
+            return self._settle(connection, settlements)
+
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+        """Send these endpoints to the slow lane."""
+        with self._engine.begin() as connection:
+            self._health.mark_slow(connection, webhook_ids)
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
         """Return how long those of the deliveries that are pending and not yet due have to wait."""
@@ -89,7 +138,7 @@ class SqlAlchemyDeliveryStore:
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
             if rows:
-                _settle(connection, [self._interrupted(row) for row in rows])
+                self._settle(connection, [self._interrupted(row) for row in rows])
         return len(rows)
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
@@ -101,6 +150,23 @@ class SqlAlchemyDeliveryStore:
         """Return deliveries that have been due for at least so long, longest first."""
         with self._engine.begin() as connection:
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
+
+    def held(self, *, limit: int) -> Held:
+        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
+        with self._engine.begin() as connection:
+            connection.execute(statements.FORGOTTEN)
+            row = connection.execute(statements.HELD, {"limit": limit}).one()
+        return Held(quick=row.quick, slow=row.slow)
+
+    def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
+        rows = json.dumps([_as_row(each, self._rules) for each in settlements])
+        stored = {row.id: row.looked_at for row in connection.execute(statements.SETTLE, {"rows": rows})}
+        notable = [each for each in settlements if stored.get(each.delivery.id)]
+        # One of an endpoint's results that is looked at calls for all of them, in their order.
+        looked_at = {each.delivery.webhook_id for each in notable}
+        kept = [each for each in settlements if each.delivery.id in stored and each.delivery.webhook_id in looked_at]
+        verdict = self._health.judge(connection, kept) if kept else Verdict()
+        return Settled(frozenset(stored), turns=verdict.turns, event_ids=verdict.event_ids)
 
     def _claim(self, row: Row[Any]) -> Claim:
         columns = {name: getattr(row, name) for name in DELIVERY_FIELDS if name in _CLAIMED_AS_IS}
@@ -116,6 +182,7 @@ class SqlAlchemyDeliveryStore:
             webhook=self._converter.config_to_domain(row),
             payload=row.payload.encode(),
             targeted=row.target_webhook_id is not None,
+            erased=row.payload_erased_at is not None,
         )
 
     def _interrupted(self, row: Row[Any]) -> Settlement:
@@ -143,16 +210,17 @@ _CLAIMED_AS_IS: Final = frozenset(DELIVERY_FIELDS) - {
 }
 
 
-def _settle(connection: Connection, settlements: Sequence[Settlement]) -> set[UUID]:
-    rows = json.dumps([_as_row(each) for each in settlements])
-    return set(connection.scalars(statements.SETTLE, {"rows": rows}))
-
-
-def _as_row(settlement: Settlement) -> dict[str, Any]:
+def _as_row(settlement: Settlement, rules: HealthRules) -> dict[str, Any]:
     delivery = settlement.delivery
     row = {name: getattr(delivery, name) for name in _STATE_COLUMNS}
     wait_s = settlement.wait.total_seconds() if settlement.wait is not None else 0.0
-    return row | {"id": str(delivery.id), "wait_s": wait_s, "attempt": _attempt(settlement.attempt)}
+    notable = settlement.attempt is not None and is_notable(settlement.attempt, rules)
+    return row | {
+        "id": str(delivery.id),
+        "wait_s": wait_s,
+        "notable": notable,
+        "attempt": _attempt(settlement.attempt),
+    }
 
 
 def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:

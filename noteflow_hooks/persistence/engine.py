@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _CONNECT_TIMEOUT_S: Final = 5
 #: Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
 _STATEMENT_TIMEOUT_MS: Final = 20_000
+#: No transaction of ours waits for anything but the database: one that does is a frozen process's, and holds locks.
+_IDLE_TIMEOUT_MS: Final = 15_000
 #: A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
 _TCP_USER_TIMEOUT_MS: Final = 15_000
 
@@ -49,7 +51,8 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
             "tcp_user_timeout": _TCP_USER_TIMEOUT_MS,
             "application_name": "noteflow-hooks",
             # The search path is fixed, since a role named like our schema would have that as its default.
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
+            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
+            f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
         },
     )
     event.listen(engine, "handle_error", _as_unavailable)

@@ -193,7 +193,11 @@ class WebhookConfigRow(Base):
             " 'webhook.failing', 'webhook.disabled']::text[]",
             name="events",
         ),
-        CheckConstraint("deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL)", name="deleted"),
+        CheckConstraint("rate_limit_per_s BETWEEN 0.01 AND 1000", name="rate_limit_per_s"),
+        CheckConstraint("max_concurrency BETWEEN 1 AND 1000", name="max_concurrency"),
+        CheckConstraint(
+            "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
+        ),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -224,6 +228,46 @@ class WebhookConfigRow(Base):
     updated_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     disabled_reason: Mapped[str | None]
     deleted_at: Mapped[datetime | None]
+    #: The custom headers as ciphertext, and their names, which are no secret.
+    headers: Mapped[bytes | None]
+    header_names: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    rate_limit_per_s: Mapped[float | None]
+    max_concurrency: Mapped[int | None] = mapped_column(Integer)
+    paused_at: Mapped[datetime | None]
+
+
+class WebhookHealthRow(Base):
+    """How an endpoint does, and when its held deliveries have their next turn. A trigger adds it with the endpoint."""
+
+    __tablename__ = "webhook_health"
+    __table_args__ = (
+        # Where workers look for turns: those of quick endpoints, and those of slow ones.
+        Index(
+            "ix_webhook_health_quick_turn_at",
+            "turn_at",
+            postgresql_where=text("turn_at IS NOT NULL AND slow_since IS NULL"),
+        ),
+        Index(
+            "ix_webhook_health_slow_turn_at",
+            "turn_at",
+            postgresql_where=text("turn_at IS NOT NULL AND slow_since IS NOT NULL"),
+        ),
+    )
+
+    webhook_id: Mapped[uuid.UUID] = _belongs_to("webhook_configs.id", primary_key=True)
+    turn_at: Mapped[datetime | None]
+    awaiting_room: Mapped[bool] = mapped_column(server_default=text("false"))
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failing_since: Mapped[datetime | None]
+    last_failure_at: Mapped[datetime | None]
+    warned_at: Mapped[datetime | None]
+    open_until: Mapped[datetime | None]
+    opened: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    probing_until: Mapped[datetime | None]
+    ramp: Mapped[int | None] = mapped_column(Integer)
+    slow_since: Mapped[datetime | None]
+    quick: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rate_at: Mapped[datetime | None]
 
 
 class WebhookEventRow(Base):
@@ -246,6 +290,17 @@ class WebhookEventRow(Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
+        # What retention looks for: first payloads, then whole events; and what one meeting's erasure does.
+        Index("ix_webhook_events_with_payload", "created_at", postgresql_where=text("payload_erased_at IS NULL")),
+        Index(
+            "ix_webhook_events_without_payload", "created_at", postgresql_where=text("payload_erased_at IS NOT NULL")
+        ),
+        Index(
+            "ix_webhook_events_meeting_id",
+            "workspace_id",
+            "meeting_id",
+            postgresql_where=text("payload_erased_at IS NULL"),
+        ),
     )
 
     id: Mapped[uuid.UUID] = _key()
@@ -262,6 +317,8 @@ class WebhookEventRow(Base):
     dispatched_at: Mapped[datetime | None]
     #: The endpoint with the highest id that a large fan-out has reached.
     dispatch_cursor: Mapped[uuid.UUID | None]
+    #: Since then ``payload`` is an empty object, and nothing of the event can be sent any more.
+    payload_erased_at: Mapped[datetime | None]
 
 
 class WebhookDeliveryRow(Base):
@@ -284,13 +341,31 @@ class WebhookDeliveryRow(Base):
             "attempt_count >= 0 AND claim_no >= 0 AND budget_used >= 0 AND interruptions >= 0", name="counts"
         ),
         UniqueConstraint("event_id", "webhook_id"),
+        CheckConstraint("NOT held OR status = 'pending'", name="held"),
         # What claims top themselves up with, and the sweep looks for.
-        Index("ix_webhook_deliveries_due", "next_attempt_at", "id", postgresql_where=text("status = 'pending'")),
-        Index("ix_webhook_deliveries_leased", "lease_expires_at", postgresql_where=text("status = 'sending'")),
         Index(
-            "ix_webhook_deliveries_webhook_id_waiting",
+            "ix_webhook_deliveries_due",
+            "next_attempt_at",
+            "id",
+            postgresql_where=text("status = 'pending' AND NOT held"),
+        ),
+        Index("ix_webhook_deliveries_leased", "lease_expires_at", postgresql_where=text("status = 'sending'")),
+        # An endpoint's turn takes the held ones; its end skips all.
+        Index(
+            "ix_webhook_deliveries_waiting",
             "webhook_id",
-            postgresql_where=text("status IN ('pending', 'sending')"),
+            "held",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        # What counts against an endpoint's cap.
+        Index("ix_webhook_deliveries_sending", "webhook_id", postgresql_where=text("status = 'sending'")),
+        Index(
+            "ix_webhook_deliveries_undelivered",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status <> 'succeeded'"),
         ),
         Index(
             "ix_webhook_deliveries_workspace_id_created_at_id",
@@ -325,6 +400,10 @@ class WebhookDeliveryRow(Base):
     budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: Waits for its endpoint's turn; out of what claims top themselves up with.
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
+    forced: Mapped[bool] = mapped_column(server_default=text("false"))
 
 
 class WebhookAttemptRow(Base):
@@ -333,6 +412,7 @@ class WebhookAttemptRow(Base):
     __tablename__ = "webhook_attempts"
     __table_args__ = (
         UniqueConstraint("delivery_id", "attempt_number"),
+        Index("ix_webhook_attempts_started_at", "started_at"),
         CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
         CheckConstraint("octet_length(response_body) <= 4096", name="response_body"),
         CheckConstraint(
@@ -351,3 +431,58 @@ class WebhookAttemptRow(Base):
     response_body: Mapped[str | None]
     error_kind: Mapped[str | None] = mapped_column(String(32))
     error_message: Mapped[str | None]
+
+
+class WebhookReplayRow(Base):
+    """A request to send many deliveries again, and how far it has come."""
+
+    __tablename__ = "webhook_replays"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'done', 'cancelled')", name="state"),
+        CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished_at"),
+        CheckConstraint("status IN ('succeeded', 'dead', 'skipped')", name="status"),
+        CheckConstraint("matched >= 0 AND sent >= 0 AND rate_per_s > 0", name="counts"),
+        Index("ix_webhook_replays_running", "paced_at", postgresql_where=text("state = 'running'")),
+        Index(
+            "ix_webhook_replays_workspace_id_created_at_id",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = _key()
+    workspace_id: Mapped[uuid.UUID] = _belongs_to("workspaces.id")
+    webhook_id: Mapped[uuid.UUID | None] = _belongs_to("webhook_configs.id", index=True)
+    event_type: Mapped[str | None]
+    #: None stands for what was not delivered: dead and skipped.
+    status: Mapped[str | None] = mapped_column(String(16))
+    created_after: Mapped[datetime | None]
+    created_before: Mapped[datetime]
+    rate_per_s: Mapped[float]
+    state: Mapped[str] = mapped_column(String(16), server_default="running")
+    matched: Mapped[int] = mapped_column(Integer)
+    sent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: The last delivery that was looked at, oldest first.
+    cursor_created_at: Mapped[datetime | None]
+    cursor_id: Mapped[uuid.UUID | None]
+    #: Up to when its rate has been used.
+    paced_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    finished_at: Mapped[datetime | None]
+
+
+class WebhookRedeliveryRow(Base):
+    """That a delivery was made due once more, by a person or by a replay."""
+
+    __tablename__ = "webhook_redeliveries"
+    __table_args__ = (Index("ix_webhook_redeliveries_delivery_id_requested_at", "delivery_id", "requested_at"),)
+
+    id: Mapped[uuid.UUID] = _key()
+    delivery_id: Mapped[uuid.UUID] = _belongs_to("webhook_deliveries.id")
+    replay_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.webhook_replays.id", ondelete="SET NULL"), index=True
+    )
+    requested_at: Mapped[datetime] = mapped_column(server_default=_NOW)
+    previous_status: Mapped[str] = mapped_column(String(16))
+    after_attempt: Mapped[int] = mapped_column(Integer)

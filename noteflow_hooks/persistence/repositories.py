@@ -1,46 +1,50 @@
-"""Endpoints, events and deliveries in PostgreSQL. Each works in the session of its unit of work."""
+"""Endpoints and events in PostgreSQL. Each works in the session of its unit of work."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias, TypeVarTuple, cast
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVarTuple, cast
 
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from noteflow_hooks.domain.deliveries import DELETED, NOTHING_TO_SEND_TO, SETTLED, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, PreconditionError
+from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.health import after_change
+from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
+from noteflow_hooks.persistence import statements
 from noteflow_hooks.persistence.converters import (
+    HEALTH_FIELDS,
     WebhookConverter,
-    attempt_to_domain,
     event_to_domain,
     event_to_orm_kwargs,
+    health_to_domain,
 )
 from noteflow_hooks.persistence.orm import (
     MeetingRow,
-    WebhookAttemptRow,
     WebhookConfigRow,
     WebhookDeliveryRow,
     WebhookEventRow,
+    WebhookHealthRow,
+    WebhookReplayRow,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from datetime import datetime
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Select, Table
+    from sqlalchemy import Connection, Select, Table
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.health import EndpointHealth
+    from noteflow_hooks.domain.ports import Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
 Columns = TypeVarTuple("Columns")
 #: The tables that are listed page by page: each has ``created_at`` and ``id``.
-Listed: TypeAlias = MeetingRow | WebhookConfigRow | WebhookDeliveryRow | WebhookEventRow
+Listed: TypeAlias = MeetingRow | WebhookConfigRow | WebhookDeliveryRow | WebhookEventRow | WebhookReplayRow
 
 
 def newest_first(
@@ -65,6 +69,15 @@ _INSERT_EVENT_ONCE = (
     .on_conflict_do_nothing(index_elements=["workspace_id", "idempotency_key"])
     .returning(_EVENTS.c.created_at)
 )
+
+
+#: What is skipped in the transaction that ends an endpoint; the rest goes in its turns.
+SKIPPED_AT_ONCE: Final = 10_000
+
+
+def insert_event(connection: Connection, event: Event) -> None:
+    """Store an event that has no idempotency key, in a transaction without a unit of work."""
+    connection.execute(_INSERT_EVENT, event_to_orm_kwargs(event))
 
 
 class SqlAlchemyWebhookRepository:
@@ -105,7 +118,8 @@ class SqlAlchemyWebhookRepository:
         return self._converter.config_to_domain(row)
 
     def update(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a changed endpoint and return it as stored; raise NotFoundError where there is none."""
+        """Store a changed endpoint, and see to what waits for it; raise NotFoundError where there is none."""
+        before = self.get_by_id(config.id)
         columns = self._converter.config_to_orm_kwargs(config)
         # Named in SET, the key would be locked like one that changes, and dispatch would have to wait for this unit.
         del columns["id"]
@@ -117,9 +131,13 @@ class SqlAlchemyWebhookRepository:
             .execution_options(populate_existing=True)
         )
         row = self._session.scalars(statement).one_or_none()
-        if row is None:
+        if row is None or before is None:
             raise NotFoundError(f"webhook_id: no webhook {config.id} in this workspace")
-        return self._converter.config_to_domain(row)
+        after = self._converter.config_to_domain(row)
+        if before.enabled and not after.enabled:
+            self._skip_waiting(after.id, after.disabled_reason or DISABLED)
+        self._change_health(before, after)
+        return after
 
     def delete(self, webhook_id: UUID) -> bool:
         """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
@@ -132,20 +150,21 @@ class SqlAlchemyWebhookRepository:
                 secret=None,
                 previous_secret=None,
                 secret_hint="",
+                headers=None,
+                header_names=[],
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()
         if marked is None:
             return False
-        self._session.execute(
-            update(WebhookDeliveryRow)
-            .where(
-                WebhookDeliveryRow.webhook_id == webhook_id,
-                WebhookDeliveryRow.status == DeliveryStatus.PENDING,
-            )
-            .values(status=DeliveryStatus.SKIPPED, error_message=DELETED, next_attempt_at=None)
-        )
+        self._skip_waiting(webhook_id, DELETED)
         return True
+
+    def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
+        """Return how these endpoints do, by their ids."""
+        statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id.in_(list(webhook_ids)))
+        rows = self._session.scalars(statement.execution_options(populate_existing=True))
+        return {row.webhook_id: health_to_domain(row) for row in rows}
 
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Store a delivery and return it as stored."""
@@ -162,6 +181,28 @@ class SqlAlchemyWebhookRepository:
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
         rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, None, limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
+
+    def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
+        given = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
+        skipped = self._session.execute(statements.SKIP_WAITING, given)
+        if len(skipped.all()) == SKIPPED_AT_ONCE:
+            # Its turns skip the rest, without a POST.
+            statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)
+            self._session.execute(statement.values(turn_at=func.now()))
+
+    def _change_health(self, before: WebhookConfig, after: WebhookConfig) -> None:
+        statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id == after.id)
+        statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
+        row = self._session.scalars(statement).one_or_none()
+        if row is None:
+            return
+        now = self._session.scalars(select(func.now())).one()
+        health = health_to_domain(row)
+        changed = after_change(health, before, after, now=now)
+        if changed != health:
+            for name in HEALTH_FIELDS:
+                setattr(row, name, getattr(changed, name))
+            self._session.flush()
 
     @staticmethod
     def _visible() -> Select[WebhookConfigRow]:
@@ -209,84 +250,3 @@ class SqlAlchemyEventOutbox:
         if stored.request_digest != event.request_digest:
             raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
         return event_to_domain(stored)
-
-
-class SqlAlchemyDeliveryLog:
-    """The deliveries; see :class:`noteflow_hooks.domain.ports.DeliveryLog`."""
-
-    def __init__(self, session: Session, converter: WebhookConverter) -> None:
-        """Work in that session."""
-        self._session = session
-        self._converter = converter
-
-    def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
-        """Return a delivery of that workspace, or None."""
-        row = self._session.scalars(self._wanted(workspace_id, delivery_id)).one_or_none()
-        return None if row is None else self._converter.delivery_to_domain(row)
-
-    def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        """Return the deliveries of one event, oldest first."""
-        statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.event_id == event_id)
-        rows = self._session.scalars(
-            statement.order_by(WebhookDeliveryRow.created_at, WebhookDeliveryRow.id).execution_options(
-                populate_existing=True
-            )
-        )
-        return [self._converter.delivery_to_domain(row) for row in rows]
-
-    def list_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
-    ) -> Sequence[WebhookDelivery]:
-        """Return a page of a workspace's deliveries, newest first."""
-        table = WebhookDeliveryRow
-        statement = select(table).where(table.workspace_id == workspace_id)
-        for column, value in (
-            (table.webhook_id, criteria.webhook_id),
-            (table.status, criteria.status),
-            (table.event_type, criteria.event_type),
-        ):
-            if value is not None:
-                statement = statement.where(column == value)
-        if criteria.created_after is not None:
-            statement = statement.where(table.created_at >= criteria.created_after)
-        if criteria.created_before is not None:
-            statement = statement.where(table.created_at < criteria.created_before)
-        rows = self._session.scalars(newest_first(statement, table, after, limit))
-        return [self._converter.delivery_to_domain(row) for row in rows]
-
-    def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
-        """Return a delivery's attempts, first one first."""
-        statement = select(WebhookAttemptRow).where(WebhookAttemptRow.delivery_id == delivery_id)
-        return [
-            attempt_to_domain(row)
-            for row in self._session.scalars(statement.order_by(WebhookAttemptRow.attempt_number))
-        ]
-
-    def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more."""
-        # Only a settled row is locked: a claim that finds a due one locked would pass it by.
-        settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(SETTLED))
-        row = self._session.scalars(settled.with_for_update(key_share=True)).one_or_none()
-        now = self._session.scalars(select(func.now())).one()
-        if row is None:
-            return self._refuse(workspace_id, delivery_id, now)
-        deleted = select(WebhookConfigRow.deleted_at).where(WebhookConfigRow.id == row.webhook_id)
-        if self._session.scalars(deleted).one() is not None:
-            raise PreconditionError(NOTHING_TO_SEND_TO)
-        again = self._converter.delivery_to_domain(row).sent_again(now=now)
-        for name, value in self._converter.delivery_to_orm_kwargs(again).items():
-            setattr(row, name, value)
-        self._session.flush()
-        return again
-
-    def _refuse(self, workspace_id: UUID, delivery_id: UUID, now: datetime) -> WebhookDelivery:
-        """Raise for a delivery that is not there or not settled; return it where it has just become due again."""
-        delivery = self.get_by_id(workspace_id, delivery_id)
-        if delivery is None:
-            raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
-        return delivery.sent_again(now=now)
-
-    @staticmethod
-    def _wanted(workspace_id: UUID, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
-        wanted = WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
-        return select(WebhookDeliveryRow).where(*wanted).execution_options(populate_existing=True)

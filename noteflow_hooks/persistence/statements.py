@@ -7,10 +7,18 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+#: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
+#: ``EndpointHealth.is_gated``.
+_GATED = """
+    coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
+    OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
+"""
+
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
 #: Rows come in the order of the events, then of the endpoints' ids, and are cut at ``:limit``. Events before the cut
-#: are finished with; the one that it goes through remembers the endpoint it reached.
-DISPATCH = text("""
+#: are finished with; the one that it goes through remembers the endpoint it reached. What is for a gated endpoint is
+#: held from the start, and so is what one endpoint gets beyond ``:burst``: no flood fills the queue for the rest.
+DISPATCH = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
            CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') THEN payload ->> 'webhook_id' END AS about
@@ -29,17 +37,21 @@ WITH named AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY created_at, id) AS place
     FROM (SELECT * FROM named UNION ALL SELECT * FROM others) AS waiting
 ), made AS MATERIALIZED (
-    SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type, matching.id AS webhook_id,
-           matching.enabled
+    SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
+           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled, matching.gated,
+           matching.paused, matching.slow
     FROM picked CROSS JOIN LATERAL (
-        SELECT id, enabled
-        FROM noteflow.webhook_configs
-        WHERE workspace_id = picked.workspace_id AND deleted_at IS NULL AND created_at <= picked.created_at
-          AND id > coalesce(picked.dispatch_cursor, '00000000-0000-0000-0000-000000000000')
-          AND CASE WHEN picked.target_webhook_id IS NULL THEN picked.event_type = ANY(events)
-                   ELSE id = picked.target_webhook_id END
-          AND id::text IS DISTINCT FROM picked.about
-        ORDER BY id
+        SELECT config.id, config.enabled, {_GATED} AS gated, config.paused_at IS NOT NULL AS paused,
+               health.slow_since IS NOT NULL AS slow
+        FROM noteflow.webhook_configs AS config
+        LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
+        WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
+          AND config.created_at <= picked.created_at
+          AND config.id > coalesce(picked.dispatch_cursor, '00000000-0000-0000-0000-000000000000')
+          AND CASE WHEN picked.target_webhook_id IS NULL THEN picked.event_type = ANY(config.events)
+                   ELSE config.id = picked.target_webhook_id END
+          AND config.id::text IS DISTINCT FROM picked.about
+        ORDER BY config.id
         LIMIT :limit
     ) AS matching
     ORDER BY picked.place, matching.id
@@ -47,14 +59,27 @@ WITH named AS MATERIALIZED (
 ), cut AS (
     SELECT place, webhook_id FROM made WHERE (SELECT count(*) FROM made) = :limit
     ORDER BY place DESC, webhook_id DESC LIMIT 1
+), ranked AS MATERIALIZED (
+    SELECT *, enabled AND NOT forced
+              AND (gated OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
+    FROM made
 ), inserted AS (
     INSERT INTO noteflow.webhook_deliveries
-        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at)
+        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced)
     SELECT workspace_id, webhook_id, event_id, event_type, CASE WHEN enabled THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled THEN now() END
-    FROM made
+           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled THEN now() END, held,
+           enabled AND forced
+    FROM ranked
     ON CONFLICT (event_id, webhook_id) DO NOTHING
-    RETURNING id, status
+    RETURNING id, status, held
+), turning AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health
+    WHERE webhook_id IN (SELECT webhook_id FROM ranked WHERE held AND NOT paused)
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), woken AS (
+    UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+    FROM turning WHERE health.webhook_id = turning.webhook_id
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -63,49 +88,129 @@ WITH named AS MATERIALIZED (
     WHERE event.id = picked.id AND (cut.place IS NULL OR picked.place <= cut.place)
     RETURNING event.dispatched_at
 )
-SELECT ARRAY(SELECT id FROM inserted WHERE status = 'pending') AS delivery_ids,
+SELECT ARRAY(SELECT id FROM inserted WHERE status = 'pending' AND NOT held) AS delivery_ids,
+       EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
+       EXISTS (SELECT FROM ranked WHERE held AND slow) AS slow_turns,
        (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
        EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
-""")
+""")  # noqa: S608 - put together from constants of this file
 
-#: Takes due deliveries for this worker and reads all that their POSTs need.
-CLAIM = text("""
+#: Makes this worker the owner of the deliveries in ``going``.
+_CLAIMED = """
+claimed AS (
+    UPDATE noteflow.webhook_deliveries AS delivery
+    SET status = 'sending', claim_no = delivery.claim_no + 1, next_attempt_at = NULL, held = false, forced = false,
+        claimed_at = clock_timestamp(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => webhook.timeout_ms / 1000.0 + :slack_s)
+    FROM noteflow.webhook_configs AS webhook
+    WHERE webhook.id = delivery.webhook_id AND delivery.id IN (SELECT id FROM going)
+    RETURNING delivery.*
+)"""
+#: All that the POST of a claimed delivery needs.
+_NEEDED = """
+claimed.id AS delivery_id, claimed.event_id, claimed.status, claimed.status_code, claimed.response_body,
+claimed.error_message, claimed.attempt_count, claimed.duration_ms, claimed.lease_expires_at,
+claimed.created_at AS delivery_created_at, claimed.budget_used, claimed.interruptions, claimed.claim_no,
+claimed.held, claimed.forced, claimed.event_type, event.payload::text AS payload, event.target_webhook_id,
+event.payload_erased_at, webhook.*
+"""
+_NEEDED_FROM = """
+claimed
+JOIN noteflow.webhook_configs AS webhook ON webhook.id = claimed.webhook_id
+JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
+"""
+
+#: Takes due deliveries of open endpoints for this worker. The endpoints' health is locked, in the order of their ids,
+#: before their POSTs are counted: together, all workers keep each endpoint's cap. What can't go is held, and gets a
+#: turn. A row without a delivery comes where nothing was claimed.
+CLAIM = text(f"""
 WITH named AS MATERIALIZED (
-    SELECT id FROM noteflow.webhook_deliveries
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND next_attempt_at <= now()
+    SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
-    SELECT id FROM noteflow.webhook_deliveries
-    WHERE status = 'pending' AND next_attempt_at <= now() AND id <> ALL(CAST(:ids AS uuid[]))
+    SELECT id, webhook_id, next_attempt_at, forced, 1 AS later FROM noteflow.webhook_deliveries
+    WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY next_attempt_at
     LIMIT greatest(0, :limit - (SELECT count(*) FROM named))
     FOR UPDATE SKIP LOCKED
-), claimed AS (
-    UPDATE noteflow.webhook_deliveries AS delivery
-    SET status = 'sending', claim_no = delivery.claim_no + 1, next_attempt_at = NULL, claimed_at = clock_timestamp(),
-        lease_expires_at = clock_timestamp() + make_interval(secs => webhook.timeout_ms / 1000.0 + :slack_s)
-    FROM noteflow.webhook_configs AS webhook
-    WHERE webhook.id = delivery.webhook_id
-      AND delivery.id IN (SELECT id FROM named UNION ALL SELECT id FROM others)
-    RETURNING delivery.*
+), waiting AS MATERIALIZED (
+    SELECT * FROM named UNION ALL SELECT * FROM others
+), endpoints AS MATERIALIZED (
+    SELECT * FROM noteflow.webhook_health WHERE webhook_id IN (SELECT webhook_id FROM waiting)
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), room AS MATERIALIZED (
+    SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
+           CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
+                WHEN {_GATED} THEN 0
+                ELSE coalesce(config.max_concurrency, :concurrency) - noteflow.in_flight(config.id) END AS places
+    FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
+    WHERE config.id IN (SELECT webhook_id FROM waiting)
+), ranked AS MATERIALIZED (
+    SELECT waiting.id, waiting.webhook_id, room.paused_at, room.slow_since,
+           waiting.forced OR row_number() OVER (
+               PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.later, waiting.next_attempt_at
+           ) <= room.places AS goes
+    FROM waiting JOIN room USING (webhook_id)
+), going AS (
+    SELECT id FROM ranked WHERE goes
+), {_CLAIMED}, holding AS (
+    UPDATE noteflow.webhook_deliveries SET held = true WHERE id IN (SELECT id FROM ranked WHERE NOT goes)
+), woken AS (
+    UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
+    WHERE webhook_id IN (SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL)
 )
-SELECT claimed.id AS delivery_id, claimed.event_id, claimed.status, claimed.status_code, claimed.response_body,
-       claimed.error_message, claimed.attempt_count, claimed.duration_ms, claimed.lease_expires_at,
-       claimed.created_at AS delivery_created_at, claimed.budget_used, claimed.interruptions, claimed.claim_no,
-       claimed.event_type, event.payload::text AS payload, event.target_webhook_id, webhook.*
-FROM claimed
-JOIN noteflow.webhook_configs AS webhook ON webhook.id = claimed.webhook_id
-JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
-""")
+SELECT told.*, {_NEEDED}
+FROM (
+    SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS held_count,
+           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
+           OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS turns_due,
+           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_turns_due
+) AS told LEFT JOIN ({_NEEDED_FROM}) ON true
+""")  # noqa: S608 - put together from constants of this file
 
-#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts.
+#: Locks endpoints whose turn it is, those that have waited longest first, and tells how many POSTs each has under way.
+TURNS = """
+WITH turning AS MATERIALIZED (
+    SELECT * FROM noteflow.webhook_health
+    WHERE turn_at <= now() AND slow_since IS {lane}
+    ORDER BY turn_at
+    LIMIT :endpoints
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT turning.*, now() AS moment, noteflow.in_flight(turning.webhook_id) AS in_flight, config.*
+FROM turning JOIN noteflow.webhook_configs AS config ON config.id = turning.webhook_id
+ORDER BY turning.turn_at
+"""
+QUICK_TURNS = text(TURNS.format(lane="NULL"))
+SLOW_TURNS = text(TURNS.format(lane="NOT NULL"))
+
+#: Takes so many held deliveries of each of these endpoints, whose health is locked, those due longest first.
+CLAIM_HELD = text(f"""
+WITH given AS (
+    SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:counts AS integer[])) AS each (webhook_id, places)
+), going AS MATERIALIZED (
+    SELECT waiting.id FROM given CROSS JOIN LATERAL (
+        SELECT id FROM noteflow.webhook_deliveries
+        WHERE webhook_id = given.webhook_id AND status = 'pending' AND held
+        ORDER BY next_attempt_at
+        LIMIT given.places
+        FOR UPDATE SKIP LOCKED
+    ) AS waiting
+), {_CLAIMED}
+SELECT {_NEEDED} FROM {_NEEDED_FROM}
+""")  # noqa: S608 - put together from constants of this file
+
+#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. Tells of
+#: each endpoint whether its health is to be looked at: something notable has happened, or it was not well before.
 SETTLE = text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
-        wait_s double precision, attempt json)
+        wait_s double precision, notable boolean, attempt json)
 ), stored AS (
     UPDATE noteflow.webhook_deliveries AS delivery
     SET status = given.status, status_code = given.status_code, response_body = given.response_body,
@@ -116,7 +221,7 @@ WITH given AS MATERIALIZED (
         delivered_at = CASE WHEN given.status = 'succeeded' THEN now() END
     FROM given
     WHERE delivery.id = given.id AND delivery.claim_no = given.claim_no AND delivery.status = 'sending'
-    RETURNING delivery.id
+    RETURNING delivery.id, delivery.webhook_id, given.notable
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message)
@@ -127,7 +232,55 @@ WITH given AS MATERIALIZED (
         error_message text)
     WHERE given.attempt IS NOT NULL
 )
-SELECT id FROM stored
+SELECT stored.id, stored.notable OR coalesce(
+           health.failures > 0 OR health.ramp IS NOT NULL OR health.quick > 0
+           OR coalesce(health.turn_at, health.open_until, health.slow_since, health.failing_since) IS NOT NULL, false
+       ) AS looked_at
+FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
+""")
+
+#: Locks the health of endpoints, in the order of their ids, with what judging them needs.
+HEALTH = text("""
+WITH locked AS MATERIALIZED (
+    SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+)
+SELECT locked.*, now() AS moment, config.*
+FROM locked JOIN noteflow.webhook_configs AS config ON config.id = locked.webhook_id
+""")
+
+#: Stores the health of endpoints whose rows are locked.
+STORE_HEALTH = text("""
+UPDATE noteflow.webhook_health AS health
+SET turn_at = given.turn_at, awaiting_room = given.awaiting_room, failures = given.failures,
+    failing_since = given.failing_since, last_failure_at = given.last_failure_at, warned_at = given.warned_at,
+    open_until = given.open_until, opened = given.opened, probing_until = given.probing_until, ramp = given.ramp,
+    slow_since = given.slow_since, quick = given.quick, rate_at = given.rate_at
+FROM json_to_recordset(CAST(:rows AS json)) AS given (
+    webhook_id uuid, turn_at timestamptz, awaiting_room boolean, failures integer, failing_since timestamptz,
+    last_failure_at timestamptz, warned_at timestamptz, open_until timestamptz, opened integer,
+    probing_until timestamptz, ramp integer, slow_since timestamptz, quick integer, rate_at timestamptz)
+WHERE health.webhook_id = given.webhook_id
+""")
+
+#: Disables an endpoint; nobody disables one that a person has disabled already.
+DISABLE = text("""
+UPDATE noteflow.webhook_configs SET enabled = false, disabled_reason = :reason
+WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
+RETURNING id
+""")
+
+#: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
+SKIP_WAITING = text("""
+UPDATE noteflow.webhook_deliveries
+SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
+WHERE id IN (
+    SELECT id FROM noteflow.webhook_deliveries WHERE webhook_id = :webhook_id AND status = 'pending'
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING id
 """)
 
 #: Locks deliveries that a worker holds past its lease.
@@ -141,7 +294,7 @@ FOR UPDATE SKIP LOCKED
 
 WAITS = text("""
 SELECT id, next_attempt_at - now() AS wait FROM noteflow.webhook_deliveries
-WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND next_attempt_at > now()
+WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at > now()
 """)
 
 UNDISPATCHED = text("""
@@ -153,9 +306,46 @@ LIMIT :limit
 
 DUE = text("""
 SELECT id FROM noteflow.webhook_deliveries
-WHERE status = 'pending' AND next_attempt_at <= now() - CAST(:age AS interval)
+WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() - CAST(:age AS interval)
 ORDER BY next_attempt_at
 LIMIT :limit
+""")
+
+#: Counts held deliveries whose endpoint's turn it is, those of quick and of slow endpoints, up to a limit.
+HELD = text("""
+SELECT count(*) FILTER (WHERE NOT slow) AS quick, count(*) FILTER (WHERE slow) AS slow
+FROM (
+    SELECT health.slow_since IS NOT NULL AS slow
+    FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
+        SELECT FROM noteflow.webhook_deliveries AS delivery
+        WHERE delivery.webhook_id = health.webhook_id AND delivery.status = 'pending' AND delivery.held
+        LIMIT :limit
+    ) AS held
+    WHERE health.turn_at <= now()
+    LIMIT :limit
+) AS due
+""")
+
+#: Gives a turn to endpoints that have held deliveries and none: nothing but a change by hand leaves one like that.
+#: Steps from endpoint to endpoint through the index, however many deliveries each has.
+FORGOTTEN = text("""
+WITH RECURSIVE holder AS (
+    (SELECT webhook_id FROM noteflow.webhook_deliveries WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT delivery.webhook_id FROM noteflow.webhook_deliveries AS delivery
+            WHERE delivery.status = 'pending' AND delivery.held AND delivery.webhook_id > holder.webhook_id
+            ORDER BY delivery.webhook_id LIMIT 1)
+    FROM holder WHERE holder.webhook_id IS NOT NULL
+), forgotten AS MATERIALIZED (
+    SELECT health.webhook_id FROM noteflow.webhook_health AS health
+    JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    WHERE health.webhook_id IN (SELECT webhook_id FROM holder) AND health.turn_at IS NULL
+      AND (config.paused_at IS NULL OR NOT config.enabled)
+    ORDER BY health.webhook_id
+    FOR NO KEY UPDATE OF health
+)
+UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+FROM forgotten WHERE health.webhook_id = forgotten.webhook_id
 """)
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of

@@ -9,9 +9,10 @@ from sqlalchemy.orm import Session
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.converters import WebhookConverter
+from noteflow_hooks.persistence.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.meetings import SqlAlchemyMeetingRepository
+from noteflow_hooks.persistence.replays import SqlAlchemyReplayRepository
 from noteflow_hooks.persistence.repositories import (
-    SqlAlchemyDeliveryLog,
     SqlAlchemyEventOutbox,
     SqlAlchemyWebhookRepository,
 )
@@ -68,6 +69,11 @@ class SqlAlchemyUnitOfWork:
     def deliveries(self) -> SqlAlchemyDeliveryLog:
         """The deliveries."""
         return SqlAlchemyDeliveryLog(self._session, self._converter)
+
+    @property
+    def replays(self) -> SqlAlchemyReplayRepository:
+        """The requests to send many deliveries again."""
+        return SqlAlchemyReplayRepository(self._session)
 
     @property
     def meetings(self) -> SqlAlchemyMeetingRepository:

@@ -10,6 +10,7 @@ import grpc
 from noteflow_hooks.errors import (
     AlreadyExistsError,
     InvalidInputError,
+    LimitError,
     NoteFlowHooksError,
     NotFoundError,
     PreconditionError,
@@ -32,6 +33,7 @@ _ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
     grpc.StatusCode.NOT_FOUND: NotFoundError,
     grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
+    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitError,
 }
 #: How gRPC's own words for a server that isn't there begin.
 _NOBODY: Final = (

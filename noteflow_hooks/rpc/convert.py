@@ -1,4 +1,4 @@
-"""From domain values to messages. An endpoint's secret goes out only where a caller asks for it by name."""
+"""From domain values to messages. A secret goes out only where a caller asks for it by name, a header's value never."""
 
 from __future__ import annotations
 
@@ -6,15 +6,19 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from noteflow_hooks.domain.health import EndpointHealth
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
+    from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting, Summary
+    from noteflow_hooks.domain.ports import Undelivered
+    from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -43,8 +47,10 @@ def summary_message(summary: Summary) -> pb.Summary:
     )
 
 
-def webhook_message(webhook: WebhookConfig, *, secret: str | None = None) -> pb.Webhook:
-    """Return an endpoint; ``secret`` only for the call that made or changed it."""
+def webhook_message(
+    webhook: WebhookConfig, health: EndpointHealth | None = None, *, secret: str | None = None
+) -> pb.Webhook:
+    """Return an endpoint, a new one's health if none is given; ``secret`` only for the call that made or changed it."""
     return pb.Webhook(
         id=str(webhook.id),
         workspace_id=str(webhook.workspace_id),
@@ -59,16 +65,39 @@ def webhook_message(webhook: WebhookConfig, *, secret: str | None = None) -> pb.
         disabled_reason=webhook.disabled_reason,
         secret=secret,
         secret_hint=webhook.secret_hint,
-        signed=webhook.secret is not None or webhook.secret_unavailable,
+        signed=webhook.is_signed,
         secret_unavailable=webhook.secret_unavailable,
         previous_secret_expires_at=_time(webhook.previous_secret_expires_at),
+        header_names=webhook.header_names,
+        rate_limit_per_s=webhook.rate_limit_per_s,
+        max_concurrency=webhook.max_concurrency,
+        paused=webhook.paused_at is not None,
+        paused_at=_time(webhook.paused_at),
+        health=health_message(health if health is not None else EndpointHealth(webhook.id)),
+    )
+
+
+def health_message(health: EndpointHealth) -> pb.WebhookHealth:
+    """Return how an endpoint does."""
+    return pb.WebhookHealth(
+        state=health.state,
+        failures=health.failures,
+        failing_since=_time(health.failing_since),
+        last_failure_at=_time(health.last_failure_at),
+        circuit_open_until=_time(health.open_until),
+        slow_since=_time(health.slow_since),
     )
 
 
 def delivery_message(
-    delivery: WebhookDelivery, *, payload: str | None = None, attempts: Iterable[WebhookAttempt] = ()
+    delivery: WebhookDelivery,
+    *,
+    reason: str | None,
+    payload: str | None = None,
+    attempts: Iterable[WebhookAttempt] = (),
+    redeliveries: Iterable[Redelivery] = (),
 ) -> pb.Delivery:
-    """Return a delivery, with its payload and attempts where they are given."""
+    """Return a delivery, with the reason why it is not delivered, and what else is given."""
     return pb.Delivery(
         id=str(delivery.id),
         webhook_id=str(delivery.webhook_id),
@@ -86,6 +115,8 @@ def delivery_message(
         created_at=_time(delivery.created_at),
         payload=payload,
         attempts=map(attempt_message, attempts),
+        reason=reason,
+        redeliveries=map(redelivery_message, redeliveries),
     )
 
 
@@ -104,6 +135,59 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
     )
 
 
+def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
+    """Return that a delivery was sent again."""
+    return pb.Redelivery(
+        requested_at=_time(redelivery.requested_at),
+        replay_id=_text(redelivery.replay_id),
+        previous_status=redelivery.previous_status,
+        after_attempt=redelivery.after_attempt,
+    )
+
+
+def undelivered_message(row: Undelivered, *, reason: str) -> pb.Undelivered:
+    """Return what was not delivered, and why."""
+    message = pb.Undelivered(
+        event_id=str(row.event_id),
+        event_type=row.event_type,
+        status="undispatched",
+        reason=reason,
+        created_at=_time(row.created_at),
+    )
+    if row.delivery is not None:
+        delivery = row.delivery
+        message.MergeFrom(
+            pb.Undelivered(
+                delivery_id=str(delivery.id),
+                webhook_id=str(delivery.webhook_id),
+                status=delivery.status,
+                attempt_count=delivery.attempt_count,
+                next_attempt_at=_time(delivery.next_attempt_at),
+            )
+        )
+    return message
+
+
+def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
+    """Return a replay; a dry run is one that has neither an id nor a beginning."""
+    criteria = replay.criteria
+    return pb.Replay(
+        id="" if dry_run else str(replay.id),
+        workspace_id=str(replay.workspace_id),
+        webhook_id=_text(criteria.webhook_id),
+        event_type=criteria.event_type,
+        status=criteria.status,
+        created_after=_time(criteria.created_after),
+        created_before=_time(criteria.created_before),
+        rate_per_s=replay.rate_per_s,
+        state="dry_run" if dry_run else replay.state,
+        matched=replay.matched,
+        sent=replay.sent,
+        created_at=None if dry_run else _time(replay.created_at),
+        finished_at=_time(replay.finished_at),
+    )
+
+
 def event_message(event: Event) -> pb.Event:
     """Return an event."""
     return pb.Event(
@@ -111,13 +195,17 @@ def event_message(event: Event) -> pb.Event:
         workspace_id=str(event.workspace_id),
         event_type=event.event_type,
         meeting_id=event.meeting_id,
-        target_webhook_id=None if event.target_webhook_id is None else str(event.target_webhook_id),
+        target_webhook_id=_text(event.target_webhook_id),
         payload=event.payload.decode(),
         idempotency_key=event.idempotency_key,
         occurred_at=_time(event.occurred_at),
         created_at=_time(event.created_at),
         dispatched_at=_time(event.dispatched_at),
     )
+
+
+def _text(identifier: UUID | None) -> str | None:
+    return None if identifier is None else str(identifier)
 
 
 def _time(moment: datetime | None) -> Timestamp | None:

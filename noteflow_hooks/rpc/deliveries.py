@@ -7,20 +7,22 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import SETTLED, WebhookDelivery
+from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError, UnavailableError
 from noteflow_hooks.rpc.auth import current_workspace
-from noteflow_hooks.rpc.convert import delivery_message
+from noteflow_hooks.rpc.convert import delivery_message, undelivered_message
 from noteflow_hooks.rpc.host import required, with_webhooks
 from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import parse_filter, parse_id, parse_seconds
+from noteflow_hooks.rpc.parse import parse_filter, parse_id, parse_kind, parse_seconds
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.webhooks import found_webhook
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports import Undelivered, UnitOfWork
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.host import Context, ServicerHost
     from noteflow_hooks.service import WebhookService
@@ -42,23 +44,42 @@ class DeliveryMixin:
         wait_s = parse_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT_S)
         event_id = await self._database.run(lambda unit: _record_test(unit, service, workspace_id, webhook_id))
         delivery = await _outcome(self._database, event_id, wait_s=wait_s)
-        return pb.TestWebhookResponse(
-            event_id=str(event_id), delivery=None if delivery is None else delivery_message(delivery)
-        )
+        return pb.TestWebhookResponse(event_id=str(event_id), delivery=delivery)
 
     async def ListDeliveries(
         self: ServicerHost, request: pb.ListDeliveriesRequest, _: Context
     ) -> pb.ListDeliveriesResponse:
         """Return a page of the workspace's deliveries."""
         required(self._webhook_service)
-        workspace_id, page, criteria = current_workspace(), parse_page(request), parse_filter(request)
-        rows = await self._database.run(
-            lambda unit: with_webhooks(unit).deliveries.list_page(
+        workspace_id, page = current_workspace(), parse_page(request)
+        criteria = parse_filter(request, statuses=frozenset(DeliveryStatus))
+
+        def read(unit: UnitOfWork) -> tuple[Sequence[WebhookDelivery], Mapping[UUID, str]]:
+            found = with_webhooks(unit).deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after)
+            return found, unit.deliveries.reasons(found)
+
+        rows, reasons = await self._database.run(read)
+        deliveries, token = fill(page, rows, lambda row: delivery_message(row, reason=reasons.get(row.id)))
+        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token)
+
+    async def ListUndelivered(
+        self: ServicerHost, request: pb.ListUndeliveredRequest, _: Context
+    ) -> pb.ListUndeliveredResponse:
+        """Return a page of what was accepted and not delivered."""
+        required(self._webhook_service)
+        workspace_id, page, criteria = current_workspace(), parse_page(request), parse_kind(request)
+
+        def read(unit: UnitOfWork) -> tuple[Sequence[Undelivered], Mapping[UUID, str]]:
+            found = with_webhooks(unit).deliveries.undelivered_page(
                 workspace_id, criteria, limit=page.limit, after=page.after
             )
+            return found, unit.deliveries.reasons([each.delivery for each in found if each.delivery is not None])
+
+        rows, reasons = await self._database.run(read)
+        undelivered, token = fill(
+            page, rows, lambda row: undelivered_message(row, reason=reasons.get(row.id, UNDISPATCHED))
         )
-        deliveries, token = fill(page, rows, delivery_message)
-        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token)
+        return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token)
 
     async def GetDelivery(self: ServicerHost, request: pb.GetDeliveryRequest, _: Context) -> pb.Delivery:
         """Return one delivery, with its payload and attempts."""
@@ -72,8 +93,10 @@ class DeliveryMixin:
             event = unit.events.get_by_id(delivery.event_id)
             return delivery_message(
                 delivery,
+                reason=_reason(unit, delivery),
                 payload=None if event is None else event.payload.decode(),
                 attempts=unit.deliveries.attempts(delivery_id),
+                redeliveries=unit.deliveries.redeliveries(delivery_id),
             )
 
         return await self._database.run(read)
@@ -82,11 +105,18 @@ class DeliveryMixin:
         """Make a settled delivery due once more."""
         service = required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
-        delivery = await self._database.run(
-            lambda unit: service.send_again(workspace_id, delivery_id, with_webhooks(unit))
-        )
+
+        def send_again(unit: UnitOfWork) -> pb.Delivery:
+            delivery = service.send_again(workspace_id, delivery_id, with_webhooks(unit))
+            return delivery_message(delivery, reason=_reason(unit, delivery))
+
+        answer = await self._database.run(send_again)
         log.info("delivery %s is sent again", delivery_id)
-        return delivery_message(delivery)
+        return answer
+
+
+def _reason(unit: UnitOfWork, delivery: WebhookDelivery) -> str | None:
+    return unit.deliveries.reasons([delivery]).get(delivery.id)
 
 
 def _record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID) -> UUID:
@@ -97,16 +127,20 @@ def _record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, 
     return service.trigger_test(webhook, unit)
 
 
-async def _outcome(database: Database, event_id: UUID, *, wait_s: float) -> WebhookDelivery | None:
+async def _outcome(database: Database, event_id: UUID, *, wait_s: float) -> pb.Delivery | None:
     """Return the event's delivery once it is settled, or as it is when the wait is over."""
     until = time.monotonic() + wait_s
-    delivery: WebhookDelivery | None = None
+    delivery: pb.Delivery | None = None
     while time.monotonic() < until and (delivery is None or delivery.status not in SETTLED):
         await asyncio.sleep(min(_LOOK_EVERY_S, wait_s))
         try:
-            found = await database.run(lambda unit: unit.deliveries.get_by_event(event_id))
+            delivery = await database.run(lambda unit: _delivery_of(unit, event_id))
         except UnavailableError:
             # The test is recorded and will be sent: to fail now would invite a second one.
             break
-        delivery = found[0] if found else None
     return delivery
+
+
+def _delivery_of(unit: UnitOfWork, event_id: UUID) -> pb.Delivery | None:
+    found = unit.deliveries.get_by_event(event_id)
+    return delivery_message(found[0], reason=_reason(unit, found[0])) if found else None

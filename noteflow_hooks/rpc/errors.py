@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 from noteflow_hooks.errors import (
     AlreadyExistsError,
     InvalidInputError,
+    LimitError,
     NotFoundError,
     PreconditionError,
     UnavailableError,
@@ -34,6 +35,7 @@ _CODES: Final = {
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
+    LimitError: grpc.StatusCode.RESOURCE_EXHAUSTED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
 }
 

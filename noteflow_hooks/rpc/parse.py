@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment
 from noteflow_hooks.domain.payloads import check_text
@@ -16,10 +16,11 @@ from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from noteflow_hooks.domain.deliveries import DeliveryStatus
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 E = TypeVar("E", bound=StrEnum)
@@ -55,15 +56,33 @@ def parse_seconds(field: str, value: float, *, limit: float) -> float:
     return value
 
 
-def parse_filter(request: pb.ListDeliveriesRequest) -> DeliveryFilter:
-    """Return the filters that are set and not empty."""
-    return DeliveryFilter(
-        webhook_id=parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
-        status=_one_of("status", request.status, DeliveryStatus) if request.status else None,
-        event_type=_one_of("event_type", request.event_type, WebhookEventType) if request.event_type else None,
+def parse_headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
+    """Return custom headers as they came, for the domain to check."""
+    return [(each.name, each.value) for each in messages]
+
+
+def parse_filter(
+    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
+) -> DeliveryFilter:
+    """Return the filters that are set and not empty; of the statuses only these are allowed."""
+    return replace(
+        parse_kind(request),
+        status=_one_of("status", request.status, statuses) if request.status else None,
         created_after=parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
         created_before=parse_time("created_before", request.created_before)
         if request.HasField("created_before")
+        else None,
+    )
+
+
+def parse_kind(
+    request: pb.ListDeliveriesRequest | pb.ListUndeliveredRequest | pb.ReplayDeliveriesRequest,
+) -> DeliveryFilter:
+    """Return the filters by endpoint and event type that are set and not empty."""
+    return DeliveryFilter(
+        webhook_id=parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
+        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
+        if request.event_type
         else None,
     )
 
@@ -111,12 +130,11 @@ def parse_segments(messages: Iterable[pb.TranscriptSegment]) -> list[Segment]:
     ]
 
 
-def _one_of(field: str, value: str, kind: type[E]) -> E:
-    try:
-        return kind(value)
-    except ValueError:
-        allowed = ", ".join(sorted(kind))
-        raise InvalidInputError(field, f"{value[:100]!r} is unknown; allowed: {allowed}") from None
+def _one_of(field: str, value: str, allowed: Collection[E]) -> E:
+    for each in allowed:
+        if each == value:
+            return each
+    raise InvalidInputError(field, f"{value[:100]!r} is not allowed here; allowed: {', '.join(sorted(allowed))}")
 
 
 def _check_points(field: str, points: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from noteflow_hooks.rpc.host import EndpointRules
 from noteflow_hooks.rpc.meetings import MeetingMixin
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from noteflow_hooks.rpc.replays import ReplayMixin
 from noteflow_hooks.rpc.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.webhooks import EndpointMixin
 
@@ -28,6 +29,7 @@ class HooksServicer(
     MeetingMixin,
     EndpointMixin,
     DeliveryMixin,
+    ReplayMixin,
     EventMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,

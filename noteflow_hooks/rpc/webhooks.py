@@ -14,13 +14,15 @@ from noteflow_hooks.rpc.changes import apply, checked_paths
 from noteflow_hooks.rpc.convert import webhook_message
 from noteflow_hooks.rpc.host import required, with_webhooks
 from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import parse_id, parse_seconds
+from noteflow_hooks.rpc.parse import parse_headers, parse_id, parse_seconds
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.health import EndpointHealth
     from noteflow_hooks.domain.ports import UnitOfWork
     from noteflow_hooks.rpc.host import Context, EndpointRules, ServicerHost
 
@@ -44,16 +46,19 @@ class EndpointMixin:
         """Return one endpoint."""
         required(self._webhook_service)
         workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
-        return webhook_message(await self._database.run(lambda unit: found_webhook(unit, workspace_id, webhook_id)))
+        return await self._database.run(lambda unit: _shown(unit, found_webhook(unit, workspace_id, webhook_id)))
 
     async def ListWebhooks(self: ServicerHost, request: pb.ListWebhooksRequest, _: Context) -> pb.ListWebhooksResponse:
         """Return a page of the workspace's endpoints."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        rows = await self._database.run(
-            lambda unit: with_webhooks(unit).webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
-        )
-        webhooks, token = fill(page, rows, webhook_message)
+
+        def read(unit: UnitOfWork) -> tuple[Sequence[WebhookConfig], Mapping[UUID, EndpointHealth]]:
+            rows = with_webhooks(unit).webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
+            return rows, unit.webhooks.get_health([each.id for each in rows])
+
+        rows, health = await self._database.run(read)
+        webhooks, token = fill(page, rows, lambda each: webhook_message(each, health.get(each.id)))
         return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token)
 
     async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
@@ -65,14 +70,15 @@ class EndpointMixin:
             # Outside the transaction: a look-up takes its time, and dispatch waits for who holds an endpoint's row.
             await self._database.call(lambda: service.check_url(request.url))
 
-        def change(unit: UnitOfWork) -> WebhookConfig:
+        def change(unit: UnitOfWork) -> pb.Webhook:
             config = found_webhook(unit, workspace_id, webhook_id, lock=True)
-            changed = apply(config, request, paths, allow_http_loopback=self._endpoints.allow_http_loopback)
-            return unit.webhooks.update(changed)
+            loopback = self._endpoints.allow_http_loopback
+            changed = apply(config, request, paths, allow_http_loopback=loopback, now=datetime.now(UTC))
+            return _shown(unit, service.update_webhook(changed, unit))
 
-        stored = await self._database.run(change)
+        message = await self._database.run(change)
         log.info("webhook %s changed: %s", webhook_id, ", ".join(paths))
-        return webhook_message(stored)
+        return message
 
     async def DeleteWebhook(
         self: ServicerHost, request: pb.DeleteWebhookRequest, _: Context
@@ -95,13 +101,19 @@ class EndpointMixin:
         secret = check_secret(request.secret) if request.HasField("secret") else generate_secret()
         overlap = _overlap(request)
 
-        def rotate(unit: UnitOfWork) -> WebhookConfig:
+        def rotate(unit: UnitOfWork) -> pb.Webhook:
             config = found_webhook(unit, workspace_id, webhook_id, lock=True)
-            return unit.webhooks.update(_rotated(config, secret, until=datetime.now(UTC) + overlap))
+            stored = unit.webhooks.update(_rotated(config, secret, until=datetime.now(UTC) + overlap))
+            return _shown(unit, stored, secret=secret)
 
-        stored = await self._database.run(rotate)
+        message = await self._database.run(rotate)
         log.info("webhook %s changed: secret", webhook_id)
-        return webhook_message(stored, secret=secret)
+        return message
+
+
+def _shown(unit: UnitOfWork, webhook: WebhookConfig, *, secret: str | None = None) -> pb.Webhook:
+    """Return the endpoint with how it does."""
+    return webhook_message(webhook, unit.webhooks.get_health([webhook.id]).get(webhook.id), secret=secret)
 
 
 def found_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
@@ -122,6 +134,9 @@ def _new_config(request: pb.RegisterWebhookRequest, workspace_id: UUID, rules: E
         timeout_ms=request.timeout_ms if request.HasField("timeout_ms") else rules.timeout_ms,
         max_retries=request.max_retries if request.HasField("max_retries") else rules.max_retries,
         enabled=request.enabled if request.HasField("enabled") else True,
+        headers=parse_headers(request.headers),
+        rate_limit_per_s=request.rate_limit_per_s if request.HasField("rate_limit_per_s") else None,
+        max_concurrency=request.max_concurrency if request.HasField("max_concurrency") else None,
         allow_http_loopback=rules.allow_http_loopback,
     )
 
@@ -147,7 +162,8 @@ def _rotated(config: WebhookConfig, secret: str, *, until: datetime) -> WebhookC
         config,
         secret=secret,
         secret_hint=secret_hint(secret),
-        secret_unavailable=False,
+        secret_unavailable=config.headers_unreadable,
+        secret_unreadable=False,
         previous_secret=config.secret,
         previous_secret_expires_at=until if signed_before else None,
     )

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
+from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
@@ -32,8 +34,18 @@ def world(request: pytest.FixtureRequest) -> World:
 @pytest.fixture
 def memory_world() -> World:
     """Make a store in memory."""
-    store = MemoryStore()
-    return World(partial(InMemoryUnitOfWork, store), InMemoryDeliveryStore(store))
+    later = timedelta(0)
+
+    def clock() -> datetime:
+        return datetime.now(UTC) + later
+
+    def age(by: timedelta) -> None:
+        nonlocal later
+        later += by
+
+    store = MemoryStore(now=clock)
+    stores = partial(InMemoryDeliveryStore, store)
+    return World(partial(InMemoryUnitOfWork, store), stores(), stores, age)
 
 
 @pytest.fixture(scope="session")
@@ -47,4 +59,21 @@ def engine(database_url: str) -> Iterator[Engine]:
 @pytest.fixture
 def postgres_world(engine: Engine, clean_database: str) -> World:  # noqa: ARG001 - emptied is all it has to be
     """Offer the database, emptied."""
-    return World(partial(SqlAlchemyUnitOfWork, engine, _BOX), SqlAlchemyDeliveryStore(engine, _BOX))
+    stores = partial(SqlAlchemyDeliveryStore, engine, _BOX)
+    return World(partial(SqlAlchemyUnitOfWork, engine, _BOX), stores(), stores, partial(_age, engine))
+
+
+def _age(engine: Engine, by: timedelta) -> None:
+    """Move every moment that is stored into the past, since PostgreSQL's clock can't be moved into the future."""
+    with engine.begin() as connection:
+        moments = connection.execute(
+            text(
+                "SELECT table_name, column_name FROM information_schema.columns"
+                " WHERE table_schema = 'noteflow' AND data_type = 'timestamp with time zone'"
+            )
+        )
+        columns: dict[str, list[str]] = {}
+        for row in moments:
+            columns.setdefault(row.table_name, []).append(f"{row.column_name} = {row.column_name} - :by")
+        for table, changes in columns.items():
+            connection.execute(text(f"UPDATE noteflow.{table} SET {', '.join(changes)}"), {"by": by})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -182,14 +183,18 @@ def test_a_dead_delivery_gets_a_fresh_budget(world: World) -> None:
 
 
 def test_a_skipped_delivery_may_be_recovered(world: World) -> None:
-    """What was skipped while its endpoint was disabled is sent once it is enabled and asked for."""
+    """What was skipped while its endpoint was disabled is sent once it is enabled and asked for, and not before."""
     workspace_id = world.workspace()
     webhook = world.webhook(workspace_id, enabled=False)
     [delivery] = world.dispatched(world.event(workspace_id))
     assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, DISABLED)
+    with pytest.raises(PreconditionError, match=f"webhook {webhook.id} is disabled; enable it"):
+        world.send_again(workspace_id, delivery.id)
+    assert world.read(workspace_id, delivery.id) == delivery
+    world.change(replace(webhook, enabled=True))
     world.send_again(workspace_id, delivery.id)
     claim = world.claim(delivery.id)
-    assert (claim.webhook.id, claim.reason_to_skip()) == (webhook.id, DISABLED)
+    assert (claim.webhook.id, claim.reason_to_skip()) == (webhook.id, None)
 
 
 def test_what_is_under_way_cannot_be_sent_again(world: World) -> None:

@@ -17,7 +17,8 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     """Waits, leases and the times on record are those of the given clock, to the moment."""
     moment = NOON
     store = MemoryStore(lambda: moment)
-    world = World(partial(InMemoryUnitOfWork, store), InMemoryDeliveryStore(store))
+    stores = partial(InMemoryDeliveryStore, store)
+    world = World(partial(InMemoryUnitOfWork, store), stores(), stores, lambda _: None)
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

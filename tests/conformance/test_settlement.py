@@ -79,7 +79,7 @@ def test_what_is_not_sent_is_no_attempt(world: World) -> None:
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id)
     held = world.claim(delivery.id).delivery
-    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]) == {delivery.id}
+    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).ids == {delivery.id}
     stored = world.read(workspace_id, delivery.id)
     assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, "Webhook disabled")
     assert (stored.attempt_count, stored.next_attempt_at, stored.lease_expires_at) == (0, None, None)
@@ -143,7 +143,7 @@ def test_results_are_settled_in_groups(world: World) -> None:
         after, _ = claim.delivery.attempted(result, max_retries=1, policy=EXACT, draw=0)
         settlements.append(Settlement(after, attempt=result))
     assert set(claims) == set(made)
-    assert world.deliveries.settle(settlements) == set(made)
+    assert world.deliveries.settle(settlements).ids == set(made)
     for delivery_id, workspace_id in made.items():
         stored = world.read(workspace_id, delivery_id)
         [attempt] = world.attempts(delivery_id)
@@ -152,4 +152,4 @@ def test_results_are_settled_in_groups(world: World) -> None:
 
 def test_no_results_are_no_work(world: World) -> None:
     """An empty group settles nothing."""
-    assert world.deliveries.settle([]) == set()
+    assert world.deliveries.settle([]).ids == set()

@@ -30,6 +30,11 @@ EVERYTHING: dict[str, Any] = {
     "timeout_ms": 100,
     "max_retries": 20,
     "disabled_reason": "It failed for five days.",
+    "headers": (("X-Zone", "b \t 2"), ("Authorization", "Bearer abc")),
+    "header_names": ("X-Zone", "Authorization"),
+    "rate_limit_per_s": 0.25,
+    "max_concurrency": 7,
+    "paused_at": NOON,
 }
 
 
@@ -85,6 +90,33 @@ def test_a_change_can_take_secrets_away(world: World) -> None:
         stored = unit.webhooks.get_by_id(signed.id)
     assert stored is not None
     assert (stored.secret, stored.secret_hint, stored.previous_secret) == (None, "", None)
+
+
+def test_a_change_can_take_headers_limits_and_a_pause_away(world: World) -> None:
+    """None and empty are stored as what they are."""
+    nothing: dict[str, Any] = {
+        "headers": (),
+        "header_names": (),
+        "rate_limit_per_s": None,
+        "max_concurrency": None,
+        "paused_at": None,
+    }
+    told = world.webhook(world.workspace(), **EVERYTHING)
+    world.change(replace(told, **nothing))
+    with world.units() as unit:
+        stored = unit.webhooks.get_by_id(told.id)
+    assert stored is not None
+    assert {name: getattr(stored, name) for name in nothing} == nothing
+    assert (stored.secret, stored.secret_unavailable) == (EVERYTHING["secret"], False)
+
+
+def test_what_an_endpoint_is_told_is_in_every_list(world: World) -> None:
+    """Headers, limits and a pause come along wherever endpoints are read."""
+    told = world.webhook(world.workspace(), **EVERYTHING | {"enabled": True})
+    with world.units() as unit:
+        assert unit.webhooks.get_all(told.workspace_id) == [told]
+        assert unit.webhooks.get_all_enabled() == [told]
+        assert unit.webhooks.list_page(told.workspace_id, limit=9) == [told]
 
 
 def test_what_is_not_there_cannot_be_changed(world: World) -> None:
@@ -184,10 +216,12 @@ def test_deleting_skips_what_waits(world: World) -> None:
 
 
 def test_a_claim_of_a_deleted_endpoint_has_no_secrets(world: World) -> None:
-    """What is claimed for an endpoint deleted since says why not to send, and holds no secret."""
+    """What is claimed for an endpoint deleted since says why not to send, and holds no secret and no header."""
     workspace_id = world.workspace()
-    delivery = world.delivery(workspace_id, **EVERYTHING | {"enabled": True})
+    told = EVERYTHING | {"enabled": True, "paused_at": None, "rate_limit_per_s": None}
+    delivery = world.delivery(workspace_id, **told)
     claim = world.claim(delivery.id)
+    assert claim.webhook.headers == EVERYTHING["headers"]
     world.delete(claim.webhook)
     assert world.settle(claim, an_attempt_result(status_code=503), wait=timedelta(0))
     again = world.claim(delivery.id)
@@ -197,6 +231,8 @@ def test_a_claim_of_a_deleted_endpoint_has_no_secrets(world: World) -> None:
         None,
         "",
     )
+    assert (again.webhook.headers, again.webhook.header_names) == ((), ())
+    assert not again.webhook.secret_unavailable
 
 
 def test_a_delivery_can_be_added(world: World) -> None:

@@ -6,11 +6,12 @@ The clock is the store's own and can't be moved: a lease that has ended is one w
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.deliveries import Settlement
+from noteflow_hooks.domain.health import HealthRules
 from tests.builders import EXACT, a_meeting, a_webhook, a_workspace, an_attempt_result, an_event, hours
 
 if TYPE_CHECKING:
@@ -34,6 +35,14 @@ class World:
 
     units: Callable[[], UnitOfWork]
     deliveries: DeliveryStore
+    #: Makes the workers' half of the same store, with rules of its own.
+    ruled: Callable[[HealthRules], DeliveryStore]
+    #: Makes everything that is stored so much older.
+    age: Callable[[timedelta], None]
+
+    def under(self, **rules: Any) -> World:
+        """Return the same store with such rules for the endpoints' health."""
+        return replace(self, deliveries=self.ruled(HealthRules(**rules)))
 
     def workspace(self) -> UUID:
         """Store a workspace."""
@@ -108,7 +117,7 @@ class World:
         after, ruled = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         chosen = wait if wait is not None and ruled is not None else ruled
         stored = self.deliveries.settle([Settlement(after, wait=chosen, attempt=result)])
-        return stored == {claim.delivery.id}
+        return stored.ids == {claim.delivery.id}
 
     def attempt(self, delivery_id: UUID, **overrides: Any) -> None:
         """Make an attempt that is due again at once where it fails."""

@@ -105,6 +105,37 @@ def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: 
     assert "previous_secret_expires_at" in rotated
 
 
+def test_an_endpoint_is_told_more_and_less(command: Command, rig: Rig) -> None:
+    """Headers by name alone, limits and a pause; each can be taken back."""
+    words = ["--header", "Authorization: Bearer c4n4ry", "--rate-limit-per-s", "2.5", "--max-concurrency", "4"]
+    webhook = added(command, rig, *words)
+    assert (webhook["header_names"], webhook["rate_limit_per_s"], webhook["max_concurrency"]) == (
+        ["Authorization"],
+        2.5,
+        4,
+    )
+    assert "c4n4ry" not in json.dumps(webhook)
+    change = ["webhooks", "update", webhook["id"], "--json"]
+    changed = loaded(command(*change, "--header", "X-A: 1", "--header", "X-B: 2", "--no-rate-limit"))
+    assert (changed["header_names"], changed["max_concurrency"]) == (["X-A", "X-B"], 4)
+    assert "rate_limit_per_s" not in changed
+    changed = loaded(command(*change, "--no-headers", "--no-max-concurrency", "--rate-limit-per-s", "1"))
+    assert (changed["header_names"], changed["rate_limit_per_s"]) == ([], 1)
+    assert "max_concurrency" not in changed
+
+
+def test_an_endpoint_is_paused_and_resumed(command: Command, rig: Rig) -> None:
+    """The list says so, and since when."""
+    webhook = added(command, rig)
+    assert "paused_at" in loaded(command("webhooks", "pause", webhook["id"], "--json"))
+    _, printed, _ = command("webhooks", "list")
+    heads, row = (dict(enumerate(line.split())) for line in printed.splitlines())
+    [place] = [index for index, head in heads.items() if head == "PAUSED"]
+    assert row[place] == "yes"
+    resumed = loaded(command("webhooks", "resume", webhook["id"], "--json"))
+    assert (resumed["paused"], "paused_at" in resumed) == (False, False)
+
+
 def test_a_removed_endpoint_is_gone(command: Command, rig: Rig) -> None:
     """For every command."""
     webhook = added(command, rig)
@@ -173,6 +204,13 @@ def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch:
         (["webhooks", "add", "ftp://a.example"], 2, "url: must start with https://"),
         (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),
         (["webhooks", "add", "https://10.0.0.1/"], 2, "url: address not allowed"),
+        (["webhooks", "add", "https://a.example", "--header", "Host: x"], 2, "headers: 'Host' can't be set; not allow"),
+        (
+            ["webhooks", "add", "https://a.example", "--header", "X-A:"],
+            2,
+            "headers: the value of 'X-A' has 0 characters",
+        ),
+        (["webhooks", "add", "https://a.example", "--rate-limit-per-s", "nan"], 2, "rate_limit_per_s: is nan; allowed"),
         (["events", "publish", "meeting.completed", "--payload", "{}"], 2, "meeting_id: is missing"),
         (["webhooks", "list", "--token", "nfh_x"], 1, "a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN"),
         (["webhooks", "list", "--server", "127.0.0.1:9"], 1, "no server answers at 127.0.0.1:9"),

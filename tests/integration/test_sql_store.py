@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 OLD, NEW = (parse_keys(generate_key())[0] for _ in range(2))
 SLACK = timedelta(seconds=10)
+CANARY = "c4n4ry-of-a-header"
+HEADERS = (("Authorization", f"Bearer {CANARY}"), ("X-Zone", "eu"))
+NAMES = ("Authorization", "X-Zone")
 
 
 @pytest.fixture
@@ -42,6 +45,14 @@ def registered(engine: Engine, box: SecretBox, **overrides: object) -> WebhookCo
         webhook = unit.webhooks.create(a_webhook(workspace_id=workspace.id, **overrides))
         unit.commit()
     return webhook
+
+
+def changed(engine: Engine, box: SecretBox, webhook: WebhookConfig) -> WebhookConfig:
+    """Store a changed endpoint and return it as stored."""
+    with SqlAlchemyUnitOfWork(engine, box) as unit:
+        stored = unit.webhooks.update(webhook)
+        unit.commit()
+    return stored
 
 
 def published(engine: Engine, webhook: WebhookConfig) -> None:
@@ -89,6 +100,89 @@ def test_a_previous_secret_that_no_key_opens_costs_the_newest_nothing(engine: En
         unit.webhooks.update(replace(half, name="renamed"))
         unit.commit()
     assert read(engine, first, NEW, OLD).previous_secret == "first-secret"
+
+
+def test_a_headers_value_is_stored_as_ciphertext_alone(engine: Engine) -> None:
+    """It stands in no column, in no encoding that a dump would show; its name does."""
+    registered(engine, SecretBox([OLD]), headers=HEADERS, header_names=NAMES)
+    with engine.begin() as connection:
+        [row] = connection.execute(text("SELECT webhook::text, headers FROM noteflow.webhook_configs AS webhook"))
+    for hidden in (CANARY, CANARY.encode().hex()):
+        assert hidden not in row.webhook
+    assert CANARY.encode() not in row.headers
+    assert "Authorization" in row.webhook
+
+
+def test_headers_that_no_key_opens_are_unavailable_and_not_lost(engine: Engine) -> None:
+    """A change of something else leaves them as they are, for when the key is back; an unsigned endpoint stays so."""
+    webhook = registered(engine, SecretBox([OLD]), headers=HEADERS, header_names=NAMES)
+    blind = read(engine, webhook, NEW)
+    assert (blind.headers, blind.header_names) == ((), NAMES)
+    assert (blind.secret_unavailable, blind.is_signed) == (True, False)
+    changed(engine, SecretBox([NEW]), replace(blind, name="renamed", max_concurrency=2))
+    again = read(engine, webhook, OLD)
+    assert (again.name, again.max_concurrency, again.headers) == ("renamed", 2, HEADERS)
+    assert not again.secret_unavailable
+
+
+def test_headers_that_no_key_opens_can_be_replaced_or_taken_away(engine: Engine) -> None:
+    """After either the endpoint can be sent to again."""
+    for wanted in ((("X-New", "new"),), ()):
+        webhook = registered(engine, SecretBox([OLD]), headers=HEADERS, header_names=NAMES)
+        names = tuple(name for name, _ in wanted)
+        changed(engine, SecretBox([NEW]), replace(read(engine, webhook, NEW), headers=wanted, header_names=names))
+        stored = read(engine, webhook, NEW)
+        assert (stored.headers, stored.header_names, stored.secret_unavailable) == (wanted, names, False)
+
+
+def test_headers_that_no_key_opens_outlast_a_new_secret(engine: Engine) -> None:
+    """The endpoint stays unavailable, says so when it is read, and lets no claim be sent."""
+    webhook = registered(engine, SecretBox([OLD]), secret="a-secret", headers=HEADERS, header_names=NAMES)
+    blind = read(engine, webhook, NEW)
+    assert (blind.is_signed, blind.secret_unavailable) == (True, True)
+    rotated = replace(blind, secret="a-new-secret", secret_unreadable=False)
+    assert changed(engine, SecretBox([NEW]), rotated).secret_unavailable
+    half = read(engine, webhook, NEW)
+    assert (half.secret, half.headers, half.secret_unavailable) == ("a-new-secret", (), True)
+    published(engine, webhook)
+    store = SqlAlchemyDeliveryStore(engine, SecretBox([NEW]))
+    store.dispatch([], limit=10)
+    [claim] = store.claim([], limit=10, lease_slack=SLACK)
+    assert claim.webhook.secret_unavailable
+    whole = read(engine, webhook, NEW, OLD)
+    assert (whole.secret, whole.headers, whole.secret_unavailable) == ("a-new-secret", HEADERS, False)
+
+
+def test_a_secret_that_no_key_opens_outlasts_new_headers(engine: Engine) -> None:
+    """And the endpoint is never taken for an unsigned one."""
+    webhook = registered(engine, SecretBox([OLD]), secret="a-secret", headers=HEADERS, header_names=NAMES)
+    new = replace(read(engine, webhook, NEW), headers=(("X-New", "new"),), header_names=("X-New",))
+    stored = changed(engine, SecretBox([NEW]), new)
+    assert (stored.secret, stored.is_signed, stored.secret_unavailable) == (None, True, True)
+    assert read(engine, webhook, OLD, NEW).secret == "a-secret"
+
+
+@pytest.mark.parametrize("packed", ["not-json", "7", "[7]", '[["X"]]', '[["X", null]]', "[]"])
+def test_headers_that_are_none_once_decrypted_are_unavailable(engine: Engine, packed: str) -> None:
+    """As in a row whose ciphertexts changed places: rather no POST than one without them."""
+    box = SecretBox([OLD])
+    webhook = registered(engine, box, headers=HEADERS, header_names=NAMES)
+    with engine.begin() as connection:
+        sealed = box.encrypt(packed, webhook_id=webhook.id)
+        connection.execute(text("UPDATE noteflow.webhook_configs SET headers = :sealed"), {"sealed": sealed})
+    found = read(engine, webhook, OLD)
+    assert (found.headers, found.secret_unavailable) == ((), True)
+
+
+def test_a_deleted_endpoints_headers_are_erased(engine: Engine) -> None:
+    """Ciphertext and names: what is deleted can't be decrypted later."""
+    webhook = registered(engine, SecretBox([OLD]), headers=HEADERS, header_names=NAMES)
+    with SqlAlchemyUnitOfWork(engine, SecretBox([])) as unit:
+        assert unit.webhooks.delete(webhook.id)
+        unit.commit()
+    with engine.begin() as connection:
+        [row] = connection.execute(text("SELECT headers, header_names FROM noteflow.webhook_configs"))
+    assert (row.headers, row.header_names) == (None, [])
 
 
 def test_a_lease_that_ended_long_ago_is_taken_back_like_any_other(engine: Engine) -> None:

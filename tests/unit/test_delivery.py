@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.ports import Claimed, Settled
 
 OK = an_attempt_result(status_code=200)
 FAILED = an_attempt_result(status_code=500, error_kind=ErrorKind.STATUS, error_message="HTTP 500")
@@ -39,12 +40,14 @@ class System:
         self.sent: list[UUID] = []
         self.slept: list[float] = []
         self.hints: list[tuple[timedelta, list[UUID]]] = []
+        self.turns: list[tuple[timedelta, bool]] = []
         self.pool = PostingPool(options.pop("threads", 8))
         self.answer = answer
         settings: dict[str, Any] = {
             "chunk": 5,
             "lease_slack": timedelta(seconds=10),
             "countdown_max": timedelta(seconds=60),
+            "slow_after": timedelta(seconds=5),
         }
         self.service = DeliveryService(
             self.store,
@@ -89,7 +92,13 @@ class System:
 
     def deliver(self, ids: Sequence[UUID]) -> Outcomes:
         """Deliver, and keep the hints."""
-        return self.service.deliver(ids, hint=lambda wait, waiting: self.hints.append((wait, waiting)))
+        return self.service.deliver(ids, hint=self._hint)
+
+    def _hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+        if delivery_ids:
+            self.hints.append((wait, delivery_ids))
+        else:
+            self.turns.append((wait, slow))
 
     def _sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -110,7 +119,7 @@ class Flaky(InMemoryDeliveryStore):
         self.failures: list[Exception] = []
         self.refused: set[UUID] = set()
 
-    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if self.failures:
             raise self.failures.pop(0)
         if any(each.delivery.id in self.refused and each.delivery.response_body for each in settlements):
@@ -376,7 +385,7 @@ def test_no_post_starts_after_its_lease() -> None:
     [delivery_id] = system.deliveries(1, timeout_ms=1000)
     claim = system.store.claim
 
-    def slow_claim(*args: Any, **options: Any) -> list[Claim]:  # noqa: ANN401 - the store's own
+    def slow_claim(*args: Any, **options: Any) -> Claimed:  # noqa: ANN401 - the store's own
         claims = claim(*args, **options)
         system.slept.append(11.0)
         return claims

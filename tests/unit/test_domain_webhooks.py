@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import dataclasses
+import math
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
@@ -43,6 +44,11 @@ def test_a_configuration_has_the_contracts_defaults() -> None:
         enabled=True,
         timeout_ms=10_000,
         max_retries=3,
+        headers=(),
+        header_names=(),
+        rate_limit_per_s=None,
+        max_concurrency=None,
+        paused_at=None,
     )
     assert made.id != WebhookConfig.create(workspace_id, URL, []).id
 
@@ -58,11 +64,16 @@ def test_a_configuration_takes_what_it_is_given() -> None:
         timeout_ms=100,
         max_retries=20,
         enabled=False,
+        headers=[("X-B", "2"), ("X-A", "1")],
+        rate_limit_per_s=2.5,
+        max_concurrency=4,
         allow_http_loopback=True,
     )
     assert (made.url, made.events) == ("http://localhost/", ("meeting.completed", "summary.generated"))
     assert (made.name, made.secret, made.secret_hint) == ("CRM", secret, secret[-4:])
     assert (made.timeout_ms, made.max_retries, made.enabled) == (100, 20, False)
+    assert (made.headers, made.header_names) == ((("X-B", "2"), ("X-A", "1")), ("X-B", "X-A"))
+    assert (made.rate_limit_per_s, made.max_concurrency) == (2.5, 4)
 
 
 @pytest.mark.parametrize(
@@ -91,6 +102,15 @@ def test_a_configuration_takes_what_it_is_given() -> None:
         ("timeout_ms", 30_001),
         ("max_retries", 0),
         ("max_retries", 21),
+        ("headers", [("Host", "other.example")]),
+        ("rate_limit_per_s", 0),
+        ("rate_limit_per_s", 0.009),
+        ("rate_limit_per_s", 1000.1),
+        ("rate_limit_per_s", -1),
+        ("rate_limit_per_s", math.nan),
+        ("rate_limit_per_s", math.inf),
+        ("max_concurrency", 0),
+        ("max_concurrency", 1001),
     ],
 )
 def test_what_is_not_allowed_is_refused_by_its_field(field: str, value: object) -> None:
@@ -116,6 +136,10 @@ def test_a_refused_secret_is_not_repeated(secret: str) -> None:
         ("timeout_ms", 30_000),
         ("max_retries", 1),
         ("max_retries", 20),
+        ("rate_limit_per_s", 0.01),
+        ("rate_limit_per_s", 1000.0),
+        ("max_concurrency", 1),
+        ("max_concurrency", 1000),
         ("secret", "8charsss"),
         ("secret", "~!" * 128),
         ("secret", whsec(24)),
@@ -135,9 +159,11 @@ def test_only_long_secrets_give_a_hint(secret: str | None, hint: str) -> None:
 
 def test_secrets_are_not_in_a_repr() -> None:
     """A configuration can be logged."""
-    shown = repr(a_webhook(secret="first-secret", previous_secret="second-secret"))
+    shown = repr(create(secret="first-secret", headers=[("Authorization", "third-secret")]))
     assert "first-secret" not in shown
-    assert "second-secret" not in shown
+    assert "third-secret" not in shown
+    assert "Authorization" in shown
+    assert "second-secret" not in repr(a_webhook(secret="first-secret", previous_secret="second-secret"))
 
 
 def test_a_configuration_is_frozen_and_slotted() -> None:
@@ -190,3 +216,28 @@ def test_a_number_out_of_range_is_refused_with_the_bounds() -> None:
     """The refusal says what it was and what it may be."""
     with pytest.raises(InvalidInputError, match=r"^timeout_ms: is 7; allowed are 10 to 20$"):
         check_range("timeout_ms", 7, range(10, 21))
+
+
+def test_a_rate_out_of_range_is_refused_with_the_bounds() -> None:
+    """As every number is, those that are none included."""
+    with pytest.raises(InvalidInputError, match=r"^rate_limit_per_s: is nan; allowed are 0\.01 to 1000$"):
+        create(rate_limit_per_s=math.nan)
+
+
+@pytest.mark.parametrize(
+    ("fields", "signed", "headers_unreadable"),
+    [
+        ({}, False, False),
+        ({"secret": "a-secret"}, True, False),
+        ({"secret_unreadable": True}, True, False),
+        ({"headers": (("X-A", "1"),), "header_names": ("X-A",)}, False, False),
+        ({"header_names": ("X-A",)}, False, True),
+        ({"secret_unreadable": True, "header_names": ("X-A",)}, True, True),
+    ],
+)
+def test_what_cannot_be_read_is_there_all_the_same(
+    fields: dict[str, Any], *, signed: bool, headers_unreadable: bool
+) -> None:
+    """A secret that no key decrypts is still one; names without values are headers that no key decrypts."""
+    webhook = a_webhook(**fields)
+    assert (webhook.is_signed, webhook.headers_unreadable) == (signed, headers_unreadable)

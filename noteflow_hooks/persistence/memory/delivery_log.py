@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO
-from noteflow_hooks.errors import NotFoundError, PreconditionError
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.ports import Undelivered
+from noteflow_hooks.domain.reasons import explain
+from noteflow_hooks.domain.replays import check_sending_again
+from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.memory.health import health_of
+from noteflow_hooks.persistence.memory.replays import narrowed, send_again
 from noteflow_hooks.persistence.memory.tables import age, newest
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.memory.store import Session
 
 
@@ -46,27 +53,60 @@ class InMemoryDeliveryLog:
         """Return a delivery's attempts, first one first."""
         return self._session.tables.attempts.get(delivery_id, ())
 
+    def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
+        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
+        webhooks, now = self._session.tables.webhooks, self._session.now()
+        said = {
+            each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
+            for each in deliveries
+        }
+        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+
+    def undelivered_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[Undelivered]:
+        """Return a page of what was accepted and not delivered, newest first."""
+        stored = self._session.tables.deliveries.values()
+        deliveries = (
+            Undelivered(each.event_id, each.event_type, age(each)[0], each)
+            for each in stored
+            if each.status is not DeliveryStatus.SUCCEEDED
+            and self._workspace(each) == workspace_id
+            and _meets(each, replace(criteria, status=None))
+        )
+        return newest([*deliveries, *self._waiting(workspace_id, criteria)], limit=limit, after=after)
+
+    def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
+        """Return each time that a delivery was sent again, first one first."""
+        return self._session.tables.redeliveries.get(delivery_id, ())
+
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more, or raise NotFoundError or PreconditionError."""
+        """Make a settled delivery due once more, past all that would hold it back, and put that on record."""
         delivery = self.get_by_id(workspace_id, delivery_id)
         if delivery is None:
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
-        if self._session.tables.webhooks[delivery.webhook_id].deleted_at is not None:
-            raise PreconditionError(NOTHING_TO_SEND_TO)
-        again = delivery.sent_again(now=self._session.now())
-        self._session.tables.deliveries[delivery_id] = again
-        return again
+        # Said first of one that is not settled: what speaks against its endpoint is no news for it.
+        delivery.sent_again(now=self._session.now())
+        tables = self._session.tables
+        check_sending_again(tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id])
+        return send_again(self._session, delivery, forced=True)
+
+    def _waiting(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
+        """Return the events that wait to be matched with endpoints."""
+        waiting = (each for each in self._session.tables.events.values() if each.dispatched_at is None)
+        return [
+            Undelivered(each.id, each.event_type, age(each)[0])
+            for each in waiting
+            if each.workspace_id == workspace_id and criteria.webhook_id is None and narrowed(each, criteria)
+        ]
 
     def _workspace(self, delivery: WebhookDelivery) -> UUID:
         return self._session.tables.events[delivery.event_id].workspace_id
 
 
 def _meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    created_at, _ = age(delivery)
     return (
         criteria.webhook_id in (None, delivery.webhook_id)
         and criteria.status in (None, delivery.status)
-        and criteria.event_type in (None, delivery.event_type)
-        and (criteria.created_after is None or criteria.created_after <= created_at)
-        and (criteria.created_before is None or created_at < criteria.created_before)
+        and narrowed(delivery, criteria)
     )

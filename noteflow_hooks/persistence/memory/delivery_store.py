@@ -13,16 +13,31 @@ from noteflow_hooks.domain.deliveries import (
     Claim,
     DeliveryStatus,
     ErrorKind,
+    Settlement,
     WebhookAttempt,
 )
+from noteflow_hooks.domain.health import HealthRules, cap
+from noteflow_hooks.domain.ports import Claimed, Held, Settled
 from noteflow_hooks.persistence.memory.dispatching import dispatch
+from noteflow_hooks.persistence.memory.health import (
+    dealt,
+    health_of,
+    held_by,
+    hold,
+    in_flight,
+    judge,
+    next_turns,
+    note_turn,
+    remember,
+    turning,
+)
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import Settlement, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.ports import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
@@ -30,34 +45,64 @@ if TYPE_CHECKING:
 class InMemoryDeliveryStore:
     """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
 
-    def __init__(self, store: MemoryStore) -> None:
-        """Work on this store."""
+    def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
+        """Work on this store; ``rules`` judge the endpoints' health."""
         self._store = store
+        self._rules = rules if rules is not None else HealthRules()
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Make deliveries of the named events, topped up with others that wait."""
         with self._store.transaction() as session:
             return dispatch(session, event_ids, limit=limit)
 
-    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> list[Claim]:
-        """Take up to ``limit`` due deliveries, the named ones first, then those that have waited longest."""
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         named = set(delivery_ids)
         with self._store.transaction() as session:
             due = _due(session, overdue_by=timedelta(0))
             due.sort(key=lambda delivery: delivery.id not in named)
-            return [_claimed(session, delivery, lease_slack=lease_slack) for delivery in due[:limit]]
+            claims, held = [], []
+            for delivery in due[:limit]:
+                if self._may_go(session, delivery):
+                    claims.append(_claimed(session, delivery, lease_slack=lease_slack))
+                else:
+                    hold(session, delivery)
+                    held.append(health_of(session, delivery.webhook_id))
+            return Claimed(
+                claims,
+                held=len(held),
+                turns_due=bool(turning(session, slow=False)),
+                slow_turns_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+            )
 
-    def settle(self, settlements: Sequence[Settlement]) -> set[UUID]:
-        """Store results, each only under its own claim; return the ids of those that were."""
+    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         with self._store.transaction() as session:
-            return {each.delivery.id for each in settlements if _settled(session, each)}
+            turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
+            claims: list[Claim] = []
+            for each in turns:
+                waiting = held_by(session, each.webhook.id)[: each.given]
+                claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
+                note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
+            return Claimed(claims, turns=next_turns(session, [each.webhook.id for each in turns]))
+
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Store results, each only under its own claim, and what they say of their endpoints."""
+        with self._store.transaction() as session:
+            return self._settle(session, settlements)
+
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+        """Send these endpoints to the slow lane."""
+        with self._store.transaction() as session:
+            for webhook_id in webhook_ids:
+                session.tables.health[webhook_id] = health_of(session, webhook_id).slowed(now=session.now())
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
         """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._store.transaction() as session:
             now = session.now()
             stored = (session.tables.deliveries.get(delivery_id) for delivery_id in delivery_ids)
-            pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING)
+            pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING and not each.held)
             return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
 
     def take_back(self, *, limit: int) -> int:
@@ -66,8 +111,7 @@ class InMemoryDeliveryStore:
             now = session.now()
             sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
             expired = sorted((d for d in sending if _lease_end(d) <= now), key=_lease_end)[:limit]
-            for delivery in expired:
-                _interrupt(session, delivery, now=now)
+            self._settle(session, [_interrupted(session, each, now=now) for each in expired])
             return len(expired)
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
@@ -82,11 +126,32 @@ class InMemoryDeliveryStore:
         with self._store.transaction() as session:
             return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
 
+    def held(self, *, limit: int) -> Held:
+        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
+        with self._store.transaction() as session:
+            remember(session)
+            quick, slow = (
+                sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
+                for lane in (False, True)
+            )
+            return Held(quick=min(quick, limit), slow=min(slow, limit))
+
+    def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
+        webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
+        if delivery.forced or not webhook.is_active:
+            return True
+        return not health.is_gated(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+
+    def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
+        kept = [each for each in settlements if _settled(session, each)]
+        turns, event_ids = judge(session, kept, rules=self._rules)
+        return Settled(frozenset(each.delivery.id for each in kept), turns=turns, event_ids=event_ids)
+
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
     last = session.now() - overdue_by
-    pending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.PENDING)
-    return sorted((d for d in pending if _due_at(d) <= last), key=lambda d: (_due_at(d), d.id))
+    waiting = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.PENDING and not d.held)
+    return sorted((d for d in waiting if _due_at(d) <= last), key=lambda d: (_due_at(d), d.id))
 
 
 def _due_at(pending: WebhookDelivery) -> datetime:
@@ -104,7 +169,13 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
     claimed = delivery.claimed(lease_until=lease_until)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(claimed, webhook, event.payload, targeted=event.target_webhook_id == webhook.id)
+    return Claim(
+        claimed,
+        webhook,
+        event.payload,
+        targeted=event.target_webhook_id == webhook.id,
+        erased=event.payload_erased_at is not None,
+    )
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:
@@ -124,20 +195,18 @@ def _settled(session: Session, settlement: Settlement) -> bool:
     return True
 
 
-def _interrupt(session: Session, delivery: WebhookDelivery, *, now: datetime) -> None:
+def _interrupted(session: Session, delivery: WebhookDelivery, *, now: datetime) -> Settlement:
     began = session.tables.claimed_at[delivery.id]
     # Nothing ran longer than its lease, however long ago that was.
     ended = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
     duration_ms = max(0, round((ended - began) / timedelta(milliseconds=1)))
-    after = delivery.interrupted(now=now, duration_ms=duration_ms)
-    session.tables.deliveries[delivery.id] = after
     cut_off = AttemptResult(
         started_at=began,
         duration_ms=duration_ms,
         error_kind=ErrorKind.INTERRUPTED,
         error_message=INTERRUPTED,
     )
-    _record(session, after, cut_off)
+    return Settlement(delivery.interrupted(now=now, duration_ms=duration_ms), attempt=cut_off)
 
 
 def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> None:

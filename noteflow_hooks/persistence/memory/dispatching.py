@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -10,6 +11,8 @@ from uuid import uuid4
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.ports import Dispatched
+from noteflow_hooks.domain.turns import BURST
+from noteflow_hooks.persistence.memory.health import health_of, hold
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
@@ -37,8 +40,32 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Disp
         made += page
         finished += complete
         room -= max(len(page), 1)
-    due = tuple(each.id for each in made if each.status is DeliveryStatus.PENDING)
-    return Dispatched(delivery_ids=due, events=finished, more=finished < len(queue))
+    waiting = [each for each in made if each.status is DeliveryStatus.PENDING]
+    held = _hold_back(session, waiting)
+    lanes = {health_of(session, each.webhook_id).slow_since is not None for each in waiting if each.id in held}
+    return Dispatched(
+        delivery_ids=tuple(each.id for each in waiting if each.id not in held),
+        events=finished,
+        more=finished < len(queue),
+        turns=False in lanes,
+        slow_turns=True in lanes,
+    )
+
+
+def _hold_back(session: Session, made: Sequence[WebhookDelivery]) -> set[UUID]:
+    """Hold what is for a gated endpoint, and what one endpoint gets beyond the burst; return their ids."""
+    gated = {
+        each.webhook_id: health_of(session, each.webhook_id).is_gated(session.tables.webhooks[each.webhook_id])
+        for each in made
+    }
+    nth: Counter[UUID] = Counter()
+    held: set[UUID] = set()
+    for each in made:
+        nth[each.webhook_id] += 1
+        if not each.forced and (gated[each.webhook_id] or nth[each.webhook_id] > BURST):
+            hold(session, each)
+            held.add(each.id)
+    return held
 
 
 def _waiting(session: Session, event_ids: Sequence[UUID]) -> list[Event]:
@@ -98,5 +125,6 @@ def _delivery(session: Session, event: Event, webhook: WebhookConfig) -> Webhook
         event_type=event.event_type,
         next_attempt_at=now,
         created_at=now,
+        forced=event.target_webhook_id is not None,
     )
     return waiting if webhook.enabled else waiting.skipped(DISABLED)

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.access import ApiToken, Workspace
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 RowT = TypeVar("RowT")
@@ -52,6 +54,8 @@ class Tables:
     workspaces: Table[Workspace] = field(default_factory=ChainMap)
     tokens: Table[ApiToken] = field(default_factory=ChainMap)
     webhooks: Table[WebhookConfig] = field(default_factory=ChainMap)
+    #: By endpoint; one that is not here is as a new one.
+    health: Table[EndpointHealth] = field(default_factory=ChainMap)
     events: Table[Event] = field(default_factory=ChainMap)
     #: By event: the last endpoint that a fan-out in pages has come to.
     cursors: Table[UUID] = field(default_factory=ChainMap)
@@ -60,6 +64,9 @@ class Tables:
     claimed_at: Table[datetime] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
+    replays: Table[Replay] = field(default_factory=ChainMap)
+    #: By delivery, first one first.
+    redeliveries: Table[tuple[Redelivery, ...]] = field(default_factory=ChainMap)
     meetings: Table[Meeting] = field(default_factory=ChainMap)
     recordings: Table[Recording] = field(default_factory=ChainMap)
     #: By meeting, in the order in which they came.

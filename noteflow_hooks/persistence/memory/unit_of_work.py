@@ -9,6 +9,7 @@ from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
+from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
 from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
@@ -45,6 +46,11 @@ class InMemoryUnitOfWork:
     def deliveries(self) -> InMemoryDeliveryLog:
         """The deliveries."""
         return InMemoryDeliveryLog(self._session)
+
+    @property
+    def replays(self) -> InMemoryReplayRepository:
+        """The requests to send many deliveries again."""
+        return InMemoryReplayRepository(self._session)
 
     @property
     def meetings(self) -> InMemoryMeetingRepository:

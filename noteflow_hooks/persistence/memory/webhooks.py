@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.health import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
+from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
 from noteflow_hooks.persistence.memory.tables import age, newest, require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.health import EndpointHealth
     from noteflow_hooks.domain.ports import Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
@@ -65,6 +68,10 @@ class InMemoryWebhookRepository:
             updated_at=self._session.now(),
         )
         self._session.tables.webhooks[stored.id] = stored
+        if before.enabled and not stored.enabled:
+            skip_waiting(self._session, stored.id, stored.disabled_reason or DISABLED)
+        health = health_of(self._session, stored.id)
+        self._session.tables.health[stored.id] = after_change(health, before, stored, now=self._session.now())
         return stored
 
     def delete(self, webhook_id: UUID) -> bool:
@@ -81,11 +88,18 @@ class InMemoryWebhookRepository:
             previous_secret_expires_at=None,
             secret_hint="",
             secret_unavailable=False,
+            secret_unreadable=False,
+            headers=(),
+            header_names=(),
             updated_at=now,
             deleted_at=now,
         )
-        self._skip_waiting(webhook_id)
+        skip_waiting(self._session, webhook_id, DELETED)
         return True
+
+    def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
+        """Return how these endpoints do, by their ids."""
+        return {each: health_of(self._session, each) for each in webhook_ids}
 
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Store a delivery and return it as stored; a pending one that names no time is due at once."""
@@ -111,8 +125,3 @@ class InMemoryWebhookRepository:
     def _deliveries(self, webhook_id: UUID) -> list[WebhookDelivery]:
         stored = self._session.tables.deliveries.values()
         return [delivery for delivery in stored if delivery.webhook_id == webhook_id]
-
-    def _skip_waiting(self, webhook_id: UUID) -> None:
-        for delivery in self._deliveries(webhook_id):
-            if delivery.status is DeliveryStatus.PENDING:
-                self._session.tables.deliveries[delivery.id] = delivery.skipped(DELETED)

@@ -8,6 +8,7 @@ import pytest
 from noteflow_hooks.errors import (
     AlreadyExistsError,
     InvalidInputError,
+    LimitError,
     NoteFlowHooksError,
     PreconditionError,
     UnavailableError,
@@ -39,6 +40,7 @@ class Refusal(grpc.RpcError):
         (Code.INVALID_ARGUMENT, "is bad", NoteFlowHooksError, "is bad"),
         (Code.ALREADY_EXISTS, "there", AlreadyExistsError, "there"),
         (Code.FAILED_PRECONDITION, "not now", PreconditionError, "not now"),
+        (Code.RESOURCE_EXHAUSTED, "too many", LimitError, "too many"),
         (Code.UNAVAILABLE, "failed to connect to all", UnavailableError, "no server answers at host:1"),
         (Code.UNAVAILABLE, "the database is away", UnavailableError, "host:1: the database is away"),
         (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),

@@ -5,7 +5,7 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
-FAILED_PRECONDITION where the call comes at the wrong moment, UNAVAILABLE where the database doesn't answer: try again.
+FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the database doesn't answer: try again.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -443,6 +443,12 @@ class Webhook(_message.Message):
     SIGNED_FIELD_NUMBER: _builtins.int
     SECRET_UNAVAILABLE_FIELD_NUMBER: _builtins.int
     PREVIOUS_SECRET_EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    HEADER_NAMES_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
+    PAUSED_AT_FIELD_NUMBER: _builtins.int
+    HEALTH_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -466,7 +472,15 @@ class Webhook(_message.Message):
     signed: _builtins.bool
     """Whether requests are signed: false where it has no secret."""
     secret_unavailable: _builtins.bool
-    """True where the secret can't be decrypted with the server's keys. Nothing is sent until it is rotated."""
+    """True where the secret or the custom headers can't be decrypted with the server's keys. Nothing is sent until the secret
+    is rotated, or the headers are replaced.
+    """
+    rate_limit_per_s: _builtins.float
+    """The most POSTs a second; absent means no limit."""
+    max_concurrency: _builtins.int
+    """The most POSTs at once; absent means the server's own cap."""
+    paused: _builtins.bool
+    """Whether its deliveries are held until it resumes."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -482,6 +496,18 @@ class Webhook(_message.Message):
     @_builtins.property
     def previous_secret_expires_at(self) -> _timestamp_pb2.Timestamp:
         """Until when the secret before this one signs too; absent where there is none."""
+
+    @_builtins.property
+    def header_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of its custom headers. Their values are secrets, and never returned."""
+
+    @_builtins.property
+    def paused_at(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is paused; absent where it is not."""
+
+    @_builtins.property
+    def health(self) -> Global___WebhookHealth:
+        """How it does."""
 
     def __init__(
         self,
@@ -502,21 +528,115 @@ class Webhook(_message.Message):
         signed: _builtins.bool = ...,
         secret_unavailable: _builtins.bool = ...,
         previous_secret_expires_at: _timestamp_pb2.Timestamp | None = ...,
+        header_names: _abc.Iterable[_builtins.str] | None = ...,
+        rate_limit_per_s: _builtins.float | None = ...,
+        max_concurrency: _builtins.int | None = ...,
+        paused: _builtins.bool = ...,
+        paused_at: _timestamp_pb2.Timestamp | None = ...,
+        health: Global___WebhookHealth | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "previous_secret_expires_at", b"previous_secret_expires_at", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "id", b"id", "max_retries", b"max_retries", "name", b"name", "previous_secret_expires_at", b"previous_secret_expires_at", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
+    _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled_reason) -> _WhichOneofReturnType__disabled_reason | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
 
 Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
+
+@_typing.final
+class WebhookHealth(_message.Message):
+    """How an endpoint does, by its last attempts."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATE_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    FAILING_SINCE_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_AT_FIELD_NUMBER: _builtins.int
+    CIRCUIT_OPEN_UNTIL_FIELD_NUMBER: _builtins.int
+    SLOW_SINCE_FIELD_NUMBER: _builtins.int
+    state: _builtins.str
+    """`healthy`; `failing`: the last attempt failed; `circuit_open`: after a run of failures its deliveries wait for a probe;
+    `recovering`: its backlog is drained gently; `slow`: it takes long, and has a lane of its own.
+    """
+    failures: _builtins.int
+    """Failed attempts in a row."""
+    @_builtins.property
+    def failing_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when no attempt has succeeded."""
+
+    @_builtins.property
+    def last_failure_at(self) -> _timestamp_pb2.Timestamp:
+        """When the last attempt failed, of those in a row."""
+
+    @_builtins.property
+    def circuit_open_until(self) -> _timestamp_pb2.Timestamp:
+        """When the next probe is due, while the circuit is open."""
+
+    @_builtins.property
+    def slow_since(self) -> _timestamp_pb2.Timestamp:
+        """Since when it is slow."""
+
+    def __init__(
+        self,
+        *,
+        state: _builtins.str = ...,
+        failures: _builtins.int = ...,
+        failing_since: _timestamp_pb2.Timestamp | None = ...,
+        last_failure_at: _timestamp_pb2.Timestamp | None = ...,
+        circuit_open_until: _timestamp_pb2.Timestamp | None = ...,
+        slow_since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["circuit_open_until", b"circuit_open_until", "failing_since", b"failing_since", "last_failure_at", b"last_failure_at", "slow_since", b"slow_since"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["circuit_open_until", b"circuit_open_until", "failing_since", b"failing_since", "failures", b"failures", "last_failure_at", b"last_failure_at", "slow_since", b"slow_since", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WebhookHealth: _TypeAlias = WebhookHealth  # noqa: Y015
+
+@_typing.final
+class Header(_message.Message):
+    """A header that is sent with every request to an endpoint."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """A token as in RFC 9110, at most 255 characters, once each; none of those that the request itself sets, or by which HTTP
+    finds a message's end or its way. The refusal lists those.
+    """
+    value: _builtins.str
+    """Visible ASCII, with spaces and tabs inside only, at most 4,096 characters."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Header: _TypeAlias = Header  # noqa: Y015
 
 @_typing.final
 class RegisterWebhookRequest(_message.Message):
@@ -532,6 +652,9 @@ class RegisterWebhookRequest(_message.Message):
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     MAX_RETRIES_FIELD_NUMBER: _builtins.int
     ENABLED_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters."""
     name: _builtins.str
@@ -546,11 +669,19 @@ class RegisterWebhookRequest(_message.Message):
     """1 to 20; absent means the server's default."""
     enabled: _builtins.bool
     """Absent means true."""
+    rate_limit_per_s: _builtins.float
+    """The most POSTs a second, 0.01 to 1,000; absent means no limit."""
+    max_concurrency: _builtins.int
+    """The most POSTs at once, 1 to 1,000; absent means the server's own cap."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
         `webhook.failing`, `webhook.disabled`. None subscribes to nothing.
         """
+
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """At most 20 headers to send along, such as an API key of the receiver's; at most 16,384 bytes in all."""
 
     def __init__(
         self,
@@ -563,19 +694,26 @@ class RegisterWebhookRequest(_message.Message):
         timeout_ms: _builtins.int | None = ...,
         max_retries: _builtins.int | None = ...,
         enabled: _builtins.bool | None = ...,
+        headers: _abc.Iterable[Global___Header] | None = ...,
+        rate_limit_per_s: _builtins.float | None = ...,
+        max_concurrency: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_retries", b"_max_retries", "_name", b"_name", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_retries", b"max_retries", "name", b"name", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_retries", b"_max_retries", "_name", b"_name", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "max_retries", b"max_retries", "name", b"name", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
     _WhichOneofReturnType__generate_secret: _TypeAlias = _typing.Literal["generate_secret"]  # noqa: Y015
     _WhichOneofArgType__generate_secret: _TypeAlias = _typing.Literal["_generate_secret", b"_generate_secret"]  # noqa: Y015
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
     _WhichOneofReturnType__max_retries: _TypeAlias = _typing.Literal["max_retries"]  # noqa: Y015
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
+    _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
     _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
@@ -585,9 +723,13 @@ class RegisterWebhookRequest(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__generate_secret) -> _WhichOneofReturnType__generate_secret | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
     @_typing.overload
@@ -685,6 +827,10 @@ class UpdateWebhookRequest(_message.Message):
     ENABLED_FIELD_NUMBER: _builtins.int
     TIMEOUT_MS_FIELD_NUMBER: _builtins.int
     MAX_RETRIES_FIELD_NUMBER: _builtins.int
+    HEADERS_FIELD_NUMBER: _builtins.int
+    RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
+    MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    PAUSED_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -692,18 +838,30 @@ class UpdateWebhookRequest(_message.Message):
     name: _builtins.str
     """The new name."""
     enabled: _builtins.bool
-    """Enabling clears `disabled_reason`."""
+    """Enabling clears `disabled_reason`; disabling skips what waits."""
     timeout_ms: _builtins.int
     """The new time limit."""
     max_retries: _builtins.int
     """The new number of attempts."""
+    rate_limit_per_s: _builtins.float
+    """The new rate; absent, while the mask names it, removes the limit."""
+    max_concurrency: _builtins.int
+    """The new cap; absent, while the mask names it, stands for the server's own."""
+    paused: _builtins.bool
+    """True holds its deliveries; false lets them go."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
-        """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`; at least one."""
+        """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
+        `max_concurrency`, `paused`; at least one.
+        """
 
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The new subscription, all of it."""
+
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """The new custom headers, all of them."""
 
     def __init__(
         self,
@@ -716,12 +874,23 @@ class UpdateWebhookRequest(_message.Message):
         enabled: _builtins.bool = ...,
         timeout_ms: _builtins.int = ...,
         max_retries: _builtins.int = ...,
+        headers: _abc.Iterable[Global___Header] | None = ...,
+        rate_limit_per_s: _builtins.float | None = ...,
+        max_concurrency: _builtins.int | None = ...,
+        paused: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["update_mask", b"update_mask"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["enabled", b"enabled", "events", b"events", "max_retries", b"max_retries", "name", b"name", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "rate_limit_per_s", b"rate_limit_per_s", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
+    _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
+    _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
 
 Global___UpdateWebhookRequest: _TypeAlias = UpdateWebhookRequest  # noqa: Y015
 
@@ -881,6 +1050,8 @@ class Delivery(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     PAYLOAD_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REDELIVERIES_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
     webhook_id: _builtins.str
@@ -903,6 +1074,8 @@ class Delivery(_message.Message):
     """How long the last attempt took, in milliseconds."""
     payload: _builtins.str
     """The JSON text that is sent; only in GetDelivery's answer."""
+    reason: _builtins.str
+    """Why it is not delivered, in words; absent where it is."""
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """When it is due, while it is pending."""
@@ -923,6 +1096,10 @@ class Delivery(_message.Message):
     def attempts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Attempt]:
         """Every attempt, first one first; only in GetDelivery's answer."""
 
+    @_builtins.property
+    def redeliveries(self) -> _containers.RepeatedCompositeFieldContainer[Global___Redelivery]:
+        """Every time that it was sent again, first one first; only in GetDelivery's answer."""
+
     def __init__(
         self,
         *,
@@ -942,10 +1119,12 @@ class Delivery(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         payload: _builtins.str | None = ...,
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
+        reason: _builtins.str | None = ...,
+        redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_response_body", b"_response_body", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "response_body", b"response_body", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "response_body", b"response_body", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
@@ -953,6 +1132,8 @@ class Delivery(_message.Message):
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
     _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
     _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
+    _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
+    _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
@@ -964,11 +1145,51 @@ class Delivery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payload) -> _WhichOneofReturnType__payload | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
 
 Global___Delivery: _TypeAlias = Delivery  # noqa: Y015
+
+@_typing.final
+class Redelivery(_message.Message):
+    """That a settled delivery was made due once more."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    PREVIOUS_STATUS_FIELD_NUMBER: _builtins.int
+    AFTER_ATTEMPT_FIELD_NUMBER: _builtins.int
+    replay_id: _builtins.str
+    """The replay that did it; absent where a person asked for this one."""
+    previous_status: _builtins.str
+    """What its status was."""
+    after_attempt: _builtins.int
+    """How many attempts were on record by then."""
+    @_builtins.property
+    def requested_at(self) -> _timestamp_pb2.Timestamp:
+        """When."""
+
+    def __init__(
+        self,
+        *,
+        requested_at: _timestamp_pb2.Timestamp | None = ...,
+        replay_id: _builtins.str | None = ...,
+        previous_status: _builtins.str = ...,
+        after_attempt: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_replay_id", b"_replay_id", "replay_id", b"replay_id", "requested_at", b"requested_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_replay_id", b"_replay_id", "after_attempt", b"after_attempt", "previous_status", b"previous_status", "replay_id", b"replay_id", "requested_at", b"requested_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__replay_id: _TypeAlias = _typing.Literal["replay_id"]  # noqa: Y015
+    _WhichOneofArgType__replay_id: _TypeAlias = _typing.Literal["_replay_id", b"_replay_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__replay_id) -> _WhichOneofReturnType__replay_id | None: ...
+
+Global___Redelivery: _TypeAlias = Redelivery  # noqa: Y015
 
 @_typing.final
 class Attempt(_message.Message):
@@ -1155,6 +1376,394 @@ class GetDeliveryRequest(_message.Message):
 Global___GetDeliveryRequest: _TypeAlias = GetDeliveryRequest  # noqa: Y015
 
 @_typing.final
+class ListUndeliveredRequest(_message.Message):
+    """What ListUndelivered takes. An absent or empty filter leaves that open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The most rows to return."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the page before, asked for with the same filters."""
+    webhook_id: _builtins.str
+    """Only this endpoint's; events that wait for dispatch are then left out."""
+    event_type: _builtins.str
+    """Only those of this event type."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        webhook_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_webhook_id", b"_webhook_id", "event_type", b"event_type", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_webhook_id", b"_webhook_id", "event_type", b"event_type", "page_size", b"page_size", "page_token", b"page_token", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___ListUndeliveredRequest: _TypeAlias = ListUndeliveredRequest  # noqa: Y015
+
+@_typing.final
+class Undelivered(_message.Message):
+    """One event that was accepted, and an endpoint that does not have it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    ATTEMPT_COUNT_FIELD_NUMBER: _builtins.int
+    NEXT_ATTEMPT_AT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event."""
+    event_type: _builtins.str
+    """Its type."""
+    delivery_id: _builtins.str
+    """The delivery; absent while the event waits for dispatch."""
+    webhook_id: _builtins.str
+    """The endpoint; absent while the event waits for dispatch."""
+    status: _builtins.str
+    """`undispatched`, `pending`, `sending`, `dead` or `skipped`."""
+    reason: _builtins.str
+    """Why it is not delivered, in words."""
+    attempt_count: _builtins.int
+    """How many attempts are on record."""
+    @_builtins.property
+    def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
+        """When it is due, while it is pending."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When the event was stored, or matched with the endpoint."""
+
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        event_type: _builtins.str = ...,
+        delivery_id: _builtins.str | None = ...,
+        webhook_id: _builtins.str | None = ...,
+        status: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        attempt_count: _builtins.int = ...,
+        next_attempt_at: _timestamp_pb2.Timestamp | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_delivery_id", b"_delivery_id", "_webhook_id", b"_webhook_id", "created_at", b"created_at", "delivery_id", b"delivery_id", "next_attempt_at", b"next_attempt_at", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_delivery_id", b"_delivery_id", "_webhook_id", b"_webhook_id", "attempt_count", b"attempt_count", "created_at", b"created_at", "delivery_id", b"delivery_id", "event_id", b"event_id", "event_type", b"event_type", "next_attempt_at", b"next_attempt_at", "reason", b"reason", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__delivery_id: _TypeAlias = _typing.Literal["delivery_id"]  # noqa: Y015
+    _WhichOneofArgType__delivery_id: _TypeAlias = _typing.Literal["_delivery_id", b"_delivery_id"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__delivery_id) -> _WhichOneofReturnType__delivery_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___Undelivered: _TypeAlias = Undelivered  # noqa: Y015
+
+@_typing.final
+class ListUndeliveredResponse(_message.Message):
+    """A page of what was not delivered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDELIVERED_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What the next page is asked for with; empty on the last one."""
+    @_builtins.property
+    def undelivered(self) -> _containers.RepeatedCompositeFieldContainer[Global___Undelivered]:
+        """What was not delivered, newest first. An event that waits for dispatch has a row of its own, beside the deliveries that
+        a large fan-out has made of it by then.
+        """
+
+    def __init__(
+        self,
+        *,
+        undelivered: _abc.Iterable[Global___Undelivered] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "undelivered", b"undelivered"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUndeliveredResponse: _TypeAlias = ListUndeliveredResponse  # noqa: Y015
+
+@_typing.final
+class ReplayDeliveriesRequest(_message.Message):
+    """What ReplayDeliveries takes. An absent or empty filter leaves that open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    RATE_PER_S_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Only this endpoint's."""
+    event_type: _builtins.str
+    """Only those of this event type."""
+    status: _builtins.str
+    """Only those in this state: `dead`, `skipped` or `succeeded`. Absent: `dead` and `skipped`, which is what was not delivered."""
+    dry_run: _builtins.bool
+    """True only counts what would be sent again: the answer has no id and state `dry_run`."""
+    rate_per_s: _builtins.float
+    """How many are made due a second, 0.1 to 10,000; absent means 100."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those created at this time or later."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those created before this time; absent, or later than now, means now."""
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        status: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        dry_run: _builtins.bool = ...,
+        rate_per_s: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "event_type", b"event_type", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__rate_per_s: _TypeAlias = _typing.Literal["rate_per_s"]  # noqa: Y015
+    _WhichOneofArgType__rate_per_s: _TypeAlias = _typing.Literal["_rate_per_s", b"_rate_per_s"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_s) -> _WhichOneofReturnType__rate_per_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___ReplayDeliveriesRequest: _TypeAlias = ReplayDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class GetReplayRequest(_message.Message):
+    """What GetReplay takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    replay_id: _builtins.str
+    """The replay's id."""
+    def __init__(
+        self,
+        *,
+        replay_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replay_id", b"replay_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReplayRequest: _TypeAlias = GetReplayRequest  # noqa: Y015
+
+@_typing.final
+class CancelReplayRequest(_message.Message):
+    """What CancelReplay takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAY_ID_FIELD_NUMBER: _builtins.int
+    replay_id: _builtins.str
+    """The replay's id. It must be `running`."""
+    def __init__(
+        self,
+        *,
+        replay_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["replay_id", b"replay_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CancelReplayRequest: _TypeAlias = CancelReplayRequest  # noqa: Y015
+
+@_typing.final
+class ListReplaysRequest(_message.Message):
+    """What ListReplays takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The most replays to return."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the page before."""
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReplaysRequest: _TypeAlias = ListReplaysRequest  # noqa: Y015
+
+@_typing.final
+class ListReplaysResponse(_message.Message):
+    """A page of replays."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REPLAYS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What the next page is asked for with; empty on the last one."""
+    @_builtins.property
+    def replays(self) -> _containers.RepeatedCompositeFieldContainer[Global___Replay]:
+        """The replays, newest first."""
+
+    def __init__(
+        self,
+        *,
+        replays: _abc.Iterable[Global___Replay] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "replays", b"replays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListReplaysResponse: _TypeAlias = ListReplaysResponse  # noqa: Y015
+
+@_typing.final
+class Replay(_message.Message):
+    """A request to send many deliveries again, and how far it has come."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    RATE_PER_S_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MATCHED_FIELD_NUMBER: _builtins.int
+    SENT_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    FINISHED_AT_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The replay's id; empty for a dry run."""
+    workspace_id: _builtins.str
+    """The workspace it belongs to."""
+    webhook_id: _builtins.str
+    """The filters, as they were asked for."""
+    event_type: _builtins.str
+    """As `webhook_id`."""
+    status: _builtins.str
+    """As `webhook_id`."""
+    rate_per_s: _builtins.float
+    """How many are made due a second."""
+    state: _builtins.str
+    """`dry_run`, `running`, `done` or `cancelled`."""
+    matched: _builtins.int
+    """How many matched when it began. What settles or is removed meanwhile may change what is sent in the end."""
+    sent: _builtins.int
+    """How many were made due so far."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """As `webhook_id`."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """As `webhook_id`; what is created later is not sent again."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it began."""
+
+    @_builtins.property
+    def finished_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was done or cancelled."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        workspace_id: _builtins.str = ...,
+        webhook_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        status: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        rate_per_s: _builtins.float = ...,
+        state: _builtins.str = ...,
+        matched: _builtins.int = ...,
+        sent: _builtins.int = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        finished_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "matched", b"matched", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___Replay: _TypeAlias = Replay  # noqa: Y015
+
+@_typing.final
 class RedeliverDeliveryRequest(_message.Message):
     """What RedeliverDelivery takes."""
 
@@ -1192,6 +1801,7 @@ class Event(_message.Message):
     OCCURRED_AT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DISPATCHED_AT_FIELD_NUMBER: _builtins.int
+    PAYLOAD_ERASED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The event's id, sent as `webhook-id`."""
     workspace_id: _builtins.str
@@ -1218,6 +1828,10 @@ class Event(_message.Message):
     def dispatched_at(self) -> _timestamp_pb2.Timestamp:
         """When it was matched with all endpoints; absent before that."""
 
+    @_builtins.property
+    def payload_erased_at(self) -> _timestamp_pb2.Timestamp:
+        """When its payload was erased; `payload` is `{}` since then. Absent while it is there."""
+
     def __init__(
         self,
         *,
@@ -1231,10 +1845,11 @@ class Event(_message.Message):
         occurred_at: _timestamp_pb2.Timestamp | None = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         dispatched_at: _timestamp_pb2.Timestamp | None = ...,
+        payload_erased_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
@@ -1338,3 +1953,51 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class EraseMeetingPayloadsRequest(_message.Message):
+    """What EraseMeetingPayloads takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    meeting_id: _builtins.str
+    """The meeting's id, as the events name it."""
+    def __init__(
+        self,
+        *,
+        meeting_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["meeting_id", b"meeting_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseMeetingPayloadsRequest: _TypeAlias = EraseMeetingPayloadsRequest  # noqa: Y015
+
+@_typing.final
+class EraseMeetingPayloadsResponse(_message.Message):
+    """What was erased."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    events: _builtins.int
+    """How many events' payloads were erased by this call."""
+    skipped: _builtins.int
+    """How many deliveries waited and are now skipped."""
+    def __init__(
+        self,
+        *,
+        events: _builtins.int = ...,
+        skipped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "skipped", b"skipped"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EraseMeetingPayloadsResponse: _TypeAlias = EraseMeetingPayloadsResponse  # noqa: Y015

@@ -377,10 +377,35 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetDeliveryRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
                 _registered_method=True)
+        self.ListUndelivered = channel.unary_unary(
+                '/noteflow.v1.WebhookService/ListUndelivered',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredResponse.FromString,
+                _registered_method=True)
         self.RedeliverDelivery = channel.unary_unary(
                 '/noteflow.v1.WebhookService/RedeliverDelivery',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+                _registered_method=True)
+        self.ReplayDeliveries = channel.unary_unary(
+                '/noteflow.v1.WebhookService/ReplayDeliveries',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ReplayDeliveriesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+                _registered_method=True)
+        self.GetReplay = channel.unary_unary(
+                '/noteflow.v1.WebhookService/GetReplay',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetReplayRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+                _registered_method=True)
+        self.ListReplays = channel.unary_unary(
+                '/noteflow.v1.WebhookService/ListReplays',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListReplaysRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListReplaysResponse.FromString,
+                _registered_method=True)
+        self.CancelReplay = channel.unary_unary(
+                '/noteflow.v1.WebhookService/CancelReplay',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
                 _registered_method=True)
 
 
@@ -451,8 +476,45 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListUndelivered(self, request, context):
+        """Lists what was accepted and not delivered, and why: events that wait for dispatch, and every delivery that has not
+        succeeded.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def RedeliverDelivery(self, request, context):
-        """Sends a settled delivery again: the same id and payload, a fresh budget of attempts.
+        """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReplayDeliveries(self, request, context):
+        """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
+        10 replays that run.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReplay(self, request, context):
+        """Returns one replay, as far as it has come.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListReplays(self, request, context):
+        """Lists the workspace's replays.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def CancelReplay(self, request, context):
+        """Ends a running replay; what it has made due already is sent.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -506,10 +568,35 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetDeliveryRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
             ),
+            'ListUndelivered': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUndelivered,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredResponse.SerializeToString,
+            ),
             'RedeliverDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeliverDelivery,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
+            ),
+            'ReplayDeliveries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayDeliveries,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ReplayDeliveriesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.SerializeToString,
+            ),
+            'GetReplay': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReplay,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetReplayRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.SerializeToString,
+            ),
+            'ListReplays': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListReplays,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListReplaysRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListReplaysResponse.SerializeToString,
+            ),
+            'CancelReplay': grpc.unary_unary_rpc_method_handler(
+                    servicer.CancelReplay,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -767,6 +854,33 @@ class WebhookService:
             _registered_method=True)
 
     @staticmethod
+    def ListUndelivered(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/ListUndelivered',
+            noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.ListUndeliveredResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def RedeliverDelivery(request,
             target,
             options=(),
@@ -783,6 +897,114 @@ class WebhookService:
             '/noteflow.v1.WebhookService/RedeliverDelivery',
             noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/ReplayDeliveries',
+            noteflow_dot_v1_dot_noteflow__pb2.ReplayDeliveriesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReplay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/GetReplay',
+            noteflow_dot_v1_dot_noteflow__pb2.GetReplayRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListReplays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/ListReplays',
+            noteflow_dot_v1_dot_noteflow__pb2.ListReplaysRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.ListReplaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CancelReplay(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/CancelReplay',
+            noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
             options,
             channel_credentials,
             insecure,
@@ -814,6 +1036,11 @@ class EventServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.EraseMeetingPayloads = channel.unary_unary(
+                '/noteflow.v1.EventService/EraseMeetingPayloads',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -834,6 +1061,13 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EraseMeetingPayloads(self, request, context):
+        """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -846,6 +1080,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'EraseMeetingPayloads': grpc.unary_unary_rpc_method_handler(
+                    servicer.EraseMeetingPayloads,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -903,6 +1142,33 @@ class EventService:
             '/noteflow.v1.EventService/ListEvents',
             noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EraseMeetingPayloads(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/EraseMeetingPayloads',
+            noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.FromString,
             options,
             channel_credentials,
             insecure,

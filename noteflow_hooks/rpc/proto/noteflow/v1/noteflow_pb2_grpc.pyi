@@ -5,7 +5,7 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
-FAILED_PRECONDITION where the call comes at the wrong moment, UNAVAILABLE where the database doesn't answer: try again.
+FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the database doesn't answer: try again.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -156,8 +156,22 @@ class WebhookServiceStub:
     """Lists deliveries, without their payload and attempts."""
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]
     """Returns one delivery, with its payload and attempts."""
+    ListUndelivered: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]
+    """Lists what was accepted and not delivered, and why: events that wait for dispatch, and every delivery that has not
+    succeeded.
+    """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]
-    """Sends a settled delivery again: the same id and payload, a fresh budget of attempts."""
+    """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    ReplayDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]
+    """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
+    10 replays that run.
+    """
+    GetReplay: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetReplayRequest, _noteflow_pb2.Replay]
+    """Returns one replay, as far as it has come."""
+    ListReplays: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListReplaysRequest, _noteflow_pb2.ListReplaysResponse]
+    """Lists the workspace's replays."""
+    CancelReplay: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]
+    """Ends a running replay; what it has made due already is sent."""
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
@@ -182,8 +196,22 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Lists deliveries, without their payload and attempts."""
     GetDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
     """Returns one delivery, with its payload and attempts."""
+    ListUndelivered: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]  # type: ignore[assignment]
+    """Lists what was accepted and not delivered, and why: events that wait for dispatch, and every delivery that has not
+    succeeded.
+    """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
-    """Sends a settled delivery again: the same id and payload, a fresh budget of attempts."""
+    """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    ReplayDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
+    """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
+    10 replays that run.
+    """
+    GetReplay: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetReplayRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
+    """Returns one replay, as far as it has come."""
+    ListReplays: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListReplaysRequest, _noteflow_pb2.ListReplaysResponse]  # type: ignore[assignment]
+    """Lists the workspace's replays."""
+    CancelReplay: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
+    """Ends a running replay; what it has made due already is sent."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
@@ -261,12 +289,56 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Returns one delivery, with its payload and attempts."""
 
     @_abc_1.abstractmethod
+    def ListUndelivered(
+        self,
+        request: _noteflow_pb2.ListUndeliveredRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListUndeliveredResponse, _abc.Awaitable[_noteflow_pb2.ListUndeliveredResponse]]:
+        """Lists what was accepted and not delivered, and why: events that wait for dispatch, and every delivery that has not
+        succeeded.
+        """
+
+    @_abc_1.abstractmethod
     def RedeliverDelivery(
         self,
         request: _noteflow_pb2.RedeliverDeliveryRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Delivery, _abc.Awaitable[_noteflow_pb2.Delivery]]:
-        """Sends a settled delivery again: the same id and payload, a fresh budget of attempts."""
+        """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+
+    @_abc_1.abstractmethod
+    def ReplayDeliveries(
+        self,
+        request: _noteflow_pb2.ReplayDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Replay, _abc.Awaitable[_noteflow_pb2.Replay]]:
+        """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
+        10 replays that run.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReplay(
+        self,
+        request: _noteflow_pb2.GetReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Replay, _abc.Awaitable[_noteflow_pb2.Replay]]:
+        """Returns one replay, as far as it has come."""
+
+    @_abc_1.abstractmethod
+    def ListReplays(
+        self,
+        request: _noteflow_pb2.ListReplaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListReplaysResponse, _abc.Awaitable[_noteflow_pb2.ListReplaysResponse]]:
+        """Lists the workspace's replays."""
+
+    @_abc_1.abstractmethod
+    def CancelReplay(
+        self,
+        request: _noteflow_pb2.CancelReplayRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Replay, _abc.Awaitable[_noteflow_pb2.Replay]]:
+        """Ends a running replay; what it has made due already is sent."""
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
@@ -281,6 +353,8 @@ class EventServiceStub:
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]
     """Lists the workspace's events."""
+    EraseMeetingPayloads: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]
+    """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -291,6 +365,8 @@ class EventServiceAsyncStub(EventServiceStub):
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists the workspace's events."""
+    EraseMeetingPayloads: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]  # type: ignore[assignment]
+    """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Events of a NoteFlow server that keeps its meetings elsewhere. Switched off like WebhookService."""
@@ -310,5 +386,13 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.ListEventsResponse, _abc.Awaitable[_noteflow_pb2.ListEventsResponse]]:
         """Lists the workspace's events."""
+
+    @_abc_1.abstractmethod
+    def EraseMeetingPayloads(
+        self,
+        request: _noteflow_pb2.EraseMeetingPayloadsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.EraseMeetingPayloadsResponse, _abc.Awaitable[_noteflow_pb2.EraseMeetingPayloadsResponse]]:
+        """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

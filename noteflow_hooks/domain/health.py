@@ -1,0 +1,133 @@
+"""How an endpoint does, and by which rules that is judged. What follows from it is in ``turns`` and ``verdicts``.
+
+An endpoint is *open* while nothing speaks against sending: its deliveries are claimed like all others. Otherwise it is
+*gated*: its deliveries are held, and go in turns of its own. Whoever holds a delivery also sees to it, under the lock
+on the endpoint's health, that a turn comes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthRules:
+    """When an endpoint counts as what."""
+
+    #: The most POSTs to one endpoint at once, of all workers together.
+    concurrency: int = 50
+    #: Failed attempts in a row that open the breaker; 0 for never.
+    breaker_failures: int = 20
+    #: How long the breaker stays open at first; each probe that fails doubles it, up to the longest.
+    breaker_open: timedelta = timedelta(seconds=30)
+    breaker_open_max: timedelta = timedelta(minutes=10)
+    #: An attempt that takes longer makes its endpoint a slow one.
+    slow_after: timedelta = timedelta(seconds=1)
+    #: Without a success for so long, ``webhook.failing`` warns.
+    warn_after: timedelta = timedelta(days=1)
+    #: Without a success for so long it is disabled, if its first and last failure are ``disable_span`` apart.
+    disable_after: timedelta = timedelta(days=5)
+    disable_span: timedelta = timedelta(hours=12)
+    #: Whether the workspace's other endpoints are told of trouble: not while webhooks are switched off.
+    tells: bool = True
+
+
+class HealthState(StrEnum):
+    """What a person is told first."""
+
+    HEALTHY = "healthy"
+    FAILING = "failing"
+    CIRCUIT_OPEN = "circuit_open"
+    RECOVERING = "recovering"
+    SLOW = "slow"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    """One endpoint's health; each change is a new value. All moments are the store's clock's."""
+
+    webhook_id: UUID
+    #: When its held deliveries are looked at next; None where none are held.
+    turn_at: datetime | None = None
+    #: Whether the next turn comes as soon as one of its POSTs has ended; ``turn_at`` is then the latest moment.
+    awaiting_room: bool = False
+    #: Failed attempts in a row.
+    failures: int = 0
+    failing_since: datetime | None = None
+    last_failure_at: datetime | None = None
+    #: When ``webhook.failing`` was sent, once for each time that it begins to fail.
+    warned_at: datetime | None = None
+    #: The breaker is open until then; after that, and until a success, one probe at a time is sent.
+    open_until: datetime | None = None
+    #: How often it has opened in a row.
+    opened: int = 0
+    #: A probe is under way; it is given up as lost then.
+    probing_until: datetime | None = None
+    #: How many POSTs at once the recovering endpoint gets; None where it has recovered.
+    ramp: int | None = None
+    slow_since: datetime | None = None
+    #: Quick attempts in a row, while it is slow.
+    quick: int = 0
+    #: Up to when its rate limit has been used.
+    rate_at: datetime | None = None
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether it is as a new endpoint's, so that nothing need be written where an attempt succeeds."""
+        return replace(self, rate_at=None) == EndpointHealth(self.webhook_id)
+
+    @property
+    def state(self) -> HealthState:
+        """What it is above all."""
+        if self.open_until is not None:
+            return HealthState.CIRCUIT_OPEN
+        if self.failures:
+            return HealthState.FAILING
+        if self.ramp is not None:
+            return HealthState.RECOVERING
+        return HealthState.SLOW if self.slow_since is not None else HealthState.HEALTHY
+
+    def is_gated(self, webhook: WebhookConfig) -> bool:
+        """Tell whether its deliveries are held and go in turns. The SQL of the other store says the same."""
+        marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
+        return any(each is not None for each in marks)
+
+    def awake(self, *, now: datetime) -> EndpointHealth:
+        """See to it that a turn comes, since a delivery was held."""
+        return self if self.turn_at is not None else replace(self, turn_at=now)
+
+    def slowed(self, *, now: datetime) -> EndpointHealth:
+        """Send it to the slow lane."""
+        return replace(self, slow_since=self.slow_since if self.slow_since is not None else now, quick=0)
+
+    def fresh(self, *, now: datetime) -> EndpointHealth:
+        """Forget what was, since a person has seen to the endpoint; a turn takes what is held."""
+        return EndpointHealth(self.webhook_id, turn_at=now, rate_at=self.rate_at)
+
+
+def after_change(
+    health: EndpointHealth, before: WebhookConfig, after: WebhookConfig, *, now: datetime
+) -> EndpointHealth:
+    """Return the health once a person has changed the endpoint: seen to, it starts anew; freed, it has a turn."""
+    if after.is_active and (not before.is_active or after.url != before.url):
+        return health if health.is_clean else health.fresh(now=now)
+    resumed = before.paused_at is not None and after.paused_at is None
+    limits = (before.rate_limit_per_s, before.max_concurrency) != (after.rate_limit_per_s, after.max_concurrency)
+    if resumed or (limits and health.turn_at is not None):
+        return replace(health, turn_at=now, awaiting_room=False)
+    return health
+
+
+def cap(health: EndpointHealth, webhook: WebhookConfig, rules: HealthRules) -> int:
+    """Return how many POSTs to the endpoint may be under way at once."""
+    most = webhook.max_concurrency if webhook.max_concurrency is not None else rules.concurrency
+    return most if health.ramp is None else min(most, health.ramp)

@@ -1,0 +1,69 @@
+"""Why a delivery is not delivered, in words for an operator; worked out from what is so now, never stored."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.health import EndpointHealth
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: What is said of an event that was not turned into deliveries yet.
+UNDISPATCHED: Final = "Waits to be matched with the workspace's endpoints"
+
+
+def explain(delivery: WebhookDelivery, webhook: WebhookConfig, health: EndpointHealth, *, now: datetime) -> str | None:
+    """Return why the delivery is not delivered, or None where it is."""
+    match delivery.status:
+        case DeliveryStatus.SUCCEEDED:
+            return None
+        case DeliveryStatus.DEAD | DeliveryStatus.SKIPPED:
+            return delivery.error_message or delivery.status.value
+        case DeliveryStatus.SENDING:
+            return "An attempt is under way"
+        case DeliveryStatus.PENDING:
+            return _waiting(delivery, webhook, health, now) + _last_failure(delivery)
+
+
+def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: EndpointHealth, now: datetime) -> str:
+    if not webhook.is_active:
+        return f"{webhook.disabled_reason or DISABLED}; it will be skipped"
+    if delivery.forced:
+        return "Due, as was asked for; waits for a worker"
+    if webhook.paused_at is not None:
+        return f"The endpoint is paused since {_said(webhook.paused_at)}; it goes out when that resumes"
+    if health.open_until is not None:
+        return _circuit(health, now)
+    if delivery.next_attempt_at is not None and delivery.next_attempt_at > now:
+        return f"Waits for its next attempt at {_said(delivery.next_attempt_at)}"
+    return _turn(webhook, health) if delivery.held else "Due; waits for a worker"
+
+
+def _circuit(health: EndpointHealth, now: datetime) -> str:
+    opened = f"The endpoint's circuit breaker is open after {health.failures} failed attempts in a row"
+    if health.open_until is not None and now < health.open_until:
+        return f"{opened}; the next probe is sent at {_said(health.open_until)}"
+    return f"{opened}; a probe decides"
+
+
+def _turn(webhook: WebhookConfig, health: EndpointHealth) -> str:
+    if health.ramp is not None:
+        return "The endpoint has just recovered; its backlog is sent gently"
+    if webhook.rate_limit_per_s is not None:
+        return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_limit_per_s:g} a second"
+    if health.slow_since is not None:
+        return f"Waits for its turn: the endpoint is slow since {_said(health.slow_since)}"
+    return "Waits for its turn: the endpoint has as many requests under way as it may have"
+
+
+def _last_failure(delivery: WebhookDelivery) -> str:
+    return f". Last attempt: {delivery.error_message}" if delivery.attempt_count and delivery.error_message else ""
+
+
+def _said(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

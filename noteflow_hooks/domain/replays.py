@@ -1,0 +1,168 @@
+"""Sending again: many deliveries at a rate, as a replay, and the record of each time that one was sent again.
+
+A replay goes through the settled deliveries that match, oldest first, in steps; each step is one transaction that also
+moves the replay on. So whatever ends a step half way, nothing is sent again twice and nothing is left out.
+
+``running``   its steps go on; a step that finds no more makes it ``done``, a person makes it ``cancelled``.
+``done``      it has come to the end of what matched.
+``cancelled`` it was ended before; what it had made due by then is sent.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+from uuid import UUID, uuid4
+
+from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
+from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+DEFAULT_RATE_PER_S: Final = 100.0
+#: The least and the most that ``rate_per_s`` may be.
+RATE_PER_S: Final = (0.1, 10_000.0)
+#: How many replays of one workspace may run at once.
+RUNNING_LIMIT: Final = 10
+#: A step makes at most so many deliveries due.
+STEP: Final = 2000
+#: The least time between two steps: more of them would cost more than what they make due.
+SPACING: Final = timedelta(seconds=0.2)
+#: A replay that stood still catches up no more than what its rate allows in so long.
+STANDSTILL: Final = timedelta(seconds=10)
+#: What is sent again where no status is named: what was not delivered.
+UNDELIVERED: Final = frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
+NOTHING_TO_SEND: Final = "delivery_id: its event's payload is erased, so it can't be sent again"
+
+
+class ReplayState(StrEnum):
+    """The states, as they are stored."""
+
+    RUNNING = "running"
+    DONE = "done"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Redelivery:
+    """That a settled delivery was made due once more."""
+
+    delivery_id: UUID
+    previous_status: DeliveryStatus
+    #: How many attempts were on record by then.
+    after_attempt: int
+    requested_at: datetime
+    #: None where a person asked for this very delivery.
+    replay_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A request to send many deliveries again, and how far it has come. Make it with :meth:`create`, which checks."""
+
+    id: UUID
+    workspace_id: UUID
+    #: Which ones; ``created_before`` is always there once it is stored.
+    criteria: DeliveryFilter
+    rate_per_s: float = DEFAULT_RATE_PER_S
+    state: ReplayState = ReplayState.RUNNING
+    #: How many there were when it began.
+    matched: int = 0
+    #: How many were made due so far.
+    sent: int = 0
+    #: The last one that was; None before the first.
+    cursor: Position | None = None
+    #: Up to when its rate has been used. None until it is stored, like ``created_at``.
+    paced_at: datetime | None = None
+    created_at: datetime | None = None
+    finished_at: datetime | None = None
+
+    @classmethod
+    def create(cls, workspace_id: UUID, criteria: DeliveryFilter, *, rate_per_s: float = DEFAULT_RATE_PER_S) -> Replay:
+        """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
+        least, most = RATE_PER_S
+        if not (math.isfinite(rate_per_s) and least <= rate_per_s <= most):
+            raise InvalidInputError("rate_per_s", f"is {rate_per_s:g}; allowed are {least:g} to {most:g}")
+        after, before = criteria.created_after, criteria.created_before
+        if after is not None and before is not None and after >= before:
+            raise InvalidInputError("created_after", "must be before created_before")
+        return cls(id=uuid4(), workspace_id=workspace_id, criteria=criteria, rate_per_s=rate_per_s)
+
+    @property
+    def statuses(self) -> frozenset[DeliveryStatus]:
+        """The states from which it sends again."""
+        return UNDELIVERED if self.criteria.status is None else frozenset({self.criteria.status})
+
+    def begun(self, *, now: datetime) -> Replay:
+        """Fix its end: what is created from now on is none of its business, or it might never be done."""
+        before = self.criteria.created_before
+        criteria = replace(self.criteria, created_before=now if before is None else min(before, now))
+        return replace(self, criteria=criteria, paced_at=now, created_at=now)
+
+    def matching(self, count: int) -> Replay:
+        """Note how many deliveries there are."""
+        return replace(self, matched=count)
+
+    def allowed(self, *, now: datetime) -> int:
+        """Return how many may be made due now; none within :data:`SPACING` of what its rate has been used for."""
+        idle = self._idle(now)
+        # Rounded, since moments have microseconds only.
+        return math.floor(round(idle.total_seconds() * self.rate_per_s, 3)) if idle >= SPACING else 0
+
+    def stepped(self, sent: int, *, cursor: Position | None, more: bool, now: datetime) -> Replay:
+        """Note a step that made so many due, the last one at the cursor; without ``more`` it is done."""
+        self._require_running("a step")
+        return replace(
+            self,
+            sent=self.sent + sent,
+            cursor=cursor if cursor is not None else self.cursor,
+            paced_at=now - self._idle(now) + timedelta(seconds=sent / self.rate_per_s),
+            state=ReplayState.RUNNING if more else ReplayState.DONE,
+            finished_at=None if more else now,
+        )
+
+    def cancelled(self, *, now: datetime) -> Replay:
+        """End it before it is done."""
+        self._require_running("cancelling")
+        return replace(self, state=ReplayState.CANCELLED, finished_at=now)
+
+    def _idle(self, now: datetime) -> timedelta:
+        """Return for how long its rate was not used, as far as that counts."""
+        used = self.paced_at if self.paced_at is not None else now
+        return min(now - used, STANDSTILL)
+
+    def _require_running(self, what: str) -> None:
+        if self.state is not ReplayState.RUNNING:
+            raise PreconditionError(f"replay {self.id} is {self.state}; {what} needs it to be running")
+
+
+def check_running(count: int) -> None:
+    """Raise :class:`LimitError` where a workspace with so many running replays may not begin another one."""
+    if count >= RUNNING_LIMIT:
+        raise LimitError(
+            f"{count} replays run in this workspace, and at most {RUNNING_LIMIT} may; cancel one, or wait for its end"
+        )
+
+
+def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
+    """Raise :class:`PreconditionError` where a delivery of the event to the endpoint would not go out anyway."""
+    if webhook.deleted_at is not None:
+        raise PreconditionError(NOTHING_TO_SEND_TO)
+    if event.payload_erased_at is not None:
+        raise PreconditionError(NOTHING_TO_SEND)
+    check_enabled(webhook)
+
+
+def check_enabled(webhook: WebhookConfig) -> None:
+    """Raise :class:`PreconditionError` that says what to do where the endpoint is disabled."""
+    if not webhook.enabled:
+        reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
+        raise PreconditionError(f"webhook {webhook.id} is disabled{reason}; enable it, then send again")

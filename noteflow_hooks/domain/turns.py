@@ -1,0 +1,115 @@
+"""Turns of a gated endpoint: how many of its held deliveries may go now, and when the next turn is."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.health import EndpointHealth, HealthRules, cap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: What one endpoint gets of a round of dispatching beyond this is held, so that a flood queues up in its own turns.
+BURST: Final = 200
+#: The most endpoints that have their turn together.
+ENDPOINTS: Final = 20
+#: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
+_RATE_BURST_S: Final = 0.1
+#: How long a turn without room waits at the most for the next look.
+_ROOM_POLL: Final = timedelta(seconds=1)
+
+
+def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules) -> int:
+    """Return how many of its POSTs may start now, while ``in_flight`` are under way."""
+    if not webhook.is_active:
+        # Its deliveries are skipped, which needs no room.
+        return sys.maxsize
+    if webhook.paused_at is not None:
+        return 0
+    if health.open_until is not None:
+        probing = health.probing_until is not None and now < health.probing_until
+        return 0 if now < health.open_until or probing else 1
+    room = max(0, cap(health, webhook, rules) - in_flight)
+    return room if webhook.rate_limit_per_s is None else min(room, _allowed(health, webhook.rate_limit_per_s, now))
+
+
+def turned(
+    health: EndpointHealth,
+    webhook: WebhookConfig,
+    *,
+    room: int,
+    given: int,
+    claimed: int,
+    now: datetime,
+    lease: timedelta,
+) -> EndpointHealth:
+    """Note a turn: of the ``room`` it was ``given`` some, and ``claimed`` so many deliveries, each for ``lease``."""
+    after = replace(health, awaiting_room=False)
+    if webhook.is_active and webhook.paused_at is not None:
+        return replace(after, turn_at=None)
+    if webhook.is_active and health.open_until is not None:
+        return _probed(after, claimed, now=now, lease=lease)
+    rate = webhook.rate_limit_per_s
+    if rate is not None:
+        after = _used(after, claimed, rate, now)
+    if claimed < given:
+        return replace(after, turn_at=None)
+    if given < room:
+        return replace(after, turn_at=now)
+    if rate is not None and not _allowed(after, rate, now):
+        return replace(after, turn_at=now + _next_allowance(after, rate, now))
+    # An attempt that ends meanwhile brings it forward, unless it ended while this turn was taken.
+    return replace(after, turn_at=now + _ROOM_POLL, awaiting_room=True)
+
+
+def shares(rooms: Sequence[int], *, limit: int) -> list[int]:
+    """Deal out ``limit`` places: an equal part for each, what some can't use for the others, earlier ones first."""
+    given = [0] * len(rooms)
+    wanting = [index for index, room in enumerate(rooms) if room > 0]
+    while limit > 0 and wanting:
+        part = max(1, limit // len(wanting))
+        for index in wanting:
+            more = min(part, rooms[index] - given[index], limit)
+            given[index] += more
+            limit -= more
+        wanting = [index for index in wanting if given[index] < rooms[index]]
+    return given
+
+
+def _probed(health: EndpointHealth, claimed: int, *, now: datetime, lease: timedelta) -> EndpointHealth:
+    if claimed:
+        return replace(health, probing_until=now + lease, turn_at=now + lease)
+    pending = [each for each in (health.open_until, health.probing_until) if each is not None and each > now]
+    # Without anything to probe with, the next delivery that comes is the probe.
+    return replace(health, turn_at=max(pending, default=None))
+
+
+def _allowed(health: EndpointHealth, rate: float, now: datetime) -> int:
+    """Return how many the rate allows now: the generic cell rate algorithm (ITU-T I.371), with a small burst."""
+    used = 0.0 if health.rate_at is None else max(0.0, (health.rate_at - now).total_seconds()) * rate
+    # Rounded, since moments have microseconds only.
+    return max(0, math.floor(round(_burst(rate) - used, 3)))
+
+
+def _used(health: EndpointHealth, count: int, rate: float, now: datetime) -> EndpointHealth:
+    start = now if health.rate_at is None else max(health.rate_at, now)
+    return replace(health, rate_at=start + timedelta(seconds=count / rate))
+
+
+def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timedelta:
+    """Return how long until half a burst may go: a turn for each delivery would cost more than they do."""
+    left = timedelta(0) if health.rate_at is None else health.rate_at - now
+    spare = _burst(rate) - max(1, math.floor(_burst(rate) / 2))
+    return max(left - timedelta(seconds=spare / rate), timedelta(milliseconds=1))
+
+
+def _burst(rate: float) -> float:
+    """Return how many may go at once after a pause: one, and what lets a turn that comes late catch up."""
+    return 1 + rate * _RATE_BURST_S

@@ -1,0 +1,170 @@
+"""What ended attempts say of their endpoint: the breaker opens or closes, the lane changes, a person is warned.
+
+Faults of our own side say nothing of an endpoint and change nothing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.deliveries import GONE, ErrorKind
+from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.health import EndpointHealth, HealthRules, cap
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+_OURS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
+#: So many quick attempts in a row end an endpoint's time in the slow lane.
+_QUICK_AGAIN: Final = 5
+#: What the first turns after a closed breaker may have under way; each success doubles it until the cap is reached.
+_RAMP_FROM: Final = 2
+#: Beyond this the wait is the longest in any case, and 2 ** n would only grow.
+_DOUBLINGS: Final = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A transition that the workspace's other endpoints are told of, and that an operator can read."""
+
+    event_type: WebhookEventType
+    reason: str
+
+    @property
+    def disables(self) -> bool:
+        """Whether the endpoint is disabled by it."""
+        return self.event_type is WebhookEventType.WEBHOOK_DISABLED
+
+
+def is_notable(result: AttemptResult, rules: HealthRules) -> bool:
+    """Tell whether the result changes the health of an endpoint that was well until now."""
+    if result.error_kind in _OURS:
+        return False
+    return not result.succeeded or _took(result) >= rules.slow_after
+
+
+def judged(
+    health: EndpointHealth,
+    webhook: WebhookConfig,
+    results: Sequence[AttemptResult],
+    *,
+    now: datetime,
+    rules: HealthRules,
+) -> tuple[EndpointHealth, Trouble | None]:
+    """Return the health after attempts that have ended, in their order, and the trouble that begins with them.
+
+    Empty ``results`` say that deliveries were given back or skipped: there is room again, and no more is known.
+    """
+    after = health
+    for result in results:
+        after = _attempted(after, webhook, result, now=now, rules=rules)
+    if after.awaiting_room:
+        after = replace(after, turn_at=now, awaiting_room=False)
+    trouble = _trouble(after, results, now=now, rules=rules) if webhook.is_active else None
+    if trouble is None:
+        return after, None
+    # A turn takes what is skipped now, or only notes that the warning was given.
+    return (replace(after, turn_at=now) if trouble.disables else replace(after, warned_at=now)), trouble
+
+
+def _attempted(
+    health: EndpointHealth, webhook: WebhookConfig, result: AttemptResult, *, now: datetime, rules: HealthRules
+) -> EndpointHealth:
+    if result.error_kind in _OURS:
+        # A probe that told nothing: another one may go.
+        return health if health.probing_until is None else replace(health, probing_until=None, turn_at=now)
+    after = _timed(health, _took(result), now=now, rules=rules)
+    return _succeeded(after, webhook, now=now, rules=rules) if result.succeeded else _failed(after, now, rules)
+
+
+def _took(result: AttemptResult) -> timedelta:
+    return timedelta(milliseconds=result.duration_ms)
+
+
+def _timed(health: EndpointHealth, took: timedelta, *, now: datetime, rules: HealthRules) -> EndpointHealth:
+    if took >= rules.slow_after:
+        return health.slowed(now=now)
+    if health.slow_since is None:
+        return health
+    if health.quick + 1 < _QUICK_AGAIN:
+        return replace(health, quick=health.quick + 1)
+    return replace(health, slow_since=None, quick=0)
+
+
+def _succeeded(health: EndpointHealth, webhook: WebhookConfig, *, now: datetime, rules: HealthRules) -> EndpointHealth:
+    well = replace(health, failures=0, failing_since=None, last_failure_at=None, warned_at=None)
+    if health.open_until is not None:
+        return replace(well, open_until=None, opened=0, probing_until=None, ramp=_RAMP_FROM, turn_at=now)
+    if health.ramp is None:
+        return well
+    ramp = health.ramp * 2
+    return replace(well, ramp=ramp if ramp < cap(replace(well, ramp=None), webhook, rules) else None)
+
+
+def _failed(health: EndpointHealth, now: datetime, rules: HealthRules) -> EndpointHealth:
+    since = health.failing_since if health.failing_since is not None else now
+    ramp = health.ramp if health.ramp is None else max(1, health.ramp // 2)
+    ill = replace(health, failures=health.failures + 1, failing_since=since, last_failure_at=now, ramp=ramp)
+    if health.open_until is not None:
+        # What was under way when it opened is no probe.
+        return ill if now < health.open_until else _opened(ill, now, rules)
+    return _opened(ill, now, rules) if 0 < rules.breaker_failures <= ill.failures else ill
+
+
+def _opened(health: EndpointHealth, now: datetime, rules: HealthRules) -> EndpointHealth:
+    until = now + min(rules.breaker_open_max, rules.breaker_open * 2 ** min(health.opened, _DOUBLINGS))
+    return replace(
+        health,
+        open_until=until,
+        opened=health.opened + 1,
+        probing_until=None,
+        ramp=None,
+        turn_at=until,
+        awaiting_room=False,
+    )
+
+
+def _trouble(
+    health: EndpointHealth, results: Sequence[AttemptResult], *, now: datetime, rules: HealthRules
+) -> Trouble | None:
+    if any(each.status_code == GONE for each in results):
+        return Trouble(WebhookEventType.WEBHOOK_DISABLED, _gone(now))
+    since, last = health.failing_since, health.last_failure_at
+    if since is None or last is None:
+        return None
+    if now - since >= rules.disable_after and last - since >= rules.disable_span:
+        return Trouble(WebhookEventType.WEBHOOK_DISABLED, _failed_for_long(since, now))
+    if now - since >= rules.warn_after and health.warned_at is None:
+        disabled_at = since + max(rules.disable_after, rules.disable_span)
+        return Trouble(WebhookEventType.WEBHOOK_FAILING, _failing(since, disabled_at))
+    return None
+
+
+def _gone(now: datetime) -> str:
+    return (
+        f"The endpoint answered 410 Gone at {_said(now)}. Give it a URL that answers, then enable it again; what was"
+        " skipped can be sent again"
+    )
+
+
+def _failed_for_long(since: datetime, now: datetime) -> str:
+    return (
+        f"Every attempt since {_said(since)} has failed; disabled at {_said(now)}. Mend the endpoint, then enable it"
+        " again; what was skipped can be sent again"
+    )
+
+
+def _failing(since: datetime, disabled_at: datetime) -> str:
+    return (
+        f"Every attempt since {_said(since)} has failed; without a success it is disabled from {_said(disabled_at)} on"
+    )
+
+
+def _said(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,206 @@
+"""The deliveries in PostgreSQL, as integrators look at them: what came of each, why it waits, and sending it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
+
+from sqlalchemy import cast, func, literal_column, null, select, union_all
+
+from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.ports import Undelivered
+from noteflow_hooks.domain.reasons import explain
+from noteflow_hooks.domain.replays import check_sending_again
+from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.converters import (
+    DELIVERY_FIELDS,
+    WebhookConverter,
+    attempt_to_domain,
+    event_to_domain,
+    health_to_domain,
+    redelivery_to_domain,
+)
+from noteflow_hooks.persistence.orm import (
+    WebhookAttemptRow,
+    WebhookConfigRow,
+    WebhookDeliveryRow,
+    WebhookEventRow,
+    WebhookHealthRow,
+    WebhookRedeliveryRow,
+)
+from noteflow_hooks.persistence.repositories import newest_first
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import ColumnElement, Row, Select
+    from sqlalchemy.orm import Session
+
+    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.replays import Redelivery
+
+Columns = TypeVarTuple("Columns")
+#: Written out in the statement: only so it is known to be what the index of the undelivered is about.
+NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
+
+
+def narrowed(
+    statement: Select[*Columns],
+    table: type[WebhookDeliveryRow | WebhookEventRow],
+    workspace_id: UUID,
+    criteria: DeliveryFilter,
+) -> Select[*Columns]:
+    """Return the statement for those rows of a workspace that meet the criteria that both tables have."""
+    statement = statement.where(table.workspace_id == workspace_id)
+    if criteria.event_type is not None:
+        statement = statement.where(table.event_type == criteria.event_type)
+    if criteria.created_after is not None:
+        statement = statement.where(table.created_at >= criteria.created_after)
+    if criteria.created_before is not None:
+        statement = statement.where(table.created_at < criteria.created_before)
+    return statement
+
+
+def of_endpoint(statement: Select[*Columns], criteria: DeliveryFilter) -> Select[*Columns]:
+    """Return the statement for the deliveries to the endpoint that the criteria name, if they name one."""
+    if criteria.webhook_id is None:
+        return statement
+    return statement.where(WebhookDeliveryRow.webhook_id == criteria.webhook_id)
+
+
+class SqlAlchemyDeliveryLog:
+    """The deliveries; see :class:`noteflow_hooks.domain.ports.DeliveryLog`."""
+
+    def __init__(self, session: Session, converter: WebhookConverter) -> None:
+        """Work in that session."""
+        self._session = session
+        self._converter = converter
+
+    def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
+        """Return a delivery of that workspace, or None."""
+        row = self._session.scalars(self._wanted(workspace_id, delivery_id)).one_or_none()
+        return None if row is None else self._converter.delivery_to_domain(row)
+
+    def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
+        """Return the deliveries of one event, oldest first."""
+        statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.event_id == event_id)
+        rows = self._session.scalars(
+            statement.order_by(WebhookDeliveryRow.created_at, WebhookDeliveryRow.id).execution_options(
+                populate_existing=True
+            )
+        )
+        return [self._converter.delivery_to_domain(row) for row in rows]
+
+    def list_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[WebhookDelivery]:
+        """Return a page of a workspace's deliveries, newest first."""
+        table = WebhookDeliveryRow
+        statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
+        if criteria.status is not None:
+            statement = statement.where(table.status == criteria.status)
+        rows = self._session.scalars(newest_first(statement, table, after, limit))
+        return [self._converter.delivery_to_domain(row) for row in rows]
+
+    def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
+        """Return a delivery's attempts, first one first."""
+        statement = select(WebhookAttemptRow).where(WebhookAttemptRow.delivery_id == delivery_id)
+        return [
+            attempt_to_domain(row)
+            for row in self._session.scalars(statement.order_by(WebhookAttemptRow.attempt_number))
+        ]
+
+    def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
+        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
+        left = [each for each in deliveries if each.status is not DeliveryStatus.SUCCEEDED]
+        config, health = WebhookConfigRow, WebhookHealthRow
+        statement = (
+            select(config, health, func.now())
+            .join(health, health.webhook_id == config.id)
+            .where(config.id.in_({each.webhook_id for each in left}))
+            .execution_options(populate_existing=True)
+        )
+        said: dict[UUID, str | None] = {}
+        for webhook, own, now in self._session.execute(statement) if left else ():
+            endpoint = self._converter.config_to_domain(webhook), health_to_domain(own)
+            said |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
+        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+
+    def undelivered_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[Undelivered]:
+        """Return a page of what was accepted and not delivered, newest first."""
+        delivery, event = WebhookDeliveryRow, WebhookEventRow
+        columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
+        deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
+        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after, limit)]
+        if criteria.webhook_id is None:
+            waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
+            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after, limit))
+        both = union_all(*parts).subquery()
+        page = select(both).order_by(both.c.created_at.desc(), both.c.id.desc()).limit(limit)
+        return [self._undelivered(row) for row in self._session.execute(page)]
+
+    def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
+        """Return each time that a delivery was sent again, first one first."""
+        statement = select(WebhookRedeliveryRow).where(WebhookRedeliveryRow.delivery_id == delivery_id)
+        rows = self._session.scalars(statement.order_by(WebhookRedeliveryRow.requested_at, WebhookRedeliveryRow.id))
+        return [redelivery_to_domain(row) for row in rows]
+
+    def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Make a settled delivery due once more, past all that would hold it back, and put that on record."""
+        # Only a settled row is locked: a claim that finds a due one locked would pass it by.
+        settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(SETTLED))
+        row = self._session.scalars(settled.with_for_update(key_share=True)).one_or_none()
+        now = self._session.scalars(select(func.now())).one()
+        if row is None:
+            self._refuse(workspace_id, delivery_id, now)
+            # It was settled between the two looks.
+            return self.send_again(workspace_id, delivery_id)
+        webhook = self._session.get_one(WebhookConfigRow, row.webhook_id, populate_existing=True)
+        event = self._session.get_one(WebhookEventRow, row.event_id, populate_existing=True)
+        check_sending_again(self._converter.config_to_domain(webhook), event_to_domain(event))
+        before = self._converter.delivery_to_domain(row)
+        again = before.sent_again(now=now, forced=True)
+        for name, value in self._converter.delivery_to_orm_kwargs(again).items():
+            setattr(row, name, value)
+        self._session.add(
+            WebhookRedeliveryRow(
+                delivery_id=delivery_id, previous_status=before.status, after_attempt=before.attempt_count
+            )
+        )
+        self._session.flush()
+        return again
+
+    def _refuse(self, workspace_id: UUID, delivery_id: UUID, now: datetime) -> None:
+        """Raise for a delivery that is not there, or not settled."""
+        delivery = self.get_by_id(workspace_id, delivery_id)
+        if delivery is None:
+            raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+        delivery.sent_again(now=now)
+
+    def _undelivered(self, row: Row[Any]) -> Undelivered:
+        delivery = self._converter.delivery_to_domain(row) if row.webhook_id is not None else None
+        return Undelivered(row.event_id, row.event_type, row.created_at, delivery)
+
+    @staticmethod
+    def _wanted(workspace_id: UUID, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
+        wanted = WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
+        return select(WebhookDeliveryRow).where(*wanted).execution_options(populate_existing=True)
+
+
+def _event_columns() -> list[ColumnElement[Any]]:
+    """Return what an event has of a delivery's columns, and nothing for the others."""
+    event = WebhookEventRow
+    known: dict[str, Any] = {
+        "id": event.id,
+        "event_id": event.id,
+        "event_type": event.event_type,
+        "created_at": event.created_at,
+    }
+    return [
+        (known[name] if name in known else cast(null(), getattr(WebhookDeliveryRow, name).type)).label(name)
+        for name in DELIVERY_FIELDS
+    ]

@@ -1,0 +1,128 @@
+"""Replays in memory: a step makes a page of deliveries due and moves its replay on, in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.replays import Redelivery, ReplayState, check_running
+from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.memory.health import wake
+from noteflow_hooks.persistence.memory.tables import age, newest, require
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports import DeliveryFilter
+    from noteflow_hooks.domain.replays import Replay
+    from noteflow_hooks.persistence.memory.store import Session
+
+
+class InMemoryReplayRepository:
+    """See :class:`noteflow_hooks.domain.ports.ReplayRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in this transaction."""
+        self._session = session
+
+    def preview(self, replay: Replay) -> Replay:
+        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
+        begun = replay.begun(now=self._session.now())
+        return begun.matching(len(self._matching(begun)))
+
+    def create(self, replay: Replay) -> Replay:
+        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
+        require(self._session.tables.workspaces, replay.workspace_id, called="workspace")
+        own = (each for each in self._session.tables.replays.values() if each.workspace_id == replay.workspace_id)
+        check_running(sum(each.state is ReplayState.RUNNING for each in own))
+        return self._store(self.preview(replay))
+
+    def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
+        """Return a replay of that workspace, or None."""
+        replay = self._session.tables.replays.get(replay_id)
+        return replay if replay is not None and replay.workspace_id == workspace_id else None
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+        """Return a page of a workspace's replays, newest first."""
+        stored = self._session.tables.replays.values()
+        return newest((each for each in stored if each.workspace_id == workspace_id), limit=limit, after=after)
+
+    def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
+        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
+        replay = self.get(workspace_id, replay_id)
+        if replay is None:
+            raise NotFoundError(f"replay_id: no replay {replay_id} in this workspace")
+        return self._store(replay.cancelled(now=self._session.now()))
+
+    def advance(self, *, limit: int) -> int | None:
+        """Take one step of the replay that has waited longest for one; None where none is due."""
+        now = self._session.now()
+        running = (each for each in self._session.tables.replays.values() if each.state is ReplayState.RUNNING)
+        due = min((each for each in running if each.allowed(now=now)), key=_paced, default=None)
+        if due is None:
+            return None
+        room = min(limit, due.allowed(now=now))
+        left = [each for each in self._matching(due) if due.cursor is None or age(each) > _place(due.cursor)]
+        for each in left[:room]:
+            send_again(self._session, each, forced=False, replay_id=due.id)
+        sent = len(left[:room])
+        cursor = Position(*age(left[sent - 1])) if sent else None
+        self._store(due.stepped(sent, cursor=cursor, more=len(left) > room, now=now))
+        return sent
+
+    def _store(self, replay: Replay) -> Replay:
+        self._session.tables.replays[replay.id] = replay
+        return replay
+
+    def _matching(self, replay: Replay) -> list[WebhookDelivery]:
+        """Return the deliveries that the replay is about, oldest first, wherever it has come to."""
+        tables = self._session.tables
+        own = (each for each in tables.deliveries.values() if each.status in replay.statuses)
+        return sorted(
+            (
+                each
+                for each in own
+                if tables.events[each.event_id].workspace_id == replay.workspace_id
+                and tables.events[each.event_id].payload_erased_at is None
+                and tables.webhooks[each.webhook_id].is_active
+                and replay.criteria.webhook_id in (None, each.webhook_id)
+                and narrowed(each, replay.criteria)
+            ),
+            key=age,
+        )
+
+
+def narrowed(row: WebhookDelivery | Event, criteria: DeliveryFilter) -> bool:
+    """Tell whether a row meets the criteria that deliveries and events both have: type and time."""
+    created_at, _ = age(row)
+    return (
+        criteria.event_type in (None, row.event_type)
+        and (criteria.created_after is None or criteria.created_after <= created_at)
+        and (criteria.created_before is None or created_at < criteria.created_before)
+    )
+
+
+def send_again(
+    session: Session, delivery: WebhookDelivery, *, forced: bool, replay_id: UUID | None = None
+) -> WebhookDelivery:
+    """Make a settled delivery due once more, put that on record, and see to it that it is looked at."""
+    now = session.now()
+    again = delivery.sent_again(now=now, forced=forced)
+    session.tables.deliveries[delivery.id] = again
+    record = Redelivery(delivery.id, delivery.status, delivery.attempt_count, requested_at=now, replay_id=replay_id)
+    session.tables.redeliveries[delivery.id] = (*session.tables.redeliveries.get(delivery.id, ()), record)
+    if again.held:
+        wake(session, delivery.webhook_id)
+    return again
+
+
+def _paced(stored: Replay) -> datetime:
+    return cast("datetime", stored.paced_at)
+
+
+def _place(cursor: Position) -> tuple[datetime, UUID]:
+    return cursor.created_at, cursor.id

@@ -1,0 +1,181 @@
+"""Replays in PostgreSQL: a step makes a page of deliveries due and moves its replay on, in one transaction.
+
+The replay's row is locked for the step, so that no two steps of one replay run at once. Deliveries are waited for and
+not skipped, since the cursor never comes back; they are settled ones, so hardly anybody else holds them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVarTuple
+
+from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, update
+from sqlalchemy.dialects.postgresql import insert
+
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.replays import SPACING, ReplayState, check_running
+from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.converters import replay_to_domain, replay_to_orm_kwargs
+from noteflow_hooks.persistence.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
+from noteflow_hooks.persistence.orm import (
+    WebhookConfigRow,
+    WebhookDeliveryRow,
+    WebhookEventRow,
+    WebhookReplayRow,
+    WorkspaceRow,
+)
+from noteflow_hooks.persistence.repositories import newest_first
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import Select
+    from sqlalchemy.orm import Session
+
+    from noteflow_hooks.domain.replays import Replay
+
+Columns = TypeVarTuple("Columns")
+
+#: Makes settled deliveries, whose rows are locked, due once more: held, with a fresh budget, each on record, and their
+#: endpoints with a turn. ``WebhookDelivery.sent_again`` says the same of one.
+_SEND_AGAIN = text("""
+WITH chosen AS MATERIALIZED (
+    SELECT id, webhook_id, status, attempt_count FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[]))
+), again AS (
+    UPDATE noteflow.webhook_deliveries AS delivery
+    SET status = 'pending', next_attempt_at = now(), delivered_at = NULL, budget_used = 0, interruptions = 0,
+        held = true, forced = false
+    FROM chosen WHERE delivery.id = chosen.id
+), recorded AS (
+    INSERT INTO noteflow.webhook_redeliveries (delivery_id, replay_id, previous_status, after_attempt)
+    SELECT id, :replay_id, status, attempt_count FROM chosen
+), turning AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health WHERE webhook_id IN (SELECT webhook_id FROM chosen)
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+)
+UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+FROM turning WHERE health.webhook_id = turning.webhook_id
+""")
+
+#: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
+#: has its step right now.
+_NEXT = (
+    select(WebhookReplayRow, func.now())
+    .where(
+        WebhookReplayRow.state == ReplayState.RUNNING,
+        WebhookReplayRow.paced_at
+        <= func.now()
+        - func.make_interval(
+            0, 0, 0, 0, 0, 0, func.greatest(bindparam("spacing_s", type_=Float), 1 / WebhookReplayRow.rate_per_s)
+        ),
+    )
+    .order_by(WebhookReplayRow.paced_at)
+    .limit(1)
+    .with_for_update(key_share=True, skip_locked=True)
+    .execution_options(populate_existing=True)
+)
+
+
+class SqlAlchemyReplayRepository:
+    """The replays; see :class:`noteflow_hooks.domain.ports.ReplayRepository`."""
+
+    def __init__(self, session: Session) -> None:
+        """Work in that session."""
+        self._session = session
+
+    def preview(self, replay: Replay) -> Replay:
+        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
+        begun = replay.begun(now=self._session.scalars(select(func.now())).one())
+        matching = _matching(select(func.count()).select_from(WebhookDeliveryRow), begun)
+        return begun.matching(self._session.scalars(matching).one())
+
+    def create(self, replay: Replay) -> Replay:
+        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
+        # Of two that come at once, the second one counts the first.
+        owner = select(WorkspaceRow.id).where(WorkspaceRow.id == replay.workspace_id)
+        self._session.execute(owner.with_for_update(key_share=True))
+        running = WebhookReplayRow.workspace_id == replay.workspace_id, WebhookReplayRow.state == ReplayState.RUNNING
+        check_running(self._session.scalars(select(func.count()).select_from(WebhookReplayRow).where(*running)).one())
+        columns = replay_to_orm_kwargs(self.preview(replay))
+        return replay_to_domain(
+            self._session.scalars(insert(WebhookReplayRow).values(columns).returning(WebhookReplayRow)).one()
+        )
+
+    def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
+        """Return a replay of that workspace, or None."""
+        row = self._session.scalars(_wanted(workspace_id, replay_id)).one_or_none()
+        return None if row is None else replay_to_domain(row)
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+        """Return a page of a workspace's replays, newest first."""
+        statement = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
+        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after, limit))
+        return [replay_to_domain(row) for row in rows]
+
+    def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
+        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
+        # Waits for a step that is under way; there is no further one.
+        locked = _wanted(workspace_id, replay_id).with_for_update(key_share=True)
+        row = self._session.scalars(locked).one_or_none()
+        if row is None:
+            raise NotFoundError(f"replay_id: no replay {replay_id} in this workspace")
+        now = self._session.scalars(select(func.now())).one()
+        return self._store(replay_to_domain(row).cancelled(now=now))
+
+    def advance(self, *, limit: int) -> int | None:
+        """Take one step of the replay that has waited longest for one; None where none is due."""
+        found = self._session.execute(_NEXT, {"spacing_s": SPACING.total_seconds()}).one_or_none()
+        if found is None:
+            return None
+        row, now = found
+        return self._step(replay_to_domain(row), now=now, limit=limit)
+
+    def _step(self, replay: Replay, *, now: datetime, limit: int) -> int:
+        room = min(limit, replay.allowed(now=now))
+        # One more than are sent tells whether there is a next step.
+        found = self._session.execute(_page(replay, room + 1)).all()
+        page = found[:room]
+        if page:
+            given = {"ids": [each.id for each in page], "replay_id": replay.id}
+            self._session.execute(_SEND_AGAIN, given)
+        cursor = Position(page[-1].created_at, page[-1].id) if page else None
+        self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
+        return len(page)
+
+    def _store(self, replay: Replay) -> Replay:
+        statement = update(WebhookReplayRow).where(WebhookReplayRow.id == replay.id)
+        # Named in SET, the key would be locked like one that changes, and the deliveries' records refer to it.
+        columns = {name: value for name, value in replay_to_orm_kwargs(replay).items() if name != "id"}
+        self._session.execute(statement.values(columns).execution_options(synchronize_session=False))
+        return replay
+
+
+def _wanted(workspace_id: UUID, replay_id: UUID) -> Select[WebhookReplayRow]:
+    wanted = WebhookReplayRow.workspace_id == workspace_id, WebhookReplayRow.id == replay_id
+    return select(WebhookReplayRow).where(*wanted).execution_options(populate_existing=True)
+
+
+def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
+    """Return the statement for the deliveries that the replay is about, wherever it has come to."""
+    table, config, event = WebhookDeliveryRow, WebhookConfigRow, WebhookEventRow
+    statement = of_endpoint(narrowed(statement, table, replay.workspace_id, replay.criteria), replay.criteria)
+    if DeliveryStatus.SUCCEEDED not in replay.statuses:
+        statement = statement.where(NOT_SUCCEEDED)
+    active = select(config.id).where(
+        config.workspace_id == replay.workspace_id, config.enabled, config.deleted_at.is_(None)
+    )
+    erased = exists().where(event.id == table.event_id, event.payload_erased_at.is_not(None))
+    return statement.where(table.status.in_(sorted(replay.statuses)), table.webhook_id.in_(active), ~erased)
+
+
+def _page(replay: Replay, limit: int) -> Select[UUID, datetime]:
+    """Return the statement that locks the next deliveries behind the replay's cursor, oldest first."""
+    table, cursor = WebhookDeliveryRow, replay.cursor
+    statement = _matching(select(table.id, table.created_at), replay)
+    if cursor is not None:
+        statement = statement.where(tuple_(table.created_at, table.id) > (cursor.created_at, cursor.id))
+    locked = statement.with_for_update(key_share=True, of=table)
+    return locked.order_by(table.created_at, table.id).limit(limit)

@@ -1,0 +1,103 @@
+"""Custom headers on the wire: every attempt has them, and a damaged row's can't be sent, nor change the request."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.egress import EgressPolicy
+from noteflow_hooks.executor import WebhookExecutor
+from tests.builders import a_delivery, a_webhook
+from tests.certificates import authority_pem
+from tests.line import Answer
+from tests.receiver import Receiver
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CANARY = "c4n4ry-of-a-header"
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with Receiver(tls=True) as running:
+        yield running
+
+
+@pytest.fixture
+def executor() -> Iterator[WebhookExecutor]:
+    made = WebhookExecutor(EgressPolicy(allow=["127.0.0.0/8"]), ca_bundle=authority_pem())
+    yield made
+    made.close()
+
+
+def a_claim(receiver: Receiver, *headers: tuple[str, str], **webhook: Any) -> Claim:  # noqa: ANN401 - the field's own
+    names = tuple(name for name, _ in headers)
+    endpoint = a_webhook(url=receiver.url(), headers=headers, header_names=names, **webhook)
+    return Claim(a_delivery(), endpoint, b'{"event":"meeting.completed"}')
+
+
+def test_custom_headers_arrive_over_tls_with_every_attempt(executor: WebhookExecutor, receiver: Receiver) -> None:
+    """Each as it was given and once, beside the request's own, which are those of an endpoint without any."""
+    receiver.script("/", Answer(500), Answer(200))
+    claim = a_claim(receiver, ("Authorization", f"Bearer {CANARY}"), ("x-zone", "a \t b"), secret="a-secret-of-mine")
+    assert not executor.post(claim).succeeded
+    assert executor.post(claim).succeeded
+    executor.post(a_claim(receiver, secret="a-secret-of-mine"))
+    *both, plain = receiver.requests
+    for request in both:
+        assert request.headers[-2:] == (("Authorization", f"Bearer {CANARY}"), ("x-zone", "a \t b"))
+        assert [name for name, _ in request.headers[:-2]] == [name for name, _ in plain.headers]
+        assert request.body == claim.payload
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        ("X-A", f"{CANARY}\r\nX-Injected: 1"),
+        ("X-A", f"{CANARY}\r\n\r\nPOST / HTTP/1.1\r\nHost: other"),
+        ("X-A", f"{CANARY}\r\n folded"),
+        ("X-A", f"{CANARY}\n\tfolded"),
+        ("X-A", f"{CANARY}\x00"),
+        ("X-A", f"{CANARY} ✓"),
+        (f"X-A: {CANARY}\r\nX-Injected", "1"),
+        ("Transfer-Encoding", "chunked"),
+        ("content-length", "0"),
+        ("Host", "other.example"),
+        ("webhook-signature", f"v1,{CANARY}"),
+        ("X-NoteFlow-Event", CANARY),
+    ],
+    ids=repr,
+)
+def test_a_damaged_header_fails_its_attempt_alone(
+    executor: WebhookExecutor, receiver: Receiver, caplog: pytest.LogCaptureFixture, damaged: tuple[str, str]
+) -> None:
+    """Nothing is sent, the value is neither on record nor in a log, and the endpoint beside it has its delivery."""
+    caplog.set_level(logging.DEBUG)
+    result = executor.post(a_claim(receiver, ("X-Fine", "v"), damaged))
+    assert result.error_kind is ErrorKind.SECRET_UNAVAILABLE
+    assert (result.error_message or "").startswith("Headers not allowed: ")
+    assert receiver.connections == 0
+    assert executor.post(a_claim(receiver, ("X-Fine", "v"))).succeeded
+    assert CANARY not in f"{caplog.text}{result.error_message}"
+
+
+@pytest.mark.parametrize(
+    ("stored", "message"),
+    [
+        ({"header_names": ("X-A",)}, "No key decrypts the webhook's headers"),
+        ({"secret_unreadable": True}, "No key decrypts the webhook's secret"),
+    ],
+    ids=["headers", "secret"],
+)
+def test_what_no_key_decrypts_is_named_and_nothing_is_sent(
+    executor: WebhookExecutor, receiver: Receiver, stored: dict[str, Any], message: str
+) -> None:
+    """So that it is known what to replace."""
+    endpoint = a_webhook(url=receiver.url(), secret_unavailable=True, **stored)
+    result = executor.post(Claim(a_delivery(), endpoint, b"{}"))
+    assert (result.error_kind, result.error_message) == (ErrorKind.SECRET_UNAVAILABLE, message)
+    assert receiver.connections == 0
