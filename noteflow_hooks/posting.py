@@ -6,6 +6,7 @@ slow one, so that endpoints that hang leave the quick share to the rest.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,8 @@ _GROUP_SPACING_S: Final = 0.02
 #: How long to wait for all the room that is wanted, before less will do. Quick receivers give a chunk's room back in
 #: less; without the wait a busy process claims a few rows at a time, and pays for each claim as for a full one.
 _PATIENCE_S: Final = 0.1
+#: A call that takes longer than this moves over to the slow share, whatever becomes of it.
+_MOVE_AFTER_S: Final = 0.1
 #: The part of the places that slow endpoints' turns may take.
 _SLOW_SHARE: Final = 4
 #: So many times the quick share may be under way in all, with what has moved over. Each costs a thread and a socket.
@@ -182,16 +185,23 @@ class Calls(Generic[Job, Result]):
     ) -> Iterator[list[tuple[Job, Result]]]:
         """Yield results in groups as they come in, then raise the first error.
 
-        With ``patience_s``, what is still under way after so long is left to itself: its result goes to ``late``.
+        With ``patience_s``, what is still under way after so long is left to itself: its result goes to ``late``. The
+        quick share has its places back long before that.
         """
-        until = None if patience_s is None else time.monotonic() + patience_s
+        began = time.monotonic()
+        until = math.inf if patience_s is None else began + patience_s
+        moving = began + _MOVE_AFTER_S
         while self._under_way or self._come:
-            left = None if until is None else until - time.monotonic()
-            if left is not None and left <= 0:
+            now = time.monotonic()
+            if now >= until:
                 if group := self._take(late):
                     yield group
                 return
-            if self._some.wait(left):
+            if now >= moving:
+                self.left()
+                moving = math.inf
+            wait_s = min(until, moving) - now
+            if self._some.wait(None if math.isinf(wait_s) else wait_s):
                 self._all.wait(_GROUP_SPACING_S)
                 if group := self._take(None):
                     yield group

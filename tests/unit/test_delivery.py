@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
@@ -12,6 +13,7 @@ import pytest
 from noteflow_hooks import delivery
 from noteflow_hooks.delivery import DeliveryService, Outcomes
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.posting import PostingPool
@@ -247,15 +249,15 @@ def test_the_last_attempt_leaves_it_dead(system: System) -> None:
 
 
 def test_what_may_not_be_sent_is_skipped_without_a_post(system: System) -> None:
-    """An endpoint disabled between dispatch and POST gets a skipped row with the reason, and no attempt."""
+    """An endpoint that has unsubscribed between dispatch and POST gets a skipped row with the reason, no attempt."""
     [delivery_id] = system.deliveries(1)
     with system.unit() as unit:
         [webhook] = unit.webhooks.get_all(system.workspace.id)
-        unit.webhooks.update(a_webhook(id=webhook.id, workspace_id=system.workspace.id, enabled=False))
+        unit.webhooks.update(replace(webhook, events=()))
         unit.commit()
     assert str(system.deliver([delivery_id])) == "1 skipped"
     assert system.sent == []
-    assert system.read(delivery_id).error_message == "Webhook disabled"
+    assert system.read(delivery_id).error_message == "Event meeting.completed not subscribed"
 
 
 def test_a_result_waits_for_a_database_that_restarts(system: System) -> None:
@@ -408,3 +410,74 @@ def test_a_fault_of_our_own_costs_the_endpoint_nothing() -> None:
         system.pass_time(timedelta(hours=1))
     assert outcomes == ["1 retrying"] * 4 + ["1 dead"]
     assert system.read(delivery_id).budget_used == 0
+
+
+def test_a_slow_receiver_holds_up_no_task() -> None:
+    """Once it has taken too long the task returns; the endpoint is slow from then on, and the result comes in late."""
+    release = threading.Event()
+    system = System(lambda _: OK if release.wait(10) else FAILED, slow_after=timedelta(milliseconds=50))
+    ids = system.deliveries(2)
+    assert str(system.deliver(ids)) == "2 under way"
+    with system.unit() as unit:
+        health = unit.webhooks.get_health([system.read(ids[0]).webhook_id])
+    assert [each.slow_since for each in health.values()] == [system.now]
+    release.set()
+    until(lambda: all(system.read(each).status is DeliveryStatus.SUCCEEDED for each in ids), what="the late results")
+    system.pool.close()
+    system.service.close()
+
+
+def test_what_an_endpoint_holds_goes_in_its_turns(system: System) -> None:
+    """One at a time is allowed: of five none goes with another, and hints bring them all."""
+    at_once: list[int] = []
+
+    def answer(_: Claim) -> AttemptResult:
+        with system.unit() as unit:
+            page = unit.deliveries.list_page(system.workspace.id, DeliveryFilter(), limit=9)
+        at_once.append(sum(each.status is DeliveryStatus.SENDING for each in page))
+        return OK
+
+    system.answer = answer
+    ids = system.deliveries(5, max_concurrency=1)
+    system.deliver(ids)
+    while system.turns:
+        system.turns.clear()
+        system.deliver([])
+    assert at_once == [1] * 5
+    assert sorted(system.sent) == sorted(ids)
+
+
+def test_a_turn_that_comes_later_is_hinted_at_for_then(system: System) -> None:
+    """One in two seconds: the first goes, and a hint comes back when the next may."""
+    system.deliveries(3, rate_limit_per_s=0.5)
+    assert str(system.deliver([])) == "1 succeeded"
+    [(wait, slow)] = system.turns
+    assert (timedelta(seconds=1) < wait <= timedelta(seconds=2), slow) == (True, False)
+
+
+def test_the_sweep_hints_at_turns_up_to_a_bound(system: System) -> None:
+    """Thirty held deliveries are six chunks' hints, less what is queued; never more than eight."""
+    system.deliveries(1, max_concurrency=1)
+    with system.unit() as unit:
+        [webhook] = unit.webhooks.get_all(system.workspace.id)
+        for _ in range(30):
+            unit.events.append(an_event(workspace_id=system.workspace.id))
+        unit.commit()
+    list(system.service.dispatch([]))
+    system.store.claim([], limit=31, lease_slack=timedelta(seconds=10))
+    with system.unit() as unit:
+        held = [each for each in unit.webhooks.get_deliveries(webhook.id, limit=99) if each.held]
+    assert len(held) == 30
+    assert system.service.turns(queued=0, queued_slow=0) == (6, 0)
+    assert system.service.turns(queued=4, queued_slow=0) == (2, 0)
+
+
+def test_trouble_is_announced_once_it_is_stored() -> None:
+    """A receiver that is gone is disabled, and the event that says so is announced to the workers."""
+    announced: list[UUID] = []
+    gone = replace(FAILED, status_code=410, error_message="HTTP 410")
+    system = System(lambda _: gone, announce=announced.extend)
+    system.deliver(system.deliveries(1))
+    with system.unit() as unit:
+        events = [unit.events.get_by_id(each) for each in announced]
+    assert [each and each.event_type for each in events] == ["webhook.disabled"]

@@ -1,0 +1,266 @@
+"""What the engine keeps when endpoints fail, hang, flood or come back: real workers, a real broker, a real receiver."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from tests.builders import a_payload
+from tests.line import Answer
+from tests.rig import Rig, a_path
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.line import Line
+
+OK = Answer(200)
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Two workers; a breaker that opens after three failures, for two seconds."""
+    folder = tmp_path_factory.mktemp("system")
+    periods = {"breaker_open_s": 2, "breaker_open_max_s": 2, "slow_after_s": 0.5}
+    with Rig(folder, workers=2, breaker_failures=3, **periods) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(system: Rig) -> Iterator[Rig]:
+    with system.as_new_tenant() as tenant:
+        yield tenant
+
+
+class Crowd:
+    """A receiver's behaviour that counts how many requests it has at once, each for a moment."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._present = 0
+        self.most = 0
+
+    def __call__(self, line: Line) -> None:
+        with self._lock:
+            self._present += 1
+            self.most = max(self.most, self._present)
+        line.pause(0.1)
+        # Before the answer: the next request may come as soon as that is out.
+        with self._lock:
+            self._present -= 1
+        line.send(OK.encode())
+
+
+def update(rig: Rig, webhook: pb.Webhook, **changes: Any) -> pb.Webhook:  # noqa: ANN401 - a request's fields
+    request = pb.UpdateWebhookRequest(webhook_id=webhook.id, **changes)
+    request.update_mask.paths.extend(changes)
+    return rig.client.webhooks.UpdateWebhook(request)
+
+
+def shown(rig: Rig, webhook: pb.Webhook) -> pb.Webhook:
+    return rig.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id))
+
+
+def break_down(rig: Rig, path: str) -> pb.Webhook:
+    """Register an endpoint, and have three deliveries fail and die."""
+    rig.receiver.script(path, Answer(503))
+    webhook = rig.webhook(path, max_retries=1)
+    for _ in range(3):
+        rig.publish()
+    rig.settled(webhook, "dead", count=3)
+    assert shown(rig, webhook).health.state == "circuit_open"
+    return webhook
+
+
+def test_two_workers_keep_one_cap(rig: Rig) -> None:
+    """Thirty deliveries to an endpoint that takes three at once: never a fourth, and all arrive."""
+    path, crowd = a_path(), Crowd()
+    rig.receiver.script(path, crowd)
+    webhook = rig.webhook(path, max_concurrency=3)
+    for _ in range(30):
+        rig.publish()
+    rig.settled(webhook, "succeeded", count=30)
+    assert crowd.most == 3
+
+
+def test_a_rate_limit_is_kept_and_used(rig: Rig) -> None:
+    """Twenty a second: whichever second one looks at, no more than that and its burst; and all arrive."""
+    path, came = a_path(), []
+
+    def note(line: Line) -> None:
+        came.append(time.monotonic())
+        line.send(OK.encode())
+
+    rig.receiver.script(path, note)
+    webhook = rig.webhook(path, rate_limit_per_s=20)
+    for _ in range(50):
+        rig.publish()
+    rig.settled(webhook, "succeeded", count=50)
+    came.sort()
+    # 20 a second, 1 + 2 at once after a pause, and what a request may be late on its way.
+    assert max(sum(at <= each < at + 1 for each in came) for at in came) <= 20 + 3 + 4
+
+
+def test_what_hangs_holds_up_nobody(rig: Rig) -> None:
+    """While an endpoint with hundreds of deliveries never answers, two hundred for a healthy one all arrive."""
+    hanging, healthy = a_path(), a_path()
+    rig.receiver.script(hanging, lambda line: line.pause(60))
+    hung = rig.webhook(hanging, events=["recording.started"], timeout_ms=30_000, max_retries=1)
+    fine = rig.webhook(healthy)
+    for _ in range(300):
+        started = pb.PublishEventRequest(event_type="recording.started", payload_json='{"meeting_id":"m","title":"t"}')
+        rig.client.events.PublishEvent(started)
+    rig.receiver.wait_for(1, path=hanging)
+    for _ in range(200):
+        rig.publish()
+    rig.settled(fine, "succeeded", count=200)
+    assert {each.status for each in rig.deliveries(hung)} <= {"pending", "sending"}
+    assert all(each.attempt_count == 0 for each in rig.deliveries(hung))
+    rig.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=hung.id))
+
+
+def test_an_open_breaker_holds_deliveries_without_using_attempts(rig: Rig) -> None:
+    """They are pending with the reason; a probe finds the endpoint well again, and all go out."""
+    path = a_path()
+    webhook = break_down(rig, path)
+    rig.receiver.script(path, OK)
+    for _ in range(20):
+        rig.publish()
+    listed = rig.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest(webhook_id=webhook.id, status="pending"))
+    for each in listed.deliveries:
+        assert each.attempt_count == 0
+        assert "circuit breaker is open after 3 failed attempts" in each.reason or each.reason.startswith("Due")
+    delivered = [each for each in rig.settled(webhook, "succeeded", count=20) if each.status == "succeeded"]
+    assert {each.attempt_count for each in delivered} == {1}
+    until(lambda: shown(rig, webhook).health.state == "healthy", what="the endpoint is healthy")
+
+
+def test_a_test_is_sent_while_the_breaker_is_open(rig: Rig) -> None:
+    """And what comes of it is told to the caller."""
+    path = a_path()
+    webhook = break_down(rig, path)
+    answer = rig.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook.id, wait_seconds=20))
+    assert (answer.delivery.status_code, answer.delivery.attempt_count) == (503, 1)
+    dead = next(each for each in rig.deliveries(webhook) if each.event_type == "meeting.completed")
+    rig.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    until(lambda: rig.delivery(dead.id).attempt_count == 2, what="the redelivery's attempt")
+
+
+def test_410_disables_and_the_others_are_told(rig: Rig) -> None:
+    """The endpoint that is gone hears no more; the one that subscribes to such news gets it, signed like all."""
+    path, news = a_path(), a_path()
+    rig.receiver.script(path, Answer(410))
+    gone = rig.webhook(path, events=["meeting.completed", "webhook.disabled"])
+    rig.webhook(news, events=["webhook.disabled"])
+    rig.publish()
+    [told] = rig.receiver.wait_for(1, path=news)
+    said = json.loads(told.body)
+    assert (said["event"], said["webhook_id"]) == ("webhook.disabled", gone.id)
+    assert said["reason"] == shown(rig, gone).disabled_reason
+    assert not shown(rig, gone).enabled
+    [delivery] = rig.deliveries(gone)
+    assert (delivery.status, delivery.error_message, delivery.attempt_count) == ("dead", "HTTP 410", 1)
+
+
+def test_a_pause_holds_and_a_resume_lets_go(rig: Rig) -> None:
+    """Nothing is sent while it lasts; everything is when it is over."""
+    path = a_path()
+    webhook = update(rig, rig.webhook(path), paused=True)
+    for _ in range(5):
+        rig.publish()
+    until(lambda: len(rig.deliveries(webhook)) == 5, what="the deliveries")
+    rig.hint("deliver", *(each.id for each in rig.deliveries(webhook)))
+    until(lambda: rig.redis.llen("deliver") == 0, what="the hint is consumed")
+    assert all("is paused since" in each.reason for each in rig.deliveries(webhook))
+    assert not any(each.path == path for each in rig.receiver.requests)
+    update(rig, webhook, paused=False)
+    rig.settled(webhook, "succeeded", count=5)
+
+
+def test_fifty_publishers_of_one_key_make_one_event(rig: Rig) -> None:
+    """They race, each over a connection of its own, and one of them never hears the answer."""
+    path = a_path()
+    webhook = rig.webhook(path)
+    request = pb.PublishEventRequest(
+        event_type="meeting.completed", payload_json=json.dumps(a_payload()), idempotency_key="once"
+    )
+    unheard = rig.client.events.PublishEvent.future(request)
+
+    def publish(_: int) -> str:
+        with rig.connect(rig.token) as client:
+            return client.events.PublishEvent(request).id
+
+    with ThreadPoolExecutor(50) as publishers:
+        ids = set(publishers.map(publish, range(50)))
+    unheard.cancel()
+    assert len(ids) == 1
+    [delivery] = rig.settled(webhook, "succeeded")
+    assert delivery.event_id in ids
+    assert len(rig.receiver.wait_for(1, path=path)) == 1
+
+
+def test_one_list_says_what_was_not_delivered_and_why(rig: Rig) -> None:
+    """Skipped, dead and held ones, each with a reason; what succeeded is not in it."""
+    rig.webhook(a_path())
+    off = rig.webhook(a_path(), enabled=False)
+    held = update(rig, rig.webhook(a_path()), paused=True)
+    path = a_path()
+    rig.receiver.script(path, Answer(500))
+    failing = rig.webhook(path, max_retries=1)
+    rig.publish()
+    rig.settled(failing, "dead")
+
+    def reasons() -> dict[str, str]:
+        page = rig.client.webhooks.ListUndelivered(pb.ListUndeliveredRequest())
+        return {each.webhook_id: each.reason for each in page.undelivered}
+
+    until(lambda: len(reasons()) == 3, what="all but the delivered one")
+    assert reasons()[off.id] == "Webhook disabled"
+    assert reasons()[failing.id] == "Max retries exceeded: HTTP 500"
+    assert "is paused since" in reasons()[held.id]
+
+
+def test_a_replay_that_is_killed_twice_sends_each_once(rig: Rig) -> None:
+    """But for what was in flight when its workers were killed; and it finishes."""
+    path, count = a_path(), 1_000
+    rig.receiver.script(path, OK)
+    webhook = rig.webhook(path, enabled=False)
+    rig.publish_many(count, webhook_workspace=webhook.workspace_id)
+    rig.settled(webhook, "skipped", count=count)
+    update(rig, webhook, enabled=True)
+    request = pb.ReplayDeliveriesRequest(webhook_id=webhook.id, rate_per_s=1_000)
+    assert (
+        rig.client.webhooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(webhook_id=webhook.id, dry_run=True)).matched
+        == count
+    )
+    replay = rig.client.webhooks.ReplayDeliveries(request)
+    in_flight = 0
+    for part in (1, 2):
+        rig.receiver.wait_for(part * count // 4, path=path)
+        for worker in ("worker-1", "worker-2"):
+            rig.kill(worker)
+        in_flight += rig.database.execute(
+            "SELECT count(*) FROM noteflow.webhook_deliveries WHERE webhook_id = %s AND status = 'sending'",
+            [webhook.id],
+        ).fetchall()[0][0]
+        for worker in ("worker-1", "worker-2"):
+            rig.restart(worker)
+    rig.settled(webhook, "succeeded", count=count)
+    done = rig.client.webhooks.GetReplay(pb.GetReplayRequest(replay_id=replay.id))
+    assert (done.state, done.sent) == ("done", count)
+    received = [each.header("webhook-id") for each in rig.receiver.requests if each.path == path]
+    assert len(set(received)) == count
+    assert len(received) - count <= in_flight
+    [(again,)] = rig.database.execute(
+        "SELECT count(*) FROM noteflow.webhook_redeliveries WHERE replay_id = %s", [replay.id]
+    ).fetchall()
+    assert again == count
+    assert done.finished_at.ToDatetime(tzinfo=UTC) <= datetime.now(UTC)
