@@ -19,10 +19,12 @@ from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine, with_driver
+from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.posting import PostingPool
 from noteflow_hooks.recordings import end_abandoned
 from noteflow_hooks.replaying import advance_replays
+from noteflow_hooks.retention import RetentionService
 from noteflow_hooks.service import WebhookService
 
 if TYPE_CHECKING:
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.ports import Announce, UnitOfWork
+    from noteflow_hooks.retention import Purged
     from noteflow_hooks.settings import Settings
 
 #: Connections to PostgreSQL that one server, and one worker process, hold at the most.
@@ -67,6 +70,8 @@ class WorkerParts:
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
     advance_replays: Callable[[], int]
+    #: Erases and removes what is old, for a few seconds; returns what it did.
+    purge: Callable[[], Purged]
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]
 
@@ -134,6 +139,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         deliveries=deliveries,
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
         advance_replays=lambda: advance_replays(units),
+        purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         close=stack.close,
     )
 

@@ -16,17 +16,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
+from noteflow_hooks.claiming import Claimer, Hint
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.ports import Settled
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.late import LateResults
-from noteflow_hooks.turnhints import TurnHints
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.ports import Announce, DeliveryStore, Turn
+    from noteflow_hooks.domain.ports import Announce, DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.posting import PostingPool, Reservation
 
@@ -40,10 +40,11 @@ _TAKE_BACK_PAGE: Final = 500
 #: The most hints that the relay and the sweep let wait in a queue; what is beyond gets its hint on a later run.
 QUEUE_BOUND: Final = 200
 _EVENTS_PER_HINT: Final = 500
-#: The most hints at turns that are let wait in a lane's queue: each that finds more to do hints again.
+#: The most hints at turns that the sweep lets wait in a lane's queue, and that whoever finds more to do does.
 TURN_HINTS: Final = 8
-#: While endpoints wait for their turn, the part of a chunk that is theirs.
-_TURNS_PART: Final = 4
+FLOW_HINTS: Final = 2
+#: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
+_ROUNDS: Final = 10
 #: The first and the longest pause between two tries to store results while the database is away.
 _STORE_PAUSES_S: Final = (0.1, 2.0)
 
@@ -55,14 +56,6 @@ class Outcomes(Counter[str]):
         """Return the counts in words: ``47 succeeded, 2 retrying, 1 dead``."""
         order = ("succeeded", "retrying", "dead", "skipped", "lost", "under way")
         return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
-
-
-class Hint(Protocol):
-    """What hints at deliveries again: at these ones, or with none at the turns that a lane has."""
-
-    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-        """Hint after the wait; it must not raise, and may leave out a hint that would only join a long queue."""
-        ...
 
 
 class HintAtTurns(Protocol):
@@ -119,8 +112,9 @@ class DeliveryService:
         self._countdown_max = countdown_max
         self._slow_after_s = slow_after.total_seconds()
         self._announce = announce
-        self._turns_due = False
-        self._turn_hints = TurnHints(monotonic)
+        self._claimer = Claimer(
+            store, lease_slack=lease_slack, countdown_max=countdown_max, sleep=sleep, monotonic=monotonic
+        )
         self._late: LateResults[_Result] = LateResults(self._settle_late)
         self._draw = draw
         self._sleep = sleep
@@ -148,54 +142,34 @@ class DeliveryService:
     def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint, slow: bool = False) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.
 
-        ``slow`` sends what slow endpoints have in their turns, as far as their share of the threads has room, and
-        nothing else. ``hint`` is called, as results are stored, for what comes due again soon.
+        Goes on for some chunks while there is more. ``slow`` sends what slow endpoints have in their turns, as far as
+        their share of the threads has room, and nothing else. ``hint`` is called, as results are stored, for what comes
+        due again soon.
         """
         done = Outcomes()
         waiting = list(delivery_ids)
+        rounds, turns_only = 0, False
         while True:
             with self._pool.reserve_slow(self._chunk) if slow else self._pool.reserve(self._chunk) as room:
                 # A lease counts from no earlier than this.
                 began = self._monotonic()
-                claims, full = self._claims(waiting, room.size, hint=hint, slow=slow)
-                held = [_Held(each, began + self._lease_s(each), hint) for each in claims]
+                taken = self._claimer.take(waiting, size=room.size, hint=hint, slow=slow, turns_only=turns_only)
+                held = [_Held(each, began + self._lease_s(each), hint) for each in taken.claims]
                 # For what is known to be slow nobody waits.
                 self._send(held, room, done, patience_s=0.0 if slow else self._slow_after_s)
-            claimed = {each.delivery.id for each in claims}
+            claimed = {each.delivery.id for each in taken.claims}
             waiting = [each for each in waiting if each not in claimed]
-            # Fewer than there was room for: what is left of the named ones is not due, held, or somebody else's.
-            if slow or not waiting or not full:
-                break
-        if full:
-            hint(timedelta(0), [], slow=slow)
-        return done
+            turns_only = taken.turns_only
+            rounds += 1
+            if not taken.more:
+                return done
+            if rounds >= _ROUNDS and not waiting:
+                hint(timedelta(0), [], slow=slow)
+                return done
 
     def close(self) -> None:
         """Record what came in late. To be called once no POST is under way."""
         self._late.close()
-
-    def _claims(self, waiting: Sequence[UUID], size: int, *, hint: Hint, slow: bool) -> tuple[list[Claim], bool]:
-        """Claim up to ``size`` deliveries; tell also whether there may be more."""
-        if not size:
-            return [], False
-        claims: list[Claim] = []
-        # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
-        limit = 0 if slow else size - max(1, size // _TURNS_PART) * self._turns_due
-        turns_due, full = True, False
-        if limit:
-            claimed = self._store.claim(waiting, limit=limit, lease_slack=self._lease_slack)
-            claims += claimed
-            full, turns_due = len(claimed) + claimed.held >= limit, claimed.turns_due
-            if claimed.slow_turns_due:
-                hint(timedelta(0), [], slow=True)
-        if turns_due:
-            room = size - len(claims)
-            turned = self._store.take_turns(limit=room, slow=slow, lease_slack=self._lease_slack) if room else None
-            claims += turned or ()
-            full = full or turned is None or len(turned) >= room
-            self._hint_at_turns(turned.turns if turned is not None else (), hint)
-        self._turns_due = turns_due and bool(limit)
-        return claims, full
 
     def _send(self, held: Sequence[_Held], room: Reservation, done: Outcomes, *, patience_s: float) -> None:
         """Make the POSTs and record their results; what takes long is recorded when it comes."""
@@ -213,11 +187,6 @@ class DeliveryService:
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)
-
-    def _hint_at_turns(self, turns: Sequence[Turn], hint: Hint) -> None:
-        for turn in turns:
-            if turn.wait <= self._countdown_max and self._turn_hints.is_wanted(turn):
-                hint(turn.wait, [], slow=turn.slow)
 
     def early(self, delivery_ids: Sequence[UUID]) -> dict[timedelta, list[UUID]]:
         """Return those of the deliveries that a hint came too early for, by what is left of their wait."""
@@ -287,7 +256,7 @@ class DeliveryService:
         for hint, own in waits.items():
             for wait, ids in grouped(own).items():
                 hint(wait, ids)
-        self._hint_at_turns(settled.turns, group[0][0].hint)
+        self._claimer.hint_at(settled.turns, group[0][0].hint)
         if settled.event_ids:
             self._announce(settled.event_ids)
 

@@ -30,7 +30,7 @@ _MOVE_AFTER_S: Final = 0.1
 #: The part of the places that slow endpoints' turns may take.
 _SLOW_SHARE: Final = 4
 #: So many times the quick share may be under way in all, with what has moved over. Each costs a thread and a socket.
-_ALL: Final = 3
+_ALL: Final = 5
 
 
 class _Place:

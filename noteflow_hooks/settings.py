@@ -19,6 +19,7 @@ from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
+from noteflow_hooks.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
 #: These may hold passwords or keys: an error never repeats what they hold.
@@ -67,6 +68,7 @@ def _bind(text: str) -> str:
 
 
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
+Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 
 
@@ -110,7 +112,7 @@ class Settings(BaseSettings):
     sweep_every_s: Seconds = Field(5, description="a number of seconds above 0")
     deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
     post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
-    endpoint_concurrency: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
+    endpoint_concurrency: int = Field(400, ge=1, le=1000, description="a whole number from 1 to 1000")
     slow_after_s: Seconds = Field(1, description="a number of seconds above 0")
     breaker_failures: int = Field(20, ge=0, le=1_000_000, description="a whole number from 0, for never, to 1000000")
     breaker_open_s: Seconds = Field(30, description="a number of seconds above 0")
@@ -118,6 +120,10 @@ class Settings(BaseSettings):
     failing_warn_s: Seconds = Field(86_400, description="a number of seconds above 0")
     failing_disable_s: Seconds = Field(432_000, description="a number of seconds above 0")
     failing_span_s: float = Field(43_200, ge=0, le=31_536_000, description="a number of seconds from 0 to 31536000")
+    retention_days: Days = Field(90, description="a number of days above 0, up to 36500")
+    retention_payload_days: Days = Field(30, description="a number of days above 0, up to 36500")
+    retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
+    purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
     @classmethod
@@ -156,6 +162,15 @@ class Settings(BaseSettings):
             disable_after=timedelta(seconds=self.failing_disable_s),
             disable_span=timedelta(seconds=self.failing_span_s),
             tells=self.webhooks_enabled,
+        )
+
+    @property
+    def periods(self) -> Periods:
+        """For how long what is settled is kept."""
+        return Periods(
+            events=timedelta(days=self.retention_days),
+            payloads=timedelta(days=self.retention_payload_days),
+            attempts=timedelta(days=self.retention_attempt_days),
         )
 
     def require(self, *names: Literal["database_url", "redis_url", "secret_keys"]) -> None:

@@ -13,6 +13,7 @@ from noteflow_hooks.settings import Settings
 
 RELAY_TASK = "noteflow.hooks.relay"
 SWEEP_TASK = "noteflow.hooks.sweep"
+PURGE_TASK = "noteflow.hooks.purge"
 SLOW_QUEUE = "deliver.slow"
 MAINTENANCE_QUEUE = "maintenance"
 QUEUES = (DISPATCH_QUEUE, DELIVER_QUEUE, SLOW_QUEUE, MAINTENANCE_QUEUE)
@@ -35,6 +36,7 @@ def build(settings: Settings) -> Celery:
             DELIVER_TASK: {"queue": DELIVER_QUEUE},
             RELAY_TASK: {"queue": MAINTENANCE_QUEUE},
             SWEEP_TASK: {"queue": MAINTENANCE_QUEUE},
+            PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
         },
         broker_transport_options={
             # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
@@ -54,11 +56,12 @@ def build(settings: Settings) -> Celery:
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # More than one waiting message a slot would sit with a busy worker while another is idle.
         worker_prefetch_multiplier=1,
-        # In memory: two periods need no file to remember when they last ran.
+        # In memory: a few periods need no file to remember when they last ran.
         beat_scheduler="celery.beat:Scheduler",
         beat_schedule={
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
+            "purge": _every(settings.purge_every_s, PURGE_TASK),
         },
     )
     return app

@@ -14,16 +14,19 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.delivery import TURN_HINTS
+from noteflow_hooks.delivery import FLOW_HINTS
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
-from workers.app import RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
+from noteflow_hooks.retention import PATIENCE
+from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celery import Task
 
+#: How many calls of a purge may follow each other until beat calls the next one.
+PURGES = int(settings.purge_every_s / PATIENCE.total_seconds())
 #: A database or broker that is away: said in a line, without a traceback, and tried again by relay and sweep.
 AWAY = (UnavailableError, OperationalError, RedisError)
 
@@ -69,19 +72,28 @@ def sweep() -> str:
     """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
     deliveries = parts().deliveries
     taken_back = deliveries.take_back()
-    parts().advance_replays()
     # What comes due now has its own hint on the way; what was taken back has none.
     grace = timedelta(0) if taken_back else timedelta(seconds=settings.sweep_every_s)
     queued = _queued(DELIVER_QUEUE)
     hints = deliveries.overdue(by=grace, queued=queued)
     for chunk in hints:
         deliver.delay(_texts(chunk))
+    parts().end_abandoned()
+    parts().advance_replays()
     turns, slow_turns = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
     for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
         for _ in range(count):
             deliver.apply_async(([],), queue=queue)
-    parts().end_abandoned()
     return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
+
+
+@app.task(name=PURGE_TASK, throws=AWAY)
+def purge(calls: int = PURGES) -> str:
+    """Erase and remove what is old, and go on in a call of its own while there is more, at most until beat calls."""
+    done = parts().purge()
+    if done.more and calls > 1:
+        purge.apply_async((calls - 1,), countdown=done.rest.total_seconds())
+    return str(done)
 
 
 def parts() -> bootstrap.WorkerParts:
@@ -171,7 +183,7 @@ def _hint_at_turns(*, slow: bool) -> None:
 
 def _has_room(queue: str) -> bool:
     """Tell whether one more hint at turns is worth sending; those that wait take the same turns."""
-    return _queued(queue) < TURN_HINTS
+    return _queued(queue) < FLOW_HINTS
 
 
 def _queued(queue: str) -> int:

@@ -18,12 +18,19 @@ depends_on = None
 _NOW = sa.text("now()")
 _NEW_ID = sa.text("gen_random_uuid()")
 
-#: How many POSTs to an endpoint are under way. VOLATILE, so that each call looks anew: called after the endpoint's health
-#: row was locked, it counts what the lock's last holder has claimed, which its caller's own snapshot doesn't show.
+#: How many POSTs to an endpoint are under way; no end of them where ``lag_limit`` of them began over 0.2 s ago. VOLATILE,
+#: so that each call looks anew: called after the endpoint's health row was locked, it counts what the lock's last holder
+#: has claimed, which its caller's own snapshot doesn't show.
 IN_FLIGHT = """
-CREATE FUNCTION noteflow.in_flight(endpoint uuid) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+CREATE FUNCTION noteflow.in_flight(endpoint uuid, lag_limit integer) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    under_way integer;
+    lagging integer;
 BEGIN
-    RETURN (SELECT count(*) FROM noteflow.webhook_deliveries WHERE webhook_id = endpoint AND status = 'sending');
+    SELECT count(*), count(*) FILTER (WHERE claimed_at < clock_timestamp() - interval '0.2 s')
+    INTO under_way, lagging
+    FROM noteflow.webhook_deliveries WHERE webhook_id = endpoint AND status = 'sending';
+    RETURN CASE WHEN lagging >= lag_limit THEN 2147483647 ELSE under_way END;
 END
 $$
 """
@@ -51,7 +58,7 @@ def downgrade() -> None:
     """Change it back."""
     op.execute("DROP TRIGGER add_health ON noteflow.webhook_configs")
     op.execute("DROP FUNCTION noteflow.add_health()")
-    op.execute("DROP FUNCTION noteflow.in_flight(uuid)")
+    op.execute("DROP FUNCTION noteflow.in_flight(uuid, integer)")
     for table in ("webhook_redeliveries", "webhook_replays", "webhook_health"):
         op.drop_table(table, schema="noteflow")
     op.drop_index("ix_webhook_attempts_started_at", "webhook_attempts", schema="noteflow")
@@ -77,6 +84,7 @@ def downgrade() -> None:
     for index in ("with_payload", "without_payload", "meeting_id"):
         op.drop_index(f"ix_webhook_events_{index}", "webhook_events", schema="noteflow")
     op.drop_column("webhook_events", "payload_erased_at", schema="noteflow")
+    op.drop_index("ix_webhook_configs_deleted_at", "webhook_configs", schema="noteflow")
     for constraint in ("rate_limit_per_s", "max_concurrency", "deleted"):
         op.drop_constraint(f"ck_webhook_configs_{constraint}", "webhook_configs", schema="noteflow")
     op.create_check_constraint(
@@ -108,6 +116,13 @@ def _extend_configs() -> None:
     )
     op.create_check_constraint(
         op.f("ck_webhook_configs_max_concurrency"), table, "max_concurrency BETWEEN 1 AND 1000", schema="noteflow"
+    )
+    op.create_index(
+        "ix_webhook_configs_deleted_at",
+        table,
+        ["deleted_at"],
+        schema="noteflow",
+        postgresql_where=sa.text("deleted_at IS NOT NULL"),
     )
     op.drop_constraint(op.f("ck_webhook_configs_deleted"), table, schema="noteflow")
     op.create_check_constraint(
@@ -191,7 +206,7 @@ def _extend_deliveries() -> None:
     op.drop_index("ix_webhook_deliveries_webhook_id_waiting", table, schema="noteflow")
     indexes: tuple[tuple[str, list[str | sa.ColumnElement[object]], str], ...] = (
         ("due", ["next_attempt_at", "id"], "status = 'pending' AND NOT held"),
-        ("waiting", ["webhook_id", "held", "next_attempt_at"], "status = 'pending'"),
+        ("waiting", ["held", "webhook_id", "next_attempt_at"], "status = 'pending'"),
         ("sending", ["webhook_id"], "status = 'sending'"),
         (
             "undelivered",
@@ -257,6 +272,13 @@ def _create_replays() -> None:
         ["paced_at"],
         schema="noteflow",
         postgresql_where=sa.text("state = 'running'"),
+    )
+    op.create_index(
+        "ix_webhook_replays_finished_at",
+        "webhook_replays",
+        ["finished_at"],
+        schema="noteflow",
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
     )
     op.create_index(op.f("ix_webhook_replays_webhook_id"), "webhook_replays", ["webhook_id"], schema="noteflow")
     op.create_table(

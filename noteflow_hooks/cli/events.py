@@ -19,7 +19,7 @@ _COLUMNS: Final = ("id", "event_type", "meeting_id", "idempotency_key", "occurre
 @click.group(cls=CommandGroup)
 @remote_options
 def events() -> None:
-    """Publish and list events."""
+    """Publish and list events, and erase what they say."""
 
 
 @events.command()
@@ -45,3 +45,18 @@ def list_(*, limit: int, as_json: bool) -> None:
     with client() as server:
         rows = listed(server.events.ListEvents, pb.ListEventsRequest(), field="events", limit=limit)
     show_rows(rows, columns=_COLUMNS, as_json=as_json)
+
+
+@events.command()
+@remote_options
+@click.option("--meeting", "meeting_id", required=True, metavar="ID", help="The meeting's id, as its events name it.")
+@as_json
+def erase(meeting_id: str, *, as_json: bool) -> None:
+    """Erase the payloads of a meeting's events for good, and what receivers answered to them.
+
+    What waits to be sent is skipped; an attempt that is under way is the last one. What was sent is with its receivers.
+    The meeting itself stays as it is, with its segments and its summary.
+    """
+    with client() as server:
+        answer = server.events.EraseMeetingPayloads(pb.EraseMeetingPayloadsRequest(meeting_id=meeting_id))
+    show_fields(shown(answer), as_json=as_json)

@@ -65,6 +65,7 @@ class _Progress:
 
     def __init__(self, *, is_terminal: bool) -> None:
         self._is_terminal = is_terminal
+        self._said = ""
         self._width = 0
         self._printed_at: float | None = None
         self._is_lost = False
@@ -73,12 +74,14 @@ class _Progress:
         """Show how far it has come."""
         self._is_lost = False
         text = f"replay {replay.id} is {replay.state}: {replay.sent} of {replay.matched} made due"
+        if text == self._said:
+            return
         if self._is_terminal:
             click.echo(f"\r{text:<{self._width}}", nl=False, err=True)
-            self._width = len(text)
+            self._said, self._width = text, len(text)
         elif is_last or self._printed_at is None or time.monotonic() - self._printed_at >= _LINE_EVERY_S:
             click.echo(text, err=True)
-            self._printed_at = time.monotonic()
+            self._said, self._printed_at = text, time.monotonic()
 
     def lost(self, error: UnavailableError) -> None:
         """Say once that the server is away."""

@@ -26,7 +26,11 @@ _FAILED: Final = 1
 @remote_options
 @webhook_option
 @event_type_option
-@click.option("--status", type=click.Choice(sorted(SETTLED)), help="Only those in this state; else dead and skipped.")
+@click.option(
+    "--status",
+    type=click.Choice([each.value for each in sorted(SETTLED)]),
+    help="Only those in this state; else dead and skipped.",
+)
 @period_options
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")

@@ -129,6 +129,15 @@ class EventOutbox(Protocol):
         """Return a page of a workspace's events, newest first."""
         ...
 
+    def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+        """Erase the payloads of a meeting's events, and what receivers answered to them.
+
+        What waits to be sent is skipped; an attempt that is under way ends as it ends, and is the last one. An event
+        that was not dispatched is, with the deliveries that it has. Return how many events there were, and how many
+        deliveries waited.
+        """
+        ...
+
 
 class DeliveryLog(Protocol):
     """What was delivered, as integrators look at it."""
@@ -405,6 +414,44 @@ class DeliveryStore(Protocol):
         An endpoint whose turn was forgotten, which only a change by hand does, is given one first.
         """
         ...
+
+
+class RetentionStore(Protocol):
+    """What goes once it is old: each method is one short transaction, and safe to run beside any other.
+
+    A call looks at about ``limit`` rows, oldest first, from behind ``after`` on: where the call before it came to. What
+    is not settled stays, and so does for now what somebody else holds.
+    """
+
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
+        ...
+
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Remove attempts that were made so long ago, of deliveries that are settled."""
+        ...
+
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
+        ...
+
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Remove replays that ended so long ago, once what they sent again is gone."""
+        ...
+
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What came of one call of retention."""
+
+    #: How many rows were erased or removed; what lies below a removed row is not counted.
+    rows: int
+    #: The last row that was looked at, its moment whichever it is judged by; None where it was the last old enough.
+    cursor: Position | None
 
 
 @dataclass(frozen=True, slots=True)

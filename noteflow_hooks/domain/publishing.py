@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 
 #: The most bytes of JSON text that are looked at; above this a payload can't fit, even shortened.
 INPUT_LIMIT_BYTES: Final = 1_048_576
+#: The most characters that a meeting's id may have.
+MEETING_ID_LIMIT: Final = 255
 _KEY_LIMIT: Final = 255
-_ID_LIMIT: Final = 255
 
 _CLASSES: Final[dict[str, type[WebhookPayload]]] = {
     WebhookEventType.MEETING_COMPLETED: MeetingCompletedPayload,
@@ -138,7 +139,7 @@ def _checked(name: str, kind: str, given: dict[str, Any]) -> Any:  # noqa: ANN40
     if name == "title" and isinstance(value, str):
         check_text(name, value, limit=TITLE_LIMIT)
     if name == "meeting_id" and isinstance(value, str):
-        check_text(name, value, limit=_ID_LIMIT, allow_empty=False)
+        check_text(name, value, limit=MEETING_ID_LIMIT, allow_empty=False)
     return value
 
 

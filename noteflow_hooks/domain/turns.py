@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 #: What one endpoint gets of a round of dispatching beyond this is held, so that a flood queues up in its own turns.
 BURST: Final = 200
+#: A POST that has been under way for so long lags. One that is to be quick and has so many of them gets no more for now:
+#: until it is known to hang, it must not take all the threads.
+LAG: Final = timedelta(seconds=0.2)
+LAGGING_LIMIT: Final = 10
 #: The most endpoints that have their turn together.
 ENDPOINTS: Final = 20
 #: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
@@ -27,7 +31,10 @@ _ROOM_POLL: Final = timedelta(seconds=1)
 
 
 def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules) -> int:
-    """Return how many of its POSTs may start now, while ``in_flight`` are under way."""
+    """Return how many of its POSTs may start now, while ``in_flight`` are under way.
+
+    Where too many of those lag, ``in_flight`` is no end of them.
+    """
     if not webhook.is_active:
         # Its deliveries are skipped, which needs no room.
         return sys.maxsize

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.deliveries import (
     DISABLED,
+    ERASED,
     INTERRUPTED,
     AttemptResult,
     Claim,
@@ -160,7 +161,8 @@ class SqlAlchemyDeliveryStore:
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
         rows = json.dumps([_as_row(each, self._rules) for each in settlements])
-        stored = {row.id: row.looked_at for row in connection.execute(statements.SETTLE, {"rows": rows})}
+        found = connection.execute(statements.SETTLE, {"rows": rows, "erased": ERASED})
+        stored = {row.id: row.looked_at for row in found}
         notable = [each for each in settlements if stored.get(each.delivery.id)]
         # One of an endpoint's results that is looked at calls for all of them, in their order.
         looked_at = {each.delivery.webhook_id for each in notable}
@@ -230,7 +232,6 @@ def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
         "started_at": result.started_at.isoformat(),
         "duration_ms": result.duration_ms,
         "status_code": result.status_code,
-        "response_body": result.response_body,
         "error_kind": result.error_kind,
         "error_message": result.error_message,
     }

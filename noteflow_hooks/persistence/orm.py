@@ -210,6 +210,8 @@ class WebhookConfigRow(Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
+        # What retention removes once nothing is left of it.
+        Index("ix_webhook_configs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
     )
 
     id: Mapped[uuid.UUID] = _key()
@@ -353,8 +355,8 @@ class WebhookDeliveryRow(Base):
         # An endpoint's turn takes the held ones; its end skips all.
         Index(
             "ix_webhook_deliveries_waiting",
-            "webhook_id",
             "held",
+            "webhook_id",
             "next_attempt_at",
             postgresql_where=text("status = 'pending'"),
         ),
@@ -443,6 +445,7 @@ class WebhookReplayRow(Base):
         CheckConstraint("status IN ('succeeded', 'dead', 'skipped')", name="status"),
         CheckConstraint("matched >= 0 AND sent >= 0 AND rate_per_s > 0", name="counts"),
         Index("ix_webhook_replays_running", "paced_at", postgresql_where=text("state = 'running'")),
+        Index("ix_webhook_replays_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index(
             "ix_webhook_replays_workspace_id_created_at_id",
             "workspace_id",

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Final, TypeAlias, TypeVarTuple, cast
 from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DELETED, DISABLED, ERASED, DeliveryStatus
 from noteflow_hooks.domain.health import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
-from noteflow_hooks.persistence import statements
+from noteflow_hooks.persistence import erasing, statements
 from noteflow_hooks.persistence.converters import (
     HEALTH_FIELDS,
     WebhookConverter,
@@ -239,6 +239,15 @@ class SqlAlchemyEventOutbox:
         statement = select(WebhookEventRow).where(WebhookEventRow.workspace_id == workspace_id)
         rows = self._session.scalars(newest_first(statement, WebhookEventRow, after, limit))
         return [event_to_domain(row) for row in rows]
+
+    def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+        """Erase the payloads of a meeting's events, and what receivers answered; skip what waits to be sent."""
+        given = {"workspace_id": workspace_id, "meeting_id": meeting_id}
+        # Each statement sees what those whose locks it or an earlier one has waited for have done.
+        event_ids = list(self._session.scalars(erasing.ERASE_MEETING, given))
+        own = self._session.execute(erasing.SKIP_ERASED, {"ids": event_ids, "reason": ERASED}).all()
+        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": [each.id for each in own]})
+        return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in own)
 
     def _repeated(self, event: Event) -> Event:
         stored = self._session.scalars(

@@ -1,17 +1,28 @@
 """Statements that do a whole batch in one round trip, whatever its size; most are the workers'.
 
-Times are the database's own. ``SKIP LOCKED`` lets any number of workers run them side by side.
+Times are the database's own. ``SKIP LOCKED`` lets any number of workers run them side by side. Ids that a statement has
+found go on as arrays: a join would have the planner, which can't know how few they are, read whole tables.
 """
 
 from __future__ import annotations
 
 from sqlalchemy import text
 
+from noteflow_hooks.domain.turns import LAGGING_LIMIT
+
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
 #: ``EndpointHealth.is_gated``.
 _GATED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
+"""
+
+#: What an endpoint has under way. Those whose cap is their own and those in the slow lane may lag as they like.
+_IN_FLIGHT = f"""
+noteflow.in_flight(
+    config.id,
+    CASE WHEN config.max_concurrency IS NULL AND health.slow_since IS NULL THEN {LAGGING_LIMIT} END
+)
 """
 
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
@@ -74,12 +85,12 @@ WITH named AS MATERIALIZED (
     RETURNING id, status, held
 ), turning AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
-    WHERE webhook_id IN (SELECT webhook_id FROM ranked WHERE held AND NOT paused)
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 ), woken AS (
     UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-    FROM turning WHERE health.webhook_id = turning.webhook_id
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM turning))
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -102,8 +113,10 @@ claimed AS (
     SET status = 'sending', claim_no = delivery.claim_no + 1, next_attempt_at = NULL, held = false, forced = false,
         claimed_at = clock_timestamp(),
         lease_expires_at = clock_timestamp() + make_interval(secs => webhook.timeout_ms / 1000.0 + :slack_s)
-    FROM noteflow.webhook_configs AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id IN (SELECT id FROM going)
+    FROM (
+        SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM going))
+    ) AS webhook
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM going))
     RETURNING delivery.*
 )"""
 #: All that the POST of a claimed delivery needs.
@@ -116,7 +129,8 @@ event.payload_erased_at, webhook.*
 """
 _NEEDED_FROM = """
 claimed
-JOIN noteflow.webhook_configs AS webhook ON webhook.id = claimed.webhook_id
+JOIN noteflow.webhook_configs AS webhook
+    ON webhook.id = claimed.webhook_id AND webhook.id = ANY(ARRAY(SELECT webhook_id FROM going))
 JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
 """
 
@@ -138,29 +152,30 @@ WITH named AS MATERIALIZED (
 ), waiting AS MATERIALIZED (
     SELECT * FROM named UNION ALL SELECT * FROM others
 ), endpoints AS MATERIALIZED (
-    SELECT * FROM noteflow.webhook_health WHERE webhook_id IN (SELECT webhook_id FROM waiting)
+    SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting))
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {_GATED} THEN 0
-                ELSE coalesce(config.max_concurrency, :concurrency) - noteflow.in_flight(config.id) END AS places
+                ELSE coalesce(config.max_concurrency, :concurrency)::bigint - {_IN_FLIGHT} END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
-    WHERE config.id IN (SELECT webhook_id FROM waiting)
+    WHERE config.id = ANY(ARRAY(SELECT webhook_id FROM waiting))
 ), ranked AS MATERIALIZED (
     SELECT waiting.id, waiting.webhook_id, room.paused_at, room.slow_since,
            waiting.forced OR row_number() OVER (
                PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.later, waiting.next_attempt_at
            ) <= room.places AS goes
     FROM waiting JOIN room USING (webhook_id)
-), going AS (
-    SELECT id FROM ranked WHERE goes
+), going AS MATERIALIZED (
+    SELECT id, webhook_id FROM ranked WHERE goes
 ), {_CLAIMED}, holding AS (
-    UPDATE noteflow.webhook_deliveries SET held = true WHERE id IN (SELECT id FROM ranked WHERE NOT goes)
+    UPDATE noteflow.webhook_deliveries SET held = true
+    WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT goes))
 ), woken AS (
     UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
-    WHERE webhook_id IN (SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL)
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL))
 )
 SELECT told.*, {_NEEDED}
 FROM (
@@ -180,19 +195,19 @@ WITH turning AS MATERIALIZED (
     LIMIT :endpoints
     FOR NO KEY UPDATE SKIP LOCKED
 )
-SELECT turning.*, now() AS moment, noteflow.in_flight(turning.webhook_id) AS in_flight, config.*
-FROM turning JOIN noteflow.webhook_configs AS config ON config.id = turning.webhook_id
-ORDER BY turning.turn_at
+SELECT health.*, now() AS moment, {in_flight} AS in_flight, config.*
+FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+ORDER BY health.turn_at
 """
-QUICK_TURNS = text(TURNS.format(lane="NULL"))
-SLOW_TURNS = text(TURNS.format(lane="NOT NULL"))
+QUICK_TURNS = text(TURNS.format(lane="NULL", in_flight=_IN_FLIGHT))
+SLOW_TURNS = text(TURNS.format(lane="NOT NULL", in_flight=_IN_FLIGHT))
 
 #: Takes so many held deliveries of each of these endpoints, whose health is locked, those due longest first.
 CLAIM_HELD = text(f"""
 WITH given AS (
     SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:counts AS integer[])) AS each (webhook_id, places)
 ), going AS MATERIALIZED (
-    SELECT waiting.id FROM given CROSS JOIN LATERAL (
+    SELECT waiting.id, given.webhook_id FROM given CROSS JOIN LATERAL (
         SELECT id FROM noteflow.webhook_deliveries
         WHERE webhook_id = given.webhook_id AND status = 'pending' AND held
         ORDER BY next_attempt_at
@@ -203,8 +218,9 @@ WITH given AS (
 SELECT {_NEEDED} FROM {_NEEDED_FROM}
 """)  # noqa: S608 - put together from constants of this file
 
-#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. Tells of
-#: each endpoint whether its health is to be looked at: something notable has happened, or it was not well before.
+#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts; without
+#: the receiver's answer where the payload was erased meanwhile, which the delivery is marked with. Tells of each
+#: endpoint whether its health is to be looked at: something notable has happened, or it was not well before.
 SETTLE = text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
@@ -213,7 +229,8 @@ WITH given AS MATERIALIZED (
         wait_s double precision, notable boolean, attempt json)
 ), stored AS (
     UPDATE noteflow.webhook_deliveries AS delivery
-    SET status = given.status, status_code = given.status_code, response_body = given.response_body,
+    SET status = given.status, status_code = given.status_code,
+        response_body = CASE WHEN delivery.error_message = :erased THEN NULL ELSE given.response_body END,
         error_message = given.error_message, attempt_count = given.attempt_count, duration_ms = given.duration_ms,
         budget_used = given.budget_used, interruptions = given.interruptions,
         lease_expires_at = NULL, claimed_at = NULL,
@@ -221,20 +238,19 @@ WITH given AS MATERIALIZED (
         delivered_at = CASE WHEN given.status = 'succeeded' THEN now() END
     FROM given
     WHERE delivery.id = given.id AND delivery.claim_no = given.claim_no AND delivery.status = 'sending'
-    RETURNING delivery.id, delivery.webhook_id, given.notable
+    RETURNING delivery.id, delivery.webhook_id, delivery.response_body, given.notable
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message)
     SELECT given.id, given.attempt_count, attempt.started_at, attempt.duration_ms, attempt.status_code,
-           attempt.response_body, attempt.error_kind, attempt.error_message
+           stored.response_body, attempt.error_kind, attempt.error_message
     FROM stored JOIN given USING (id) CROSS JOIN LATERAL json_to_record(given.attempt) AS attempt (
-        started_at timestamptz, duration_ms integer, status_code integer, response_body text, error_kind text,
-        error_message text)
+        started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text)
     WHERE given.attempt IS NOT NULL
 )
 SELECT stored.id, stored.notable OR coalesce(
-           health.failures > 0 OR health.ramp IS NOT NULL OR health.quick > 0
-           OR coalesce(health.turn_at, health.open_until, health.slow_since, health.failing_since) IS NOT NULL, false
+           health.failures > 0 OR health.awaiting_room OR health.ramp IS NOT NULL
+           OR coalesce(health.open_until, health.slow_since, health.failing_since) IS NOT NULL, false
        ) AS looked_at
 FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
 """)
@@ -276,7 +292,8 @@ SKIP_WAITING = text("""
 UPDATE noteflow.webhook_deliveries
 SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
 WHERE id IN (
-    SELECT id FROM noteflow.webhook_deliveries WHERE webhook_id = :webhook_id AND status = 'pending'
+    SELECT id FROM noteflow.webhook_deliveries
+    WHERE held = ANY('{t,f}') AND webhook_id = :webhook_id AND status = 'pending'
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 )
@@ -339,13 +356,13 @@ WITH RECURSIVE holder AS (
 ), forgotten AS MATERIALIZED (
     SELECT health.webhook_id FROM noteflow.webhook_health AS health
     JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
-    WHERE health.webhook_id IN (SELECT webhook_id FROM holder) AND health.turn_at IS NULL
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
       AND (config.paused_at IS NULL OR NOT config.enabled)
     ORDER BY health.webhook_id
     FOR NO KEY UPDATE OF health
 )
 UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-FROM forgotten WHERE health.webhook_id = forgotten.webhook_id
+WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM forgotten))
 """)
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of

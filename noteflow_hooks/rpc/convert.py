@@ -201,6 +201,7 @@ def event_message(event: Event) -> pb.Event:
         occurred_at=_time(event.occurred_at),
         created_at=_time(event.created_at),
         dispatched_at=_time(event.dispatched_at),
+        payload_erased_at=_time(event.payload_erased_at),
     )
 
 

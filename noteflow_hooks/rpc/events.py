@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from noteflow_hooks.domain.publishing import event_from_json
+from noteflow_hooks.domain.payloads import check_text
+from noteflow_hooks.domain.publishing import MEETING_ID_LIMIT, event_from_json
 from noteflow_hooks.rpc.auth import current_workspace
 from noteflow_hooks.rpc.convert import event_message
 from noteflow_hooks.rpc.host import required, with_webhooks
@@ -17,6 +19,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.ports import UnitOfWork
     from noteflow_hooks.rpc.host import Context, ServicerHost
+
+log = logging.getLogger(__name__)
 
 
 class EventMixin:
@@ -49,3 +53,16 @@ class EventMixin:
         )
         events, token = fill(page, rows, event_message)
         return pb.ListEventsResponse(events=events, next_page_token=token)
+
+    async def EraseMeetingPayloads(
+        self: ServicerHost, request: pb.EraseMeetingPayloadsRequest, _: Context
+    ) -> pb.EraseMeetingPayloadsResponse:
+        """Erase the payloads of a meeting's events; without any, that is no error."""
+        required(self._webhook_service)
+        meeting_id = check_text("meeting_id", request.meeting_id, limit=MEETING_ID_LIMIT, allow_empty=False)
+        workspace_id = current_workspace()
+        events, skipped = await self._database.run(
+            lambda unit: with_webhooks(unit).events.erase_meeting(workspace_id, meeting_id)
+        )
+        log.info("meeting %r: %d payloads erased on request, %d deliveries skipped", meeting_id, events, skipped)
+        return pb.EraseMeetingPayloadsResponse(events=events, skipped=skipped)

@@ -12,7 +12,13 @@ from sqlalchemy import text
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.persistence.memory import (
+    InMemoryDeliveryStore,
+    InMemoryRetentionStore,
+    InMemoryUnitOfWork,
+    MemoryStore,
+)
+from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from tests.conformance.world import World
 
@@ -45,7 +51,7 @@ def memory_world() -> World:
 
     store = MemoryStore(now=clock)
     stores = partial(InMemoryDeliveryStore, store)
-    return World(partial(InMemoryUnitOfWork, store), stores(), stores, age)
+    return World(partial(InMemoryUnitOfWork, store), stores(), stores, age, InMemoryRetentionStore(store))
 
 
 @pytest.fixture(scope="session")
@@ -60,7 +66,8 @@ def engine(database_url: str) -> Iterator[Engine]:
 def postgres_world(engine: Engine, clean_database: str) -> World:  # noqa: ARG001 - emptied is all it has to be
     """Offer the database, emptied."""
     stores = partial(SqlAlchemyDeliveryStore, engine, _BOX)
-    return World(partial(SqlAlchemyUnitOfWork, engine, _BOX), stores(), stores, partial(_age, engine))
+    retention = SqlAlchemyRetentionStore(engine)
+    return World(partial(SqlAlchemyUnitOfWork, engine, _BOX), stores(), stores, partial(_age, engine), retention)
 
 
 def _age(engine: Engine, by: timedelta) -> None:

@@ -6,7 +6,12 @@ from datetime import timedelta
 from functools import partial
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.persistence.memory import (
+    InMemoryDeliveryStore,
+    InMemoryRetentionStore,
+    InMemoryUnitOfWork,
+    MemoryStore,
+)
 from tests.builders import NOON, a_failure, hours
 from tests.conformance.world import World
 
@@ -18,7 +23,8 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     moment = NOON
     store = MemoryStore(lambda: moment)
     stores = partial(InMemoryDeliveryStore, store)
-    world = World(partial(InMemoryUnitOfWork, store), stores(), stores, lambda _: None)
+    units, retention = partial(InMemoryUnitOfWork, store), InMemoryRetentionStore(store)
+    world = World(units, stores(), stores, lambda _: None, retention)
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

@@ -289,6 +289,24 @@ def test_endpoints_that_nothing_is_sent_to_are_passed_over(world: World) -> None
     assert [each.webhook_id for each in pending] == [webhooks[3].id]
 
 
+def test_what_has_nothing_to_send_any_more_is_passed_over(world: World) -> None:
+    """Once its event's payload is erased, it is sent again neither by a replay nor alone."""
+    webhook = endpoint(world)
+    [erased] = world.dispatched(world.event(webhook.workspace_id, meeting_id="m-2"))
+    assert world.settle(world.claim(erased.id), a_failure())
+    kept = settled(world, webhook)
+    replay = begin(world, webhook.workspace_id)
+    with world.units() as unit:
+        unit.events.erase_meeting(webhook.workspace_id, "m-2")
+        unit.commit()
+    assert step(world) == 1
+    assert (read(world, replay).matched, read(world, replay).state) == (2, ReplayState.DONE)
+    assert status_of(world, kept, webhook) is DeliveryStatus.PENDING
+    with pytest.raises(PreconditionError, match="its event's payload is erased"):
+        world.send_again(webhook.workspace_id, erased.id)
+    assert redeliveries(world, erased) == []
+
+
 def test_a_replay_of_nothing_is_done_with_its_first_step(world: World) -> None:
     """It is no error that nothing matches."""
     replay = begin(world, world.workspace())

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
-    from noteflow_hooks.domain.ports import DeliveryStore, UnitOfWork
+    from noteflow_hooks.domain.ports import DeliveryStore, RetentionStore, UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 SLACK = timedelta(seconds=10)
@@ -39,6 +39,7 @@ class World:
     ruled: Callable[[HealthRules], DeliveryStore]
     #: Makes everything that is stored so much older.
     age: Callable[[timedelta], None]
+    retention: RetentionStore
 
     def under(self, **rules: Any) -> World:
         """Return the same store with such rules for the endpoints' health."""
@@ -85,6 +86,11 @@ class World:
             stored = unit.meetings.create(a_meeting(workspace_id=workspace_id, **overrides))
             unit.commit()
         return stored
+
+    def read_event(self, event: Event) -> Event | None:
+        """Return an event as it is stored, or None."""
+        with self.units() as unit:
+            return unit.events.get_by_id(event.id)
 
     def read_meeting(self, meeting: Meeting) -> Meeting:
         """Return a meeting as it is stored."""

@@ -25,7 +25,12 @@ if TYPE_CHECKING:
     #: Runs a command line and returns its exit code, what it printed, and what it complained of.
     Command = Callable[..., tuple[int, str, str]]
 
-REFUSED = {"status": DeliveryStatus.DEAD, "next_attempt_at": None, "attempt_count": 3, "error_message": "HTTP 500"}
+REFUSED: dict[str, Any] = {
+    "status": DeliveryStatus.DEAD,
+    "next_attempt_at": None,
+    "attempt_count": 3,
+    "error_message": "HTTP 500",
+}
 
 
 @pytest.fixture
@@ -74,7 +79,7 @@ def loaded(result: tuple[int, str, str]) -> Any:  # noqa: ANN401 - whatever JSON
     return json.loads(printed)
 
 
-def deliver(world: World, webhook_id: str, count: int = 1, **fields: object) -> list[str]:
+def deliver(world: World, webhook_id: str, count: int = 1, **fields: Any) -> list[str]:  # noqa: ANN401 - a delivery's fields
     """Store so many dispatched events, each with a delivery."""
     made = []
     with world.units() as unit:
@@ -148,7 +153,7 @@ def test_an_interrupted_wait_leaves_the_replay_running(
     code, printed, complaint = command("deliveries", "replay")
     [replay] = loaded(command("deliveries", "replays", "--json"))
     assert (code, printed, replay["state"]) == (130, "", "running")
-    last = complaint.splitlines()[-1]
+    last = complaint.strip().splitlines()[-1]
     assert last.startswith(f"replay {replay['id']} goes on; to end it: ")
     assert last.endswith(f" deliveries replay-cancel {replay['id']}")
 
@@ -203,7 +208,7 @@ def test_the_undelivered_are_listed_with_their_reasons(command: Command, world: 
     [dead] = deliver(world, webhook.id, **REFUSED)
     deliver(world, other.id, **REFUSED)
     rows = loaded(command("deliveries", "undelivered", "--json"))
-    assert [each["status"] for each in rows] == ["dead", "dead", "undispatched", "undispatched"]
+    assert [each["status"] for each in rows] == ["dead", "undispatched", "dead", "undispatched"]
     assert [each["delivery_id"] for each in rows if each.get("webhook_id") == webhook.id] == [dead]
     [row] = loaded(command("deliveries", "undelivered", "--webhook", webhook.id, "--json"))
     assert (row["delivery_id"], row["reason"], row["attempt_count"]) == (dead, "HTTP 500", 3)

@@ -183,11 +183,18 @@ def test_a_hint_for_nothing_sends_nothing(system: System) -> None:
     assert system.sent == [delivery_id]
 
 
-def test_a_hint_is_topped_up_to_a_chunk(system: System) -> None:
-    """One named delivery brings four others that are due along, and no more."""
+def test_a_hint_brings_along_what_else_is_due(system: System) -> None:
+    """Of nine due deliveries one is named: all are sent, a chunk of five at a time."""
     ids = system.deliveries(9)
-    assert str(system.deliver(ids[:1])) == "5 succeeded"
-    assert ids[0] in system.sent
+    assert str(system.deliver(ids[:1])) == "9 succeeded"
+    assert ids[0] in system.sent[:5]
+
+
+def test_a_task_makes_room_for_another_after_some_chunks(system: System) -> None:
+    """Ten chunks of five, and a hint for what is left."""
+    system.deliveries(60)
+    assert str(system.deliver([])) == "50 succeeded"
+    assert system.turns == [(timedelta(0), False)]
 
 
 def test_all_named_deliveries_are_sent_however_little_room_there_is() -> None:

@@ -199,8 +199,9 @@ def test_a_result_breaks_the_row_of_interruptions(ok: bool) -> None:  # noqa: FB
     assert attempted(a_delivery(status=SENDING, interruptions=4), ok=ok).interruptions == 0
 
 
-def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on() -> None:
-    """The row is reused: due now, its attempts and claims as they were."""
+@pytest.mark.parametrize("forced", [False, True])
+def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on(forced: bool) -> None:  # noqa: FBT001 - a case of the table
+    """The row is reused, due now, its attempts and claims as they were; it waits for its turn unless it is forced."""
     dead = a_delivery(
         status=DEAD,
         next_attempt_at=None,
@@ -210,8 +211,15 @@ def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on() -> None:
         budget_used=3,
         interruptions=5,
     )
-    assert dead.sent_again(now=LATER) == replace(
-        dead, status=PENDING, next_attempt_at=LATER, delivered_at=None, budget_used=0, interruptions=0
+    assert dead.sent_again(now=LATER, forced=forced) == replace(
+        dead,
+        status=PENDING,
+        next_attempt_at=LATER,
+        delivered_at=None,
+        budget_used=0,
+        interruptions=0,
+        held=not forced,
+        forced=forced,
     )
 
 

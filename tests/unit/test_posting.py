@@ -112,9 +112,9 @@ def test_the_slow_share_is_bounded_and_never_waited_for() -> None:
 
 
 def test_only_so_many_can_be_slow() -> None:
-    """Of a pool of one place two may hang beside it; what hangs beyond that keeps the place."""
+    """Of a pool of one place four may hang beside it; what hangs beyond that keeps the place."""
     pool, release = PostingPool(1), threading.Event()
-    for _ in range(3):
+    for _ in range(5):
         with pool.reserve(1) as room:
             calls = room.begin(lambda _: release.wait(10), [0])
             assert list(calls.groups(patience_s=0.01, late=lambda _: None)) == []

@@ -9,6 +9,7 @@ import pytest
 
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.retention import Periods
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -40,6 +41,10 @@ def test_the_defaults_are_the_contracts() -> None:
         ("RELAY_EVERY_S", "soon", "a number of seconds above 0"),
         ("SWEEP_EVERY_S", "0", "a number of seconds above 0"),
         ("RELAY_AFTER_S", "nan", "a number of seconds above 0"),
+        ("RETENTION_DAYS", "0", "a number of days above 0, up to 36500"),
+        ("RETENTION_PAYLOAD_DAYS", "36501", "a number of days above 0, up to 36500"),
+        ("RETENTION_ATTEMPT_DAYS", "inf", "a number of days above 0, up to 36500"),
+        ("PURGE_EVERY_S", "-1", "a number of seconds above 0"),
         ("DELIVER_CHUNK", "0", "a whole number from 1 to 1000"),
         ("DEFAULT_TIMEOUT_MS", "50", "a whole number from 100 to 30000"),
         ("DEFAULT_MAX_RETRIES", "21", "a whole number from 1 to 20"),
@@ -62,6 +67,15 @@ def test_a_bad_value_gets_one_line_with_its_name_and_what_is_allowed(
     assert line.startswith(f"{PREFIX}{name} is {value!r}")
     assert line.endswith(f"it may hold {allowed}")
     assert "\n" not in line
+
+
+def test_periods_of_less_than_a_day_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Days may be fractions; without a variable the periods are the documented ones."""
+    assert Settings.load().periods == Periods()
+    assert Settings.load().purge_every_s == 60
+    for name in ("RETENTION_DAYS", "RETENTION_PAYLOAD_DAYS", "RETENTION_ATTEMPT_DAYS"):
+        monkeypatch.setenv(PREFIX + name, "0.5")
+    assert Settings.load().periods == Periods(*[timedelta(hours=12)] * 3)
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.delivery_store import InMemoryDeliveryStore
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
+from noteflow_hooks.persistence.memory.retention import InMemoryRetentionStore
 from noteflow_hooks.persistence.memory.store import MemoryStore
 from noteflow_hooks.persistence.memory.unit_of_work import InMemoryUnitOfWork
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
@@ -15,6 +16,7 @@ __all__ = [
     "InMemoryDeliveryStore",
     "InMemoryEventOutbox",
     "InMemoryMeetingRepository",
+    "InMemoryRetentionStore",
     "InMemoryUnitOfWork",
     "InMemoryWebhookRepository",
     "MemoryStore",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, cast
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import (
+    ERASED,
     INTERRUPTED,
     AttemptResult,
     Claim,
@@ -184,6 +185,9 @@ def _settled(session: Session, settlement: Settlement) -> bool:
     held = session.tables.deliveries.get(after.id)
     if held is None or held.status is not DeliveryStatus.SENDING or held.claim_no != after.claim_no:
         return False
+    if held.error_message == ERASED:
+        # Its payload was erased meanwhile, and the answer may repeat it.
+        after = replace(after, response_body=None)
     if after.status is DeliveryStatus.PENDING:
         wait = settlement.wait if settlement.wait is not None else timedelta(0)
         after = replace(after, next_attempt_at=now + wait)
@@ -217,7 +221,7 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> 
         started_at=result.started_at,
         duration_ms=result.duration_ms,
         status_code=result.status_code,
-        response_body=result.response_body,
+        response_body=after.response_body,
         error_kind=result.error_kind,
         error_message=result.error_message,
     )

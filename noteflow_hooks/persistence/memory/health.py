@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -11,7 +12,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import trouble_event
 from noteflow_hooks.domain.health import EndpointHealth, HealthRules
 from noteflow_hooks.domain.ports import Turn
-from noteflow_hooks.domain.turns import ENDPOINTS, places, shares, turned
+from noteflow_hooks.domain.turns import ENDPOINTS, LAG, LAGGING_LIMIT, places, shares, turned
 from noteflow_hooks.domain.verdicts import judged
 
 if TYPE_CHECKING:
@@ -40,9 +41,13 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
 
 
 def in_flight(session: Session, webhook_id: UUID) -> int:
-    """Return how many POSTs to an endpoint are under way."""
+    """Return how many POSTs to an endpoint are under way, and no end of them where too many lag."""
     stored = session.tables.deliveries.values()
-    return sum(each.webhook_id == webhook_id and each.status is DeliveryStatus.SENDING for each in stored)
+    sending = [each.id for each in stored if each.webhook_id == webhook_id and each.status is DeliveryStatus.SENDING]
+    lagging = sum(session.tables.claimed_at[each] < session.now() - LAG for each in sending)
+    may_lag = session.tables.webhooks[webhook_id].max_concurrency is not None
+    may_lag = may_lag or health_of(session, webhook_id).slow_since is not None
+    return len(sending) if may_lag or lagging < LAGGING_LIMIT else sys.maxsize
 
 
 def hold(session: Session, delivery: WebhookDelivery) -> None:

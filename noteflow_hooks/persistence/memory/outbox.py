@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.errors import AlreadyExistsError
+from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import newest, require
 
 if TYPE_CHECKING:
@@ -44,6 +45,13 @@ class InMemoryEventOutbox:
         """Return a page of a workspace's events, newest first."""
         stored = self._session.tables.events.values()
         return newest((e for e in stored if e.workspace_id == workspace_id), limit=limit, after=after)
+
+    def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+        """Erase the payloads of a meeting's events, and what receivers answered; skip what waits to be sent."""
+        about = (workspace_id, meeting_id)
+        stored = self._session.tables.events.values()
+        own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]
+        return len(own), sum(erase(self._session, event) for event in own)
 
     def _under_key(self, event: Event) -> Event | None:
         if event.idempotency_key is None:

@@ -206,12 +206,12 @@ def test_replays_are_switched_off_with_webhooks() -> None:
     """The answer names the setting."""
     with World(webhooks=False) as world:
         hooks = world.client.webhooks
-        for call, request in (
-            (hooks.ReplayDeliveries, pb.ReplayDeliveriesRequest()),
-            (hooks.GetReplay, pb.GetReplayRequest()),
-            (hooks.ListReplays, pb.ListReplaysRequest()),
-            (hooks.CancelReplay, pb.CancelReplayRequest()),
-            (hooks.ListUndelivered, pb.ListUndeliveredRequest()),
+        for call in (
+            lambda: hooks.ReplayDeliveries(pb.ReplayDeliveriesRequest()),
+            lambda: hooks.GetReplay(pb.GetReplayRequest()),
+            lambda: hooks.ListReplays(pb.ListReplaysRequest()),
+            lambda: hooks.CancelReplay(pb.CancelReplayRequest()),
+            lambda: hooks.ListUndelivered(pb.ListUndeliveredRequest()),
         ):
             with refused(WRONG_MOMENT, "NOTEFLOW_HOOKS_WEBHOOKS_ENABLED"):
-                call(request)
+                call()

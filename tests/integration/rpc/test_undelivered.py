@@ -84,7 +84,8 @@ def test_the_undelivered_are_filtered_and_paged(world: World) -> None:
     [event] = _undelivered(world, event_type="recording.started").undelivered
     assert event.event_id == event_id
     whole = [each.delivery_id or each.event_id for each in _undelivered(world).undelivered]
-    seen, token = [], ""
+    seen: list[str] = []
+    token = ""
     while token or not seen:
         page = _undelivered(world, page_size=2, page_token=token)
         seen += [each.delivery_id or each.event_id for each in page.undelivered]

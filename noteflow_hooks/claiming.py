@@ -1,0 +1,110 @@
+"""What a worker takes next: due deliveries of open endpoints, and what the others have in their turns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
+
+from noteflow_hooks.domain.ports import Turn
+from noteflow_hooks.turnhints import TurnHints
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.domain.ports import DeliveryStore
+
+#: While endpoints wait for their turn, the part of a chunk that is theirs.
+_TURNS_PART: Final = 4
+
+
+#: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look again.
+_PATIENCE: Final = 4
+_PAUSE_S: Final = 0.004
+_SOON: Final = Turn(timedelta(milliseconds=20), slow=False)
+
+
+class Hint(Protocol):
+    """What hints at deliveries again: at these ones, or with none at the turns that a lane has."""
+
+    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+        """Hint after the wait; it must not raise, and may leave out a hint that would only join a long queue."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one round took."""
+
+    claims: list[Claim]
+    #: Whether another round may find more.
+    more: bool
+    #: Whether that one need look at turns only.
+    turns_only: bool = False
+
+
+class Claimer:
+    """Takes deliveries for all tasks of a process."""
+
+    def __init__(
+        self,
+        store: DeliveryStore,
+        *,
+        lease_slack: timedelta,
+        countdown_max: timedelta,
+        sleep: Callable[[float], None],
+        monotonic: Callable[[], float],
+    ) -> None:
+        """``countdown_max`` is the longest wait that is hinted at; the sweep sees to longer ones."""
+        self._store = store
+        self._lease_slack = lease_slack
+        self._countdown_max = countdown_max
+        self._sleep = sleep
+        self._hints = TurnHints(monotonic)
+        #: Whether turns were due when somebody last looked.
+        self._turns_due = False
+
+    def take(self, named: Sequence[UUID], *, size: int, hint: Hint, slow: bool, turns_only: bool = False) -> Taken:
+        """Take up to ``size`` deliveries: the named ones, others that are due, and those of turns that are due.
+
+        With ``slow`` only the slow lane's turns are taken.
+        """
+        if not size:
+            return Taken([], more=False)
+        if slow or turns_only:
+            claims = self._turns(size, hint=hint, slow=slow)
+            # Where nothing is left of turns, a look at all the rest follows.
+            return Taken(claims, more=bool(claims) or not slow, turns_only=bool(claims))
+        # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
+        limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
+        claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
+        self._turns_due = claimed.turns_due
+        if claimed.slow_turns_due:
+            hint(timedelta(0), [], slow=True)
+        full = len(claimed) + claimed.held >= limit
+        claims, room = list(claimed), size - len(claimed)
+        turned = self._due_turns(room, hint=hint) if claimed.turns_due and room else []
+        return Taken(claims + turned, more=full or bool(turned), turns_only=not full)
+
+    def hint_at(self, turns: Sequence[Turn], hint: Hint) -> None:
+        """Hint at turns that come soon, unless another hint on its way serves them."""
+        for turn in turns:
+            if turn.wait <= self._countdown_max and self._hints.is_wanted(turn):
+                hint(turn.wait, [], slow=turn.slow)
+
+    def _due_turns(self, size: int, *, hint: Hint) -> list[Claim]:
+        """Take turns that are due. Where somebody else is just taking them, wait a moment for what that leaves."""
+        for _ in range(_PATIENCE):
+            if turned := self._turns(size, hint=hint, slow=False):
+                return turned
+            self._sleep(_PAUSE_S)
+        self.hint_at([_SOON], hint)
+        return []
+
+    def _turns(self, size: int, *, hint: Hint, slow: bool) -> list[Claim]:
+        taken = self._store.take_turns(limit=size, slow=slow, lease_slack=self._lease_slack)
+        # What could go on at once brings another task along: one alone would wait for its own receivers.
+        self.hint_at(taken.turns, hint)
+        return list(taken)

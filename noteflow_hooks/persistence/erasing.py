@@ -1,0 +1,48 @@
+"""Statements that erase a meeting's payloads on request. They run one after another in one transaction.
+
+Rows are locked in the order of their ids, events before deliveries. Dispatching and claiming pass locked rows by.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+#: Erases the payloads; what was not dispatched, or only to a part, is dispatched with that.
+ERASE_MEETING = text("""
+WITH own AS MATERIALIZED (
+    SELECT id FROM noteflow.webhook_events
+    WHERE workspace_id = :workspace_id AND meeting_id = :meeting_id AND payload_erased_at IS NULL
+    ORDER BY id
+    FOR UPDATE
+)
+UPDATE noteflow.webhook_events AS event
+SET payload = '{}', payload_erased_at = now(), dispatched_at = coalesce(event.dispatched_at, now()),
+    dispatch_cursor = NULL
+FROM own WHERE event.id = own.id
+RETURNING event.id
+""")
+
+#: Skips what waits of these events, and erases what receivers answered; returns the deliveries as they were. One that
+#: is under way is marked with the reason: so its answer, which may repeat the payload, is not stored either. All are
+#: locked, also those that don't change: who has claimed one, or sends it again, is waited for or sees the erasure.
+SKIP_ERASED = text("""
+WITH own AS MATERIALIZED (
+    SELECT id, status FROM noteflow.webhook_deliveries WHERE event_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY id
+    FOR NO KEY UPDATE
+), changed AS (
+    UPDATE noteflow.webhook_deliveries AS delivery
+    SET status = CASE WHEN own.status = 'pending' THEN 'skipped' ELSE own.status END,
+        error_message = CASE WHEN own.status IN ('pending', 'sending') THEN :reason ELSE delivery.error_message END,
+        response_body = NULL, next_attempt_at = NULL, held = false, forced = false
+    FROM own
+    WHERE delivery.id = own.id AND (own.status IN ('pending', 'sending') OR delivery.response_body IS NOT NULL)
+)
+SELECT id, status FROM own
+""")
+
+#: Erases what receivers answered to attempts of these deliveries.
+ERASE_ATTEMPTS = text("""
+UPDATE noteflow.webhook_attempts SET response_body = NULL
+WHERE delivery_id = ANY(CAST(:ids AS uuid[])) AND response_body IS NOT NULL
+""")

@@ -1,0 +1,126 @@
+"""What is old goes, a little at a time: payloads first, then attempts, then events with all below them.
+
+What is not settled never goes. Each batch is a transaction of its own, and a rest follows that is longer than it was:
+so however much there is to remove, delivering goes on at its pace. Any number of calls may run at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import Counter, deque
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noteflow_hooks.domain.ports import Position, RetentionStore, Swept
+
+log = logging.getLogger(__name__)
+
+#: How many rows a batch looks at.
+BATCH: Final = 1000
+#: How long a call goes on: others wait for its place in the worker, and the worker's end for its end.
+PATIENCE: Final = timedelta(seconds=5)
+#: How many times as long as a batch took it rests after it.
+REST: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Periods:
+    """For how long what is settled is kept."""
+
+    #: Events, with their deliveries and all below them; replays that ended, and deleted endpoints.
+    events: timedelta = timedelta(days=90)
+    #: The events' payloads, and what receivers answered to them; never longer than the events.
+    payloads: timedelta = timedelta(days=30)
+    #: The deliveries' attempts; never longer than the events.
+    attempts: timedelta = timedelta(days=30)
+
+
+class Purged(Counter[str]):
+    """How many rows of each kind a call erased or removed."""
+
+    #: Whether there may be more that is old enough.
+    more: bool = False
+    #: How long to wait before the next call, so that this one's last rest is a whole one.
+    rest: timedelta = timedelta(0)
+
+    def __str__(self) -> str:
+        """Return the counts in words: ``250 payloads, 200 events``."""
+        return ", ".join(f"{count} {name}" for name, count in self.items() if count) or "nothing is old enough"
+
+
+class Sweep(Protocol):
+    """One of the methods of :class:`noteflow_hooks.domain.ports.RetentionStore`."""
+
+    def __call__(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+        """Do one batch."""
+        ...
+
+
+class _Step(NamedTuple):
+    name: str
+    sweep: Sweep
+    period: timedelta
+
+
+class RetentionService:
+    """Removes what is old; one for a worker process. It remembers how far it has come from call to call."""
+
+    def __init__(
+        self,
+        store: RetentionStore,
+        periods: Periods,
+        *,
+        batch: int = BATCH,
+        within: timedelta = PATIENCE,
+        sleep: Callable[[float], None] = time.sleep,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """``batch`` is how many rows are looked at in a transaction; none begins ``within`` of a call's beginning."""
+        self._steps = (
+            # Only what has no payload is removed, so a longer period for payloads counts for nothing.
+            _Step("payloads", store.erase_payloads, min(periods.payloads, periods.events)),
+            _Step("attempts", store.remove_attempts, periods.attempts),
+            _Step("events", store.remove_events, periods.events),
+            _Step("replays", store.remove_replays, periods.events),
+            _Step("webhooks", store.remove_webhooks, periods.events),
+        )
+        self._came_to: dict[str, Position | None] = {}
+        self._batch = batch
+        self._within_s = within.total_seconds()
+        self._sleep = sleep
+        self._monotonic = monotonic
+
+    def purge(self) -> Purged:
+        """Go on until nothing old is left, or time is up; return what was done.
+
+        The kinds take turns, so that much of one keeps no other waiting.
+        """
+        done = Purged()
+        until = self._monotonic() + self._within_s
+        steps = deque(self._steps)
+        while steps and self._monotonic() < until:
+            step = steps.popleft()
+            if self._run(step, done, until):
+                steps.append(step)
+        done.more = bool(steps)
+        if done.total():
+            log.info("retention: %s", done)
+        return done
+
+    def _run(self, step: _Step, done: Purged, until: float) -> bool:
+        """Do one batch, and rest; tell whether there may be more."""
+        began = self._monotonic()
+        swept = step.sweep(step.period, limit=self._batch, after=self._came_to.get(step.name))
+        ended = self._monotonic()
+        done[step.name] += swept.rows
+        self._came_to[step.name] = swept.cursor
+        rest = REST * (ended - began)
+        now = max(0.0, min(rest, until - ended))
+        self._sleep(now)
+        done.rest = timedelta(seconds=rest - now)
+        return swept.cursor is not None
