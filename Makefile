@@ -39,6 +39,9 @@ test: venv-dev ## every check that CI makes
 	$(HEAD) 'tests'
 	@$(BIN)/python -m pytest --cov
 
+chaos: venv-dev ## the tests of faults and load that take minutes
+	@$(BIN)/python -m pytest -m chaos
+
 fmt: venv-dev ## format the code and fix what ruff can fix
 	@$(BIN)/ruff check --fix-only .
 	@$(BIN)/ruff format .
@@ -65,4 +68,4 @@ venv-run:
 venv-dev:
 	@PYTHON='$(PYTHON)' scripts/venv dev
 
-.PHONY: help setup demo up migrate test fmt proto lock clean venv-run venv-dev
+.PHONY: help setup demo up migrate test chaos fmt proto lock clean venv-run venv-dev

@@ -16,7 +16,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.ports import DeliveryFilter
-from noteflow_hooks.domain.replays import Replay
+from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
 from tests.builders import a_workspace
 from tests.conformance import invariants
@@ -61,8 +61,12 @@ _CHANGES: Final = {
     "url": st.sampled_from(["https://receiver.example/hooks", "https://elsewhere.example/"]),
     "secret": st.sampled_from([None, "a-first-secret", "a-second-secret"]),
 }
-_MEETINGS: Final = st.sampled_from(["m-1", "m-2"])
+_MEETINGS: Final = st.sampled_from(["m-1", "m-1", "m-2"])
 _WHICH: Final = st.integers(0, 30)
+#: Mostly the first of the two workspaces, so that there is something to deliver.
+_NTH: Final = st.sampled_from([0, 0, 0, 1])
+#: What takes things away, or sends them again, comes once there are some.
+_SOME: Final = 4
 
 
 class Operated(RuleBasedStateMachine):
@@ -78,13 +82,14 @@ class Operated(RuleBasedStateMachine):
         self._ids = (uuid5(NAMESPACE_OID, str(number)) for number in count())
         self.keys: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
 
-    @initialize(rules=_RULES)
-    def a_system_begins(self, rules: HealthRules) -> None:
+    @initialize(target=endpoints, rules=_RULES, options=st.fixed_dictionaries(_OPTIONS))
+    def a_system_begins(self, rules: HealthRules, options: dict[str, Any]) -> UUID:
         self.ledger = Ledger(rules)
         self.store = WatchedStore(self.opened, self.ledger)
         self.workspaces = [self.world.workspace(), self.world.workspace()]
+        return self.an_endpoint_is_registered(0, options)
 
-    @rule(target=endpoints, nth=st.integers(0, 1), options=st.fixed_dictionaries(_OPTIONS))
+    @rule(target=endpoints, nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
     def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> UUID:
         webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), **options)
         self.ledger.registered(webhook)
@@ -100,20 +105,29 @@ class Operated(RuleBasedStateMachine):
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
 
+    @precondition(lambda self: len(self.ledger.tracks) > _SOME)
     @rule(webhook_id=consumes(endpoints))
     def an_endpoint_is_deleted(self, webhook_id: UUID) -> None:
         assert self.world.delete(self.config(webhook_id))
         self.ledger.deleted(webhook_id)
 
-    @rule(nth=st.integers(0, 1), event_type=_TYPES, meeting_id=_MEETINGS, times=st.sampled_from([1, 1, 2, 5]))
-    def events_are_published(self, nth: int, event_type: str, meeting_id: str, times: int) -> None:
+    @rule(
+        nth=_NTH,
+        event_type=_TYPES,
+        meeting_id=_MEETINGS,
+        times=st.sampled_from([2, 1, 5]),
+        announced=st.sampled_from([True, True, False]),
+    )
+    def events_are_published(self, nth: int, event_type: str, meeting_id: str, times: int, *, announced: bool) -> None:
         for _ in range(times):
             event = self.world.event(
                 self.workspaces[nth], id=next(self._ids), event_type=event_type, meeting_id=meeting_id
             )
             self.ledger.accepted(event)
+        if announced:
+            self.store.dispatch([], limit=100)
 
-    @rule(nth=st.integers(0, 1), key=st.sampled_from("kl"), digest=st.sampled_from([b"this", b"that"]))
+    @rule(nth=_NTH, key=st.sampled_from("kl"), digest=st.sampled_from([b"this", b"that"]))
     def an_event_is_published_under_a_key(self, nth: int, key: str, digest: bytes) -> None:
         asked = {"id": next(self._ids), "idempotency_key": key, "request_digest": digest}
         known = self.keys.get((self.workspaces[nth], key))
@@ -156,8 +170,9 @@ class Operated(RuleBasedStateMachine):
         self.world.send_again(event.workspace_id, delivery_id)
         self.ledger.sent_again(delivery_id, Span(began, self.opened.now()))
 
+    @precondition(lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT)
     @rule(
-        nth=st.integers(0, 1),
+        nth=_NTH,
         status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED]),
         event_type=st.one_of(st.none(), _TYPES),
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
@@ -167,6 +182,7 @@ class Operated(RuleBasedStateMachine):
         began = self.opened.now()
         self._begin(Replay.create(self.workspaces[nth], criteria, rate_per_s=rate_per_s), began)
 
+    @precondition(lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT)
     @rule(webhook_id=endpoints)
     def a_replay_of_one_endpoint_begins(self, webhook_id: UUID) -> None:
         criteria = DeliveryFilter(webhook_id=webhook_id)
@@ -192,7 +208,8 @@ class Operated(RuleBasedStateMachine):
             unit.commit()
         assert self.opened.read().replays[replay_id].state == "cancelled"
 
-    @rule(nth=st.integers(0, 1), meeting_id=_MEETINGS)
+    @precondition(lambda self: len(self.ledger.tracks) > _SOME)
+    @rule(nth=_NTH, meeting_id=_MEETINGS)
     def a_meeting_s_payloads_are_erased(self, nth: int, meeting_id: str) -> None:
         with self.world.units() as unit:
             counts = unit.events.erase_meeting(self.workspaces[nth], meeting_id)

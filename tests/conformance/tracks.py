@@ -163,6 +163,7 @@ class Endpoint:
     """How one endpoint does, and what was sent to it."""
 
     rules: HealthRules
+    secret: str | None
     failures: int = 0
     failing: Span | None = None
     last_failure: Span | None = None

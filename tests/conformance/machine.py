@@ -1,0 +1,225 @@
+"""The machine's second half: what workers do, and what befalls them; and the end, when all receivers have mended."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+from hypothesis.stateful import precondition, rule
+
+from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
+from noteflow_hooks.domain.retry import RetryPolicy
+from noteflow_hooks.posting import PostingPool
+from tests.builders import a_failure, an_attempt_result
+from tests.conformance import invariants
+from tests.conformance.operated import Operated
+from tests.conformance.tracks import RETRY_BASE
+from tests.conformance.watched import PLENTY
+from tests.conformance.world import SLACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from tests.conformance.rows import Opened, Rows
+
+OK: Final = an_attempt_result()
+#: Whatever a receiver or our own side makes of an attempt; what is met most comes first and more than once.
+ANSWERS: Final = (
+    OK,
+    OK,
+    an_attempt_result(status_code=204, response_body=None),
+    a_failure(),
+    a_failure(),
+    a_failure(status_code=429, error_message="HTTP 429", retry_after=timedelta(minutes=10)),
+    a_failure(status_code=410, error_message="HTTP 410"),
+    an_attempt_result(duration_ms=1500),
+    a_failure(duration_ms=1500),
+    a_failure(status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"),
+    a_failure(status_code=302, error_kind=ErrorKind.REDIRECT, error_message="HTTP 302"),
+    a_failure(status_code=None, response_body=None, error_kind=ErrorKind.INTERNAL, error_message="Out of order"),
+    a_failure(
+        status_code=None, response_body=None, error_kind=ErrorKind.SECRET_UNAVAILABLE, error_message="No key opens it"
+    ),
+)
+_ANSWERS: Final = st.lists(st.sampled_from(ANSWERS), min_size=1, max_size=4)
+_LIMITS: Final = st.sampled_from([PLENTY, PLENTY, 1, 2])
+_POLICY: Final = RetryPolicy(base=RETRY_BASE, jitter=0)
+#: Longer than any lease.
+_LEASE: Final = timedelta(minutes=10)
+#: Deliveries and replays are few: what needs more rounds to come to an end, or more time, does not come to one.
+_ROUNDS: Final = 500
+_LONGEST: Final = timedelta(days=1)
+
+
+class InlinePool(PostingPool):
+    """Makes each call at once, in the caller's own thread: the same steps give the same run."""
+
+    def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
+        """Make the call."""
+        call(*args)
+
+
+class DeliveryMachine(Operated):
+    """All that may happen to a store."""
+
+    def __init__(self, opened: Callable[[], Opened]) -> None:
+        """``opened`` makes an empty store."""
+        super().__init__(opened)
+        self._outside = sys.exc_info()[1]
+        #: What workers have claimed; some of it they may have lost.
+        self.hands: list[Claim] = []
+        self._answers: Iterator[AttemptResult] = cycle([OK])
+
+    @rule(limit=st.sampled_from([PLENTY, PLENTY, 1, 2, 5]))
+    def events_are_dispatched(self, limit: int) -> None:
+        self.store.dispatch([], limit=limit)
+
+    @rule(named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
+    def a_worker_claims(self, named: list[int], limit: int) -> None:
+        self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
+
+    @rule(limit=_LIMITS, slow=st.booleans())
+    def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
+        self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
+
+    @precondition(lambda self: self.hands)
+    @rule(
+        which=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+        answers=_ANSWERS,
+        forgets=st.sampled_from([True, True, False]),
+    )
+    def a_worker_settles(self, which: list[int], answers: list[AttemptResult], *, forgets: bool) -> None:
+        """Late or not; who does not forget what it had may settle it again."""
+        own = {id(claim): claim for claim in (self.pick(self.hands, each) for each in which)}
+        self.store.settle(
+            [settlement(claim, answer) for claim, answer in zip(own.values(), cycle(answers), strict=False)]
+        )
+        if forgets:
+            self.hands = [each for each in self.hands if id(each) not in own]
+
+    @precondition(lambda self: self.hands)
+    @rule(which=st.integers(0, 30))
+    def a_worker_gives_back_what_it_came_too_late_for(self, which: int) -> None:
+        claim = self.pick(self.hands, which)
+        self.hands.remove(claim)
+        self.store.settle([settlement(claim, None)])
+
+    @rule(answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
+    def a_worker_delivers(self, answers: list[AttemptResult], named: list[int], *, slow: bool) -> None:
+        self._answers = cycle(answers)
+        self._service().deliver(self._named(named), hint=_no_hint, slow=slow)
+
+    @rule(times=st.integers(1, 5))
+    def workers_die_one_after_another(self, times: int) -> None:
+        for _ in range(times):
+            for slow in (False, True):
+                self.hands += self.store.take_turns(limit=PLENTY, slow=slow, lease_slack=SLACK)
+            self.hands += self.store.claim([], limit=PLENTY, lease_slack=SLACK)
+            self.world.age(_LEASE)
+            self.store.take_back(limit=PLENTY)
+
+    @rule(limit=_LIMITS)
+    def the_sweep_comes(self, limit: int) -> None:
+        self.store.take_back(limit=limit)
+        self.store.due(overdue_by=timedelta(0), limit=limit)
+        self.store.held(limit=limit)
+        self.store.waits(list(self.ledger.tracks))
+        waiting = {each.id for each in self.ledger.events.values() if not each.is_dispatched}
+        assert set(self.store.undispatched(older_than=timedelta(0), limit=PLENTY)) == waiting
+
+    @precondition(lambda self: self.ledger.endpoints)
+    @rule(which=st.integers(0, 30))
+    def an_endpoint_is_found_to_be_slow(self, which: int) -> None:
+        self.store.mark_slow({self.pick(list(self.ledger.endpoints), which)})
+
+    def teardown(self) -> None:
+        """Let receivers mend and time pass, unless a step has failed: all that can be delivered is."""
+        if sys.exc_info()[1] is not self._outside:
+            return
+        service, passed = self._service(), timedelta(0)
+        self._answers = cycle([OK])
+        for _ in range(_ROUNDS):
+            self._work(service)
+            rows = invariants.check(self.opened, self.ledger)
+            wait = _next(rows)
+            if wait is None:
+                break
+            passed += wait
+            self.world.age(wait)
+        else:
+            raise AssertionError("it comes to no end")
+        assert passed < _LONGEST
+        assert all(each.is_dispatched for each in self.ledger.events.values()), "an event was never dispatched"
+        for row in rows.deliveries.values():
+            waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
+            assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
+
+    def _service(self) -> DeliveryService:
+        return DeliveryService(
+            self.store,
+            lambda _: next(self._answers),
+            InlinePool(8),
+            policy=_POLICY,
+            chunk=5,
+            lease_slack=SLACK,
+            countdown_max=timedelta(minutes=1),
+            slow_after=timedelta(seconds=1),
+            draw=lambda: 0.5,
+            sleep=lambda _: None,
+        )
+
+    def _work(self, service: DeliveryService) -> None:
+        """Do once what beat and the queues make workers do."""
+        service.take_back()
+        while self.advance(limit=PLENTY):
+            pass
+        for chunk in service.dispatch([]):
+            service.deliver(chunk, hint=_no_hint)
+        for chunk in service.overdue(by=timedelta(0), queued=0):
+            service.deliver(chunk, hint=_no_hint)
+        for lane, hints in enumerate(service.turns(queued=0, queued_slow=0)):
+            for _ in range(hints):
+                service.deliver([], hint=_no_hint, slow=bool(lane))
+
+    def _named(self, which: Sequence[int]) -> list[UUID]:
+        known = list(self.ledger.tracks)
+        return [self.pick(known, each) for each in which] if known else []
+
+
+def settlement(claim: Claim, answer: AttemptResult | None) -> Settlement:
+    """Make of a claim what a worker does: send it, skip it, or without an answer give it back."""
+    reason = claim.reason_to_skip()
+    if reason is not None:
+        return Settlement(claim.delivery.skipped(reason))
+    if answer is None:
+        return Settlement(claim.delivery.released(), wait=timedelta(0))
+    after, wait = claim.delivery.attempted(answer, max_retries=claim.webhook.max_retries, policy=_POLICY, draw=0.5)
+    return Settlement(after, wait=wait, attempt=answer)
+
+
+def _next(rows: Rows) -> timedelta | None:
+    """Return how long until there is something to do again; None where there is not."""
+    moments: list[datetime] = []
+    for each in rows.deliveries.values():
+        webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
+        if each.held and webhook.paused_at is None:
+            moments.append(health.turn_at)
+        elif not each.held:
+            moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]
+    moments += [
+        each.paced_at + timedelta(seconds=max(0.2, 1 / each.rate_per_s))
+        for each in rows.replays.values()
+        if each.state == "running"
+    ]
+    moments += [rows.now for each in rows.events.values() if each.dispatched_at is None]
+    return max(timedelta(0), min(moments) - rows.now) if moments else None
+
+
+def _no_hint(wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+    """Be a broker that has lost all its messages."""
