@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 _TURNS_PART: Final = 4
 
 
-#: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look again.
+#: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look
+#: again after that.
 _PATIENCE: Final = 4
 _PAUSE_S: Final = 0.004
 _SOON: Final = Turn(timedelta(milliseconds=20), slow=False)

@@ -10,22 +10,19 @@ import logging
 import math
 import random
 import time
-from collections import Counter
-from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Protocol
 
 from noteflow_hooks.claiming import Claimer, Hint
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
-from noteflow_hooks.domain.ports import Settled
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.late import LateResults
+from noteflow_hooks.settling import Held, Outcomes, Result, Settler, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports import Announce, DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.posting import PostingPool, Reservation
@@ -34,8 +31,6 @@ log = logging.getLogger(__name__)
 
 #: Deliveries made by one dispatching transaction, at the most.
 DISPATCH_PAGE: Final = 2_000
-#: Rows that come due within this of each other go back in one message, when the last of them is due.
-_RETRY_WINDOW: Final = timedelta(milliseconds=200)
 _TAKE_BACK_PAGE: Final = 500
 #: The most hints that the relay and the sweep let wait in a queue; what is beyond gets its hint on a later run.
 QUEUE_BOUND: Final = 200
@@ -45,17 +40,6 @@ TURN_HINTS: Final = 8
 FLOW_HINTS: Final = 2
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
 _ROUNDS: Final = 10
-#: The first and the longest pause between two tries to store results while the database is away.
-_STORE_PAUSES_S: Final = (0.1, 2.0)
-
-
-class Outcomes(Counter[str]):
-    """How many deliveries ended up in each state; ``retrying`` for those that wait for another attempt."""
-
-    def __str__(self) -> str:
-        """Return the counts in words: ``47 succeeded, 2 retrying, 1 dead``."""
-        order = ("succeeded", "retrying", "dead", "skipped", "lost", "under way")
-        return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
 
 
 class HintAtTurns(Protocol):
@@ -64,19 +48,6 @@ class HintAtTurns(Protocol):
     def __call__(self, *, slow: bool) -> None:
         """Hint, unless enough such hints wait in the lane's queue."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A claim, when its lease ends by this process's own clock, and whom to tell of what comes next."""
-
-    claim: Claim
-    #: After that, it may be somebody else's.
-    until: float
-    hint: Hint
-
-
-_Result: TypeAlias = "tuple[_Held, AttemptResult | None]"
 
 
 class DeliveryService:
@@ -106,18 +77,24 @@ class DeliveryService:
         self._store = store
         self._post = post
         self._pool = pool
-        self._policy = policy
         self._chunk = chunk
         self._lease_slack = lease_slack
         self._countdown_max = countdown_max
         self._slow_after_s = slow_after.total_seconds()
-        self._announce = announce
         self._claimer = Claimer(
             store, lease_slack=lease_slack, countdown_max=countdown_max, sleep=sleep, monotonic=monotonic
         )
-        self._late: LateResults[_Result] = LateResults(self._settle_late)
-        self._draw = draw
-        self._sleep = sleep
+        self._settler = Settler(
+            store,
+            self._claimer,
+            policy=policy,
+            countdown_max=countdown_max,
+            announce=announce,
+            draw=draw,
+            sleep=sleep,
+            monotonic=monotonic,
+        )
+        self._late: LateResults[Result] = LateResults(self._settle_late)
         self._monotonic = monotonic
 
     def dispatch(self, event_ids: Sequence[UUID], *, hint: HintAtTurns = lambda **_: None) -> Iterator[list[UUID]]:
@@ -154,7 +131,7 @@ class DeliveryService:
                 # A lease counts from no earlier than this.
                 began = self._monotonic()
                 taken = self._claimer.take(waiting, size=room.size, hint=hint, slow=slow, turns_only=turns_only)
-                held = [_Held(each, began + self._lease_s(each), hint) for each in taken.claims]
+                held = [Held(each, began + self._lease_s(each), hint) for each in taken.claims]
                 # For what is known to be slow nobody waits.
                 self._send(held, room, done, patience_s=0.0 if slow else self._slow_after_s)
             claimed = {each.delivery.id for each in taken.claims}
@@ -171,15 +148,20 @@ class DeliveryService:
         """Record what came in late. To be called once no POST is under way."""
         self._late.close()
 
-    def _send(self, held: Sequence[_Held], room: Reservation, done: Outcomes, *, patience_s: float) -> None:
+    def _send(self, held: Sequence[Held], room: Reservation, done: Outcomes, *, patience_s: float) -> None:
         """Make the POSTs and record their results; what takes long is recorded when it comes."""
         calls = room.begin(self._attempt, held)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
-            self._settle(group, done)
+            self._settler.settle(group, done)
         if left := calls.left():
             done["under way"] += len(left)
             if patience_s:
                 self._mark_slow({each.claim.webhook.id for each in left})
+
+    def _settle_late(self, group: list[Result]) -> None:
+        self._settler.settle(group, Outcomes())
+        # Places of the slow share are free again.
+        group[0][0].hint(timedelta(0), [], slow=True)
 
     def _mark_slow(self, webhook_ids: set[UUID]) -> None:
         try:
@@ -225,137 +207,12 @@ class DeliveryService:
     def _lease_s(self, claim: Claim) -> float:
         return claim.webhook.timeout_ms / 1000 + self._lease_slack.total_seconds()
 
-    def _attempt(self, held: _Held) -> AttemptResult | None:
+    def _attempt(self, held: Held) -> AttemptResult | None:
         """Make the POST; None where none may be made, or none any more."""
         if held.claim.reason_to_skip() is not None or self._monotonic() >= held.until:
             return None
         return self._post(held.claim)
 
-    def _settlement(self, held: _Held, result: AttemptResult | None) -> Settlement:
-        claim = held.claim
-        if result is not None:
-            after, wait = claim.delivery.attempted(
-                result, max_retries=claim.webhook.max_retries, policy=self._policy, draw=self._draw()
-            )
-            return Settlement(delivery=after, wait=wait, attempt=result)
-        reason = claim.reason_to_skip()
-        if reason is not None:
-            return Settlement(delivery=claim.delivery.skipped(reason))
-        return Settlement(delivery=claim.delivery.released(), wait=timedelta(0))
-
-    def _settle(self, group: list[_Result], done: Outcomes) -> None:
-        settlements = [self._settlement(held, result) for held, result in group]
-        settled = self._store_patiently(settlements, max(held.until for held, _ in group))
-        waits: dict[Hint, dict[UUID, timedelta]] = {}
-        for (held, _), each in zip(group, settlements, strict=True):
-            kept = each.delivery.id in settled.ids
-            done[_outcome(each) if kept else "lost"] += 1
-            _log(held.claim, each, kept=kept)
-            if kept and each.wait is not None and each.wait <= self._countdown_max:
-                waits.setdefault(held.hint, {})[each.delivery.id] = each.wait
-        for hint, own in waits.items():
-            for wait, ids in grouped(own).items():
-                hint(wait, ids)
-        self._claimer.hint_at(settled.turns, group[0][0].hint)
-        if settled.event_ids:
-            self._announce(settled.event_ids)
-
-    def _settle_late(self, group: list[_Result]) -> None:
-        self._settle(group, Outcomes())
-        # Places of the slow share are free again.
-        group[0][0].hint(timedelta(0), [], slow=True)
-
-    def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
-        """Store results also while the database restarts: what was sent and is not on record will be sent twice.
-
-        Tries for as long as the leases run; after that the sweep takes the deliveries back anyway.
-        """
-        pause, longest = _STORE_PAUSES_S
-        while True:
-            try:
-                return self._store_group(group)
-            except UnavailableError:
-                if self._monotonic() >= until:
-                    raise
-                log.warning("%d results wait for the database", len(group))
-            self._sleep(pause)
-            pause = min(2 * pause, longest)
-
-    def _store_group(self, group: list[Settlement]) -> Settled:
-        try:
-            return self._store.settle(group)
-        except UnavailableError:
-            raise
-        except Exception:
-            # One row that the store refuses must not take the others with it, whatever is wrong with it.
-            log.exception("a group of %d results could not be stored; storing them one by one", len(group))
-            stored = [self._store_one(each) for each in group]
-        return Settled(
-            frozenset().union(*(each.ids for each in stored)),
-            turns=[turn for each in stored for turn in each.turns],
-            event_ids=[event_id for each in stored for event_id in each.event_ids],
-        )
-
-    def _store_one(self, settlement: Settlement) -> Settled:
-        for each in (settlement, _without_text(settlement)):
-            try:
-                return self._store.settle([each])
-            except UnavailableError:
-                raise
-            except Exception:
-                # The boundary of one row: its lease runs out and the sweep takes it back.
-                log.exception("the result of delivery %s could not be stored", settlement.delivery.id)
-        return Settled(frozenset())
-
-
-def _outcome(settlement: Settlement) -> str:
-    status = settlement.delivery.status
-    return "retrying" if status is DeliveryStatus.PENDING else status.value
-
-
-def grouped(waits: dict[UUID, timedelta]) -> dict[timedelta, list[UUID]]:
-    """Put waits that end within a short window together, under the longest of them."""
-    groups: dict[timedelta, list[UUID]] = {}
-    longest: timedelta | None = None
-    for key, wait in sorted(waits.items(), key=lambda item: item[1], reverse=True):
-        if longest is None or longest - wait > _RETRY_WINDOW:
-            longest = wait
-        groups.setdefault(longest, []).append(key)
-    return groups
-
 
 def _chunks(ids: list[UUID], size: int) -> list[list[UUID]]:
     return [ids[start : start + size] for start in range(0, len(ids), size)]
-
-
-def _without_text(settlement: Settlement) -> Settlement:
-    """Return the settlement without what the receiver said, for a text that the store can't take after all."""
-    message = "The answer could not be recorded"
-    attempt = settlement.attempt
-    if attempt is not None:
-        failed = attempt.error_kind is not None
-        attempt = replace(attempt, response_body=None, error_message=message if failed else None)
-    delivery = settlement.delivery
-    text = message if delivery.error_message is not None else None
-    return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
-
-
-def _log(claim: Claim, settlement: Settlement, *, kept: bool) -> None:
-    delivery, result = settlement.delivery, settlement.attempt
-    if not kept:
-        log.warning("delivery %s was taken back before its result was recorded", delivery.id)
-    elif result is None:
-        log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
-    elif result.succeeded:
-        log.info("delivery %s to %s succeeded", delivery.id, urlsplit(claim.webhook.url).hostname)
-    else:
-        log.log(
-            logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
-            "delivery %s attempt %d to webhook %s at %s: %s in %d ms",
-            delivery.id,
-            delivery.attempt_count,
-            claim.webhook.id,
-            urlsplit(claim.webhook.url).hostname,
-            result.error_message,
-            result.duration_ms,
-        )

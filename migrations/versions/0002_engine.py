@@ -18,9 +18,9 @@ depends_on = None
 _NOW = sa.text("now()")
 _NEW_ID = sa.text("gen_random_uuid()")
 
-#: How many POSTs to an endpoint are under way; no end of them where ``lag_limit`` of them began over 0.2 s ago. VOLATILE,
-#: so that each call looks anew: called after the endpoint's health row was locked, it counts what the lock's last holder
-#: has claimed, which its caller's own snapshot doesn't show.
+#: How many POSTs to an endpoint are under way; no end of them where ``lag_limit`` of them began over 0.2 s ago.
+#: VOLATILE, so that each call looks anew: called after the endpoint's health row was locked, it counts what the lock's
+#: last holder has claimed, which its caller's own snapshot doesn't show.
 IN_FLIGHT = """
 CREATE FUNCTION noteflow.in_flight(endpoint uuid, lag_limit integer) RETURNS integer LANGUAGE plpgsql VOLATILE AS $$
 DECLARE

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 #: What one endpoint gets of a round of dispatching beyond this is held, so that a flood queues up in its own turns.
 BURST: Final = 200
-#: A POST that has been under way for so long lags. One that is to be quick and has so many of them gets no more for now:
-#: until it is known to hang, it must not take all the threads.
+#: A POST that has been under way for so long lags. An endpoint that has so many of them gets no more for now: until it
+#: is known to hang, it must not take all the threads.
 LAG: Final = timedelta(seconds=0.2)
 LAGGING_LIMIT: Final = 10
 #: The most endpoints that have their turn together.

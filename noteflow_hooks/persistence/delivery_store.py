@@ -22,7 +22,7 @@ from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled
 from noteflow_hooks.domain.turns import BURST
 from noteflow_hooks.domain.verdicts import is_notable
-from noteflow_hooks.persistence import statements
+from noteflow_hooks.persistence import health_statements, statements
 from noteflow_hooks.persistence.converters import DELIVERY_FIELDS, WebhookConverter
 from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
 
@@ -155,8 +155,8 @@ class SqlAlchemyDeliveryStore:
     def held(self, *, limit: int) -> Held:
         """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
         with self._engine.begin() as connection:
-            connection.execute(statements.FORGOTTEN)
-            row = connection.execute(statements.HELD, {"limit": limit}).one()
+            connection.execute(health_statements.FORGOTTEN)
+            row = connection.execute(health_statements.HELD, {"limit": limit}).one()
         return Held(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:

@@ -15,7 +15,7 @@ from noteflow_hooks.domain.events import trouble_event
 from noteflow_hooks.domain.ports import Turn
 from noteflow_hooks.domain.turns import ENDPOINTS, places, shares, turned
 from noteflow_hooks.domain.verdicts import Trouble, judged
-from noteflow_hooks.persistence import statements
+from noteflow_hooks.persistence import health_statements as statements
 from noteflow_hooks.persistence.converters import HEALTH_FIELDS, health_to_domain
 from noteflow_hooks.persistence.repositories import SKIPPED_AT_ONCE, insert_event
 

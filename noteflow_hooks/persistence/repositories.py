@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, ERASED, DeliveryStatus
 from noteflow_hooks.domain.health import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
-from noteflow_hooks.persistence import erasing, statements
+from noteflow_hooks.persistence import erasing, health_statements
 from noteflow_hooks.persistence.converters import (
     HEALTH_FIELDS,
     WebhookConverter,
@@ -184,7 +184,7 @@ class SqlAlchemyWebhookRepository:
 
     def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
         given = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
-        skipped = self._session.execute(statements.SKIP_WAITING, given)
+        skipped = self._session.execute(health_statements.SKIP_WAITING, given)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
             # Its turns skip the rest, without a POST.
             statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)

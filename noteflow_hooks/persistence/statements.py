@@ -8,21 +8,13 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.turns import LAGGING_LIMIT
+from noteflow_hooks.persistence.health_statements import IN_FLIGHT
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
 #: ``EndpointHealth.is_gated``.
 _GATED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
-"""
-
-#: What an endpoint has under way. Those whose cap is their own and those in the slow lane may lag as they like.
-_IN_FLIGHT = f"""
-noteflow.in_flight(
-    config.id,
-    CASE WHEN config.max_concurrency IS NULL AND health.slow_since IS NULL THEN {LAGGING_LIMIT} END
-)
 """
 
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
@@ -159,7 +151,7 @@ WITH named AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {_GATED} THEN 0
-                ELSE coalesce(config.max_concurrency, :concurrency)::bigint - {_IN_FLIGHT} END AS places
+                ELSE coalesce(config.max_concurrency, :concurrency)::bigint - {IN_FLIGHT} END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
     WHERE config.id = ANY(ARRAY(SELECT webhook_id FROM waiting))
 ), ranked AS MATERIALIZED (
@@ -185,22 +177,6 @@ FROM (
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_turns_due
 ) AS told LEFT JOIN ({_NEEDED_FROM}) ON true
 """)  # noqa: S608 - put together from constants of this file
-
-#: Locks endpoints whose turn it is, those that have waited longest first, and tells how many POSTs each has under way.
-TURNS = """
-WITH turning AS MATERIALIZED (
-    SELECT * FROM noteflow.webhook_health
-    WHERE turn_at <= now() AND slow_since IS {lane}
-    ORDER BY turn_at
-    LIMIT :endpoints
-    FOR NO KEY UPDATE SKIP LOCKED
-)
-SELECT health.*, now() AS moment, {in_flight} AS in_flight, config.*
-FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
-ORDER BY health.turn_at
-"""
-QUICK_TURNS = text(TURNS.format(lane="NULL", in_flight=_IN_FLIGHT))
-SLOW_TURNS = text(TURNS.format(lane="NOT NULL", in_flight=_IN_FLIGHT))
 
 #: Takes so many held deliveries of each of these endpoints, whose health is locked, those due longest first.
 CLAIM_HELD = text(f"""
@@ -255,51 +231,6 @@ SELECT stored.id, stored.notable OR coalesce(
 FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
 """)
 
-#: Locks the health of endpoints, in the order of their ids, with what judging them needs.
-HEALTH = text("""
-WITH locked AS MATERIALIZED (
-    SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(CAST(:ids AS uuid[]))
-    ORDER BY webhook_id
-    FOR NO KEY UPDATE
-)
-SELECT locked.*, now() AS moment, config.*
-FROM locked JOIN noteflow.webhook_configs AS config ON config.id = locked.webhook_id
-""")
-
-#: Stores the health of endpoints whose rows are locked.
-STORE_HEALTH = text("""
-UPDATE noteflow.webhook_health AS health
-SET turn_at = given.turn_at, awaiting_room = given.awaiting_room, failures = given.failures,
-    failing_since = given.failing_since, last_failure_at = given.last_failure_at, warned_at = given.warned_at,
-    open_until = given.open_until, opened = given.opened, probing_until = given.probing_until, ramp = given.ramp,
-    slow_since = given.slow_since, quick = given.quick, rate_at = given.rate_at
-FROM json_to_recordset(CAST(:rows AS json)) AS given (
-    webhook_id uuid, turn_at timestamptz, awaiting_room boolean, failures integer, failing_since timestamptz,
-    last_failure_at timestamptz, warned_at timestamptz, open_until timestamptz, opened integer,
-    probing_until timestamptz, ramp integer, slow_since timestamptz, quick integer, rate_at timestamptz)
-WHERE health.webhook_id = given.webhook_id
-""")
-
-#: Disables an endpoint; nobody disables one that a person has disabled already.
-DISABLE = text("""
-UPDATE noteflow.webhook_configs SET enabled = false, disabled_reason = :reason
-WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
-RETURNING id
-""")
-
-#: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
-SKIP_WAITING = text("""
-UPDATE noteflow.webhook_deliveries
-SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
-WHERE id IN (
-    SELECT id FROM noteflow.webhook_deliveries
-    WHERE held = ANY('{t,f}') AND webhook_id = :webhook_id AND status = 'pending'
-    LIMIT :limit
-    FOR UPDATE SKIP LOCKED
-)
-RETURNING id
-""")
-
 #: Locks deliveries that a worker holds past its lease.
 EXPIRED = text("""
 SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
@@ -326,43 +257,6 @@ SELECT id FROM noteflow.webhook_deliveries
 WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() - CAST(:age AS interval)
 ORDER BY next_attempt_at
 LIMIT :limit
-""")
-
-#: Counts held deliveries whose endpoint's turn it is, those of quick and of slow endpoints, up to a limit.
-HELD = text("""
-SELECT count(*) FILTER (WHERE NOT slow) AS quick, count(*) FILTER (WHERE slow) AS slow
-FROM (
-    SELECT health.slow_since IS NOT NULL AS slow
-    FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
-        SELECT FROM noteflow.webhook_deliveries AS delivery
-        WHERE delivery.webhook_id = health.webhook_id AND delivery.status = 'pending' AND delivery.held
-        LIMIT :limit
-    ) AS held
-    WHERE health.turn_at <= now()
-    LIMIT :limit
-) AS due
-""")
-
-#: Gives a turn to endpoints that have held deliveries and none: nothing but a change by hand leaves one like that.
-#: Steps from endpoint to endpoint through the index, however many deliveries each has.
-FORGOTTEN = text("""
-WITH RECURSIVE holder AS (
-    (SELECT webhook_id FROM noteflow.webhook_deliveries WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT delivery.webhook_id FROM noteflow.webhook_deliveries AS delivery
-            WHERE delivery.status = 'pending' AND delivery.held AND delivery.webhook_id > holder.webhook_id
-            ORDER BY delivery.webhook_id LIMIT 1)
-    FROM holder WHERE holder.webhook_id IS NOT NULL
-), forgotten AS MATERIALIZED (
-    SELECT health.webhook_id FROM noteflow.webhook_health AS health
-    JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
-    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
-      AND (config.paused_at IS NULL OR NOT config.enabled)
-    ORDER BY health.webhook_id
-    FOR NO KEY UPDATE OF health
-)
-UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM forgotten))
 """)
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of

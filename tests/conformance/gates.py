@@ -70,7 +70,9 @@ def _check_probe(endpoint: Endpoint, going: Sequence[Track], under_way: Sequence
     assert endpoint.open_until is not None
     assert span.latest >= endpoint.open_until.earliest, "claimed while the breaker is open"
     assert len(going) == 1, "more than one probe"
-    lasting = [each for each in under_way if each.is_probe and each.lease is not None and each.lease.earliest > span.latest]
+    lasting = [
+        each for each in under_way if each.is_probe and each.lease is not None and each.lease.earliest > span.latest
+    ]
     assert not lasting, "a second probe while the first one is under way"
     going[0].is_probe = True
 

@@ -115,7 +115,9 @@ class Ledger:
 
     def erased(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
         """Note that a meeting's payloads are; return how many events had one, and how many deliveries waited."""
-        own = [each for each in self.events.values() if (each.workspace_id, each.meeting_id) == (workspace_id, meeting_id)]
+        own = [
+            each for each in self.events.values() if (each.workspace_id, each.meeting_id) == (workspace_id, meeting_id)
+        ]
         own = [each for each in own if not each.is_erased]
         waited = 0
         for event in own:
@@ -157,7 +159,9 @@ class Ledger:
             self.tracks[delivery_id] = _new_track(event, before.webhooks[row.webhook_id], span)
         for event in self.events.values():
             if not event.is_dispatched:
-                self._dispatched(event, event.matching(before), is_done=after.events[event.id].dispatched_at is not None)
+                self._dispatched(
+                    event, event.matching(before), is_done=after.events[event.id].dispatched_at is not None
+                )
 
     def settled(self, settlements: Sequence[Settlement], rows: Rows, span: Span) -> tuple[set[UUID], Counter[str]]:
         """Note results as they come in; return which ones count, and which events tell of trouble because of them."""

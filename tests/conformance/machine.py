@@ -8,7 +8,6 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
-from hypothesis.stateful import precondition, rule
 
 from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
@@ -16,13 +15,14 @@ from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.posting import PostingPool
 from tests.builders import a_failure, an_attempt_result
 from tests.conformance import invariants
-from tests.conformance.operated import Operated
+from tests.conformance.operated import SOME, Operated
+from tests.conformance.steps import step
 from tests.conformance.tracks import RETRY_BASE
 from tests.conformance.watched import PLENTY
 from tests.conformance.world import SLACK
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -76,20 +76,29 @@ class DeliveryMachine(Operated):
         self.hands: list[Claim] = []
         self._answers: Iterator[AttemptResult] = cycle([OK])
 
-    @rule(limit=st.sampled_from([PLENTY, PLENTY, 1, 2, 5]))
+    @step(weight=2, limit=st.sampled_from([PLENTY, PLENTY, 1, 2, 5]))
     def events_are_dispatched(self, limit: int) -> None:
         self.store.dispatch([], limit=limit)
 
-    @rule(named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
+    @step(weight=4, named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
     def a_worker_claims(self, named: list[int], limit: int) -> None:
         self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
 
-    @rule(limit=_LIMITS, slow=st.booleans())
+    @step(weight=2, limit=_LIMITS, slow=st.booleans())
     def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
         self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
 
-    @precondition(lambda self: self.hands)
-    @rule(
+    @step(weight=5, answers=_ANSWERS, limit=_LIMITS)
+    def a_worker_sends_what_is_due(self, answers: list[AttemptResult], limit: int) -> None:
+        self._settle(self.store.claim([], limit=limit, lease_slack=SLACK), answers)
+
+    @step(weight=5, answers=_ANSWERS, limit=_LIMITS, slow=st.booleans())
+    def a_worker_sends_what_has_its_turn(self, answers: list[AttemptResult], limit: int, *, slow: bool) -> None:
+        self._settle(self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK), answers)
+
+    @step(
+        weight=6,
+        when=lambda self: self.hands,
         which=st.lists(st.integers(0, 30), min_size=1, max_size=4),
         answers=_ANSWERS,
         forgets=st.sampled_from([True, True, False]),
@@ -97,25 +106,22 @@ class DeliveryMachine(Operated):
     def a_worker_settles(self, which: list[int], answers: list[AttemptResult], *, forgets: bool) -> None:
         """Late or not; who does not forget what it had may settle it again."""
         own = {id(claim): claim for claim in (self.pick(self.hands, each) for each in which)}
-        self.store.settle(
-            [settlement(claim, answer) for claim, answer in zip(own.values(), cycle(answers), strict=False)]
-        )
+        self._settle(own.values(), answers)
         if forgets:
             self.hands = [each for each in self.hands if id(each) not in own]
 
-    @precondition(lambda self: self.hands)
-    @rule(which=st.integers(0, 30))
+    @step(when=lambda self: self.hands, which=st.integers(0, 30))
     def a_worker_gives_back_what_it_came_too_late_for(self, which: int) -> None:
         claim = self.pick(self.hands, which)
         self.hands.remove(claim)
         self.store.settle([settlement(claim, None)])
 
-    @rule(answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
+    @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
     def a_worker_delivers(self, answers: list[AttemptResult], named: list[int], *, slow: bool) -> None:
         self._answers = cycle(answers)
         self._service().deliver(self._named(named), hint=_no_hint, slow=slow)
 
-    @rule(times=st.integers(1, 5))
+    @step(when=lambda self: len(self.ledger.tracks) > SOME, times=st.integers(1, 5))
     def workers_die_one_after_another(self, times: int) -> None:
         for _ in range(times):
             for slow in (False, True):
@@ -124,7 +130,7 @@ class DeliveryMachine(Operated):
             self.world.age(_LEASE)
             self.store.take_back(limit=PLENTY)
 
-    @rule(limit=_LIMITS)
+    @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:
         self.store.take_back(limit=limit)
         self.store.due(overdue_by=timedelta(0), limit=limit)
@@ -133,10 +139,9 @@ class DeliveryMachine(Operated):
         waiting = {each.id for each in self.ledger.events.values() if not each.is_dispatched}
         assert set(self.store.undispatched(older_than=timedelta(0), limit=PLENTY)) == waiting
 
-    @precondition(lambda self: self.ledger.endpoints)
-    @rule(which=st.integers(0, 30))
+    @step(when=lambda self: self.hands, which=st.integers(0, 30))
     def an_endpoint_is_found_to_be_slow(self, which: int) -> None:
-        self.store.mark_slow({self.pick(list(self.ledger.endpoints), which)})
+        self.store.mark_slow({self.pick(self.hands, which).webhook.id})
 
     def teardown(self) -> None:
         """Let receivers mend and time pass, unless a step has failed: all that can be delivered is."""
@@ -159,6 +164,9 @@ class DeliveryMachine(Operated):
         for row in rows.deliveries.values():
             waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
             assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
+
+    def _settle(self, claims: Iterable[Claim], answers: list[AttemptResult]) -> None:
+        self.store.settle([settlement(claim, answer) for claim, answer in zip(claims, cycle(answers), strict=False)])
 
     def _service(self) -> DeliveryService:
         return DeliveryService(

@@ -10,7 +10,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 import pytest
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
@@ -22,6 +22,7 @@ from tests.builders import a_workspace
 from tests.conformance import invariants
 from tests.conformance.ledger import Ledger
 from tests.conformance.sendings import check_step
+from tests.conformance.steps import SteppedMachine, step
 from tests.conformance.tracks import Span
 from tests.conformance.watched import WatchedStore
 
@@ -46,33 +47,33 @@ _RULES: Final = st.builds(
 _TYPES: Final = st.sampled_from(PUBLISHABLE[:2])
 #: Mostly all of them, so that most events have somebody to go to.
 _SUBSCRIBED: Final = st.sampled_from([SUBSCRIBABLE, SUBSCRIBABLE, (PUBLISHABLE[0],), ()])
-_OPTIONS: Final[dict[str, st.SearchStrategy[Any]]] = {
-    "events": _SUBSCRIBED,
+_LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "max_concurrency": st.sampled_from([None, 1, 2]),
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
-    "enabled": st.sampled_from([True, True, True, False]),
 }
+_OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
 _CHANGES: Final = {
     **_OPTIONS,
-    "enabled": st.booleans(),
     "paused": st.booleans(),
     "url": st.sampled_from(["https://receiver.example/hooks", "https://elsewhere.example/"]),
     "secret": st.sampled_from([None, "a-first-secret", "a-second-secret"]),
 }
-_MEETINGS: Final = st.sampled_from(["m-1", "m-1", "m-2"])
+_MEETINGS: Final = st.sampled_from(["m-1", "m-1", "m-1", "m-2"])
 _WHICH: Final = st.integers(0, 30)
 #: Mostly the first of the two workspaces, so that there is something to deliver.
 _NTH: Final = st.sampled_from([0, 0, 0, 1])
 #: What takes things away, or sends them again, comes once there are some.
-_SOME: Final = 4
+SOME: Final = 4
 
 
-class Operated(RuleBasedStateMachine):
+def _has_endpoints(machine: Operated) -> bool:
+    return bool(machine.living)
+
+
+class Operated(SteppedMachine):
     """Events, endpoints, replays, the passing of time."""
-
-    endpoints = Bundle("endpoints")
 
     def __init__(self, opened: Callable[[], Opened]) -> None:
         """``opened`` makes an empty store."""
@@ -80,24 +81,27 @@ class Operated(RuleBasedStateMachine):
         self.opened = opened()
         self.world = self.opened.world
         self._ids = (uuid5(NAMESPACE_OID, str(number)) for number in count())
+        #: The endpoints that are not deleted.
+        self.living: list[UUID] = []
         self.keys: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
 
-    @initialize(target=endpoints, rules=_RULES, options=st.fixed_dictionaries(_OPTIONS))
-    def a_system_begins(self, rules: HealthRules, options: dict[str, Any]) -> UUID:
+    @initialize(rules=_RULES, endpoints=st.lists(st.fixed_dictionaries(_LIMITS), min_size=1, max_size=3))
+    def a_system_begins(self, rules: HealthRules, endpoints: list[dict[str, Any]]) -> None:
         self.ledger = Ledger(rules)
         self.store = WatchedStore(self.opened, self.ledger)
         self.workspaces = [self.world.workspace(), self.world.workspace()]
-        return self.an_endpoint_is_registered(0, options)
+        for limits in endpoints:
+            self.an_endpoint_is_registered(0, limits | {"events": SUBSCRIBABLE})
 
-    @rule(target=endpoints, nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
-    def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> UUID:
+    @step(nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
+    def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> None:
         webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), **options)
         self.ledger.registered(webhook)
-        return webhook.id
+        self.living.append(webhook.id)
 
-    @rule(webhook_id=endpoints, changes=st.fixed_dictionaries({}, optional=_CHANGES))
-    def an_endpoint_is_changed(self, webhook_id: UUID, changes: dict[str, Any]) -> None:
-        before = self.config(webhook_id)
+    @step(weight=3, when=_has_endpoints, which=_WHICH, changes=st.fixed_dictionaries({}, optional=_CHANGES))
+    def an_endpoint_is_changed(self, which: int, changes: dict[str, Any]) -> None:
+        before = self.endpoint(which)
         asked = dict(changes)
         if asked.get("enabled"):
             asked["disabled_reason"] = None
@@ -105,13 +109,15 @@ class Operated(RuleBasedStateMachine):
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
 
-    @precondition(lambda self: len(self.ledger.tracks) > _SOME)
-    @rule(webhook_id=consumes(endpoints))
-    def an_endpoint_is_deleted(self, webhook_id: UUID) -> None:
-        assert self.world.delete(self.config(webhook_id))
-        self.ledger.deleted(webhook_id)
+    @step(when=lambda self: self.living and len(self.ledger.tracks) > SOME, which=_WHICH)
+    def an_endpoint_is_deleted(self, which: int) -> None:
+        webhook = self.endpoint(which)
+        assert self.world.delete(webhook)
+        self.living.remove(webhook.id)
+        self.ledger.deleted(webhook.id)
 
-    @rule(
+    @step(
+        weight=6,
         nth=_NTH,
         event_type=_TYPES,
         meeting_id=_MEETINGS,
@@ -127,7 +133,7 @@ class Operated(RuleBasedStateMachine):
         if announced:
             self.store.dispatch([], limit=100)
 
-    @rule(nth=_NTH, key=st.sampled_from("kl"), digest=st.sampled_from([b"this", b"that"]))
+    @step(nth=_NTH, key=st.sampled_from("kl"), digest=st.sampled_from([b"this", b"that"]))
     def an_event_is_published_under_a_key(self, nth: int, key: str, digest: bytes) -> None:
         asked = {"id": next(self._ids), "idempotency_key": key, "request_digest": digest}
         known = self.keys.get((self.workspaces[nth], key))
@@ -142,21 +148,20 @@ class Operated(RuleBasedStateMachine):
         else:
             assert event.id == known[0], "one key stands for two events"
 
-    @rule(webhook_id=endpoints)
-    def a_test_is_asked_for(self, webhook_id: UUID) -> None:
-        webhook = self.config(webhook_id)
+    @step(when=_has_endpoints, which=_WHICH)
+    def a_test_is_asked_for(self, which: int) -> None:
+        webhook = self.endpoint(which)
         if webhook.enabled:
             event = self.world.event(
                 webhook.workspace_id,
                 id=next(self._ids),
                 event_type="webhook.test",
                 meeting_id=None,
-                target_webhook_id=webhook_id,
+                target_webhook_id=webhook.id,
             )
             self.ledger.accepted(event)
 
-    @precondition(lambda self: self.ledger.tracks)
-    @rule(which=_WHICH)
+    @step(weight=2, when=lambda self: self.ledger.tracks, which=_WHICH)
     def a_delivery_is_sent_again(self, which: int) -> None:
         delivery_id, track = self.pick(list(self.ledger.tracks.items()), which)
         webhook = self.opened.read().webhooks[track.webhook_id]
@@ -170,32 +175,29 @@ class Operated(RuleBasedStateMachine):
         self.world.send_again(event.workspace_id, delivery_id)
         self.ledger.sent_again(delivery_id, Span(began, self.opened.now()))
 
-    @precondition(lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT)
-    @rule(
+    @step(
+        when=lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT,
         nth=_NTH,
+        which=st.none() | _WHICH,
         status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED]),
-        event_type=st.one_of(st.none(), _TYPES),
+        event_type=st.none() | _TYPES,
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
-    def a_replay_begins(self, nth: int, status: DeliveryStatus | None, event_type: str | None, rate_per_s: float) -> None:
-        criteria = DeliveryFilter(status=status, event_type=event_type)
+    def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:
+        if which is not None:
+            criteria["webhook_id"] = self.pick(list(self.ledger.endpoints), which)
         began = self.opened.now()
-        self._begin(Replay.create(self.workspaces[nth], criteria, rate_per_s=rate_per_s), began)
+        with self.world.units() as unit:
+            asked = Replay.create(self.workspaces[nth], DeliveryFilter(**criteria), rate_per_s=rate_per_s)
+            stored = unit.replays.create(asked)
+            unit.commit()
+        self.ledger.begun(stored, Span(began, self.opened.now()))
 
-    @precondition(lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT)
-    @rule(webhook_id=endpoints)
-    def a_replay_of_one_endpoint_begins(self, webhook_id: UUID) -> None:
-        criteria = DeliveryFilter(webhook_id=webhook_id)
-        began = self.opened.now()
-        self._begin(Replay.create(self.config(webhook_id).workspace_id, criteria, rate_per_s=10_000.0), began)
-
-    @precondition(lambda self: self.ledger.replays)
-    @rule(limit=st.sampled_from([1, 2, 100]))
+    @step(weight=2, when=lambda self: self.ledger.replays, limit=st.sampled_from([1, 2, 100]))
     def replays_go_on(self, limit: int) -> None:
         self.advance(limit=limit)
 
-    @precondition(lambda self: self.ledger.replays)
-    @rule(which=_WHICH)
+    @step(when=lambda self: self.ledger.replays, which=_WHICH)
     def a_replay_is_cancelled(self, which: int) -> None:
         replay_id = self.pick(list(self.ledger.replays), which)
         row = self.opened.read().replays[replay_id]
@@ -208,15 +210,14 @@ class Operated(RuleBasedStateMachine):
             unit.commit()
         assert self.opened.read().replays[replay_id].state == "cancelled"
 
-    @precondition(lambda self: len(self.ledger.tracks) > _SOME)
-    @rule(nth=_NTH, meeting_id=_MEETINGS)
+    @step(when=lambda self: len(self.ledger.tracks) > SOME, nth=_NTH, meeting_id=st.sampled_from(["m-2", "m-2", "m-1"]))
     def a_meeting_s_payloads_are_erased(self, nth: int, meeting_id: str) -> None:
         with self.world.units() as unit:
             counts = unit.events.erase_meeting(self.workspaces[nth], meeting_id)
             unit.commit()
         assert counts == self.ledger.erased(self.workspaces[nth], meeting_id)
 
-    @rule(by=st.sampled_from(SPELLS))
+    @step(weight=5, by=st.sampled_from(SPELLS))
     def time_passes(self, by: timedelta) -> None:
         self.world.age(by)
 
@@ -234,10 +235,10 @@ class Operated(RuleBasedStateMachine):
         check_step(self.ledger, before, self.opened.read(), answer=answer, limit=limit, span=span)
         return answer
 
-    def config(self, webhook_id: UUID) -> WebhookConfig:
-        """Return an endpoint as it is stored."""
+    def endpoint(self, which: int) -> WebhookConfig:
+        """Return one that is not deleted, as it is stored."""
         with self.world.units() as unit:
-            webhook = unit.webhooks.get_by_id(webhook_id)
+            webhook = unit.webhooks.get_by_id(self.pick(self.living, which))
         assert webhook is not None
         return webhook
 
@@ -245,9 +246,3 @@ class Operated(RuleBasedStateMachine):
     def pick(choices: list[Any], which: int) -> Any:  # noqa: ANN401 - one of them
         """Return one of what there is."""
         return choices[which % len(choices)]
-
-    def _begin(self, replay: Replay, began: datetime) -> None:
-        with self.world.units() as unit:
-            stored = unit.replays.create(replay)
-            unit.commit()
-        self.ledger.begun(stored, Span(began, self.opened.now()))

@@ -168,7 +168,7 @@ def test_a_flood_is_held_beyond_the_burst(world: World) -> None:
 
 
 def test_turns_are_shared_out_among_endpoints(world: World) -> None:
-    """One with much to send and one with little: the places are dealt out evenly, and what one can't use the other gets."""
+    """One with much to send and one with little: places are dealt out evenly, and what one can't use the other gets."""
     many, few = endpoint(world, max_concurrency=1), endpoint(world, max_concurrency=1)
     for webhook, count in ((many, 30), (few, 4)):
         dispatch(world, webhook, count)

@@ -14,7 +14,7 @@ from uuid import UUID
 
 import psycopg
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from noteflow_hooks.persistence import delivery_store
@@ -39,6 +39,8 @@ def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, s
             stateful_step_count=steps,
             derandomize=not explores,
             database=None,
+            # Without the phase that explains, which traces every line.
+            phases=(Phase.generate, Phase.shrink),
             deadline=None,
             print_blob=False,
             suppress_health_check=[HealthCheck.too_slow],
@@ -47,14 +49,14 @@ def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, s
 
 
 @pytest.fixture(autouse=True)
-def _small_bursts(monkeypatch: pytest.MonkeyPatch) -> None:
+def _bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A failing run is made shorter for no longer than that: what takes five minutes ends the whole suite.
+    monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 120, raising=False)
     for module in (delivery_store, dispatching):
         monkeypatch.setattr(module, "BURST", BURST)
 
 
-def test_the_store_in_memory_keeps_every_promise(
-    pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_in_memory_keeps_every_promise(pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ids are drawn anew from the same seed for each run, so that a run that fails fails again."""
 
     def opened() -> Opened:

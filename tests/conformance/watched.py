@@ -51,7 +51,9 @@ class WatchedStore:
         assert made.slow_turns or True not in lanes
         for webhook_id, count in Counter(each.webhook_id for each in new).items():
             own = [each for each in new if each.webhook_id == webhook_id and not each.forced]
-            free, held = (sum(each.status == "pending" and each.held is state for each in own) for state in (False, True))
+            free, held = (
+                sum(each.status == "pending" and each.held is state for each in own) for state in (False, True)
+            )
             assert free <= (0 if before.is_gated(webhook_id) else BURST), "a flood, or past the endpoint's gate"
             assert before.is_gated(webhook_id) or count > BURST or not held, "held without a reason"
         return made
@@ -163,7 +165,9 @@ class WatchedStore:
             track = self._ledger.tracks[each.delivery.id]
             check_claim(each, track, ledger=self._ledger, before=before, span=span, slack=slack)
         for webhook_id, tracks in going.items():
-            check_endpoint(webhook_id, tracks, ledger=self._ledger, before=before, span=span, by_turn=by_turn, slow=slow)
+            check_endpoint(
+                webhook_id, tracks, ledger=self._ledger, before=before, span=span, by_turn=by_turn, slow=slow
+            )
 
     def _owed(self, before: Rows, webhook_id: UUID, *, slow: bool) -> int:
         """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.rig import Rig, a_path
 from tests.waiting import until
 
 if TYPE_CHECKING:
-
     import pytest
 
 #: Every period a second and a half, in days, and a purge every half second: by settings alone.
-QUICKLY = {
+QUICKLY: dict[str, Any] = {
     **dict.fromkeys(("retention_days", "retention_payload_days", "retention_attempt_days"), 1.5 / 86_400),
     "purge_every_s": 0.5,
 }

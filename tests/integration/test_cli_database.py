@@ -78,8 +78,8 @@ def test_a_token_is_revoked_once(capsys: pytest.CaptureFixture[str]) -> None:
         (["workspaces", "create", ""], 2, "name: must not be empty"),
         (["workspaces", "create", "x" * 256], 2, "name: has 256 characters; at most 255 are allowed"),
         (["tokens", "create", "--workspace", str(uuid4())], 1, "workspace_id: no workspace"),
-        (["migrate", "nonsense"], 2, "revision: can't migrate from 0001 to 'nonsense'"),
-        (["migrate", "base"], 2, "revision: 'base' lies behind: the schema is at 0001"),
+        (["migrate", "nonsense"], 2, "revision: can't migrate from 0002 to 'nonsense'"),
+        (["migrate", "base"], 2, "revision: 'base' lies behind: the schema is at 0002"),
     ],
 )
 def test_what_can_not_be_is_one_line(
@@ -98,9 +98,9 @@ def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture
     assert run(root, ["workspaces", "list"]) == 1
     assert "the database has no tables of ours yet: run `noteflow-hooks migrate`" in capsys.readouterr().err
     assert run(root, ["migrate"]) == 0
-    assert capsys.readouterr().out == "migrated from nothing to 0001\n"
+    assert capsys.readouterr().out == "migrated from nothing to 0002\n"
     assert run(root, ["migrate", "0001"]) == 0
-    assert capsys.readouterr().out == "the schema is at 0001 already\n"
+    assert capsys.readouterr().out == "the schema is at 0002 already\n"
 
 
 @pytest.mark.parametrize("words", [["workspaces", "list"], ["migrate"], ["tokens", "list"]])

@@ -11,12 +11,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks import delivery
-from noteflow_hooks.delivery import DeliveryService, Outcomes
+from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.posting import PostingPool
+from noteflow_hooks.settling import Outcomes, grouped
 from tests.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event
 from tests.waiting import until
 
@@ -227,8 +228,8 @@ def test_retries_that_come_due_together_share_a_hint() -> None:
     """Waits within a fifth of a second go under the longest of them; one far off goes alone."""
     ids = [uuid4() for _ in range(3)]
     waits = dict(zip(ids, (timedelta(seconds=1), timedelta(seconds=1.15), timedelta(seconds=2)), strict=True))
-    grouped = delivery.grouped(waits)
-    assert {wait: set(group) for wait, group in grouped.items()} == {
+    groups = grouped(waits)
+    assert {wait: set(group) for wait, group in groups.items()} == {
         timedelta(seconds=1.15): {ids[0], ids[1]},
         timedelta(seconds=2): {ids[2]},
     }

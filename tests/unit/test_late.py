@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-
-import pytest
+from typing import TYPE_CHECKING
 
 from noteflow_hooks.late import LateResults
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_what_comes_together_is_taken_together() -> None:

@@ -71,7 +71,7 @@ class Counted:
 
 def service(clock: Clock, store: RetentionStore | Counted, **options: Any) -> RetentionService:  # noqa: ANN401 - the service's own
     given: dict[str, Any] = {"batch": 10, "within": 5 * SECOND, "sleep": clock.sleep, "monotonic": clock}
-    return RetentionService(store, Periods(), **given | options)  # type: ignore[arg-type] - made of one method
+    return RetentionService(store, Periods(), **given | options)
 
 
 def test_all_that_is_old_goes_in_batches() -> None:
@@ -135,7 +135,7 @@ def test_each_kind_has_its_period() -> None:
     clock = Clock()
     store = Counted(clock)
     RetentionService(
-        store,  # type: ignore[arg-type] - made of one method
+        store,
         Periods(events=2 * DAY, payloads=3 * DAY, attempts=DAY),
         sleep=clock.sleep,
         monotonic=clock,

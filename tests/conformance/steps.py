@@ -1,0 +1,67 @@
+"""Steps of a machine: methods of whose arguments Hypothesis makes up the values, more of some than of others.
+
+Hypothesis's own rules are all as frequent as each other, and about half of them sit out each run: few runs would come
+to where deliveries fail, wait, and are sent again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+Method = TypeVar("Method", bound="Callable[..., None]")
+#: A step's name, and its arguments.
+Chosen: TypeAlias = "tuple[str, dict[str, Any]]"
+
+
+@dataclass(frozen=True)
+class Step:
+    """How a method is chosen."""
+
+    weight: int
+    when: Callable[[Any], object]
+    arguments: Mapping[str, st.SearchStrategy[Any]]
+
+
+def step(
+    *, weight: int = 1, when: Callable[[Any], object] = lambda _: True, **arguments: st.SearchStrategy[Any]
+) -> Callable[[Method], Method]:
+    """Make a method a step, so many times as frequent as others, and possible only ``when`` that is true of its machine."""
+
+    def mark(method: Method) -> Method:
+        method.__dict__["step"] = Step(weight, when, arguments)
+        return method
+
+    return mark
+
+
+class SteppedMachine(RuleBasedStateMachine):
+    """A machine whose steps are chosen by their weights."""
+
+    @rule(chosen=st.runner().flatmap(lambda machine: machine.possible()))
+    def then(self, chosen: Chosen) -> None:
+        """Take one step."""
+        name, arguments = chosen
+        getattr(self, name)(**arguments)
+
+    @classmethod
+    def steps(cls) -> dict[str, Step]:
+        """Return all steps, by name."""
+        found = {name: getattr(cls, name) for name in dir(cls)}
+        return {name: each.step for name, each in found.items() if isinstance(getattr(each, "step", None), Step)}
+
+    def possible(self) -> st.SearchStrategy[Chosen]:
+        """Return what makes up the next step."""
+        steps = self.steps()
+        names = [name for name, each in steps.items() for _ in range(each.weight)]
+        return (
+            st.sampled_from(names)
+            .filter(lambda name: bool(steps[name].when(self)))
+            .flatmap(lambda name: st.tuples(st.just(name), st.fixed_dictionaries(dict(steps[name].arguments))))
+        )
