@@ -2,8 +2,8 @@
 
 Run by file: ``.venv/bin/python benchmarks/retention.py``. An embedded PostgreSQL is filled with a million rows that are
 old enough: events with payloads, deliveries and attempts with answers. The loop does all that a worker does to the
-database, with results that come at once. Rounds with and without the purge take turns, so that a busy machine slows
-both. It takes about three minutes and stops by itself.
+database, with results that come at once. Short slices with and without the purge take turns, so that a busy machine
+slows both. It takes about three minutes and stops by itself.
 """
 
 from __future__ import annotations
@@ -93,8 +93,11 @@ class Bench:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._store = SqlAlchemyDeliveryStore(engine, SecretBox([]))
-        self._purging = RetentionService(SqlAlchemyRetentionStore(engine), Periods(), within=timedelta(seconds=1))
+        self._purging = RetentionService(SqlAlchemyRetentionStore(engine), Periods())
         self.purged: Counter[str] = Counter()
+        self.delivered = 0
+        #: What is left of the last call's rest, over the end of a slice.
+        self._owed_s = 0.0
 
     def fill(self, events: int) -> None:
         """Store the endpoints and what is old."""
@@ -122,6 +125,7 @@ class Bench:
             made = self._store.dispatch(event_ids, limit=2000)
             claims = self._store.claim(made.delivery_ids, limit=CHUNK, lease_slack=timedelta(seconds=10))
             done += len(self._store.settle([_settled(claim) for claim in claims]).ids)
+        self.delivered += done
         return done / (time.monotonic() - began)
 
     @contextmanager
@@ -130,10 +134,10 @@ class Bench:
         ended = threading.Event()
 
         def purge() -> None:
-            while not ended.is_set():
+            while not self._rest(ended):
                 done = self._purging.purge()
                 self.purged += done
-                ended.wait(done.rest.total_seconds())
+                self._owed_s = done.rest.total_seconds()
 
         thread = threading.Thread(target=purge)
         thread.start()
@@ -143,6 +147,13 @@ class Bench:
             ended.set()
             thread.join()
 
+    def _rest(self, ended: threading.Event) -> bool:
+        """Rest for as long as is owed; tell whether the slice ended before."""
+        began = time.monotonic()
+        cut = ended.wait(self._owed_s)
+        self._owed_s = max(0.0, self._owed_s - (time.monotonic() - began))
+        return cut
+
 
 def _settled(claim: Claim) -> Settlement:
     result = AttemptResult(started_at=datetime.now(UTC), duration_ms=20, status_code=200, response_body=_ANSWER)
@@ -150,29 +161,47 @@ def _settled(claim: Claim) -> Settlement:
     return Settlement(after, wait=wait, attempt=result)
 
 
-def _run(bench: Bench, *, rounds: int, seconds: float) -> None:
-    ratios: list[float] = []
+def _round(bench: Bench, *, slices: int, seconds: float) -> tuple[list[float], list[float]]:
+    """Deliver in short slices, with and without the purge in turns; return the rates of both."""
+    alone: list[float] = []
+    beside: list[float] = []
+    for number in range(slices):
+        # Now the one first, now the other: what slowly changes on the machine hits both alike.
+        for purges in (False, True) if number % 2 else (True, False):
+            if purges:
+                with bench.purging():
+                    beside.append(bench.deliver(seconds))
+            else:
+                alone.append(bench.deliver(seconds))
+    return alone, beside
+
+
+def _run(bench: Bench, *, rounds: int, slices: int, seconds: float) -> None:
     print(f"{'round':>5}  {'alone/s':>8}  {'beside/s':>8}  {'ratio':>5}  {'rows removed':>12}")
     bench.deliver(seconds)
+    both: list[tuple[float, float]] = []
     for number in range(1, rounds + 1):
-        alone = bench.deliver(seconds)
-        before = bench.rows()
-        with bench.purging():
-            beside = bench.deliver(seconds)
+        before, delivered = bench.rows(), bench.delivered
+        alone, beside = _round(bench, slices=slices, seconds=seconds)
         # Each delivery adds a row to each of the three tables.
-        removed = before + round(beside * seconds) * len(TABLES) - bench.rows()
-        ratios.append(beside / alone)
-        print(f"{number:>5}  {alone:>8.0f}  {beside:>8.0f}  {ratios[-1]:>5.2f}  {removed:>12,}", flush=True)
+        removed = before + (bench.delivered - delivered) * len(TABLES) - bench.rows()
+        both += zip(alone, beside, strict=True)
+        rates = statistics.median(alone), statistics.median(beside)
+        print(
+            f"{number:>5}  {rates[0]:>8.0f}  {rates[1]:>8.0f}  {rates[1] / rates[0]:>5.2f}  {removed:>12,}", flush=True
+        )
+    ratio = statistics.median(beside / alone for alone, beside in both)
     words = ", ".join(f"{count:,} {name}" for name, count in bench.purged.items() if count)
-    print(f"median ratio {statistics.median(ratios):.2f} of {len(ratios)} rounds; purged: {words}")
+    print(f"median ratio {ratio:.2f} of {len(both)} pairs; purged in {len(both) * seconds:.0f} s: {words}")
 
 
 def main() -> None:
     """Fill, run the rounds, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=330_000, help="each has a delivery and an attempt")
-    parser.add_argument("--rounds", type=int, default=12)
-    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--slices", type=int, default=5, help="of each kind in a round")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of a slice")
     arguments = parser.parse_args()
     with (
         tempfile.TemporaryDirectory(prefix="noteflow-bench-") as folder,
@@ -184,7 +213,7 @@ def main() -> None:
         began = time.monotonic()
         bench.fill(arguments.events)
         print(f"{bench.rows():,} rows in {time.monotonic() - began:.0f} s")
-        _run(bench, rounds=arguments.rounds, seconds=arguments.seconds)
+        _run(bench, rounds=arguments.rounds, slices=arguments.slices, seconds=arguments.seconds)
         engine.dispose()
 
 

@@ -70,7 +70,7 @@ class WorkerParts:
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
     advance_replays: Callable[[], int]
-    #: Erases and removes what is old, for a few seconds; returns what it did.
+    #: Erases and removes a little of what is old; returns what it did.
     purge: Callable[[], Purged]
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]

@@ -81,6 +81,9 @@ class Claimer:
         # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
         limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
         claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
+        if claimed.passed_over:
+            # Soon, with what of them is then still there; whoever has the endpoint now keeps it for a moment only.
+            hint(_SOON.wait, list(named))
         self._turns_due = claimed.turns_due
         if claimed.slow_turns_due:
             hint(timedelta(0), [], slow=True)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import logging
 import math
 import random
+import threading
 import time
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports import Announce, DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
-    from noteflow_hooks.posting import PostingPool, Reservation
+    from noteflow_hooks.posting import Calls, PostingPool, Reservation
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,15 @@ _EVENTS_PER_HINT: Final = 500
 #: The most hints at turns that the sweep lets wait in a lane's queue, and that whoever finds more to do does.
 TURN_HINTS: Final = 8
 FLOW_HINTS: Final = 2
+#: While so many hints are queued, a round of dispatching adds its first chunk's and no more.
+QUEUED_CHUNKS: Final = 8
+#: While more tasks than this deliver, none goes on with a backlog: a few keep all threads busy, and the other places
+#: are for fresh events.
+_LOOPS: Final = 4
+#: How long a task waits for its slowest receivers: others need its place. What is left then is recorded when it comes.
+_PATIENCE_S: Final = 0.25
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
-_ROUNDS: Final = 10
+_ROUNDS: Final = 4
 
 
 class HintAtTurns(Protocol):
@@ -96,6 +105,9 @@ class DeliveryService:
         )
         self._late: LateResults[Result] = LateResults(self._settle_late)
         self._monotonic = monotonic
+        self._lock = threading.Lock()
+        #: How many tasks deliver at this moment.
+        self._loops = 0
 
     def dispatch(self, event_ids: Sequence[UUID], *, hint: HintAtTurns = lambda **_: None) -> Iterator[list[UUID]]:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
@@ -124,25 +136,47 @@ class DeliveryService:
         due again soon.
         """
         done = Outcomes()
-        waiting = list(delivery_ids)
+        with self._looping():
+            self._deliver(list(delivery_ids), done, hint, slow=slow)
+        return done
+
+    def _deliver(self, waiting: list[UUID], done: Outcomes, hint: Hint, *, slow: bool) -> None:
         rounds, turns_only = 0, False
         while True:
-            with self._pool.reserve_slow(self._chunk) if slow else self._pool.reserve(self._chunk) as room:
+            with self._room(waiting, slow=slow) as room:
                 # A lease counts from no earlier than this.
                 began = self._monotonic()
                 taken = self._claimer.take(waiting, size=room.size, hint=hint, slow=slow, turns_only=turns_only)
                 held = [Held(each, began + self._lease_s(each), hint) for each in taken.claims]
                 # For what is known to be slow nobody waits.
-                self._send(held, room, done, patience_s=0.0 if slow else self._slow_after_s)
+                self._send(held, room, done, patience_s=0.0 if slow else min(_PATIENCE_S, self._slow_after_s))
             claimed = {each.delivery.id for each in taken.claims}
-            waiting = [each for each in waiting if each not in claimed]
+            # The named ones come first: where others were taken, nothing is left of them that is due and free.
+            waiting = [each for each in waiting if each not in claimed] if claimed.issubset(waiting) else []
             turns_only = taken.turns_only
             rounds += 1
             if not taken.more:
-                return done
-            if rounds >= _ROUNDS and not waiting:
+                return
+            if not waiting and (rounds >= _ROUNDS or self._loops > _LOOPS):
                 hint(timedelta(0), [], slow=slow)
-                return done
+                return
+
+    @contextmanager
+    def _looping(self) -> Iterator[None]:
+        """Count the tasks under way."""
+        with self._lock:
+            self._loops += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._loops -= 1
+
+    def _room(self, waiting: Sequence[UUID], *, slow: bool) -> Reservation:
+        if slow:
+            return self._pool.reserve_slow(self._chunk)
+        # A few that are named are somebody's fresh events; they don't queue up behind a backlog's chunks.
+        return self._pool.reserve(self._chunk, urgent=len(waiting) if len(waiting) < self._chunk else 0)
 
     def close(self) -> None:
         """Record what came in late. To be called once no POST is under way."""
@@ -156,16 +190,23 @@ class DeliveryService:
         if left := calls.left():
             done["under way"] += len(left)
             if patience_s:
-                self._mark_slow({each.claim.webhook.id for each in left})
+                self._watch(calls, self._slow_after_s - patience_s)
 
     def _settle_late(self, group: list[Result]) -> None:
         self._settler.settle(group, Outcomes())
         # Places of the slow share are free again.
         group[0][0].hint(timedelta(0), [], slow=True)
 
-    def _mark_slow(self, webhook_ids: set[UUID]) -> None:
+    def _watch(self, calls: Calls[Held, AttemptResult | None], after_s: float) -> None:
+        """Mark the endpoints slow that have not answered after that time."""
+        timer = threading.Timer(after_s, self._mark_slow, args=[calls])
+        timer.daemon = True
+        timer.start()
+
+    def _mark_slow(self, calls: Calls[Held, AttemptResult | None]) -> None:
         try:
-            self._store.mark_slow(webhook_ids)
+            if left := calls.left():
+                self._store.mark_slow({each.claim.webhook.id for each in left})
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)

@@ -26,7 +26,7 @@ _GROUP_SPACING_S: Final = 0.02
 #: less; without the wait a busy process claims a few rows at a time, and pays for each claim as for a full one.
 _PATIENCE_S: Final = 0.1
 #: A call that takes longer than this moves over to the slow share, whatever becomes of it.
-_MOVE_AFTER_S: Final = 0.1
+_MOVE_AFTER_S: Final = 0.05
 #: The part of the places that slow endpoints' turns may take.
 _SLOW_SHARE: Final = 4
 #: So many times the quick share may be under way in all, with what has moved over. Each costs a thread and a socket.
@@ -54,13 +54,20 @@ class PostingPool:
         #: How many calls may yet move over.
         self._movable = (_ALL - 1) * size - self._slow_free
         self._wanted = 1
+        #: How many wait urgently.
+        self._urgent = 0
         # One at a time waits for room, so that a place that becomes free wakes one thread and not all.
         self._turn = threading.Lock()
         self._changed = threading.Condition()
         self._threads: ThreadPoolExecutor | None = None
 
-    def reserve(self, wanted: int) -> Reservation:
-        """Wait for room, at first for all that is wanted, after a moment for one call at least; take what is free."""
+    def reserve(self, wanted: int, *, urgent: int = 0) -> Reservation:
+        """Wait for room, at first for all that is wanted, after a moment for one call at least; take what is free.
+
+        With ``urgent``, wait for one place only, before all others, and where not all is free take no more than that.
+        """
+        if urgent:
+            return self._reserve_urgently(wanted, urgent)
         with self._turn, self._changed:
             self._wait_for_room(min(wanted, self._size), timeout_s=_PATIENCE_S)
             self._wait_for_room(1, timeout_s=None)
@@ -108,17 +115,28 @@ class PostingPool:
         if self._threads is not None:
             self._threads.shutdown()
 
+    def _reserve_urgently(self, wanted: int, urgent: int) -> Reservation:
+        with self._changed:
+            self._urgent += 1
+            self._changed.wait_for(lambda: self._free > 0)
+            self._urgent -= 1
+            taken = min(wanted if self._free >= wanted else urgent, self._free)
+            self._free -= taken
+        return Reservation(self, taken, slow=False)
+
     def _give_back(self, count: int, *, slow: bool) -> None:
         if slow:
             self._slow_free += count
             return
         self._free += count
-        if self._free >= self._wanted:
+        if self._urgent:
+            self._changed.notify_all()
+        elif self._free >= self._wanted:
             self._changed.notify()
 
     def _wait_for_room(self, wanted: int, *, timeout_s: float | None) -> None:
         self._wanted = wanted
-        self._changed.wait_for(lambda: self._free >= wanted, timeout=timeout_s)
+        self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
 
 
 class Reservation:

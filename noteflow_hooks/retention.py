@@ -1,14 +1,16 @@
 """What is old goes, a little at a time: payloads first, then attempts, then events with all below them.
 
-What is not settled never goes. Each batch is a transaction of its own, and a rest follows that is longer than it was:
-so however much there is to remove, delivering goes on at its pace. Any number of calls may run at once.
+What is not settled never goes. Each batch is a transaction of its own. A call is one batch of each kind, and tells how
+long to rest until the next one, longer than it took: so however much there is to remove, delivering goes on at its
+pace. The rest is the caller's: a worker has better use for a place than to sleep in it. Any number of calls may run at
+once.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections import Counter, deque
+from collections import Counter
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
@@ -22,9 +24,7 @@ log = logging.getLogger(__name__)
 
 #: How many rows a batch looks at.
 BATCH: Final = 1000
-#: How long a call goes on: others wait for its place in the worker, and the worker's end for its end.
-PATIENCE: Final = timedelta(seconds=5)
-#: How many times as long as a batch took it rests after it.
+#: How many times as long as a call took is rested after it.
 REST: Final = 5.0
 
 
@@ -45,7 +45,8 @@ class Purged(Counter[str]):
 
     #: Whether there may be more that is old enough.
     more: bool = False
-    #: How long to wait before the next call, so that this one's last rest is a whole one.
+    #: How long the call took, and how long to rest before the next one.
+    took: timedelta = timedelta(0)
     rest: timedelta = timedelta(0)
 
     def __str__(self) -> str:
@@ -76,11 +77,9 @@ class RetentionService:
         periods: Periods,
         *,
         batch: int = BATCH,
-        within: timedelta = PATIENCE,
-        sleep: Callable[[float], None] = time.sleep,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``batch`` is how many rows are looked at in a transaction; none begins ``within`` of a call's beginning."""
+        """``batch`` is how many rows are looked at in a transaction."""
         self._steps = (
             # Only what has no payload is removed, so a longer period for payloads counts for nothing.
             _Step("payloads", store.erase_payloads, min(periods.payloads, periods.events)),
@@ -91,36 +90,18 @@ class RetentionService:
         )
         self._came_to: dict[str, Position | None] = {}
         self._batch = batch
-        self._within_s = within.total_seconds()
-        self._sleep = sleep
         self._monotonic = monotonic
 
     def purge(self) -> Purged:
-        """Go on until nothing old is left, or time is up; return what was done.
-
-        The kinds take turns, so that much of one keeps no other waiting.
-        """
-        done = Purged()
-        until = self._monotonic() + self._within_s
-        steps = deque(self._steps)
-        while steps and self._monotonic() < until:
-            step = steps.popleft()
-            if self._run(step, done, until):
-                steps.append(step)
-        done.more = bool(steps)
+        """Do a batch of each kind, so that much of one keeps no other waiting; return what was done."""
+        done, began = Purged(), self._monotonic()
+        for step in self._steps:
+            swept = step.sweep(step.period, limit=self._batch, after=self._came_to.get(step.name))
+            done[step.name] += swept.rows
+            self._came_to[step.name] = swept.cursor
+        done.more = any(self._came_to.values())
+        done.took = timedelta(seconds=self._monotonic() - began)
+        done.rest = REST * done.took
         if done.total():
             log.info("retention: %s", done)
         return done
-
-    def _run(self, step: _Step, done: Purged, until: float) -> bool:
-        """Do one batch, and rest; tell whether there may be more."""
-        began = self._monotonic()
-        swept = step.sweep(step.period, limit=self._batch, after=self._came_to.get(step.name))
-        ended = self._monotonic()
-        done[step.name] += swept.rows
-        self._came_to[step.name] = swept.cursor
-        rest = REST * (ended - began)
-        now = max(0.0, min(rest, until - ended))
-        self._sleep(now)
-        done.rest = timedelta(seconds=rest - now)
-        return swept.cursor is not None

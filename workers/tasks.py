@@ -14,10 +14,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.delivery import FLOW_HINTS
+from noteflow_hooks.delivery import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
-from noteflow_hooks.retention import PATIENCE
 from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
 
 if TYPE_CHECKING:
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
 
     from celery import Task
 
-#: How many calls of a purge may follow each other until beat calls the next one.
-PURGES = int(settings.purge_every_s / PATIENCE.total_seconds())
 #: A database or broker that is away: said in a line, without a traceback, and tried again by relay and sweep.
 AWAY = (UnavailableError, OperationalError, RedisError)
 
@@ -39,7 +36,10 @@ def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue."""
     made = 0
     for chunk in parts().deliveries.dispatch([UUID(event_id) for event_id in event_ids], hint=_hint_at_turns):
-        deliver.delay(_texts(chunk))
+        # Past some chunks those that are sent top themselves up with the rest: a large fan-out must not fill the queue
+        # that everybody's deliveries go through.
+        if not made or _queued(DELIVER_QUEUE) < QUEUED_CHUNKS:
+            deliver.delay(_texts(chunk))
         made += len(chunk)
     return f"{made} deliveries"
 
@@ -88,11 +88,13 @@ def sweep() -> str:
 
 
 @app.task(name=PURGE_TASK, throws=AWAY)
-def purge(calls: int = PURGES) -> str:
-    """Erase and remove what is old, and go on in a call of its own while there is more, at most until beat calls."""
+def purge(left_s: float = settings.purge_every_s) -> str:
+    """Erase and remove some of what is old, and while there is more go on after a rest, until beat calls again."""
     done = parts().purge()
-    if done.more and calls > 1:
-        purge.apply_async((calls - 1,), countdown=done.rest.total_seconds())
+    left_s -= (done.took + done.rest).total_seconds()
+    if done.more and left_s > 0:
+        # It rests as a message, not in this place: where a worker has only one, deliveries take it meanwhile.
+        purge.apply_async((left_s,), countdown=done.rest.total_seconds())
     return str(done)
 
 

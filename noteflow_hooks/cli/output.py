@@ -59,6 +59,8 @@ def cell(value: object) -> str:
             return "yes" if value else "no"
         case list() | tuple():
             return ",".join(map(cell, value))
+        case dict():
+            return ", ".join(f"{name} {cell(each)}" for name, each in value.items())
         case _:
             return escape(str(value))
 

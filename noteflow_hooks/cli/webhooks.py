@@ -32,7 +32,7 @@ from noteflow_hooks.cli.webhook_changes import (
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
-_COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "signed", "created_at")
+_COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "health", "signed", "created_at")
 _FAILED: Final = 1
 
 
@@ -109,7 +109,8 @@ def list_(*, as_json: bool) -> None:
     """List the endpoints, newest first."""
     with client() as server:
         rows = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+    shown_rows = rows if as_json else [{**row, "health": row["health"]["state"]} for row in rows]
+    show_rows(shown_rows, columns=_COLUMNS, as_json=as_json)
 
 
 @webhooks.command()

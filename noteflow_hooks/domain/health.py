@@ -24,7 +24,7 @@ class HealthRules:
     """When an endpoint counts as what."""
 
     #: The most POSTs to one endpoint at once, of all workers together.
-    concurrency: int = 400
+    concurrency: int = 100
     #: Failed attempts in a row that open the breaker; 0 for never.
     breaker_failures: int = 20
     #: How long the breaker stays open at first; each probe that fails doubles it, up to the longest.
@@ -118,8 +118,9 @@ def after_change(
     health: EndpointHealth, before: WebhookConfig, after: WebhookConfig, *, now: datetime
 ) -> EndpointHealth:
     """Return the health once a person has changed the endpoint: seen to, it starts anew; freed, it has a turn."""
-    if after.is_active and (not before.is_active or after.url != before.url):
-        return health if health.is_clean else health.fresh(now=now)
+    seen_to = after.is_active and (not before.is_active or after.url != before.url)
+    if seen_to and not health.is_clean:
+        return health.fresh(now=now)
     resumed = before.paused_at is not None and after.paused_at is None
     limits = (before.rate_limit_per_s, before.max_concurrency) != (after.rate_limit_per_s, after.max_concurrency)
     if resumed or (limits and health.turn_at is not None):

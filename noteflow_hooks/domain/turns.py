@@ -40,11 +40,13 @@ def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, no
         return sys.maxsize
     if webhook.paused_at is not None:
         return 0
-    if health.open_until is not None:
-        probing = health.probing_until is not None and now < health.probing_until
-        return 0 if now < health.open_until or probing else 1
     room = max(0, cap(health, webhook, rules) - in_flight)
-    return room if webhook.rate_limit_per_s is None else min(room, _allowed(health, webhook.rate_limit_per_s, now))
+    if webhook.rate_limit_per_s is not None:
+        room = min(room, _allowed(health, webhook.rate_limit_per_s, now))
+    if health.open_until is None:
+        return room
+    probing = health.probing_until is not None and now < health.probing_until
+    return 0 if now < health.open_until or probing else min(room, 1)
 
 
 def turned(
@@ -61,12 +63,15 @@ def turned(
     after = replace(health, awaiting_room=False)
     if webhook.is_active and webhook.paused_at is not None:
         return replace(after, turn_at=None)
-    if webhook.is_active and health.open_until is not None:
-        return _probed(after, claimed, now=now, lease=lease)
     rate = webhook.rate_limit_per_s
     if rate is not None:
         after = _used(after, claimed, rate, now)
+    if webhook.is_active and health.open_until is not None:
+        after = replace(after, probing_until=now + lease) if claimed else after
+        if waits := [each for each in (after.open_until, after.probing_until) if each is not None and each > now]:
+            return replace(after, turn_at=max(waits))
     if claimed < given:
+        # Nothing is left; where the breaker is open, the next delivery that comes is the probe.
         return replace(after, turn_at=None)
     if given < room:
         return replace(after, turn_at=now)
@@ -88,14 +93,6 @@ def shares(rooms: Sequence[int], *, limit: int) -> list[int]:
             limit -= more
         wanting = [index for index in wanting if given[index] < rooms[index]]
     return given
-
-
-def _probed(health: EndpointHealth, claimed: int, *, now: datetime, lease: timedelta) -> EndpointHealth:
-    if claimed:
-        return replace(health, probing_until=now + lease, turn_at=now + lease)
-    pending = [each for each in (health.open_until, health.probing_until) if each is not None and each > now]
-    # Without anything to probe with, the next delivery that comes is the probe.
-    return replace(health, turn_at=max(pending, default=None))
 
 
 def _allowed(health: EndpointHealth, rate: float, now: datetime) -> int:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.crypto import SecretBox
 
 #: How many events beside the named ones a round of dispatching takes at the most.
-_OTHER_EVENTS: Final = 500
+_OTHER_EVENTS: Final = 100
 _STATE_COLUMNS: Final = (
     "claim_no",
     "status",
@@ -96,7 +96,13 @@ class SqlAlchemyDeliveryStore:
             ).all()
         claims = [self._claim(row) for row in rows if row.delivery_id is not None]
         first = rows[0]
-        return Claimed(claims, held=first.held_count, turns_due=first.turns_due, slow_turns_due=first.slow_turns_due)
+        return Claimed(
+            claims,
+            held=first.held_count,
+            passed_over=first.passed_over,
+            turns_due=first.turns_due,
+            slow_turns_due=first.slow_turns_due,
+        )
 
     def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""

@@ -17,14 +17,23 @@ noteflow.in_flight(
 )
 """
 
-#: Locks endpoints whose turn it is, those that have waited longest first, and tells how many POSTs each has under way.
+#: Locks endpoints whose turn it is, and tells how many POSTs each has under way. Every workspace's first one comes
+#: before any workspace's second; among those, and within a workspace, who has waited longest comes first.
 TURNS = """
-WITH turning AS MATERIALIZED (
-    SELECT * FROM noteflow.webhook_health
-    WHERE turn_at <= now() AND slow_since IS {lane}
-    ORDER BY turn_at
+WITH due AS MATERIALIZED (
+    SELECT health.webhook_id, health.turn_at, config.workspace_id
+    FROM noteflow.webhook_health AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    WHERE health.turn_at <= now() AND health.slow_since IS {lane}
+    ORDER BY health.turn_at
+    LIMIT 500
+), ranked AS (
+    SELECT webhook_id, turn_at, row_number() OVER (PARTITION BY workspace_id ORDER BY turn_at) AS nth FROM due
+), turning AS MATERIALIZED (
+    SELECT health.* FROM ranked JOIN noteflow.webhook_health AS health USING (webhook_id)
+    WHERE health.turn_at <= now() AND health.slow_since IS {lane}
+    ORDER BY ranked.nth, ranked.turn_at
     LIMIT :endpoints
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR NO KEY UPDATE OF health SKIP LOCKED
 )
 SELECT health.*, now() AS moment, {in_flight} AS in_flight, config.*
 FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id

@@ -343,7 +343,6 @@ class WebhookDeliveryRow(Base):
             "attempt_count >= 0 AND claim_no >= 0 AND budget_used >= 0 AND interruptions >= 0", name="counts"
         ),
         UniqueConstraint("event_id", "webhook_id"),
-        CheckConstraint("NOT held OR status = 'pending'", name="held"),
         # What claims top themselves up with, and the sweep looks for.
         Index(
             "ix_webhook_deliveries_due",
@@ -402,7 +401,7 @@ class WebhookDeliveryRow(Base):
     budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    #: Waits for its endpoint's turn; out of what claims top themselves up with.
+    #: While it is pending: waits for its endpoint's turn, out of what claims top themselves up with.
     held: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
     forced: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -18,9 +18,10 @@ _GATED = """
 """
 
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
-#: Rows come in the order of the events, then of the endpoints' ids, and are cut at ``:limit``. Events before the cut
-#: are finished with; the one that it goes through remembers the endpoint it reached. What is for a gated endpoint is
-#: held from the start, and so is what one endpoint gets beyond ``:burst``: no flood fills the queue for the rest.
+#: Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at ``:limit``.
+#: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached. What is for
+#: a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``: no flood fills the queue
+#: for the rest. The ids come with every workspace's first one before any workspace's second.
 DISPATCH = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
@@ -37,8 +38,8 @@ WITH named AS MATERIALIZED (
     LIMIT :others
     FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
-    SELECT *, row_number() OVER (ORDER BY created_at, id) AS place
-    FROM (SELECT * FROM named UNION ALL SELECT * FROM others) AS waiting
+    SELECT *, row_number() OVER (ORDER BY later, created_at, id) AS place
+    FROM (SELECT *, 0 AS later FROM named UNION ALL SELECT *, 1 FROM others) AS waiting
 ), made AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled, matching.gated,
@@ -63,7 +64,8 @@ WITH named AS MATERIALIZED (
     SELECT place, webhook_id FROM made WHERE (SELECT count(*) FROM made) = :limit
     ORDER BY place DESC, webhook_id DESC LIMIT 1
 ), ranked AS MATERIALIZED (
-    SELECT *, enabled AND NOT forced
+    SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
+           enabled AND NOT forced
               AND (gated OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
     FROM made
 ), inserted AS (
@@ -74,7 +76,7 @@ WITH named AS MATERIALIZED (
            enabled AND forced
     FROM ranked
     ON CONFLICT (event_id, webhook_id) DO NOTHING
-    RETURNING id, status, held
+    RETURNING id, event_id, webhook_id, status, held
 ), turning AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
@@ -91,7 +93,11 @@ WITH named AS MATERIALIZED (
     WHERE event.id = picked.id AND (cut.place IS NULL OR picked.place <= cut.place)
     RETURNING event.dispatched_at
 )
-SELECT ARRAY(SELECT id FROM inserted WHERE status = 'pending' AND NOT held) AS delivery_ids,
+SELECT ARRAY(
+           SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
+           WHERE inserted.status = 'pending' AND NOT inserted.held
+           ORDER BY ranked.nth, ranked.place
+       ) AS delivery_ids,
        EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
        EXISTS (SELECT FROM ranked WHERE held AND slow) AS slow_turns,
        (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
@@ -126,9 +132,10 @@ JOIN noteflow.webhook_configs AS webhook
 JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
 """
 
-#: Takes due deliveries of open endpoints for this worker. The endpoints' health is locked, in the order of their ids,
-#: before their POSTs are counted: together, all workers keep each endpoint's cap. What can't go is held, and gets a
-#: turn. A row without a delivery comes where nothing was claimed.
+#: Takes due deliveries of open endpoints for this worker. The endpoints' health is locked before their POSTs are
+#: counted: together, all workers keep each endpoint's cap. An endpoint that somebody else has locked is passed over, so
+#: that none holds up the others. What can't go is held, and gets a turn. A row without a delivery comes where nothing
+#: was claimed.
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
@@ -145,8 +152,7 @@ WITH named AS MATERIALIZED (
     SELECT * FROM named UNION ALL SELECT * FROM others
 ), endpoints AS MATERIALIZED (
     SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting))
-    ORDER BY webhook_id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
@@ -154,6 +160,8 @@ WITH named AS MATERIALIZED (
                 ELSE coalesce(config.max_concurrency, :concurrency)::bigint - {IN_FLIGHT} END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
     WHERE config.id = ANY(ARRAY(SELECT webhook_id FROM waiting))
+      AND (health.webhook_id IS NOT NULL
+           OR NOT EXISTS (SELECT FROM noteflow.webhook_health WHERE webhook_id = config.id))
 ), ranked AS MATERIALIZED (
     SELECT waiting.id, waiting.webhook_id, room.paused_at, room.slow_since,
            waiting.forced OR row_number() OVER (
@@ -172,6 +180,7 @@ WITH named AS MATERIALIZED (
 SELECT told.*, {_NEEDED}
 FROM (
     SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS held_count,
+           EXISTS (SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))) AS passed_over,
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
            OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS turns_due,
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_turns_due

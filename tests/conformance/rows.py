@@ -30,14 +30,19 @@ if TYPE_CHECKING:
 
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
-    "webhooks": "SELECT * FROM noteflow.webhook_configs",
+    "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at, max_concurrency,"
+    " rate_limit_per_s, max_retries, timeout_ms, created_at FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
     " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
-    "deliveries": "SELECT * FROM noteflow.webhook_deliveries",
-    "attempts": "SELECT * FROM noteflow.webhook_attempts ORDER BY attempt_number",
-    "replays": "SELECT * FROM noteflow.webhook_replays",
-    "redeliveries": "SELECT * FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
+    "deliveries": "SELECT id, webhook_id, event_id, event_type, status, status_code, response_body, error_message,"
+    " attempt_count, duration_ms, next_attempt_at, lease_expires_at, delivered_at, created_at, budget_used,"
+    " interruptions, claim_no, held, forced FROM noteflow.webhook_deliveries",
+    "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind, error_message"
+    " FROM noteflow.webhook_attempts ORDER BY attempt_number",
+    "replays": "SELECT id, workspace_id, state, sent, rate_per_s, paced_at, created_at FROM noteflow.webhook_replays",
+    "redeliveries": "SELECT id, delivery_id, replay_id, previous_status, after_attempt"
+    " FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
 }
 
 
@@ -124,6 +129,9 @@ class PostgresTables:
         self._connection = connection
         self._world = world
         self._passed = timedelta(0)
+        self._columns: dict[str, list[str]] = {}
+        self._rows: Rows | None = None
+        self._written: object = None
 
     def emptied(self) -> Opened:
         """Offer the database, emptied."""
@@ -139,12 +147,19 @@ class PostgresTables:
         self._passed += by
 
     def _read(self) -> Rows:
-        # In one round trip.
+        """Read all tables in one round trip, unless nothing was written since they were last read."""
+        [written] = self._connection.execute("SELECT pg_snapshot_xmax(pg_current_snapshot())").fetchall()
+        if self._rows is None or self._written != written:
+            self._rows, self._written = self._read_all(), written
+        return replace(self._rows, now=self._now())
+
+    def _read_all(self) -> Rows:
         cursor = self._connection.execute("; ".join(_TABLES.values()))
         found: dict[str, list[Any]] = {}
         for name in _TABLES:
-            columns = [each.name for each in cursor.description or ()]
-            found[name] = [self._row(columns, values) for values in cursor.fetchall()]
+            if name not in self._columns:
+                self._columns[name] = [each.name for each in cursor.description or ()]
+            found[name] = [self._row(self._columns[name], values) for values in cursor.fetchall()]
             cursor.nextset()
         attempts: dict[UUID, list[Any]] = {}
         for each in found["attempts"]:

@@ -46,9 +46,14 @@ class SteppedMachine(RuleBasedStateMachine):
 
     @rule(chosen=st.runner().flatmap(lambda machine: machine.possible()))
     def then(self, chosen: Chosen) -> None:
-        """Take one step."""
+        """Take one step, and check what it left behind."""
         name, arguments = chosen
         getattr(self, name)(**arguments)
+        self.check()
+
+    def check(self) -> None:
+        """Check what must be so after each step."""
+        raise NotImplementedError
 
     @classmethod
     def steps(cls) -> dict[str, Step]:

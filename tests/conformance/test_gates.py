@@ -179,6 +179,16 @@ def test_turns_are_shared_out_among_endpoints(world: World) -> None:
     assert (taken.count(many.id), taken.count(few.id)) in {(10, 3), (17, 3)}
 
 
+def test_a_workspace_with_many_endpoints_has_no_more_turns_than_one_with_few(world: World) -> None:
+    """Each workspace's first endpoint comes before any workspace's second, however long that has waited."""
+    crowd = world.workspace()
+    many = [world.webhook(crowd, rate_limit_per_s=1) for _ in range(5)]
+    dispatch(world, many[0])
+    lone = endpoint(world, rate_limit_per_s=1)
+    dispatch(world, lone)
+    assert lone.id in {each.webhook.id for each in turn(world, limit=2)}
+
+
 def test_a_rate_is_kept(world: World) -> None:
     """Two a second: after the first, half a second must pass for each; a pause allows one and a little more at once."""
     webhook = endpoint(world, rate_limit_per_s=2)

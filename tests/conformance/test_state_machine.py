@@ -7,6 +7,7 @@ end of each run the receivers mend, and all that can be delivered must be. The s
 
 from __future__ import annotations
 
+import logging
 import random
 from functools import partial
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, s
             stateful_step_count=steps,
             derandomize=not explores,
             database=None,
+            report_multiple_bugs=False,
             # Without the phase that explains, which traces every line.
             phases=(Phase.generate, Phase.shrink),
             deadline=None,
@@ -49,7 +51,9 @@ def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, s
 
 
 @pytest.fixture(autouse=True)
-def _bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+def _bounds(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    # What thousands of runs say would bury the one that fails.
+    caplog.set_level(logging.CRITICAL, logger="noteflow_hooks")
     # A failing run is made shorter for no longer than that: what takes five minutes ends the whole suite.
     monkeypatch.setattr("hypothesis.internal.conjecture.engine.MAX_SHRINKING_SECONDS", 120, raising=False)
     for module in (delivery_store, dispatching):

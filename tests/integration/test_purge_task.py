@@ -1,4 +1,4 @@
-"""The purge task: one call of it sends the next while there is more to remove, and only so many in a row."""
+"""The purge task: one call of it sends the next while there is more to remove, for a while."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> Mo
     return importlib.import_module("workers.tasks")
 
 
-def call(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: int, more: bool) -> str:
-    """Run the task as a worker does, over parts that have removed three events in this call."""
+def call(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: float, more: bool) -> str:
+    """Run the task as a worker does, over parts that have removed three events in six seconds, and rest for thirty."""
     done = Purged(events=3)
-    done.more, done.rest = more, timedelta(seconds=30)
+    done.more, done.took, done.rest = more, timedelta(seconds=6), timedelta(seconds=30)
     monkeypatch.setattr(tasks, "parts", lambda: Parts(done))
     said: str = tasks.purge(*arguments)
     return said
@@ -71,23 +71,24 @@ def queued(broker: Redis) -> list[dict[str, Any]]:
 def test_while_there_is_more_the_next_call_follows(
     tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It waits for what was left of the last rest, and is one call fewer from the end."""
+    """It comes after the rest, with so much less time left."""
     before = datetime.now(UTC)
-    assert call(tasks, monkeypatch, 3, more=True) == "3 events"
+    assert call(tasks, monkeypatch, 100.0, more=True) == "3 events"
     [message] = queued(broker)
-    assert (message["task"], message["args"]) == ("noteflow.hooks.purge", [2])
+    assert (message["task"], message["args"]) == ("noteflow.hooks.purge", [64.0])
     assert timedelta(seconds=29) < datetime.fromisoformat(message["eta"]) - before < timedelta(seconds=60)
 
 
-@pytest.mark.parametrize(("calls", "more"), [(3, False), (1, True), (0, True)])
+@pytest.mark.parametrize(("left_s", "more"), [(100.0, False), (36.0, True), (0.5, True)])
 def test_a_row_of_calls_comes_to_an_end(
-    tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch, calls: int, *, more: bool
+    tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch, left_s: float, *, more: bool
 ) -> None:
     """With nothing left to remove, and when beat is about to call anyway: else rows of calls would add up."""
-    call(tasks, monkeypatch, calls, more=more)
+    call(tasks, monkeypatch, left_s, more=more)
     assert queued(broker) == []
 
 
-def test_a_row_lasts_no_longer_than_a_period(tasks: ModuleType) -> None:
-    """A minute has room for twelve calls of five seconds."""
-    assert tasks.PURGES == 12
+def test_a_row_lasts_for_a_period(tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call by beat has the time until beat calls again: a minute."""
+    call(tasks, monkeypatch, more=True)
+    assert [each["args"] for each in queued(broker)] == [[24.0]]

@@ -62,3 +62,9 @@ def test_fields_are_listed_one_a_line(capsys: pytest.CaptureFixture[str]) -> Non
     """Without those that are shown elsewhere."""
     show_fields({"id": "1", "signed": True, "payload": "{}"}, as_json=False, leave_out=["payload"])
     assert capsys.readouterr().out == "id      1\nsigned  yes\n"
+
+
+def test_what_has_fields_of_its_own_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    """Each with its name, as in an endpoint's health."""
+    show_fields({"health": {"state": "failing", "failures": 3}}, as_json=False)
+    assert capsys.readouterr().out == "health  state failing, failures 3\n"

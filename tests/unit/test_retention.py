@@ -1,11 +1,11 @@
-"""Purging in batches: bounded in time, resting after each, and going on where the last call came to."""
+"""Purging in batches: a few a call, with a rest after it, and going on where the last call came to."""
 
 from __future__ import annotations
 
 import logging
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
@@ -31,22 +31,17 @@ DAY = timedelta(days=1)
 
 
 class Clock:
-    """A clock that only sleeping and working move on."""
+    """A clock that only work moves on."""
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.slept: list[float] = []
 
     def __call__(self) -> float:
         return self.now
 
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-        self.slept.append(round(seconds, 3))
-
 
 class Counted:
-    """A store that has so many rows of each kind, and takes so long to look at a batch of them."""
+    """A store that has so many rows of each kind until all are gone through, and takes so long for a batch of them."""
 
     def __init__(self, clock: Clock, *, takes_s: float = 0.1, **rows: int) -> None:
         self.rows = rows
@@ -66,21 +61,31 @@ class Counted:
         self._clock.now += self._takes_s
         start = 0 if after is None else after.id.int
         end = min(start + limit, self.rows.get(kind, 0))
-        return Swept(end - start, Position(NOON, UUID(int=end)) if end - start == limit else None)
+        if end - start == limit:
+            return Swept(limit, Position(NOON, UUID(int=end)))
+        self.rows[kind] = 0
+        return Swept(end - start, None)
 
 
-def service(clock: Clock, store: RetentionStore | Counted, **options: Any) -> RetentionService:  # noqa: ANN401 - the service's own
-    given: dict[str, Any] = {"batch": 10, "within": 5 * SECOND, "sleep": clock.sleep, "monotonic": clock}
-    return RetentionService(store, Periods(), **given | options)
+def service(clock: Clock, store: RetentionStore | Counted) -> RetentionService:
+    return RetentionService(store, Periods(), batch=10, monotonic=clock)
+
+
+def to_the_end(purging: RetentionService) -> Purged:
+    """Call until nothing more is old enough, and return what was done in all."""
+    done = purging.purge()
+    total = Purged(done)
+    while done.more:
+        done = purging.purge()
+        total.update(done)
+    return total
 
 
 def test_all_that_is_old_goes_in_batches() -> None:
     """Each kind is gone through to its end, and the counts say so in words."""
     clock = Clock()
-    done = service(clock, Counted(clock, takes_s=0.01, payloads=25, events=7)).purge()
-    assert dict(+done) == {"payloads": 25, "events": 7}
+    done = to_the_end(service(clock, Counted(clock, payloads=25, events=7)))
     assert str(done) == "25 payloads, 7 events"
-    assert not done.more
 
 
 def test_nothing_old_is_said_so(caplog: pytest.LogCaptureFixture) -> None:
@@ -93,41 +98,29 @@ def test_nothing_old_is_said_so(caplog: pytest.LogCaptureFixture) -> None:
     assert "retention: 2 replays" in caplog.text
 
 
-def test_it_rests_after_each_batch() -> None:
-    """Five times as long as the batch took: a sixth of the time is spent on it."""
+def test_a_call_is_a_batch_of_each_kind() -> None:
+    """Much of one kind keeps no other waiting, and no call is long."""
     clock = Clock()
-    service(clock, Counted(clock, takes_s=0.02, payloads=30)).purge()
-    assert clock.slept == [0.1] * 8
+    store = Counted(clock, payloads=45, attempts=15)
+    done = service(clock, store).purge()
+    assert [kind for kind, _ in store.asked] == ["payloads", "attempts", "events", "replays", "webhooks"]
+    assert (str(done), done.more) == ("10 payloads, 10 attempts", True)
 
 
-def test_a_call_ends_in_time_and_the_next_goes_on() -> None:
-    """No batch begins once time is up; the next call begins where this one came to."""
+def test_the_next_call_goes_on() -> None:
+    """It begins where this one came to, until nothing is left."""
     clock = Clock()
-    purging = service(clock, Counted(clock, payloads=75))
-    first = purging.purge()
-    assert (first["payloads"], first.more) == (50, True)
-    assert clock.now - 1000 == pytest.approx(5.0)
-    second = purging.purge()
-    assert (second["payloads"], second.more) == (25, False)
+    purging = service(clock, Counted(clock, payloads=25))
+    calls = [purging.purge() for _ in range(3)]
+    assert [(each["payloads"], each.more) for each in calls] == [(10, True), (10, True), (5, False)]
 
 
-def test_the_last_rest_is_cut_and_told() -> None:
-    """What is left of it, the next call has to wait for."""
+def test_a_rest_is_five_times_as_long_as_the_call() -> None:
+    """A sixth of the time is spent on purging, and none of it in the call on resting."""
     clock = Clock()
-    done = service(clock, Counted(clock, takes_s=4.0, payloads=99)).purge()
-    assert (clock.slept, done.rest) == ([1.0], 19 * SECOND)
-    done = service(clock, Counted(clock, takes_s=6.0, payloads=99)).purge()
-    assert (clock.slept, done.rest) == ([1.0, 0.0], 30 * SECOND)
-
-
-def test_the_kinds_take_turns() -> None:
-    """Much of one kind keeps no other waiting, and what has come to its end is not asked again."""
-    clock = Clock()
-    store = Counted(clock, takes_s=0.01, payloads=45, attempts=15)
-    service(clock, store).purge()
-    kinds = [kind for kind, _ in store.asked]
-    assert kinds[:5] == ["payloads", "attempts", "events", "replays", "webhooks"]
-    assert kinds[5:] == ["payloads", "attempts", "payloads", "payloads", "payloads"]
+    done = service(clock, Counted(clock, takes_s=0.25, payloads=99)).purge()
+    assert (done.took, done.rest) == (1.25 * SECOND, 6.25 * SECOND)
+    assert clock.now - 1000 == pytest.approx(1.25)
 
 
 def test_each_kind_has_its_period() -> None:
@@ -137,7 +130,6 @@ def test_each_kind_has_its_period() -> None:
     RetentionService(
         store,
         Periods(events=2 * DAY, payloads=3 * DAY, attempts=DAY),
-        sleep=clock.sleep,
         monotonic=clock,
     ).purge()
     assert store.asked == [
@@ -157,7 +149,7 @@ def test_the_periods_are_the_contracts() -> None:
 def test_a_store_that_is_away_is_said_and_nothing_is_forgotten() -> None:
     """The error goes on to the caller; the next call goes on where the batches before it came to."""
     clock = Clock()
-    store = Counted(clock, takes_s=0.01, payloads=15)
+    store = Counted(clock, payloads=15)
     purging = service(clock, store)
     store.away.add("attempts")
     with pytest.raises(UnavailableError):
@@ -179,7 +171,8 @@ def test_two_at_once_remove_each_row_once() -> None:
     InMemoryDeliveryStore(store).dispatch([], limit=99)
     moment += 90 * DAY
     clock = Clock()
-    one, two = (service(clock, InMemoryRetentionStore(store), batch=10) for _ in range(2))
-    assert one.purge() + two.purge() == Purged(payloads=25, events=25)
+    one, two = (service(clock, InMemoryRetentionStore(store)) for _ in range(2))
+    first = one.purge()
+    assert first + to_the_end(two) + to_the_end(one) == Purged(payloads=25, events=25)
     with InMemoryUnitOfWork(store) as unit:
         assert unit.events.list_page(workspace.id, limit=99) == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, cast
@@ -69,10 +70,16 @@ def held_by(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:
 
 
 def turning(session: Session, *, slow: bool) -> list[EndpointHealth]:
-    """Return the endpoints of a lane whose turn it is, those that have waited longest first."""
+    """Return the endpoints of a lane whose turn it is: every workspace's first one, then every one's second."""
     now = session.now()
     due = [each for each in session.tables.health.values() if each.turn_at is not None and each.turn_at <= now]
-    return sorted((each for each in due if (each.slow_since is not None) == slow), key=_turn)
+    nth: Counter[UUID] = Counter()
+    ranked: list[tuple[int, EndpointHealth]] = []
+    for each in sorted((each for each in due if (each.slow_since is not None) == slow), key=_turn):
+        workspace_id = session.tables.webhooks[each.webhook_id].workspace_id
+        nth[workspace_id] += 1
+        ranked.append((nth[workspace_id], each))
+    return [each for _, each in sorted(ranked, key=lambda ranking: ranking[0])]
 
 
 def dealt(session: Session, *, limit: int, slow: bool, rules: HealthRules) -> list[OwnTurn]:
