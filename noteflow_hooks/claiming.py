@@ -82,8 +82,9 @@ class Claimer:
         limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
         claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
         if claimed.passed_over:
-            # Soon, with what of them is then still there; whoever has the endpoint now keeps it for a moment only.
-            hint(_SOON.wait, list(named))
+            # Soon, for what of them is then still there: whoever is busy with it now is so for a moment only.
+            taken = {each.delivery.id for each in claimed}
+            hint(_SOON.wait, [each for each in named if each not in taken])
         self._turns_due = claimed.turns_due
         if claimed.slow_turns_due:
             hint(timedelta(0), [], slow=True)

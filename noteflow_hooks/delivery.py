@@ -109,20 +109,30 @@ class DeliveryService:
         #: How many tasks deliver at this moment.
         self._loops = 0
 
-    def dispatch(self, event_ids: Sequence[UUID], *, hint: HintAtTurns = lambda **_: None) -> Iterator[list[UUID]]:
+    def dispatch(
+        self,
+        event_ids: Sequence[UUID],
+        *,
+        hint: HintAtTurns = lambda **_: None,
+        room: Callable[[], bool] = lambda: True,
+    ) -> Iterator[list[UUID]]:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
 
-        ``hint`` is called for what goes in its endpoints' turns instead.
+        Of a page beyond its first chunk, only as many as ``room`` says that the queue has room for: each that is sent
+        tops itself up with the rest. ``hint`` is called for what goes in its endpoints' turns instead.
         """
         rest: list[UUID] = []
         more = True
         while more:
             page = self._store.dispatch(event_ids, limit=DISPATCH_PAGE)
-            more = page.more
+            more, first = page.more, True
             rest.extend(page.delivery_ids)
             while len(rest) >= self._chunk or (rest and not more):
-                yield rest[: self._chunk]
+                # Every workspace's first delivery is among a page's first.
+                if first or room():
+                    yield rest[: self._chunk]
                 del rest[: self._chunk]
+                first = False
             if page.turns:
                 hint(slow=False)
             if page.slow_turns:

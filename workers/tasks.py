@@ -34,14 +34,14 @@ _parts: bootstrap.WorkerParts | None = None
 @app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue."""
-    made = 0
-    for chunk in parts().deliveries.dispatch([UUID(event_id) for event_id in event_ids], hint=_hint_at_turns):
-        # Past some chunks those that are sent top themselves up with the rest: a large fan-out must not fill the queue
-        # that everybody's deliveries go through.
-        if not made or _queued(DELIVER_QUEUE) < QUEUED_CHUNKS:
-            deliver.delay(_texts(chunk))
-        made += len(chunk)
-    return f"{made} deliveries"
+    hinted = 0
+    ids = [UUID(event_id) for event_id in event_ids]
+    # A large fan-out must not fill the queue that everybody's deliveries go through.
+    chunks = parts().deliveries.dispatch(ids, hint=_hint_at_turns, room=lambda: _queued(DELIVER_QUEUE) < QUEUED_CHUNKS)
+    for chunk in chunks:
+        deliver.delay(_texts(chunk))
+        hinted += len(chunk)
+    return f"{hinted} deliveries"
 
 
 # The row counts attempts, so Celery must not: its own limit is off.

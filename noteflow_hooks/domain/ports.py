@@ -484,7 +484,7 @@ class Claimed:
     claims: Sequence[Claim]
     #: How many were left to their endpoints' turns.
     held: int = 0
-    #: Whether a named delivery was passed over, since somebody else was busy with its endpoint at that moment.
+    #: Whether a named delivery was passed over, since somebody else was busy with it or its endpoint at that moment.
     passed_over: bool = False
     #: Whether an endpoint of the quick lane has a turn now.
     turns_due: bool = False

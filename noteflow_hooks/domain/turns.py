@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: What one endpoint gets of a round of dispatching beyond this is held, so that a flood queues up in its own turns.
-BURST: Final = 200
+BURST: Final = 50
 #: A POST that has been under way for so long lags. An endpoint that has so many of them gets no more for now: until it
 #: is known to hang, it must not take all the threads.
 LAG: Final = timedelta(seconds=0.2)

@@ -77,8 +77,9 @@ def _attempted(
     health: EndpointHealth, webhook: WebhookConfig, result: AttemptResult, *, now: datetime, rules: HealthRules
 ) -> EndpointHealth:
     if result.error_kind in _OURS:
-        # A probe that told nothing: another one may go.
-        return health if health.probing_until is None else replace(health, probing_until=None, turn_at=now)
+        # Not even that a probe has ended: it may be what was under way before the breaker opened. The next probe goes
+        # when this one's lease ends.
+        return health
     after = _timed(health, _took(result), now=now, rules=rules)
     return _succeeded(after, webhook, now=now, rules=rules) if result.succeeded else _failed(after, now, rules)
 

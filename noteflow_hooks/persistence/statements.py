@@ -180,7 +180,13 @@ WITH named AS MATERIALIZED (
 SELECT told.*, {_NEEDED}
 FROM (
     SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS held_count,
-           EXISTS (SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))) AS passed_over,
+           (SELECT count(*) FROM named) < :limit AND EXISTS (
+               SELECT FROM noteflow.webhook_deliveries
+               WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
+                 AND id <> ALL(ARRAY(SELECT id FROM ranked))
+           ) OR EXISTS (
+               SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
+           ) AS passed_over,
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
            OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS turns_due,
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_turns_due

@@ -85,17 +85,14 @@ class DeliveryMachine(Operated):
     def a_worker_claims(self, named: list[int], limit: int) -> None:
         self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
 
-    @step(weight=2, limit=_LIMITS, slow=st.booleans())
+    @step(weight=3, limit=_LIMITS, slow=st.booleans())
     def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
         self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
 
-    @step(weight=5, answers=_ANSWERS, limit=_LIMITS)
-    def a_worker_sends_what_is_due(self, answers: list[str], limit: int) -> None:
-        self._settle(self.store.claim([], limit=limit, lease_slack=SLACK), answers)
-
-    @step(weight=5, answers=_ANSWERS, limit=_LIMITS, slow=st.booleans())
-    def a_worker_sends_what_has_its_turn(self, answers: list[str], limit: int, *, slow: bool) -> None:
-        self._settle(self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK), answers)
+    @step(weight=10, answers=_ANSWERS, limit=_LIMITS)
+    def a_worker_sends_what_there_is(self, answers: list[str], limit: int) -> None:
+        for claims in self._takes(limit=limit):
+            self._settle(claims, answers)
 
     @step(
         weight=6,
@@ -122,14 +119,52 @@ class DeliveryMachine(Operated):
         self._answers = told(answers)
         self._service().deliver(self._named(named), hint=_no_hint, slow=slow)
 
-    @step(when=lambda self: len(self.ledger.tracks) > SOME, times=st.integers(1, 5))
-    def workers_die_one_after_another(self, times: int) -> None:
-        for _ in range(times):
-            for slow in (False, True):
-                self.hands += self.store.take_turns(limit=PLENTY, slow=slow, lease_slack=SLACK)
-            self.hands += self.store.claim([], limit=PLENTY, lease_slack=SLACK)
+    @step(
+        weight=2,
+        when=lambda self: self.living,
+        which=st.integers(0, 30),
+        answer=st.sampled_from(["500", "nothing"]),
+        lags=st.booleans(),
+    )
+    def an_endpoint_fails_whatever_it_gets(self, which: int, answer: str, *, lags: bool) -> None:
+        """Once it has answered: one that lags leaves its first worker waiting."""
+        workspace_id = self.endpoint(which).workspace_id
+        self.events_are_published(self.workspaces.index(workspace_id), "meeting.completed", "m-1", 5, announced=True)
+        for claims in self._takes(limit=PLENTY):
+            self.hands += claims[:lags]
+            self._settle(claims[lags:], [answer])
+
+    @step(weight=2, when=lambda self: self.living, answers=st.none() | _ANSWERS)
+    def open_breakers_are_probed(self, answers: list[str] | None) -> None:
+        """As soon as the longest of them has been open for its time; without answers, the probes are under way."""
+        rows = self.opened.read()
+        moments = [each.open_until for each in rows.health.values() if each.open_until is not None]
+        if not moments:
+            return
+        self.world.age(max(timedelta(0), max(moments) - rows.now))
+        for slow in (False, True):
+            probes = self.store.take_turns(limit=PLENTY, slow=slow, lease_slack=SLACK).claims
+            if answers is None:
+                self.hands += probes
+            else:
+                self._settle(probes, answers)
+
+    @step(when=lambda self: self.ledger.tracks)
+    def all_workers_die(self) -> None:
+        self._vanish()
+
+    @step(when=lambda self: self.ledger.tracks, which=st.integers(0, 30))
+    def a_delivery_ends_every_worker_that_touches_it(self, which: int) -> None:
+        for _ in range(6):
+            self.store.claim(self._named([which]), limit=1, lease_slack=SLACK)
             self.world.age(_LEASE)
             self.store.take_back(limit=PLENTY)
+
+    @step(when=lambda self: self.ledger.tracks, answers=_ANSWERS)
+    def a_worker_answers_once_others_have_what_it_had(self, answers: list[str]) -> None:
+        lost = self._vanish()
+        self.hands += [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self._settle(lost, answers)
 
     @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:
@@ -166,7 +201,20 @@ class DeliveryMachine(Operated):
             waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
             assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
 
-    def _settle(self, claims: Iterable[Claim], answers: list[str]) -> None:
+    def _takes(self, *, limit: int) -> Iterator[Sequence[Claim]]:
+        """Take, one after another, what is due and what has its turn in either lane."""
+        yield self.store.claim([], limit=limit, lease_slack=SLACK).claims
+        for slow in (False, True):
+            yield self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK).claims
+
+    def _vanish(self) -> list[Claim]:
+        """Take all that may be had, and die with it; return what was lost."""
+        lost = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.world.age(_LEASE)
+        self.store.take_back(limit=PLENTY)
+        return lost
+
+    def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
         self.store.settle([settlement(claim, answer) for claim, answer in zip(claims, told(answers), strict=False)])
 
     def _service(self) -> DeliveryService:
@@ -201,7 +249,7 @@ class DeliveryMachine(Operated):
         return [self.pick(known, each) for each in which] if known else []
 
 
-def told(answers: list[str]) -> Iterator[AttemptResult]:
+def told(answers: Iterable[str]) -> Iterator[AttemptResult]:
     """Return these answers, over and over."""
     return (ANSWERS[each] for each in cycle(answers))
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from tests.conformance.rows import Opened
 
 #: Far longer than a run takes, and far from each other's sums and multiples: no run's own time decides what is due.
-SPELLS: Final = tuple(map(lambda s: timedelta(seconds=s), (5, 30, 120, 600, 3600, 10_800, 86_400)))
+SPELLS: Final = tuple(timedelta(seconds=each) for each in (30, 120, 5, 600, 30, 120, 3600, 10_800))
 _RULES: Final = st.builds(
     HealthRules,
     concurrency=st.integers(1, 4),
@@ -112,6 +112,17 @@ class Operated(SteppedMachine):
         if "paused" in asked:
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
+
+    @step(when=_has_endpoints, which=_WHICH)
+    def an_endpoint_is_paused(self, which: int) -> None:
+        self.an_endpoint_is_changed(which, {"paused": True})
+
+    @step(weight=2, when=_has_endpoints, which=_WHICH)
+    def what_was_stopped_goes_on(self, which: int) -> None:
+        """An endpoint that is paused or disabled, if there is one, is so no more."""
+        stopped = [nth for nth in range(len(self.living)) if (each := self.endpoint(nth)).paused_at or not each.enabled]
+        if stopped:
+            self.an_endpoint_is_changed(self.pick(stopped, which), {"paused": False, "enabled": True})
 
     @step(when=lambda self: self.living and len(self.ledger.tracks) > SOME, which=_WHICH)
     def an_endpoint_is_deleted(self, which: int) -> None:

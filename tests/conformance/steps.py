@@ -32,7 +32,7 @@ class Step:
 def step(
     *, weight: int = 1, when: Callable[[Any], object] = lambda _: True, **arguments: st.SearchStrategy[Any]
 ) -> Callable[[Method], Method]:
-    """Make a method a step, so many times as frequent as others, and possible only ``when`` that is true of its machine."""
+    """Make a method a step, so many times as frequent as others; it is passed over unless ``when`` its machine allows it."""
 
     def mark(method: Method) -> Method:
         method.__dict__["step"] = Step(weight, when, arguments)
@@ -41,32 +41,31 @@ def step(
     return mark
 
 
+def _steps(machine: type[SteppedMachine]) -> dict[str, Step]:
+    found = {name: getattr(getattr(machine, name), "step", None) for name in dir(machine)}
+    return {name: each for name, each in found.items() if isinstance(each, Step)}
+
+
+def _chosen(machine: SteppedMachine) -> st.SearchStrategy[Chosen]:
+    """Return what makes up steps; it must not look at what they do, or a run could not be repeated."""
+    steps = _steps(type(machine))
+    return st.sampled_from([name for name, each in steps.items() for _ in range(each.weight)]).flatmap(
+        lambda name: st.tuples(st.just(name), st.fixed_dictionaries(dict(steps[name].arguments)))
+    )
+
+
 class SteppedMachine(RuleBasedStateMachine):
     """A machine whose steps are chosen by their weights."""
 
-    @rule(chosen=st.runner().flatmap(lambda machine: machine.possible()))
+    @rule(chosen=st.runner().flatmap(_chosen))
     def then(self, chosen: Chosen) -> None:
         """Take one step, and check what it left behind."""
         name, arguments = chosen
-        getattr(self, name)(**arguments)
-        self.check()
+        method = getattr(self, name)
+        if method.step.when(self):
+            method(**arguments)
+            self.check()
 
     def check(self) -> None:
         """Check what must be so after each step."""
         raise NotImplementedError
-
-    @classmethod
-    def steps(cls) -> dict[str, Step]:
-        """Return all steps, by name."""
-        found = {name: getattr(cls, name) for name in dir(cls)}
-        return {name: each.step for name, each in found.items() if isinstance(getattr(each, "step", None), Step)}
-
-    def possible(self) -> st.SearchStrategy[Chosen]:
-        """Return what makes up the next step."""
-        steps = self.steps()
-        names = [name for name, each in steps.items() for _ in range(each.weight)]
-        return (
-            st.sampled_from(names)
-            .filter(lambda name: bool(steps[name].when(self)))
-            .flatmap(lambda name: st.tuples(st.just(name), st.fixed_dictionaries(dict(steps[name].arguments))))
-        )

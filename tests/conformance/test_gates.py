@@ -159,10 +159,9 @@ def test_a_flood_is_held_beyond_the_burst(world: World) -> None:
     """Of one round's deliveries to an endpoint, those beyond the burst go in its turns."""
     webhook = endpoint(world)
     with world.units() as unit:
-        for _ in range(BURST + 5):
-            unit.events.append(an_event(workspace_id=webhook.workspace_id))
+        events = [unit.events.append(an_event(workspace_id=webhook.workspace_id)) for _ in range(BURST + 5)]
         unit.commit()
-    made = world.deliveries.dispatch([], limit=100_000)
+    made = world.deliveries.dispatch([each.id for each in events], limit=100_000)
     assert (len(made.delivery_ids), made.turns, made.slow_turns) == (BURST, True, False)
     assert len(turn(world.under(concurrency=BURST * 2))) == 5
 

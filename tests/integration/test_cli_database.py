@@ -99,7 +99,7 @@ def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture
     assert "the database has no tables of ours yet: run `noteflow-hooks migrate`" in capsys.readouterr().err
     assert run(root, ["migrate"]) == 0
     assert capsys.readouterr().out == "migrated from nothing to 0002\n"
-    assert run(root, ["migrate", "0001"]) == 0
+    assert run(root, ["migrate", "0002"]) == 0
     assert capsys.readouterr().out == "the schema is at 0002 already\n"
 
 

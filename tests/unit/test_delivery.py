@@ -493,3 +493,19 @@ def test_trouble_is_announced_once_it_is_stored() -> None:
     with system.unit() as unit:
         events = [unit.events.get_by_id(each) for each in announced]
     assert [each and each.event_type for each in events] == ["webhook.disabled"]
+
+
+def test_a_full_queue_gets_a_page_s_first_chunk_and_no_more(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve deliveries in pages of ten: a chunk of five of each page, although there is no room."""
+    monkeypatch.setattr(delivery, "DISPATCH_PAGE", 10)
+    with system.unit() as unit:
+        unit.webhooks.create(a_webhook(workspace_id=system.workspace.id))
+        unit.commit()
+    system.pass_time(timedelta(seconds=1))
+    with system.unit() as unit:
+        for _ in range(12):
+            unit.events.append(an_event(workspace_id=system.workspace.id))
+        unit.commit()
+    assert [len(chunk) for chunk in system.service.dispatch([], room=lambda: False)] == [5, 2]
+    system.deliver([])
+    assert len(system.sent) == 12
