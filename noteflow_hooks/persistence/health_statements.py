@@ -87,20 +87,19 @@ WHERE id IN (
 RETURNING id
 """)
 
-#: Counts held deliveries whose endpoint's turn it is, those of quick and of slow endpoints, up to a limit.
-HELD = text("""
-SELECT count(*) FILTER (WHERE NOT slow) AS quick, count(*) FILTER (WHERE slow) AS slow
-FROM (
-    SELECT health.slow_since IS NOT NULL AS slow
-    FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
+_HELD_IN = """
+(SELECT count(*) FROM (
+    SELECT FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
         SELECT FROM noteflow.webhook_deliveries AS delivery
         WHERE delivery.webhook_id = health.webhook_id AND delivery.status = 'pending' AND delivery.held
         LIMIT :limit
     ) AS held
-    WHERE health.turn_at <= now()
+    WHERE health.turn_at <= now() AND health.slow_since IS {lane}
     LIMIT :limit
-) AS due
-""")
+) AS due)
+"""
+#: Counts held deliveries whose endpoint's turn it is, those of quick and of slow endpoints, each up to a limit.
+HELD = text(f"SELECT {_HELD_IN.format(lane='NULL')} AS quick, {_HELD_IN.format(lane='NOT NULL')} AS slow")
 
 #: Gives a turn to endpoints that have held deliveries and none: nothing but a change by hand leaves one like that.
 #: Steps from endpoint to endpoint through the index, however many deliveries each has.

@@ -1,4 +1,4 @@
-"""Who may be claimed: what an endpoint's cap, rate, breaker, pause, lane and turns let through, checked at each claim."""
+"""Who may be claimed: what an endpoint's cap, rate, breaker, pause, lane and turns let through, at each claim."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ def _check_redeliveries(rows: Rows, ledger: Ledger) -> None:
 
 
 def _listed(rows: Rows) -> object:
-    """Return what lists and reasons depend on, but for the time of day: asking for them takes longer than all the rest."""
+    """Return what lists and reasons depend on, but for the time: asking for them takes longer than all the rest."""
     return (
         {each.id: (each.status, each.held, each.forced) for each in rows.deliveries.values()},
         {each.id: (each.enabled, each.paused_at is None) for each in rows.webhooks.values()},

@@ -1,4 +1,4 @@
-"""The ledger: what was accepted, matched, claimed, answered, and asked for. It never asks the product what came of it."""
+"""The ledger: what was accepted, matched, claimed, answered, and asked for. It never asks the product."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Se
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.posting import PostingPool
 from tests.builders import a_failure, an_attempt_result
-from tests.conformance.operated import SOME, Operated
+from tests.conformance.operated import Operated
 from tests.conformance.steps import step
 from tests.conformance.tracks import RETRY_BASE
 from tests.conformance.watched import PLENTY

@@ -1,4 +1,4 @@
-"""The machine's first half: what servers and people do. Whoever may not do something is refused, and nothing changes."""
+"""The machine's first half: what servers and people do. Who may not do something is refused, nothing changes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
-from tests.builders import a_workspace
 from tests.conformance.invariants import Inspector
 from tests.conformance.ledger import Ledger
 from tests.conformance.sendings import check_step
@@ -198,7 +197,7 @@ class Operated(SteppedMachine):
         event_type=st.none() | _TYPES,
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
-    def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:
+    def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:  # noqa: ANN401 - a filter's fields
         if which is not None:
             criteria["webhook_id"] = self.pick(list(self.ledger.endpoints), which)
         began = self.opened.now()

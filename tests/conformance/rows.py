@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
-    "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at, max_concurrency,"
-    " rate_limit_per_s, max_retries, timeout_ms, created_at FROM noteflow.webhook_configs",
+    "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
+    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, created_at FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
     " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",

@@ -32,7 +32,7 @@ class Step:
 def step(
     *, weight: int = 1, when: Callable[[Any], object] = lambda _: True, **arguments: st.SearchStrategy[Any]
 ) -> Callable[[Method], Method]:
-    """Make a method a step, so many times as frequent as others; it is passed over unless ``when`` its machine allows it."""
+    """Make a method a step, so many times as frequent as others; passed over unless ``when`` allows it."""
 
     def mark(method: Method) -> Method:
         method.__dict__["step"] = Step(weight, when, arguments)

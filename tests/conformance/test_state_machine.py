@@ -34,7 +34,7 @@ def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, s
     """Run the machine over stores that ``opened`` makes."""
     explores = config.getoption("--hypothesis-seed") is not None
     run_state_machine_as_test(
-        partial(DeliveryMachine, opened),
+        partial(DeliveryMachine, opened),  # type: ignore[arg-type]  # any callable that makes one will do
         settings=settings(
             max_examples=10 * examples if explores else examples,
             stateful_step_count=steps,

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tests.conformance.gates import cap, check_claim, check_endpoint
 from tests.conformance.tracks import Span, Track
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import timedelta
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
@@ -181,6 +181,6 @@ class WatchedStore:
         return min(len(before.held(webhook_id)), room)
 
 
-def _free(rows: Rows, delivery_ids: Iterable[UUID]) -> list[object]:
+def _free(rows: Rows, delivery_ids: Iterable[UUID]) -> list[Any]:
     found = [rows.deliveries[each] for each in delivery_ids]
     return [each for each in found if each.status == "pending" and not each.held]
