@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.ports import DeliveryStore
 
+#: So many named deliveries are somebody's fresh events; more are a backlog's, and whoever takes that takes them too.
+_FEW: Final = 10
 #: While endpoints wait for their turn, the part of a chunk that is theirs.
 _TURNS_PART: Final = 4
 
@@ -81,14 +83,14 @@ class Claimer:
         # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
         limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
         claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
-        if claimed.passed_over:
-            # Soon, for what of them is then still there: whoever is busy with it now is so for a moment only.
-            taken = {each.delivery.id for each in claimed}
-            hint(_SOON.wait, [each for each in named if each not in taken])
         self._turns_due = claimed.turns_due
         if claimed.slow_turns_due:
             hint(timedelta(0), [], slow=True)
         full = len(claimed) + claimed.held >= limit
+        if claimed.passed_over and (not full or len(named) <= _FEW):
+            # Soon, for what of them is then still there: whoever is busy with it now is so for a moment only.
+            taken = {each.delivery.id for each in claimed}
+            hint(_SOON.wait, [each for each in named if each not in taken])
         claims, room = list(claimed), size - len(claimed)
         turned = self._due_turns(room, hint=hint) if claimed.turns_due and room else []
         return Taken(claims + turned, more=full or bool(turned), turns_only=not full)

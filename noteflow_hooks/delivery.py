@@ -48,7 +48,7 @@ _LOOPS: Final = 4
 #: How long a task waits for its slowest receivers: others need its place. What is left then is recorded when it comes.
 _PATIENCE_S: Final = 0.25
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
-_ROUNDS: Final = 4
+_ROUNDS: Final = 8
 
 
 class HintAtTurns(Protocol):
@@ -165,9 +165,9 @@ class DeliveryService:
             waiting = [each for each in waiting if each not in claimed] if claimed.issubset(waiting) else []
             turns_only = taken.turns_only
             rounds += 1
-            if not taken.more:
+            if not taken.more or (self._loops > _LOOPS and not waiting):
                 return
-            if not waiting and (rounds >= _ROUNDS or self._loops > _LOOPS):
+            if rounds >= _ROUNDS and not waiting:
                 hint(timedelta(0), [], slow=slow)
                 return
 

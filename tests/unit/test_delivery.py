@@ -192,9 +192,9 @@ def test_a_hint_brings_along_what_else_is_due(system: System) -> None:
 
 
 def test_a_task_makes_room_for_another_after_some_chunks(system: System) -> None:
-    """Four chunks of five, and a hint for what is left."""
-    system.deliveries(30)
-    assert str(system.deliver([])) == "20 succeeded"
+    """Eight chunks of five, and a hint for what is left."""
+    system.deliveries(45)
+    assert str(system.deliver([])) == "40 succeeded"
     assert system.turns == [(timedelta(0), False)]
 
 
