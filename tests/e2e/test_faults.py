@@ -78,13 +78,13 @@ def test_a_redis_that_refuses_writes_fails_no_meeting_and_loses_no_event(rig: Ri
 
 
 def test_five_thousand_events_committed_while_redis_is_away_need_few_messages(rig: Rig) -> None:
-    """Fewer than 400 messages bring them all to success: the relay sends chunks, and only what is missing."""
+    """Fewer than 1,000 messages bring them all to success: the relay sends chunks, and turns are hinted at sparingly."""
     webhook = rig.webhook(a_path())
     with rig.frozen("valkey"):
         rig.publish_many(5000, webhook_workspace=webhook.workspace_id)
     before = rig.messages()
     rig.settled(webhook, "succeeded", count=5000, timeout_s=120)
-    assert rig.messages() - before < 400
+    assert rig.messages() - before < 1000
 
 
 def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: Rig) -> None:
