@@ -46,6 +46,8 @@ class Taken:
     more: bool
     #: Whether that one need look at turns only.
     turns_only: bool = False
+    #: Whether there was no room for all of the named ones, so that some of them may be left.
+    named_left: bool = False
 
 
 class Claimer:
@@ -93,7 +95,9 @@ class Claimer:
             hint(_SOON.wait, [each for each in named if each not in taken])
         claims, room = list(claimed), size - len(claimed)
         turned = self._due_turns(room, hint=hint) if claimed.turns_due and room else []
-        return Taken(claims + turned, more=full or bool(turned), turns_only=not full)
+        # The named ones come first: where others were taken, nothing is left of them that is due and free.
+        named_left = full and {each.delivery.id for each in claimed}.issubset(named)
+        return Taken(claims + turned, more=full or bool(turned), turns_only=not full, named_left=named_left)
 
     def hint_at(self, turns: Sequence[Turn], hint: Hint) -> None:
         """Hint at turns that come soon, unless another hint on its way serves them."""

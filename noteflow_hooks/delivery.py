@@ -161,8 +161,7 @@ class DeliveryService:
                 # For what is known to be slow nobody waits.
                 self._send(held, room, done, patience_s=0.0 if slow else min(_PATIENCE_S, self._slow_after_s))
             claimed = {each.delivery.id for each in taken.claims}
-            # The named ones come first: where others were taken, nothing is left of them that is due and free.
-            waiting = [each for each in waiting if each not in claimed] if claimed.issubset(waiting) else []
+            waiting = [each for each in waiting if each not in claimed] if taken.named_left else []
             turns_only = taken.turns_only
             rounds += 1
             if not taken.more or (self._loops > _LOOPS and not waiting):
