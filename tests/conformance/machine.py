@@ -85,7 +85,7 @@ class DeliveryMachine(Operated):
     def a_worker_claims(self, named: list[int], limit: int) -> None:
         self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
 
-    @step(weight=3, limit=_LIMITS, slow=st.booleans())
+    @step(weight=4, limit=_LIMITS, slow=st.booleans())
     def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
         self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
 
@@ -120,7 +120,7 @@ class DeliveryMachine(Operated):
         self._service().deliver(self._named(named), hint=_no_hint, slow=slow)
 
     @step(
-        weight=2,
+        weight=3,
         when=lambda self: self.living,
         which=st.integers(0, 30),
         answer=st.sampled_from(["500", "nothing"]),
@@ -134,7 +134,7 @@ class DeliveryMachine(Operated):
             self.hands += claims[:lags]
             self._settle(claims[lags:], [answer])
 
-    @step(weight=2, when=lambda self: self.living, answers=st.none() | _ANSWERS)
+    @step(weight=4, when=lambda self: self.living, answers=st.none() | _ANSWERS)
     def open_breakers_are_probed(self, answers: list[str] | None) -> None:
         """As soon as the longest of them has been open for its time; without answers, the probes are under way."""
         rows = self.opened.read()
@@ -160,11 +160,17 @@ class DeliveryMachine(Operated):
             self.world.age(_LEASE)
             self.store.take_back(limit=PLENTY)
 
-    @step(when=lambda self: self.ledger.tracks, answers=_ANSWERS)
+    @step(weight=3, when=lambda self: self.ledger.tracks, answers=_ANSWERS)
     def a_worker_answers_once_others_have_what_it_had(self, answers: list[str]) -> None:
         lost = self._vanish()
         self.hands += [each for claims in self._takes(limit=PLENTY) for each in claims]
         self._settle(lost, answers)
+
+    @step(when=lambda self: self.ledger.tracks, answers=_ANSWERS)
+    def payloads_are_erased_while_they_are_sent(self, answers: list[str]) -> None:
+        own = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.a_meeting_s_payloads_are_erased(0, "m-1")
+        self._settle(own, answers)
 
     @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:

@@ -87,14 +87,19 @@ class Operated(SteppedMachine):
         self.living: list[UUID] = []
         self.keys: dict[tuple[UUID, str], tuple[UUID, bytes]] = {}
 
-    @initialize(rules=_RULES, endpoints=st.lists(st.fixed_dictionaries(_LIMITS), min_size=1, max_size=3))
-    def a_system_begins(self, rules: HealthRules, endpoints: list[dict[str, Any]]) -> None:
+    @initialize(
+        rules=_RULES,
+        endpoints=st.lists(st.fixed_dictionaries(_LIMITS), min_size=1, max_size=3),
+        events=st.sampled_from([3, 1, 2, 4, 0]),
+    )
+    def a_system_begins(self, rules: HealthRules, endpoints: list[dict[str, Any]], events: int) -> None:
         self.ledger = Ledger(rules)
         self.store = WatchedStore(self.opened, self.ledger)
         self.inspector = Inspector(self.opened, self.ledger)
         self.workspaces = [self.world.workspace(), self.world.workspace()]
         for limits in endpoints:
             self.an_endpoint_is_registered(0, limits | {"events": SUBSCRIBABLE})
+        self.events_are_published(0, PUBLISHABLE[0], "m-1", events, announced=True)
 
     @step(nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
     def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> None:
@@ -112,11 +117,15 @@ class Operated(SteppedMachine):
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
 
-    @step(when=_has_endpoints, which=_WHICH)
+    @step(weight=2, when=_has_endpoints, which=_WHICH)
     def an_endpoint_is_paused(self, which: int) -> None:
         self.an_endpoint_is_changed(which, {"paused": True})
 
-    @step(weight=2, when=_has_endpoints, which=_WHICH)
+    @step(when=_has_endpoints, which=_WHICH)
+    def an_endpoint_is_disabled(self, which: int) -> None:
+        self.an_endpoint_is_changed(which, {"enabled": False})
+
+    @step(weight=3, when=_has_endpoints, which=_WHICH)
     def what_was_stopped_goes_on(self, which: int) -> None:
         """An endpoint that is paused or disabled, if there is one, is so no more."""
         stopped = [nth for nth in range(len(self.living)) if (each := self.endpoint(nth)).paused_at or not each.enabled]
@@ -190,6 +199,7 @@ class Operated(SteppedMachine):
         self.ledger.sent_again(delivery_id, Span(began, self.opened.now()))
 
     @step(
+        weight=2,
         when=lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT,
         nth=_NTH,
         which=st.none() | _WHICH,
@@ -207,8 +217,9 @@ class Operated(SteppedMachine):
             unit.commit()
         self.ledger.begun(stored, Span(began, self.opened.now()))
 
-    @step(weight=2, when=lambda self: self.ledger.replays, limit=st.sampled_from([1, 2, 100]))
+    @step(weight=3, when=lambda self: self.ledger.replays, limit=st.sampled_from([1, 2, 100]))
     def replays_go_on(self, limit: int) -> None:
+        self.world.age(SPELLS[0])
         self.advance(limit=limit)
 
     @step(when=lambda self: self.ledger.replays, which=_WHICH)

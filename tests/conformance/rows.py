@@ -109,14 +109,15 @@ def in_memory() -> Opened:
 
 def _rows_in_memory(store: MemoryStore) -> Rows:
     tables = store.tables
+    # The lowest layer is all there is between transactions, and the layers' own way of looking things up is a slow one.
     return Rows(
         now=store.now(),
-        webhooks=dict(tables.webhooks),
+        webhooks={**tables.webhooks.maps[0]},
         health={each: tables.health.get(each) or EndpointHealth(each) for each in tables.webhooks},
-        events=dict(tables.events),
-        deliveries=dict(tables.deliveries),
-        attempts=dict(tables.attempts),
-        replays=dict(tables.replays),
+        events={**tables.events.maps[0]},
+        deliveries={**tables.deliveries.maps[0]},
+        attempts={**tables.attempts.maps[0]},
+        replays={**tables.replays.maps[0]},
         redeliveries=[each for records in tables.redeliveries.values() for each in records],
     )
 
