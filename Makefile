@@ -37,7 +37,7 @@ test: venv-dev ## every check that CI makes
 	$(HEAD) 'generated code'
 	@$(BIN)/python scripts/generate_proto.py --check
 	$(HEAD) 'tests'
-	@$(BIN)/python -m pytest --cov
+	@$(BIN)/python -m pytest --cov --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## the tests of faults and load that take minutes
 	@$(BIN)/python -m pytest -m chaos
