@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, urlsplit
 
@@ -33,7 +34,7 @@ class EndpointUrl:
     scheme: str
     host: str
     port: int
-    target: str
+    target: str = field(repr=False)
 
     def __str__(self) -> str:
         """Return the URL, with its port only where it is not the scheme's own."""
@@ -72,6 +73,15 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
     return parsed
 
 
+@lru_cache(maxsize=1024)
+def host_of(url: str) -> str:
+    """Return the host of a stored URL, for logs; a dash where it is no URL that could be registered."""
+    try:
+        return parse_url(url, allow_http_loopback=True).host
+    except InvalidInputError:
+        return "-"
+
+
 def _check_length(url: str) -> None:
     if len(url) > URL_LIMIT:
         raise InvalidInputError("url", f"has {len(url)} characters; at most {URL_LIMIT} are allowed")
@@ -102,7 +112,7 @@ def _host(host: str, *, authority: str) -> str:
         re.fullmatch(r"(?!-)[a-z0-9_-]{1,63}(?<!-)", label) for label in labels
     ):
         raise InvalidInputError("url", "has a host name that is not valid")
-    _check_number(labels)
+    _check_number(labels, is_rooted=ascii_host.endswith("."))
     return ascii_host
 
 
@@ -117,9 +127,12 @@ def _ipv6(host: str, *, authority: str) -> str:
     return host
 
 
-def _check_number(labels: list[str]) -> None:
-    """Refuse what other programs read as an address in another notation (WHATWG URL, "ends in a number")."""
+def _check_number(labels: list[str], *, is_rooted: bool) -> None:
+    """Refuse what other programs read as an address in another notation (WHATWG URL, "ends in a number").
+
+    An address with a root's dot behind it is one of those: here it would be a name, and be looked up.
+    """
     if not re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
         return
-    if len(labels) != _OCTETS or not all(_OCTET.fullmatch(label) for label in labels):
+    if is_rooted or len(labels) != _OCTETS or not all(_OCTET.fullmatch(label) for label in labels):
         raise InvalidInputError("url", "has an IPv4 address that is not written as four decimal numbers")

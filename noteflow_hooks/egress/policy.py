@@ -1,11 +1,17 @@
-"""The egress rules: the operator's denials first, then the operator's permissions, then the built-in table."""
+"""The egress rules: the port first; then the operator's denials, the operator's permissions, and the built-in table.
+
+Where the operator has named a proxy, it looks names up and decides about them. What can be told without a look-up is
+checked here all the same.
+"""
 
 from __future__ import annotations
 
+import logging
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.urls import LOOPBACK_HOSTS, EndpointUrl, parse_url
+from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.ranges import is_public, unmapped
 from noteflow_hooks.egress.resolver import Lookup, Resolver, system_lookup
 from noteflow_hooks.errors import AddressNotAllowedError, InvalidInputError
@@ -13,12 +19,17 @@ from noteflow_hooks.errors import AddressNotAllowedError, InvalidInputError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from noteflow_hooks.egress.proxy import EgressProxy
     from noteflow_hooks.egress.ranges import Address, Network
+
+log = logging.getLogger(__name__)
 
 #: What a tenant is told. Never the address: that would answer what a name inside our network resolves to.
 NOT_ALLOWED: Final = "address not allowed"
 #: Less than the server gives a call that uses the database, in which a registration's look-up happens.
 _REGISTRATION_LOOKUP_S: Final = 1.0
+#: What ``localhost`` and the names below it mean wherever they are looked up (RFC 6761, 6.3).
+_LOOPBACK: Final = ip_address("127.0.0.1")
 
 
 class EgressPolicy:
@@ -33,12 +44,19 @@ class EgressPolicy:
         *,
         allow: Iterable[str] = (),
         deny: Iterable[str] = (),
+        ports: str = "",
+        proxy: EgressProxy | None = None,
         allow_http_loopback: bool = False,
         lookup: Lookup = system_lookup,
     ) -> None:
-        """Take CIDRs; raise :class:`InvalidInputError` that names the first one that is wrong."""
+        """Take CIDRs, and ports as in ``443,9000-9100``, where empty means the built-in rule.
+
+        InvalidInputError names the first one that is wrong. All https goes through ``proxy``, where one is given.
+        """
         self._allowed = tuple(_network("egress_allow", each) for each in allow)
         self._denied = tuple(_network("egress_deny", each) for each in deny)
+        self._ports = Ports(ports)
+        self._proxy = proxy
         self.allow_http_loopback = allow_http_loopback
         self._resolver = Resolver(lookup)
 
@@ -48,31 +66,51 @@ class EgressPolicy:
             plain = unmapped(ip_address(address))
         except ValueError:
             return False
-        if any(plain in network for network in self._denied):
+        if self._denies(plain):
             return False
         return any(plain in network for network in self._allowed) or is_public(plain)
+
+    def proxy_for(self, url: EndpointUrl) -> EgressProxy | None:
+        """Return the proxy through which the URL is reached; None for one that is dialled."""
+        return self._proxy if url.scheme == "https" else None
+
+    def proxy_addresses(self, proxy: EgressProxy, *, timeout_s: float) -> tuple[Address, ...]:
+        """Return the proxy's own addresses, unchecked: the operator named it. Errors are those of a look-up."""
+        return self._found(proxy.host, timeout_s)
+
+    def check(self, url: EndpointUrl) -> None:
+        """Raise :class:`AddressNotAllowedError` for what is forbidden whatever a look-up says."""
+        self._check_port(url)
+        address = _literal(url.host)
+        if address is not None:
+            self._check_addresses(url, (address,))
 
     def addresses(self, url: EndpointUrl, *, timeout_s: float) -> tuple[Address, ...]:
         """Return the addresses to try for the URL, in order, looked up and checked now.
 
-        One forbidden answer forbids them all: :class:`AddressNotAllowedError`. TimeoutError when time is up, another
-        OSError where the name has no address.
+        One forbidden answer, or a forbidden port, forbids them all: :class:`AddressNotAllowedError`. TimeoutError when
+        time is up, another OSError where the name has no address.
         """
+        self._check_port(url)
         found = self._found(url.host, timeout_s)
-        if not all(self._permits_for(url, address) for address in found):
-            raise AddressNotAllowedError(NOT_ALLOWED)
+        self._check_addresses(url, found)
         return found
 
     def check_url(self, url: str) -> EndpointUrl:
         """Return the URL in parts if it may be registered now, else raise :class:`InvalidInputError`.
 
-        A name that has no address yet is let pass: every attempt checks again.
+        A name that has no address yet is let pass: every attempt checks again. So is any name that is for the proxy to
+        look up: behind one, there is often nobody here who could.
         """
         parsed = parse_url(url, allow_http_loopback=self.allow_http_loopback)
         try:
-            self.addresses(parsed, timeout_s=_REGISTRATION_LOOKUP_S)
-        except AddressNotAllowedError:
-            raise InvalidInputError("url", NOT_ALLOWED) from None
+            if self.proxy_for(parsed) is not None:
+                self.check(parsed)
+            else:
+                self.addresses(parsed, timeout_s=_REGISTRATION_LOOKUP_S)
+        except AddressNotAllowedError as error:
+            log.warning("an endpoint at %s was refused: %s", parsed.host, error.detail)
+            raise InvalidInputError("url", str(error)) from None
         except (OSError, UnicodeError):
             pass
         return parsed
@@ -83,11 +121,38 @@ class EgressPolicy:
         except ValueError:
             return self._resolver.resolve(host, timeout_s=timeout_s)
 
+    def _check_port(self, url: EndpointUrl) -> None:
+        if not self._ports.permits(url.port):
+            detail = f"port {url.port} needs NOTEFLOW_HOOKS_EGRESS_PORTS to allow it"
+            raise AddressNotAllowedError(self._ports.refusal(url.port), detail=detail)
+
+    def _check_addresses(self, url: EndpointUrl, found: Iterable[Address]) -> None:
+        for address in found:
+            if not self._permits_for(url, address):
+                raise AddressNotAllowedError(NOT_ALLOWED, detail=self._reason(address))
+
     def _permits_for(self, url: EndpointUrl, address: Address) -> bool:
         if self.permits(address):
             return True
         is_switched_on = self.allow_http_loopback and url.scheme == "http" and url.host in LOOPBACK_HOSTS
-        return is_switched_on and address.is_loopback and not any(address in each for each in self._denied)
+        return is_switched_on and address.is_loopback and not self._denies(unmapped(address))
+
+    def _denies(self, address: Address) -> bool:
+        return any(address in network for network in self._denied)
+
+    def _reason(self, address: Address) -> str:
+        """Return why the address is forbidden. For an operator only: it tells what a name inside resolves to."""
+        if self._denies(unmapped(address)):
+            return f"{address} is in NOTEFLOW_HOOKS_EGRESS_DENY"
+        return f"{address} is not public, and needs NOTEFLOW_HOOKS_EGRESS_ALLOW to allow it"
+
+
+def _literal(host: str) -> Address | None:
+    """Return the address that the host is, or means wherever it is looked up; None for a name like any other."""
+    try:
+        return ip_address(host)
+    except ValueError:
+        return _LOOPBACK if host.removesuffix(".").rpartition(".")[2] == "localhost" else None
 
 
 def _network(name: str, text: str) -> Network:

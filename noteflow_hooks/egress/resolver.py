@@ -7,6 +7,7 @@ that is left behind when it is late. A pool's threads would be joined when the p
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 #: Answers a host name's addresses as text, in the order in which to try them; raises OSError where there are none.
 Lookup: TypeAlias = Callable[[str], Sequence[str]]
 
-_LOOKUPS_LIMIT: Final = 32
+#: Each costs a thread. A name has one look-up at a time, so to take all places it takes as many silent names.
+_LOOKUPS_LIMIT: Final = 128
 
 
 def system_lookup(host: str) -> Sequence[str]:
@@ -34,6 +36,7 @@ class Resolver:
     def __init__(self, lookup: Lookup = system_lookup, *, limit: int = _LOOKUPS_LIMIT) -> None:
         """``limit`` is the most look-ups under way, the ones left behind included."""
         self._lookup = lookup
+        self._limit = limit
         self._lock = threading.Lock()
         self._free = threading.BoundedSemaphore(limit)
         self._running: dict[str, Future[tuple[Address, ...]]] = {}
@@ -58,6 +61,7 @@ class Resolver:
 
     def _run(self, host: str, answer: Future[tuple[Address, ...]]) -> None:
         try:
+            _make_room(self._limit)
             found = tuple(dict.fromkeys(ip_address(each) for each in self._lookup(host)))
         except Exception as error:  # noqa: BLE001 - carried over to those who wait for it
             self._finish(host)
@@ -71,3 +75,14 @@ class Resolver:
         with self._lock:
             del self._running[host]
         self._free.release()
+
+
+def _make_room(limit: int) -> None:
+    """Let gevent, where it has patched the process, make as many look-ups at once.
+
+    It makes them in ten native threads of its own, where ten silent names would hold up every other one.
+    """
+    monkey, hub = sys.modules.get("gevent.monkey"), sys.modules.get("gevent.hub")
+    if monkey is not None and hub is not None and monkey.is_module_patched("socket"):
+        pool = hub.get_hub().threadpool
+        pool.maxsize = max(pool.maxsize, limit)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
@@ -12,9 +13,13 @@ from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.faults import ExchangeError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy
     from noteflow_hooks.executor.wire import Deadline
+
+logger = logging.getLogger(__name__)
 
 #: All addresses are checked, but only so many are tried.
 _DIALS_LIMIT: Final = 8
@@ -23,21 +28,32 @@ _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 def dialled(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
     """Return a socket that is connected to one of the host's allowed addresses; raise the last one's OSError."""
-    addresses = _addresses(url, egress, deadline)[:_DIALS_LIMIT]
-    for untried, address in zip(range(len(addresses), 1, -1), addresses, strict=False):
+    return connected(_addresses(url, egress, deadline), port=url.port, deadline=deadline)
+
+
+def connected(addresses: Sequence[Address], *, port: int, deadline: Deadline) -> socket.socket:
+    """Return a socket that is connected to the first of these that answers; raise the last one's OSError."""
+    tried = addresses[:_DIALS_LIMIT]
+    for untried, address in zip(range(len(tried), 1, -1), tried, strict=False):
         try:
             # A silent address gets its share of the time, so that the ones behind it get theirs.
-            return _connected(address, url.port, timeout_s=deadline.remaining() / untried)
+            return _connected(address, port, timeout_s=deadline.remaining() / untried)
         except OSError:
             continue
-    return _connected(addresses[-1], url.port, timeout_s=deadline.remaining())
+    return _connected(tried[-1], port, timeout_s=deadline.remaining())
+
+
+def not_allowed(url: EndpointUrl, error: AddressNotAllowedError) -> ExchangeError:
+    """Return the error for what the rules forbid; what only an operator may see goes to the log."""
+    logger.debug("an attempt at %s was refused: %s", url.host, error.detail)
+    return ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, str(error))
 
 
 def _addresses(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> tuple[Address, ...]:
     try:
         found = egress.addresses(url, timeout_s=deadline.remaining())
     except AddressNotAllowedError as error:
-        raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, str(error)) from error
+        raise not_allowed(url, error) from error
     except TimeoutError as error:
         raise ExchangeError(ErrorKind.DNS, "Host name look-up timed out") from error
     except (OSError, ValueError) as error:

@@ -2,7 +2,7 @@
 
 Only the adapter is used, for what ``Session.send`` adds is what must not happen: proxies and credentials out of the
 environment, cookies, and the whole body of a redirect read although it isn't followed. Nor are urllib3's pools, which
-would share connections between webhooks, and log each URL's path.
+would share connections between webhooks, and log each URL's path. A proxy is the operator's, by name, or there is none.
 """
 
 from __future__ import annotations
@@ -18,8 +18,10 @@ from noteflow_hooks.executor.connections import Connection, IdleConnections, Rou
 from noteflow_hooks.executor.dialling import dialled
 from noteflow_hooks.executor.faults import from_network, is_ours
 from noteflow_hooks.executor.trust import tls_context
+from noteflow_hooks.executor.tunnel import tunnelled
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable, Iterator, Mapping
     from pathlib import Path
     from uuid import UUID
@@ -87,11 +89,16 @@ class Transport(HTTPAdapter):
         """Give the post a connection: one that waits for its route, or a new one."""
         post.connection = self._idle.take(post.route)
         if post.connection is None:
-            sock = dialled(post.endpoint, self._egress, post.deadline)
-            post.connection = Connection(post.route, sock, post.deadline)
+            post.connection = Connection(post.route, self._reached(post), post.deadline)
             if post.endpoint.scheme == "https":
                 post.connection.secure(self._context)
         return post.connection
+
+    def _reached(self, post: SignedPost) -> socket.socket:
+        proxy = self._egress.proxy_for(post.endpoint)
+        if proxy is not None:
+            return tunnelled(post.endpoint, proxy, egress=self._egress, deadline=post.deadline)
+        return dialled(post.endpoint, self._egress, post.deadline)
 
     def _done_with(self, connection: Connection | None, reply: Reply | None) -> None:
         if connection is None:

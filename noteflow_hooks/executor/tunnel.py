@@ -1,0 +1,99 @@
+"""A way to the endpoint through the operator's proxy: CONNECT, by name (RFC 9110, 9.3.6), within the one deadline.
+
+What the proxy says ends here: it can refuse, and it can't answer for the endpoint, whose TLS begins behind it.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.egress.policy import NOT_ALLOWED
+from noteflow_hooks.errors import AddressNotAllowedError
+from noteflow_hooks.executor.dialling import connected, not_allowed
+from noteflow_hooks.executor.faults import ExchangeError, from_network, is_ours
+from noteflow_hooks.executor.reply import Reply
+from noteflow_hooks.executor.wire import Wire
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from noteflow_hooks.domain.urls import EndpointUrl
+    from noteflow_hooks.egress import Address, EgressPolicy, EgressProxy
+    from noteflow_hooks.executor.wire import Deadline
+
+_SUCCESSES: Final = range(200, 300)
+
+
+def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
+    """Return a socket whose other end is the endpoint, as far as the proxy is to be believed.
+
+    The name is the proxy's to look up. What can be told without that is checked here: ports and literal addresses.
+    """
+    try:
+        egress.check(url)
+    except AddressNotAllowedError as error:
+        raise not_allowed(url, error) from error
+    with _blamed_on_the_proxy():
+        sock = connected(_addresses(proxy, egress, deadline), port=proxy.port, deadline=deadline)
+        try:
+            _ask(Wire(sock, deadline), url, proxy)
+        except BaseException:
+            sock.close()
+            raise
+    return sock
+
+
+@contextmanager
+def _blamed_on_the_proxy() -> Iterator[None]:
+    """Say of what the network does on the way to the proxy that it was there, and not at the endpoint."""
+    try:
+        yield
+    except OSError as error:
+        if is_ours(error):
+            raise
+        told = from_network(error)
+        raise told if told.kind is ErrorKind.TIMEOUT else _failed(told.message) from error
+
+
+def _failed(problem: str) -> ExchangeError:
+    return ExchangeError(ErrorKind.CONNECT, f"Egress proxy: {problem}")
+
+
+def _addresses(proxy: EgressProxy, egress: EgressPolicy, deadline: Deadline) -> tuple[Address, ...]:
+    try:
+        found = egress.proxy_addresses(proxy, timeout_s=deadline.remaining())
+    except TimeoutError as error:
+        raise _failed("Host name look-up timed out") from error
+    except (OSError, ValueError) as error:
+        raise _failed("Host name look-up failed") from error
+    if not found:
+        raise _failed("Host name has no address")
+    return found
+
+
+def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
+    """Ask for the tunnel, and return once it is there."""
+    wire.sendall(_request(url, proxy))
+    reply = Reply(wire, method="CONNECT")
+    try:
+        reply.begin()
+    except ExchangeError as error:
+        # A head that breaks off, is malformed or has no end is the proxy's, and no answer of the endpoint's.
+        raise error if error.kind is ErrorKind.TIMEOUT else _failed(error.message) from error
+    if reply.status == HTTPStatus.FORBIDDEN:
+        raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, NOT_ALLOWED)
+    if reply.status not in _SUCCESSES:
+        raise ExchangeError(ErrorKind.CONNECT, f"Refused by the egress proxy (HTTP {reply.status})")
+
+
+def _request(url: EndpointUrl, proxy: EgressProxy) -> bytes:
+    # Without a root's dot, which would lead a name past a proxy's list of names.
+    host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
+    lines = [f"CONNECT {host}:{url.port} HTTP/1.1", f"Host: {host}:{url.port}"]
+    if proxy.authorization is not None:
+        lines.append(f"Proxy-Authorization: {proxy.authorization}")
+    return "\r\n".join([*lines, "", ""]).encode("ascii")
