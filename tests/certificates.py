@@ -8,9 +8,15 @@ import shutil
 import ssl
 import tempfile
 import warnings
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from noteflow_hooks.rpc.tls import TlsFiles
 
 
 @functools.cache
@@ -28,6 +34,14 @@ def authority_pem() -> Path:
     return folder / "ca.pem"
 
 
+def write_pair(folder: Path, leaf: trustme.LeafCert, *, name: str = "server") -> TlsFiles:
+    """Write a certificate and its key as a server's files."""
+    made = TlsFiles(cert=folder / f"{name}.crt", key=folder / f"{name}.key")
+    made.cert.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    made.key.write_bytes(leaf.private_key_pem.bytes())
+    return made
+
+
 def server_context(ca: trustme.CA, names: tuple[str, ...], version: ssl.TLSVersion | None = None) -> ssl.SSLContext:
     """Return a server's context with a certificate for those names; None speaks all current versions."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -36,4 +50,38 @@ def server_context(ca: trustme.CA, names: tuple[str, ...], version: ssl.TLSVersi
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
             context.minimum_version = context.maximum_version = version
     ca.issue_cert(*names).configure_cert(context)
+    return context
+
+
+def expired_context(*names: str) -> ssl.SSLContext:
+    """Return a server's context whose certificate, good until then, ended an hour ago."""
+    now = datetime.now(UTC)
+    leaf = authority().issue_cert(*names, not_before=now - timedelta(days=2), not_after=now - timedelta(hours=1))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    leaf.configure_cert(context)
+    return context
+
+
+def client_context(*names: str) -> ssl.SSLContext:
+    """Return the context of a server that wants its client's certificate too."""
+    context = server_context(authority(), names)
+    context.verify_mode = ssl.CERT_REQUIRED
+    authority().configure_trust(context)
+    return context
+
+
+def self_signed_context(name: str) -> ssl.SSLContext:
+    """Return a server's context with a certificate that nobody has signed but itself."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder(subject, subject, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    signed = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(
+        key, hashes.SHA256()
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with trustme.Blob(private + signed.public_bytes(pem)).tempfile() as path:
+        context.load_cert_chain(path)
     return context

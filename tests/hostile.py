@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import ssl
 from typing import TYPE_CHECKING
 
@@ -79,6 +80,59 @@ def resets_after_head(line: Line) -> None:
 
 def closes(_line: Line) -> None:
     """Close without a word."""
+
+
+def says_and_ends_properly(data: bytes) -> Behaviour:
+    """Send this, then close TLS with its own word for that, which most servers leave out."""
+
+    def behave(line: Line) -> None:
+        line.send(data)
+        line.end_tls()
+
+    return behave
+
+
+def breaks_tls(after: bytes) -> Behaviour:
+    """Send this, then what is no TLS record, and wait."""
+
+    def behave(line: Line) -> None:
+        line.send(after)
+        line.send_beneath(b"\x99 no record of TLS " * 10)
+        line.wait_for_end()
+
+    return behave
+
+
+def says_more_later(data: bytes, *, later: bytes) -> Behaviour:
+    """Answer, and a moment later answer again, though nothing was asked."""
+
+    def behave(line: Line) -> None:
+        line.send(data)
+        line.pause(0.1)
+        line.send(later)
+        line.wait_for_end()
+
+    return behave
+
+
+def in_turn(*behaviours: Behaviour) -> Behaviour:
+    """Behave as each of these in turn, over and over."""
+    turns = itertools.cycle(behaviours)
+
+    def behave(line: Line) -> None:
+        next(turns)(line)
+
+    return behave
+
+
+def once_greeted(behaviour: Behaviour) -> Behaviour:
+    """Shake hands, then behave so without reading any request."""
+
+    def behave(line: Line) -> None:
+        line.secure(server_context(authority(), ("localhost", "127.0.0.1")))
+        behaviour(line)
+
+    return behave
 
 
 def trickles_a_record(line: Line) -> None:

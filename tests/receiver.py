@@ -37,14 +37,17 @@ class Receiver:
         names: tuple[str, ...] = _NAMES,
         ca: trustme.CA | None = None,
         tls_version: ssl.TLSVersion | None = None,
+        context: ssl.SSLContext | None = None,
         greeting: Behaviour | None = None,
         host: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
-        """``names`` and ``ca`` make the certificate; ``tls_version`` is the only one spoken.
+        """``names`` and ``ca`` make the certificate; ``tls_version`` is the only one spoken; ``context`` is all of it.
 
-        ``greeting`` takes over each new connection, before any TLS.
+        ``greeting`` takes over each new connection, before any TLS. Port 0 is any free one.
         """
-        self._context = server_context(ca or authority(), names, tls_version) if tls else None
+        made = context or server_context(ca or authority(), names, tls_version)
+        self._context = made if tls or context else None
         self._greeting = greeting
         self._scripts: dict[str, list[Script]] = {}
         self._requests: list[ReceivedRequest] = []
@@ -55,7 +58,7 @@ class Receiver:
         #: How many connections were opened so far.
         self.connections = 0
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host, 0), family=family, backlog=512)
+        self._listener = socket.create_server((host, port), family=family, backlog=512)
         self.port: int = self._listener.getsockname()[1]
 
     def __enter__(self) -> Self:

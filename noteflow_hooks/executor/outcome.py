@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, ErrorKind
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
+from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 
 if TYPE_CHECKING:
+    from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.executor.faults import ExchangeError
     from noteflow_hooks.executor.reply import Reply
 
@@ -35,9 +37,10 @@ def failed(error: ExchangeError) -> Outcome:
     return Outcome(error_kind=error.kind, error_message=error.message)
 
 
-def answered(reply: Reply, *, now: datetime) -> Outcome:
+def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
     """Return what the answer means; its body is read here, and can change the outcome no more."""
-    body = storable(reply.read_body(keep=RESPONSE_KEPT_BYTES))
+    read = reply.read_body(keep=RESPONSE_KEPT_BYTES + LONGEST)
+    body = storable(without_credentials(read, webhook, keep=RESPONSE_KEPT_BYTES))
     if reply.status in _SUCCESSES:
         return Outcome(reply.status, body)
     kind = ErrorKind.REDIRECT if reply.status in _REDIRECTS else ErrorKind.STATUS

@@ -12,6 +12,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.executor.body import pieces
 from noteflow_hooks.executor.faults import ExchangeError, protocol
 
 if TYPE_CHECKING:
@@ -23,9 +24,13 @@ HEAD_LIMIT: Final = 65_536
 HEADERS_LIMIT: Final = 200
 #: The most bytes of a body that are read, its chunks' sizes included.
 BODY_LIMIT: Final = 65_536
+#: After so many interim answers each further one is waited for, so that a flood of them costs no computing time.
+INTERIM_LIMIT: Final = 100
+_INTERIM_REST_S: Final = 0.05
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
-_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([^\r\n]*?)[ \t]*\r?\n")
+#: Blanks around the value are stripped afterwards: a pattern that does both takes the square of the line's length.
+_HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)\r?\n")
 #: 101 is the end of HTTP on its connection; what passes for an answer is final.
 _INTERIM: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 _BODILESS: Final = frozenset({HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
@@ -38,6 +43,7 @@ class Reply(http.client.HTTPResponse):
     def __init__(self, sock: Wire, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
         """Read from ``sock``; the other arguments are as ``http.client`` gives them."""
         super().__init__(cast("Any", sock), debuglevel, method, url)
+        self._wire = sock
         self._inbox = cast("Inbox", self.fp)
         self._is_persistent = False
         self._is_complete = False
@@ -52,7 +58,11 @@ class Reply(http.client.HTTPResponse):
         if self.headers is not None:
             return
         minor, status, reason, lines = self._read_head()
+        interim = 0
         while status in _INTERIM:
+            interim += 1
+            if interim > INTERIM_LIMIT:
+                self._wire.rest(_INTERIM_REST_S)
             minor, status, reason, lines = self._read_head()
         self.code = self.status = status
         self.version, self.reason = 10 + min(minor, 1), reason
@@ -67,10 +77,10 @@ class Reply(http.client.HTTPResponse):
         kept = bytearray()
         try:
             self._inbox.allow(BODY_LIMIT)
-            while piece := self.read1(BODY_LIMIT):
+            for piece in pieces(self._inbox, is_chunked=self.chunked, length=self.length):
                 kept += piece[: keep - len(kept)]
-            self._is_complete = self.fp is None if self.chunked else self.length == 0
-        except (ExchangeError, OSError, ValueError, http.client.HTTPException):
+            self._is_complete = self.chunked or self.length is not None
+        except (ExchangeError, OSError):
             # Broken, late or malformed: the status has decided already.
             self._is_complete = False
         self.close()
@@ -109,14 +119,14 @@ class Reply(http.client.HTTPResponse):
             if match is None:
                 is_sound = False
                 continue
-            self.headers[match[1].decode("ascii")] = match[2].decode("latin-1")
+            self.headers[match[1].decode("ascii")] = match[2].strip(b" \t").decode("latin-1")
         return is_sound
 
     def _take_framing(self) -> bool:
         """Find out where the body ends (RFC 9112, 6.3); tell whether that is beyond doubt."""
         codings = self.headers.get("transfer-encoding")
         lengths = {each.strip() for value in self.headers.get_all("content-length", ()) for each in value.split(",")}
-        self.chunked, self.chunk_left, self.length = False, None, None
+        self.chunked, self.length = False, None
         if self.status in _BODILESS:
             self.length = 0
             return self.status != HTTPStatus.SWITCHING_PROTOCOLS

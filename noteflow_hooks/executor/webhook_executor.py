@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
 from noteflow_hooks.domain.headers import check_headers
-from noteflow_hooks.domain.urls import EndpointUrl, parse_url
+from noteflow_hooks.domain.urls import EndpointUrl, host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.faults import ExchangeError
 from noteflow_hooks.executor.outcome import Outcome, answered, failed
@@ -86,7 +86,7 @@ class WebhookExecutor:
         headers = self._headers(claim, url, moment)
         post = SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
         with self._transport.sent(post) as reply:
-            return answered(reply, now=moment)
+            return answered(reply, claim.webhook, now=moment)
 
     def _endpoint(self, url: str) -> EndpointUrl:
         try:
@@ -138,15 +138,8 @@ def _log(claim: Claim, result: AttemptResult) -> None:
         "Attempt: delivery=%s webhook=%s host=%s status=%s error=%s duration_ms=%s",
         claim.delivery.id,
         claim.webhook.id,
-        _host_for_logs(claim.webhook.url),
+        host_of(claim.webhook.url),
         result.status_code,
         result.error_kind,
         result.duration_ms,
     )
-
-
-def _host_for_logs(url: str) -> str:
-    try:
-        return parse_url(url, allow_http_loopback=True).host
-    except InvalidInputError:
-        return "-"

@@ -1,25 +1,30 @@
 """A socket whose every wait ends at one deadline, whether it is plain or TLS, in threads or under gevent.
 
 The socket is non-blocking and each wait is given what is left of the exchange's time. A timeout of the socket's own
-would start anew with each byte that trickles in, and with each piece of a TLS record under gevent.
+would start anew with each byte that trickles in.
 """
 
 from __future__ import annotations
 
 import io
-import ssl
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+import time
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from urllib3.util import wait_for_read, wait_for_write
 
 from noteflow_hooks.executor.faults import timed_out
+from noteflow_hooks.executor.tls import Tls
 
 if TYPE_CHECKING:
     import socket
+    import ssl
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+#: The most bytes that are taken off a socket at once: about a TLS record.
+_PIECE: Final = 16_384
 
 
 class Deadline:
@@ -40,40 +45,81 @@ class Deadline:
         return left
 
 
-class Wire:
-    """A connected socket, as far as ``http.client`` needs one."""
+class Stream:
+    """A connected socket whose every wait ends at the deadline."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
-        """Take over the socket; ``deadline`` may be exchanged for the next exchange's."""
+        """Take over the socket."""
         sock.settimeout(0)
-        self._sock = sock
+        self.sock = sock
+        #: May be exchanged for the next exchange's.
         self.deadline = deadline
 
-    def secure(self, context: ssl.SSLContext, server_name: str) -> None:
-        """Speak TLS from here on; raise ssl.SSLError unless the certificate is valid for that name."""
-        secured = context.wrap_socket(self._sock, server_hostname=server_name, do_handshake_on_connect=False)
-        self._sock = secured
-        self._persist(secured.do_handshake, wait=wait_for_read)
-
     def sendall(self, data: bytes) -> None:
-        """Send all of it before the deadline."""
+        """Send all of it."""
         rest = memoryview(data)
         while rest:
-            rest = rest[self._persist(self._sock.send, rest, wait=wait_for_write) :]
+            rest = rest[self._persist(self.sock.send, rest, wait=wait_for_write) :]
+
+    def receive(self) -> bytes:
+        """Return some of what has come, at least a byte; nothing means that the other side has closed."""
+        self._wait(wait_for_read)
+        return self._persist(self.sock.recv, _PIECE, wait=wait_for_read)
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has closed."""
-        if not self.pending():
-            self._wait(wait_for_read)
-        return self._persist(self._sock.recv_into, buffer, wait=wait_for_read)
+        self._wait(wait_for_read)
+        return self._persist(self.sock.recv_into, buffer, wait=wait_for_read)
 
-    def pending(self) -> int:
-        """Return how many bytes are decrypted already: a wait on the socket would not see them."""
-        return self._sock.pending() if isinstance(self._sock, ssl.SSLSocket) else 0
+    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401 - the call's own
+        while True:
+            try:
+                return operation(*given)
+            except BlockingIOError:
+                self._wait(wait)
+
+    def _wait(self, wait: Callable[..., bool]) -> None:
+        if not wait(self.sock, timeout=self.deadline.remaining()):
+            raise timed_out()
+
+
+class Wire:
+    """A connection, plain or TLS, as far as ``http.client`` needs one."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        """Take over a connected socket; every wait ends at the deadline."""
+        self._stream = Stream(sock, deadline)
+        self._tls: Tls | None = None
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the exchange is over."""
+        return self._stream.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: Deadline) -> None:
+        self._stream.deadline = deadline
+
+    def secure(self, context: ssl.SSLContext, server_name: str) -> None:
+        """Speak TLS from here on; raise ssl.SSLError unless the certificate is valid for that name."""
+        self._tls = Tls(self._stream, context, server_name)
+        self._tls.shake_hands()
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it before the deadline."""
+        (self._tls or self._stream).sendall(data)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what has come, at least a byte; 0 means that the other side has closed."""
+        return (self._tls or self._stream).recv_into(buffer)
 
     def has_input(self) -> bool:
         """Tell at once whether there is something to read, or the end."""
-        return bool(self.pending()) or wait_for_read(self._sock, timeout=0)
+        return (self._tls is not None and self._tls.has_input()) or wait_for_read(self._stream.sock, timeout=0)
+
+    def rest(self, seconds: float) -> None:
+        """Leave the connection alone for so long, but not beyond the deadline."""
+        time.sleep(min(seconds, self.deadline.remaining()))
 
     def makefile(self, _mode: str) -> Inbox:
         """Return a reader for one response. Closing it leaves the wire open."""
@@ -81,26 +127,11 @@ class Wire:
 
     def fileno(self) -> int:
         """Return the socket's descriptor."""
-        return self._sock.fileno()
+        return self._stream.sock.fileno()
 
     def close(self) -> None:
         """Close the socket."""
-        self._sock.close()
-
-    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401 - the call's own
-        while True:
-            try:
-                return operation(*given)
-            except ssl.SSLWantReadError:
-                self._wait(wait_for_read)
-            except ssl.SSLWantWriteError:
-                self._wait(wait_for_write)
-            except BlockingIOError:
-                self._wait(wait)
-
-    def _wait(self, wait: Callable[..., bool]) -> None:
-        if not wait(self._sock, timeout=self.deadline.remaining()):
-            raise timed_out()
+        self._stream.sock.close()
 
 
 class _Incoming(io.RawIOBase):

@@ -11,9 +11,11 @@ import pytest
 
 from tests.certificates import authority_pem
 from tests.hostile import OK, trickles, trickles_a_record
+from tests.hostile_cases.doors import DOORS
 from tests.receiver import Receiver
 
 HERE = Path(__file__).parent
+ENDLESS = "E21 asks for handshakes without end"
 
 
 def posts(*urls: str, timeout_ms: int) -> subprocess.Popen[str]:
@@ -37,6 +39,15 @@ def test_twenty_posts_run_at_once_under_gevent(tls: bool) -> None:  # noqa: FBT0
         receiver.wait_for(20, timeout_s=60)
         receiver.release()
         assert [kind for kind, _ in outcomes(process)] == [None] * 20
+
+
+def test_a_handshake_without_end_holds_up_no_other_post_under_gevent() -> None:
+    """OpenSSL is never fed for so long that the other greenlets would wait for it."""
+    with Receiver(tls=True) as good, DOORS[ENDLESS].receiver() as endless:
+        urls = [f"https://localhost:{endless.port}/"] * 3 + [good.url(host="localhost")] * 3
+        results = outcomes(posts(*urls, timeout_ms=20_000))
+    assert [kind for kind, _ in results] == ["tls"] * 3 + [None] * 3
+    assert all(duration_ms < 10_000 for _, duration_ms in results)
 
 
 def test_trickles_end_at_the_deadline_under_gevent() -> None:

@@ -101,3 +101,16 @@ def test_what_no_key_decrypts_is_named_and_nothing_is_sent(
     result = executor.post(Claim(a_delivery(), endpoint, b"{}"))
     assert (result.error_kind, result.error_message) == (ErrorKind.SECRET_UNAVAILABLE, message)
     assert receiver.connections == 0
+
+
+def test_an_answer_that_echoes_the_request_is_kept_without_its_credentials(
+    executor: WebhookExecutor, receiver: Receiver
+) -> None:
+    """What comes behind the first kilobytes of it included; signatures and all else stay."""
+    secret = "a-secret-of-mine"
+    echo = f'{"x" * 4090}{CANARY} {{"Authorization":"Bearer {CANARY}"}} {secret}'.encode()
+    receiver.script("/", Answer(500, body=echo[4090:]), Answer(200, body=echo))
+    claim = a_claim(receiver, ("Authorization", f"Bearer {CANARY}"), secret=secret)
+    whole, cut = executor.post(claim), executor.post(claim)
+    assert whole.response_body == '[redacted] {"Authorization":"[redacted]"} [redacted]'
+    assert cut.response_body == "x" * 4090 + "[redac"

@@ -1,0 +1,91 @@
+"""TLS over a stream, a piece at a time.
+
+OpenSSL never sees the socket. Given one, a single call of its goes on for as long as there comes what carries nothing,
+such as tickets or requests to shake hands anew: past every deadline, and under gevent with all else standing still. Fed
+by hand, a call ends with what it was fed, and between two of them the clock is looked at.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.executor.faults import ExchangeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noteflow_hooks.executor.wire import Stream
+
+T = TypeVar("T")
+
+#: The most bytes that may come for one handshake, or before the next byte of an answer. The longest chain of
+#: certificates that OpenSSL takes is 100 KB, a record is 16 KB.
+FED_LIMIT: Final = 262_144
+#: The most bytes that are encrypted at once.
+_PIECE: Final = 65_536
+
+
+class Tls:
+    """One TLS connection, the client's end of it."""
+
+    def __init__(self, stream: Stream, context: ssl.SSLContext, server_name: str) -> None:
+        """Be ready to shake hands with that server over the stream."""
+        self._stream = stream
+        self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._came, self._goes, server_hostname=server_name)
+
+    def shake_hands(self) -> None:
+        """Agree on keys; raise ssl.SSLError unless the certificate is valid for the server's name."""
+        self._run(self._tls.do_handshake)
+
+    def sendall(self, data: bytes) -> None:
+        """Encrypt and send all of it."""
+        for start in range(0, len(data), _PIECE):
+            self._run(self._tls.write, data[start : start + _PIECE])
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what has come, at least a byte; 0 means that the other side has ended TLS or the connection."""
+        try:
+            # With a buffer it returns a count, which its types don't know.
+            return cast("int", self._run(self._tls.read, len(buffer), buffer))
+        except ssl.SSLEOFError:
+            # Without TLS's own word for it, as most servers do. Whether the answer was complete, its framing says.
+            return 0
+
+    def has_input(self) -> bool:
+        """Tell whether there is something that came off the stream and was not read yet."""
+        return bool(self._tls.pending() or self._came.pending)
+
+    def _run(self, operation: Callable[..., T], *given: Any) -> T:  # noqa: ANN401 - the call's own
+        fed = 0
+        while True:
+            try:
+                done = operation(*given)
+            except ssl.SSLWantReadError:
+                self._flush()
+            except ssl.SSLError:
+                # The other side is told why, if it still listens.
+                with contextlib.suppress(OSError, ExchangeError):
+                    self._flush()
+                raise
+            else:
+                self._flush()
+                return done
+            if fed >= FED_LIMIT:
+                raise ExchangeError(ErrorKind.TLS, "TLS error: too much that carries nothing")
+            fed += self._feed()
+
+    def _flush(self) -> None:
+        if self._goes.pending:
+            self._stream.sendall(self._goes.read())
+
+    def _feed(self) -> int:
+        data = self._stream.receive()
+        if data:
+            self._came.write(data)
+        else:
+            self._came.write_eof()
+        return len(data)

@@ -1,0 +1,42 @@
+"""The server of hostile endpoints can be run by hand, for any client."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from tests.hostile_cases.case import path_of
+from tests.hostile_cases.doors import DOORS
+from tests.hostile_server import CASES
+
+
+def test_run_by_hand_it_prints_what_it_serves() -> None:
+    """A line for each address; a client that trusts the printed authority is answered there; Ctrl-C ends it."""
+    command = [sys.executable, "-m", "tests.hostile_server"]
+    folder = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        trust, *lines = [server.stdout.readline() for _ in range(1 + len(CASES) + len(DOORS))]
+        authority = trust.removeprefix("Trust ").partition(";")[0]
+        addresses = {line.split("  ")[1].partition(":")[0]: line.split("  ")[0] for line in lines}
+        assert list(addresses) == [*CASES, *DOORS]
+        url = urlsplit(addresses["E19 is gone"])
+        context = ssl.create_default_context(cafile=authority)
+        client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=20)
+        client.request("POST", url.path, b"{}")
+        assert client.getresponse().status == 410
+        client.close()
+        server.send_signal(signal.SIGINT)
+        assert server.wait(timeout=20) == 0
+
+
+def test_every_behaviour_has_a_path_of_its_own() -> None:
+    """No two cases share one, and a path says which fault it is."""
+    paths = [path_of(name) for name in (*CASES, *DOORS)]
+    assert len(set(paths)) == len(paths)
+    assert path_of("E2 trickles a head") == "/e02-trickles-a-head"
