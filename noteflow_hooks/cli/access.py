@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from noteflow_hooks.domain.access import ApiToken, Workspace, generate_token, hash_token
+from noteflow_hooks.domain.access import ALL_SCOPES, ApiToken, Workspace, generate_token, hash_token
 from noteflow_hooks.domain.payloads import check_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.access import Scope
     from noteflow_hooks.domain.ports import UnitOfWork
 
 _NAME_LIMIT = 255
@@ -22,7 +25,14 @@ def make_workspace(unit: UnitOfWork, name: str) -> Workspace:
     return unit.access.create_workspace(Workspace(id=uuid4(), name=checked))
 
 
-def make_token(unit: UnitOfWork, workspace_id: UUID, *, name: str) -> tuple[ApiToken, str]:
+def make_token(
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    *,
+    name: str,
+    scopes: Iterable[Scope] = ALL_SCOPES,
+    expires_at: datetime | None = None,
+) -> tuple[ApiToken, str]:
     """Store a token's record and return it with the token itself, which is nowhere else."""
     token = generate_token()
     record = ApiToken(
@@ -31,5 +41,7 @@ def make_token(unit: UnitOfWork, workspace_id: UUID, *, name: str) -> tuple[ApiT
         name=check_text("name", name, limit=_NAME_LIMIT, allow_empty=False),
         token_hash=hash_token(token),
         hint=token[-4:],
+        scopes=frozenset(scopes),
+        expires_at=expires_at,
     )
     return unit.access.create_token(record), token

@@ -9,8 +9,9 @@ import click
 from noteflow_hooks.cli.access import make_token
 from noteflow_hooks.cli.database import unit_of_work
 from noteflow_hooks.cli.groups import CommandGroup
-from noteflow_hooks.cli.options import as_json
+from noteflow_hooks.cli.options import Ahead, as_json
 from noteflow_hooks.cli.output import show_fields, show_json, show_rows
+from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.access import ApiToken
 
-_COLUMNS: Final = ("id", "workspace_id", "name", "hint", "created_at", "revoked_at")
+#: In the order of their names, as they are shown.
+_SCOPES: Final = sorted(each.value for each in Scope)
+_COLUMNS: Final = (
+    "id", "workspace_id", "name", "hint", "scopes", "expires_at", "created_at", "revoked_at", "last_used_at",
+)  # fmt: skip
 
 
 @click.group(cls=CommandGroup)
@@ -30,11 +35,29 @@ def tokens() -> None:
 @tokens.command()
 @click.option("--workspace", "workspace_id", type=click.UUID, required=True, help="The workspace that it opens.")
 @click.option("--name", default="token", show_default=True, help="What to call it.")
+@click.option(
+    "--scope",
+    "scopes",
+    type=click.Choice(_SCOPES),
+    multiple=True,
+    default=_SCOPES,
+    show_default="all three",
+    help="What it may do; can be given several times. None includes another.",
+)
+@click.option(
+    "--expires", "expires_at", type=Ahead(), help="When it ends: ISO 8601, or 90d from now. Without it, never."
+)
 @as_json
-def create(*, workspace_id: UUID, name: str, as_json: bool) -> None:
-    """Make a token. It is shown now and never again."""
+def create(
+    *, workspace_id: UUID, name: str, scopes: tuple[str, ...], expires_at: datetime | None, as_json: bool
+) -> None:
+    """Make a token. It is shown now and never again.
+
+    read gets and lists; publish changes meetings and publishes events; manage changes endpoints, sends deliveries
+    again and erases.
+    """
     with unit_of_work() as unit:
-        record, token = make_token(unit, workspace_id, name=name)
+        record, token = make_token(unit, workspace_id, name=name, scopes=map(Scope, scopes), expires_at=expires_at)
         unit.commit()
     show_fields({"token": token, **_row(record)}, as_json=as_json)
 
@@ -70,8 +93,11 @@ def _row(token: ApiToken) -> dict[str, Any]:
         "workspace_id": str(token.workspace_id),
         "name": token.name,
         "hint": token.hint,
+        "scopes": sorted(token.scopes),
+        "expires_at": _iso(token.expires_at),
         "created_at": _iso(token.created_at),
         "revoked_at": _iso(token.revoked_at),
+        "last_used_at": _iso(token.last_used_at),
     }
 
 

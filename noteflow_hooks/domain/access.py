@@ -1,11 +1,18 @@
-"""Workspaces and API tokens. A token is shown once, when it is made; the store keeps its hash."""
+"""Workspaces and API tokens. A token is shown once, when it is made; the store keeps its hash.
+
+What a token may do is the set of its scopes. None implies another: who may manage may not read by that alone.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import secrets
 from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -13,6 +20,22 @@ if TYPE_CHECKING:
 
 #: What every token starts with, so that a leaked one is recognised by scanners.
 TOKEN_PREFIX: Final = "nfh_"  # noqa: S105 - a prefix, no secret
+#: A token's use is recorded at most so often: whoever looks for unused ones needs no more.
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
+
+
+class Scope(StrEnum):
+    """One thing that a token may do."""
+
+    #: Change endpoints, see their new secrets, send again, erase.
+    MANAGE = "manage"
+    #: Change meetings and record events.
+    PUBLISH = "publish"
+    #: Get and list.
+    READ = "read"
+
+
+ALL_SCOPES: Final = frozenset(Scope)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +49,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """The record of a token; the token itself is nowhere."""
+    """The record of a token; the token itself is nowhere. Without a scope it is refused: it would open nothing."""
 
     id: UUID
     workspace_id: UUID
@@ -34,8 +57,21 @@ class ApiToken:
     token_hash: bytes = field(repr=False)
     #: Its last four characters, to tell tokens apart in a list.
     hint: str = ""
+    scopes: frozenset[Scope] = ALL_SCOPES
+    #: From then on it opens nothing; None for never.
+    expires_at: datetime | None = None
     created_at: datetime | None = None
     revoked_at: datetime | None = None
+    #: When it last came with a call, to within :data:`USE_NOTED_EVERY`.
+    last_used_at: datetime | None = None
+
+    def __post_init__(self) -> None:
+        if not self.scopes:
+            raise InvalidInputError("scopes", f"must not be empty; allowed: {', '.join(sorted(ALL_SCOPES))}")
+
+    def live_at(self, moment: datetime) -> bool:
+        """Tell whether it opens its workspace at that moment: neither revoked by then nor past its end."""
+        return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
 
 
 def generate_token() -> str:
@@ -44,5 +80,10 @@ def generate_token() -> str:
 
 
 def hash_token(token: str) -> bytes:
-    """Return what the store keeps of a token. A plain SHA-256: 256 random bits can't be guessed."""
+    """Return what the store keeps of a token. A plain SHA-256: 256 random bits can't be guessed.
+
+    It is also what tokens are looked up by. A look-up in an index or a dict takes a time that depends on how much of
+    the digest matches, but that tells nothing of any token: to choose a digest's first bytes, one has to try hashes
+    of tokens until one fits, and the next byte of the digest that is wanted says nothing of the text behind it.
+    """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import and_, func, insert, or_, select, text, update
 
+from noteflow_hooks.domain.access import USE_NOTED_EVERY
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence.converters import token_to_domain, workspace_to_domain
+from noteflow_hooks.persistence.converters import token_to_domain, token_to_orm_kwargs, workspace_to_domain
 from noteflow_hooks.persistence.orm import ApiTokenRow, WorkspaceRow
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from sqlalchemy.orm import Session
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
+
+#: Rows are skipped that others hold; this is for who has locked the whole table.
+_NO_WAITING: Final = text("SELECT set_config('lock_timeout', '100ms', true)")
+#: By the database's clock: those of the servers and commands may differ from it, and from each other.
+_LIVE: Final = and_(
+    ApiTokenRow.revoked_at.is_(None), or_(ApiTokenRow.expires_at.is_(None), ApiTokenRow.expires_at > func.now())
+)
 
 
 class SqlAlchemyAccessRepository:
@@ -40,8 +48,7 @@ class SqlAlchemyAccessRepository:
         """Store a new token's record; raise NotFoundError where its workspace is not."""
         if self._session.get(WorkspaceRow, token.workspace_id) is None:
             raise NotFoundError(f"workspace_id: no workspace {token.workspace_id}")
-        columns = {"id": token.id, "workspace_id": token.workspace_id, "name": token.name, "hint": token.hint}
-        statement = insert(ApiTokenRow).values(**columns, token_hash=token.token_hash).returning(ApiTokenRow)
+        statement = insert(ApiTokenRow).values(**token_to_orm_kwargs(token)).returning(ApiTokenRow)
         return token_to_domain(self._session.scalars(statement).one())
 
     def list_tokens(self, workspace_id: UUID | None = None) -> Sequence[ApiToken]:
@@ -62,7 +69,23 @@ class SqlAlchemyAccessRepository:
         return self._session.scalars(statement).one_or_none() is not None
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:
-        """Return the record of a token that is not revoked, or None."""
-        statement = select(ApiTokenRow).where(ApiTokenRow.token_hash == token_hash, ApiTokenRow.revoked_at.is_(None))
+        """Return the record of a token that is neither revoked nor past its end, or None."""
+        statement = select(ApiTokenRow).where(ApiTokenRow.token_hash == token_hash, _LIVE)
         row = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         return None if row is None else token_to_domain(row)
+
+    def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
+        """Return those of these that are neither revoked nor past their end."""
+        return set(self._session.scalars(select(ApiTokenRow.id).where(ApiTokenRow.id.in_(token_ids), _LIVE)))
+
+    def note_use(self, token_id: UUID) -> bool:
+        """Record that it is used now, where nobody did or is doing that within the minute."""
+        last = ApiTokenRow.last_used_at
+        due = select(ApiTokenRow.id).where(
+            ApiTokenRow.id == token_id, or_(last.is_(None), last <= func.now() - USE_NOTED_EVERY)
+        )
+        self._session.execute(_NO_WAITING)
+        # Many servers find the same token due at the same moment: one writes, and the others don't queue up behind it.
+        free = due.with_for_update(key_share=True, skip_locked=True).scalar_subquery()
+        statement = update(ApiTokenRow).where(ApiTokenRow.id == free).values(last_used_at=func.now())
+        return self._session.scalars(statement.returning(ApiTokenRow.id)).one_or_none() is not None

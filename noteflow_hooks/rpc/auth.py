@@ -1,68 +1,119 @@
-"""Who calls: every call but health needs a token, and the token's workspace is all that the call ever sees."""
+"""Who calls: every call but health needs a token, whose workspace and scopes are all that the call ever gets."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
 
 import grpc
 
-from noteflow_hooks.domain.access import hash_token
-from noteflow_hooks.rpc.errors import status_of
+from noteflow_hooks.domain.access import USE_NOTED_EVERY, ApiToken, hash_token
+from noteflow_hooks.errors import NoteFlowHooksError, ScopeError, UnauthenticatedError
+from noteflow_hooks.rpc.errors import OURS, refusing
+from noteflow_hooks.rpc.scopes import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from uuid import UUID
 
-    from noteflow_hooks.domain.access import ApiToken
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.access import Scope
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.errors import Continuation, Handler
-    from noteflow_hooks.rpc.host import Context
+    from noteflow_hooks.rpc.tasks import OwnedTasks
 
-#: Returns the workspace that a token opens, or None.
-Authenticate = Callable[[str], Awaitable[UUID | None]]
+log = logging.getLogger(__name__)
 
-#: How long a token counts after it was looked up: a revoked one is refused within this time.
-TOKEN_TTL_S: Final = 5.0
+#: Returns the record of a token that is good, or None.
+Authenticate = Callable[[str], Awaitable[ApiToken | None]]
+
+#: How long a token counts after it was looked up: one that was revoked is refused within this time. With how often the
+#: open streams' tokens are looked at, it is less than the 5 s within which nothing goes on that a revoked token began.
+TOKEN_TTL_S: Final = 3.0
+#: What who comes without a good token is told, whatever is wrong with it: more would help only who guesses.
+REFUSAL: Final = "a valid token is needed, as metadata: authorization: Bearer <token>"
 #: Tokens kept at once; beyond it those that are out of date are dropped.
 _CACHED: Final = 10_000
-_REFUSAL: Final = "a valid token is needed, as metadata: authorization: Bearer <token>"
-_workspace: ContextVar[UUID] = ContextVar("workspace")
+#: Longer than any token. What is longer, or not visible ASCII, is refused without a look into the database.
+_LENGTH_LIMIT: Final = 512
+_caller: ContextVar[ApiToken] = ContextVar("caller")
 
 
 def current_workspace() -> UUID:
     """Return the workspace of the call that is being answered."""
-    return _workspace.get()
+    return _caller.get().workspace_id
+
+
+def current_token() -> UUID:
+    """Return the id of the token that the call came with."""
+    return _caller.get().id
+
+
+@dataclass(slots=True)
+class _Known:
+    """A token that was found: until when it counts unasked, and from when on its use is worth recording again."""
+
+    token: ApiToken
+    until: float
+    note_from: float
+
+    def good_at(self, now: float) -> bool:
+        """Tell whether it still counts.
+
+        The server's own clock may go wrong, so what it says of the token's end only leads to another look, at which
+        the database's clock decides.
+        """
+        return self.until > now and self.token.live_at(datetime.now(UTC))
 
 
 class Tokens:
     """Looks tokens up in the store, and remembers the good ones for :data:`TOKEN_TTL_S` seconds."""
 
-    def __init__(self, database: Database, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, database: Database, tasks: OwnedTasks, *, clock: Callable[[], float] = time.monotonic) -> None:
+        """``tasks`` do what no call waits for."""
         self._database = database
+        self._tasks = tasks
         self._clock = clock
-        self._known: dict[bytes, tuple[UUID, float]] = {}
+        self._known: dict[bytes, _Known] = {}
 
-    async def workspace_of(self, token: str) -> UUID | None:
-        """Return the token's workspace, or None; raise UnavailableError where the store doesn't answer."""
+    async def find(self, token: str) -> ApiToken | None:
+        """Return the token's record, or None; raise UnavailableError where the store doesn't answer."""
         digest, now = hash_token(token), self._clock()
-        if digest in self._known and self._known[digest][1] > now:
-            return self._known[digest][0]
-        found = await self._database.run(lambda unit: _find(unit, digest))
+        before = self._known.get(digest)
+        if before is not None and before.good_at(now):
+            return before.token
+        found = await self._database.run(lambda unit: unit.access.find_token(digest))
         self._forget(now)
+        # Again: another call may have found it meanwhile.
+        before = self._known.get(digest)
         if found is None:
             self._known.pop(digest, None)
             return None
         # Counted from before the look, so that a token revoked meanwhile isn't kept for longer.
-        self._known[digest] = (found.workspace_id, now + TOKEN_TTL_S)
-        return found.workspace_id
+        known = _Known(found, until=now + TOKEN_TTL_S, note_from=now if before is None else before.note_from)
+        self._known[digest] = known
+        if known.note_from <= now:
+            known.note_from = now + USE_NOTED_EVERY.total_seconds()
+            _ = self._tasks.start(self._note_use(found.id))
+        return found
+
+    async def _note_use(self, token_id: UUID) -> None:
+        """Record that it was used. Nobody waits for it, and where it fails the next minute's is as good."""
+        try:
+            await self._database.run(lambda unit: unit.access.note_use(token_id))
+        except NoteFlowHooksError as error:
+            log.debug("the use of token %s is not recorded: %s", token_id, error)
+        except Exception:
+            # The boundary of a task that nobody waits for: a call is never worse off for it.
+            log.exception("the use of token %s could not be recorded", token_id)
 
     def _forget(self, now: float) -> None:
         if len(self._known) >= _CACHED:
-            self._known = {digest: each for digest, each in self._known.items() if each[1] > now}
+            self._known = {digest: each for digest, each in self._known.items() if each.until > now}
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
@@ -76,37 +127,45 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Set the workspace for what runs after this in the call's task, or refuse."""
-        if handler_call_details.method.startswith(self._open):
+        """Set the caller for what runs after this in the call's task, or refuse."""
+        method = handler_call_details.method
+        if method.startswith(self._open):
             return await continuation(handler_call_details)
-        token = _bearer(handler_call_details)
         try:
-            workspace = await self._authenticate(token) if token is not None else None
+            caller = await self._caller_of(handler_call_details)
+            _check_scope(caller, method)
         except Exception as error:  # noqa: BLE001 - the boundary: it becomes the call's answer
-            return _refusing(*status_of(error))
-        if workspace is None:
-            return _refusing(grpc.StatusCode.UNAUTHENTICATED, _REFUSAL)
-        _workspace.set(workspace)
-        return await continuation(handler_call_details)
+            return refusing(error)
+        _caller.set(caller)
+        handler = await continuation(handler_call_details)
+        # One of ours that the table of scopes doesn't know is not served, rather than served to everybody.
+        return None if method.startswith(OURS) and method not in SCOPES else handler
+
+    async def _caller_of(self, details: grpc.HandlerCallDetails) -> ApiToken:
+        token = bearer(details.invocation_metadata or ())
+        caller = await self._authenticate(token) if token is not None else None
+        if caller is None:
+            raise UnauthenticatedError(REFUSAL)
+        return caller
 
 
-def _find(unit: UnitOfWork, digest: bytes) -> ApiToken | None:
-    return unit.access.find_token(digest)
-
-
-def _bearer(details: grpc.HandlerCallDetails) -> str | None:
-    """Return the token, or None where there is not exactly one."""
-    values = [value for name, value in details.invocation_metadata or () if name == "authorization"]
+def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
+    """Return the token, or None where there is not exactly one, or what is there can't be one."""
+    values = [value for name, value in metadata if name == "authorization"]
     if len(values) != 1 or not isinstance(values[0], str):
         return None
-    scheme, _, token = values[0].partition(" ")
-    return token.strip() or None if scheme.lower() == "bearer" else None
+    scheme, _, rest = values[0].partition(" ")
+    token = rest.strip(" ")
+    visible = len(token) in range(1, _LENGTH_LIMIT + 1) and all("!" <= character <= "~" for character in token)
+    return token if visible and scheme.lower() == "bearer" else None
 
 
-def _refusing(code: grpc.StatusCode, message: str) -> Handler:
-    """Make a handler that answers before it has read anything, so it suits every kind of call."""
+def _check_scope(caller: ApiToken, method: str) -> None:
+    needed = SCOPES.get(method)
+    if needed is not None and needed not in caller.scopes:
+        name = method.rpartition("/")[2]
+        raise ScopeError(f"{name} needs the scope {needed}; this token has {_listed(caller.scopes)}")
 
-    async def refuse(_: Any, context: Context) -> None:  # noqa: ANN401 - any message
-        await context.abort(code, message)
 
-    return grpc.stream_stream_rpc_method_handler(refuse)
+def _listed(scopes: Iterable[Scope]) -> str:
+    return ", ".join(sorted(scopes))

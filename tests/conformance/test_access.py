@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.domain.access import USE_NOTED_EVERY, Scope
 from noteflow_hooks.errors import NotFoundError
-from tests.builders import a_token, a_workspace
+from tests.builders import a_token, a_workspace, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -18,9 +20,9 @@ if TYPE_CHECKING:
     from tests.conformance.world import World
 
 
-def stored_token(world: World, workspace_id: UUID) -> ApiToken:
+def stored_token(world: World, workspace_id: UUID, **overrides: Any) -> ApiToken:  # noqa: ANN401 - the record's own
     with world.units() as unit:
-        token = unit.access.create_token(a_token(workspace_id=workspace_id))
+        token = unit.access.create_token(a_token(workspace_id=workspace_id, **overrides))
         unit.commit()
     return token
 
@@ -94,3 +96,67 @@ def test_revoking_what_is_not_there_says_so(world: World) -> None:
     """There is nothing to revoke under an unknown id."""
     with world.units() as unit:
         assert not unit.access.revoke_token(uuid4())
+
+
+def noted(world: World, token_id: UUID) -> bool:
+    with world.units() as unit:
+        done = unit.access.note_use(token_id)
+        unit.commit()
+    return done
+
+
+def test_a_token_keeps_its_scopes_and_its_end(world: World) -> None:
+    """As it was made, in the list and where its hash finds it."""
+    end = datetime.now(UTC).replace(microsecond=0) + hours(1)
+    scopes = frozenset({Scope.READ, Scope.PUBLISH})
+    stored = stored_token(world, world.workspace(), scopes=scopes, expires_at=end)
+    assert (stored.scopes, stored.expires_at, stored.last_used_at) == (scopes, end, None)
+    with world.units() as unit:
+        assert unit.access.find_token(stored.token_hash) == stored
+        assert unit.access.list_tokens() == [stored]
+
+
+def test_a_token_opens_nothing_from_its_end_on(world: World) -> None:
+    """By the store's clock; it stays listed, and can still be revoked."""
+    ending = stored_token(world, world.workspace(), expires_at=datetime.now(UTC) + hours(1))
+    with world.units() as unit:
+        assert unit.access.find_token(ending.token_hash) is not None
+    world.age(hours(1))
+    with world.units() as unit:
+        assert unit.access.find_token(ending.token_hash) is None
+        assert [each.id for each in unit.access.list_tokens()] == [ending.id]
+        assert unit.access.revoke_token(ending.id)
+
+
+def test_the_live_ones_of_many_tokens_are_told(world: World) -> None:
+    """Neither the revoked, nor the ended, nor those that were never there, nor any that weren't asked for."""
+    workspace_id = world.workspace()
+    live, lasting, revoked, ended, _ = (
+        stored_token(world, workspace_id, expires_at=end)
+        for end in (None, datetime.now(UTC) + hours(3), None, datetime.now(UTC) + hours(1), None)
+    )
+    with world.units() as unit:
+        unit.access.revoke_token(revoked.id)
+        unit.commit()
+    world.age(hours(2))
+    with world.units() as unit:
+        asked = {live.id, lasting.id, revoked.id, ended.id, uuid4()}
+        assert set(unit.access.live_tokens(asked)) == {live.id, lasting.id}
+        assert not unit.access.live_tokens(set())
+
+
+def test_a_token_s_use_is_recorded_once_a_minute(world: World) -> None:
+    """By the store's clock; a second one within the minute changes nothing."""
+    token, other = (stored_token(world, world.workspace()) for _ in range(2))
+    assert noted(world, token.id)
+    with world.units() as unit:
+        first, untouched = (each.last_used_at for each in unit.access.list_tokens())
+    assert untouched is None
+    assert first is not None
+    assert not noted(world, token.id)
+    world.age(USE_NOTED_EVERY - timedelta(seconds=20))
+    assert not noted(world, token.id)
+    world.age(timedelta(seconds=20))
+    assert noted(world, token.id)
+    assert noted(world, other.id)
+    assert not noted(world, uuid4())

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from noteflow_hooks.domain.access import USE_NOTED_EVERY
 from noteflow_hooks.persistence.memory.tables import age, require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Iterator, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
@@ -35,7 +36,7 @@ class InMemoryAccessRepository:
     def create_token(self, token: ApiToken) -> ApiToken:
         """Store a new token's record; raise NotFoundError where its workspace is not."""
         require(self._session.tables.workspaces, token.workspace_id, called="workspace")
-        stored = replace(token, created_at=self._session.now(), revoked_at=None)
+        stored = replace(token, created_at=self._session.now(), revoked_at=None, last_used_at=None)
         self._session.tables.tokens[stored.id] = stored
         return stored
 
@@ -53,6 +54,21 @@ class InMemoryAccessRepository:
         return True
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:
-        """Return the record of a token that is not revoked, or None."""
-        live = (token for token in self._session.tables.tokens.values() if token.revoked_at is None)
-        return next((token for token in live if token.token_hash == token_hash), None)
+        """Return the record of a token that is neither revoked nor past its end, or None."""
+        return next((token for token in self._live() if token.token_hash == token_hash), None)
+
+    def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
+        """Return those of these that are neither revoked nor past their end."""
+        return {token.id for token in self._live() if token.id in token_ids}
+
+    def note_use(self, token_id: UUID) -> bool:
+        """Record that it is used now, where nobody did that within the minute."""
+        token, now = self._session.tables.tokens.get(token_id), self._session.now()
+        if token is None or (token.last_used_at is not None and token.last_used_at > now - USE_NOTED_EVERY):
+            return False
+        self._session.tables.tokens[token_id] = replace(token, last_used_at=now)
+        return True
+
+    def _live(self) -> Iterator[ApiToken]:
+        now = self._session.now()
+        return (token for token in self._session.tables.tokens.values() if token.live_at(now))

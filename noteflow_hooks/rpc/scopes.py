@@ -1,0 +1,50 @@
+"""Which one scope each RPC needs. What this table doesn't name is not served, so a new one is not left open."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.access import Scope
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_BY_SERVICE: Final = {
+    "MeetingService": {
+        "CreateMeeting": Scope.PUBLISH,
+        "GetMeeting": Scope.READ,
+        "ListMeetings": Scope.READ,
+        "StopMeeting": Scope.PUBLISH,
+        "GenerateSummary": Scope.PUBLISH,
+        "StreamAudioSegments": Scope.PUBLISH,
+    },
+    "WebhookService": {
+        "RegisterWebhook": Scope.MANAGE,
+        "GetWebhook": Scope.READ,
+        "ListWebhooks": Scope.READ,
+        "UpdateWebhook": Scope.MANAGE,
+        "DeleteWebhook": Scope.MANAGE,
+        "RotateWebhookSecret": Scope.MANAGE,
+        "TestWebhook": Scope.MANAGE,
+        "ListDeliveries": Scope.READ,
+        "GetDelivery": Scope.READ,
+        "ListUndelivered": Scope.READ,
+        "RedeliverDelivery": Scope.MANAGE,
+        "ReplayDeliveries": Scope.MANAGE,
+        "GetReplay": Scope.READ,
+        "ListReplays": Scope.READ,
+        "CancelReplay": Scope.MANAGE,
+    },
+    "EventService": {
+        "PublishEvent": Scope.PUBLISH,
+        "ListEvents": Scope.READ,
+        "EraseMeetingPayloads": Scope.MANAGE,
+    },
+}
+
+#: By the full name of the method, as a call names it: ``/noteflow.v1.EventService/ListEvents``.
+SCOPES: Final[Mapping[str, Scope]] = {
+    f"/noteflow.v1.{service}/{method}": scope
+    for service, methods in _BY_SERVICE.items()
+    for method, scope in methods.items()
+}

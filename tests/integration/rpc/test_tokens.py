@@ -1,0 +1,138 @@
+"""Tokens over the real PostgreSQL: how long one that ended still counts, and what recording its use waits for."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from noteflow_hooks.domain.access import Scope
+from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.rpc import auth
+from noteflow_hooks.rpc.auth import REFUSAL, TOKEN_TTL_S
+from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from tests.integration.rpc.methods import METHODS, calling
+from tests.integration.rpc.sqlworld import BOX, connected, world_over
+from tests.integration.rpc.world import World, a_stream, eventually, refused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+LISTS = next(method for method in METHODS if method.name == "ListMeetings")
+NOW = time.monotonic
+#: So soon nothing goes on any more that a token has begun which was revoked or has ended.
+WITHIN_S = 5.0
+
+
+@pytest.fixture
+def world(clean_database: str) -> Iterator[World]:
+    """Offer a server over the database, emptied."""
+    with world_over(clean_database) as running:
+        yield running
+
+
+def _last_use(world: World, token_id: UUID) -> datetime | None:
+    with world.units() as unit:
+        [found] = [each for each in unit.access.list_tokens() if each.id == token_id]
+    return found.last_used_at
+
+
+def _last_accepted(address: str, token: str) -> float:
+    """Call until it is refused, and return when the last call began that was not."""
+    began = last = NOW()
+    code, line = grpc.StatusCode.OK, ""
+    with calling(address, token) as caller:
+        while code is grpc.StatusCode.OK and last < began + 4 * TOKEN_TTL_S:
+            begun = NOW()
+            code, line, _ = caller.call(LISTS)
+            last = begun if code is grpc.StatusCode.OK else last
+    assert (code, line) == (grpc.StatusCode.UNAUTHENTICATED, REFUSAL)
+    return last
+
+
+def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World) -> None:
+    """Calls that come, and streams: those under way, and one that begins while the revoked token is remembered."""
+    revoked, record = world.another_token()
+    ending, _ = world.another_token(expires_at=datetime.now(UTC) + timedelta(seconds=3))
+    ending_at = NOW() + 3
+    with ExitStack() as open_streams:
+        tokens = (revoked, ending, world.token)
+        client_of = {token: open_streams.enter_context(Client(world.address, token)) for token in tokens}
+        streams = {}
+        for token, client in client_of.items():
+            stream = a_stream(world, world.a_meeting().id, client=client)
+            streams[token] = open_streams.enter_context(stream)
+            streams[token].send(bytes(1000))
+        eventually(lambda: world.event_types() == ["recording.started"] * 3)
+        world.revoke(record.id)
+        revoked_at = NOW()
+        remembered = open_streams.enter_context(a_stream(world, world.a_meeting().id, client=client_of[revoked]))
+        remembered.send(bytes(1000))
+        with ThreadPoolExecutor() as pool:
+            accepted = [pool.submit(_last_accepted, world.address, token) for token in (revoked, ending)]
+            eventually(lambda: streams[revoked].call.done() and remembered.call.done(), within_s=WITHIN_S)
+        for until, ended_at in zip(accepted, (revoked_at, ending_at), strict=True):
+            assert until.result() < ended_at + TOKEN_TTL_S
+        for token in (revoked, ending):
+            with refused(grpc.StatusCode.UNAUTHENTICATED, REFUSAL):
+                streams[token].call.result(timeout=WITHIN_S)
+        assert streams[world.token].finish().duration_seconds == 1.0
+    assert sorted(world.event_types()) == ["recording.started"] * 4 + ["recording.stopped"] * 4
+
+
+def test_a_use_is_recorded_soon_and_then_not_for_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often the token is looked up."""
+    monkeypatch.setattr(auth, "TOKEN_TTL_S", 0.0)
+    token, record = world.another_token(scopes=frozenset({Scope.READ}))
+    client = Client(world.address, token)
+    client.meetings.ListMeetings(pb.ListMeetingsRequest())
+    eventually(lambda: _last_use(world, record.id) is not None)
+    first = _last_use(world, record.id)
+    for _ in range(20):
+        client.meetings.ListMeetings(pb.ListMeetingsRequest())
+    assert _last_use(world, record.id) == first
+    client.close()
+
+
+def test_a_use_that_can_not_be_recorded_now_keeps_no_call_waiting(world: World, clean_database: str) -> None:
+    """Somebody holds the table, so that it can only be read; more tokens are used than the server has threads."""
+    tokens = [world.another_token()[0] for _ in range(12)]
+    with connected(clean_database) as other, other.transaction():
+        other.execute("LOCK TABLE noteflow.api_tokens IN SHARE ROW EXCLUSIVE MODE")
+        for token in tokens:
+            with Client(world.address, token) as client:
+                client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=10)
+
+
+def test_a_use_that_another_server_is_recording_is_left_to_it(world: World, clean_database: str) -> None:
+    """The row is skipped, not waited for: a wait would end after 20 seconds only, with an error."""
+    _, record = world.another_token()
+    engine = create_engine(clean_database, connections=1)
+    with connected(clean_database) as other, other.transaction():
+        other.execute("SELECT FROM noteflow.api_tokens WHERE id = %s FOR UPDATE", [record.id])
+        with SqlAlchemyUnitOfWork(engine, BOX) as unit:
+            assert not unit.access.note_use(record.id)
+            unit.commit()
+    with SqlAlchemyUnitOfWork(engine, BOX) as unit:
+        assert unit.access.note_use(record.id)
+    engine.dispose()
+
+
+def test_a_token_goes_with_its_workspace(world: World, clean_database: str) -> None:
+    """And so does the stream that it opened."""
+    meeting = world.a_meeting()
+    with a_stream(world, meeting.id) as stream:
+        stream.send(bytes(1000))
+        eventually(lambda: world.event_types() == ["recording.started"])
+        with connected(clean_database) as connection:
+            connection.execute("DELETE FROM noteflow.workspaces")
+        with refused(grpc.StatusCode.UNAUTHENTICATED, REFUSAL):
+            stream.call.result(timeout=10)
