@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
@@ -14,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.files import address_in, read_object, text_in, up_file
 from noteflow_hooks.cli.options import SERVER, TOKEN
+from noteflow_hooks.cli.security import given, security
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.settings import PREFIX, Settings
@@ -49,7 +49,7 @@ def client() -> Iterator[Client]:
 
 def connector() -> Callable[[], Client]:
     """Return what makes such clients, all for the server and token that count now."""
-    return partial(connect, *_address())
+    return partial(connect, *_address(), **security())
 
 
 def shown(message: Message) -> dict[str, Any]:
@@ -98,10 +98,7 @@ def _without_details(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _address() -> tuple[str, str]:
-    given = click.get_current_context().meta
-    # An empty one counts as none, as with every setting.
-    server = given.get(SERVER) or os.environ.get(f"{PREFIX}SERVER") or None
-    token = given.get(TOKEN) or os.environ.get(f"{PREFIX}TOKEN") or None
+    server, token = given(SERVER, "SERVER"), given(TOKEN, "TOKEN")
     if server is None or token is None:
         server, token = _completed(server, token)
     return _checked(server, token)
@@ -123,7 +120,7 @@ def _completed(server: str | None, token: str | None) -> tuple[str, str]:
 
 
 def _checked(server: str, token: str) -> tuple[str, str]:
-    if host_and_port(server) is None:
+    if host_and_port(server) is None and not server.startswith("unix:"):
         raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
     # What can't be sent as metadata is no token either, and gRPC's own error for it is no line to show.
     if not all("!" <= character <= "~" for character in token):

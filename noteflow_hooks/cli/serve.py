@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import os
 
 import click
 
-from noteflow_hooks import bootstrap
+from noteflow_hooks import bootstrap, logs
 from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.limits import CallerLimits
 from noteflow_hooks.rpc.serve import serve as run_server
 from noteflow_hooks.rpc.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.tls import TlsFiles
 from noteflow_hooks.settings import Settings
 
 
 @click.command()
 def serve() -> None:
     """Run the gRPC server until SIGTERM or Ctrl-C; calls and recordings under way are finished first."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     settings = Settings.load()
+    logs.configure(settings.log_format)
     parts = bootstrap.server(settings)
     try:
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
@@ -31,6 +32,13 @@ def serve() -> None:
 def _options(settings: Settings, database_threads: int) -> ServerOptions:
     return ServerOptions(
         bind=settings.grpc_bind,
+        tls=TlsFiles.of(cert=settings.grpc_tls_cert, key=settings.grpc_tls_key, client_ca=settings.grpc_tls_client_ca),
+        plaintext=settings.grpc_insecure_plaintext,
+        limits=CallerLimits(
+            registrations_per_minute=settings.registrations_per_minute,
+            token_calls_per_s=settings.token_calls_per_s,
+            streams_per_workspace=settings.streams_per_workspace,
+        ),
         reflection=settings.grpc_reflection,
         endpoints=EndpointRules(
             allow_http_loopback=settings.allow_http_loopback,

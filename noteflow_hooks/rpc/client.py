@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
@@ -43,19 +45,42 @@ _NOBODY: Final = (
     "connections to all backends",
     "name resolution",
 )
+#: What OpenSSL's heirs say of a certificate, in gRPC's words for a connection that failed.
+_UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
 
-def connect(server: str, token: str) -> Client:
-    """Return a client for the server at ``host:port``; nothing is sent before the first call."""
-    return Client(server, token)
+def connect(
+    server: str, token: str, *, credentials: grpc.ChannelCredentials | None = None, plaintext: bool = False
+) -> Client:
+    """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
+
+    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` says that the token may go
+    over the network for everybody to read: NoteFlowHooksError.
+    """
+    return Client(server, token, credentials=credentials, plaintext=plaintext)
 
 
 class Client:
     """Use it in a ``with`` block: leaving that closes the channel, and turns a call's error into one of ours."""
 
-    def __init__(self, server: str, token: str) -> None:
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        plaintext: bool = False,
+    ) -> None:
         self._server = server
-        self._channel = grpc.insecure_channel(server, options=_OPTIONS)
+        if credentials is not None:
+            self._channel = grpc.secure_channel(server, credentials, options=_OPTIONS)
+        elif plaintext or _is_here(server):
+            self._channel = grpc.insecure_channel(server, options=_OPTIONS)
+        else:
+            raise NoteFlowHooksError(
+                f"{server} may be another machine, where a token does not go unencrypted: "
+                "give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same"
+            )
         channel = grpc.intercept_channel(self._channel, _TokenInterceptor(token))
         #: MeetingService.
         self.meetings = pb_grpc.MeetingServiceStub(channel)
@@ -87,13 +112,42 @@ def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
         field, _, problem = words.partition(": ")
         return InvalidInputError(field, problem) if problem else NoteFlowHooksError(words)
     if code is grpc.StatusCode.UNAVAILABLE:
-        gone = words.lower().startswith(_NOBODY)
-        return UnavailableError(f"no server answers at {server}" if gone else f"{server}: {words}")
+        return (
+            _unreachable(words, server) if words.lower().startswith(_NOBODY) else UnavailableError(f"{server}: {words}")
+        )
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return NoteFlowHooksError(f"{server}: a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return UnavailableError(f"{server} did not answer in time")
     return _ERRORS.get(code, NoteFlowHooksError)(words)
+
+
+def _unreachable(words: str, server: str) -> NoteFlowHooksError:
+    """Tell a server that isn't there from one with which TLS fails, which no second attempt mends."""
+    if found := _UNTRUSTED.search(words):
+        return NoteFlowHooksError(f"{server}: its certificate is not trusted: {found[1]}")
+    if "Hostname Verification" in words:
+        return NoteFlowHooksError(f"{server}: its certificate is for another name")
+    if "WRONG_VERSION_NUMBER" in words:
+        return NoteFlowHooksError(f"{server} does not speak TLS")
+    if "handshake failed" in words.lower():
+        return NoteFlowHooksError(f"{server}: TLS fails: {words.rpartition('SSL routines:')[2]}")
+    if "Socket closed" in words or "onnection reset" in words:
+        return UnavailableError(
+            f"{server} closes the connection: it may want TLS (--tls-ca), or a certificate of yours (--tls-cert)"
+        )
+    return UnavailableError(f"no server answers at {server}")
+
+
+def _is_here(server: str) -> bool:
+    """Tell whether the address is this machine by its form alone: what a name server says may change."""
+    if server.startswith("unix:"):
+        return True
+    host = server.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,11 @@ from noteflow_hooks.errors import (
     LimitError,
     NotFoundError,
     PreconditionError,
+    ScopeError,
+    UnauthenticatedError,
     UnavailableError,
 )
+from noteflow_hooks.rpc.details import bounded, details
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -32,6 +35,8 @@ OURS: Final = "/noteflow.v1."
 _INTERNAL: Final = "internal error; the server's log says more"
 _CODES: Final = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
+    UnauthenticatedError: grpc.StatusCode.UNAUTHENTICATED,
+    ScopeError: grpc.StatusCode.PERMISSION_DENIED,
     NotFoundError: grpc.StatusCode.NOT_FOUND,
     AlreadyExistsError: grpc.StatusCode.ALREADY_EXISTS,
     PreconditionError: grpc.StatusCode.FAILED_PRECONDITION,
@@ -44,7 +49,7 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """Return the code and the one line for an error; log those that nobody foresaw, with their traceback."""
     for kind, code in _CODES.items():
         if isinstance(error, kind):
-            return code, str(error)
+            return code, bounded(str(error))
     log.error("a call failed for a reason of our own", exc_info=error)
     return grpc.StatusCode.INTERNAL, _INTERNAL
 
@@ -73,7 +78,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 async def refuse(context: Context, error: Exception) -> Never:
     """End the call with the error's answer."""
     code, message = status_of(error)
-    await context.abort(code, message)
+    await context.abort(code, message, details(error, code=code, line=message))
+
+
+def refusing(error: Exception) -> Handler:
+    """Make a handler that answers with the error before it has read anything, so it suits every kind of call."""
+
+    async def answer(_: Any, context: Context) -> None:  # noqa: ANN401 - any message
+        await refuse(context, error)
+
+    return grpc.stream_stream_rpc_method_handler(answer)
 
 
 def _unary(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Segment, Summary, check_title
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
-from noteflow_hooks.rpc.auth import current_workspace
+from noteflow_hooks.rpc.auth import current_token, current_workspace
 from noteflow_hooks.rpc.convert import meeting_message, summary_message
 from noteflow_hooks.rpc.pages import fill, parse_page
 from noteflow_hooks.rpc.parse import check_summary, parse_id, parse_summary
@@ -86,7 +86,7 @@ class MeetingMixin:
         _: Context,
     ) -> pb.StreamAudioSegmentsResponse:
         """Record audio until the caller ends the stream."""
-        return await self._streams.record(current_workspace(), request_iterator)
+        return await self._streams.record(current_workspace(), request_iterator, token_id=current_token())
 
 
 def _found(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting:

@@ -16,7 +16,7 @@ from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -28,6 +28,7 @@ E = TypeVar("E", bound=StrEnum)
 _SUMMARY_LIMIT: Final = 100_000
 _POINT_LIMIT: Final = 2_000
 _POINTS_LIMIT: Final = 1_000
+_SEGMENTS_LIMIT: Final = 5_000
 
 
 def parse_id(field: str, value: str) -> UUID:
@@ -115,8 +116,12 @@ def parse_format(message: pb.AudioFormat) -> AudioFormat:
     )
 
 
-def parse_segments(messages: Iterable[pb.TranscriptSegment]) -> list[Segment]:
-    """Return the transcript segments of one message."""
+def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
+    """Return the transcript segments of one message, which are stored together."""
+    if len(messages) > _SEGMENTS_LIMIT:
+        raise InvalidInputError(
+            "segments", f"has {len(messages)} entries; at most {_SEGMENTS_LIMIT} are allowed in one message"
+        )
     return [
         check_segment(
             Segment(

@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 class AudioStream:
     """One call of StreamAudioSegments. Lives in the event loop; threads only read :attr:`seconds`."""
 
-    def __init__(self, workspace_id: UUID) -> None:
+    def __init__(self, workspace_id: UUID, *, token_id: UUID) -> None:
         self.workspace_id = workspace_id
+        #: The token that it came with: once that opens nothing any more, the stream is ended.
+        self.token_id = token_id
         self.recording: Recording | None = None
         #: Segments that arrived and are not stored.
         self.pending: list[Segment] = []

@@ -7,53 +7,48 @@ import logging
 import socket
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.auth import AuthInterceptor, Tokens
 from noteflow_hooks.rpc.database import DEADLINE, Database
 from noteflow_hooks.rpc.errors import ErrorInterceptor
 from noteflow_hooks.rpc.heartbeat import Heartbeat
 from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.limits import CallerLimits, LimitInterceptor, WorkInterceptor
 from noteflow_hooks.rpc.servicer import SERVICES, HooksServicer
 from noteflow_hooks.rpc.streams import AudioStreams
 from noteflow_hooks.rpc.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.tasks import OwnedTasks, repeat
+from noteflow_hooks.rpc.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.rpc.tls import TlsFiles
     from noteflow_hooks.service import WebhookService
 
 log = logging.getLogger(__name__)
-
-_OPTIONS: Final = (
-    # Two servers on one port would share its calls, silently.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    # gRPC's own limit of 1,000 drops what a burst brings beyond it, as CANCELLED, which tells a caller nothing.
-    ("grpc.server.max_pending_requests", 20_000),
-    ("grpc.server.max_pending_requests_hard_limit", 40_000),
-    # By default a call is dropped that waits for half a minute before it is looked at, as CANCELLED too.
-    ("grpc.server_max_unrequested_time_in_server", 3600),
-    # A caller whose network is gone is found out within 40 s, and its recording ended.
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
     """What a server can be told."""
 
-    #: ``host:port``; port 0 takes a free one.
+    #: ``host:port`` or ``unix:path``; port 0 takes a free one.
     bind: str = "127.0.0.1:50051"
+    #: The files for TLS; without them the server listens where only this machine reaches it.
+    tls: TlsFiles | None = None
+    #: Whether it may listen anywhere without TLS, as behind a proxy that does TLS on a network of its own.
+    plaintext: bool = False
+    limits: CallerLimits = field(default_factory=CallerLimits)
+    #: Arguments of gRPC's, by name, in the place of ours.
+    channel: Mapping[str, int] = field(default_factory=dict)
     #: Whether callers may ask which services there are, without a token.
     reflection: bool = False
     endpoints: EndpointRules = field(default_factory=EndpointRules)
@@ -68,6 +63,8 @@ class ServerOptions:
     #: How long arrived transcript segments may wait until they are stored.
     store_segments_every: timedelta = timedelta(seconds=1)
     heartbeat_every: timedelta = timedelta(seconds=5)
+    #: How often the open streams' tokens are looked at: a stream ends so soon after its token.
+    check_tokens_every: timedelta = timedelta(seconds=1.5)
     #: After so long without a heartbeat a recording is ended by whichever server sees it.
     silent_for: timedelta = timedelta(seconds=15)
 
@@ -97,13 +94,14 @@ class HooksServer:
         )
         self._server = self._make_server()
         try:
-            address = _bind(self._server, self._options.bind)
+            address = await self._listen()
             await self._add_services(self._options.name or f"{socket.gethostname()} {address}")
             await self._server.start()
         except BaseException:
             self._database.close()
             raise
-        log.info("serving gRPC on %s, webhooks %s", address, "on" if self._webhook_service else "off")
+        tls = "with TLS" if self._options.tls is not None else "without TLS"
+        log.info("serving gRPC on %s %s, webhooks %s", address, tls, "on" if self._webhook_service else "off")
         return address
 
     @property
@@ -128,14 +126,24 @@ class HooksServer:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
             open_services.append(reflection.SERVICE_NAME)
-        tokens = Tokens(self._database)
+        tokens = Tokens(self._database, self._tasks)
         return grpc.aio.server(
             interceptors=[
-                AuthInterceptor(tokens.workspace_of, open_services=open_services),
+                AuthInterceptor(tokens.find, open_services=open_services),
+                LimitInterceptor(self._options.limits),
                 ErrorInterceptor(),
+                WorkInterceptor(self._options.limits),
             ],
-            options=_OPTIONS,
+            options=arguments(self._options.channel),
+            maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
+
+    async def _listen(self) -> str:
+        options = self._options
+        if options.tls is None and not options.plaintext:
+            # A look-up may take its time.
+            await asyncio.to_thread(refuse_plaintext, options.bind)
+        return listen(self._server, bind=options.bind, tls=options.tls)
 
     async def _add_services(self, name: str) -> None:
         database, service, options = self._database, self._webhook_service, self._options
@@ -166,21 +174,9 @@ class HooksServer:
         jobs = (
             (heartbeat.beat, options.heartbeat_every),
             (self._streams.store_segments, options.store_segments_every),
+            (self._streams.check_tokens, options.check_tokens_every),
         )
         self._background = [asyncio.create_task(repeat(call, every=every)) for call, every in jobs]
-
-
-def _bind(server: grpc.aio.Server, bind: str) -> str:
-    host, _, _ = bind.rpartition(":")
-    try:
-        port = server.add_insecure_port(bind)
-    except RuntimeError:
-        port = 0
-    if port == 0:
-        raise SettingsError(
-            f"NOTEFLOW_HOOKS_GRPC_BIND: can't listen on {bind}; it is in use, not this machine's, or not host:port"
-        )
-    return f"{host}:{port}"
 
 
 async def _add_health(server: grpc.aio.Server) -> health.aio.HealthServicer:

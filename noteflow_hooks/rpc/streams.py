@@ -9,9 +9,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
+from noteflow_hooks.errors import NoteFlowHooksError, UnauthenticatedError, UnavailableError
 from noteflow_hooks.recordings import stop_meeting
 from noteflow_hooks.rpc import stream_units
+from noteflow_hooks.rpc.auth import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.recording import AudioStream
 
@@ -48,12 +49,12 @@ class AudioStreams:
         self._refusal: Exception | None = None
 
     async def record(
-        self, workspace_id: UUID, messages: AsyncIterable[pb.StreamAudioSegmentsRequest]
+        self, workspace_id: UUID, messages: AsyncIterable[pb.StreamAudioSegmentsRequest], *, token_id: UUID
     ) -> pb.StreamAudioSegmentsResponse:
         """Record one stream until it ends, breaks off or is halted, and then end its recording."""
         if self._refusal is not None:
             raise self._refusal
-        stream = AudioStream(workspace_id)
+        stream = AudioStream(workspace_id, token_id=token_id)
         self._streams.add(stream)
         reading = asyncio.create_task(self._read(stream, messages))
         reading.add_done_callback(_seen)
@@ -73,7 +74,8 @@ class AudioStreams:
 
     async def stop_meeting(self, workspace_id: UUID, meeting_id: UUID) -> Meeting:
         """Stop a meeting; a stream that records it here counts with all that has arrived, and ends."""
-        stream = next((each for each in self._streams if each.records(meeting_id)), None)
+        own = (each for each in self._streams if each.workspace_id == workspace_id)
+        stream = next((each for each in own if each.records(meeting_id)), None)
         if stream is not None:
             return await self._tasks.finish(self._stop_recorded(stream, workspace_id))
         return await self._database.run(lambda unit: stop_meeting(unit, self._service, workspace_id, meeting_id))
@@ -97,6 +99,18 @@ class AudioStreams:
             for stream in ended:
                 stream.halt(stream_units.ended_elsewhere(stream))
 
+    async def check_tokens(self) -> None:
+        """Halt the streams whose token was revoked, or has ended, since they began.
+
+        What had arrived by then counts. While the database doesn't answer nobody is halted, and nothing is stored.
+        """
+        asked = {each.token_id for each in self._streams}
+        if asked:
+            ended = asked.difference(await self._database.run(lambda unit: unit.access.live_tokens(asked)))
+            for stream in self._streams:
+                if stream.token_id in ended:
+                    stream.halt(UnauthenticatedError(REFUSAL))
+
     async def _read(self, stream: AudioStream, messages: AsyncIterable[pb.StreamAudioSegmentsRequest]) -> None:
         async for message in messages:
             segments = stream.check(message)
@@ -109,9 +123,8 @@ class AudioStreams:
                 await self._tasks.finish(self._store(stream))
 
     async def _open(self, stream: AudioStream) -> None:
-        earlier = [
-            each.closing for each in self._streams if each.closing is not None and each.records(stream.meeting_id)
-        ]
+        own = (each for each in self._streams if each.workspace_id == stream.workspace_id)
+        earlier = [each.closing for each in own if each.closing is not None and each.records(stream.meeting_id)]
         if earlier:
             await asyncio.wait(earlier, timeout=_EARLIER_S)
         stream.recording = await self._database.run(

@@ -14,7 +14,7 @@ import pytest
 from noteflow_hooks.domain.access import hash_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.auth import Tokens
+from noteflow_hooks.rpc.auth import TOKEN_TTL_S, Tokens
 from noteflow_hooks.rpc.database import Database
 from noteflow_hooks.rpc.tasks import OwnedTasks, repeat
 from tests.builders import a_token, a_workspace
@@ -133,15 +133,16 @@ def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.Mo
 
     async def scenario() -> None:
         database = _database(store=store)
-        tokens = Tokens(database, clock=lambda: now[0])
-        assert await tokens.workspace_of("t") == workspace.id
+        tokens = Tokens(database, tasks := OwnedTasks(), clock=lambda: now[0])
+        assert (await tokens.find("t")) is not None
         with InMemoryUnitOfWork(store) as unit:
             unit.access.revoke_token(record.id)
             unit.commit()
-        assert await tokens.workspace_of("t") == workspace.id
-        now[0] = 5.0
-        assert await tokens.workspace_of("t") is None
-        assert await tokens.workspace_of("u") == workspace.id
+        assert (await tokens.find("t")) is not None
+        now[0] = TOKEN_TTL_S
+        assert (await tokens.find("t")) is None
+        assert (await tokens.find("u")) is not None
+        await tasks.drain(within=timedelta(seconds=5))
         database.close()
 
     asyncio.run(scenario())

@@ -5,8 +5,6 @@ from __future__ import annotations
 import signal
 import threading
 import time
-from contextlib import contextmanager
-from functools import partial
 from typing import TYPE_CHECKING
 
 import grpc
@@ -14,17 +12,17 @@ import psutil
 import pytest
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.embedded import EmbeddedPostgres
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import Settings
-from tests.integration.rpc.world import World, a_stream, eventually, refused
+from tests.integration.rpc.sqlworld import world_over
+from tests.integration.rpc.world import a_stream, eventually, refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from tests.integration.rpc.world import World
 
 LIFE = ["recording.started", "recording.stopped", "meeting.completed"]
 
@@ -32,7 +30,7 @@ LIFE = ["recording.started", "recording.stopped", "meeting.completed"]
 @pytest.fixture
 def world(clean_database: str) -> Iterator[World]:
     """Offer a server over the database, emptied."""
-    with _world_over(clean_database) as running:
+    with world_over(clean_database) as running:
         yield running
 
 
@@ -42,14 +40,6 @@ def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     with EmbeddedPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as server:
         bootstrap.migrate(Settings(_env_file=None, database_url=server.url))
         yield server
-
-
-@contextmanager
-def _world_over(url: str) -> Iterator[World]:
-    engine = create_engine(url, connections=4, wait_s=1.0)
-    with World(over=partial(SqlAlchemyUnitOfWork, engine, SecretBox([bytes(32)]))) as running:
-        yield running
-    engine.dispose()
 
 
 def test_a_meeting_s_whole_life_is_stored_with_its_events(world: World) -> None:
@@ -108,7 +98,7 @@ def test_a_frozen_postgres_is_unavailable_within_two_seconds_and_then_recovers(
     own_postgres: EmbeddedPostgres,
 ) -> None:
     """SIGSTOP to all of its processes; after SIGCONT an open stream goes on as if nothing had been."""
-    with _world_over(own_postgres.url) as world:
+    with world_over(own_postgres.url) as world:
         meeting = world.a_meeting()
         with a_stream(world, meeting.id) as stream:
             stream.send(bytes(1000))

@@ -117,7 +117,7 @@ def test_an_unknown_method_is_said_to_be_unknown_to_who_may_call(world: World) -
 
 
 def test_a_revoked_token_is_refused_once_its_time_is_up(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A token counts for five seconds after it was looked up, and no longer."""
+    """A token counts for three seconds after it was looked up, and no longer."""
     monkeypatch.setattr(auth, "TOKEN_TTL_S", 0.05)
     world.a_meeting()
     with world.units() as unit:

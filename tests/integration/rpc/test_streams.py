@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
+from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import a_recording
 from tests.integration.rpc.world import FORMAT, Stream, World, a_stream, eventually, refused
@@ -81,11 +82,10 @@ def test_a_client_that_cancels_ends_its_recording(world: World) -> None:
 def test_a_client_whose_connection_breaks_ends_its_recording(world: World) -> None:
     """The channel is closed under the stream."""
     meeting = world.a_meeting()
-    other = World.__new__(World)
-    other.client = type(world.client)(world.address, world.token)
-    stream = Stream(other, meeting.id)
+    client = Client(world.address, world.token)
+    stream = Stream(client, meeting.id)
     _begin(world, stream)
-    other.client.close()
+    client.close()
     stream.send_message(None)
     eventually(lambda: world.event_types() == BOTH)
 

@@ -19,6 +19,7 @@ from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.host import EndpointRules
+from noteflow_hooks.rpc.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server import HooksServer, ServerOptions
 from noteflow_hooks.service import WebhookService
@@ -36,6 +37,8 @@ T = TypeVar("T")
 #: 1,000 samples a second of one byte: a byte is a millisecond.
 FORMAT = pb.AudioFormat(sample_rate=1000, channels=1, bytes_per_sample=1)
 LOOPBACK = "127.0.0.1:0"
+#: For tests that make more calls than one caller may.
+UNLIMITED = CallerLimits(registrations_per_minute=0, token_calls_per_s=0)
 
 
 class World:
@@ -74,7 +77,7 @@ class World:
         except BaseException:
             self._end_loop()
             raise
-        self.client = Client(self.address, self.token)
+        self.client = Client(self.address, self.token, plaintext=True)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,6 +108,21 @@ class World:
             unit.access.create_token(record)
             unit.commit()
         return token, workspace.id
+
+    def another_token(self, **fields: Any) -> tuple[str, ApiToken]:  # noqa: ANN401 - the record's own
+        """Make another token of the same workspace and return it with its record."""
+        token = generate_token()
+        with self.units() as unit:
+            made = a_token(workspace_id=self.workspace_id, token_hash=hash_token(token), **fields)
+            record = unit.access.create_token(made)
+            unit.commit()
+        return token, record
+
+    def revoke(self, token_id: UUID) -> None:
+        """Revoke a token."""
+        with self.units() as unit:
+            assert unit.access.revoke_token(token_id)
+            unit.commit()
 
     @contextmanager
     def stranger(self) -> Iterator[Client]:
@@ -153,11 +171,11 @@ class _Stopped:
 class Stream:
     """One audio stream, fed by hand."""
 
-    def __init__(self, world: World, meeting_id: str) -> None:
+    def __init__(self, client: Client, meeting_id: str) -> None:
         self._meeting_id = meeting_id
         self._messages: list[pb.StreamAudioSegmentsRequest | None] = []
         self._more = threading.Condition()
-        self.call = world.client.meetings.StreamAudioSegments.future(self._feed())
+        self.call = client.meetings.StreamAudioSegments.future(self._feed())
 
     def send(self, audio: bytes = b"", *texts: str) -> None:
         """Send a message of so much audio and such segments."""
@@ -188,9 +206,9 @@ class Stream:
 
 
 @contextmanager
-def a_stream(world: World, meeting_id: str) -> Iterator[Stream]:
+def a_stream(world: World, meeting_id: str, *, client: Client | None = None) -> Iterator[Stream]:
     """Offer an open stream, which is cut off at the block's end if it has not ended by then."""
-    stream = Stream(world, meeting_id)
+    stream = Stream(client if client is not None else world.client, meeting_id)
     try:
         yield stream
     finally:

@@ -13,9 +13,13 @@ from noteflow_hooks.errors import (
     PreconditionError,
     UnavailableError,
 )
-from noteflow_hooks.rpc.client import translated
+from noteflow_hooks.rpc.client import connect, translated
 
 Code = grpc.StatusCode
+#: How gRPC begins its words for a connection that failed, and how it goes on where TLS did.
+FAILED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1:"
+TLS = "Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:"
+UNTRUSTED = f"{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: expired: OK"
 
 
 class Refusal(grpc.RpcError):
@@ -43,6 +47,26 @@ class Refusal(grpc.RpcError):
         (Code.RESOURCE_EXHAUSTED, "too many", LimitError, "too many"),
         (Code.UNAVAILABLE, "failed to connect to all", UnavailableError, "no server answers at host:1"),
         (Code.UNAVAILABLE, "the database is away", UnavailableError, "host:1: the database is away"),
+        (
+            Code.UNAVAILABLE,
+            f"{FAILED} {UNTRUSTED}",
+            NoteFlowHooksError,
+            "host:1: its certificate is not trusted: expired",
+        ),
+        (
+            Code.UNAVAILABLE,
+            f"{FAILED} Hostname Verification Check failed.",
+            NoteFlowHooksError,
+            "host:1: its certificate is for another name",
+        ),
+        (Code.UNAVAILABLE, f"{FAILED} {TLS}WRONG_VERSION_NUMBER: x", NoteFlowHooksError, "host:1 does not speak TLS"),
+        (Code.UNAVAILABLE, f"{FAILED} {TLS}NO_CIPHER: x", NoteFlowHooksError, "host:1: TLS fails: NO_CIPHER: x"),
+        (
+            Code.UNAVAILABLE,
+            f"{FAILED} Socket closed",
+            UnavailableError,
+            "host:1 closes the connection: it may want TLS (--tls-ca), or a certificate of yours (--tls-cert)",
+        ),
         (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),
         (Code.INTERNAL, "broken\ntrace", NoteFlowHooksError, "broken"),
         (Code.UNIMPLEMENTED, "", NoteFlowHooksError, "UNIMPLEMENTED"),
@@ -54,3 +78,23 @@ def test_an_answer_becomes_one_line_of_the_right_kind(
     """The kinds are the project's own."""
     error = translated(Refusal(code, details), "host:1")
     assert (type(error), str(error)) == (kind, line)
+
+
+@pytest.mark.parametrize(
+    "server", ["127.0.0.1:1", "127.0.0.2:1", "[::1]:1", "localhost:1", "LOCALHOST:1", "unix:/run/hooks.sock"]
+)
+def test_a_token_goes_to_this_machine_without_tls(server: str) -> None:
+    """Whose addresses are known by their form."""
+    connect(server, "t").close()
+
+
+@pytest.mark.parametrize(
+    "server",
+    ["10.0.0.7:1", "0.0.0.0:1", "[::]:1", "host:1", "localhost.example:1", "127.0.0.1.example:1", "dns:///localhost:1"],
+)
+def test_a_token_goes_nowhere_else_without_tls(server: str) -> None:
+    """Unless that is asked for; a name may stand for this machine now, and for another in a moment."""
+    with pytest.raises(NoteFlowHooksError, match=r"a token does not go unencrypted: give --tls-ca FILE .*--insecure"):
+        connect(server, "t")
+    connect(server, "t", plaintext=True).close()
+    connect(server, "t", credentials=grpc.ssl_channel_credentials()).close()

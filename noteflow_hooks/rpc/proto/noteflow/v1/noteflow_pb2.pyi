@@ -4,8 +4,14 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
-FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the database doesn't answer: try again.
+ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
+calls of MeetingService and for PublishEvent, `manage` for everything else; PERMISSION_DENIED names the one that is
+missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds: UNAUTHENTICATED.
+
+Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
+FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
+database doesn't answer: try again. Programs find the field in a google.rpc.BadRequest, and how long to wait for a limit
+on calls or registrations in a google.rpc.RetryInfo, both in the status details.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -373,7 +379,9 @@ class StreamAudioSegmentsRequest(_message.Message):
 
     @_builtins.property
     def segments(self) -> _containers.RepeatedCompositeFieldContainer[Global___TranscriptSegment]:
-        """Segments that were finished meanwhile. They are stored within about a second, at the latest when the stream ends."""
+        """Segments that were finished meanwhile, at most 5,000. They are stored within about a second, at the latest when the
+        stream ends.
+        """
 
     def __init__(
         self,
@@ -660,7 +668,7 @@ class RegisterWebhookRequest(_message.Message):
     name: _builtins.str
     """1 to 255 characters; absent means "Webhook"."""
     secret: _builtins.str
-    """`whsec_` and base64 of 24 to 64 bytes, or 8 to 256 visible ASCII characters. Absent means unsigned."""
+    """`whsec_` and strict base64 of 24 to 64 bytes, or 8 to 256 visible ASCII characters. Absent means unsigned."""
     generate_secret: _builtins.bool
     """True has the server make a secret and return it. Not together with `secret`."""
     timeout_ms: _builtins.int
@@ -1878,7 +1886,11 @@ class PublishEventRequest(_message.Message):
     event_type: _builtins.str
     """`meeting.completed`, `summary.generated`, `recording.started` or `recording.stopped`."""
     payload_json: _builtins.str
-    """One flat JSON object with the type's fields; `timestamp` is set where it is missing, extra fields pass."""
+    """One flat JSON object with the type's fields; `timestamp` is set where it is missing, extra fields pass. Refused is what
+    JSON's readers take differently: a field that is named twice, NaN and infinities, whole numbers beyond 64 bits and
+    others beyond what a double holds, lone surrogates and NUL. At most 10,240 bytes as sent; above that only an
+    `executive_summary` is shortened, and of the text given at most 1,048,576 bytes are read.
+    """
     idempotency_key: _builtins.str
     """1 to 255 characters, unique in the workspace. The same key with the same type and payload returns the same event, with
     others ALREADY_EXISTS. Absent: every call stores an event.

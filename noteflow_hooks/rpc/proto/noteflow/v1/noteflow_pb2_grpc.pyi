@@ -4,8 +4,14 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
-FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the database doesn't answer: try again.
+ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
+calls of MeetingService and for PublishEvent, `manage` for everything else; PERMISSION_DENIED names the one that is
+missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds: UNAUTHENTICATED.
+
+Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
+FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
+database doesn't answer: try again. Programs find the field in a google.rpc.BadRequest, and how long to wait for a limit
+on calls or registrations in a google.rpc.RetryInfo, both in the status details.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.

@@ -1,0 +1,50 @@
+"""What an answer says to programs beside its line for people: which field was wrong, or when to try again.
+
+The form is gRPC's richer error model: a google.rpc.Status with BadRequest or RetryInfo, in the trailing metadata.
+All of it is bounded, since a caller's gRPC refuses an answer whose metadata is larger than 8 KiB.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.status_pb2 import Status
+
+from noteflow_hooks.errors import InvalidInputError, RateLimitError
+
+if TYPE_CHECKING:
+    import grpc
+    from google.protobuf.message import Message
+
+#: Where gRPC's libraries look for the status.
+KEY: Final = "grpc-status-details-bin"
+#: The most bytes of a line. On the wire it may take three times as many, and stands in the status once more.
+_LINE_LIMIT: Final = 1000
+
+
+def bounded(line: str) -> str:
+    """Return the line, cut where it is too long to be answered."""
+    data = line.encode(errors="replace")
+    return line if len(data) <= _LINE_LIMIT else f"{data[:_LINE_LIMIT].decode(errors='ignore')}…"
+
+
+def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tuple[str, bytes], ...]:
+    """Return the trailing metadata for the error; empty for one of which there is nothing more to say."""
+    message = _message(error)
+    if message is None:
+        return ()
+    status = Status(code=code.value[0], message=line)
+    status.details.add().Pack(message)
+    return ((KEY, status.SerializeToString()),)
+
+
+def _message(error: Exception) -> Message | None:
+    message: Message | None = None
+    if isinstance(error, InvalidInputError):
+        violation = BadRequest.FieldViolation(field=bounded(error.field), description=bounded(error.problem))
+        message = BadRequest(field_violations=[violation])
+    if isinstance(error, RateLimitError):
+        message = info = RetryInfo()
+        info.retry_delay.FromTimedelta(error.retry_after)
+    return message

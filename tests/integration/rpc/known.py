@@ -1,0 +1,73 @@
+"""Values by field names, with which most calls to a world are good ones."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from uuid import UUID, uuid4
+
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.signing import generate_secret
+from tests.builders import a_delivery, a_payload, an_event
+
+if TYPE_CHECKING:
+    from tests.integration.rpc.world import World
+
+
+def known_values(world: World) -> dict[str, list[Any]]:
+    """Return values by field names, with which most calls are good ones."""
+    meetings, webhooks = [world.a_meeting() for _ in range(40)], [world.a_webhook() for _ in range(40)]
+    deliveries = [_delivery(world, each) for each in webhooks]
+    page = world.client.meetings.ListMeetings(pb.ListMeetingsRequest(page_size=1))
+    payloads = [a_payload(), a_payload(title="\u202e"), a_payload(meeting_id="\r\n"), a_payload(executive_summary="s")]
+    return {
+        "meeting_id": [each.id for each in meetings],
+        # Some that no longer exist are among them soon.
+        "webhook_id": [each.id for each in webhooks],
+        "delivery_id": deliveries,
+        "replay_id": [str(uuid4())],
+        "url": ["https://receiver.example/x", "https://receiver.example:8443/?a=b", "http://localhost:1/"],
+        "events": list(WebhookEventType),
+        "event_type": list(PUBLISHABLE),
+        "status": list(DeliveryStatus),
+        "secret": ["a-secret-x", generate_secret()],
+        "name": ["X-Key", "Weekly"],
+        "value": ["text"],
+        "title": ["Weekly", "\u202e", "\r\n"],
+        "text": ["Ada will call.", "\x1b[2J"],
+        "executive_summary": ["Fine.", "\u2028"],
+        "payload_json": [json.dumps(each) for each in payloads],
+        "idempotency_key": ["k-1", "k-2"],
+        "page_token": ["", page.next_page_token],
+        "page_size": [0, 1, 500],
+        "paths": ["url", "events", "headers", "enabled", "paused", "rate_limit_per_s", "name"],
+        "sample_rate": [1000, 384_000],
+        "channels": [1, 32],
+        "bytes_per_sample": [1, 4],
+        "audio": [b"", bytes(100)],
+        "timeout_ms": [100, 30_000],
+        "max_retries": [1, 20],
+        "rate_limit_per_s": [0.01, 1000.0],
+        "max_concurrency": [1, 1000],
+        "rate_per_s": [0.1, 10_000.0],
+        "overlap_seconds": [0, 2_592_000],
+        "wait_seconds": [0.0, 0.01],
+        "start_seconds": [0.0],
+        "end_seconds": [0.0, 1e300],
+        "seconds": [0, 1_700_000_000],
+        "nanos": [0, 999_999_999],
+    }
+
+
+def _delivery(world: World, webhook: pb.Webhook) -> str:
+    """Store an event and a delivery of it that was skipped; return its id."""
+    with world.units() as unit:
+        event = unit.events.append(an_event(workspace_id=world.workspace_id))
+        skipped = a_delivery(
+            webhook_id=UUID(webhook.id), event_id=event.id, status=DeliveryStatus.SKIPPED, next_attempt_at=None
+        )
+        made = unit.webhooks.add_delivery(skipped)
+        unit.commit()
+    return str(made.id)
