@@ -1,4 +1,4 @@
-"""Secrets at rest: AES-256-GCM, bound to the webhook they belong to, with several keys so that keys can be rotated."""
+"""Secrets at rest: AES-256-GCM, bound to the webhook and the column they belong to, under keys that can be rotated."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import base64
 import binascii
 import hashlib
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -17,45 +17,67 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-#: The first byte of a ciphertext: this layout.
-_VERSION: Final = b"\x01"
+#: The columns of a webhook that hold ciphertext.
+Column: TypeAlias = Literal["secret", "previous_secret", "headers"]
+COLUMNS: Final[tuple[Column, ...]] = ("secret", "previous_secret", "headers")
+
+#: The first byte of a ciphertext: what it is bound to.
+_VERSION: Final = b"\x02"
+#: Bound to the webhook alone: headers put into the same row's secret would open there. Read, and no longer written.
+_UNBOUND_VERSION: Final = b"\x01"
 _KEY_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
 #: NIST SP 800-38D recommends 96 bits for GCM.
 _NONCE_BYTES: Final = 12
+_HEAD_BYTES: Final = 1 + _KEY_ID_BYTES
+_SEALED_FROM: Final = _HEAD_BYTES + _NONCE_BYTES
 
 
 class SecretBox:
     """Encrypts with the first of its keys and decrypts with any.
 
-    A ciphertext is a version byte, four bytes that name the key, the nonce, and AES-GCM's output. The webhook's id is
-    authenticated with it: moved to another row, it does not decrypt.
+    A ciphertext is a version byte, four bytes that name the key, the nonce, and AES-GCM's output. The webhook's id and
+    the column's name are authenticated with it: moved to another row or column, it does not decrypt.
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
         """Take keys of 32 bytes each, the one that encrypts first. Without keys there are no secrets to be had."""
-        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
-        self._first = _key_id(keys[0]) if keys else None
+        self._ciphers = {_key_name(key): AESGCM(key) for key in keys}
+        self._first = _key_name(keys[0]) if keys else None
 
-    def encrypt(self, secret: str, *, webhook_id: UUID) -> bytes:
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The keys by their names, which tell nothing of them; the one that encrypts first."""
+        return tuple(name.hex() for name in self._ciphers)
+
+    def encrypt(self, secret: str, *, webhook_id: UUID, column: Column) -> bytes:
         """Return the ciphertext; raise SecretUnavailableError where there is no key to encrypt with."""
         if self._first is None:
             raise SecretUnavailableError("secret: can't be stored, NOTEFLOW_HOOKS_SECRET_KEYS names no key")
         nonce = os.urandom(_NONCE_BYTES)
-        sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), webhook_id.bytes)
+        sealed = self._ciphers[self._first].encrypt(nonce, secret.encode(), _bound_to(_VERSION, webhook_id, column))
         return _VERSION + self._first + nonce + sealed
 
-    def decrypt(self, ciphertext: bytes, *, webhook_id: UUID) -> str:
+    def decrypt(self, ciphertext: bytes, *, webhook_id: UUID, column: Column) -> str:
         """Return the secret; raise SecretUnavailableError where its key is missing or the bytes were changed."""
-        head = len(_VERSION) + _KEY_ID_BYTES
-        cipher = self._ciphers.get(ciphertext[len(_VERSION) : head])
-        if cipher is None or ciphertext[:1] != _VERSION:
+        version, name = _head(ciphertext)
+        cipher = self._ciphers.get(name)
+        if cipher is None or version not in (_VERSION, _UNBOUND_VERSION):
             raise SecretUnavailableError
+        nonce, sealed = ciphertext[_HEAD_BYTES:_SEALED_FROM], ciphertext[_SEALED_FROM:]
         try:
-            nonce, sealed = ciphertext[head : head + _NONCE_BYTES], ciphertext[head + _NONCE_BYTES :]
-            return cipher.decrypt(nonce, sealed, webhook_id.bytes).decode()
+            return cipher.decrypt(nonce, sealed, _bound_to(version, webhook_id, column)).decode()
         except (InvalidTag, ValueError):
             raise SecretUnavailableError from None
+
+    def is_current(self, ciphertext: bytes) -> bool:
+        """Tell whether it is as :meth:`encrypt` would make it now: under the first key, and bound to its column."""
+        return _head(ciphertext) == (_VERSION, self._first)
+
+
+def key_id(ciphertext: bytes) -> str:
+    """Return the name of the key that it says it is under."""
+    return _head(ciphertext)[1].hex()
 
 
 def generate_key() -> str:
@@ -78,5 +100,15 @@ def _parse_key(text: str) -> bytes:
     return key
 
 
-def _key_id(key: bytes) -> bytes:
+def _key_name(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()[:_KEY_ID_BYTES]
+
+
+def _head(ciphertext: bytes) -> tuple[bytes, bytes]:
+    """Return the version and the key's name."""
+    return ciphertext[:1], ciphertext[1:_HEAD_BYTES]
+
+
+def _bound_to(version: bytes, webhook_id: UUID, column: Column) -> bytes:
+    # An id has 16 bytes always, so no column's name can be taken for a part of one.
+    return webhook_id.bytes if version == _UNBOUND_VERSION else webhook_id.bytes + column.encode()

@@ -1,0 +1,152 @@
+"""What the processes log, a record a line, as JSON or as text.
+
+Whatever is in a record, its line stays one line, steers no terminal and has its bounds; of a URL it shows the host, and
+of what looks like a credential nothing. The code that logs names no secret anyway: this is for what others raise.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import sys
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
+
+from noteflow_hooks.printable import escape
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+LogFormat: TypeAlias = Literal["json", "text"]
+
+#: The longest message, and the longest traceback, in characters; what is longer loses its middle.
+LIMIT: Final = 8192
+#: Of which so much is kept of the end: there a traceback says what was raised.
+_END: Final = 2048
+#: A scheme has a limit here, since without one a long line of dots would be gone through once for each of them.
+_URL: Final = re.compile(r"\b([a-z][a-z0-9+.-]{0,30})://(\S*)", re.IGNORECASE)
+#: Paths without their URL, as errors of urllib3 and http.client have them, and credentials, by what stands before them.
+_REDACTIONS: Final = (
+    (re.compile(r"""\b(url(?:=|: )['"]?)/\S*"""), r"\1/…"),
+    (re.compile(r"\b(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /\S*"), r"\1 /…"),
+    (re.compile(r"\b(whsec_)[\w+/=-]+"), r"\1…"),
+    (re.compile(r"\b(nfh_)[\w-]{8,}"), r"\1…"),
+    (re.compile(r"\b(Bearer|Basic) [\w+/=.~-]{16,}", re.IGNORECASE), r"\1 …"),
+    (re.compile(r"\b((?:password|passwd)=)(?:'[^']*'|\S+)", re.IGNORECASE), r"\1…"),
+)
+
+log = logging.getLogger(__name__)
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line, in ASCII, so that no reader takes any of its characters for the end of a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line."""
+        entry: dict[str, Any] = {
+            "time": _time(record),
+            "level": record.levelname,
+            "logger": record.name,
+            "process": record.process,
+            "message": _message(record),
+        }
+        if exception := _exception(record):
+            entry["exception"] = exception
+        return json.dumps(entry)
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people. A traceback follows behind bars, so that none of its lines can pass for a record."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record's line, and its traceback's."""
+        head = f"{_time(record)} {record.levelname} {record.name} [{record.process}] {escape(_message(record))}"
+        exception = _exception(record)
+        return "\n".join([head, *(f"    | {escape(line)}" for line in exception.splitlines())])
+
+
+def formatter(log_format: LogFormat) -> logging.Formatter:
+    """Return what makes the lines of that format."""
+    return JsonFormatter() if log_format == "json" else TextFormatter()
+
+
+def configure(log_format: LogFormat, *, level: int = logging.INFO) -> None:
+    """Log to standard error, what is raised and never caught too; a process that logs already is left as it is."""
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(formatter(log_format))
+    root.addHandler(handler)
+    root.setLevel(level)
+    set_up()
+
+
+def set_up() -> None:
+    """Have warnings, and the errors that end a thread or the process, go the way of all records."""
+    # At DEBUG it tells each request's path, and at WARNING one that it tries again, bare of all that shows it as such.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _end_of_process
+    threading.excepthook = _end_of_thread
+
+
+def redacted(text: str) -> str:
+    """Return the text with each URL's user, path and query left out, and what looks like a credential."""
+    text = _URL.sub(_host_alone, text)
+    for pattern, rest in _REDACTIONS:
+        text = pattern.sub(rest, text)
+    return text
+
+
+def _host_alone(found: re.Match[str]) -> str:
+    scheme, rest = found.groups()
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    behind = rest[len(authority) :]
+    if "@" in behind:
+        # Who can tell whether that is a path, or a password with a slash in it?
+        return f"{scheme}://…"
+    return f"{scheme}://{authority.rpartition('@')[2]}" + (behind if behind in ("", "/") else "/…")
+
+
+def _message(record: logging.LogRecord) -> str:
+    try:
+        message = record.getMessage()
+    except Exception:  # noqa: BLE001 - logging would print the arguments as they are, past all that is done here
+        message = f"{record.msg} (the arguments don't fit the message)"
+    return _bounded(redacted(message))
+
+
+def _exception(record: logging.LogRecord) -> str:
+    """Return the traceback and the stack, or nothing."""
+    parts = [record.exc_text, record.stack_info]
+    if record.exc_info:
+        # Never what another handler's formatter has left with the record: it is made anew.
+        parts[0] = logging.Formatter().formatException(record.exc_info)
+    return _bounded(redacted("\n".join(part for part in parts if part)))
+
+
+def _bounded(text: str) -> str:
+    if len(text) <= LIMIT:
+        return text
+    return f"{text[: LIMIT - _END]} … [{len(text) - LIMIT} characters left out] … {text[-_END:]}"
+
+
+def _time(record: logging.LogRecord) -> str:
+    return datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _end_of_process(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.__excepthook__(kind, error, trace)
+    else:
+        log.critical("The process ends with an error that nobody expected", exc_info=(kind, error, trace))
+
+
+def _end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    name = ended.thread.name if ended.thread is not None else "?"
+    if ended.exc_value is not None:
+        trace = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+        log.error("Thread %s ends with an error that nobody expected", name, exc_info=trace)

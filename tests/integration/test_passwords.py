@@ -1,0 +1,71 @@
+"""Servers that refuse us: what is said of it holds neither the password nor the URL that has it."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from typing import TYPE_CHECKING, Final
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import make_url, text
+
+from noteflow_hooks import publisher
+from noteflow_hooks.cli.failures import FAILED, run
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.settings import PREFIX
+from tests.canary import Canary, found, letters
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from noteflow_hooks.embedded import EmbeddedPostgres
+
+PASSWORD: Final = letters()
+CANARIES: Final = [Canary.of("password", PASSWORD)]
+
+
+def urls(postgres: EmbeddedPostgres) -> list[str]:
+    """Return the URLs of a server that knows no such user, and of none."""
+    stranger = make_url(postgres.url).set(username=f"u{uuid4().hex}", password=PASSWORD)
+    return [stranger.render_as_string(hide_password=False), f"postgresql://user:{PASSWORD}@{free_address()}/name"]
+
+
+def test_a_database_that_refuses_us_is_told_of_without_the_password(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """In the error, in all that led to it, in what an operator may see of it, and in a command's complaint."""
+    monkeypatch.chdir(tmp_path)
+    for url in urls(postgres):
+        engine = create_engine(url)
+        with pytest.raises(UnavailableError) as caught, engine.connect() as connection:
+            connection.execute(text("SELECT 1"))
+        engine.dispose()
+        monkeypatch.setenv(f"{PREFIX}DATABASE_URL", url)
+        assert run(root, ["workspaces", "list"]) == FAILED
+        complaint = capsys.readouterr().err
+        assert caught.value.detail.partition(":")[0] in complaint
+        shown = [
+            *traceback.format_exception(caught.value),
+            repr(caught.value.__cause__),
+            caught.value.detail,
+            complaint,
+        ]
+        assert found(CANARIES, "".join(shown).encode()) == set()
+
+
+def test_a_broker_that_refuses_us_is_told_of_without_the_password(
+    redis_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By every library on the way there, at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    refused = make_url(redis_url).set(password=PASSWORD).render_as_string(hide_password=False)
+    hints = publisher.connect(refused)
+    hints.events.announce([uuid4()])
+    until(lambda: "Redis takes no hints" in caplog.text, what="the refusal is logged")
+    hints.close()
+    assert found(CANARIES, caplog.text.encode()) == set()

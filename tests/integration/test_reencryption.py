@@ -1,0 +1,232 @@
+"""Re-encryption: everything ends up under the first key, and nothing else of an endpoint changes, whoever is at it."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+from sqlalchemy import text
+
+from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, parse_keys
+from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.reencryption import StoredSecrets
+from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from tests.builders import a_webhook, a_workspace
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from uuid import UUID
+
+    from sqlalchemy.engine import Engine
+
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+OLD, NEW, LOST = (parse_keys(generate_key())[0] for _ in range(3))
+BOTH: Final = SecretBox([NEW, OLD])
+HEADERS: Final = (("Authorization", "Bearer abc"),)
+
+
+@pytest.fixture
+def engine(clean_database: str) -> Iterator[Engine]:
+    made = create_engine(clean_database)
+    yield made
+    made.dispose()
+
+
+def stored(engine: Engine, *, count: int, key: bytes = OLD) -> list[WebhookConfig]:
+    """Store endpoints of one workspace, each with three ciphertexts under that key, in the order of their ids."""
+    until_then = datetime.now(UTC) + timedelta(hours=1)
+    with SqlAlchemyUnitOfWork(engine, SecretBox([key])) as unit:
+        workspace = unit.access.create_workspace(a_workspace())
+        made = [
+            unit.webhooks.create(
+                a_webhook(
+                    workspace_id=workspace.id,
+                    secret=f"the-secret-{number}",
+                    previous_secret=f"the-former-{number}",
+                    previous_secret_expires_at=until_then,
+                    headers=HEADERS,
+                    header_names=("Authorization",),
+                )
+            )
+            for number in range(count)
+        ]
+        unit.commit()
+    return sorted(made, key=lambda webhook: webhook.id)
+
+
+def rows(engine: Engine) -> dict[UUID, dict[str, Any]]:
+    with engine.begin() as connection:
+        found = connection.execute(text("SELECT * FROM noteflow.webhook_configs")).mappings()
+        return {row["id"]: dict(row) for row in found}
+
+
+def overwrite(engine: Engine, webhook: WebhookConfig, **columns: bytes | None) -> None:
+    changes = ", ".join(f"{name} = :{name}" for name in columns)
+    with engine.begin() as connection:
+        connection.execute(
+            text(f"UPDATE noteflow.webhook_configs SET {changes} WHERE id = :id"),  # noqa: S608 - names of this file
+            {"id": webhook.id, **columns},
+        )
+
+
+def read(engine: Engine, webhook: WebhookConfig, *keys: bytes) -> WebhookConfig:
+    with SqlAlchemyUnitOfWork(engine, SecretBox(keys)) as unit:
+        found = unit.webhooks.get_by_id(webhook.id)
+    assert found is not None
+    return found
+
+
+def key_ids(engine: Engine) -> set[str]:
+    """Return the names of all keys that any ciphertext is under."""
+    return {key_id(row[column]) for row in rows(engine).values() for column in COLUMNS if row[column] is not None}
+
+
+def test_everything_ends_up_under_the_first_key_and_nothing_else_changes(engine: Engine) -> None:
+    """All three columns of every endpoint, in more than one batch; with the new key alone they read as before."""
+    webhooks, before = stored(engine, count=7), rows(engine)
+    rotation = StoredSecrets(engine, BOTH, batch=3).rotate()
+    assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (21, 0, [])
+    assert key_ids(engine) == {BOTH.key_ids[0]}
+    assert [read(engine, each, NEW) for each in webhooks] == webhooks
+    for webhook_id, row in rows(engine).items():
+        assert {name for name, value in row.items() if value != before[webhook_id][name]} == set(COLUMNS)
+
+
+def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
+    """Not a byte is written; an endpoint without secrets counts for nothing."""
+    stored(engine, count=2)
+    with SqlAlchemyUnitOfWork(engine, BOTH) as unit:
+        unit.webhooks.create(a_webhook(workspace_id=unit.access.create_workspace(a_workspace()).id))
+        unit.commit()
+    StoredSecrets(engine, BOTH).rotate()
+    after_first = rows(engine)
+    again = StoredSecrets(engine, BOTH).rotate()
+    assert (again.reencrypted, again.current, again.unreadable) == (0, 6, [])
+    assert rows(engine) == after_first
+
+
+def test_what_can_not_be_read_stays_as_it_is_and_keeps_nothing_from_being_done(engine: Engine) -> None:
+    """A lost key, a flipped bit, a secret of another row: each is told by its endpoint, and the rest is done."""
+    lost, flipped, moved, well = stored(engine, count=4)
+    under_lost = SecretBox([LOST]).encrypt("s" * 8, webhook_id=lost.id, column="secret")
+    before = rows(engine)
+    damaged = bytes([*before[flipped.id]["headers"][:-1], before[flipped.id]["headers"][-1] ^ 1])
+    overwrite(engine, lost, secret=under_lost)
+    overwrite(engine, flipped, headers=damaged)
+    overwrite(engine, moved, previous_secret=before[well.id]["previous_secret"])
+    rotation = StoredSecrets(engine, BOTH).rotate()
+    told = {(each.webhook_id, each.column, each.key_id) for each in rotation.unreadable}
+    assert told == {
+        (lost.id, "secret", SecretBox([LOST]).key_ids[0]),
+        (flipped.id, "headers", BOTH.key_ids[1]),
+        (moved.id, "previous_secret", BOTH.key_ids[1]),
+    }
+    assert rotation.reencrypted == 9
+    after = rows(engine)
+    assert (after[lost.id]["secret"], after[flipped.id]["headers"]) == (under_lost, damaged)
+    assert after[moved.id]["previous_secret"] == before[well.id]["previous_secret"]
+    assert read(engine, well, NEW) == well
+
+
+def test_secrets_that_changed_places_open_nowhere(engine: Engine) -> None:
+    """Between two endpoints, or two columns of one, by SQL: neither is signed with what is not its own."""
+    one, other = stored(engine, count=2)
+    before = rows(engine)
+    overwrite(engine, one, secret=before[other.id]["secret"])
+    overwrite(engine, other, secret=before[other.id]["headers"], previous_secret=before[other.id]["secret"])
+    for webhook in (one, other):
+        found = read(engine, webhook, OLD)
+        assert (found.secret, found.secret_unavailable) == (None, True)
+    assert read(engine, other, OLD).previous_secret is None
+
+
+def test_a_damaged_secret_is_told_though_it_is_under_the_first_key(engine: Engine) -> None:
+    """There is nothing to re-encrypt, but who rotates wants to know."""
+    [webhook] = stored(engine, count=1, key=NEW)
+    sealed = rows(engine)[webhook.id]["secret"]
+    overwrite(engine, webhook, secret=sealed[:-1])
+    rotation = StoredSecrets(engine, BOTH).rotate()
+    assert [(each.webhook_id, each.column) for each in rotation.unreadable] == [(webhook.id, "secret")]
+    assert (rotation.reencrypted, rotation.current) == (0, 2)
+
+
+def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> None:
+    """The re-encryption does all others first, waits, and takes what the change has left."""
+    webhooks = stored(engine, count=6)
+    changing = webhooks[2]
+    with ThreadPoolExecutor(1) as pool:
+        with SqlAlchemyUnitOfWork(engine, SecretBox([OLD])) as unit:
+            locked = unit.webhooks.get_by_id(changing.id, lock=True)
+            assert locked is not None
+            running = pool.submit(StoredSecrets(engine, BOTH, batch=3).rotate)
+            new = BOTH.key_ids[0]
+            until(lambda: sum(key_id(row["secret"]) == new for row in rows(engine).values()) == 5, what="others done")
+            unit.webhooks.update(replace(locked, secret="a-newer-secret", previous_secret=locked.secret))
+            assert not running.done()
+            unit.commit()
+        assert running.result(timeout=30).reencrypted == 18
+    found = read(engine, changing, NEW)
+    assert (found.secret, found.previous_secret) == ("a-newer-secret", changing.secret)
+    assert key_ids(engine) == {new}
+
+
+def test_an_endpoint_that_is_deleted_meanwhile_is_left_alone(engine: Engine) -> None:
+    """Its secrets are erased, and stay so."""
+    webhooks = stored(engine, count=2)
+    with ThreadPoolExecutor(1) as pool:
+        with SqlAlchemyUnitOfWork(engine, SecretBox([OLD])) as unit:
+            unit.webhooks.delete(webhooks[0].id)
+            running = pool.submit(StoredSecrets(engine, BOTH).rotate)
+            until(lambda: key_ids(engine) != {BOTH.key_ids[1]}, what="the other is done")
+            unit.commit()
+        assert running.result(timeout=30).reencrypted == 3
+    assert [rows(engine)[webhooks[0].id][column] for column in COLUMNS] == [None] * 3
+
+
+def test_two_at_once_do_no_harm(engine: Engine) -> None:
+    """Each ciphertext is re-encrypted by one of them, and everything reads as before."""
+    webhooks = stored(engine, count=60)
+    together = threading.Barrier(2)
+
+    def rotate(_: int) -> tuple[int, int]:
+        together.wait(timeout=30)
+        rotation = StoredSecrets(engine, BOTH, batch=7).rotate()
+        assert rotation.unreadable == []
+        return rotation.reencrypted, rotation.current
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(rotate, range(2)))
+    assert sum(reencrypted for reencrypted, _ in done) == 180
+    assert [reencrypted + current for reencrypted, current in done] == [180, 180]
+    assert [read(engine, each, NEW) for each in webhooks] == webhooks
+
+
+def test_a_change_still_moves_updated_at(engine: Engine) -> None:
+    """On the connection too that has just re-encrypted: what the trigger passes by is one transaction."""
+    [webhook] = stored(engine, count=1)
+    single = create_engine(engine.url.render_as_string(hide_password=False), connections=1)
+    StoredSecrets(single, BOTH).rotate()
+    assert rows(single)[webhook.id]["updated_at"] == webhook.updated_at
+    overwrite(single, webhook, secret=None)
+    assert rows(single)[webhook.id]["updated_at"] > webhook.updated_at
+    single.dispose()
+
+
+def test_the_use_of_keys_is_counted(engine: Engine) -> None:
+    """By the key's name, with what does not decrypt; a key that is gone counts by its name too."""
+    stored(engine, count=2)
+    new, lost = stored(engine, count=1, key=NEW), stored(engine, count=1, key=LOST)
+    overwrite(engine, new[0], headers=rows(engine)[new[0].id]["secret"])
+    assert lost
+    uses = StoredSecrets(engine, BOTH, batch=1).use()
+    assert {name: (use.ciphertexts, use.unreadable) for name, use in uses.items()} == {
+        BOTH.key_ids[0]: (3, 1),
+        BOTH.key_ids[1]: (6, 0),
+        SecretBox([LOST]).key_ids[0]: (3, 3),
+    }
