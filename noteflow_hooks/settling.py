@@ -7,10 +7,10 @@ from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
-from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.ports import Settled
+from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -27,6 +27,10 @@ log = logging.getLogger(__name__)
 _RETRY_WINDOW: Final = timedelta(milliseconds=200)
 #: The first and the longest pause between two tries to store results while the database is away.
 _STORE_PAUSES_S: Final = (0.1, 2.0)
+#: What an operator needs to know beyond the attempt's message, which is the tenant's to read.
+_HINTS: Final = {
+    ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
+}
 
 
 class Outcomes(Counter[str]):
@@ -184,15 +188,16 @@ def _log(claim: Claim, settlement: Settlement, *, kept: bool) -> None:
     elif result is None:
         log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
     elif result.succeeded:
-        log.info("delivery %s to %s succeeded", delivery.id, urlsplit(claim.webhook.url).hostname)
+        log.info("delivery %s to %s succeeded", delivery.id, host_of(claim.webhook.url))
     else:
         log.log(
             logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
-            "delivery %s attempt %d to webhook %s at %s: %s in %d ms",
+            "delivery %s attempt %d to webhook %s at %s: %s in %d ms%s",
             delivery.id,
             delivery.attempt_count,
             claim.webhook.id,
-            urlsplit(claim.webhook.url).hostname,
+            host_of(claim.webhook.url),
             result.error_message,
             result.duration_ms,
+            _HINTS.get(result.error_kind or ErrorKind.INTERNAL, ""),
         )

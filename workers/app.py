@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING, Any
 
-from celery import Celery
+from celery import Celery, signals
+from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
 
+from noteflow_hooks import logs
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.settings import Settings
+
+if TYPE_CHECKING:
+    import logging
 
 RELAY_TASK = "noteflow.hooks.relay"
 SWEEP_TASK = "noteflow.hooks.sweep"
@@ -38,6 +44,8 @@ def build(settings: Settings) -> Celery:
             SWEEP_TASK: {"queue": MAINTENANCE_QUEUE},
             PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
         },
+        # Redis' own, but for what is no task: that would end each worker that meets it.
+        broker_transport="workers.broker:Transport",
         broker_transport_options={
             # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
             # acknowledgement each message costs one round trip in place of three, and none ever comes twice.
@@ -52,6 +60,8 @@ def build(settings: Settings) -> Celery:
         # Redis may be away for a night: a worker waits for it as long as it takes.
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
+        # So is one that is full, or has a key of another kind in a queue's place.
+        broker_channel_error_retry=True,
         # POSTs under way when Redis goes are finished and recorded.
         worker_cancel_long_running_tasks_on_connection_loss=False,
         # More than one waiting message a slot would sit with a busy worker while another is idle.
@@ -71,6 +81,23 @@ def _every(seconds: float, task: str) -> dict[str, object]:
     # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done. The
     # limit is long, since it is an absolute time and hosts' clocks may differ by minutes.
     return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, 900)}}
+
+
+@signals.after_setup_logger.connect
+@signals.after_setup_task_logger.connect
+def format_logs(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Have what goes to Celery's handlers, wherever they lead, go there in our format: worker, beat and pool alike."""
+    pool: logging.Logger | None = get_multiprocessing_logger()
+    for handler in (*logger.handlers, *(pool.handlers if pool is not None else ())):
+        handler.setFormatter(logs.formatter(settings.log_format))
+    logs.set_up()
+
+
+@signals.celeryd_init.connect
+def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
+    logs.configure(settings.log_format)
+    instance.quiet = instance.quiet or settings.log_format == "json"
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 from contextlib import suppress
@@ -24,8 +25,13 @@ if TYPE_CHECKING:
 
     from celery import Task
 
+log = logging.getLogger(__name__)
+
 #: A database or broker that is away: said in a line, without a traceback, and tried again by relay and sweep.
 AWAY = (UnavailableError, OperationalError, RedisError)
+
+#: The longest that calls of the purge may follow each other, whatever a message says.
+_PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
@@ -35,7 +41,7 @@ _parts: bootstrap.WorkerParts | None = None
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue."""
     hinted = 0
-    ids = [UUID(event_id) for event_id in event_ids]
+    ids = named(event_ids)
     # A large fan-out must not fill the queue that everybody's deliveries go through.
     chunks = parts().deliveries.dispatch(ids, hint=_hint_at_turns, room=lambda: _queued(DELIVER_QUEUE) < QUEUED_CHUNKS)
     for chunk in chunks:
@@ -48,7 +54,7 @@ def dispatch(event_ids: list[str]) -> str:
 @app.task(name=DELIVER_TASK, bind=True, max_retries=None, throws=AWAY)
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and hint again at what failed and waits for a short while."""
-    deliveries, ids = parts().deliveries, [UUID(delivery_id) for delivery_id in delivery_ids]
+    deliveries, ids = parts().deliveries, named(delivery_ids)
     hints = Hints(self)
     done = deliveries.deliver(ids, hint=hints, slow=hints.came_by == SLOW_QUEUE)
     if self.request.retries:
@@ -78,6 +84,7 @@ def sweep() -> str:
     hints = deliveries.overdue(by=grace, queued=queued)
     for chunk in hints:
         deliver.delay(_texts(chunk))
+    parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
     turns, slow_turns = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
@@ -91,7 +98,7 @@ def sweep() -> str:
 def purge(left_s: float = settings.purge_every_s) -> str:
     """Erase and remove some of what is old, and while there is more go on after a rest, until beat calls again."""
     done = parts().purge()
-    left_s -= (done.took + done.rest).total_seconds()
+    left_s = min(left_s, _PURGE_MOST_S) - (done.took + done.rest).total_seconds()
     if done.more and left_s > 0:
         # It rests as a message, not in this place: where a worker has only one, deliveries take it meanwhile.
         purge.apply_async((left_s,), countdown=done.rest.total_seconds())
@@ -170,6 +177,22 @@ def _announce(event_ids: Sequence[UUID]) -> None:
     # A hint like any other: the relay finds what it would have told of.
     with suppress(*AWAY):
         dispatch.delay(_texts(event_ids))
+
+
+def named(given: object) -> list[UUID]:
+    """Return what of a task's argument are ids. Others may write to Redis too; without any it takes what is due."""
+    texts = given if isinstance(given, list) else []
+    ids = [parsed for each in texts if (parsed := _parsed(each)) is not None]
+    if len(ids) < len(texts) or texts is not given:
+        log.warning("a hint names what is no id; %d of %d are", len(ids), len(texts))
+    return ids
+
+
+def _parsed(text: object) -> UUID | None:
+    try:
+        return UUID(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
 
 
 def _texts(ids: Sequence[UUID]) -> list[str]:

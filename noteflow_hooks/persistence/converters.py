@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.access import ApiToken, Workspace
+from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health import EndpointHealth
@@ -14,13 +14,14 @@ from noteflow_hooks.domain.ports import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
+from noteflow_hooks.persistence.bounds import bounded
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from sqlalchemy import Row
 
-    from noteflow_hooks.crypto import SecretBox
+    from noteflow_hooks.crypto import Column, SecretBox
     from noteflow_hooks.persistence.orm import (
         ApiTokenRow,
         RecordingRow,
@@ -77,13 +78,13 @@ class WebhookConverter:
 
     def config_to_domain(self, row: WebhookConfigRow | Row[Any]) -> WebhookConfig:
         """Return the endpoint; one whose secret or headers can't be decrypted says so and has none."""
-        secret, unreadable = self._open(row.id, row.secret)
+        secret, unreadable = self._open(row, "secret")
         # One that is out of date, or that no key opens, signs no more; the newest one does without it.
-        previous, _ = self._open(row.id, row.previous_secret)
-        headers = _unpacked(self._open(row.id, row.headers)[0])
+        previous, _ = self._open(row, "previous_secret")
+        headers = _unpacked(self._open(row, "headers")[0])
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
         return WebhookConfig(
-            **{name: getattr(row, name) for name in _PLAIN_CONFIG_FIELDS},
+            **bounded({name: getattr(row, name) for name in _PLAIN_CONFIG_FIELDS}),
             events=tuple(row.events),
             secret=secret,
             previous_secret=previous,
@@ -99,32 +100,33 @@ class WebhookConverter:
         """Return the columns to write. What could not be read is left out, and so stays as it is."""
         columns = {name: getattr(config, name) for name in _PLAIN_CONFIG_FIELDS} | {"events": list(config.events)}
         if not config.secret_unreadable:
-            columns["secret"] = self._close(config.id, config.secret)
+            columns["secret"] = self._close(config.id, "secret", config.secret)
         if config.previous_secret is not None or config.previous_secret_expires_at is None:
-            columns["previous_secret"] = self._close(config.id, config.previous_secret)
+            columns["previous_secret"] = self._close(config.id, "previous_secret", config.previous_secret)
         if not config.headers_unreadable:
-            columns["headers"] = self._close(config.id, _packed(config.headers))
+            columns["headers"] = self._close(config.id, "headers", _packed(config.headers))
             columns["header_names"] = [name for name, _ in config.headers]
         return columns
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""
-        columns = {name: getattr(row, name) for name in DELIVERY_FIELDS}
+        columns = bounded({name: getattr(row, name) for name in DELIVERY_FIELDS})
         return WebhookDelivery(**columns | {"status": DeliveryStatus(row.status)})
 
     def delivery_to_orm_kwargs(self, delivery: WebhookDelivery) -> dict[str, Any]:
         """Return the columns to write, without those that only the database sets."""
         return {name: getattr(delivery, name) for name in DELIVERY_FIELDS if name != "created_at"}
 
-    def _open(self, webhook_id: UUID, sealed: bytes | None) -> tuple[str | None, bool]:
-        """Return the secret, and whether there is one that no key opens."""
+    def _open(self, row: WebhookConfigRow | Row[Any], column: Column) -> tuple[str | None, bool]:
+        """Return what the column holds, and whether that is something that no key opens."""
+        sealed = getattr(row, column)
         try:
-            return (None if sealed is None else self._box.decrypt(sealed, webhook_id=webhook_id)), False
+            return (None if sealed is None else self._box.decrypt(sealed, webhook_id=row.id, column=column)), False
         except SecretUnavailableError:
             return None, True
 
-    def _close(self, webhook_id: UUID, secret: str | None) -> bytes | None:
-        return None if secret is None else self._box.encrypt(secret, webhook_id=webhook_id)
+    def _close(self, webhook_id: UUID, column: Column, text: str | None) -> bytes | None:
+        return None if text is None else self._box.encrypt(text, webhook_id=webhook_id, column=column)
 
 
 def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:
@@ -154,7 +156,7 @@ def event_to_orm_kwargs(event: Event) -> dict[str, Any]:
 
 def health_to_domain(row: WebhookHealthRow | Row[Any]) -> EndpointHealth:
     """Return the endpoint's health."""
-    return EndpointHealth(**{name: getattr(row, name) for name in HEALTH_FIELDS})
+    return EndpointHealth(**bounded({name: getattr(row, name) for name in HEALTH_FIELDS}))
 
 
 def attempt_to_domain(row: WebhookAttemptRow) -> WebhookAttempt:
@@ -171,7 +173,7 @@ def redelivery_to_domain(row: WebhookRedeliveryRow) -> Redelivery:
 def replay_to_domain(row: WebhookReplayRow) -> Replay:
     """Return the replay."""
     return Replay(
-        **{name: getattr(row, name) for name in _PLAIN_REPLAY_FIELDS},
+        **bounded({name: getattr(row, name) for name in _PLAIN_REPLAY_FIELDS}),
         criteria=DeliveryFilter(
             webhook_id=row.webhook_id,
             status=None if row.status is None else DeliveryStatus(row.status),
@@ -210,4 +212,18 @@ def workspace_to_domain(row: WorkspaceRow) -> Workspace:
 
 def token_to_domain(row: ApiTokenRow) -> ApiToken:
     """Return the token's record."""
-    return ApiToken(**{name: getattr(row, name) for name in ApiToken.__dataclass_fields__})
+    columns = {name: getattr(row, name) for name in ApiToken.__dataclass_fields__}
+    return ApiToken(**columns | {"scopes": frozenset(map(Scope, row.scopes))})
+
+
+def token_to_orm_kwargs(token: ApiToken) -> dict[str, Any]:
+    """Return the columns that a new token's record sets; the store's own clock and calls set the others."""
+    return {
+        "id": token.id,
+        "workspace_id": token.workspace_id,
+        "name": token.name,
+        "token_hash": token.token_hash,
+        "hint": token.hint,
+        "scopes": sorted(token.scopes),
+        "expires_at": token.expires_at,
+    }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
@@ -22,13 +23,15 @@ from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled
 from noteflow_hooks.domain.turns import BURST
 from noteflow_hooks.domain.verdicts import is_notable
+from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence import health_statements, statements
+from noteflow_hooks.persistence.bounds import bounded
 from noteflow_hooks.persistence.converters import DELIVERY_FIELDS, WebhookConverter
 from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from sqlalchemy import Connection, Row
@@ -36,6 +39,11 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
 
+log = logging.getLogger(__name__)
+
+_DAMAGED: Final = "Damaged: its row in the database holds what it may not"
+#: What an integer column holds at the most.
+_MOST: Final = 2**31 - 1
 #: How many events beside the named ones a round of dispatching takes at the most.
 _OTHER_EVENTS: Final = 100
 _STATE_COLUMNS: Final = (
@@ -94,7 +102,7 @@ class SqlAlchemyDeliveryStore:
                     "concurrency": self._rules.concurrency,
                 },
             ).all()
-        claims = [self._claim(row) for row in rows if row.delivery_id is not None]
+        claims = self._claims([row for row in rows if row.delivery_id is not None])
         first = rows[0]
         return Claimed(
             claims,
@@ -120,7 +128,7 @@ class SqlAlchemyDeliveryStore:
             ).all()
             counts = Counter(row.id for row in rows)
             following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
-        return Claimed([self._claim(row) for row in rows], turns=following)
+        return Claimed(self._claims(rows), turns=following)
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Store results, each only under its own claim, and what they say of their endpoints."""
@@ -128,6 +136,12 @@ class SqlAlchemyDeliveryStore:
             return Settled(frozenset())
         with self._engine.begin() as connection:
             return self._settle(connection, settlements)
+
+    def now(self) -> datetime:
+        """Return the time by the database's clock."""
+        with self._engine.begin() as connection:
+            now: datetime = connection.execute(statements.NOW).scalar_one()
+        return now
 
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
         """Send these endpoints to the slow lane."""
@@ -144,8 +158,23 @@ class SqlAlchemyDeliveryStore:
         """Take deliveries from workers that hold them past their lease; return how many."""
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
-            if rows:
+            return self._take_back(connection, rows) if rows else 0
+
+    def _take_back(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
+        """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
+        try:
+            with connection.begin_nested():
                 self._settle(connection, [self._interrupted(row) for row in rows])
+        except UnavailableError:
+            raise
+        except Exception:
+            # The boundary of a batch, and below of a row: whatever is wrong with one must not hold up the rest.
+            log.exception("%d deliveries could not be taken back together", len(rows))
+            if len(rows) == 1:
+                connection.execute(statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
+            else:
+                for row in rows:
+                    self._take_back(connection, [row])
         return len(rows)
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
@@ -176,8 +205,18 @@ class SqlAlchemyDeliveryStore:
         verdict = self._health.judge(connection, kept) if kept else Verdict()
         return Settled(frozenset(stored), turns=verdict.turns, event_ids=verdict.event_ids)
 
+    def _claims(self, rows: Sequence[Row[Any]]) -> list[Claim]:
+        claims = []
+        for row in rows:
+            try:
+                claims.append(self._claim(row))
+            except Exception:
+                # The boundary of a row: its lease runs out, and it is taken back, a few times and then for good.
+                log.exception("delivery %s can't be read", row.delivery_id)
+        return claims
+
     def _claim(self, row: Row[Any]) -> Claim:
-        columns = {name: getattr(row, name) for name in DELIVERY_FIELDS if name in _CLAIMED_AS_IS}
+        columns = bounded({name: getattr(row, name) for name in DELIVERY_FIELDS if name in _CLAIMED_AS_IS})
         delivery = WebhookDelivery(
             **columns,
             id=row.delivery_id,
@@ -197,7 +236,7 @@ class SqlAlchemyDeliveryStore:
         delivery = self._converter.delivery_to_domain(row)
         # Nothing ran longer than its lease, however long ago that was.
         ended_at = min(row.moment, row.lease_expires_at)
-        duration_ms = max(0, round((ended_at - row.claimed_at).total_seconds() * 1000))
+        duration_ms = min(max(0, round((ended_at - row.claimed_at).total_seconds() * 1000)), _MOST)
         after = delivery.interrupted(now=row.moment, duration_ms=duration_ms)
         attempt = AttemptResult(
             started_at=row.claimed_at,

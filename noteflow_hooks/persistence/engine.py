@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy
-from psycopg import ProgrammingError
+from psycopg import DataError, ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
+from psycopg.types.datetime import TimestamptzLoader
 from sqlalchemy import event
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -15,6 +17,7 @@ from sqlalchemy.pool import QueuePool
 from noteflow_hooks.errors import SettingsError, UnavailableError
 
 if TYPE_CHECKING:
+    from psycopg.abc import Buffer
     from sqlalchemy.engine import Engine, ExceptionContext
     from sqlalchemy.pool import PoolProxiedConnection
 
@@ -25,6 +28,10 @@ _STATEMENT_TIMEOUT_MS: Final = 20_000
 _IDLE_TIMEOUT_MS: Final = 15_000
 #: A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
 _TCP_USER_TIMEOUT_MS: Final = 15_000
+
+#: The first and the last moment that Python has.
+_FIRST: Final = datetime.min.replace(tzinfo=UTC)
+_LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
 def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> Engine:
@@ -55,6 +62,7 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
             f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
         },
     )
+    event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "handle_error", _as_unavailable)
     return engine
 
@@ -81,6 +89,22 @@ class _Pool(QueuePool):
             return super().connect()
         except PoolTimeoutError:
             raise UnavailableError("the database has no connection free in time; try again") from None
+
+
+class _MomentLoader(TimestamptzLoader):
+    """Loads what Python has no moment for, such as ``infinity``, as the first or the last one that it has."""
+
+    def load(self, data: Buffer) -> datetime:
+        try:
+            return super().load(data)
+        except DataError:
+            is_early = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
+            return _FIRST if is_early else _LAST
+
+
+def _load_every_moment(connection: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's signature
+    # One row with such a moment would fail every batch that it is read with.
+    connection.adapters.register_loader("timestamptz", _MomentLoader)
 
 
 def _as_unavailable(context: ExceptionContext) -> BaseException | None:

@@ -101,14 +101,22 @@ class ApiTokenRow(Base):
     """A token's record: its hash, never itself."""
 
     __tablename__ = "api_tokens"
+    __table_args__ = (
+        CheckConstraint(
+            "scopes <@ ARRAY['manage', 'publish', 'read']::text[] AND cardinality(scopes) > 0", name="scopes"
+        ),
+    )
 
     id: Mapped[uuid.UUID] = _key()
     workspace_id: Mapped[uuid.UUID] = _belongs_to("workspaces.id", index=True)
     name: Mapped[str] = mapped_column(String(255))
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     hint: Mapped[str] = mapped_column(String(8))
+    scopes: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{manage,publish,read}'"))
+    expires_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
 
 class MeetingRow(Base):

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ports import Position
-from noteflow_hooks.domain.replays import SPACING, ReplayState, check_running
+from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.converters import replay_to_domain, replay_to_orm_kwargs
 from noteflow_hooks.persistence.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
@@ -60,6 +60,8 @@ UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, 
 FROM turning WHERE health.webhook_id = turning.webhook_id
 """)
 
+#: A replay's rate, within what is allowed whatever stands in its row.
+_RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])
 #: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
 #: has its step right now.
 _NEXT = (
@@ -68,9 +70,7 @@ _NEXT = (
         WebhookReplayRow.state == ReplayState.RUNNING,
         WebhookReplayRow.paced_at
         <= func.now()
-        - func.make_interval(
-            0, 0, 0, 0, 0, 0, func.greatest(bindparam("spacing_s", type_=Float), 1 / WebhookReplayRow.rate_per_s)
-        ),
+        - func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(bindparam("spacing_s", type_=Float), 1 / _RATE)),
     )
     .order_by(WebhookReplayRow.paced_at)
     .limit(1)

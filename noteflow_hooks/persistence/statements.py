@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from noteflow_hooks.domain.webhooks import TIMEOUT_MS
 from noteflow_hooks.persistence.health_statements import IN_FLIGHT
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
@@ -17,6 +18,11 @@ _GATED = """
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
 """
 
+#: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
+#: PostgreSQL can't take for text: the statement would fail, for all events.
+_ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
+                THEN payload ->> 'webhook_id' END"""
+
 #: Makes deliveries of events. An endpoint must have been there before the event, and is not told of its own trouble.
 #: Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at ``:limit``.
 #: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached. What is for
@@ -25,13 +31,13 @@ _GATED = """
 DISPATCH = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') THEN payload ->> 'webhook_id' END AS about
+           {_ABOUT} AS about
     FROM noteflow.webhook_events
     WHERE id = ANY(CAST(:ids AS uuid[])) AND dispatched_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') THEN payload ->> 'webhook_id' END AS about
+           {_ABOUT} AS about
     FROM noteflow.webhook_events
     WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY created_at, id
@@ -104,19 +110,22 @@ SELECT ARRAY(
        EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
 """)  # noqa: S608 - put together from constants of this file
 
-#: Makes this worker the owner of the deliveries in ``going``.
-_CLAIMED = """
+#: An endpoint's time limit, within what is allowed whatever stands in its row.
+_TIMEOUT_MS = f"least(greatest(webhook.timeout_ms, {TIMEOUT_MS.start}), {TIMEOUT_MS.stop - 1})"
+#: Makes this worker the owner of the deliveries in ``going``. The claim's number goes on from 0 where a row that was
+#: changed by hand has the last one: else the statement would fail, for all deliveries.
+_CLAIMED = f"""
 claimed AS (
     UPDATE noteflow.webhook_deliveries AS delivery
-    SET status = 'sending', claim_no = delivery.claim_no + 1, next_attempt_at = NULL, held = false, forced = false,
-        claimed_at = clock_timestamp(),
-        lease_expires_at = clock_timestamp() + make_interval(secs => webhook.timeout_ms / 1000.0 + :slack_s)
+    SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
+        next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
+        lease_expires_at = clock_timestamp() + make_interval(secs => {_TIMEOUT_MS} / 1000.0 + :slack_s)
     FROM (
         SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM going))
     ) AS webhook
     WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM going))
     RETURNING delivery.*
-)"""
+)"""  # noqa: S608 - put together from constants of this file
 #: All that the POST of a claimed delivery needs.
 _NEEDED = """
 claimed.id AS delivery_id, claimed.event_id, claimed.status, claimed.status_code, claimed.response_body,
@@ -211,7 +220,9 @@ SELECT {_NEEDED} FROM {_NEEDED_FROM}
 
 #: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts; without
 #: the receiver's answer where the payload was erased meanwhile, which the delivery is marked with. Tells of each
-#: endpoint whether its health is to be looked at: something notable has happened, or it was not well before.
+#: endpoint whether its health is to be looked at: something notable has happened, or it was not well before. An attempt
+#: whose number is on record, since somebody set the delivery's count back, is left out: else its result could not be
+#: stored, and it would be made again and again.
 SETTLE = text("""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
@@ -238,6 +249,7 @@ WITH given AS MATERIALIZED (
     FROM stored JOIN given USING (id) CROSS JOIN LATERAL json_to_record(given.attempt) AS attempt (
         started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text)
     WHERE given.attempt IS NOT NULL
+    ON CONFLICT (delivery_id, attempt_number) DO NOTHING
 )
 SELECT stored.id, stored.notable OR coalesce(
            health.failures > 0 OR health.awaiting_room OR health.ramp IS NOT NULL
@@ -254,6 +266,17 @@ ORDER BY lease_expires_at
 LIMIT :limit
 FOR UPDATE SKIP LOCKED
 """)
+
+#: Ends a delivery whose row can't be settled as others are, and touches as little of it as it can.
+ABANDON = text("""
+UPDATE noteflow.webhook_deliveries
+SET status = 'dead', error_message = :message, lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = NULL,
+    delivered_at = NULL
+WHERE id = :id AND status = 'sending'
+""")
+
+#: Not ``now()``, which is when the transaction began.
+NOW = text("SELECT clock_timestamp()")
 
 WAITS = text("""
 SELECT id, next_attempt_at - now() AS wait FROM noteflow.webhook_deliveries
@@ -272,21 +295,4 @@ SELECT id FROM noteflow.webhook_deliveries
 WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() - CAST(:age AS interval)
 ORDER BY next_attempt_at
 LIMIT :limit
-""")
-
-#: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
-#: their ids, so that two servers' updates can't wait for each other.
-TOUCH = text("""
-WITH given AS MATERIALIZED (
-    SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS each (id, seconds)
-), living AS MATERIALIZED (
-    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM given) AND ended_at IS NULL
-    ORDER BY id
-    FOR NO KEY UPDATE
-)
-UPDATE noteflow.recordings AS recording
-SET seen_at = now(), duration_seconds = given.seconds
-FROM given JOIN living USING (id)
-WHERE recording.id = given.id
-RETURNING recording.id
 """)

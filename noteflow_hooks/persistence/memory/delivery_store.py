@@ -92,6 +92,11 @@ class InMemoryDeliveryStore:
         with self._store.transaction() as session:
             return self._settle(session, settlements)
 
+    def now(self) -> datetime:
+        """Return the time by the store's clock."""
+        with self._store.transaction() as session:
+            return session.now()
+
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
         """Send these endpoints to the slow lane."""
         with self._store.transaction() as session:

@@ -1,0 +1,51 @@
+"""Numbers of rows, brought within what may stand there: whoever changes rows by hand may get past the schema's checks.
+
+Batches are claimed and stored by one statement: a number that overflows would cost all of its batch, again and again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.domain.replays import RATE_PER_S
+from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: What integer and smallint columns hold, but for one more.
+_COUNT: Final = range(2**31 - 1)
+_SMALL_COUNT: Final = range(2**15 - 1)
+_RANGES: Final[Mapping[str, range]] = {
+    "timeout_ms": TIMEOUT_MS,
+    "max_retries": MAX_RETRIES,
+    "max_concurrency": MAX_CONCURRENCY,
+    "attempt_count": _COUNT,
+    "budget_used": _SMALL_COUNT,
+    "interruptions": _SMALL_COUNT,
+    "failures": _COUNT,
+    "opened": _COUNT,
+    "quick": _COUNT,
+    "ramp": range(1, 2**30),
+}
+_RATES: Final[Mapping[str, tuple[float, float]]] = {
+    "rate_limit_per_s": RATE_LIMIT_PER_S,
+    "rate_per_s": RATE_PER_S,
+}
+
+
+def bounded(columns: dict[str, Any]) -> dict[str, Any]:
+    """Return the columns, those that have bounds within them."""
+    return {name: _within(name, value) for name, value in columns.items()}
+
+
+def _within(name: str, value: Any) -> Any:  # noqa: ANN401 - each column has its own type
+    if value is None:
+        return None
+    if name in _RANGES:
+        return min(max(value, _RANGES[name][0]), _RANGES[name][-1])
+    if name in _RATES:
+        least, most = _RATES[name]
+        # Written so that NaN becomes the least: it compares false with everything.
+        return min(value, most) if value >= least else least
+    return value
