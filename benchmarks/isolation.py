@@ -103,7 +103,13 @@ class Bench:
         stack.callback(self.receiver.close)
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="noteflow-bench-")))
         self.system = stack.enter_context(System(folder / "data", throwaway=True))
-        settings = {"grpc_bind": free_address(), "secret_keys": generate_key(), "allow_http_loopback": True}
+        settings = {
+            "grpc_bind": free_address(),
+            "secret_keys": generate_key(),
+            "allow_http_loopback": True,
+            "registrations_per_minute": 0,
+            "token_calls_per_s": 0,
+        }
         self.system.start(settings, workers=workers)
         self.client: Client = stack.enter_context(connect(self.system.grpc, self.system.identity.token))
         self.workspace_id = self.system.identity.workspace_id

@@ -12,13 +12,16 @@ from alembic import command
 from alembic.config import Config
 
 from noteflow_hooks import publisher
+from noteflow_hooks.clock import ClockWatch
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.egress import EgressPolicy
+from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine, with_driver
+from noteflow_hooks.persistence.reencryption import StoredSecrets
 from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.posting import PostingPool
@@ -66,6 +69,8 @@ class WorkerParts:
     """What a worker process is made of."""
 
     deliveries: DeliveryService
+    #: Warns where this process's clock and the database's disagree.
+    check_clock: Callable[[], None]
     #: Ends the recordings of servers that are gone; returns how many.
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
@@ -81,6 +86,16 @@ class StoreParts:
     """What the commands that work on the database need."""
 
     units: Callable[[], UnitOfWork]
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyParts:
+    """What the commands that look after the keys need."""
+
+    secrets: StoredSecrets
+    #: The keys by their names, the one that encrypts first.
+    key_ids: tuple[str, ...]
     close: Callable[[], None]
 
 
@@ -120,8 +135,9 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     pool = PostingPool(settings.post_concurrency)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
+    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules)
     deliveries = DeliveryService(
-        SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules),
+        delivery_store,
         executor.post,
         pool,
         policy=settings.retry_policy,
@@ -137,6 +153,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         stack.callback(close)
     return WorkerParts(
         deliveries=deliveries,
+        check_clock=ClockWatch(delivery_store.now).check,
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
         advance_replays=lambda: advance_replays(units),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
@@ -149,6 +166,13 @@ def store(settings: Settings) -> StoreParts:
     settings.require("database_url")
     engine = create_engine(str(settings.database_url), connections=1)
     return StoreParts(_units(engine, settings), engine.dispose)
+
+
+def keys(settings: Settings) -> KeyParts:
+    """Make what a command needs that looks after the keys; raise SettingsError where there are none."""
+    settings.require("database_url", "secret_keys")
+    engine, box = create_engine(str(settings.database_url), connections=1), _box(settings)
+    return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
@@ -174,6 +198,8 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         return EgressPolicy(
             allow=_networks(settings.egress_allow),
             deny=_networks(settings.egress_deny),
+            ports=settings.egress_ports,
+            proxy=parse_proxy(settings.egress_proxy) if settings.egress_proxy is not None else None,
             allow_http_loopback=settings.allow_http_loopback,
         )
     except InvalidInputError as error:

@@ -3,11 +3,14 @@
     NoteFlowHooksError
     ├── InvalidInputError          what a caller gave is wrong; names the field and what is allowed
     ├── SettingsError              an environment variable holds what it may not hold
+    ├── UnauthenticatedError       the caller's token opens nothing, or does so no longer
+    ├── ScopeError                 the caller's token is good, and not for this
     ├── NotFoundError              no such thing in the caller's workspace
     ├── AlreadyExistsError         the idempotency key stands for something else
     ├── PreconditionError          right call, wrong moment
     │   └── InvalidTransitionError a delivery can't go from its state to that one
     ├── LimitError                 the workspace has as many of something as it may have
+    │   └── RateLimitError         more in a time than is allowed; says when to try again
     ├── UnavailableError           the database or the broker doesn't answer; try again
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
@@ -17,6 +20,11 @@ What a receiver does wrong is none of these: it is an attempt's result, a value.
 """
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import timedelta
 
 
 class NoteFlowHooksError(Exception):
@@ -41,6 +49,14 @@ class SettingsError(NoteFlowHooksError):
     """A setting holds what it may not hold."""
 
 
+class UnauthenticatedError(NoteFlowHooksError):
+    """The token opens nothing."""
+
+
+class ScopeError(NoteFlowHooksError):
+    """The token lacks the scope that this needs."""
+
+
 class NotFoundError(NoteFlowHooksError):
     """There is no such thing in this workspace."""
 
@@ -61,6 +77,15 @@ class LimitError(NoteFlowHooksError):
     """The workspace has as many of these as it may have."""
 
 
+class RateLimitError(LimitError):
+    """This came too often."""
+
+    def __init__(self, message: str | None = None, *, retry_after: timedelta) -> None:
+        """Take a message, and after how long it may succeed."""
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class UnavailableError(NoteFlowHooksError):
     """A server that is needed does not answer; try again."""
 
@@ -76,6 +101,11 @@ class SecretUnavailableError(NoteFlowHooksError):
 
 class AddressNotAllowedError(NoteFlowHooksError):
     """The endpoint's address is not allowed."""
+
+    def __init__(self, message: str | None = None, *, detail: str = "") -> None:
+        """Take a message for anybody, and what only an operator may see: the address, and what would allow it."""
+        super().__init__(message)
+        self.detail = detail
 
 
 class UnitOfWorkNotStartedError(NoteFlowHooksError):

@@ -18,12 +18,14 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
+from noteflow_hooks.egress.ports import Ports
+from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
-#: These may hold passwords or keys: an error never repeats what they hold.
-_SECRET: Final = frozenset({"secret_keys", "database_url", "redis_url"})
+#: Looked for in the folder that a program runs in.
+_ENV_FILE: Final = ".env"
 
 
 def _keys(text: str) -> str:
@@ -43,6 +45,22 @@ def _networks(text: str) -> str:
     return text
 
 
+def _ports(text: str) -> str:
+    try:
+        Ports(text)
+    except InvalidInputError as error:
+        raise ValueError(error.problem) from None
+    return text
+
+
+def _proxy(text: str) -> str:
+    try:
+        parse_proxy(text)
+    except InvalidInputError as error:
+        raise ValueError(error.problem) from None
+    return text
+
+
 def _schedule(text: str) -> str:
     if text not in ("exponential", "standard"):
         _durations(text)
@@ -51,16 +69,22 @@ def _schedule(text: str) -> str:
 
 def _url(*schemes: str) -> AfterValidator:
     def check(text: str) -> str:
-        parts = urlsplit(text)
-        # Reading the port raises for one that is no port.
-        if parts.scheme not in schemes or parts.port == 0:
-            raise ValueError(text)
+        try:
+            parts = urlsplit(text)
+            # Reading the port raises for one that is no port, and repeats what stands there: a password's end, maybe.
+            is_good = parts.scheme in schemes and parts.port != 0
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise ValueError("no such URL")
         return text
 
     return AfterValidator(check)
 
 
 def _bind(text: str) -> str:
+    if text.startswith("unix:") and text != "unix:":
+        return text
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the highest port
         raise ValueError(text)
@@ -73,10 +97,18 @@ Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 
 
 class Settings(BaseSettings):
-    """What the operator decides. Each field's description says what it may hold."""
+    """What the operator decides. Each field's description says what it may hold.
+
+    A field that may hold a password or a key has ``repr=False``: nothing repeats what it holds, errors included.
+    """
 
     model_config = SettingsConfigDict(
-        env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True, env_ignore_empty=True
+        env_prefix=PREFIX,
+        env_file=_ENV_FILE,
+        extra="ignore",
+        frozen=True,
+        env_ignore_empty=True,
+        hide_input_in_errors=True,
     )
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
@@ -87,14 +119,31 @@ class Settings(BaseSettings):
         None, repr=False, description="a URL such as redis://:password@host:6379/0"
     )
     grpc_bind: Annotated[str, AfterValidator(_bind)] = Field(
-        "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051"
+        "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051, or unix: and a path"
     )
+    grpc_tls_cert: Path | None = Field(None, description="the path of a PEM file with the server's certificate")
+    grpc_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
+    grpc_tls_client_ca: Path | None = Field(None, description="the path of a PEM file with certificates")
+    grpc_insecure_plaintext: bool = Field(default=False, description="true or false")
+    registrations_per_minute: int = Field(
+        60, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
+    )
+    token_calls_per_s: int = Field(
+        2000, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
+    )
+    streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
     grpc_reflection: bool = Field(default=False, description="true or false")
     secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(
         "", repr=False, description="keys of urlsafe base64 of 32 bytes each, separated by commas"
     )
     egress_allow: Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
     egress_deny: Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
+    egress_ports: Annotated[str, AfterValidator(_ports)] = Field(
+        "", description="ports and ranges such as 443,8443,9000-9100, separated by commas"
+    )
+    egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+        None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
+    )
     allow_http_loopback: bool = Field(default=False, description="true or false")
     ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
     default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")
@@ -124,6 +173,7 @@ class Settings(BaseSettings):
     retention_payload_days: Days = Field(30, description="a number of days above 0, up to 36500")
     retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
     purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
+    log_format: Literal["json", "text"] = Field("json", description="json or text")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
     @classmethod
@@ -133,6 +183,9 @@ class Settings(BaseSettings):
             settings = cls(**overrides)
         except ValidationError as error:
             raise SettingsError(_line(error)) from None
+        except UnicodeDecodeError as error:
+            where = Path(_ENV_FILE).absolute()
+            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
         if settings.ca_bundle is not None:
             _check_certificates(settings.ca_bundle)
         return settings
@@ -191,7 +244,7 @@ def _check_certificates(path: Path) -> None:
 def _line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    held = "a value that is not shown here" if name in _SECRET else repr(first["input"])
+    held = repr(first["input"]) if Settings.model_fields[name].repr else "a value that is not shown here"
     return f"{PREFIX}{name.upper()} is {held}; it may hold {_allowed(name)}"
 
 

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(__file__).parents[1]
 
-#: What Compose puts a variable's value for: ``$$``, ``$NAME``, ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``.
+#: What Compose puts a variable's value for: ``$$``, ``$NAME``, ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``,
+#: and ``${NAME:+replacement}``.
 VARIABLE: Final = re.compile(
-    r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?])(?P<rest>[^}]*))?\})"
+    r"\$(?:(?P<dollar>\$)|(?P<plain>[A-Za-z_]\w*)|\{(?P<name>[A-Za-z_]\w*)(?:(?P<how>:?[-?+])(?P<rest>[^}]*))?\})"
 )
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours"}
 
@@ -106,7 +107,9 @@ def interpolate(text: str, variables: Mapping[str, str]) -> str:
         held = variables.get(name)
         # A colon has an empty value count as none.
         if held is not None and (held or not how.startswith(":")):
-            return held
+            return rest if how.endswith("+") else held
+        if how.endswith("+"):
+            return ""
         if how.endswith("?"):
             raise MissingVariableError(f"required variable {name} is missing a value: {rest}")
         return rest

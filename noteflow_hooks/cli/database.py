@@ -1,4 +1,4 @@
-"""The way to the database, for the commands that work on it: DATABASE_URL, else that of a running `up`."""
+"""The way to the database, for the commands that work on it: DATABASE_URL, else that of a running `up` and its keys."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import psycopg.errors
 from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.files import read_object, text_in, up_file
+from noteflow_hooks.cli.files import keys_file, read_object, text_in, up_file
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
 from noteflow_hooks.settings import PREFIX, Settings
 
@@ -30,7 +30,10 @@ def database_settings() -> Settings:
     running = read_object(path)
     if running is None:
         raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
-    return Settings.load(database_url=text_in(running, "database_url", path))
+    keys = keys_file(settings.data_dir)
+    # Its secrets are under its own keys, whatever the environment says.
+    own = {"secret_keys": keys.read_text(encoding="utf-8").strip()} if keys.exists() else {}
+    return Settings.load(database_url=text_in(running, "database_url", path), **own)
 
 
 @contextmanager
@@ -38,11 +41,18 @@ def unit_of_work() -> Iterator[UnitOfWork]:
     """Yield a unit of work; the block commits it."""
     store = bootstrap.store(database_settings())
     try:
-        with store.units() as unit:
+        with tables_needed(), store.units() as unit:
             yield unit
+    finally:
+        store.close()
+
+
+@contextmanager
+def tables_needed() -> Iterator[None]:
+    """Say what to do where the block finds a database without our tables."""
+    try:
+        yield
     except ProgrammingError as error:
         if isinstance(error.orig, _NO_TABLES):
             raise NoteFlowHooksError("the database has no tables of ours yet: run `noteflow-hooks migrate`") from None
         raise
-    finally:
-        store.close()

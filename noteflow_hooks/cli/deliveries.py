@@ -7,7 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from noteflow_hooks.cli.groups import CommandGroup
-from noteflow_hooks.cli.options import as_json, event_type_option, period_options, remote_options, webhook_option
+from noteflow_hooks.cli.options import (
+    FiniteRange,
+    as_json,
+    event_type_option,
+    period_options,
+    remote_options,
+    webhook_option,
+)
 from noteflow_hooks.cli.output import pretty_json, show_fields, show_json, show_rows
 from noteflow_hooks.cli.remote import DELIVERY_DETAILS, client, connector, listed, shown, timestamp
 from noteflow_hooks.cli.replays import replay, replay_cancel, replay_status, replays
@@ -118,7 +125,7 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 @webhook_option
 @_status
 @event_type_option
-@click.option("--every-s", type=click.FloatRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
+@click.option("--every-s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
 @as_json
 def tail(*, webhook_id: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
     """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""

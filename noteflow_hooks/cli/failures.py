@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING, Final
 
 import click
 
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
+from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,12 +62,16 @@ def _detail(error: Exception) -> str:
 
 
 def _say(line: str, code: int) -> int:
-    click.echo(f"noteflow-hooks: {line}", err=True)
+    # A server may have said it, or it repeats what somebody else wrote.
+    shown = escape(line, keep="\n")
+    click.echo(f"noteflow-hooks: {shown}", err=True)
     return code
 
 
 def _usage(error: click.UsageError) -> str:
     message = " ".join(error.format_message().split()).removesuffix(".")
+    # Not what they are: a secret, maybe, without its option.
+    message = re.sub(r"^(Got unexpected extra arguments?) \(.*\)$", r"\1", message)
     return f"{message} (see {error.ctx.command_path} --help)" if error.ctx is not None else message
 
 

@@ -19,6 +19,11 @@ def up_file(data_dir: Path) -> Path:
     return data_dir / "up.json"
 
 
+def keys_file(data_dir: Path) -> Path:
+    """Return where `up` keeps its keys, in the form of SECRET_KEYS."""
+    return data_dir / "secret_keys"
+
+
 def write_private(path: Path, text: str) -> None:
     """Write the file whole or not at all, readable by this user alone."""
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -11,6 +11,7 @@ import click
 from noteflow_hooks.cli.program import program_name
 from noteflow_hooks.domain.replays import ReplayState
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.printable import escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class _Progress:
         """Say once that the server is away."""
         if not self._is_lost:
             self.end()
-            click.echo(f"noteflow-hooks: {error}; waiting for it", err=True)
+            click.echo(f"noteflow-hooks: {escape(str(error))}; waiting for it", err=True)
         self._is_lost = True
 
     def end(self) -> None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from noteflow_hooks.cli.options import secret_option
-from noteflow_hooks.cli.output import escape, pretty_json
+from noteflow_hooks.cli.output import pretty_json
 from noteflow_hooks.cli.program import program_name
 from noteflow_hooks.cli.receiver import Received, Receiver
 from noteflow_hooks.domain.events import PUBLISHABLE
 from noteflow_hooks.errors import NoteFlowHooksError
+from noteflow_hooks.printable import escape
 from noteflow_hooks.signing import check_secret, generate_secret, verify_signature, verify_standard
 
 if TYPE_CHECKING:

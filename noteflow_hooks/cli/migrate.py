@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from alembic.util import CommandError
 from sqlalchemy import inspect, text
@@ -17,6 +19,8 @@ from noteflow_hooks.persistence.orm import SCHEMA
 @click.argument("revision", default="head")
 def migrate(revision: str) -> None:
     """Bring the database forward to REVISION, by default the newest. Twice, or two at once, does no harm."""
+    if not re.fullmatch(r"[0-9A-Za-z_]+", revision):
+        raise InvalidInputError("revision", f"{revision[:100]!r} is none; allowed are head, and names such as 0001")
     settings = database_settings()
     url = str(settings.database_url)
     before = _revision(url)

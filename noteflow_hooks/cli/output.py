@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.printable import escape
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -65,19 +67,8 @@ def cell(value: object) -> str:
             return escape(str(value))
 
 
-def escape(text: str, *, keep: str = "") -> str:
-    """Return the text with every character that is not plainly printable, but those in ``keep``, written out."""
-    return "".join(
-        character if character.isprintable() or character in keep else _written(character) for character in text
-    )
-
-
 def pretty_json(text: str) -> str:
     """Return JSON with a line for each field, or what it is instead of JSON; control characters written out."""
     with contextlib.suppress(ValueError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return escape(text, keep="\n")
-
-
-def _written(character: str) -> str:
-    return character.encode("unicode_escape").decode("ascii") if character != "\x7f" else "\\x7f"

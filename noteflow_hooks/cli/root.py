@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "demo": "See a meeting's four events delivered and verified, on servers of its own.",
     "up": "Run the whole system on embedded servers, until Ctrl-C.",
     "serve": "Run the gRPC server.",
+    "health": "Ask the server of this machine whether it serves.",
     "migrate": "Bring the database to the newest schema.",
     "listen": "Receive webhooks on this machine, verify and print them.",
     "webhooks": "Register and change endpoints.",
@@ -29,6 +30,7 @@ COMMANDS: Final = {
     "events": "Publish and list events.",
     "workspaces": "Make and list workspaces, in the database.",
     "tokens": "Make, list and revoke API tokens, in the database.",
+    "keys": "Make keys for the stored secrets, and re-encrypt those, in the database.",
 }
 
 

@@ -12,6 +12,7 @@ import click
 from noteflow_hooks.cli.output import cell
 from noteflow_hooks.cli.remote import listed
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -77,7 +78,7 @@ def _looks(
             if answers is None:
                 raise
             if answers:
-                click.echo(f"noteflow-hooks: {error}; waiting for it", err=True)
+                click.echo(f"noteflow-hooks: {escape(str(error))}; waiting for it", err=True)
             answers = False
         time.sleep(every_s)
 

@@ -15,14 +15,18 @@ from noteflow_hooks.cli.system.ports import free_address, why_not
 from noteflow_hooks.cli.upstate import UpState
 from noteflow_hooks.embedded import EmbeddedServerError
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.rpc.transport import is_local
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Settings that are `up`'s own business, whatever the environment says.
-_OURS: Final = {"database_url", "redis_url", "secret_keys", "data_dir"}
+#: Settings that are `up`'s own business, whatever the environment says. It speaks no TLS, and only to this machine.
+_OURS: Final = {
+    *("database_url", "redis_url", "secret_keys", "data_dir"),
+    *("grpc_tls_cert", "grpc_tls_key", "grpc_tls_client_ca"),
+}
 _DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 
 
@@ -81,16 +85,21 @@ def _told(settings: Settings, state: UpState) -> dict[str, Any]:
     """Return what the programs are told: what the user has set, our own, and what suits a newcomer."""
     given = {name: getattr(settings, name) for name in settings.model_fields_set - _OURS}
     host, _, port = str(given.pop("grpc_bind", "")).rpartition(":")
-    bind = _checked(f"{host}:{port}") if port not in ("", "0") else free_address(state.grpc)
+    bind = free_address(state.grpc) if port in ("", "0") else _checked(f"{host}:{port}", settings=settings)
     suiting = {"grpc_reflection": True, "allow_http_loopback": True}
     return {**suiting, **given, "grpc_bind": bind, "secret_keys": state.secret_keys()}
 
 
-def _checked(bind: str) -> str:
+def _checked(bind: str, *, settings: Settings) -> str:
     """Return the address, or say at once what the server would only say in its log."""
     reason = why_not(bind)
     if reason is not None:
         raise SettingsError(f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: {reason}")
+    if not settings.grpc_insecure_plaintext and not is_local(bind):
+        raise SettingsError(
+            f"{PREFIX}GRPC_BIND is '{bind}': others than this machine may reach that, and `up` speaks no TLS; "
+            "name a loopback address, or use `serve`"
+        )
     return bind
 
 

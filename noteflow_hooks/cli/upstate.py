@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.cli.files import address_in, read_object, up_file, write_object, write_private
+from noteflow_hooks.cli.files import address_in, keys_file, read_object, up_file, write_object, write_private
 from noteflow_hooks.cli.system import Identity
 from noteflow_hooks.crypto import generate_key, parse_keys
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
@@ -40,7 +40,7 @@ class UpState:
 
     def secret_keys(self) -> str:
         """Return the keys, in the form of SECRET_KEYS; a new one is made where there is none."""
-        path = self._folder / "secret_keys"
+        path = keys_file(self._folder)
         if not path.exists():
             write_private(path, generate_key() + "\n")
         text = path.read_text(encoding="utf-8", errors="replace").strip()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 #: What a meeting without a title is called in a payload.
 UNTITLED: Final = "Untitled"
+_NAME: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
+_NAME_LIMIT: Final = 128
 
 
 class WebhookEventType(StrEnum):
@@ -128,6 +131,11 @@ class Event:
     dispatched_at: datetime | None = None
     #: Since then ``payload`` is an empty object, and the event can't be sent any more.
     payload_erased_at: datetime | None = None
+
+
+def is_event_name(text: str) -> bool:
+    """Tell whether it may go out as a type: also one of a newer release, but nothing that would end a header."""
+    return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
 
 
 def new_event(

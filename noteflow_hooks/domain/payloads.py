@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, Final
 
 from noteflow_hooks.errors import InvalidInputError
@@ -14,6 +15,11 @@ PAYLOAD_LIMIT_BYTES: Final = 10_240
 TITLE_LIMIT: Final = 500
 
 _SHORTENED: Final = "executive_summary"
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: What 64 bits hold, with a sign or without; many readers of JSON round, cut or refuse what is beyond.
+_WHOLE: Final = range(-(2**63), 2**64)
+#: So much of a field's name is repeated in a refusal.
+_NAMED: Final = 100
 
 
 def check_text(name: str, value: str, *, limit: int | None = None, allow_empty: bool = True) -> str:
@@ -21,12 +27,12 @@ def check_text(name: str, value: str, *, limit: int | None = None, allow_empty: 
 
     Refused are NUL, which PostgreSQL can't store, and lone surrogates, which UTF-8 can't.
     """
-    if "\x00" in value:
-        raise InvalidInputError(name, "must not contain the character NUL")
-    if any("\ud800" <= character <= "\udfff" for character in value):
-        raise InvalidInputError(name, "must be Unicode text without lone surrogates")
     if limit is not None and len(value) > limit:
         raise InvalidInputError(name, f"has {len(value)} characters; at most {limit} are allowed")
+    if "\x00" in value:
+        raise InvalidInputError(name, "must not contain the character NUL")
+    if _SURROGATE.search(value):
+        raise InvalidInputError(name, "must be Unicode text without lone surrogates")
     if not allow_empty and not value.strip():
         raise InvalidInputError(name, "must not be empty")
     return value
@@ -66,10 +72,13 @@ def _shortened(payload: dict[str, Any]) -> dict[str, Any]:
 
 def _check_value(name: str, value: object) -> None:
     check_text("payload field name", name)
+    name = name[:_NAMED]
     if isinstance(value, str):
         check_text(name, value)
     elif isinstance(value, float) and not math.isfinite(value):
         raise InvalidInputError(name, "must be a finite number")
+    elif isinstance(value, int) and value not in _WHOLE:
+        raise InvalidInputError(name, "must be a whole number of at most 64 bits")
     elif not isinstance(value, (bool, int, float, type(None))):
         raise InvalidInputError(name, "must be text, a number, true, false or null: a payload is one flat object")
 

@@ -297,7 +297,18 @@ class AccessRepository(Protocol):
         ...
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:
-        """Return the record of a token that is not revoked, or None."""
+        """Return the record of a token that is neither revoked nor, by the store's clock, past its end; or None."""
+        ...
+
+    def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
+        """Return those of these that are neither revoked nor past their end."""
+        ...
+
+    def note_use(self, token_id: UUID) -> bool:
+        """Record that it is used now. False where that was done within :data:`USE_NOTED_EVERY`, or is being done.
+
+        Waits for no other transaction.
+        """
         ...
 
 
@@ -368,6 +379,10 @@ class UnitOfWork(Protocol):
 
 class DeliveryStore(Protocol):
     """The workers' half: each method is one transaction of its own, and safe to run beside any other."""
+
+    def now(self) -> datetime:
+        """Return the time by the store's clock, from which all due times come."""
+        ...
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries."""

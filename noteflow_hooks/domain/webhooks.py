@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_text
 from noteflow_hooks.domain.urls import parse_url
@@ -35,7 +35,8 @@ class WebhookConfig:
 
     id: UUID
     workspace_id: UUID
-    url: str
+    #: Not in its repr, and so in no log: many have a credential in its path or query.
+    url: str = field(repr=False)
     #: The subscribed types, sorted; empty subscribes to nothing.
     events: tuple[str, ...]
     name: str = DEFAULT_NAME
@@ -130,7 +131,7 @@ class WebhookConfig:
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
-        return event_type in self.events
+        return event_type in self.events and is_event_name(event_type)
 
     def secrets_at(self, moment: datetime) -> tuple[str, ...]:
         """Return the secrets that sign at that moment, newest first; empty means unsigned."""

@@ -34,6 +34,8 @@ _SETTINGS: Final = {
     "shared_buffers": "64MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    # A refused row is quoted in the error's detail, with an endpoint's path and query, which belong into no log.
+    "log_error_verbosity": "terse",
 }
 
 

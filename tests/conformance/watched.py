@@ -10,7 +10,7 @@ from tests.conformance.tracks import Span, Track
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
@@ -34,6 +34,10 @@ class WatchedStore:
         self._inner = opened.world.ruled(ledger.rules)
         self._opened = opened
         self._ledger = ledger
+
+    def now(self) -> datetime:
+        """Pass it on."""
+        return self._inner.now()
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Check that exactly the endpoints that match get deliveries, held where their turn is to come."""

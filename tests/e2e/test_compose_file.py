@@ -10,6 +10,8 @@ import subprocess
 import tomllib
 from datetime import timedelta
 from fnmatch import fnmatch
+from itertools import pairwise
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -82,6 +84,7 @@ def test_the_example_names_every_variable_and_gives_no_secret() -> None:
         ("$A ${A} $$A ${NONE}", "a a $A "),
         ("${A:-d} ${A-d} ${A:?m}", "a a a"),
         ("${EMPTY:-d} ${EMPTY-d} ${NONE:-d} ${NONE-d}", "d  d d"),
+        ("${A:+r} ${A+r} ${EMPTY:+r} ${EMPTY+r} ${NONE:+r} ${NONE+r}", "r r  r  "),
     ],
 )
 def test_variables_are_replaced_as_compose_does(text: str, result: str) -> None:
@@ -98,6 +101,18 @@ def test_only_passwords_are_without_a_default() -> None:
 def test_all_our_services_are_one_image(service: Service) -> None:
     """One build, one name: no service runs older code than the next."""
     assert (service.spec["build"], service.spec["image"]) == (".", "noteflow-hooks")
+
+
+@pytest.mark.parametrize("service", OURS)
+def test_a_crash_writes_no_secret_to_disk(service: Service) -> None:
+    """No process of ours leaves a core, which would hold keys and endpoints' secrets."""
+    assert service.spec["ulimits"] == {"core": 0}
+
+
+def test_the_databases_log_quotes_no_rows() -> None:
+    """A row that it refuses holds an endpoint's path and query."""
+    command = COMPOSITION.services["postgres"].command
+    assert ("-c", "log_error_verbosity=terse") in pairwise(command)
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -166,6 +181,20 @@ def test_ports_are_published_on_loopback_alone() -> None:
     """Neither gRPC nor Flower speaks TLS; PostgreSQL and Redis are not published at all."""
     ports = {each.name: each.spec["ports"] for each in COMPOSITION.services.values() if "ports" in each.spec}
     assert ports == {"server": ["127.0.0.1:50051:50051"], "flower": ["127.0.0.1:5555:5555"]}
+
+
+def test_the_server_speaks_tls_once_it_is_given_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without one it names no file, and is allowed to do without on a network of its own."""
+    for variables, cert in (({}, None), ({"GRPC_TLS_DIR": "/etc/tls"}, "/etc/noteflow-hooks/tls/tls.crt")):
+        server = read({**VARIABLES, **variables}).services["server"]
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        settings = Settings.load(_env_file=None)
+        assert settings.grpc_insecure_plaintext
+        assert settings.grpc_tls_cert == (None if cert is None else Path(cert))
+        assert (settings.grpc_tls_key is None) == (cert is None)
+        source = variables.get("GRPC_TLS_DIR", "/dev/null")
+        assert server.spec["volumes"] == [f"{source}:/etc/noteflow-hooks/tls:ro"]
 
 
 def test_no_password_is_on_a_command_line() -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from standardwebhooks.webhooks import Webhook
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
-from tests.hostile import trickles
+from tests.hostile import closes, resets, trickles
+from tests.hostile_cases.doors import DOORS
+from tests.hostile_server import CASES, HostileServer
 from tests.line import Answer
 from tests.rig import Rig, a_path
 from tests.waiting import until
@@ -23,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="module")
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+    with Rig(tmp_path_factory.mktemp("system"), registrations_per_minute=0) as running:
         yield running
 
 
@@ -196,6 +198,54 @@ def test_twenty_copies_of_a_hint_make_one_post(rig: Rig) -> None:
     rig.publish()
     rig.settled(webhook, "succeeded", count=2)
     assert len(rig.receiver.wait_for(2, path=path)) == 2
+
+
+def test_a_lost_answer_costs_one_duplicate_under_the_same_id(rig: Rig) -> None:
+    """An RST, and an end without a word, after a whole request: sent again, and known by its ids for what it is."""
+    path = a_path()
+    rig.receiver.script(path, resets, closes, Answer(200))
+    webhook = rig.webhook(path)
+    rig.publish()
+    [delivery] = rig.settled(webhook, "succeeded")
+    requests = rig.receiver.wait_for(3, path=path)
+    assert [each.error_kind for each in delivery.attempts] == ["connect", "connect", ""]
+    assert len(requests) == 3
+    assert len({(each.header("webhook-id"), each.header("X-NoteFlow-Delivery"), each.body) for each in requests}) == 1
+
+
+def test_a_worker_lives_through_every_hostile_endpoint(rig: Rig) -> None:
+    """One event goes to all of them at once; each row has its outcome, and the same worker delivers the next event."""
+    worker, path = rig.pid("worker-1"), a_path()
+    with HostileServer() as server:
+        made = {name: rig.webhook(url=server.url(name), **_limits(case.is_drawn_out)) for name, case in CASES.items()}
+        doors = {name: rig.webhook(url=server.door(name), **_limits(door.is_drawn_out)) for name, door in DOORS.items()}
+        rig.publish()
+        until(lambda: len(_attempted(rig)) == len(made) + len(doors), what="an attempt at each of them")
+        rows = _attempted(rig)
+    for name, webhook in made.items():
+        assert rows[webhook.id] in [tuple(each) for each in CASES[name].outcomes], name
+    for name, webhook in doors.items():
+        assert rows[webhook.id][1] in DOORS[name].kinds, name
+    good = rig.webhook(path)
+    rig.publish()
+    rig.settled(good, "succeeded")
+    assert rig.pid("worker-1") == worker
+
+
+def _limits(is_drawn_out: bool) -> dict[str, Any]:  # noqa: FBT001 - a column of the table
+    return {"timeout_ms": 4_000 if is_drawn_out else 30_000, "max_retries": 1}
+
+
+def _attempted(rig: Rig) -> dict[str, tuple[int | None, str | None, str | None]]:
+    """Return what is on record of each endpoint's only attempt."""
+    found = rig.database.execute(
+        "SELECT delivery.webhook_id, attempt.status_code, attempt.error_kind, attempt.error_message"
+        " FROM noteflow.webhook_attempts AS attempt JOIN noteflow.webhook_deliveries AS delivery"
+        " ON delivery.id = attempt.delivery_id WHERE delivery.workspace_id ="
+        " (SELECT workspace_id FROM noteflow.webhook_configs WHERE id = %s)",
+        [rig.client.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_size=1)).webhooks[0].id],
+    )
+    return {str(row[0]): (row[1], row[2], row[3]) for row in found.fetchall()}
 
 
 def test_five_thousand_events_need_few_messages(rig: Rig) -> None:

@@ -254,7 +254,8 @@ def test_a_plain_worker_delivers_under_any_pool(rig: Rig, pool: str) -> None:
         rig.settled(webhook, "succeeded", count=20)
     finally:
         worker.send_signal(signal.SIGTERM)
-        worker.wait(timeout=30)
+        # A POST that an earlier test left to it may take 30 s, and is finished first.
+        worker.wait(timeout=60)
         log.close()
         for name in ("worker-1", "worker-2"):
             rig.restart(name)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import psycopg
 import pytest
+from alembic.script import ScriptDirectory
 
+from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.system.identity import Identity, ensure_identity
@@ -17,6 +20,8 @@ from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+NEWEST = ScriptDirectory(str(bootstrap.migrations_folder())).get_current_head()
 
 
 @pytest.fixture(autouse=True)
@@ -72,14 +77,34 @@ def test_a_token_is_revoked_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert "not revoked" in capsys.readouterr().err
 
 
+def test_a_token_may_be_narrow_and_end(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a word it may do everything, for ever."""
+    workspace = printed(capsys, "workspaces", "create", "one")["id"]
+    whole = printed(capsys, "tokens", "create", "--workspace", workspace)
+    assert (whole["scopes"], whole["expires_at"]) == (["manage", "publish", "read"], None)
+    scopes = ("--scope", "read", "--scope", "publish", "--scope", "read")
+    narrow = printed(capsys, "tokens", "create", "--workspace", workspace, *scopes, "--expires", "90d")
+    assert narrow["scopes"] == ["publish", "read"]
+    lasts = datetime.fromisoformat(narrow["expires_at"]) - datetime.fromisoformat(narrow["created_at"])
+    assert abs(lasts - timedelta(days=90)) < timedelta(minutes=1)
+    assert [each["scopes"] for each in printed(capsys, "tokens", "list")] == [whole["scopes"], narrow["scopes"]]
+    assert run(root, ["tokens", "list"]) == 0
+    heads, *_, last = capsys.readouterr().out.splitlines()
+    assert heads.split("  ")[-1].strip() == "LAST USED AT"
+    assert "publish,read" in last
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
         (["workspaces", "create", ""], 2, "name: must not be empty"),
         (["workspaces", "create", "x" * 256], 2, "name: has 256 characters; at most 255 are allowed"),
         (["tokens", "create", "--workspace", str(uuid4())], 1, "workspace_id: no workspace"),
-        (["migrate", "nonsense"], 2, "revision: can't migrate from 0002 to 'nonsense'"),
-        (["migrate", "base"], 2, "revision: 'base' lies behind: the schema is at 0002"),
+        (["tokens", "create", "--workspace", str(uuid4()), "--scope", "own"], 2, "'own' is not one of"),
+        (["tokens", "create", "--workspace", str(uuid4()), "--expires", "2020-01-31"], 2, "'2020-01-31' is past"),
+        (["tokens", "create", "--workspace", str(uuid4()), "--expires", "soon"], 2, "90s, 30m, 2h, 7d from now"),
+        (["migrate", "nonsense"], 2, f"revision: can't migrate from {NEWEST} to 'nonsense'"),
+        (["migrate", "base"], 2, f"revision: 'base' lies behind: the schema is at {NEWEST}"),
     ],
 )
 def test_what_can_not_be_is_one_line(
@@ -98,9 +123,9 @@ def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture
     assert run(root, ["workspaces", "list"]) == 1
     assert "the database has no tables of ours yet: run `noteflow-hooks migrate`" in capsys.readouterr().err
     assert run(root, ["migrate"]) == 0
-    assert capsys.readouterr().out == "migrated from nothing to 0002\n"
-    assert run(root, ["migrate", "0002"]) == 0
-    assert capsys.readouterr().out == "the schema is at 0002 already\n"
+    assert capsys.readouterr().out == f"migrated from nothing to {NEWEST}\n"
+    assert run(root, ["migrate", str(NEWEST)]) == 0
+    assert capsys.readouterr().out == f"the schema is at {NEWEST} already\n"
 
 
 @pytest.mark.parametrize("words", [["workspaces", "list"], ["migrate"], ["tokens", "list"]])

@@ -83,6 +83,11 @@ def rows(clean_database: str) -> Iterator[psycopg.Connection]:
     with psycopg.connect(plain(clean_database), autocommit=True) as connection:
         for statement in (
             "INSERT INTO noteflow.workspaces (id, name) VALUES (%(id)s, 'w')",
+            # As a command of the first schemas does it, which names neither scopes nor an end.
+            (
+                "INSERT INTO noteflow.api_tokens (id, workspace_id, name, token_hash, hint)"
+                " VALUES (%(id)s, %(id)s, 't', 'hash', 'abcd')"
+            ),
             "INSERT INTO noteflow.webhook_configs (id, workspace_id, url) VALUES (%(id)s, %(id)s, 'https://h.example/')",
             (
                 "INSERT INTO noteflow.webhook_events (id, workspace_id, event_type, payload, occurred_at)"
@@ -129,6 +134,10 @@ def test_an_update_sets_updated_at(rows: psycopg.Connection) -> None:
         "webhook_deliveries SET status = 'dead'",
         "webhook_deliveries SET next_attempt_at = NULL",
         "webhook_deliveries SET attempt_count = -1",
+        "api_tokens SET scopes = '{}'",
+        "api_tokens SET scopes = '{read,own}'",
+        "api_tokens SET scopes = '{read,NULL}'",
+        "api_tokens SET scopes = NULL",
     ],
 )
 def test_the_database_refuses_rows_that_the_domain_has_no_state_for(rows: psycopg.Connection, change: str) -> None:
@@ -148,6 +157,33 @@ def test_a_workspace_takes_everything_with_it(rows: psycopg.Connection) -> None:
     rows.execute("DELETE FROM noteflow.workspaces")
     [(left,)] = rows.execute("SELECT count(*) FROM noteflow.webhook_deliveries").fetchall()
     assert left == 0
+
+
+def test_a_token_of_the_release_before_has_all_scopes_and_no_end(rows: psycopg.Connection) -> None:
+    """What opened everything goes on doing so."""
+    found = rows.execute("SELECT scopes, expires_at, last_used_at FROM noteflow.api_tokens").fetchall()
+    assert found == [(["manage", "publish", "read"], None, None)]
+
+
+def test_a_token_that_the_release_before_would_widen_is_revoked_on_the_way_down(empty_database: str) -> None:
+    """One with fewer scopes or an end would open everything for ever; the others stay good."""
+    bootstrap.migrate(settings(empty_database))
+    with psycopg.connect(plain(empty_database)) as connection:
+        connection.execute("INSERT INTO noteflow.workspaces (id, name) VALUES (%s, 'w')", [KEY])
+        for name, scopes, end in (
+            ("narrow", ["read"], None),
+            ("ending", ["manage", "publish", "read"], "9000-01-01"),
+            ("whole", ["read", "publish", "manage"], None),
+        ):
+            connection.execute(
+                "INSERT INTO noteflow.api_tokens (workspace_id, name, token_hash, hint, scopes, expires_at)"
+                " VALUES (%s, %s, %s, '', %s, %s)",
+                [KEY, name, name.encode(), scopes, end],
+            )
+    command.downgrade(alembic(empty_database), "0002")
+    with psycopg.connect(plain(empty_database)) as connection:
+        rows = connection.execute("SELECT name FROM noteflow.api_tokens WHERE revoked_at IS NULL").fetchall()
+    assert rows == [("whole",)]
 
 
 def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:

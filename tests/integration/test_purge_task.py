@@ -88,6 +88,12 @@ def test_a_row_of_calls_comes_to_an_end(
     assert queued(broker) == []
 
 
+def test_no_message_makes_a_row_without_end(tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever can write to Redis may say how much time is left; an hour is the most."""
+    call(tasks, monkeypatch, float("inf"), more=True)
+    assert [each["args"] for each in queued(broker)] == [[3564.0]]
+
+
 def test_a_row_lasts_for_a_period(tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call by beat has the time until beat calls again: a minute."""
     call(tasks, monkeypatch, more=True)

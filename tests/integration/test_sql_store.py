@@ -91,7 +91,7 @@ def test_a_previous_secret_that_no_key_opens_costs_the_newest_nothing(engine: En
         unit.webhooks.update(rotated)
         unit.commit()
     with engine.begin() as connection:
-        sealed = SecretBox([OLD]).encrypt("first-secret", webhook_id=first.id)
+        sealed = SecretBox([OLD]).encrypt("first-secret", webhook_id=first.id, column="previous_secret")
         connection.execute(text("UPDATE noteflow.webhook_configs SET previous_secret = :sealed"), {"sealed": sealed})
     half = read(engine, first, NEW)
     assert (half.secret, half.previous_secret, half.secret_unavailable) == ("second-secret", None, False)
@@ -164,11 +164,11 @@ def test_a_secret_that_no_key_opens_outlasts_new_headers(engine: Engine) -> None
 
 @pytest.mark.parametrize("packed", ["not-json", "7", "[7]", '[["X"]]', '[["X", null]]', "[]"])
 def test_headers_that_are_none_once_decrypted_are_unavailable(engine: Engine, packed: str) -> None:
-    """As in a row whose ciphertexts changed places: rather no POST than one without them."""
+    """As in a row whose ciphertexts changed places before each was bound to its column: rather no POST."""
     box = SecretBox([OLD])
     webhook = registered(engine, box, headers=HEADERS, header_names=NAMES)
     with engine.begin() as connection:
-        sealed = box.encrypt(packed, webhook_id=webhook.id)
+        sealed = box.encrypt(packed, webhook_id=webhook.id, column="headers")
         connection.execute(text("UPDATE noteflow.webhook_configs SET headers = :sealed"), {"sealed": sealed})
     found = read(engine, webhook, OLD)
     assert (found.headers, found.secret_unavailable) == ((), True)

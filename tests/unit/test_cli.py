@@ -19,6 +19,7 @@ from noteflow_hooks import __version__
 from noteflow_hooks.cli import remote
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import COMMANDS, root
+from noteflow_hooks.cli.system.ports import free_address
 from noteflow_hooks.embedded.process import FolderLock
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -51,7 +52,20 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("webhooks list --server a --token t", 2, "--server is 'a'; it must be HOST:PORT"),
         ("webhooks list --server http://a:1 --token t", 2, "--server is 'http://a:1'; it must be HOST:PORT"),
         ("webhooks list --server a:65536 --token t", 2, "--server is 'a:65536'; it must be HOST:PORT"),
-        ("webhooks list --server no-such-host.invalid:1 --token t", 1, "no server answers at no-such-host.invalid:1"),
+        ("webhooks list --server no-such-host.invalid:1 --token t --insecure", 1, "no server answers at no-such-host"),
+        (
+            "webhooks list --server a:1 --token t",
+            1,
+            "a:1 may be another machine, where a token does not go unencrypted",
+        ),
+        (
+            "webhooks list --server 127.0.0.1.nip.io:1 --token t",
+            1,
+            "give --tls-ca FILE or --tls-ca system, or --insecure",
+        ),
+        ("webhooks list --server a:1 --token t --tls-ca /no", 2, "--tls-ca: /no can't be read: No such file"),
+        ("webhooks list --server a:1 --token t --tls-ca system --tls-key /no", 2, "only one of them is given"),
+        ("webhooks list --server a:1 --token t --tls-cert /no --tls-key /no", 2, "--tls-cert needs --tls-ca"),
         ("webhooks list --server a:1 --token ü", 2, "--token holds characters that no token has"),
         ("webhooks list", 1, "no server is named: give --server and --token, or start `noteflow-hooks up`"),
         ("webhooks list --server a:1", 1, "no token for a:1: give --token, or set NOTEFLOW_HOOKS_TOKEN"),
@@ -363,6 +377,19 @@ def test_an_address_where_up_can_not_listen_is_refused(
         assert refusal_of_up(capsys) == (f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: Address already in use")
     monkeypatch.setenv(f"{PREFIX}GRPC_BIND", "192.0.2.1:7000")
     assert refusal_of_up(capsys).startswith(f"{PREFIX}GRPC_BIND is '192.0.2.1:7000': can't listen there: ")
+
+
+@pytest.mark.usefixtures("folder")
+def test_up_listens_where_this_machine_alone_reaches_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It speaks no TLS, also where the settings have a certificate for `serve`; plaintext must be asked for."""
+    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", f"0.0.0.0:{free_address().rpartition(':')[2]}")
+    monkeypatch.setenv(f"{PREFIX}GRPC_TLS_CERT", "/none")
+    assert "others than this machine may reach that, and `up` speaks no TLS" in refusal_of_up(capsys)
+    monkeypatch.setenv(f"{PREFIX}GRPC_INSECURE_PLAINTEXT", "true")
+    assert run(root, ["up"]) == 1
+    assert capsys.readouterr().err == "noteflow-hooks: started\n"
 
 
 def test_an_answer_shows_its_fields_in_the_protos_order() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from noteflow_hooks.cli.options import Moment
+from noteflow_hooks.cli.options import Ahead, Moment
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,29 @@ def test_another_time_is_refused_with_what_is_allowed(text: str) -> None:
     """In one line, with examples."""
     with pytest.raises(click.BadParameter, match="2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d ago"):
         Moment().convert(text, None, None)
+
+
+@pytest.mark.parametrize(("text", "ahead"), [("90s", 90), ("30m", 1800), ("2h", 7200), ("90d", 7_776_000)])
+def test_an_end_may_be_so_long_from_now(text: str, ahead: int) -> None:
+    """Which is how one thinks of it."""
+    expected = datetime.now(UTC) + timedelta(seconds=ahead)
+    assert abs(Ahead().convert(text, None, None) - expected) < timedelta(seconds=5)
+
+
+def test_an_end_may_be_a_time() -> None:
+    """ISO 8601, in UTC where it names no zone."""
+    assert Ahead().convert("9000-01-31", None, None) == datetime(9000, 1, 31, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["0s", "2020-01-31", "2020-01-31T12:00:00Z"])
+def test_an_end_that_is_past_is_refused(text: str) -> None:
+    """What it is for would be over before it began."""
+    with pytest.raises(click.BadParameter, match="is past"):
+        Ahead().convert(text, None, None)
+
+
+@pytest.mark.parametrize("text", ["tomorrow", "", "99999999999999999999d", "1w", "-1d"])
+def test_another_end_is_refused_with_what_is_allowed(text: str) -> None:
+    """In one line, with examples."""
+    with pytest.raises(click.BadParameter, match="2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d from now"):
+        Ahead().convert(text, None, None)

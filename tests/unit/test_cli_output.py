@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from noteflow_hooks.cli.output import cell, escape, pretty_json, show_fields, show_rows, table
+from noteflow_hooks.cli.output import cell, pretty_json, show_fields, show_rows, table
+from noteflow_hooks.printable import escape
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

@@ -509,3 +509,19 @@ def test_a_full_queue_gets_a_page_s_first_chunk_and_no_more(system: System, monk
     assert [len(chunk) for chunk in system.service.dispatch([], room=lambda: False)] == [5, 2]
     system.deliver([])
     assert len(system.sent) == 12
+
+
+def test_the_log_tells_the_operator_what_could_allow_a_refused_address(
+    system: System, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The attempt's message, which the tenant reads, stays as it is; the log's line names host and settings."""
+    system.answer = lambda _: an_attempt_result(
+        status_code=None, error_kind=ErrorKind.ADDRESS_NOT_ALLOWED, error_message="address not allowed"
+    )
+    [delivery_id] = system.deliveries(1, url="https://inside.example/private?private")
+    system.deliver([delivery_id])
+    [line] = [each.getMessage() for each in caplog.records if str(delivery_id) in each.getMessage()]
+    assert "at inside.example: address not allowed" in line
+    assert "NOTEFLOW_HOOKS_EGRESS_ALLOW" in line
+    assert "private" not in line
+    assert system.read(delivery_id).error_message == "address not allowed"

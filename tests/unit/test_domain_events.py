@@ -20,6 +20,7 @@ from noteflow_hooks.domain.events import (
     WebhookPayload,
     WebhookTestPayload,
     format_timestamp,
+    is_event_name,
     new_event,
 )
 from noteflow_hooks.errors import InvalidInputError
@@ -115,3 +116,17 @@ def test_an_events_payload_is_not_in_its_repr() -> None:
 def test_timestamps_are_said_in_utc(moment: datetime, said: str) -> None:
     """A moment is the same whatever zone it came in."""
     assert format_timestamp(moment) == said
+
+
+@pytest.mark.parametrize("text", [*WebhookEventType, "meeting.of_2027", "x"])
+def test_types_of_this_release_and_of_later_ones_are_names(text: str) -> None:
+    """A worker of this release sends what a newer server records."""
+    assert is_event_name(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["", ".", "a.", ".a", "a..b", "A", "a\n", "a\r\nX: y", "a b", "../a", "<a>", "é", "x" * 129]
+)
+def test_what_a_header_could_not_hold_or_nobody_would_say_is_no_name(text: str) -> None:
+    """It would come from a row that was changed by hand."""
+    assert not is_event_name(text)

@@ -118,6 +118,9 @@ def test_text_that_is_not_one_json_object_is_refused(text: str, field: str) -> N
         ("segment_count", 3.0, "must be a whole number"),
         ("segment_count", True, "must be a whole number"),
         ("segment_count", -1, "must not be negative"),
+        ("segment_count", 2**64, "must be a whole number of at most 64 bits"),
+        ("extra", -(2**63) - 1, "must be a whole number of at most 64 bits"),
+        ("extra", 10**400, "must be a whole number of at most 64 bits"),
         ("has_summary", 1, "must be true or false"),
         ("has_summary", "true", "must be true or false"),
         ("event", "summary.generated", "must be 'meeting.completed' or absent"),
@@ -138,6 +141,19 @@ def test_a_number_too_large_for_a_float_is_refused_by_name() -> None:
     """JSON has such numbers, and Python reads them as infinite."""
     text = json.dumps(a_payload()).replace("61.5", "1e999")
     assert refusal(text) == "duration_seconds: must be a finite number"
+
+
+def test_whole_numbers_of_64_bits_are_sent_as_they_are() -> None:
+    """With a sign and without: readers in other languages have types for both."""
+    assert (
+        b'"low":-9223372036854775808,"high":18446744073709551615}'
+        in published(a_payload(low=-(2**63), high=2**64 - 1)).payload
+    )
+
+
+def test_a_field_whose_name_is_very_long_is_refused_in_a_short_line() -> None:
+    """The refusal repeats a part of the name."""
+    assert refusal(a_payload() | {"n" * 100_000: [1]}).startswith("n" * 100 + ": must be text")
 
 
 def test_a_whole_number_of_seconds_is_a_duration() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noteflow_hooks.domain.urls import URL_LIMIT, EndpointUrl, parse_url
+from noteflow_hooks.domain.urls import URL_LIMIT, EndpointUrl, host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 
 
@@ -167,3 +167,19 @@ def test_what_was_written_reads_back_as_itself(host: str, path: str, query: str)
         return
     assert str(parse_url(written)) == written
     assert written.isascii()
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("https://h.example:8443/x?y", "h.example"),
+        ("http://localhost/x", "localhost"),
+        ("https://[", "-"),
+        ("https://h.example/\r\nforged", "-"),
+        ("http://h.example/", "-"),
+        ("", "-"),
+    ],
+)
+def test_logs_name_the_host_of_a_stored_url_and_nothing_of_one_that_is_none(url: str, host: str) -> None:
+    """A row that was changed by hand breaks neither the line nor the worker."""
+    assert host_of(url) == host

@@ -50,9 +50,16 @@ def test_the_defaults_are_the_contracts() -> None:
         ("DEFAULT_MAX_RETRIES", "21", "a whole number from 1 to 20"),
         ("EGRESS_ALLOW", "10.0.0.0/33", "networks such as 10.1.0.0/16, separated by commas"),
         ("EGRESS_DENY", "::ffff:10.0.0.0/104", "networks such as 203.0.113.0/24, separated by commas"),
+        ("EGRESS_PORTS", "443,70000", "ports and ranges such as 443,8443,9000-9100, separated by commas"),
         ("RETRY_SCHEDULE", "5s,soon", "exponential, standard, or a list of waits such as 5s,5m,2h"),
         ("RETRY_JITTER", "1", "a number from 0 to below 1"),
-        ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051"),
+        ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051, or unix: and a path"),
+        ("GRPC_BIND", "unix:", "an address and a port, such as 127.0.0.1:50051, or unix: and a path"),
+        ("GRPC_INSECURE_PLAINTEXT", "maybe", "true or false"),
+        ("REGISTRATIONS_PER_MINUTE", "-1", "a whole number from 0, for no limit, to 1000000"),
+        ("TOKEN_CALLS_PER_S", "0.5", "a whole number from 0, for no limit, to 1000000"),
+        ("STREAMS_PER_WORKSPACE", "0", "a whole number from 1 to 1000"),
+        ("LOG_FORMAT", "xml", "json or text"),
         ("CA_BUNDLE", "/nowhere/ca.pem", "the path of a PEM file with certificates"),
     ],
 )
@@ -86,6 +93,7 @@ def test_periods_of_less_than_a_day_are_allowed(monkeypatch: pytest.MonkeyPatch)
         ("REDIS_URL", "http://:secret-canary@redis"),
         ("REDIS_URL", "redis://:secret-canary@redis:port/0"),
         ("DATABASE_URL", "postgresql://u:secret-canary@db:99999/x"),
+        ("EGRESS_PROXY", "socks5://u:secret-canary@proxy:1080"),
     ],
 )
 def test_a_bad_secret_is_never_repeated(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
@@ -117,6 +125,20 @@ def test_dot_env_is_read_and_the_environment_wins(monkeypatch: pytest.MonkeyPatc
     settings = Settings.load()
     assert settings.deliver_chunk == 8
     assert settings.retry_policy.base == timedelta(seconds=2)
+
+
+def test_a_dot_env_that_is_no_utf_8_is_named(tmp_path: Path) -> None:
+    """With the byte, since an editor that guesses the encoding shows nothing wrong."""
+    (tmp_path / ".env").write_bytes(b"A=1\nB=caf\xe9\n")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    assert str(caught.value) == f"{tmp_path / '.env'} is not UTF-8 text: its byte 9 can't be read as such"
+
+
+def test_a_server_may_listen_on_a_socket_in_the_file_system(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which has a path, and no port."""
+    monkeypatch.setenv(PREFIX + "GRPC_BIND", "unix:/run/noteflow/hooks.sock")
+    assert Settings.load().grpc_bind == "unix:/run/noteflow/hooks.sock"
 
 
 @pytest.mark.parametrize(

@@ -174,6 +174,7 @@ def test_an_allowed_secret_is_returned(secret: str) -> None:
         "whsec_" + base64.b64encode(bytes(23)).decode(),
         "whsec_" + base64.b64encode(bytes(65)).decode(),
         "whsec_" + base64.b64encode(bytes(32)).decode().rstrip("="),
+        "whsec_" + base64.b64encode(bytes(32)).decode().replace("A=", "B="),
         SECRET[:10] + " " + SECRET[10:],
         SECRET[:10] + "-" + SECRET[11:],
     ],

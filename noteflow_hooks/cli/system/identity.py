@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -20,7 +20,7 @@ class Identity:
     """A workspace and a token that opens it."""
 
     workspace_id: str
-    token: str
+    token: str = field(repr=False)
 
 
 def ensure_identity(settings: Settings, kept: Identity | None) -> Identity:

@@ -25,7 +25,8 @@ _CELERY: Final = (sys.executable, "-m", "celery", "-A", "workers.app")
 PATIENCE_S: Final = 4.0
 
 SERVER: Final = (sys.executable, "-m", "noteflow_hooks.cli", "serve")
-BEAT: Final = (*_CELERY, "beat", "-l", "INFO")
+#: Without its banner, which is no record.
+BEAT: Final = (*_CELERY, "--quiet", "beat", "-l", "INFO")
 #: By these a command line is recognised as one of ours.
 MARKS: Final = ("noteflow_hooks.cli", "workers.app")
 

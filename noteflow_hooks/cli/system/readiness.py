@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING, Any, Final
-
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.system.background import in_background, result_of, until
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.rpc.probe import check_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +22,7 @@ def wait_until_serving(address: str, *, check: Callable[[], None]) -> None:
     # First by hand: a channel that was refused once waits for a second before it tries again.
     if not until(lambda: _listens(address), check=check, timeout_s=_LISTENS_S):
         raise UnavailableError(f"no server answers at {address} after {_LISTENS_S:g} s")
-    result_of(in_background(lambda: _check_health(address)), check=check)
+    result_of(in_background(lambda: check_serving(address, timeout_s=_ANSWERS_S, patient=True)), check=check)
 
 
 def _listens(address: str) -> bool:
@@ -33,13 +31,3 @@ def _listens(address: str) -> bool:
     except OSError:
         return False
     return True
-
-
-def _check_health(address: str) -> None:
-    # A proxy in our environment must not stand between us and our own machine.
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know nothing of its methods
-        try:
-            stub.Check(health_pb2.HealthCheckRequest(), timeout=_ANSWERS_S, wait_for_ready=True)
-        except grpc.RpcError as error:
-            raise UnavailableError(f"the server at {address} is not well: {error.code().name}") from None
