@@ -12,10 +12,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.domain.retry import RetryPolicy
-from noteflow_hooks.egress import EgressPolicy
-from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.posting import PostingPool
 from noteflow_hooks.replaying import advance_replays
@@ -26,6 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from sqlalchemy.engine import Engine
+
+    from noteflow_hooks.executor import WebhookExecutor
     from tests.receiver import Receiver
 
 BOX: Final = SecretBox([bytes(32)])
@@ -47,12 +47,11 @@ def make_lax(url: str) -> None:
 class World:
     """A worker's parts over that database, a receiver, and two endpoints: one to be hurt, one that stays well."""
 
-    def __init__(self, url: str, receiver: Receiver) -> None:
-        self.engine = create_engine(url, connections=12)
+    def __init__(self, url: str, engine: Engine, executor: WebhookExecutor, receiver: Receiver) -> None:
+        self.engine = engine
         self.connection = psycopg.connect(url.replace("+psycopg", ""), autocommit=True)
         self.connection.execute("TRUNCATE noteflow.workspaces CASCADE")
         self.receiver = receiver
-        executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
         self.store = SqlAlchemyDeliveryStore(self.engine, BOX)
         self.service = DeliveryService(
             self.store,
@@ -64,7 +63,6 @@ class World:
             countdown_max=timedelta(seconds=60),
             slow_after=timedelta(seconds=5),
         )
-        self.close = executor.close
         with self.unit() as unit:
             workspace = unit.access.create_workspace(a_workspace())
             for name in ("hurt", "fine"):

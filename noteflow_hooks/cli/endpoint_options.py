@@ -8,7 +8,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 
 import click
 
-from noteflow_hooks.cli.options import FiniteRange, standard_input
+from noteflow_hooks.cli.options import standard_input
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -30,7 +30,7 @@ retries_option = click.option(
 )
 rate_option = click.option(
     "--rate-limit-per-s",
-    type=FiniteRange(*RATE_LIMIT_PER_S),
+    type=click.FloatRange(*RATE_LIMIT_PER_S),
     help="The most requests a second.",
 )
 concurrency_option = click.option(

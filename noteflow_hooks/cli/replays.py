@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from noteflow_hooks.cli.following import follow
-from noteflow_hooks.cli.options import (
-    FiniteRange,
-    as_json,
-    event_type_option,
-    period_options,
-    remote_options,
-    webhook_option,
-)
+from noteflow_hooks.cli.options import as_json, event_type_option, period_options, remote_options, webhook_option
 from noteflow_hooks.cli.output import show_fields, show_rows
 from noteflow_hooks.cli.remote import client, connector, listed, shown, timestamp
 from noteflow_hooks.domain.deliveries import SETTLED
@@ -39,7 +32,7 @@ _FAILED: Final = 1
     help="Only those in this state; else dead and skipped.",
 )
 @period_options
-@click.option("--rate-per-s", type=FiniteRange(*RATE_PER_S), help="How many a second; else 100.")
+@click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for its end.")
 @as_json

@@ -17,7 +17,7 @@ from noteflow_hooks.cli.endpoint_options import (
     timeout_option,
 )
 from noteflow_hooks.cli.groups import CommandGroup
-from noteflow_hooks.cli.options import FiniteRange, as_json, remote_options, secret_option
+from noteflow_hooks.cli.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.output import show_fields, show_json, show_rows
 from noteflow_hooks.cli.remote import DELIVERY_DETAILS, client, listed, shown
 from noteflow_hooks.cli.webhook_changes import (
@@ -138,7 +138,7 @@ def remove(webhook_id: str, *, as_json: bool) -> None:
 @webhooks.command()
 @remote_options
 @click.argument("webhook_id", metavar="ID")
-@click.option("--wait-s", type=FiniteRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
+@click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
 @as_json
 def test(webhook_id: str, *, wait_s: float, as_json: bool) -> int:
     """Send a test event to an endpoint. The exit status is 0 only if it arrived."""

@@ -12,6 +12,9 @@ import pytest
 
 from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
+from noteflow_hooks.egress import EgressPolicy
+from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.persistence.engine import create_engine
 from tests.builders import an_event
 from tests.damaged import World, make_lax, no_hint
 from tests.receiver import Receiver
@@ -19,6 +22,8 @@ from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from sqlalchemy.engine import Engine
 
     from noteflow_hooks.embedded import EmbeddedPostgres
 
@@ -39,14 +44,26 @@ def lax_database(postgres: EmbeddedPostgres) -> Iterator[str]:
         server.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture(scope="module")
+def engine(lax_database: str) -> Iterator[Engine]:
+    made = create_engine(lax_database, connections=12)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture(scope="module")
+def executor() -> Iterator[WebhookExecutor]:
+    made = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def world(lax_database: str) -> Iterator[World]:
+def world(lax_database: str, engine: Engine, executor: WebhookExecutor) -> Iterator[World]:
     with Receiver() as receiver:
-        made = World(lax_database, receiver)
+        made = World(lax_database, engine, executor, receiver)
         yield made
-        made.close()
         made.connection.close()
-        made.engine.dispose()
 
 
 def config(changes: str) -> str:
