@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _HOST: Final = "127.0.0.1"
 # Below the ports that systems lend to outgoing connections: a client that keeps dialling a lent port while
 # the server is away can end up connected to itself there, and the server could then not come back.
-_PORTS: Final = range(15_000, 32_000)
+_PORTS: Final = range(24_000, 32_000)
 _PORT_TRIES: Final = 20
 _PROGRAM: Final = "valkey-server"
 

@@ -8,8 +8,9 @@ from typing import Final
 
 from noteflow_hooks.cli.addresses import host_and_port
 
-#: Below the ports that systems lend to outgoing connections, so that none is lent between the look and the use.
-_PORTS: Final = range(15_000, 32_000)
+#: Below the ports that systems lend to outgoing connections, so that none is lent between the look and the use; and
+#: below those that the embedded Valkey takes, which starts in between.
+_PORTS: Final = range(15_000, 24_000)
 _HOST: Final = "127.0.0.1"
 
 
