@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -62,6 +63,8 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
             f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
         },
     )
+    # SQLAlchemy names a pool's logger after its class: among ours it would tell of pools at INFO.
+    logging.getLogger(f"{_Pool.__module__}.{_Pool.__name__}").setLevel(logging.WARNING)
     event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "handle_error", _as_unavailable)
     return engine
