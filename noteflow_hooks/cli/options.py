@@ -132,8 +132,7 @@ class FiniteRange(click.FloatRange):
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the number."""
-        # click's types say that it takes a number; it takes the text that stood on the command line.
-        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]  # it takes text, whatever it says
         return number if math.isfinite(number) else self.fail(f"{value!r} is no number", param, ctx)
 
 

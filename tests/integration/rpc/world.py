@@ -92,7 +92,7 @@ class World:
 
     def stop(self) -> None:
         """Stop the server, once."""
-        server, self._server = self._server, _Stopped()  # type: ignore[assignment]
+        server, self._server = self._server, _Stopped()  # type: ignore[assignment]  # stands in once it is gone
         self.in_loop(server.stop(timedelta(seconds=2)))
 
     def in_loop(self, work: Coroutine[Any, Any, T]) -> T:
