@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 import hmac
 import secrets as _random
 import time
@@ -57,7 +56,7 @@ def secret_hint(secret: str) -> str:
 
 def sign(payload: bytes, secret: str) -> str:
     """Return the value of ``X-NoteFlow-Signature``: ``sha256=`` and the hex HMAC-SHA256 of the body."""
-    return _SIGNATURE_PREFIX + hmac.new(secret.encode(), payload, hashlib.sha256).hexdigest()
+    return _SIGNATURE_PREFIX + hmac.digest(secret.encode(), payload, "sha256").hex()
 
 
 def verify_signature(payload: bytes, signature: str, secret: str) -> bool:

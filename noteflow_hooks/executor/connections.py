@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import http.client
+import re
 import threading
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.executor.reply import Reply
 from noteflow_hooks.executor.wire import Deadline, Wire
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Mapping
     from uuid import UUID
+
+#: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
+_BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
 
 
 class Route(NamedTuple):
@@ -26,18 +29,13 @@ class Route(NamedTuple):
     port: int
 
 
-class Connection(http.client.HTTPConnection):
+class Connection:
     """One connection, over which one request at a time is made."""
-
-    response_class = Reply
 
     def __init__(self, route: Route, sock: socket.socket, deadline: Deadline) -> None:
         """Take over a connected socket."""
-        super().__init__(route.host, route.port)
         self.route = route
         self._wire = Wire(sock, deadline)
-        self.sock = cast("socket.socket", self._wire)
-        self._parts: list[bytes] = []
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak TLS from here on; a root's dot is no part of the name that a certificate is for."""
@@ -46,24 +44,30 @@ class Connection(http.client.HTTPConnection):
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
         self._wire.deadline = deadline
-        self.putrequest("POST", target, skip_host=True, skip_accept_encoding=True)
-        for name, value in headers.items():
-            self.putheader(name, value)
-        self.endheaders(body)
+        request = _head(target, headers) + body
         # It may have closed because it has answered already, without waiting for the end.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Head and body at once: one packet and one TLS record instead of two.
-            self._wire.sendall(b"".join(self._parts))
-        self._parts.clear()
-        return cast("Reply", self.getresponse())
-
-    def send(self, data: bytes) -> None:  # type: ignore[override]  # http.client takes more kinds
-        """Keep a part of the request until all its parts are there."""
-        self._parts.append(data)
+            self._wire.sendall(request)
+        reply = Reply(self._wire)
+        reply.begin()
+        return reply
 
     def is_quiet(self) -> bool:
         """Tell whether nothing has come since the last answer, neither more of it nor the connection's end."""
         return not self._wire.has_input()
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._wire.close()
+
+
+def _head(target: str, headers: Mapping[str, str]) -> bytes:
+    """Return a POST's head; raise ValueError for what would not stay in its line, whoever let it through."""
+    lines = [f"POST {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
+    if _BREAKING.search("".join(lines)) is not None:
+        raise ValueError("the request's head holds a character that no header may have")
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class IdleConnections:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import ssl
 from typing import Final
 
@@ -38,12 +37,10 @@ def is_ours(error: Exception) -> bool:
     return isinstance(error, OSError) and error.errno in _OURS
 
 
-def from_network(error: OSError | http.client.HTTPException) -> ExchangeError:
+def from_network(error: OSError) -> ExchangeError:
     """Return what an error of the standard library means."""
     if isinstance(error, ssl.SSLError):
         return ExchangeError(ErrorKind.TLS, f"TLS error: {_tls_problem(error)}")
-    if isinstance(error, http.client.HTTPException):
-        return protocol("malformed")
     if isinstance(error, TimeoutError) and error.errno is None:
         return timed_out()
     return ExchangeError(ErrorKind.CONNECT, error.strerror or "Connection failed")

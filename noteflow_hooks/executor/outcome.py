@@ -44,7 +44,7 @@ def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
     if reply.status in _SUCCESSES:
         return Outcome(reply.status, body)
     kind = ErrorKind.REDIRECT if reply.status in _REDIRECTS else ErrorKind.STATUS
-    retry_after = parse_retry_after(reply.headers.get("retry-after"), now=now)
+    retry_after = parse_retry_after(reply.header("retry-after"), now=now)
     return Outcome(reply.status, body, kind, f"HTTP {reply.status}", retry_after)
 
 

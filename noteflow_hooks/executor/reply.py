@@ -1,4 +1,4 @@
-"""A response as ``http.client`` has it, but its head is bounded, complete and final, and its body may end early.
+"""An answer whose head is bounded, complete and final, and whose body may end early.
 
 ``http.client`` takes the end of the stream for the end of the head, and ``103`` for an answer: both would be counted as
 what they are not.
@@ -6,17 +6,16 @@ what they are not.
 
 from __future__ import annotations
 
-import http.client
 import re
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.executor.body import pieces
 from noteflow_hooks.executor.faults import ExchangeError, protocol
 
 if TYPE_CHECKING:
-    from noteflow_hooks.executor.wire import Inbox, Wire
+    from noteflow_hooks.executor.wire import Wire
 
 #: The most bytes of a head, status line and all.
 HEAD_LIMIT: Final = 65_536
@@ -34,19 +33,25 @@ _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)\r?\n")
 #: 101 is the end of HTTP on its connection; what passes for an answer is final.
 _INTERIM: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 _BODILESS: Final = frozenset({HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
-_HTTP_1_1: Final = 11
+_LENGTH: Final = re.compile("[0-9]{1,18}")
 
 
-class Reply(http.client.HTTPResponse):
+class Reply:
     """The answer to one POST."""
 
-    def __init__(self, sock: Wire, debuglevel: int = 0, method: str | None = None, url: str | None = None) -> None:
-        """Read from ``sock``; the other arguments are as ``http.client`` gives them."""
-        super().__init__(cast("Any", sock), debuglevel, method, url)
-        self._wire = sock
-        self._inbox = cast("Inbox", self.fp)
+    def __init__(self, wire: Wire) -> None:
+        """Read from ``wire``; nothing is read yet."""
+        self._wire = wire
+        self._inbox = wire.inbox()
         self._is_persistent = False
         self._is_complete = False
+        #: 0 before the head has come.
+        self.status = 0
+        self._minor = 0
+        #: The values of each header, by its name in lower case.
+        self._headers: dict[str, list[str]] = {}
+        self._is_chunked = False
+        self._length: int | None = None
 
     @property
     def is_reusable(self) -> bool:
@@ -55,38 +60,37 @@ class Reply(http.client.HTTPResponse):
 
     def begin(self) -> None:
         """Read heads until the final one is complete; interim answers are passed over."""
-        if self.headers is not None:
-            return
-        minor, status, reason, lines = self._read_head()
+        status, lines = self._read_head()
         interim = 0
         while status in _INTERIM:
             interim += 1
             if interim > INTERIM_LIMIT:
                 self._wire.rest(_INTERIM_REST_S)
-            minor, status, reason, lines = self._read_head()
-        self.code = self.status = status
-        self.version, self.reason = 10 + min(minor, 1), reason
-        self.headers = self.msg = http.client.HTTPMessage()
+            status, lines = self._read_head()
+        self.status = status
         is_sound = self._take_headers(lines)
         self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist()
-        #: Connections are closed here, never by ``http.client``.
-        self.will_close = False
+
+    def header(self, name: str) -> str | None:
+        """Return the header's first value; its name is given in lower case."""
+        values = self._headers.get(name)
+        return values[0] if values else None
 
     def read_body(self, *, keep: int) -> bytes:
         """Read to the body's end, the cap or the deadline, and return up to ``keep`` bytes of what came by then."""
         kept = bytearray()
         try:
             self._inbox.allow(BODY_LIMIT)
-            for piece in pieces(self._inbox, is_chunked=self.chunked, length=self.length):
+            for piece in pieces(self._inbox, is_chunked=self._is_chunked, length=self._length):
                 kept += piece[: keep - len(kept)]
-            self._is_complete = self.chunked or self.length is not None
+            self._is_complete = self._is_chunked or self._length is not None
         except (ExchangeError, OSError):
             # Broken, late or malformed: the status has decided already.
             self._is_complete = False
-        self.close()
+        self._inbox.close()
         return bytes(kept)
 
-    def _read_head(self) -> tuple[int, int, str, list[bytes]]:
+    def _read_head(self) -> tuple[int, list[bytes]]:
         first = self._read_line(HEAD_LIMIT, at_start=True)
         match = _STATUS_LINE.fullmatch(first)
         if match is None:
@@ -98,8 +102,8 @@ class Reply(http.client.HTTPResponse):
             lines.append(line)
             if len(lines) > HEADERS_LIMIT:
                 raise protocol("too many headers")
-        minor, status, reason = match.groups(b"")
-        return int(minor), int(status), reason.decode("latin-1"), lines
+        self._minor = int(match[1])
+        return int(match[2]), lines
 
     def _read_line(self, limit: int, *, at_start: bool = False) -> bytes:
         line = self._inbox.readline(limit + 1)
@@ -119,26 +123,26 @@ class Reply(http.client.HTTPResponse):
             if match is None:
                 is_sound = False
                 continue
-            self.headers[match[1].decode("ascii")] = match[2].strip(b" \t").decode("latin-1")
+            name, value = match[1].decode("ascii").lower(), match[2].strip(b" \t").decode("latin-1")
+            self._headers.setdefault(name, []).append(value)
         return is_sound
 
     def _take_framing(self) -> bool:
         """Find out where the body ends (RFC 9112, 6.3); tell whether that is beyond doubt."""
-        codings = self.headers.get("transfer-encoding")
-        lengths = {each.strip() for value in self.headers.get_all("content-length", ()) for each in value.split(",")}
-        self.chunked, self.length = False, None
+        codings = self.header("transfer-encoding")
+        lengths = {each.strip() for value in self._headers.get("content-length", ()) for each in value.split(",")}
         if self.status in _BODILESS:
-            self.length = 0
+            self._length = 0
             return self.status != HTTPStatus.SWITCHING_PROTOCOLS
         if codings is not None:
-            self.chunked = codings.lower().rpartition(",")[2].strip() == "chunked"
-            return self.chunked and not lengths
+            self._is_chunked = codings.lower().rpartition(",")[2].strip() == "chunked"
+            return self._is_chunked and not lengths
         if not lengths:
             return False
-        is_sound = len(lengths) == 1 and all(re.fullmatch("[0-9]{1,18}", each) for each in lengths)
-        self.length = int(lengths.pop()) if is_sound else 0
+        is_sound = len(lengths) == 1 and all(_LENGTH.fullmatch(each) for each in lengths)
+        self._length = int(lengths.pop()) if is_sound else 0
         return is_sound
 
     def _asks_to_persist(self) -> bool:
-        wishes = self.headers.get("connection", "").lower()
-        return "close" not in wishes if self.version == _HTTP_1_1 else "keep-alive" in wishes
+        wishes = (self.header("connection") or "").lower()
+        return "close" not in wishes if self._minor else "keep-alive" in wishes

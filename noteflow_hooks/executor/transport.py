@@ -7,7 +7,6 @@ would share connections between webhooks, and log each URL's path. A proxy is th
 
 from __future__ import annotations
 
-import http.client
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, cast
 
@@ -121,7 +120,8 @@ class Transport(HTTPAdapter):
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
         """Wrap the answer as it is: what requests would look for in its headers, charset and cookies, has no use."""
-        response = Response()
+        # Nor has what a new Response makes for itself, a jar of cookies above all.
+        response = Response.__new__(Response)
         response.status_code, response.raw, response.request = resp.status, resp, req
         return response
 
@@ -137,7 +137,7 @@ class _Channel:
         try:
             connection = self._transport.connect(self._post)
             return connection.post(url, headers, body, self._post.deadline)
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
             if is_ours(error):
                 raise
             raise from_network(error) from error

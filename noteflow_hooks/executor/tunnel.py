@@ -78,7 +78,7 @@ def _addresses(proxy: EgressProxy, egress: EgressPolicy, deadline: Deadline) -> 
 def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
     """Ask for the tunnel, and return once it is there."""
     wire.sendall(_request(url, proxy))
-    reply = Reply(wire, method="CONNECT")
+    reply = Reply(wire)
     try:
         reply.begin()
     except ExchangeError as error:

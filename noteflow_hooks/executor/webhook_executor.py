@@ -114,7 +114,7 @@ class WebhookExecutor:
 
 
 def _custom(webhook: WebhookConfig) -> dict[str, str]:
-    """Return the endpoint's own headers, checked anew: http.client lets some line breaks through."""
+    """Return the endpoint's own headers, checked anew: their row may have been changed by hand."""
     try:
         return dict(check_headers(webhook.headers))
     except InvalidInputError as error:

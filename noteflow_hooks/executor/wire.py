@@ -1,23 +1,21 @@
 """A socket whose every wait ends at one deadline, whether it is plain or TLS, in threads or under gevent.
 
-The socket is non-blocking and each wait is given what is left of the exchange's time. A timeout of the socket's own
-would start anew with each byte that trickles in.
+Each wait is given what is left of the exchange's time. A timeout that is set once would start anew with each byte that
+trickles in.
 """
 
 from __future__ import annotations
 
 import io
+import socket
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-
-from urllib3.util import wait_for_read, wait_for_write
 
 from noteflow_hooks.executor.faults import timed_out
 from noteflow_hooks.executor.tls import Tls
 
 if TYPE_CHECKING:
-    import socket
     import ssl
     from collections.abc import Callable
 
@@ -50,7 +48,6 @@ class Stream:
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over the socket."""
-        sock.settimeout(0)
         self.sock = sock
         #: May be exchanged for the next exchange's.
         self.deadline = deadline
@@ -59,32 +56,40 @@ class Stream:
         """Send all of it."""
         rest = memoryview(data)
         while rest:
-            rest = rest[self._persist(self.sock.send, rest, wait=wait_for_write) :]
+            rest = rest[self._within(self.sock.send, rest) :]
 
     def receive(self) -> bytes:
         """Return some of what has come, at least a byte; nothing means that the other side has closed."""
-        self._wait(wait_for_read)
-        return self._persist(self.sock.recv, _PIECE, wait=wait_for_read)
+        return self._within(self.sock.recv, _PIECE)
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has closed."""
-        self._wait(wait_for_read)
-        return self._persist(self.sock.recv_into, buffer, wait=wait_for_read)
+        return self._within(self.sock.recv_into, buffer)
 
-    def _persist(self, operation: Callable[..., T], *given: Any, wait: Callable[..., bool]) -> T:  # noqa: ANN401 - the call's own
-        while True:
-            try:
-                return operation(*given)
-            except BlockingIOError:
-                self._wait(wait)
+    def has_input(self) -> bool:
+        """Tell at once whether there is something to read, or the end."""
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # Broken: the end, too.
+            return True
+        return True
 
-    def _wait(self, wait: Callable[..., bool]) -> None:
-        if not wait(self.sock, timeout=self.deadline.remaining()):
-            raise timed_out()
+    def _within(self, operation: Callable[..., T], given: Any) -> T:  # noqa: ANN401 - the call's own
+        # Each call waits once, and no longer than for what is left of the exchange's time.
+        self.sock.settimeout(self.deadline.remaining())
+        try:
+            return operation(given)
+        except TimeoutError as error:
+            # The network's own, with a number, is another error.
+            raise error if error.errno is not None else timed_out() from error
 
 
 class Wire:
-    """A connection, plain or TLS, as far as ``http.client`` needs one."""
+    """A connection, plain or TLS."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over a connected socket; every wait ends at the deadline."""
@@ -115,19 +120,15 @@ class Wire:
 
     def has_input(self) -> bool:
         """Tell at once whether there is something to read, or the end."""
-        return (self._tls is not None and self._tls.has_input()) or wait_for_read(self._stream.sock, timeout=0)
+        return (self._tls is not None and self._tls.has_input()) or self._stream.has_input()
 
     def rest(self, seconds: float) -> None:
         """Leave the connection alone for so long, but not beyond the deadline."""
         time.sleep(min(seconds, self.deadline.remaining()))
 
-    def makefile(self, _mode: str) -> Inbox:
+    def inbox(self) -> Inbox:
         """Return a reader for one response. Closing it leaves the wire open."""
         return Inbox(_Incoming(self))
-
-    def fileno(self) -> int:
-        """Return the socket's descriptor."""
-        return self._stream.sock.fileno()
 
     def close(self) -> None:
         """Close the socket."""

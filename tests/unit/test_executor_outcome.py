@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import http.client
 import os
 from datetime import UTC, datetime, timedelta
 
@@ -107,9 +106,3 @@ def test_a_timeout_of_ours_is_told_from_the_kernels() -> None:
     assert from_network(TimeoutError("timed out")).kind is ErrorKind.TIMEOUT
     reported = from_network(TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT)))
     assert (reported.kind, reported.message) == (ErrorKind.CONNECT, "Connection timed out")
-
-
-def test_whatever_http_client_dislikes_is_a_protocol_error() -> None:
-    """Its message may hold what the receiver sent, so it is not passed on."""
-    error = from_network(http.client.BadStatusLine("private"))
-    assert (error.kind, error.message) == (ErrorKind.PROTOCOL, "Invalid HTTP response: malformed")
