@@ -74,6 +74,7 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
 
 
 @lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
     """Return the host of a stored URL, for logs; a dash where it is no URL that could be registered."""
     try:
