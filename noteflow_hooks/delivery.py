@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
 from noteflow_hooks.claiming import Claimer, Hint
+from noteflow_hooks.combining import Combined
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.late import LateResults
 from noteflow_hooks.settling import Held, Outcomes, Result, Settler, grouped
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
-    from noteflow_hooks.domain.ports import Announce, DeliveryStore
+    from noteflow_hooks.domain.ports import Announce, DeliveryStore, Dispatched
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.posting import Calls, PostingPool, Reservation
 
@@ -103,6 +104,7 @@ class DeliveryService:
             sleep=sleep,
             monotonic=monotonic,
         )
+        self._outbox = Combined(most=_EVENTS_PER_HINT)
         self._late: LateResults[Result] = LateResults(self._settle_late)
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -119,24 +121,31 @@ class DeliveryService:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
 
         Of a page beyond its first chunk, only as many as ``room`` says that the queue has room for: each that is sent
-        tops itself up with the rest. ``hint`` is called for what goes in its endpoints' turns instead.
+        tops itself up with the rest. ``hint`` is called for what goes in its endpoints' turns instead. Where another
+        thread is at it, that one takes these events too, and nothing is yielded here.
         """
         rest: list[UUID] = []
-        more = True
-        while more:
-            page = self._store.dispatch(event_ids, limit=DISPATCH_PAGE)
-            more, first = page.more, True
-            rest.extend(page.delivery_ids)
-            while len(rest) >= self._chunk or (rest and not more):
-                # Every workspace's first delivery is among a page's first.
-                if first or room():
-                    yield rest[: self._chunk]
-                del rest[: self._chunk]
-                first = False
+        for named in self._outbox.batches(event_ids):
+            page = self._store.dispatch(named, limit=DISPATCH_PAGE)
+            if page.more:
+                # Together with what others bring meanwhile.
+                self._outbox.go_on()
+            yield from self._chunks_of(rest, page, room)
             if page.turns:
                 hint(slow=False)
             if page.slow_turns:
                 hint(slow=True)
+
+    def _chunks_of(self, rest: list[UUID], page: Dispatched, room: Callable[[], bool]) -> Iterator[list[UUID]]:
+        """Yield chunks of what waits and of what the page brings; leave in ``rest`` what the next page may fill up."""
+        rest.extend(page.delivery_ids)
+        first = True
+        while len(rest) >= self._chunk or (rest and not page.more):
+            # Every workspace's first delivery is among a page's first.
+            if first or room():
+                yield rest[: self._chunk]
+            del rest[: self._chunk]
+            first = False
 
     def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint, slow: bool = False) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.

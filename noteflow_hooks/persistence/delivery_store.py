@@ -25,8 +25,8 @@ from noteflow_hooks.domain.turns import BURST
 from noteflow_hooks.domain.verdicts import is_notable
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence import health_statements, statements
-from noteflow_hooks.persistence.bounds import bounded
-from noteflow_hooks.persistence.converters import DELIVERY_FIELDS, WebhookConverter
+from noteflow_hooks.persistence.converters import WebhookConverter
+from noteflow_hooks.persistence.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
 
 if TYPE_CHECKING:
@@ -38,25 +38,16 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
+    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 log = logging.getLogger(__name__)
 
 _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 #: What an integer column holds at the most.
 _MOST: Final = 2**31 - 1
-#: How many events beside the named ones a round of dispatching takes at the most.
+#: How many events a round of dispatching takes, and how many beside the named ones at the least.
+_EVENTS: Final = 500
 _OTHER_EVENTS: Final = 100
-_STATE_COLUMNS: Final = (
-    "claim_no",
-    "status",
-    "status_code",
-    "response_body",
-    "error_message",
-    "attempt_count",
-    "duration_ms",
-    "budget_used",
-    "interruptions",
-)
 
 
 class SqlAlchemyDeliveryStore:
@@ -65,18 +56,22 @@ class SqlAlchemyDeliveryStore:
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
         self._engine = engine
+        #: For statements that are a whole by themselves. A transaction around one would be two more round trips, and
+        #: hold its locks until a busy worker comes back to end it.
+        self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._converter = WebhookConverter(box)
         self._rules = rules if rules is not None else HealthRules()
+        self._endpoints = EndpointCache(self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Make deliveries of the named events, topped up with others that wait; at most ``limit`` deliveries."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             row = connection.execute(
                 statements.DISPATCH,
                 {
                     "ids": list(event_ids),
-                    "others": _OTHER_EVENTS,
+                    "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
                     "limit": limit,
                     "burst": BURST,
                     "disabled": DISABLED,
@@ -92,7 +87,7 @@ class SqlAlchemyDeliveryStore:
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             rows = connection.execute(
                 statements.CLAIM,
                 {
@@ -102,7 +97,7 @@ class SqlAlchemyDeliveryStore:
                     "concurrency": self._rules.concurrency,
                 },
             ).all()
-        claims = self._claims([row for row in rows if row.delivery_id is not None])
+            claims = self._claims(connection, [row for row in rows if row.id is not None])
         first = rows[0]
         return Claimed(
             claims,
@@ -126,20 +121,32 @@ class SqlAlchemyDeliveryStore:
                     "slack_s": lease_slack.total_seconds(),
                 },
             ).all()
-            counts = Counter(row.id for row in rows)
+            claims = self._claims(connection, rows)
+            counts = Counter(row.webhook_id for row in rows)
             following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
-        return Claimed(self._claims(rows), turns=following)
+        return Claimed(claims, turns=following)
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints."""
+        """Store results, each only under its own claim, and what they say of their endpoints.
+
+        What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
+        health is behind the results is judged by the next ones.
+        """
         if not settlements:
             return Settled(frozenset())
+        if any(self._is_notable(each) for each in settlements):
+            with self._engine.begin() as connection:
+                return self._settle(connection, settlements)
+        with self._alone.connect() as connection:
+            stored = self._store(connection, settlements)
+        if not any(stored.values()):
+            return Settled(frozenset(stored))
         with self._engine.begin() as connection:
-            return self._settle(connection, settlements)
+            return self._judged(connection, settlements, stored)
 
     def now(self) -> datetime:
         """Return the time by the database's clock."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             now: datetime = connection.execute(statements.NOW).scalar_one()
         return now
 
@@ -150,7 +157,7 @@ class SqlAlchemyDeliveryStore:
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
         """Return how long those of the deliveries that are pending and not yet due have to wait."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             rows = connection.execute(statements.WAITS, {"ids": list(delivery_ids)})
             return {row.id: row.wait for row in rows}
 
@@ -179,12 +186,12 @@ class SqlAlchemyDeliveryStore:
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
         """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             return list(connection.scalars(statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
 
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
         """Return deliveries that have been due for at least so long, longest first."""
-        with self._engine.begin() as connection:
+        with self._alone.connect() as connection:
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
 
     def held(self, *, limit: int) -> Held:
@@ -195,42 +202,30 @@ class SqlAlchemyDeliveryStore:
         return Held(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
-        rows = json.dumps([_as_row(each, self._rules) for each in settlements])
+        return self._judged(connection, settlements, self._store(connection, settlements))
+
+    def _store(self, connection: Connection, settlements: Sequence[Settlement]) -> dict[UUID, bool]:
+        """Return which were stored, and whether what each says of its endpoint is to be looked at."""
+        rows = json.dumps([_as_row(each, notable=self._is_notable(each)) for each in settlements])
         found = connection.execute(statements.SETTLE, {"rows": rows, "erased": ERASED})
-        stored = {row.id: row.looked_at for row in found}
-        notable = [each for each in settlements if stored.get(each.delivery.id)]
+        return {row.id: row.looked_at for row in found}
+
+    def _judged(
+        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[UUID, bool]
+    ) -> Settled:
         # One of an endpoint's results that is looked at calls for all of them, in their order.
-        looked_at = {each.delivery.webhook_id for each in notable}
+        looked_at = {each.delivery.webhook_id for each in settlements if stored.get(each.delivery.id)}
         kept = [each for each in settlements if each.delivery.id in stored and each.delivery.webhook_id in looked_at]
         verdict = self._health.judge(connection, kept) if kept else Verdict()
         return Settled(frozenset(stored), turns=verdict.turns, event_ids=verdict.event_ids)
 
-    def _claims(self, rows: Sequence[Row[Any]]) -> list[Claim]:
-        claims = []
-        for row in rows:
-            try:
-                claims.append(self._claim(row))
-            except Exception:
-                # The boundary of a row: its lease runs out, and it is taken back, a few times and then for good.
-                log.exception("delivery %s can't be read", row.delivery_id)
-        return claims
+    def _is_notable(self, settlement: Settlement) -> bool:
+        return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
 
-    def _claim(self, row: Row[Any]) -> Claim:
-        columns = bounded({name: getattr(row, name) for name in DELIVERY_FIELDS if name in _CLAIMED_AS_IS})
-        delivery = WebhookDelivery(
-            **columns,
-            id=row.delivery_id,
-            webhook_id=row.id,
-            status=DeliveryStatus(row.status),
-            created_at=row.delivery_created_at,
-        )
-        return Claim(
-            delivery=delivery,
-            webhook=self._converter.config_to_domain(row),
-            payload=row.payload.encode(),
-            targeted=row.target_webhook_id is not None,
-            erased=row.payload_erased_at is not None,
-        )
+    def _claims(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[Claim]:
+        webhooks = self._endpoints.read(connection, {row.webhook_id: row.version for row in rows})
+        # What can't be read is left to its lease: it is taken back, a few times and then for good.
+        return [_claim(row, webhooks[row.webhook_id]) for row in rows if row.webhook_id in webhooks]
 
     def _interrupted(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
@@ -247,24 +242,43 @@ class SqlAlchemyDeliveryStore:
         return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
 
 
-_CLAIMED_AS_IS: Final = frozenset(DELIVERY_FIELDS) - {
-    "id",
-    "webhook_id",
-    "status",
-    "created_at",
-    "next_attempt_at",
-    "delivered_at",
-}
+def _claim(row: Row[Any], webhook: WebhookConfig) -> Claim:
+    # By position: some thousand rows a second come by here, and names would cost as much as all the rest.
+    values: Any = row
+    delivery = WebhookDelivery(
+        id=values[0],
+        webhook_id=values[1],
+        event_id=values[2],
+        event_type=values[3],
+        status=DeliveryStatus.SENDING,
+        status_code=values[4],
+        response_body=values[5],
+        error_message=values[6],
+        attempt_count=values[7],
+        duration_ms=values[8],
+        budget_used=values[9],
+        interruptions=values[10],
+        claim_no=values[11],
+        lease_expires_at=values[15],
+        created_at=values[16],
+    )
+    return Claim(delivery, webhook, payload=values[12].encode(), targeted=values[13], erased=values[14])
 
 
-def _as_row(settlement: Settlement, rules: HealthRules) -> dict[str, Any]:
+def _as_row(settlement: Settlement, *, notable: bool) -> dict[str, Any]:
     delivery = settlement.delivery
-    row = {name: getattr(delivery, name) for name in _STATE_COLUMNS}
-    wait_s = settlement.wait.total_seconds() if settlement.wait is not None else 0.0
-    notable = settlement.attempt is not None and is_notable(settlement.attempt, rules)
-    return row | {
+    return {
         "id": str(delivery.id),
-        "wait_s": wait_s,
+        "claim_no": delivery.claim_no,
+        "status": delivery.status,
+        "status_code": delivery.status_code,
+        "response_body": delivery.response_body,
+        "error_message": delivery.error_message,
+        "attempt_count": delivery.attempt_count,
+        "duration_ms": delivery.duration_ms,
+        "budget_used": delivery.budget_used,
+        "interruptions": delivery.interruptions,
+        "wait_s": settlement.wait.total_seconds() if settlement.wait is not None else 0.0,
         "notable": notable,
         "attempt": _attempt(settlement.attempt),
     }

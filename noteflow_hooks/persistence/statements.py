@@ -6,9 +6,12 @@ found go on as arrays: a join would have the planner, which can't know how few t
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import text
 
 from noteflow_hooks.domain.webhooks import TIMEOUT_MS
+from noteflow_hooks.persistence.endpoint_cache import VERSION
 from noteflow_hooks.persistence.health_statements import IN_FLIGHT
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
@@ -126,25 +129,36 @@ claimed AS (
     WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM going))
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
-#: All that the POST of a claimed delivery needs.
+#: What the POST of a claimed delivery needs, but for its endpoint, whose version is told: it may have been read before.
+#: Numbers are brought within what may stand there, see ``bounds``.
 _NEEDED = """
-claimed.id AS delivery_id, claimed.event_id, claimed.status, claimed.status_code, claimed.response_body,
-claimed.error_message, claimed.attempt_count, claimed.duration_ms, claimed.lease_expires_at,
-claimed.created_at AS delivery_created_at, claimed.budget_used, claimed.interruptions, claimed.claim_no,
-claimed.held, claimed.forced, claimed.event_type, event.payload::text AS payload, event.target_webhook_id,
-event.payload_erased_at, webhook.*
+claimed.id, claimed.webhook_id, claimed.event_id, claimed.event_type, claimed.status_code, claimed.response_body,
+claimed.error_message, least(greatest(claimed.attempt_count, 0), 2147483646) AS attempt_count, claimed.duration_ms,
+least(greatest(claimed.budget_used, 0), 32766) AS budget_used,
+least(greatest(claimed.interruptions, 0), 32766) AS interruptions, claimed.claim_no,
+event.payload::text AS payload, event.target_webhook_id IS NOT NULL AS targeted,
+event.payload_erased_at IS NOT NULL AS erased, claimed.lease_expires_at, claimed.created_at,
+webhook.version
 """
-_NEEDED_FROM = """
+_NEEDED_FROM = f"""
 claimed
-JOIN noteflow.webhook_configs AS webhook
-    ON webhook.id = claimed.webhook_id AND webhook.id = ANY(ARRAY(SELECT webhook_id FROM going))
+JOIN (
+    SELECT id, {VERSION} AS version FROM noteflow.webhook_configs
+    WHERE id = ANY(ARRAY(SELECT webhook_id FROM going))
+) AS webhook ON webhook.id = claimed.webhook_id
 JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
-"""
+"""  # noqa: S608 - put together from constants
+
+#: Claims of the same endpoints go one after the other, which none waits long for: each is a statement by itself, and
+#: the server ends it whatever becomes of its worker. They queue in so many lines, always in the lines' order; the first
+#: number tells these locks from others'.
+_LINES: Final = 64
+_CLAIMS: Final = 1_852_793_958
 
 #: Takes due deliveries of open endpoints for this worker. The endpoints' health is locked before their POSTs are
-#: counted: together, all workers keep each endpoint's cap. An endpoint that somebody else has locked is passed over, so
-#: that none holds up the others. What can't go is held, and gets a turn. A row without a delivery comes where nothing
-#: was claimed.
+#: counted: together, all workers keep each endpoint's cap. An endpoint that somebody else has locked, beside claims, is
+#: passed over, so that none holds up the others. What can't go is held, and gets a turn. A row without a delivery
+#: comes where nothing was claimed.
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
@@ -159,8 +173,12 @@ WITH named AS MATERIALIZED (
     FOR UPDATE SKIP LOCKED
 ), waiting AS MATERIALIZED (
     SELECT * FROM named UNION ALL SELECT * FROM others
+), in_line AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock({_CLAIMS}, line)
+    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {_LINES - 1} AS line FROM waiting ORDER BY line) AS lines
 ), endpoints AS MATERIALIZED (
-    SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting))
+    SELECT * FROM noteflow.webhook_health
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting)) AND (SELECT count(*) FROM in_line) > 0
     FOR NO KEY UPDATE SKIP LOCKED
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
@@ -186,7 +204,7 @@ WITH named AS MATERIALIZED (
     UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL))
 )
-SELECT told.*, {_NEEDED}
+SELECT {_NEEDED}, told.*
 FROM (
     SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS held_count,
            (SELECT count(*) FROM named) < :limit AND EXISTS (

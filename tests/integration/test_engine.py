@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.embedded import EmbeddedPostgres
 from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.persistence import engine as engine_module
 from noteflow_hooks.persistence.engine import create_engine
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
         engine.dispose()
 
 
-def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
+def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first statement after a restart works, though nobody saw the old connection die."""
+    monkeypatch.setattr(engine_module, "_TRUSTED_S", 0.0)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url)
         with engine.begin() as connection:
@@ -45,6 +47,21 @@ def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
         server.start()
         with engine.begin() as connection:
             assert connection.scalar(text("SELECT 1")) == 1
+        engine.dispose()
+
+
+def test_all_connections_that_died_in_use_are_replaced_by_one_error(tmp_path: Path) -> None:
+    """Whatever was in use a moment before is not asked whether it lives; the first error speaks for all of them."""
+    with EmbeddedPostgres(tmp_path) as server:
+        engine = create_engine(server.url)
+        with engine.begin() as first, engine.begin() as second:
+            assert first.scalar(text("SELECT 1")) == second.scalar(text("SELECT 1"))
+        server.stop()
+        server.start()
+        with pytest.raises(UnavailableError), engine.begin() as connection:
+            connection.execute(text("SELECT 1"))
+        with engine.begin() as first, engine.begin() as second:
+            assert first.scalar(text("SELECT 1")) == second.scalar(text("SELECT 1"))
         engine.dispose()
 
 
