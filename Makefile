@@ -42,6 +42,12 @@ test: venv-dev ## every check that CI makes
 chaos: venv-dev ## the tests of faults and load that take minutes
 	@$(BIN)/python -m pytest -m chaos
 
+bench: venv-dev ## measure the whole system, about ten minutes; results go to docs/performance
+	@exec $(BIN)/noteflow-hooks bench --output docs/performance
+
+bench-full: venv-dev ## the same, and what takes minutes more
+	@exec $(BIN)/noteflow-hooks bench --full --output docs/performance
+
 coverage: venv-dev ## which branches the tests reach; takes twice as long
 	@$(BIN)/python -m pytest --cov
 
@@ -71,4 +77,4 @@ venv-run:
 venv-dev:
 	@PYTHON='$(PYTHON)' scripts/venv dev
 
-.PHONY: help setup demo up migrate test chaos coverage fmt proto lock clean venv-run venv-dev
+.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto lock clean venv-run venv-dev

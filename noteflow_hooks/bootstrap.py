@@ -130,7 +130,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     ``announce`` hints at events that the worker itself commits.
     """
     settings.require("database_url", "redis_url")
-    engine = create_engine(str(settings.database_url), connections=WORKER_CONNECTIONS)
+    engine = create_engine(str(settings.database_url), connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     pool = PostingPool(settings.post_concurrency)
     units = _units(engine, settings)

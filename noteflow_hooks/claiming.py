@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim
-    from noteflow_hooks.domain.ports import DeliveryStore
+    from noteflow_hooks.domain.ports import Claimed, DeliveryStore
 
 #: So many named deliveries are somebody's fresh events; more are a backlog's, and whoever takes that takes them too.
 _FEW: Final = 10
@@ -25,6 +25,8 @@ _TURNS_PART: Final = 4
 #: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look
 #: again after that.
 _PATIENCE: Final = 4
+#: So many tasks that go on keep a process busy; a hint to itself would cost it as much as ten deliveries.
+_ENOUGH: Final = 2
 _PAUSE_S: Final = 0.004
 _SOON: Final = Turn(timedelta(milliseconds=20), slow=False)
 
@@ -61,13 +63,20 @@ class Claimer:
         countdown_max: timedelta,
         sleep: Callable[[float], None],
         monotonic: Callable[[], float],
+        loops: Callable[[], int] = lambda: 0,
     ) -> None:
-        """``countdown_max`` is the longest wait that is hinted at; the sweep sees to longer ones."""
+        """``countdown_max`` is the longest wait that is hinted at; the sweep sees to longer ones.
+
+        ``loops`` tells how many tasks of this process take one chunk after the other at this moment.
+        """
         self._store = store
         self._lease_slack = lease_slack
         self._countdown_max = countdown_max
         self._sleep = sleep
         self._hints = TurnHints(monotonic)
+        self._loops = loops
+        #: Whether a turn came that nobody has looked for since, and that no hint was sent for.
+        self._owes_a_look = False
         #: Whether turns were due when somebody last looked.
         self._turns_due = False
 
@@ -79,7 +88,7 @@ class Claimer:
         if not size:
             return Taken([], more=False)
         if slow or turns_only:
-            claims = self._turns(size, hint=hint, slow=slow)
+            claims = list(self._turns(size, hint=hint, slow=slow))
             # Where nothing is left of turns, a look at all the rest follows.
             return Taken(claims, more=bool(claims) or not slow, turns_only=bool(claims))
         # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
@@ -100,22 +109,33 @@ class Claimer:
         return Taken(claims + turned, more=full or bool(turned), turns_only=not full, named_left=named_left)
 
     def hint_at(self, turns: Sequence[Turn], hint: Hint) -> None:
-        """Hint at turns that come soon, unless another hint on its way serves them."""
+        """Hint at turns that come soon, unless another hint on its way serves them, or enough tasks go on anyway."""
         for turn in turns:
+            if not (turn.wait or turn.slow) and self._loops() >= _ENOUGH:
+                self._owes_a_look = True
+                continue
             if turn.wait <= self._countdown_max and self._hints.is_wanted(turn):
                 hint(turn.wait, [], slow=turn.slow)
+
+    def leave(self, hint: Hint) -> None:
+        """Have a task look for turns that others of this process were left to; for one that goes on no more."""
+        if self._owes_a_look:
+            self.hint_at([Turn(timedelta(0), slow=False)], hint)
 
     def _due_turns(self, size: int, *, hint: Hint) -> list[Claim]:
         """Take turns that are due. Where somebody else is just taking them, wait a moment for what that leaves."""
         for _ in range(_PATIENCE):
-            if turned := self._turns(size, hint=hint, slow=False):
-                return turned
+            taken = self._turns(size, hint=hint, slow=False)
+            if taken or not taken.passed_over:
+                return list(taken)
             self._sleep(_PAUSE_S)
         self.hint_at([_SOON], hint)
         return []
 
-    def _turns(self, size: int, *, hint: Hint, slow: bool) -> list[Claim]:
+    def _turns(self, size: int, *, hint: Hint, slow: bool) -> Claimed:
+        if not slow:
+            self._owes_a_look = False
         taken = self._store.take_turns(limit=size, slow=slow, lease_slack=self._lease_slack)
         # What could go on at once brings another task along: one alone would wait for its own receivers.
         self.hint_at(taken.turns, hint)
-        return list(taken)
+        return taken

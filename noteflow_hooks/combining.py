@@ -9,7 +9,7 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
     from uuid import UUID
 
 
@@ -28,7 +28,7 @@ class Combined:
         """Have one more batch come, were it empty; for who is at work."""
         self._goes_on = True
 
-    def batches(self, ids: Sequence[UUID]) -> Iterator[list[UUID]]:
+    def batches(self, ids: Sequence[UUID]) -> Generator[list[UUID]]:
         """Yield the ids, and what others bring meanwhile, in batches; at least one, were it empty.
 
         Nothing is yielded while another thread is at it: that one gets these ids. If it fails, they wait for the next.

@@ -92,7 +92,12 @@ class DeliveryService:
         self._countdown_max = countdown_max
         self._slow_after_s = slow_after.total_seconds()
         self._claimer = Claimer(
-            store, lease_slack=lease_slack, countdown_max=countdown_max, sleep=sleep, monotonic=monotonic
+            store,
+            lease_slack=lease_slack,
+            countdown_max=countdown_max,
+            sleep=sleep,
+            monotonic=monotonic,
+            loops=lambda: self._loops,
         )
         self._settler = Settler(
             store,
@@ -157,6 +162,7 @@ class DeliveryService:
         done = Outcomes()
         with self._looping():
             self._deliver(list(delivery_ids), done, hint, slow=slow)
+        self._claimer.leave(hint)
         return done
 
     def _deliver(self, waiting: list[UUID], done: Outcomes, hint: Hint, *, slow: bool) -> None:

@@ -29,13 +29,15 @@ DELIVER_QUEUE: Final = "deliver"
 
 #: The most ids in one message, and the least time from one message to the next.
 _BATCH: Final = 500
-_SPACING_S: Final = 0.01
+_SPACING_S: Final = 0.015
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
 _BUSY_RATE: Final = 250.0
 _BUSY_SPACING_S: Final = 0.025
 #: While so many calls wait for their turn in the server, an event's own wait for its hint is no matter any more.
 _CROWD: Final = 20
 _CROWDED_SPACING_S: Final = 0.1
+#: How long a message waits for its event's own call to end.
+_COURTESY_S: Final = 0.001
 #: The rate is that of about the last second.
 _RATE_OVER_S: Final = 1.0
 #: After a failure, how long nothing is tried: each try may take both timeouts.
@@ -101,6 +103,9 @@ class Publisher:
         """Wait for ids and return up to a batch of them; nothing once closed and done."""
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._closing)
+        # The call that announced it answers first: both at once would take turns with Python's lock.
+        time.sleep(_COURTESY_S)
+        with self._changed:
             return [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
 
     def _sent(self, batch: list[UUID]) -> bool:

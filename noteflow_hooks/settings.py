@@ -161,7 +161,7 @@ class Settings(BaseSettings):
     sweep_every_s: Seconds = Field(5, description="a number of seconds above 0")
     deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
     post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
-    endpoint_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
+    endpoint_concurrency: int = Field(200, ge=1, le=1000, description="a whole number from 1 to 1000")
     slow_after_s: Seconds = Field(1, description="a number of seconds above 0")
     breaker_failures: int = Field(20, ge=0, le=1_000_000, description="a whole number from 0, for never, to 1000000")
     breaker_open_s: Seconds = Field(30, description="a number of seconds above 0")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
 from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from celery import signals
 from kombu.exceptions import OperationalError
@@ -39,15 +40,25 @@ _parts: bootstrap.WorkerParts | None = None
 
 @app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
-    """Turn committed events into deliveries and hand those to the deliver queue."""
-    hinted = 0
+    """Turn committed events into deliveries and hand those to the deliver queue, but for a last chunk, sent here."""
+    made, own = 0, None
     ids = named(event_ids)
+    deliveries = parts().deliveries
     # A large fan-out must not fill the queue that everybody's deliveries go through.
-    chunks = parts().deliveries.dispatch(ids, hint=_hint_at_turns, room=lambda: _queued(DELIVER_QUEUE) < QUEUED_CHUNKS)
+    chunks = deliveries.dispatch(ids, hint=_hint_at_turns, room=lambda: _queued(DELIVER_QUEUE) < QUEUED_CHUNKS)
     for chunk in chunks:
-        deliver.delay(_texts(chunk))
-        hinted += len(chunk)
-    return f"{hinted} deliveries"
+        made += len(chunk)
+        if own is not None:
+            deliver.delay(_texts(own))
+        own = chunk
+    if own is None:
+        return "nothing to deliver"
+    if DELIVER_QUEUE not in app.amqp.queues.consume_from:
+        # Others of the operator's workers make the POSTs.
+        deliver.delay(_texts(own))
+        return f"{made} deliveries"
+    # A message for the one event of a quiet moment would cost it as much time as all else.
+    return f"{made} deliveries: {deliveries.deliver(own, hint=Hints())}"
 
 
 # The row counts attempts, so Celery must not: its own limit is off.
@@ -55,9 +66,10 @@ def dispatch(event_ids: list[str]) -> str:
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and hint again at what failed and waits for a short while."""
     deliveries, ids = parts().deliveries, named(delivery_ids)
-    hints = Hints(self)
-    done = deliveries.deliver(ids, hint=hints, slow=hints.came_by == SLOW_QUEUE)
-    if self.request.retries:
+    hints = Hints(retries=self.request.retries)
+    came_by = (self.request.delivery_info or {}).get("routing_key")
+    done = deliveries.deliver(ids, hint=hints, slow=came_by == SLOW_QUEUE)
+    if self.request.retries and ids:
         for wait, early in deliveries.early(ids).items():
             hints(wait, early)
     return str(done)
@@ -115,18 +127,15 @@ def parts() -> bootstrap.WorkerParts:
 
 
 class Hints:
-    """What one deliver task hints at: Celery retries of it, also when it has returned and late results come in.
+    """What one task hints at: Celery retries of ``deliver``, also when it has returned and late results come in.
 
     Once one is refused, the sweep does the rest: a Redis that is away must not hold up results that are to be stored.
     """
 
-    def __init__(self, task: Task[[list[str]], str]) -> None:
-        self._task = task
-        # As it is now: in another thread, or later, the task's own attribute is another request.
-        self._request = task.request
+    def __init__(self, *, retries: int = 0) -> None:
+        """``retries`` is how many there have been before, as Celery counts them."""
+        self._retries = retries
         self._refused = False
-        #: The queue that the task came by.
-        self.came_by = (self._request.delivery_info or {}).get("routing_key")
 
     def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
         """Hint at these deliveries after the wait; without any, at the turns of a lane."""
@@ -141,15 +150,8 @@ class Hints:
 
     def _send(self, texts: list[str], queue: str, wait_s: float) -> None:
         # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject.
-        retry = self._task.signature_from_request(
-            self._request,
-            (texts,),
-            countdown=wait_s or None,
-            retries=self._request.retries + 1,
-            task_id=str(uuid4()),
-            queue=queue,
-        )
-        retry.apply_async()
+        options: dict[str, Any] = {"countdown": wait_s or None, "retries": self._retries + 1, "queue": queue}
+        deliver.apply_async((texts,), **options)
 
 
 @signals.celeryd_init.connect
@@ -160,6 +162,13 @@ def check(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         bootstrap.egress_policy(settings)
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.worker_ready.connect
+def spare_the_collector(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Leave what was imported out of collections: each would go through all of it, with every delivery waiting."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_shutdown.connect

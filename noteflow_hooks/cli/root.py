@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "health": "Ask the server of this machine whether it serves.",
     "migrate": "Bring the database to the newest schema.",
     "listen": "Receive webhooks on this machine, verify and print them.",
+    "bench": "Measure the whole system against a bare loop, in ratios.",
     "webhooks": "Register and change endpoints.",
     "deliveries": "Look at what was delivered, and send it again.",
     "events": "Publish and list events.",

@@ -24,7 +24,7 @@ class HealthRules:
     """When an endpoint counts as what."""
 
     #: The most POSTs to one endpoint at once, of all workers together.
-    concurrency: int = 100
+    concurrency: int = 200
     #: Failed attempts in a row that open the breaker; 0 for never.
     breaker_failures: int = 20
     #: How long the breaker stays open at first; each probe that fails doubles it, up to the longest.

@@ -27,7 +27,7 @@ ENDPOINTS: Final = 20
 #: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
 _RATE_BURST_S: Final = 0.1
 #: How long a turn without room waits at the most for the next look.
-_ROOM_POLL: Final = timedelta(seconds=1)
+ROOM_POLL: Final = timedelta(seconds=1)
 
 
 def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules) -> int:
@@ -78,7 +78,7 @@ def turned(
     if rate is not None and not _allowed(after, rate, now):
         return replace(after, turn_at=now + _next_allowance(after, rate, now))
     # An attempt that ends meanwhile brings it forward, unless it ended while this turn was taken.
-    return replace(after, turn_at=now + _ROOM_POLL, awaiting_room=True)
+    return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
 
 
 def shares(rooms: Sequence[int], *, limit: int) -> list[int]:

@@ -6,7 +6,8 @@ import json
 import logging
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from noteflow_hooks.domain.deliveries import (
     DISABLED,
@@ -20,18 +21,19 @@ from noteflow_hooks.domain.deliveries import (
     WebhookDelivery,
 )
 from noteflow_hooks.domain.health import HealthRules
-from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled
-from noteflow_hooks.domain.turns import BURST
+from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled, Turn
+from noteflow_hooks.domain.turns import BURST, ENDPOINTS, ROOM_POLL
 from noteflow_hooks.domain.verdicts import is_notable
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence import health_statements, statements
 from noteflow_hooks.persistence.converters import WebhookConverter
+from noteflow_hooks.persistence.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Connection, Row
@@ -42,6 +44,15 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_DISPATCH: Final = DirectStatement.of(statements.DISPATCH)
+_CLAIM: Final = DirectStatement.of(statements.CLAIM)
+_FLOODED_TURNS: Final = DirectStatement.of(statements.FLOODED_TURNS)
+_SETTLE: Final = DirectStatement.of(statements.SETTLE)
+#: How many columns come before what a statement tells beside its deliveries; the last one is the endpoint's version.
+_NEEDED: Final = statements.NEEDED_COLUMNS
+_VERSION: Final = _NEEDED - 1
+
+_AT_ONCE: Final = timedelta(0)
 _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 #: What an integer column holds at the most.
 _MOST: Final = 2**31 - 1
@@ -56,63 +67,58 @@ class SqlAlchemyDeliveryStore:
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
         self._engine = engine
-        #: For statements that are a whole by themselves. A transaction around one would be two more round trips, and
-        #: hold its locks until a busy worker comes back to end it.
+        #: For statements that are a whole by themselves: a transaction would be two more round trips.
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._converter = WebhookConverter(box)
         self._rules = rules if rules is not None else HealthRules()
-        self._endpoints = EndpointCache(self._converter)
+        self._direct = DirectStatements(engine)
+        self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
     def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
         """Make deliveries of the named events, topped up with others that wait; at most ``limit`` deliveries."""
-        with self._alone.connect() as connection:
-            row = connection.execute(
-                statements.DISPATCH,
-                {
-                    "ids": list(event_ids),
-                    "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
-                    "limit": limit,
-                    "burst": BURST,
-                    "disabled": DISABLED,
-                },
-            ).one()
-        return Dispatched(
-            delivery_ids=tuple(row.delivery_ids),
-            events=row.events,
-            more=row.more,
-            turns=row.turns,
-            slow_turns=row.slow_turns,
+        [(delivery_ids, turns, slow_turns, events, more)] = self._direct.rows(
+            _DISPATCH,
+            {
+                "ids": list(event_ids),
+                "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
+                "limit": limit,
+                "burst": BURST,
+                "disabled": DISABLED,
+            },
         )
+        return Dispatched(tuple(delivery_ids), events=events, more=more, turns=turns, slow_turns=slow_turns)
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
-        with self._alone.connect() as connection:
-            rows = connection.execute(
-                statements.CLAIM,
-                {
-                    "ids": list(delivery_ids),
-                    "limit": limit,
-                    "slack_s": lease_slack.total_seconds(),
-                    "concurrency": self._rules.concurrency,
-                },
-            ).all()
-            claims = self._claims(connection, [row for row in rows if row.id is not None])
-        first = rows[0]
+        rows = self._direct.rows(
+            _CLAIM,
+            {
+                "ids": list(delivery_ids),
+                "limit": limit,
+                "slack_s": lease_slack.total_seconds(),
+                "concurrency": self._rules.concurrency,
+            },
+        )
+        held, passed_over, turns_due, slow_turns_due = rows[0][_NEEDED:]
         return Claimed(
-            claims,
-            held=first.held_count,
-            passed_over=first.passed_over,
-            turns_due=first.turns_due,
-            slow_turns_due=first.slow_turns_due,
+            self._claims([row for row in rows if row[0] is not None]),
+            held=held,
+            passed_over=passed_over,
+            turns_due=turns_due,
+            slow_turns_due=slow_turns_due,
         )
 
     def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
+        if not slow:
+            taken = self._flooded_turns(limit, lease_slack)
+            if taken or not taken.turns_due:
+                return taken
         with self._engine.begin() as connection:
             turns = self._health.turns(connection, limit=limit, slow=slow)
             if not turns:
-                return Claimed([])
+                return Claimed([], passed_over=True)
             rows = connection.execute(
                 statements.CLAIM_HELD,
                 {
@@ -121,10 +127,24 @@ class SqlAlchemyDeliveryStore:
                     "slack_s": lease_slack.total_seconds(),
                 },
             ).all()
-            claims = self._claims(connection, rows)
             counts = Counter(row.webhook_id for row in rows)
             following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
-        return Claimed(claims, turns=following)
+        return Claimed(self._claims(rows), turns=following)
+
+    def _flooded_turns(self, limit: int, lease_slack: timedelta) -> Claimed:
+        *rows, told = self._direct.rows(
+            _FLOODED_TURNS,
+            {
+                "endpoints": min(ENDPOINTS, limit),
+                "limit": limit,
+                "concurrency": self._rules.concurrency,
+                "slack_s": lease_slack.total_seconds(),
+                "poll_s": ROOM_POLL.total_seconds(),
+            },
+        )
+        waits, others = told[_NEEDED:]
+        turns = [Turn(max(_AT_ONCE, each), slow=False) for each in waits]
+        return Claimed(self._claims(rows), turns_due=others, turns=turns)
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Store results, each only under its own claim, and what they say of their endpoints.
@@ -137,10 +157,9 @@ class SqlAlchemyDeliveryStore:
         if any(self._is_notable(each) for each in settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements)
-        with self._alone.connect() as connection:
-            stored = self._store(connection, settlements)
-        if not any(stored.values()):
-            return Settled(frozenset(stored))
+        stored = {row[0]: _Said(*row[1:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
+        if not any(each.looked_at for each in stored.values()):
+            return Settled(frozenset(stored), turns=_turns(stored))
         with self._engine.begin() as connection:
             return self._judged(connection, settlements, stored)
 
@@ -202,30 +221,30 @@ class SqlAlchemyDeliveryStore:
         return Held(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
-        return self._judged(connection, settlements, self._store(connection, settlements))
+        found = connection.execute(statements.SETTLE, self._given(settlements))
+        return self._judged(connection, settlements, {row.id: _Said(row.looked_at, row.turns) for row in found})
 
-    def _store(self, connection: Connection, settlements: Sequence[Settlement]) -> dict[UUID, bool]:
-        """Return which were stored, and whether what each says of its endpoint is to be looked at."""
-        rows = json.dumps([_as_row(each, notable=self._is_notable(each)) for each in settlements])
-        found = connection.execute(statements.SETTLE, {"rows": rows, "erased": ERASED})
-        return {row.id: row.looked_at for row in found}
+    def _given(self, settlements: Sequence[Settlement]) -> dict[str, str]:
+        rows = [_as_row(each, notable=self._is_notable(each)) for each in settlements]
+        return {"rows": json.dumps(rows), "erased": ERASED}
 
     def _judged(
-        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[UUID, bool]
+        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[UUID, _Said]
     ) -> Settled:
         # One of an endpoint's results that is looked at calls for all of them, in their order.
-        looked_at = {each.delivery.webhook_id for each in settlements if stored.get(each.delivery.id)}
+        notable = {key for key, said in stored.items() if said.looked_at}
+        looked_at = {each.delivery.webhook_id for each in settlements if each.delivery.id in notable}
         kept = [each for each in settlements if each.delivery.id in stored and each.delivery.webhook_id in looked_at]
         verdict = self._health.judge(connection, kept) if kept else Verdict()
-        return Settled(frozenset(stored), turns=verdict.turns, event_ids=verdict.event_ids)
+        return Settled(frozenset(stored), turns=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
 
     def _is_notable(self, settlement: Settlement) -> bool:
         return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
 
-    def _claims(self, connection: Connection, rows: Sequence[Row[Any]]) -> list[Claim]:
-        webhooks = self._endpoints.read(connection, {row.webhook_id: row.version for row in rows})
+    def _claims(self, rows: Sequence[Sequence[Any]]) -> list[Claim]:
+        webhooks = self._endpoints.read({row[1]: row[_VERSION] for row in rows})
         # What can't be read is left to its lease: it is taken back, a few times and then for good.
-        return [_claim(row, webhooks[row.webhook_id]) for row in rows if row.webhook_id in webhooks]
+        return [_claim(row, webhooks[row[1]]) for row in rows if row[1] in webhooks]
 
     def _interrupted(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
@@ -242,27 +261,38 @@ class SqlAlchemyDeliveryStore:
         return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
 
 
-def _claim(row: Row[Any], webhook: WebhookConfig) -> Claim:
-    # By position: some thousand rows a second come by here, and names would cost as much as all the rest.
-    values: Any = row
+class _Said(NamedTuple):
+    """What a stored result says of its endpoint: its health is to be looked at, and it has a turn now."""
+
+    looked_at: bool
+    turns: bool
+
+
+def _turns(stored: Mapping[UUID, _Said]) -> list[Turn]:
+    """Return the turn that there is now, where there is one: it serves all endpoints that have one."""
+    return [Turn(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
+
+
+def _claim(row: Sequence[Any], webhook: WebhookConfig) -> Claim:
+    """Return what stands in a row of :data:`statements.NEEDED_COLUMNS` columns, in their order."""
     delivery = WebhookDelivery(
-        id=values[0],
-        webhook_id=values[1],
-        event_id=values[2],
-        event_type=values[3],
+        id=row[0],
+        webhook_id=row[1],
+        event_id=row[2],
+        event_type=row[3],
         status=DeliveryStatus.SENDING,
-        status_code=values[4],
-        response_body=values[5],
-        error_message=values[6],
-        attempt_count=values[7],
-        duration_ms=values[8],
-        budget_used=values[9],
-        interruptions=values[10],
-        claim_no=values[11],
-        lease_expires_at=values[15],
-        created_at=values[16],
+        status_code=row[4],
+        response_body=row[5],
+        error_message=row[6],
+        attempt_count=row[7],
+        duration_ms=row[8],
+        budget_used=row[9],
+        interruptions=row[10],
+        claim_no=row[11],
+        lease_expires_at=row[15],
+        created_at=row[16],
     )
-    return Claim(delivery, webhook, payload=values[12].encode(), targeted=values[13], erased=values[14])
+    return Claim(delivery, webhook, payload=row[12].encode(), targeted=row[13], erased=row[14])
 
 
 def _as_row(settlement: Settlement, *, notable: bool) -> dict[str, Any]:

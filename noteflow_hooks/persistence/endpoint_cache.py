@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from uuid import UUID
 
-    from sqlalchemy import Connection
+    from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.converters import WebhookConverter
@@ -34,27 +34,30 @@ _LIMIT: Final = 2_000
 class EndpointCache:
     """One for a process. Its versions are told by the statement that claims, so it never serves what has changed."""
 
-    def __init__(self, converter: WebhookConverter, *, limit: int = _LIMIT) -> None:
+    def __init__(self, engine: Engine, converter: WebhookConverter, *, limit: int = _LIMIT) -> None:
         """``converter`` makes endpoints of rows; at most ``limit`` are kept."""
+        self._engine = engine
         self._converter = converter
         self._limit = limit
         self._lock = threading.Lock()
         #: The version and the endpoint by its id, the longest kept first.
         self._kept: dict[UUID, tuple[str, WebhookConfig]] = {}
 
-    def read(self, connection: Connection, versions: Mapping[UUID, str]) -> dict[UUID, WebhookConfig]:
+    def read(self, versions: Mapping[UUID, str]) -> dict[UUID, WebhookConfig]:
         """Return these endpoints, at these versions or newer ones; what can't be read is logged and left out."""
         with self._lock:
             kept = {key: self._kept.get(key) for key in versions}
         found = {key: each[1] for key, each in kept.items() if each is not None and each[0] == versions[key]}
         missing = [key for key in versions if key not in found]
         if missing:
-            found.update(self._read(connection, missing))
+            found.update(self._read(missing))
         return found
 
-    def _read(self, connection: Connection, webhook_ids: list[UUID]) -> dict[UUID, WebhookConfig]:
+    def _read(self, webhook_ids: list[UUID]) -> dict[UUID, WebhookConfig]:
         found = {}
-        for row in connection.execute(_READ, {"ids": webhook_ids}):
+        with self._engine.connect() as connection:
+            rows = connection.execute(_READ, {"ids": webhook_ids}).all()
+        for row in rows:
             try:
                 found[row.id] = (row.version, self._converter.config_to_domain(row))
             except Exception:

@@ -6,7 +6,8 @@ import logging
 import math
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import psycopg
 import sqlalchemy
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
+_Error = TypeVar("_Error", bound=BaseException)
+
 _CONNECT_TIMEOUT_S: Final = 5
 #: Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
 _STATEMENT_TIMEOUT_MS: Final = 20_000
@@ -33,6 +36,10 @@ _STATEMENT_TIMEOUT_MS: Final = 20_000
 _IDLE_TIMEOUT_MS: Final = 15_000
 #: A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
 _TCP_USER_TIMEOUT_MS: Final = 15_000
+
+#: Planning a claim takes a millisecond, and PostgreSQL would do it again for each: it expects less of a plan for any
+#: number of ids. And a plan that is kept must not be one for a table that was small enough then to be read whole.
+_STEADY_PLANS: Final = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
 
 #: A connection that was in use so short a time ago is not asked whether it lives: under load that would be another
 #: round trip for each statement.
@@ -45,8 +52,12 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> Engine:
+def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0, is_busy: bool = False) -> Engine:
     """Make an engine with a pool of at most that many connections, waited for ``wait_s`` seconds.
+
+    ``is_busy`` is for whoever runs a few large statements all the time, which have an index for everything, and tries
+    again where one fails: each is planned once in a connection, by its indexes, whatever the tables hold at that
+    moment; and a connection that was in use a moment ago is not asked whether it lives.
 
     A server that is away, gone, or refuses (a timeout, a deadlock, a full disk) raises :class:`UnavailableError`
     from whatever touched it, so that it can be tried again.
@@ -68,14 +79,15 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0) -> E
             "application_name": "noteflow-hooks",
             # The search path is fixed, since a role named like our schema would have that as its default.
             "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
-            f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public",
+            f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public"
+            + (_STEADY_PLANS if is_busy else ""),
         },
     )
     # SQLAlchemy names a pool's logger after its class: among ours it would tell of pools at INFO.
     logging.getLogger(f"{_Pool.__module__}.{_Pool.__name__}").setLevel(logging.WARNING)
     event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "checkin", _note_rest)
-    event.listen(engine, "checkout", _ping_after_rest)
+    event.listen(engine, "checkout", partial(_ping, trusted_s=_TRUSTED_S if is_busy else 0.0))
     event.listen(engine, "handle_error", _as_unavailable)
     return engine
 
@@ -108,9 +120,9 @@ def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
     record.info["rests_since"] = time.monotonic()
 
 
-def _ping_after_rest(connection: Any, record: ConnectionPoolEntry, _: object) -> None:  # noqa: ANN401 - psycopg's
+def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
     """Find out before work begins on it that a connection is dead: after a restart of PostgreSQL all of them are."""
-    if time.monotonic() - record.info.get("rests_since", math.inf) < _TRUSTED_S:
+    if time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
         return
     try:
         connection.autocommit = True
@@ -143,18 +155,32 @@ def _load_every_moment(connection: Any, _: object) -> None:  # noqa: ANN401 - SQ
     connection.adapters.register_loader("timestamptz", _MomentLoader)
 
 
+def unavailable(error: BaseException) -> UnavailableError | None:
+    """Return the error of a database that is away, gone or refuses, where psycopg's says so; else None."""
+    if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+        return None
+    return _unavailable(type(error).__name__, error)
+
+
+def shortened(error: _Error) -> _Error:
+    """Return it with the first line of what PostgreSQL said: the next one, its DETAIL, shows whole rows."""
+    if error.args and isinstance(error.args[0], str):
+        error.args = (error.args[0].partition("\n")[0], *error.args[1:])
+    return error
+
+
 def _as_unavailable(context: ExceptionContext) -> BaseException | None:
-    _shorten(context)
+    for error in (context.original_exception, context.sqlalchemy_exception):
+        if error is not None:
+            shortened(error)
     lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
     if not lost:
         return None
     cause = context.original_exception
     reason = type(cause).__name__ if isinstance(context.sqlalchemy_exception, DBAPIError) else "no connection"
-    return UnavailableError(f"the database does not answer ({reason}); try again", detail=str(cause))
+    return _unavailable(reason, cause)
 
 
-def _shorten(context: ExceptionContext) -> None:
-    """Keep the first line of what PostgreSQL said: the next one, its DETAIL, shows whole rows."""
-    for error in (context.original_exception, context.sqlalchemy_exception):
-        if error is not None and error.args and isinstance(error.args[0], str):
-            error.args = (error.args[0].partition("\n")[0], *error.args[1:])
+def _unavailable(reason: str, cause: BaseException) -> UnavailableError:
+    detail = str(cause).partition("\n")[0]
+    return UnavailableError(f"the database does not answer ({reason}); try again", detail=detail)

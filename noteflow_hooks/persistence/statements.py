@@ -31,8 +31,12 @@ _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND
 #: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached. What is for
 #: a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``: no flood fills the queue
 #: for the rest. The ids come with every workspace's first one before any workspace's second.
+#: Nobody waits for the disk: where a crash of the server takes the deliveries, the event is dispatched once more, and
+#: nothing was sent yet, since each claim waits for the disk, and so for all that was written before it.
 DISPATCH = text(f"""
-WITH named AS MATERIALIZED (
+WITH unhurried AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
            {_ABOUT} AS about
     FROM noteflow.webhook_events
@@ -111,6 +115,7 @@ SELECT ARRAY(
        EXISTS (SELECT FROM ranked WHERE held AND slow) AS slow_turns,
        (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
        EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
+FROM unhurried
 """)  # noqa: S608 - put together from constants of this file
 
 #: An endpoint's time limit, within what is allowed whatever stands in its row.
@@ -140,6 +145,7 @@ event.payload::text AS payload, event.target_webhook_id IS NOT NULL AS targeted,
 event.payload_erased_at IS NOT NULL AS erased, claimed.lease_expires_at, claimed.created_at,
 webhook.version
 """
+NEEDED_COLUMNS: Final = 18
 _NEEDED_FROM = f"""
 claimed
 JOIN (
@@ -236,12 +242,83 @@ WITH given AS (
 SELECT {_NEEDED} FROM {_NEEDED_FROM}
 """)  # noqa: S608 - put together from constants of this file
 
+#: What makes an endpoint one that is gated by nothing but the number of its deliveries.
+_FLOODED = """
+    config.enabled AND config.deleted_at IS NULL
+    AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
+    AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL
+"""
+#: The turns of endpoints that are merely flooded, as one statement, where the endpoint that has waited longest is such
+#: a one; the domain's ``turns`` says the same. Each endpoint's first delivery comes before any one's second. One row
+#: more than there are deliveries tells when the next turns are, and whether other endpoints have a turn now.
+FLOODED_TURNS = text(f"""
+WITH due AS MATERIALIZED (
+    SELECT health.webhook_id, health.turn_at, {_FLOODED} AS flooded
+    FROM noteflow.webhook_health AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    WHERE health.turn_at <= now() AND health.slow_since IS NULL
+    ORDER BY health.turn_at
+    LIMIT :endpoints
+), in_line AS MATERIALIZED (
+    SELECT pg_advisory_xact_lock({_CLAIMS}, line)
+    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {_LINES - 1} AS line FROM due ORDER BY line) AS lines
+    WHERE (SELECT flooded FROM due ORDER BY turn_at LIMIT 1)
+), turning AS MATERIALIZED (
+    SELECT health.* FROM noteflow.webhook_health AS health
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM due WHERE flooded))
+      AND health.turn_at <= clock_timestamp() AND health.slow_since IS NULL AND (SELECT count(*) FROM in_line) > 0
+    ORDER BY health.webhook_id
+    FOR NO KEY UPDATE SKIP LOCKED
+), rooms AS MATERIALIZED (
+    SELECT health.webhook_id, health.turn_at,
+           greatest(1, coalesce(config.max_concurrency, :concurrency))::bigint - {IN_FLIGHT} AS room
+    FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    WHERE {_FLOODED}
+), waiting AS MATERIALIZED (
+    SELECT rooms.webhook_id, rooms.turn_at, held.id,
+           row_number() OVER (PARTITION BY rooms.webhook_id ORDER BY held.next_attempt_at) AS nth
+    FROM rooms CROSS JOIN LATERAL (
+        SELECT id, next_attempt_at FROM noteflow.webhook_deliveries
+        WHERE webhook_id = rooms.webhook_id AND status = 'pending' AND held
+        ORDER BY next_attempt_at
+        LIMIT greatest(0, least(rooms.room, :limit))
+    ) AS held
+), dealt AS MATERIALIZED (
+    SELECT id FROM waiting ORDER BY nth, turn_at LIMIT :limit
+), going AS MATERIALIZED (
+    SELECT id, webhook_id FROM noteflow.webhook_deliveries
+    WHERE id = ANY(ARRAY(SELECT id FROM dealt)) AND status = 'pending' AND held
+    FOR UPDATE SKIP LOCKED
+), {_CLAIMED}, counts AS MATERIALIZED (
+    SELECT rooms.webhook_id, rooms.room,
+           (SELECT count(*) FROM waiting WHERE webhook_id = rooms.webhook_id) AS seen,
+           (SELECT count(*) FROM going WHERE webhook_id = rooms.webhook_id) AS taken
+    FROM rooms
+), noted AS (
+    UPDATE noteflow.webhook_health AS health
+    SET turn_at = CASE WHEN counts.taken >= counts.room THEN clock_timestamp() + make_interval(secs => :poll_s)
+                       WHEN counts.taken < counts.seen OR counts.seen >= :limit THEN clock_timestamp() END,
+        awaiting_room = counts.taken >= counts.room
+    FROM counts WHERE health.webhook_id = counts.webhook_id
+    RETURNING health.webhook_id, health.turn_at - clock_timestamp() AS wait
+)
+SELECT {_NEEDED}, NULL AS waits, NULL AS others FROM {_NEEDED_FROM}
+UNION ALL
+SELECT {", ".join(["NULL"] * NEEDED_COLUMNS)},
+       ARRAY(SELECT wait FROM noted WHERE wait IS NOT NULL), EXISTS (SELECT FROM due WHERE NOT flooded)
+""")  # noqa: S608 - put together from constants of this file
+
+#: What makes a success worth a look: the endpoint was not well before.
+_ILL = """
+(health.failures > 0 OR health.ramp IS NOT NULL
+ OR coalesce(health.open_until, health.slow_since, health.failing_since) IS NOT NULL)
+"""
 #: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts; without
 #: the receiver's answer where the payload was erased meanwhile, which the delivery is marked with. Tells of each
-#: endpoint whether its health is to be looked at: something notable has happened, or it was not well before. An attempt
+#: endpoint whether its health is to be looked at: something notable has happened, or it was not well before; and
+#: whether it has a turn now, since there is room again that it has waited for. An attempt
 #: whose number is on record, since somebody set the delivery's count back, is left out: else its result could not be
 #: stored, and it would be made again and again.
-SETTLE = text("""
+SETTLE = text(f"""
 WITH given AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
@@ -268,13 +345,19 @@ WITH given AS MATERIALIZED (
         started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text)
     WHERE given.attempt IS NOT NULL
     ON CONFLICT (delivery_id, attempt_number) DO NOTHING
+), freed AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health AS health
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM stored)) AND awaiting_room AND NOT {_ILL}
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), turning AS (
+    UPDATE noteflow.webhook_health SET turn_at = clock_timestamp(), awaiting_room = false
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed))
 )
-SELECT stored.id, stored.notable OR coalesce(
-           health.failures > 0 OR health.awaiting_room OR health.ramp IS NOT NULL
-           OR coalesce(health.open_until, health.slow_since, health.failing_since) IS NOT NULL, false
-       ) AS looked_at
+SELECT stored.id, stored.notable OR coalesce({_ILL}, false) AS looked_at,
+       stored.webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed)) AS turns
 FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
-""")
+""")  # noqa: S608 - put together from constants of this file
 
 #: Locks deliveries that a worker holds past its lease.
 EXPIRED = text("""

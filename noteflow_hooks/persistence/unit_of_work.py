@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from noteflow_hooks.errors import UnitOfWorkNotStartedError
+from noteflow_hooks.errors import UnavailableError, UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.converters import WebhookConverter
 from noteflow_hooks.persistence.delivery_log import SqlAlchemyDeliveryLog
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
+
+_SAVE: Final = text("SAVEPOINT inner_work")
+_UNDO: Final = text("ROLLBACK TO SAVEPOINT inner_work")
 
 
 class SqlAlchemyUnitOfWork:
@@ -109,19 +113,25 @@ class SqlAlchemyUnitOfWork:
 
 
 class _Savepoint:
-    """A SAVEPOINT that also forgets the calls that were to follow the commit of what it undoes."""
+    """A SAVEPOINT that also forgets the calls that were to follow the commit of what it undoes.
+
+    Nothing releases it: the commit does, and a round trip for it would be one more for everybody who stops a meeting.
+    """
 
     def __init__(self, session: Session, calls: list[Callable[[], None]]) -> None:
-        self._transaction = session.begin_nested()
+        self._session = session
         self._calls = calls
         self._kept = len(calls)
 
     def __enter__(self) -> None:
-        self._transaction.__enter__()
+        self._session.flush()
+        self._session.execute(_SAVE)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is not None:
             del self._calls[self._kept :]
-        self._transaction.__exit__(kind, error, trace)
+            if not isinstance(error, UnavailableError):
+                # Where the database itself is away, the whole transaction is lost.
+                self._session.execute(_UNDO)

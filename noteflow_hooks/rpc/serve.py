@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -32,6 +33,11 @@ async def _serve(server: HooksServer, ready: Callable[[str], None], grace: timed
     # Before the start, so that a signal during it isn't lost.
     for each in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(each, told_to_end.set)
-    ready(await server.start())
+    address = await server.start()
+    # What was imported stays for good. The collector would go through all of it again and again, a tenth of a second
+    # each time, with every call waiting.
+    gc.collect()
+    gc.freeze()
+    ready(address)
     await told_to_end.wait()
     await server.stop(grace)

@@ -6,13 +6,14 @@ import traceback
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.embedded import EmbeddedPostgres
 from noteflow_hooks.errors import SettingsError, UnavailableError
-from noteflow_hooks.persistence import engine as engine_module
+from noteflow_hooks.persistence.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.engine import create_engine
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
         engine.dispose()
 
 
-def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
     """The first statement after a restart works, though nobody saw the old connection die."""
-    monkeypatch.setattr(engine_module, "_TRUSTED_S", 0.0)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url)
         with engine.begin() as connection:
@@ -51,9 +51,9 @@ def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path, monkeypat
 
 
 def test_all_connections_that_died_in_use_are_replaced_by_one_error(tmp_path: Path) -> None:
-    """Whatever was in use a moment before is not asked whether it lives; the first error speaks for all of them."""
+    """A busy worker's is not asked whether it lives; the first error speaks for all of them."""
     with EmbeddedPostgres(tmp_path) as server:
-        engine = create_engine(server.url)
+        engine = create_engine(server.url, is_busy=True)
         with engine.begin() as first, engine.begin() as second:
             assert first.scalar(text("SELECT 1")) == second.scalar(text("SELECT 1"))
         server.stop()
@@ -106,3 +106,35 @@ def test_another_databases_url_is_refused_without_being_repeated(url: str) -> No
     with pytest.raises(SettingsError, match="NOTEFLOW_HOOKS_DATABASE_URL must hold a URL such as") as caught:
         create_engine(url)
     assert "canary" not in str(caught.value)
+
+
+def test_a_direct_statement_says_that_the_server_is_away_and_finds_it_again(tmp_path: Path) -> None:
+    """In whatever moment it goes: in mid-use, and while a connection is being made."""
+    statement = DirectStatement.of(text("SELECT CAST(:number AS integer) + 1"))
+    with EmbeddedPostgres(tmp_path) as server:
+        engine = create_engine(server.url)
+        direct = DirectStatements(engine)
+        assert direct.rows(statement, {"number": 1}) == [(2,)]
+        server.stop()
+        for _ in range(3):
+            with pytest.raises(UnavailableError, match="try again"):
+                direct.rows(statement, {"number": 1})
+        server.start()
+        assert direct.rows(statement, {"number": 1}) == [(2,)]
+        engine.dispose()
+
+
+def test_a_direct_statement_that_is_refused_shows_no_row_and_leaves_its_connection_usable(database_url: str) -> None:
+    """What PostgreSQL refuses is told by its first line; the same connection serves the next one, and SQLAlchemy."""
+    engine = create_engine(database_url, connections=1)
+    direct = DirectStatements(engine)
+    refused = DirectStatement.of(text("INSERT INTO noteflow.webhook_configs (workspace_id, url) VALUES (NULL, :url)"))
+    with pytest.raises(psycopg.errors.NotNullViolation) as caught:
+        direct.rows(refused, {"url": "https://example.com/private"})
+    assert "private" not in str(caught.value)
+    assert direct.rows(DirectStatement.of(text("SELECT 1")), {}) == [(1,)]
+    with engine.connect() as connection:
+        connection.execute(text("CREATE TEMPORARY TABLE undone (id integer)"))
+        connection.rollback()
+        assert connection.scalar(text("SELECT to_regclass('undone')")) is None
+    engine.dispose()

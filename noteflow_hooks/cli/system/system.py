@@ -115,11 +115,21 @@ class System:
         result_of(broker, check=check)
         # They start while the database is still being made: without messages they don't need it yet.
         for number in range(1, workers + 1):
-            self._run(f"worker-{number}", worker_command(number))
+            self.start_worker(number)
         self._identity = result_of(database, check=attentive)
         self._run("server", SERVER)
         self._run("beat", BEAT)
         wait_until_serving(self.grpc, check=attentive)
+
+    def start_worker(self, number: int) -> None:
+        """Start the worker of that number beside those that run; it takes a while until it takes work."""
+        self._run(_worker(number), worker_command(number))
+
+    def end_worker(self, number: int) -> None:
+        """End the worker of that number once it has finished what it does; nobody misses it until it starts again."""
+        for program in [each for each in self._programs if each.name == _worker(number)]:
+            program.stop(patience_s=self._patience_s)
+            self._programs.remove(program)
 
     def check(self) -> None:
         """Raise, with the end of its log, for a program that has ended."""
@@ -164,6 +174,10 @@ class System:
         )
         self._programs.append(program)
         program.start()
+
+
+def _worker(number: int) -> str:
+    return f"worker-{number}"
 
 
 def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:

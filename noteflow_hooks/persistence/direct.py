@@ -1,0 +1,76 @@
+"""Statements that run hundreds of times a second, on SQLAlchemy's connections, past what it makes of their results.
+
+Each is a whole by itself, and commits with its end: no transaction is open while a busy worker comes back for it.
+What SQLAlchemy and psycopg do to find out about parameters and columns takes them half a millisecond for each run.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+
+from noteflow_hooks.persistence.engine import shortened, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from sqlalchemy import TextClause
+    from sqlalchemy.engine import Engine
+
+#: SQLAlchemy's form of a parameter; two colons are a cast.
+_PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
+
+
+@dataclass(frozen=True, slots=True)
+class DirectStatement:
+    """A statement as the server takes it, with the names of its numbered parameters."""
+
+    sql: str
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, clause: TextClause) -> DirectStatement:
+        """Return the same statement with its parameters numbered."""
+        names = tuple(dict.fromkeys(_PARAMETER.findall(clause.text)))
+        return cls(_PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", clause.text), names)
+
+
+class DirectStatements:
+    """Runs them."""
+
+    def __init__(self, engine: Engine) -> None:
+        """Lend connections from the engine's pool."""
+        self._engine = engine
+
+    def rows(self, statement: DirectStatement, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
+        try:
+            lent = self._engine.raw_connection()
+        except psycopg.Error as error:
+            raise unavailable(error) or shortened(error) from None
+        connection: Any = lent.driver_connection
+        try:
+            connection.autocommit = True
+            cursor = psycopg.RawCursor(connection)
+            rows: list[tuple[Any, ...]] = cursor.execute(
+                statement.sql, [given[name] for name in statement.names]
+            ).fetchall()
+            connection.autocommit = False
+        except psycopg.Error as error:
+            if connection.closed:
+                # What else the pool has is as old, and most likely as dead.
+                lent.invalidate()
+                self._engine.dispose()
+            else:
+                connection.autocommit = False
+            raise unavailable(error) or shortened(error) from None
+        except BaseException:
+            # Given up in the middle: nobody knows what the connection still waits for.
+            lent.invalidate()
+            raise
+        finally:
+            lent.close()
+        return rows

@@ -1,0 +1,71 @@
+"""The benchmark's own processes, and how they are spoken to."""
+
+from __future__ import annotations
+
+import json
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from noteflow_hooks.cli.bench.processes import Spoken
+from noteflow_hooks.errors import NoteFlowHooksError
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def receiver() -> Iterator[Spoken]:
+    with Spoken("noteflow_hooks.cli.bench.receiver") as running:
+        yield running
+
+
+def post(port: int, path: str, *, webhook_id: str) -> socket.socket:
+    """Send a POST and return its connection."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nwebhook-id: {webhook_id}\r\nContent-Length: 2\r\n\r\n"
+    connection.sendall(head.encode() + b"{}")
+    connection.settimeout(10)
+    return connection
+
+
+def test_the_receiver_notes_what_it_took(receiver: Spoken) -> None:
+    """By the id's first receipt; what it answers with 500 it has not taken."""
+    [port] = receiver.greeting
+    first, second = "1".rjust(36, "0"), "2".rjust(36, "0")
+    for path, webhook_id, status in (("/ok/1", first, b"200"), ("/ok/2", first, b"200"), ("/fail", second, b"500")):
+        with post(port, path, webhook_id=webhook_id) as connection:
+            assert connection.recv(100).split()[1] == status
+    counted, arrivals = receiver.ask("count"), receiver.ask("arrivals")
+    assert (counted["posts"], list(arrivals)) == (2, [first])
+    assert arrivals[first] <= counted["last"]
+    receiver.ask("reset")
+    assert receiver.ask("count")["posts"] == 0
+
+
+def test_the_receiver_hangs_up_when_it_is_told_to(receiver: Spoken) -> None:
+    """Whoever waits would else wait for its own timeout."""
+    [port] = receiver.greeting
+    with post(port, "/hang", webhook_id="3".rjust(36, "0")) as connection, post(port, "/ok", webhook_id="4") as other:
+        assert other.recv(100)
+        until(lambda: receiver.ask("release") is None and connection.recv(1) == b"", what="it hangs up")
+
+
+def test_a_process_that_has_ended_is_named() -> None:
+    """In place of an answer that never comes."""
+    with Spoken("noteflow_hooks.cli.bench.receiver") as receiver:
+        with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
+            receiver.ask("nonsense")
+        with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
+            receiver.ask("count")
+
+
+def test_a_process_that_can_not_do_it_says_why() -> None:
+    """The publishing client, for one, where no server answers."""
+    with (
+        Spoken("noteflow_hooks.cli.bench.publishing", "127.0.0.1:1") as client,
+        pytest.raises(NoteFlowHooksError, match=r"no server answers at 127\.0\.0\.1:1"),
+    ):
+        client.ask(json.dumps([{"tokens": ["t"], "count": 1}]))

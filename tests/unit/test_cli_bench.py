@@ -1,0 +1,201 @@
+"""What the benchmark makes of its figures."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from noteflow_hooks.cli.bench import plots
+from noteflow_hooks.cli.bench.calls import percentile
+from noteflow_hooks.cli.bench.record import Record
+from noteflow_hooks.cli.bench.report import short, tables
+from noteflow_hooks.cli.bench.results import Results
+from noteflow_hooks.cli.bench.rounds import play
+from noteflow_hooks.cli.bench.scenario import Bound, Scenario
+from noteflow_hooks.cli.bench.scenarios import ALL, FULL, chosen
+from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.errors import NoteFlowHooksError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from noteflow_hooks.cli.bench.scenario import Values
+    from noteflow_hooks.cli.bench.stage import Stage
+
+AT_LEAST = Bound("ratio", "fast enough", "at least", 0.75)
+AT_MOST = Bound("p95_ms", "soon enough", "at most", 25.0)
+ABOUT = {
+    "date": "2026-01-31T12:00:00+00:00",
+    "machine": {"cores": 2, "cpu": "a processor"},
+    "versions": {"python": "3.11"},
+    "settings": {"rounds": 3, "scale": 1.0, "workers": 2},
+}
+
+
+def a_record(**figures: Sequence[float]) -> Record:
+    """Return what a scenario `s` found in its rounds."""
+    record = Record()
+    for figure, values in figures.items():
+        for value in values:
+            record.add("s", {figure: value})
+    return record
+
+
+def a_scenario(*bounds: Bound, found: Sequence[Values] = (), is_once: bool = False) -> Scenario:
+    """Return a scenario `s` that finds these values one after the other."""
+    left = list(found)
+    return Scenario("s", "a title", lambda _: left.pop(0), bounds, is_once)
+
+
+class AStage:
+    """As much of a stage as the rounds look at."""
+
+    def __init__(self) -> None:
+        self.is_warming_up = False
+        self.peak_per_s: float | None = None
+
+    def check(self) -> None:
+        """Find nothing wrong."""
+
+
+@pytest.fixture
+def stage() -> Stage:
+    return cast("Stage", AStage())
+
+
+@pytest.mark.parametrize(
+    ("bound", "values", "is_met"),
+    [
+        (AT_LEAST, [0.75, 0.1, 0.9], True),
+        (AT_LEAST, [0.74, 0.1, 0.9], False),
+        (AT_MOST, [25.0, 1.0, 900.0], True),
+        (AT_MOST, [25.1, 1.0, 900.0], False),
+    ],
+)
+def test_a_bound_is_held_against_the_median(bound: Bound, values: list[float], *, is_met: bool) -> None:
+    """One round in which the machine did something else decides nothing; the limit itself is allowed."""
+    assert bound.is_met(values) == is_met
+
+
+def test_a_percentile_lies_between_its_neighbours() -> None:
+    """Of one value, it is that."""
+    assert percentile(list(range(101)), 95) == 95
+    assert percentile([1.0, 3.0], 50) == 2
+    assert percentile([7.0], 99) == 7
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.7468, "0.75"), (12.34, "12.3"), (1234.5, "1,234"), (-3.0, "-3.00"), (0.0, "0.00")]
+)
+def test_a_number_is_shown_with_the_digits_that_mean_something(value: float, shown: str) -> None:
+    """Thousands are set apart."""
+    assert short(value) == shown
+
+
+def test_the_tables_show_medians_spreads_and_bounds() -> None:
+    """The processor's time stands apart from the plain figures; a bound that was not measured is left out."""
+    record = a_record(ratio=[0.7, 0.8, 0.5], cpu_workers_us=[400.0])
+    bounds, figures, cpu = tables([a_scenario(AT_LEAST, AT_MOST)], record)
+    assert bounds.rows == [["fast enough", "0.70", "0.50 to 0.80", "at least 0.75", "NO"]]
+    assert figures.rows == [["s", "ratio", "0.70", "0.50 to 0.80"]]
+    assert cpu.rows == [["s", "workers", "400", "400 to 400"]]
+    assert "| fast enough | 0.70 | 0.50 to 0.80 | at least 0.75 | NO |" in bounds.markdown().splitlines()
+    assert "MEDIAN" in bounds.text()
+
+
+def test_files_hold_every_value(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where nothing can be drawn."""
+    monkeypatch.setattr(plots, "can_draw", lambda: False)
+    Results(ABOUT, [a_scenario(AT_LEAST)], a_record(ratio=[0.7, 0.8, 0.9])).write(tmp_path)
+    kept = json.loads((tmp_path / "bench.json").read_text())
+    assert kept["values"] == {"s": {"ratio": [0.7, 0.8, 0.9]}}
+    assert kept["bounds"][0] | {"median": 0.8, "least": 0.7, "most": 0.9, "met": True} == kept["bounds"][0]
+    page = (tmp_path / "table.md").read_text()
+    assert "2 cores of a processor, 2 worker processes, 3 rounds at scale 1; python 3.11." in page
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bench.json", "table.md"]
+
+
+def test_plots_have_what_was_measured_and_no_more() -> None:
+    """A scenario that was not played has no bar, and a plot without bars is none."""
+    record = Record()
+    record.add("http", {"ratio": 0.5, "rate_per_s": 1.0, "bare_per_s": 2.0, "cpu_workers_us": 400.0})
+    record.add("celery-app", {"ratio": 9.0, "rate_per_s": 1.0, "obvious_per_s": 0.1})
+    drawn = plots.plots(record)
+    assert (drawn["ratios"].labels, drawn["ratios"].series) == (["http"], {"median": [0.5], "bound": [0.75]})
+    assert drawn["rates"].series["obvious Celery app"] == [None, 0.1]
+    assert drawn["cpu"].series == {"workers": [400.0]}
+    assert drawn["latency"].labels == []
+
+
+def test_plots_are_svg_without_scripts(tmp_path: Path) -> None:
+    """They load nothing from anywhere either."""
+    pytest.importorskip("pygal")
+    record = Record()
+    record.add("http", {"ratio": 0.5, "cpu_workers_us": 400.0})
+    plots.draw(record, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["cpu.svg", "ratios.svg"]
+    for path in tmp_path.iterdir():
+        text = path.read_text(encoding="utf-8")
+        assert "<svg" in text
+        assert "<script" not in text
+
+
+def test_the_warm_up_is_not_recorded(stage: Stage) -> None:
+    """Every measurement is said, that one too."""
+    record, said = Record(), list[str]()
+    scenario = a_scenario(found=[{"ratio": 9.0}, {"ratio": 1.0}, {"ratio": 2.0}])
+    play(stage, [scenario], rounds=2, record=record, say=said.append)
+    assert record.rounds("s", "ratio") == [1.0, 2.0]
+    assert [line.split()[0] for line in said] == ["warm-up", "round", "round"]
+
+
+def test_what_is_played_once_is_played_last(stage: Stage) -> None:
+    """Without a warm-up."""
+    record = Record()
+    play(stage, [a_scenario(found=[{"mb": 1.0}], is_once=True)], rounds=3, record=record, say=lambda _: None)
+    assert record.rounds("s", "mb") == [1.0]
+
+
+def test_a_measurement_that_breaks_is_named(stage: Stage) -> None:
+    """Whatever of the system went away."""
+
+    def breaks(_: Stage) -> Values:
+        raise NoteFlowHooksError("PostgreSQL has gone")
+
+    with pytest.raises(NoteFlowHooksError, match="s: PostgreSQL has gone"):
+        play(stage, [Scenario("s", "t", breaks)], rounds=1, record=Record(), say=lambda _: None)
+
+
+def test_scenarios_are_chosen_by_name() -> None:
+    """Without names all but those that only a full run has; each has a name of its own."""
+    assert [each.name for each in chosen(["tls", "http"], full=False)] == ["http", "tls"]
+    assert set(chosen([], full=True)) == set(ALL)
+    assert set(chosen([], full=False)) == set(ALL) - set(FULL)
+    assert len({each.name for each in ALL}) == len(ALL)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("bench --rounds 0", "0 is not in the range 1<=x<=100"),
+        ("bench --only nonsense", "'nonsense' is not one of 'http', 'tls'"),
+        ("bench --scale 0", "0.0 is not in the range 0.001<=x<=10"),
+        ("bench --output /dev/null/x", "--output is '/dev/null/x', which can't be made: Not a directory"),
+    ],
+)
+def test_a_bad_option_is_one_line(line: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is started for it."""
+    assert run(root, line.split()) == 2
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert (printed.out, printed.err.count("\n")) == ("", 1)
+
+
+def test_the_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    """And starts nothing."""
+    assert run(root, ["bench", "--list", "--json"]) == 0
+    assert [each["name"] for each in json.loads(capsys.readouterr().out)] == [each.name for each in ALL]
