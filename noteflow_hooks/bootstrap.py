@@ -8,9 +8,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from alembic import command
-from alembic.config import Config
-
 from noteflow_hooks import publisher
 from noteflow_hooks.clock import ClockWatch
 from noteflow_hooks.crypto import SecretBox, parse_keys
@@ -177,6 +174,10 @@ def keys(settings: Settings) -> KeyParts:
 
 def migrate(settings: Settings, revision: str = "head") -> None:
     """Bring the database's schema to that revision; twice, or two at once, does no harm."""
+    # Here, since servers and workers never migrate and would carry seven megabytes for it.
+    from alembic import command  # noqa: PLC0415 - as said
+    from alembic.config import Config  # noqa: PLC0415 - as said
+
     settings.require("database_url")
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))

@@ -23,6 +23,11 @@ _OCTETS: Final = 4
 _OCTET: Final = re.compile(r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
 #: Letters that IDNA 2003 and IDNA 2008 turn into different hosts (UTS #46, "Deviations").
 _AMBIGUOUS: Final = re.compile("[\u00df\u03c2\u200c\u200d]")
+#: The host of a URL as :func:`parse_url` writes it, and nothing that might stand before or behind it.
+_HOST_PART: Final = re.compile(
+    r"(?:https://(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])|http://(?P<loopback>localhost|127\.0\.0\.1|\[::1\]))"
+    r"(?::[0-9]{1,5})?(?:[/?][!-~]*)?"
+)
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 _QUERY_SAFE: Final = _PATH_SAFE + "?"
 
@@ -74,13 +79,10 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
 
 
 @lru_cache(maxsize=1024)
-@lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
-    """Return the host of a stored URL, for logs; a dash where it is no URL that could be registered."""
-    try:
-        return parse_url(url, allow_http_loopback=True).host
-    except InvalidInputError:
-        return "-"
+    """Return the host of a stored URL, for logs; a dash where that is not plain to see."""
+    found = _HOST_PART.fullmatch(url)
+    return (found["host"] or found["loopback"]).strip("[]") if found is not None else "-"
 
 
 def _check_length(url: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +65,11 @@ def _addresses(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> tu
     return found
 
 
+@lru_cache(maxsize=1024)
+def _parsed(text: str) -> Address:
+    return ip_address(text)
+
+
 def _connected(address: Address, port: int, *, timeout_s: float) -> socket.socket:
     sock = socket.socket(_FAMILIES[address.version], socket.SOCK_STREAM)
     try:
@@ -79,5 +85,5 @@ def _connected(address: Address, port: int, *, timeout_s: float) -> socket.socke
 
 def _check_peer(sock: socket.socket, address: Address) -> None:
     # A second line of defence: what was checked is what we are connected to.
-    if ip_address(sock.getpeername()[0]) != address:
+    if _parsed(sock.getpeername()[0]) != address:
         raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, NOT_ALLOWED)

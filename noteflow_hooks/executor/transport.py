@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.reply import Reply
     from noteflow_hooks.executor.wire import Deadline
 
-_IDLE_LIMIT: Final = 128
+_IDLE_LIMIT: Final = 256
 #: Node, uvicorn and Apache close what has been idle for 5 s; a POST that meets that moment would fail.
 _IDLE_MAX_AGE_S: Final = 4.0
 

@@ -28,7 +28,7 @@ _READ: Final = text(f"""
 SELECT {VERSION} AS version, config.* FROM noteflow.webhook_configs AS config WHERE id = ANY(CAST(:ids AS uuid[]))
 """)  # noqa: S608 - put together from constants of this file
 #: How many are kept; each takes one or two kilobytes.
-_LIMIT: Final = 2_000
+_LIMIT: Final = 1_000
 
 
 class EndpointCache:

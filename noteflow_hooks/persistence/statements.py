@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 
+from noteflow_hooks.domain.turns import LAGGING_LIMIT
 from noteflow_hooks.domain.webhooks import TIMEOUT_MS
 from noteflow_hooks.persistence.endpoint_cache import VERSION
 from noteflow_hooks.persistence.health_statements import IN_FLIGHT
@@ -186,12 +187,16 @@ WITH named AS MATERIALIZED (
     SELECT * FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting)) AND (SELECT count(*) FROM in_line) > 0
     FOR NO KEY UPDATE SKIP LOCKED
+), counted AS MATERIALIZED (
+    SELECT * FROM noteflow.under_way(ARRAY(SELECT webhook_id FROM endpoints))
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {_GATED} THEN 0
-                ELSE coalesce(config.max_concurrency, :concurrency)::bigint - {IN_FLIGHT} END AS places
+                WHEN config.max_concurrency IS NULL AND counted.lagging >= {LAGGING_LIMIT} THEN 0
+                ELSE coalesce(config.max_concurrency, :concurrency)::bigint - coalesce(counted.posts, 0) END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
+    LEFT JOIN counted ON counted.webhook_id = config.id
     WHERE config.id = ANY(ARRAY(SELECT webhook_id FROM waiting))
       AND (health.webhook_id IS NOT NULL
            OR NOT EXISTS (SELECT FROM noteflow.webhook_health WHERE webhook_id = config.id))
