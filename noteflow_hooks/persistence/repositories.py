@@ -224,7 +224,8 @@ class SqlAlchemyEventOutbox:
     def append(self, event: Event) -> Event:
         """Store the event, or return the one that its idempotency key stands for already."""
         statement = _INSERT_EVENT if event.idempotency_key is None else _INSERT_EVENT_ONCE
-        created_at = self._session.execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
+        # On the connection: for a statement on the table the session would only do more.
+        created_at = self._session.connection().execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
         return replace(event, created_at=created_at) if created_at is not None else self._repeated(event)
 
     def get_by_id(self, event_id: UUID) -> Event | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Self
 
-from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from noteflow_hooks.errors import UnavailableError, UnitOfWorkNotStartedError
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
 
-_SAVE: Final = text("SAVEPOINT inner_work")
-_UNDO: Final = text("ROLLBACK TO SAVEPOINT inner_work")
+_SAVE: Final = "SAVEPOINT inner_work"
+_UNDO: Final = "ROLLBACK TO SAVEPOINT inner_work"
 
 
 class SqlAlchemyUnitOfWork:
@@ -125,7 +124,7 @@ class _Savepoint:
 
     def __enter__(self) -> None:
         self._session.flush()
-        self._session.execute(_SAVE)
+        self._session.connection().exec_driver_sql(_SAVE)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -134,4 +133,4 @@ class _Savepoint:
             del self._calls[self._kept :]
             if not isinstance(error, UnavailableError):
                 # Where the database itself is away, the whole transaction is lost.
-                self._session.execute(_UNDO)
+                self._session.connection().exec_driver_sql(_UNDO)
