@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.events import (
     UNTITLED,
@@ -22,10 +21,12 @@ from noteflow_hooks.domain.events import (
     format_timestamp,
     new_event,
 )
+from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.meetings import Meeting, Summary
@@ -188,7 +189,7 @@ class WebhookService:
             meeting_id=None,
             webhook_id=str(webhook.id),
         )
-        event = new_event(uuid4(), webhook.workspace_id, payload, occurred_at=now, target_webhook_id=webhook.id)
+        event = new_event(ordered_id(), webhook.workspace_id, payload, occurred_at=now, target_webhook_id=webhook.id)
         return self.publish(event, unit).id
 
     def publish(self, event: Event, unit: UnitOfWork) -> Event:
@@ -214,7 +215,7 @@ class WebhookService:
         now = self._now()
         try:
             with unit.savepoint():
-                event = new_event(uuid4(), workspace_id, say(format_timestamp(now)), occurred_at=now)
+                event = new_event(ordered_id(), workspace_id, say(format_timestamp(now)), occurred_at=now)
                 return self.publish(event, unit).id
         except UnavailableError:
             raise

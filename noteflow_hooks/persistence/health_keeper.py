@@ -9,9 +9,10 @@ import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from noteflow_hooks.domain.events import trouble_event
+from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports import Turn
 from noteflow_hooks.domain.turns import ENDPOINTS, places, shares, turned
 from noteflow_hooks.domain.verdicts import Trouble, judged
@@ -137,7 +138,7 @@ class HealthKeeper:
             connection.execute(statements.SKIP_WAITING, {**given, "limit": SKIPPED_AT_ONCE})
         if not self._rules.tells:
             return []
-        event = trouble_event(uuid4(), webhook, trouble.event_type, trouble.reason, now=now)
+        event = trouble_event(ordered_id(), webhook, trouble.event_type, trouble.reason, now=now)
         insert_event(connection, event)
         return [event.id]
 

@@ -83,6 +83,10 @@ def _key() -> Mapped[uuid.UUID]:
     return mapped_column(primary_key=True, server_default=_NEW_ID)
 
 
+def _ordered_key() -> Mapped[uuid.UUID]:
+    return mapped_column(primary_key=True, server_default=text("noteflow.ordered_id()"))
+
+
 def _belongs_to(target: str, **options: Any) -> Mapped[Any]:  # noqa: ANN401 - handed on as they are
     return mapped_column(ForeignKey(f"{SCHEMA}.{target}", ondelete="CASCADE"), **options)
 
@@ -313,7 +317,7 @@ class WebhookEventRow(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = _key()
+    id: Mapped[uuid.UUID] = _ordered_key()
     workspace_id: Mapped[uuid.UUID] = _belongs_to("workspaces.id")
     event_type: Mapped[str]
     meeting_id: Mapped[str | None]
@@ -390,7 +394,7 @@ class WebhookDeliveryRow(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = _key()
+    id: Mapped[uuid.UUID] = _ordered_key()
     workspace_id: Mapped[uuid.UUID] = _belongs_to("workspaces.id")
     webhook_id: Mapped[uuid.UUID] = _belongs_to("webhook_configs.id")
     event_id: Mapped[uuid.UUID] = _belongs_to("webhook_events.id")
@@ -431,7 +435,7 @@ class WebhookAttemptRow(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = _key()
+    id: Mapped[uuid.UUID] = _ordered_key()
     delivery_id: Mapped[uuid.UUID] = _belongs_to("webhook_deliveries.id")
     attempt_number: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import uuid4
 
+from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.payloads import check_text
 from noteflow_hooks.domain.publishing import MEETING_ID_LIMIT, event_from_json
 from noteflow_hooks.rpc.auth import current_workspace
@@ -33,7 +33,7 @@ class EventMixin:
         def publish(unit: UnitOfWork) -> Event:
             # Parsed here, in a thread: a megabyte of JSON would hold up every other call.
             event = event_from_json(
-                uuid4(),
+                ordered_id(),
                 workspace_id,
                 request.event_type,
                 request.payload_json,

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import RFC_4122, uuid4
 
 import psycopg
 import pytest
@@ -192,3 +192,18 @@ def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:
     rows.execute("UPDATE noteflow.webhook_events SET payload = %s", [exact])
     [(kept,)] = rows.execute("SELECT payload::text FROM noteflow.webhook_events").fetchall()
     assert kept == exact
+
+
+def test_ids_of_events_deliveries_and_attempts_come_in_the_order_of_time(database_url: str) -> None:
+    """The database's own are of version 7 (RFC 9562), and begin with the time in ms."""
+    with psycopg.connect(plain(database_url)) as connection:
+        [(made, moment)] = connection.execute(
+            "SELECT noteflow.ordered_id(), (extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        ).fetchall()
+        defaults = connection.execute(
+            "SELECT table_name FROM information_schema.columns"
+            " WHERE table_schema = 'noteflow' AND column_default LIKE '%ordered_id()'"
+        ).fetchall()
+    assert (made.version, made.variant) == (7, RFC_4122)
+    assert 0 <= moment - (made.int >> 80) < 1000
+    assert {name for (name,) in defaults} == {"webhook_events", "webhook_deliveries", "webhook_attempts"}

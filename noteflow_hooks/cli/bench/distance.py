@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qs, urlsplit
 
+from noteflow_hooks.cli.bench.against import against_bare
 from noteflow_hooks.cli.bench.crews import other_workers
 from noteflow_hooks.cli.bench.scenario import Scenario
 from noteflow_hooks.cli.bench.surroundings import HOST
-from noteflow_hooks.cli.bench.traffic import burst
 
 if TYPE_CHECKING:
     from noteflow_hooks.cli.bench.scenario import Values
@@ -17,12 +16,12 @@ if TYPE_CHECKING:
 
 _EVENTS: Final = 2_000
 _BURSTS: Final = 5
-#: The first one is the measure of the others: what stands in between takes time of its own.
+#: None is measured too: what stands in between takes time of its own.
 _ADDED_MS: Final = (0, 1, 2, 5)
 
 
 def distance(stage: Stage) -> Values:
-    """Measure the rate at each distance; the ratios are to none."""
+    """Measure against the bare loop at each distance."""
     database, broker = urlsplit(stage.system.database_url), urlsplit(stage.system.redis_url)
     [folder], [number] = (parse_qs(database.query)[name] for name in ("host", "port"))
     between = stage.process("delays", f"{folder}/.s.PGSQL.{number}", str(broker.port))
@@ -31,16 +30,13 @@ def distance(stage: Stage) -> Values:
         "database_url": f"postgresql://{database.username}@{HOST}:{to_database}{database.path}",
         "redis_url": f"redis://:{broker.password}@{HOST}:{to_broker}{broker.path}",
     }
-    rates = {}
+    found = {}
     with other_workers(stage, settings=farther):
         for added_ms in _ADDED_MS:
             between.ask(str(added_ms))
-            rates[added_ms] = statistics.median(
-                burst(stage, stage.workspaces(), events=stage.count(_EVENTS)).rate_per_s for _ in range(_BURSTS)
-            )
+            found[f"added_{added_ms}_ms_ratio"] = against_bare(stage, events=_EVENTS, bursts=_BURSTS)
         between.ask("0")
-    ratios = {f"{added_ms}_ms_ratio": rate / rates[0] for added_ms, rate in rates.items()}
-    return {**{f"{added_ms}_ms_rate_per_s": rate for added_ms, rate in rates.items()}, **ratios}
+    return found
 
 
 DISTANCE: Final = (Scenario("distance", "with 1, 2 and 5 ms more to Redis and PostgreSQL", distance, is_once=True),)

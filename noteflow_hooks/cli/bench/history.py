@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.cli.bench.bare import bare_rate
+from noteflow_hooks.cli.bench.against import against_bare
 from noteflow_hooks.cli.bench.scenario import Bound, Scenario
-from noteflow_hooks.cli.bench.traffic import BODY, burst
+from noteflow_hooks.cli.bench.traffic import BODY
 
 if TYPE_CHECKING:
     from noteflow_hooks.cli.bench.scenario import Values
@@ -35,7 +34,8 @@ SELECT row_number() OVER () - 1 AS number, config.id, config.workspace_id
 FROM noteflow.webhook_configs AS config JOIN kept ON kept.id = config.workspace_id;
 
 CREATE TEMPORARY TABLE past AS
-SELECT gen_random_uuid() AS event_id, gen_random_uuid() AS delivery_id, hooks.id AS webhook_id, hooks.workspace_id,
+SELECT noteflow.ordered_id() AS event_id, noteflow.ordered_id() AS delivery_id, hooks.id AS webhook_id,
+       hooks.workspace_id,
        now() - interval '20 days' * (1 - place::float / %(deliveries)s) AS moment
 FROM generate_series(1, %(deliveries)s) AS delivery (place) JOIN hooks ON hooks.number = place %% %(endpoints)s
 ORDER BY place;
@@ -61,20 +61,10 @@ DROP TABLE kept, hooks, past
 
 def history(stage: Stage) -> Values:
     """Measure against the bare loop before and after all that is there."""
-    few = _against_bare(stage)
+    few = against_bare(stage, events=_EVENTS, bursts=_BURSTS)
     _fill(stage)
-    many = _against_bare(stage)
+    many = against_bare(stage, events=_EVENTS, bursts=_BURSTS)
     return {"ratio": many / few, "few_ratio": few, "many_ratio": many}
-
-
-def _against_bare(stage: Stage) -> float:
-    return statistics.median(_once(stage) for _ in range(_BURSTS))
-
-
-def _once(stage: Stage) -> float:
-    events = stage.count(_EVENTS)
-    bare = bare_rate(stage, events)
-    return burst(stage, stage.workspaces(), events=events).rate_per_s / bare
 
 
 def _fill(stage: Stage) -> None:

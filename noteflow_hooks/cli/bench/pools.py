@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import statistics
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.cli.bench.against import against_bare
 from noteflow_hooks.cli.bench.crews import other_workers
 from noteflow_hooks.cli.bench.scenario import Scenario
-from noteflow_hooks.cli.bench.traffic import burst
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.cli.bench.stage import Stage
 
 _EVENTS: Final = 2_000
-_BURSTS: Final = 5
+_BURSTS: Final = 7
 #: The last option of a kind counts, so these stand in for the system's own.
 _POOLS: Final = {
     "gevent": ("-P", "gevent", "-c", "16"),
@@ -26,18 +25,13 @@ _POOLS: Final = {
 
 
 def pools(stage: Stage) -> Values:
-    """Measure each pool; the ratios are to the first."""
-    rates = {name: _rate(stage, options) for name, options in _POOLS.items()}
-    first = next(iter(rates.values()))
-    ratios = {f"{name}_ratio": rate / first for name, rate in rates.items()}
-    return {**{f"{name}_per_s": rate for name, rate in rates.items()}, **ratios}
+    """Measure each pool against the bare loop."""
+    return {f"{name}_ratio": _ratio(stage, options) for name, options in _POOLS.items()}
 
 
-def _rate(stage: Stage, options: Sequence[str]) -> float:
+def _ratio(stage: Stage, options: Sequence[str]) -> float:
     with other_workers(stage, pool=options):
-        return statistics.median(
-            burst(stage, stage.workspaces(), events=stage.count(_EVENTS)).rate_per_s for _ in range(_BURSTS)
-        )
+        return against_bare(stage, events=_EVENTS, bursts=_BURSTS)
 
 
 POOLS: Final = (Scenario("pools", "gevent, threads and prefork against each other", pools, is_once=True),)
