@@ -25,10 +25,10 @@ _TURNS_PART: Final = 4
 #: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look
 #: again after that.
 _PATIENCE: Final = 4
-#: So many tasks that go on keep a process busy; a hint to itself would cost it as much as ten deliveries.
-_ENOUGH: Final = 2
 _PAUSE_S: Final = 0.004
 _SOON: Final = Turn(timedelta(milliseconds=20), slow=False)
+#: So many tasks that go on keep a process busy; a hint to itself would cost it as much as ten deliveries.
+_ENOUGH: Final = 2
 
 
 class Hint(Protocol):

@@ -114,3 +114,13 @@ def test_an_answer_that_echoes_the_request_is_kept_without_its_credentials(
     whole, cut = executor.post(claim), executor.post(claim)
     assert whole.response_body == '[redacted] {"Authorization":"[redacted]"} [redacted]'
     assert cut.response_body == "x" * 4090 + "[redac"
+
+
+@pytest.mark.parametrize("event_type", ["a\r\nX-Injected: 1", "a\nb", "a\0b", "a\u2028b", "a\x85b"])
+def test_an_event_type_that_would_not_stay_in_its_line_is_not_sent(
+    executor: WebhookExecutor, receiver: Receiver, event_type: str
+) -> None:
+    """Its row was changed by hand: our own fault, on record as such, and nothing of it reaches the endpoint."""
+    claim = Claim(a_delivery(event_type=event_type), a_webhook(url=receiver.url()), b"{}")
+    assert executor.post(claim).error_kind is ErrorKind.INTERNAL
+    assert not receiver.requests

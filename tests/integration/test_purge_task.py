@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,11 +12,9 @@ import pytest
 from redis import Redis
 
 from noteflow_hooks.retention import Purged
-from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
     from types import ModuleType
 
 
@@ -37,15 +34,6 @@ def broker(redis_url: str) -> Iterator[Redis]:
     with Redis.from_url(redis_url) as client:
         client.delete("maintenance")
         yield client
-
-
-@pytest.fixture
-def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, redis_url: str) -> ModuleType:
-    """The worker's module, which reads its settings as it is imported."""
-    monkeypatch.chdir(tmp_path)
-    for name, value in {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "REDIS_URL": redis_url}.items():
-        monkeypatch.setenv(PREFIX + name, value)
-    return importlib.import_module("workers.tasks")
 
 
 def call(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, *arguments: float, more: bool) -> str:

@@ -9,13 +9,13 @@ from gevent import monkey
 monkey.patch_all()
 
 import argparse  # noqa: E402 - gevent patches before anything else is imported
-import time  # noqa: E402
+import time  # noqa: E402 - as above
 
-import gevent  # noqa: E402
-import requests  # noqa: E402
-from requests.adapters import HTTPAdapter  # noqa: E402
+import gevent  # noqa: E402 - as above
+import requests  # noqa: E402 - as above
+from requests.adapters import HTTPAdapter  # noqa: E402 - as above
 
-from noteflow_hooks.cli.bench.lines import say, told  # noqa: E402
+from noteflow_hooks.cli.bench.lines import say, told  # noqa: E402 - as above
 
 
 def main() -> None:

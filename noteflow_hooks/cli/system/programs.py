@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.embedded import EmbeddedServerError
 
-#: A worker's pool. Its tasks and POSTs wait for sockets, and greenlets do that for two thirds of what threads cost.
+#: A worker's pool. Its tasks and POSTs wait for sockets. Threads make as many deliveries; an idle system's events come
+#: a little sooner under gevent (docs/performance.md).
 WORKER_POOL: Final = ("-P", "gevent", "-c", "16")
 #: Workers need no news of each other, and gathering them takes a second at the start.
 _ALONE: Final = ("--without-gossip", "--without-mingle")

@@ -1,0 +1,79 @@
+"""When a process hints to itself at turns: not while its tasks go on anyway, and never so that a turn is forgotten."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast
+
+from noteflow_hooks.claiming import Claimer
+from noteflow_hooks.domain.ports import Claimed, Turn
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.ports import DeliveryStore
+
+NOW = Turn(timedelta(0), slow=False)
+
+
+class Empty:
+    """A store in which no turn has anything to take."""
+
+    def take_turns(self, **_: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
+        return Claimed([])
+
+
+class Process:
+    """A claimer, how many of its tasks go on, and the hints that it sent."""
+
+    def __init__(self, *, loops: int) -> None:
+        self.loops = loops
+        self.hints: list[tuple[timedelta, bool]] = []
+        self.claimer = Claimer(
+            cast("DeliveryStore", Empty()),
+            lease_slack=timedelta(seconds=1),
+            countdown_max=timedelta(seconds=60),
+            sleep=lambda _: None,
+            monotonic=lambda: 100.0,
+            loops=lambda: self.loops,
+        )
+
+    def hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+        assert not delivery_ids
+        self.hints.append((wait, slow))
+
+    def hint_at(self, *turns: Turn) -> None:
+        self.claimer.hint_at(turns, self.hint)
+
+
+def test_one_task_that_goes_on_brings_another_along() -> None:
+    """Alone it would wait for its own receivers."""
+    process = Process(loops=1)
+    process.hint_at(NOW)
+    assert process.hints == [(timedelta(0), False)]
+
+
+def test_tasks_that_go_on_need_no_hint() -> None:
+    """They look for turns themselves; later turns, and those of the slow lane, they don't take."""
+    process = Process(loops=2)
+    later, slow = Turn(timedelta(seconds=1), slow=False), Turn(timedelta(0), slow=True)
+    process.hint_at(NOW, later, slow)
+    assert process.hints == [(later.wait, False), (slow.wait, True)]
+
+
+def test_a_task_that_ends_hints_at_the_turn_that_was_left_to_it() -> None:
+    """Or nobody would look for it before the sweep does."""
+    process = Process(loops=2)
+    process.hint_at(NOW)
+    process.loops = 0
+    process.claimer.leave(process.hint)
+    assert process.hints == [(timedelta(0), False)]
+
+
+def test_a_task_that_ends_hints_at_nothing_once_somebody_has_looked() -> None:
+    """What was there then has been taken."""
+    process = Process(loops=2)
+    process.hint_at(NOW)
+    process.claimer.take([], size=5, hint=process.hint, slow=False, turns_only=True)
+    process.claimer.leave(process.hint)
+    assert process.hints == []
