@@ -121,9 +121,8 @@ def test_the_server_takes_so_many_calls_at_once_and_refuses_more(monkeypatch: py
     monkeypatch.setattr("noteflow_hooks.rpc.server.CALLS_AT_ONCE", 1)
     with World() as world:
         meeting = world.a_meeting()
-        with a_stream(world, meeting.id) as stream:
-            stream.send(bytes(1000))
-            eventually(lambda: _is_refused(world))
+        with ExitStack() as streams:
+            eventually(lambda: _takes_the_only_call(world, meeting.id, streams))
             with refused(TOO_MUCH, "Concurrent RPC limit exceeded"):
                 _list(world)
         eventually(lambda: not _is_refused(world))
@@ -193,6 +192,14 @@ def _is_free(world: World, path: str) -> bool:
         except grpc.RpcError as error:
             return bool(error.code() is not TOO_MUCH)
     return True
+
+
+def _takes_the_only_call(world: World, meeting_id: str, streams: ExitStack) -> bool:
+    """Tell whether a stream got in, which it does not while the server has yet to end the call before."""
+    stream = streams.enter_context(a_stream(world, meeting_id))
+    stream.send(bytes(1000))
+    eventually(lambda: stream.call.done() or "recording.started" in world.event_types())
+    return not stream.call.done()
 
 
 def _is_refused(world: World) -> bool:
