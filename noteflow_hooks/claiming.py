@@ -39,6 +39,10 @@ class Hint(Protocol):
         ...
 
 
+def no_hint(wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+    """Be nobody's hint: the sweep finds what it would have told of."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What one round took."""

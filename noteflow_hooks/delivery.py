@@ -13,10 +13,10 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.claiming import Claimer, Hint
-from noteflow_hooks.combining import Combined
+from noteflow_hooks.claiming import Claimer, Hint, no_hint
+from noteflow_hooks.dispatching import EVENTS_PER_HINT, FEW_EVENTS, Dispatcher, Own
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.late import LateResults
 from noteflow_hooks.settling import Held, Outcomes, Result, Settler, grouped
@@ -26,18 +26,15 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
-    from noteflow_hooks.domain.ports import Announce, DeliveryStore, Dispatched
+    from noteflow_hooks.domain.ports import Announce, DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.posting import Calls, PostingPool, Reservation
 
 log = logging.getLogger(__name__)
 
-#: Deliveries made by one dispatching transaction, at the most.
-DISPATCH_PAGE: Final = 2_000
 _TAKE_BACK_PAGE: Final = 500
 #: The most hints that the relay and the sweep let wait in a queue; what is beyond gets its hint on a later run.
 QUEUE_BOUND: Final = 200
-_EVENTS_PER_HINT: Final = 500
 #: The most hints at turns that the sweep lets wait in a lane's queue, and that whoever finds more to do does.
 TURN_HINTS: Final = 8
 FLOW_HINTS: Final = 2
@@ -50,14 +47,6 @@ _LOOPS: Final = 4
 _PATIENCE_S: Final = 0.25
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
 _ROUNDS: Final = 8
-
-
-class HintAtTurns(Protocol):
-    """What hints at the turns that a lane has now."""
-
-    def __call__(self, *, slow: bool) -> None:
-        """Hint, unless enough such hints wait in the lane's queue."""
-        ...
 
 
 class DeliveryService:
@@ -109,7 +98,7 @@ class DeliveryService:
             sleep=sleep,
             monotonic=monotonic,
         )
-        self._outbox = Combined(most=_EVENTS_PER_HINT)
+        self._dispatcher = Dispatcher(store, chunk=chunk, lease_slack=lease_slack)
         self._late: LateResults[Result] = LateResults(self._settle_late)
         self._monotonic = monotonic
         self._lock = threading.Lock()
@@ -117,40 +106,49 @@ class DeliveryService:
         self._loops = 0
 
     def dispatch(
+        self, event_ids: Sequence[UUID], *, hint: Hint = no_hint, room: Callable[[], bool] = lambda: True
+    ) -> Iterator[list[UUID]]:
+        """Make deliveries and yield their ids in chunks, as :meth:`Dispatcher.chunks` says, for others to send."""
+        return self._dispatcher.chunks(event_ids, hint=hint, room=room)
+
+    def dispatch_and_deliver(
         self,
         event_ids: Sequence[UUID],
         *,
-        hint: HintAtTurns = lambda **_: None,
+        hand_over: Callable[[list[UUID]], object],
+        hint: Hint,
         room: Callable[[], bool] = lambda: True,
-    ) -> Iterator[list[UUID]]:
-        """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
+    ) -> tuple[int, Outcomes]:
+        """Make deliveries, hand their ids over in chunks but for one, and send that; return how many, and what came.
 
-        Of a page beyond its first chunk, only as many as ``room`` says that the queue has room for: each that is sent
-        tops itself up with the rest. ``hint`` is called for what goes in its endpoints' turns instead. Where another
-        thread is at it, that one takes these events too, and nothing is yielded here.
+        What a quiet moment's events bring is sent without a claim of its own.
         """
-        rest: list[UUID] = []
-        for named in self._outbox.batches(event_ids):
-            page = self._store.dispatch(named, limit=DISPATCH_PAGE)
-            if page.more:
-                # Together with what others bring meanwhile.
-                self._outbox.go_on()
-            yield from self._chunks_of(rest, page, room)
-            if page.turns:
-                hint(slow=False)
-            if page.slow_turns:
-                hint(slow=True)
+        done, made = Outcomes(), 0
+        last: list[UUID] = []
+        with self._pool.reserve_free(self._chunk if len(event_ids) <= FEW_EVENTS else 0) as free:
+            own = Own(free.size, self._monotonic)
+            try:
+                for chunk in self._dispatcher.chunks(event_ids, hint=hint, room=room, own=own):
+                    made += len(chunk)
+                    if last:
+                        hand_over(last)
+                    last = chunk
+                if last and own.claims:
+                    hand_over(last)
+            finally:
+                # Whatever became of the rest: nobody else sends these before their lease is over.
+                self._send_own(own, free, done, hint)
+        if last and not own.claims:
+            done += self.deliver(last, hint=hint)
+        return made + len(own.claims), done
 
-    def _chunks_of(self, rest: list[UUID], page: Dispatched, room: Callable[[], bool]) -> Iterator[list[UUID]]:
-        """Yield chunks of what waits and of what the page brings; leave in ``rest`` what the next page may fill up."""
-        rest.extend(page.delivery_ids)
-        first = True
-        while len(rest) >= self._chunk or (rest and not page.more):
-            # Every workspace's first delivery is among a page's first.
-            if first or room():
-                yield rest[: self._chunk]
-            del rest[: self._chunk]
-            first = False
+    def _send_own(self, own: Own, free: Reservation, done: Outcomes, hint: Hint) -> None:
+        if not own.claims:
+            return
+        with self._looping():
+            held = [Held(claim, began + self._lease_s(claim), hint) for began, claim in own.claims]
+            self._send(held, free, done, patience_s=min(_PATIENCE_S, self._slow_after_s))
+        self._claimer.leave(hint)
 
     def deliver(self, delivery_ids: Sequence[UUID], *, hint: Hint, slow: bool = False) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.
@@ -266,8 +264,8 @@ class DeliveryService:
 
     def undispatched(self, *, older_than: timedelta, queued: int) -> list[list[UUID]]:
         """Return, in chunks, the events to hint at: committed so long ago, without as many chunks as are queued."""
-        waiting = self._store.undispatched(older_than=older_than, limit=QUEUE_BOUND * _EVENTS_PER_HINT)
-        return _chunks(waiting, _EVENTS_PER_HINT)[queued:]
+        waiting = self._store.undispatched(older_than=older_than, limit=QUEUE_BOUND * EVENTS_PER_HINT)
+        return _chunks(waiting, EVENTS_PER_HINT)[queued:]
 
     def _lease_s(self, claim: Claim) -> float:
         return claim.webhook.timeout_ms / 1000 + self._lease_slack.total_seconds()

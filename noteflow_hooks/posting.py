@@ -75,6 +75,13 @@ class PostingPool:
             self._free -= taken
         return Reservation(self, taken, slow=False)
 
+    def reserve_free(self, wanted: int) -> Reservation:
+        """Take what is free and nobody waits for urgently, which may be nothing, and wait for none."""
+        with self._changed:
+            taken = 0 if self._urgent else max(0, min(wanted, self._free))
+            self._free -= taken
+        return Reservation(self, taken, slow=False)
+
     def reserve_slow(self, wanted: int) -> Reservation:
         """Take what is free of the slow share, which may be nothing: nobody waits for what is slow."""
         with self._changed:

@@ -86,7 +86,7 @@ class Settler:
         settled = self._store_patiently(settlements, max(held.until for held, _ in group))
         waits: dict[Hint, dict[UUID, timedelta]] = {}
         for (held, _), each in zip(group, settlements, strict=True):
-            kept = each.delivery.id in settled.ids
+            kept = each.claim in settled.claims
             done[_outcome(each) if kept else "lost"] += 1
             _log(held.claim, each, kept=kept)
             if kept and each.wait is not None and each.wait <= self._countdown_max:
@@ -136,7 +136,7 @@ class Settler:
             log.exception("a group of %d results could not be stored; storing them one by one", len(group))
             stored = [self._store_one(each) for each in group]
         return Settled(
-            frozenset().union(*(each.ids for each in stored)),
+            frozenset().union(*(each.claims for each in stored)),
             turns=[turn for each in stored for turn in each.turns],
             event_ids=[event_id for each in stored for event_id in each.event_ids],
         )

@@ -41,24 +41,14 @@ _parts: bootstrap.WorkerParts | None = None
 @app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and hand those to the deliver queue, but for a last chunk, sent here."""
-    made, own = 0, None
-    ids = named(event_ids)
-    deliveries = parts().deliveries
-    # A large fan-out must not fill the queue that everybody's deliveries go through.
-    chunks = deliveries.dispatch(ids, hint=_hint_at_turns, room=lambda: _queued(DELIVER_QUEUE) < QUEUED_CHUNKS)
-    for chunk in chunks:
-        made += len(chunk)
-        if own is not None:
-            deliver.delay(_texts(own))
-        own = chunk
-    if own is None:
-        return "nothing to deliver"
+    ids, deliveries, hints = named(event_ids), parts().deliveries, Hints()
     if DELIVER_QUEUE not in app.amqp.queues.consume_from:
         # Others of the operator's workers make the POSTs.
-        deliver.delay(_texts(own))
-        return f"{made} deliveries"
+        made = sum(map(_hand_over, deliveries.dispatch(ids, hint=hints, room=_has_room_for_chunks)))
+        return f"{made} deliveries" if made else "nothing to deliver"
     # A message for the one event of a quiet moment would cost it as much time as all else.
-    return f"{made} deliveries: {deliveries.deliver(own, hint=Hints())}"
+    made, done = deliveries.dispatch_and_deliver(ids, hand_over=_hand_over, hint=hints, room=_has_room_for_chunks)
+    return f"{made} deliveries: {done}" if made else "nothing to deliver"
 
 
 # The row counts attempts, so Celery must not: its own limit is off.
@@ -208,11 +198,15 @@ def _texts(ids: Sequence[UUID]) -> list[str]:
     return [str(each) for each in ids]
 
 
-def _hint_at_turns(*, slow: bool) -> None:
-    queue = SLOW_QUEUE if slow else DELIVER_QUEUE
-    with suppress(*AWAY):
-        if _has_room(queue):
-            deliver.apply_async(([],), queue=queue)
+def _hand_over(delivery_ids: list[UUID]) -> int:
+    """Hint at deliveries and return how many they are."""
+    deliver.delay(_texts(delivery_ids))
+    return len(delivery_ids)
+
+
+def _has_room_for_chunks() -> bool:
+    """Tell whether one more chunk is worth queueing: a large fan-out must not fill everybody's queue."""
+    return _queued(DELIVER_QUEUE) < QUEUED_CHUNKS
 
 
 def _has_room(queue: str) -> bool:

@@ -296,3 +296,8 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+
+    @property
+    def claim(self) -> tuple[UUID, int]:
+        """The claim that it was made under: the delivery's id and the claim's number."""
+        return self.delivery.id, self.delivery.claim_no

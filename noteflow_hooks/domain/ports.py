@@ -384,8 +384,14 @@ class DeliveryStore(Protocol):
         """Return the time by the store's clock, from which all due times come."""
         ...
 
-    def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries."""
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = ...
+    ) -> Dispatched:
+        """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries.
+
+        The first ``claim`` of those that are due at once are claimed with it, as :meth:`claim` does. What their
+        endpoints have no room for stays pending, and is not held.
+        """
         ...
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
@@ -473,7 +479,7 @@ class Swept:
 class Dispatched:
     """What one round of dispatching made."""
 
-    #: The new deliveries that are due at once and not held.
+    #: The new deliveries that are due at once, neither held nor claimed.
     delivery_ids: tuple[UUID, ...]
     #: How many events were finished with.
     events: int
@@ -482,6 +488,8 @@ class Dispatched:
     #: Whether some were left to their endpoints' turns, in the quick and in the slow lane.
     turns: bool = False
     slow_turns: bool = False
+    #: The new deliveries that were claimed.
+    claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,8 +529,9 @@ class Claimed:
 class Settled:
     """What was stored of some results."""
 
-    #: The deliveries whose results were; of the others the claim was lost.
-    ids: frozenset[UUID]
+    #: The claims whose results were, see :attr:`Settlement.claim`; the others were lost. One batch may have several
+    #: results of the same delivery, of which one counts.
+    claims: frozenset[tuple[UUID, int]]
     #: The turns that endpoints have next, because of these results.
     turns: Sequence[Turn] = ()
     #: Events that were recorded, to be announced: an endpoint is failing, or was disabled.

@@ -25,7 +25,7 @@ from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled, Turn
 from noteflow_hooks.domain.turns import BURST, ENDPOINTS, ROOM_POLL
 from noteflow_hooks.domain.verdicts import is_notable
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence import health_statements, statements
+from noteflow_hooks.persistence import claim_statements, dispatch_statements, health_statements, statements
 from noteflow_hooks.persistence.converters import WebhookConverter
 from noteflow_hooks.persistence.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.endpoint_cache import EndpointCache
@@ -44,12 +44,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DISPATCH: Final = DirectStatement.of(statements.DISPATCH)
-_CLAIM: Final = DirectStatement.of(statements.CLAIM)
-_FLOODED_TURNS: Final = DirectStatement.of(statements.FLOODED_TURNS)
+_DISPATCH: Final = DirectStatement.of(dispatch_statements.DISPATCH)
+_DISPATCH_AND_CLAIM: Final = DirectStatement.of(dispatch_statements.DISPATCH_AND_CLAIM)
+_CLAIM: Final = DirectStatement.of(claim_statements.CLAIM)
+_FLOODED_TURNS: Final = DirectStatement.of(claim_statements.FLOODED_TURNS)
 _SETTLE: Final = DirectStatement.of(statements.SETTLE)
 #: How many columns come before what a statement tells beside its deliveries; the last one is the endpoint's version.
-_NEEDED: Final = statements.NEEDED_COLUMNS
+_NEEDED: Final = claim_statements.NEEDED_COLUMNS
 _VERSION: Final = _NEEDED - 1
 
 _AT_ONCE: Final = timedelta(0)
@@ -75,19 +76,23 @@ class SqlAlchemyDeliveryStore:
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
-    def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait; at most ``limit`` deliveries."""
-        [(delivery_ids, turns, slow_turns, events, more)] = self._direct.rows(
-            _DISPATCH,
-            {
-                "ids": list(event_ids),
-                "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
-                "limit": limit,
-                "burst": BURST,
-                "disabled": DISABLED,
-            },
-        )
-        return Dispatched(tuple(delivery_ids), events=events, more=more, turns=turns, slow_turns=slow_turns)
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
+    ) -> Dispatched:
+        """Make up to ``limit`` deliveries of the named events, topped up with others that wait, and claim the first."""
+        given = {
+            "ids": list(event_ids),
+            "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
+            "limit": limit,
+            "burst": BURST,
+            "disabled": DISABLED,
+        }
+        if not claim:
+            [told] = self._direct.rows(_DISPATCH, given)
+            return _dispatched(told)
+        owner = {"claim": claim, "slack_s": lease_slack.total_seconds(), "concurrency": self._rules.concurrency}
+        *rows, told = self._direct.rows(_DISPATCH_AND_CLAIM, given | owner)
+        return _dispatched(told[_NEEDED:], self._claims(rows))
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
@@ -120,7 +125,7 @@ class SqlAlchemyDeliveryStore:
             if not turns:
                 return Claimed([], passed_over=True)
             rows = connection.execute(
-                statements.CLAIM_HELD,
+                claim_statements.CLAIM_HELD,
                 {
                     "webhook_ids": [each.webhook.id for each in turns],
                     "counts": [each.given for each in turns],
@@ -157,7 +162,7 @@ class SqlAlchemyDeliveryStore:
         if any(self._is_notable(each) for each in settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements)
-        stored = {row[0]: _Said(*row[1:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
+        stored = {row[:2]: _Said(*row[2:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
         if not any(each.looked_at for each in stored.values()):
             return Settled(frozenset(stored), turns=_turns(stored))
         with self._engine.begin() as connection:
@@ -222,19 +227,21 @@ class SqlAlchemyDeliveryStore:
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
         found = connection.execute(statements.SETTLE, self._given(settlements))
-        return self._judged(connection, settlements, {row.id: _Said(row.looked_at, row.turns) for row in found})
+        return self._judged(
+            connection, settlements, {(row.id, row.claim_no): _Said(row.looked_at, row.turns) for row in found}
+        )
 
     def _given(self, settlements: Sequence[Settlement]) -> dict[str, str]:
         rows = [_as_row(each, notable=self._is_notable(each)) for each in settlements]
         return {"rows": json.dumps(rows), "erased": ERASED}
 
     def _judged(
-        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[UUID, _Said]
+        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[tuple[UUID, int], _Said]
     ) -> Settled:
         # One of an endpoint's results that is looked at calls for all of them, in their order.
         notable = {key for key, said in stored.items() if said.looked_at}
-        looked_at = {each.delivery.webhook_id for each in settlements if each.delivery.id in notable}
-        kept = [each for each in settlements if each.delivery.id in stored and each.delivery.webhook_id in looked_at]
+        looked_at = {each.delivery.webhook_id for each in settlements if each.claim in notable}
+        kept = [each for each in settlements if each.claim in stored and each.delivery.webhook_id in looked_at]
         verdict = self._health.judge(connection, kept) if kept else Verdict()
         return Settled(frozenset(stored), turns=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
 
@@ -261,6 +268,13 @@ class SqlAlchemyDeliveryStore:
         return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
 
 
+def _dispatched(told: Sequence[Any], claims: Sequence[Claim] = ()) -> Dispatched:
+    delivery_ids, turns, slow_turns, events, more = told
+    return Dispatched(
+        tuple(delivery_ids), events=events, more=more, turns=turns, slow_turns=slow_turns, claims=tuple(claims)
+    )
+
+
 class _Said(NamedTuple):
     """What a stored result says of its endpoint: its health is to be looked at, and it has a turn now."""
 
@@ -268,13 +282,13 @@ class _Said(NamedTuple):
     turns: bool
 
 
-def _turns(stored: Mapping[UUID, _Said]) -> list[Turn]:
+def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[Turn]:
     """Return the turn that there is now, where there is one: it serves all endpoints that have one."""
     return [Turn(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
 
 
 def _claim(row: Sequence[Any], webhook: WebhookConfig) -> Claim:
-    """Return what stands in a row of :data:`statements.NEEDED_COLUMNS` columns, in their order."""
+    """Return what stands in a row of :data:`claim_statements.NEEDED_COLUMNS` columns, in their order."""
     delivery = WebhookDelivery(
         id=row[0],
         webhook_id=row[1],

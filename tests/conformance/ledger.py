@@ -163,14 +163,16 @@ class Ledger:
                     event, event.matching(before), is_done=after.events[event.id].dispatched_at is not None
                 )
 
-    def settled(self, settlements: Sequence[Settlement], rows: Rows, span: Span) -> tuple[set[UUID], Counter[str]]:
+    def settled(
+        self, settlements: Sequence[Settlement], rows: Rows, span: Span
+    ) -> tuple[set[tuple[UUID, int]], Counter[str]]:
         """Note results as they come in; return which ones count, and which events tell of trouble because of them."""
-        live: set[UUID] = set()
+        live: set[tuple[UUID, int]] = set()
         results: dict[UUID, list[AttemptResult]] = {}
         for each in settlements:
             track = self.tracks[each.delivery.id]
             if track.status == "sending" and track.claim_no == each.delivery.claim_no:
-                live.add(each.delivery.id)
+                live.add(each.claim)
                 results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
                 _settle(track, each.attempt, span)
         return live, self.judged(results, rows, span)

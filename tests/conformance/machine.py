@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
+from noteflow_hooks.claiming import no_hint
 from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
@@ -81,6 +82,10 @@ class DeliveryMachine(Operated):
     def events_are_dispatched(self, limit: int) -> None:
         self.store.dispatch([], limit=limit)
 
+    @step(weight=2, limit=st.sampled_from([PLENTY, PLENTY, 2, 5]), claim=st.sampled_from([PLENTY, 1, 3]))
+    def events_are_dispatched_and_claimed(self, limit: int, claim: int) -> None:
+        self.hands += self.store.dispatch([], limit=limit, claim=claim, lease_slack=SLACK).claims
+
     @step(weight=4, named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
     def a_worker_claims(self, named: list[int], limit: int) -> None:
         self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
@@ -117,7 +122,7 @@ class DeliveryMachine(Operated):
     @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
     def a_worker_delivers(self, answers: list[str], named: list[int], *, slow: bool) -> None:
         self._answers = told(answers)
-        self._service().deliver(self._named(named), hint=_no_hint, slow=slow)
+        self._service().deliver(self._named(named), hint=no_hint, slow=slow)
 
     @step(
         weight=3,
@@ -243,12 +248,12 @@ class DeliveryMachine(Operated):
         while self.advance(limit=PLENTY):
             pass
         for chunk in service.dispatch([]):
-            service.deliver(chunk, hint=_no_hint)
+            service.deliver(chunk, hint=no_hint)
         for chunk in service.overdue(by=timedelta(0), queued=0):
-            service.deliver(chunk, hint=_no_hint)
+            service.deliver(chunk, hint=no_hint)
         for lane, hints in enumerate(service.turns(queued=0, queued_slow=0)):
             for _ in range(hints):
-                service.deliver([], hint=_no_hint, slow=bool(lane))
+                service.deliver([], hint=no_hint, slow=bool(lane))
 
     def _named(self, which: Sequence[int]) -> list[UUID]:
         known = list(self.ledger.tracks)
@@ -287,7 +292,3 @@ def _next(rows: Rows) -> timedelta | None:
     ]
     moments += [rows.now for each in rows.events.values() if each.dispatched_at is None]
     return max(timedelta(0), min(moments) - rows.now) if moments else None
-
-
-def _no_hint(wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-    """Be a broker that has lost all its messages."""

@@ -79,7 +79,7 @@ def test_what_is_not_sent_is_no_attempt(world: World) -> None:
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id)
     held = world.claim(delivery.id).delivery
-    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).ids == {delivery.id}
+    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).claims == {(delivery.id, 1)}
     stored = world.read(workspace_id, delivery.id)
     assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, "Webhook disabled")
     assert (stored.attempt_count, stored.next_attempt_at, stored.lease_expires_at) == (0, None, None)
@@ -143,13 +143,33 @@ def test_results_are_settled_in_groups(world: World) -> None:
         after, _ = claim.delivery.attempted(result, max_retries=1, policy=EXACT, draw=0)
         settlements.append(Settlement(after, attempt=result))
     assert set(claims) == set(made)
-    assert world.deliveries.settle(settlements).ids == set(made)
+    assert world.deliveries.settle(settlements).claims == {(each, 1) for each in made}
     for delivery_id, workspace_id in made.items():
         stored = world.read(workspace_id, delivery_id)
         [attempt] = world.attempts(delivery_id)
         assert stored.response_body == attempt.response_body == str(delivery_id)
 
 
+def test_of_two_results_of_one_delivery_the_owner_s_counts(world: World) -> None:
+    """Both in one group, as when a worker that slept past its lease has claimed it again: the other leaves no trace."""
+    delivery, workspace_id = a_due_one(world)
+    lost = world.claim(delivery.id, slack=EXPIRED)
+    assert world.deliveries.take_back(limit=9) == 1
+    own = world.claim(delivery.id)
+    stale, _ = lost.delivery.attempted(an_attempt_result(), max_retries=3, policy=EXACT, draw=0)
+    after, wait = own.delivery.attempted(a_failure(), max_retries=3, policy=EXACT, draw=0)
+    group = [
+        Settlement(after, wait=wait, attempt=a_failure()),
+        Settlement(stale, attempt=an_attempt_result()),
+    ]
+    assert world.deliveries.settle(group).claims == {(delivery.id, 2)}
+    assert world.read(workspace_id, delivery.id).status is DeliveryStatus.PENDING
+    assert [each.error_kind for each in world.attempts(delivery.id)] == [ErrorKind.INTERRUPTED, ErrorKind.STATUS]
+    with world.units() as unit:
+        health = unit.webhooks.get_health([delivery.webhook_id])[delivery.webhook_id]
+    assert health.failures == 1
+
+
 def test_no_results_are_no_work(world: World) -> None:
     """An empty group settles nothing."""
-    assert world.deliveries.settle([]).ids == set()
+    assert world.deliveries.settle([]).claims == set()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from tests.conformance.gates import cap, check_claim, check_endpoint
 from tests.conformance.tracks import Span, Track
+from tests.conformance.world import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -39,28 +40,46 @@ class WatchedStore:
         """Pass it on."""
         return self._inner.now()
 
-    def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = SLACK
+    ) -> Dispatched:
         """Check that exactly the endpoints that match get deliveries, held where their turn is to come."""
-        before, made, span = self._call(lambda: self._inner.dispatch(event_ids, limit=limit))
+        before, made, span = self._call(
+            lambda: self._inner.dispatch(event_ids, limit=limit, claim=claim, lease_slack=lease_slack)
+        )
         after = self._opened.read()
         self._ledger.dispatched(before, after, span)
         new = [after.deliveries[each] for each in after.deliveries.keys() - before.deliveries.keys()]
         assert len(new) <= limit
         assert set(made.delivery_ids) == {each.id for each in new if each.status == "pending" and not each.held}
+        assert {each.delivery.id for each in made.claims} == {each.id for each in new if each.status == "sending"}
         waiting = [{each.id for each in rows.events.values() if each.dispatched_at is None} for rows in (before, after)]
         assert made.events == len(waiting[0]) - len(waiting[1])
         assert made.more or not waiting[1], "events are left and nobody says so"
         lanes = {after.health[each.webhook_id].slow_since is not None for each in new if each.held}
         assert made.turns or False not in lanes
         assert made.slow_turns or True not in lanes
-        for webhook_id, count in Counter(each.webhook_id for each in new).items():
-            own = [each for each in new if each.webhook_id == webhook_id and not each.forced]
-            free, held = (
-                sum(each.status == "pending" and each.held is state for each in own) for state in (False, True)
-            )
-            assert free <= (0 if before.is_gated(webhook_id) else BURST), "a flood, or past the endpoint's gate"
-            assert before.is_gated(webhook_id) or count > BURST or not held, "held without a reason"
+        for webhook_id in {each.webhook_id for each in new}:
+            self._check_flood(webhook_id, [each for each in new if each.webhook_id == webhook_id], before)
+        self._check_owned(made, before, after, claim=claim)
+        self._claimed(made.claims, before, span, lease_slack, by_turn=False, slow=False)
         return made
+
+    def _check_flood(self, webhook_id: UUID, new: Sequence[Any], before: Rows) -> None:
+        own = [each for each in new if not each.forced]
+        held = sum(each.held for each in own)
+        free = sum(each.status in {"pending", "sending"} for each in own) - held
+        targeted = sum(self._ledger.events[each.event_id].target is not None for each in own)
+        assert free - targeted <= (0 if before.is_gated(webhook_id) else BURST), "a flood, or past the endpoint's gate"
+        assert before.is_gated(webhook_id) or len(new) > BURST or not held, "held without a reason"
+
+    def _check_owned(self, made: Dispatched, before: Rows, after: Rows, *, claim: int) -> None:
+        assert len(made.claims) <= claim
+        if len(made.claims) + len(made.delivery_ids) > claim:
+            return
+        for webhook_id in {after.deliveries[each].webhook_id for each in made.delivery_ids}:
+            full = len(after.of(webhook_id, "sending")) >= cap(before, webhook_id, self._ledger.rules)
+            assert full, "left to others without a reason"
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Check that only what is free goes, and that what is due and does not go is held for a reason."""
@@ -99,7 +118,7 @@ class WatchedStore:
         """Check that exactly the results of those who still hold their claim count."""
         before, settled, span = self._call(lambda: self._inner.settle(settlements))
         live, told = self._ledger.settled(settlements, before, span)
-        assert settled.ids == live, "a stale result counts, or a fresh one doesn't"
+        assert settled.claims == live, "a stale result counts, or a fresh one doesn't"
         assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
         return settled
 

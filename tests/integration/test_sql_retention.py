@@ -14,7 +14,7 @@ from sqlalchemy import text
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus, Settlement
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence import retention, statements
+from noteflow_hooks.persistence import dispatch_statements, retention
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
@@ -137,7 +137,7 @@ def test_erasing_a_meeting_waits_for_its_dispatch(store: Store) -> None:
     given = {"ids": [event_id], "others": 0, "limit": 9, "burst": 9, "disabled": "x"}
     counts: list[tuple[int, int]] = []
     with store.engine.begin() as connection:
-        connection.execute(statements.DISPATCH, given)
+        connection.execute(dispatch_statements.DISPATCH, given)
         thread = beside(store, lambda: counts.append(store.erase_meeting()))
     thread.join()
     assert counts == [(1, 2)]

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from noteflow_hooks import delivery
+from noteflow_hooks import dispatching
 from noteflow_hooks.delivery import DeliveryService
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.domain.ports import DeliveryFilter
@@ -95,9 +95,9 @@ class System:
 
     def deliver(self, ids: Sequence[UUID]) -> Outcomes:
         """Deliver, and keep the hints."""
-        return self.service.deliver(ids, hint=self._hint)
+        return self.service.deliver(ids, hint=self.hint)
 
-    def _hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
+    def hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
         if delivery_ids:
             self.hints.append((wait, delivery_ids))
         else:
@@ -153,7 +153,7 @@ def test_what_was_committed_is_dispatched_in_chunks(system: System) -> None:
 
 def test_a_fan_out_beyond_a_page_is_dispatched_to_its_end(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages of three still make a delivery for each of eight endpoints, once."""
-    monkeypatch.setattr(delivery, "DISPATCH_PAGE", 3)
+    monkeypatch.setattr(dispatching, "DISPATCH_PAGE", 3)
     with system.unit() as unit:
         for _ in range(8):
             unit.webhooks.create(a_webhook(workspace_id=system.workspace.id))
@@ -497,7 +497,7 @@ def test_trouble_is_announced_once_it_is_stored() -> None:
 
 def test_a_full_queue_gets_a_page_s_first_chunk_and_no_more(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """Twelve deliveries in pages of ten: a chunk of five of each page, although there is no room."""
-    monkeypatch.setattr(delivery, "DISPATCH_PAGE", 10)
+    monkeypatch.setattr(dispatching, "DISPATCH_PAGE", 10)
     with system.unit() as unit:
         unit.webhooks.create(a_webhook(workspace_id=system.workspace.id))
         unit.commit()
@@ -525,3 +525,59 @@ def test_the_log_tells_the_operator_what_could_allow_a_refused_address(
     assert "NOTEFLOW_HOOKS_EGRESS_ALLOW" in line
     assert "private" not in line
     assert system.read(delivery_id).error_message == "address not allowed"
+
+
+def a_few_events(system: System, count: int, **overrides: Any) -> list[UUID]:  # noqa: ANN401 - an endpoint's fields
+    """Store an endpoint and so many events for it; return the events' ids."""
+    with system.unit() as unit:
+        unit.webhooks.create(a_webhook(workspace_id=system.workspace.id, **overrides))
+        unit.commit()
+    system.pass_time(timedelta(seconds=1))
+    with system.unit() as unit:
+        ids = [unit.events.append(an_event(workspace_id=system.workspace.id)).id for _ in range(count)]
+        unit.commit()
+    return ids
+
+
+def test_a_few_events_are_sent_by_who_dispatches_them(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a claim of their own, and without a hint to anybody."""
+    monkeypatch.delattr(InMemoryDeliveryStore, "claim")
+    events, handed = a_few_events(system, 3), list[UUID]()
+    made, done = system.service.dispatch_and_deliver(events, hand_over=handed.extend, hint=system.hint)
+    assert (made, done, handed) == (3, {"succeeded": 3}, [])
+    assert len(system.sent) == 3
+
+
+def test_what_there_is_no_room_for_is_handed_over(system: System) -> None:
+    """Of seven deliveries a chunk of five is sent here, and two by others."""
+    events, handed = a_few_events(system, 7), list[UUID]()
+    made, done = system.service.dispatch_and_deliver(events, hand_over=handed.extend, hint=system.hint)
+    assert (made, done) == (7, {"succeeded": 5})
+    assert len(handed) == len({*handed, *system.sent}) - 5 == 2
+
+
+def test_many_events_are_handed_over_but_for_a_last_chunk(system: System) -> None:
+    """Twelve at once are no quiet moment's: they are claimed chunk by chunk, by whoever is free."""
+    events, handed = a_few_events(system, 12), list[UUID]()
+    made, done = system.service.dispatch_and_deliver(events, hand_over=handed.extend, hint=system.hint)
+    assert (made, len(handed)) == (12, 10)
+    # Which is topped up with the rest, where nobody else has taken it.
+    assert len(set(system.sent)) == done["succeeded"] == 12
+
+
+def test_a_broker_that_refuses_costs_no_claim(system: System) -> None:
+    """What is claimed is sent, although the rest can't be handed over, and the task fails only then."""
+    events = a_few_events(system, 7)
+
+    def refuse(_: list[UUID]) -> None:
+        raise UnavailableError("Redis is not reachable")
+
+    with pytest.raises(UnavailableError, match="Redis"):
+        system.service.dispatch_and_deliver(events, hand_over=refuse, hint=system.hint)
+    assert [system.read(each).status for each in system.sent] == [DeliveryStatus.SUCCEEDED] * 5
+
+
+def test_places_that_are_not_needed_are_free_again(system: System) -> None:
+    """Nobody subscribed: nothing is claimed, and all places can be had."""
+    assert system.service.dispatch_and_deliver([uuid4()], hand_over=len, hint=system.hint) == (0, {})
+    assert system.pool.reserve_free(99).size == 8

@@ -49,6 +49,12 @@ def test_who_comes_later_gets_what_is_left_and_then_waits() -> None:
     assert got == [2]
 
 
+def test_who_waits_for_nothing_gets_what_is_free() -> None:
+    """Of five places four are taken: the next gets one, and the one after that none, at once."""
+    pool = PostingPool(5)
+    assert [pool.reserve_free(4).size, pool.reserve_free(4).size, pool.reserve_free(4).size] == [4, 1, 0]
+
+
 def test_a_place_is_free_as_soon_as_its_job_ends() -> None:
     """One job of two hangs; the other's place can be had meanwhile."""
     pool, release = PostingPool(2), threading.Event()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import (
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
+_AT_ONCE: Final = timedelta(0)
+
 
 class InMemoryDeliveryStore:
     """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
@@ -51,10 +53,20 @@ class InMemoryDeliveryStore:
         self._store = store
         self._rules = rules if rules is not None else HealthRules()
 
-    def dispatch(self, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait."""
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
+    ) -> Dispatched:
+        """Make deliveries of the named events, topped up with others that wait, and claim the first of them."""
         with self._store.transaction() as session:
-            return dispatch(session, event_ids, limit=limit)
+            made = dispatch(session, event_ids, limit=limit)
+            claims = []
+            for key in made.delivery_ids[:claim]:
+                delivery = session.tables.deliveries[key]
+                if self._may_go(session, delivery):
+                    claims.append(_claimed(session, delivery, lease_slack=lease_slack))
+            taken = {each.delivery.id for each in claims}
+            left = tuple(key for key in made.delivery_ids if key not in taken)
+            return replace(made, delivery_ids=left, claims=tuple(claims))
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
@@ -151,7 +163,7 @@ class InMemoryDeliveryStore:
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         turns, event_ids = judge(session, kept, rules=self._rules)
-        return Settled(frozenset(each.delivery.id for each in kept), turns=turns, event_ids=event_ids)
+        return Settled(frozenset(each.claim for each in kept), turns=turns, event_ids=event_ids)
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:

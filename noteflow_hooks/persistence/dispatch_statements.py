@@ -1,0 +1,159 @@
+"""The statements that dispatch: events become deliveries, a batch in one round trip, and some are claimed with it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlalchemy import text
+
+from noteflow_hooks.persistence.claim_statements import GATED, NEEDED, NEEDED_COLUMNS, NEEDED_FROM, ROOM, lease_end
+
+#: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
+#: PostgreSQL can't take for text: the statement would fail, for all events.
+_ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
+                THEN payload ->> 'webhook_id' END"""
+
+#: Makes rows of deliveries out of events. An endpoint must have been there before the event, and is not told of its own
+#: trouble. Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at
+#: ``:limit``. What is for a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``:
+#: no flood fills the queue for the rest.
+_MADE = f"""
+named AS MATERIALIZED (
+    SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
+           {_ABOUT} AS about
+    FROM noteflow.webhook_events
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND dispatched_at IS NULL
+    FOR UPDATE SKIP LOCKED
+), others AS MATERIALIZED (
+    SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
+           {_ABOUT} AS about
+    FROM noteflow.webhook_events
+    WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
+    ORDER BY created_at, id
+    LIMIT :others
+    FOR UPDATE SKIP LOCKED
+), picked AS MATERIALIZED (
+    SELECT *, row_number() OVER (ORDER BY later, created_at, id) AS place
+    FROM (SELECT *, 0 AS later FROM named UNION ALL SELECT *, 1 FROM others) AS waiting
+), made AS MATERIALIZED (
+    SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
+           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled, matching.gated,
+           matching.paused, matching.slow, matching.timeout_ms
+    FROM picked CROSS JOIN LATERAL (
+        SELECT config.id, config.enabled, {GATED} AS gated, config.paused_at IS NOT NULL AS paused,
+               health.slow_since IS NOT NULL AS slow, config.timeout_ms
+        FROM noteflow.webhook_configs AS config
+        LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
+        WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
+          AND config.created_at <= picked.created_at
+          AND config.id > coalesce(picked.dispatch_cursor, '00000000-0000-0000-0000-000000000000')
+          AND CASE WHEN picked.target_webhook_id IS NULL THEN picked.event_type = ANY(config.events)
+                   ELSE config.id = picked.target_webhook_id END
+          AND config.id::text IS DISTINCT FROM picked.about
+        ORDER BY config.id
+        LIMIT :limit
+    ) AS matching
+    ORDER BY picked.place, matching.id
+    LIMIT :limit
+), cut AS (
+    SELECT place, webhook_id FROM made WHERE (SELECT count(*) FROM made) = :limit
+    ORDER BY place DESC, webhook_id DESC LIMIT 1
+), ranked AS MATERIALIZED (
+    SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
+           enabled AND NOT forced
+              AND (gated OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
+    FROM made
+)
+"""  # noqa: S608 - put together from constants of this file
+
+#: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached.
+_FOLLOWED = """
+turning AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), woken AS (
+    UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM turning))
+), closed AS (
+    UPDATE noteflow.webhook_events AS event
+    SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
+        dispatch_cursor = CASE WHEN cut.place = picked.place THEN cut.webhook_id END
+    FROM picked LEFT JOIN cut ON true
+    WHERE event.id = picked.id AND (cut.place IS NULL OR picked.place <= cut.place)
+    RETURNING event.dispatched_at
+)
+"""
+
+#: What is told beside what was claimed; the ids come with every workspace's first one before any workspace's second.
+_TOLD = """
+ARRAY(
+           SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
+           WHERE inserted.status = 'pending' AND NOT inserted.held
+           ORDER BY ranked.nth, ranked.place
+       ) AS delivery_ids,
+       EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
+       EXISTS (SELECT FROM ranked WHERE held AND slow) AS slow_turns,
+       (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
+       EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
+"""
+TOLD_COLUMNS: Final = 5
+
+#: Makes deliveries of events, and claims none. Nobody waits for the disk: where a crash of the server takes the
+#: deliveries, the event is dispatched once more, and nothing was sent yet, since each claim waits for the disk, and so
+#: for all that was written before it.
+DISPATCH = text(f"""
+WITH unhurried AS MATERIALIZED (
+    SELECT set_config('synchronous_commit', 'off', true)
+), {_MADE}, inserted AS (
+    INSERT INTO noteflow.webhook_deliveries
+        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced)
+    SELECT workspace_id, webhook_id, event_id, event_type, CASE WHEN enabled THEN 'pending' ELSE 'skipped' END,
+           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled THEN now() END, held,
+           enabled AND forced
+    FROM ranked
+    ON CONFLICT (event_id, webhook_id) DO NOTHING
+    RETURNING id, event_id, webhook_id, status, held
+), {_FOLLOWED}
+SELECT {_TOLD} FROM unhurried
+""")  # noqa: S608 - put together from constants of this file
+
+#: The same, and this worker is the owner of the first ``:claim`` of those that may go at once: a few fresh events need
+#: no second statement, no second wait for the disk, and no second version of their rows. What its endpoint has no room
+#: for at this moment stays pending, and the next claim that comes by sees to it.
+DISPATCH_AND_CLAIM = text(f"""
+WITH {_MADE}, waiting AS MATERIALIZED (
+    SELECT event_id, webhook_id, forced, nth, place FROM ranked WHERE enabled AND NOT held
+    ORDER BY nth, place
+    LIMIT :claim
+), {ROOM}, going AS MATERIALIZED (
+    SELECT event_id, webhook_id FROM (
+        SELECT waiting.event_id, waiting.webhook_id, waiting.forced OR row_number() OVER (
+                   PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.place
+               ) <= room.places AS goes
+        FROM waiting JOIN room USING (webhook_id)
+    ) AS first WHERE goes
+), owned AS MATERIALIZED (
+    SELECT ranked.*, going.event_id IS NOT NULL AS goes
+    FROM ranked LEFT JOIN going ON going.event_id = ranked.event_id AND going.webhook_id = ranked.webhook_id
+), inserted AS (
+    INSERT INTO noteflow.webhook_deliveries
+        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced,
+         claim_no, claimed_at, lease_expires_at)
+    SELECT workspace_id, webhook_id, event_id, event_type,
+           CASE WHEN goes THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
+           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled AND NOT goes THEN now() END, held,
+           enabled AND forced AND NOT goes,
+           CASE WHEN goes THEN 1 ELSE 0 END, CASE WHEN goes THEN clock_timestamp() END,
+           CASE WHEN goes THEN {lease_end("timeout_ms")} END
+    FROM owned
+    ON CONFLICT (event_id, webhook_id) DO NOTHING
+    RETURNING *
+), claimed AS (
+    SELECT * FROM inserted WHERE status = 'sending'
+), {_FOLLOWED}
+SELECT {NEEDED}, {", ".join(["NULL"] * TOLD_COLUMNS)} FROM {NEEDED_FROM}
+UNION ALL
+SELECT {", ".join(["NULL"] * NEEDED_COLUMNS)}, {_TOLD}
+""")  # noqa: S608 - put together from constants of this file
