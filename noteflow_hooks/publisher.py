@@ -29,7 +29,7 @@ DELIVER_QUEUE: Final = "deliver"
 
 #: The most ids in one message, and the least time from one message to the next.
 _BATCH: Final = 500
-_SPACING_S: Final = 0.015
+_SPACING_S: Final = 0.01
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
 _BUSY_RATE: Final = 250.0
 _BUSY_SPACING_S: Final = 0.025

@@ -19,9 +19,9 @@ _CONNECTIONS: Final = 20
 _FIRST_POSTS: Final = 200
 
 
-def bare_rate(stage: Stage, posts: int, *, loops: int = WORKERS, is_tls: bool = False) -> float:
-    """Return the POSTs a second of so many bare loops together."""
-    processes = _loops(stage, is_tls=is_tls)[:loops]
+def bare_rate(stage: Stage, posts: int, *, loops: int = WORKERS, is_tls: bool = False, dials: bool = False) -> float:
+    """Return the POSTs a second of so many bare loops together; with ``dials`` each has a connection of its own."""
+    processes = _loops(stage, is_tls=is_tls, dials=dials)[:loops]
     stage.receiver.ask("reset")
     began = time.monotonic()
     for each in processes:
@@ -33,13 +33,18 @@ def bare_rate(stage: Stage, posts: int, *, loops: int = WORKERS, is_tls: bool = 
     return rate
 
 
-def _loops(stage: Stage, *, is_tls: bool) -> Sequence[Spoken]:
-    return stage.kept(f"bare loops, TLS {is_tls}", lambda: [_loop(stage, is_tls=is_tls) for _ in range(WORKERS)])
+def _loops(stage: Stage, *, is_tls: bool, dials: bool) -> Sequence[Spoken]:
+    return stage.kept(
+        f"bare loops, TLS {is_tls}, each dials {dials}",
+        lambda: [_loop(stage, is_tls=is_tls, dials=dials) for _ in range(WORKERS)],
+    )
 
 
-def _loop(stage: Stage, *, is_tls: bool) -> Spoken:
-    trusted = ["--ca", str(stage.ca_bundle)] if is_tls else []
+def _loop(stage: Stage, *, is_tls: bool, dials: bool) -> Spoken:
+    options = ["--ca", str(stage.ca_bundle)] if is_tls else []
+    if dials:
+        options.append("--dial")
     url = stage.url("/ok", is_tls=is_tls)
-    loop = stage.process("bare_loop", url, BODY, "--connections", str(_CONNECTIONS), *trusted)
+    loop = stage.process("bare_loop", url, BODY, "--connections", str(_CONNECTIONS), *options)
     loop.ask(str(_FIRST_POSTS))
     return loop

@@ -1,7 +1,8 @@
 """The bare loop, the limit that everything is measured against: ``requests.Session.post`` under gevent, and no more.
 
-A process of its own: ``URL BODY --connections N [--ca FILE]``, told by lines on its standard input how many POSTs to
-make. It answers with a line of JSON once they are made: the processor's seconds that they took.
+A process of its own: ``URL BODY --connections N [--ca FILE] [--dial]``, told by lines on its standard input how many
+POSTs to make; with ``--dial`` each has a connection of its own. It answers with a line of JSON once they are made: the
+processor's seconds that they took.
 """
 
 from gevent import monkey
@@ -19,12 +20,13 @@ from noteflow_hooks.cli.bench.lines import say, told  # noqa: E402 - as above
 
 
 def main() -> None:
-    """Make as many POSTs as each line says, over connections that are kept."""
+    """Make as many POSTs as each line says, over connections that are kept unless told otherwise."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("body")
     parser.add_argument("--connections", type=int, default=50)
     parser.add_argument("--ca")
+    parser.add_argument("--dial", action="store_true")
     given = parser.parse_args()
     session = requests.Session()
     session.trust_env = False
@@ -35,7 +37,10 @@ def main() -> None:
     def post(left: list[int]) -> None:
         while left[0] > 0:
             left[0] -= 1
-            if session.post(given.url, data=body, headers=headers, timeout=10).status_code != requests.codes.ok:
+            # A body that is not read closes its connection.
+            answer = session.post(given.url, data=body, headers=headers, timeout=10, stream=given.dial)
+            answer.close()
+            if answer.status_code != requests.codes.ok:
                 raise SystemExit("the receiver refused a POST of the bare loop")
 
     say("ready")

@@ -60,8 +60,10 @@ def small_fan_out(stage: Stage) -> Values:
 
 
 def large_fan_out(stage: Stage) -> Values:
-    """Measure one event with ten thousand subscribers."""
-    return _fan_out(stage, stage.size(_LARGE_FAN), events=1)
+    """Measure one event with ten thousand subscribers, also against a bare loop that dials each time too."""
+    dialling = bare_rate(stage, stage.count(_EVENTS), dials=True)
+    measured = _fan_out(stage, stage.size(_LARGE_FAN), events=1)
+    return {**measured, "dialling_bare_per_s": dialling, "dialling_ratio": measured["rate_per_s"] / dialling}
 
 
 def _fan_out(stage: Stage, width: int, *, events: int) -> Values:
