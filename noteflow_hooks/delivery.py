@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.dispatching import Chunk, HandOver
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports import Announce, DeliveryStore
     from noteflow_hooks.domain.retry import RetryPolicy
@@ -108,38 +109,37 @@ class DeliveryService:
     def dispatch(
         self, event_ids: Sequence[UUID], *, hint: Hint = no_hint, room: Callable[[], bool] = lambda: True
     ) -> Iterator[list[UUID]]:
-        """Make deliveries and yield their ids in chunks, as :meth:`Dispatcher.chunks` says, for others to send."""
-        return self._dispatcher.chunks(event_ids, hint=hint, room=room)
+        """Make deliveries and yield their ids in chunks, as :meth:`Dispatcher.chunks` says, for others to send.
+
+        Of a page beyond its first chunk, only as many as ``room`` says that the queue has room for: each that is sent
+        tops itself up with the rest.
+        """
+        return (each.ids for each in self._dispatcher.chunks(event_ids, hint=hint) if each.is_first or room())
 
     def dispatch_and_deliver(
-        self,
-        event_ids: Sequence[UUID],
-        *,
-        hand_over: Callable[[list[UUID]], object],
-        hint: Hint,
-        room: Callable[[], bool] = lambda: True,
+        self, event_ids: Sequence[UUID], *, hand_over: HandOver, hint: Hint
     ) -> tuple[int, Outcomes]:
         """Make deliveries, hand their ids over in chunks but for one, and send that; return how many, and what came.
 
         What a quiet moment's events bring is sent without a claim of its own.
         """
         done, made = Outcomes(), 0
-        last: list[UUID] = []
+        last: Chunk | None = None
         with self._pool.reserve_free(self._chunk if len(event_ids) <= FEW_EVENTS else 0) as free:
             own = Own(free.size, self._monotonic)
             try:
-                for chunk in self._dispatcher.chunks(event_ids, hint=hint, room=room, own=own):
-                    made += len(chunk)
-                    if last:
-                        hand_over(last)
+                for chunk in self._dispatcher.chunks(event_ids, hint=hint, own=own):
+                    made += len(chunk.ids)
+                    if last is not None:
+                        hand_over(last.ids, if_room=not last.is_first)
                     last = chunk
-                if last and own.claims:
-                    hand_over(last)
+                if last is not None and own.claims:
+                    hand_over(last.ids, if_room=not last.is_first)
             finally:
                 # Whatever became of the rest: nobody else sends these before their lease is over.
                 self._send_own(own, free, done, hint)
-        if last and not own.claims:
-            done += self.deliver(last, hint=hint)
+        if last is not None and not own.claims:
+            done += self.deliver(last.ids, hint=hint)
         return made + len(own.claims), done
 
     def _send_own(self, own: Own, free: Reservation, done: Outcomes, hint: Hint) -> None:
@@ -271,8 +271,9 @@ class DeliveryService:
         return claim.webhook.timeout_ms / 1000 + self._lease_slack.total_seconds()
 
     def _attempt(self, held: Held) -> AttemptResult | None:
-        """Make the POST; None where none may be made, or none any more."""
-        if held.claim.reason_to_skip() is not None or self._monotonic() >= held.until:
+        """Make the POST; None where none may be made, or none that would surely end within its lease."""
+        latest = held.until - held.claim.webhook.timeout_ms / 1000
+        if held.claim.reason_to_skip() is not None or self._monotonic() >= latest:
             return None
         return self._post(held.claim)
 

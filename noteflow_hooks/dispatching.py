@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
+from uuid import UUID  # noqa: TC003 - a NamedTuple's fields
 
 from noteflow_hooks.combining import Combined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from uuid import UUID
 
     from noteflow_hooks.claiming import Hint
     from noteflow_hooks.domain.deliveries import Claim
@@ -22,6 +22,22 @@ EVENTS_PER_HINT: Final = 500
 #: So many events are a quiet moment's, whose deliveries are claimed as they are made. More are worth a chunk of their
 #: own, which whoever is free takes.
 FEW_EVENTS: Final = 10
+
+
+class Chunk(NamedTuple):
+    """Deliveries that one hint is to name."""
+
+    ids: list[UUID]
+    #: Whether the hint is wanted however many wait in the queue. Without it the deliveries are taken by those that do.
+    is_first: bool
+
+
+class HandOver(Protocol):
+    """What hints at a chunk, for others to send."""
+
+    def __call__(self, delivery_ids: list[UUID], *, if_room: bool) -> object:
+        """Hint, with ``if_room`` only where the queue has room for one more; it must neither wait nor raise."""
+        ...
 
 
 class Own:
@@ -55,15 +71,12 @@ class Dispatcher:
         self._lease_slack = lease_slack
         self._outbox = Combined(most=EVENTS_PER_HINT)
 
-    def chunks(
-        self, event_ids: Sequence[UUID], *, hint: Hint, room: Callable[[], bool], own: Own | None = None
-    ) -> Iterator[list[UUID]]:
+    def chunks(self, event_ids: Sequence[UUID], *, hint: Hint, own: Own | None = None) -> Iterator[Chunk]:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
 
-        Of a page beyond its first chunk, only as many as ``room`` says that the queue has room for: each that is sent
-        tops itself up with the rest. ``hint`` is called for what goes in its endpoints' turns instead. What of a few
-        events ``own`` has room for is claimed, and not yielded. Where another thread is at it, that one takes these
-        events too, and nothing is yielded here.
+        ``hint`` is called for what goes in its endpoints' turns instead. What of a few events ``own`` has room for is
+        claimed, and not yielded. Where another thread is at it, that one takes these events too, and nothing is yielded
+        here.
         """
         rest: list[UUID] = []
         for named in self._outbox.batches(event_ids):
@@ -71,7 +84,7 @@ class Dispatcher:
             if page.more:
                 # Together with what others bring meanwhile.
                 self._outbox.go_on()
-            yield from self._chunks_of(rest, page, room)
+            yield from self._chunks_of(rest, page)
             for slow, is_due in ((False, page.turns), (True, page.slow_turns)):
                 if is_due:
                     hint(timedelta(0), [], slow=slow)
@@ -84,13 +97,12 @@ class Dispatcher:
         own.take(page.claims, began)
         return page
 
-    def _chunks_of(self, rest: list[UUID], page: Dispatched, room: Callable[[], bool]) -> Iterator[list[UUID]]:
+    def _chunks_of(self, rest: list[UUID], page: Dispatched) -> Iterator[Chunk]:
         """Yield chunks of what waits and of what the page brings; leave in ``rest`` what the next page may fill up."""
         rest.extend(page.delivery_ids)
         first = True
         while len(rest) >= self._chunk or (rest and not page.more):
             # Every workspace's first delivery is among a page's first.
-            if first or room():
-                yield rest[: self._chunk]
+            yield Chunk(rest[: self._chunk], first)
             del rest[: self._chunk]
             first = False

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from celery import Celery, signals
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
+from kombu.utils import functional
 
 from noteflow_hooks import logs
 from noteflow_hooks.errors import SettingsError
@@ -25,9 +27,16 @@ MAINTENANCE_QUEUE = "maintenance"
 QUEUES = (DISPATCH_QUEUE, DELIVER_QUEUE, SLOW_QUEUE, MAINTENANCE_QUEUE)
 
 
+# kombu's stubs leave out what it imports.
+_functional: Any = functional
+
+
 def build(settings: Settings) -> Celery:
     """Make the app; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    # Under gevent kombu 5.7 has kept the blocking one, from before Celery replaces it: while Redis is away the whole
+    # process would stand still for seconds at a time, no result would be stored, and leases would run out.
+    _functional.sleep = time.sleep
     app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
     app.conf.update(
         # Ids in, counts out: nothing needs another serializer, and a result store would be pure cost.
@@ -56,6 +65,11 @@ def build(settings: Settings) -> Celery:
             "socket_keepalive": True,
             # Under gevent every task has a connection of its own; kombu's default of 10 would refuse the rest.
             "max_connections": 500,
+            # Who looks at a queue's length while Redis is away is told so at once; kombu's default takes six seconds.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.2,
         },
         # Redis may be away for a night: a worker waits for it as long as it takes.
         broker_connection_retry_on_startup=True,

@@ -6,7 +6,7 @@ import gc
 import logging
 import sys
 import threading
-from contextlib import suppress
+import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from noteflow_hooks.delivery import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
+from workers.hinting import Hinter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,6 +35,7 @@ AWAY = (UnavailableError, OperationalError, RedisError)
 #: The longest that calls of the purge may follow each other, whatever a message says.
 _PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
+hinter = Hinter()
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -47,7 +49,7 @@ def dispatch(event_ids: list[str]) -> str:
         made = sum(map(_hand_over, deliveries.dispatch(ids, hint=hints, room=_has_room_for_chunks)))
         return f"{made} deliveries" if made else "nothing to deliver"
     # A message for the one event of a quiet moment would cost it as much time as all else.
-    made, done = deliveries.dispatch_and_deliver(ids, hand_over=_hand_over, hint=hints, room=_has_room_for_chunks)
+    made, done = deliveries.dispatch_and_deliver(ids, hand_over=hints.hand_over, hint=hints)
     return f"{made} deliveries: {done}" if made else "nothing to deliver"
 
 
@@ -119,29 +121,29 @@ def parts() -> bootstrap.WorkerParts:
 class Hints:
     """What one task hints at: Celery retries of ``deliver``, also when it has returned and late results come in.
 
-    Once one is refused, the sweep does the rest: a Redis that is away must not hold up results that are to be stored.
+    They go out on their own. Once one is refused, the sweep does the rest: a Redis that is away must not hold up
+    results that are to be stored, nor POSTs whose leases run.
     """
 
     def __init__(self, *, retries: int = 0) -> None:
         """``retries`` is how many there have been before, as Celery counts them."""
         self._retries = retries
-        self._refused = False
 
     def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
         """Hint at these deliveries after the wait; without any, at the turns of a lane."""
-        if self._refused:
-            return
-        queue = SLOW_QUEUE if slow else DELIVER_QUEUE
-        try:
-            if delivery_ids or wait or _has_room(queue):
-                self._send(_texts(delivery_ids), queue, wait.total_seconds())
-        except AWAY:
-            self._refused = True
+        due, queue = time.monotonic() + wait.total_seconds(), SLOW_QUEUE if slow else DELIVER_QUEUE
+        is_wanted = bool(delivery_ids or wait)
+        hinter.put(lambda: self._send(_texts(delivery_ids), queue, due) if is_wanted or _has_room(queue) else None)
 
-    def _send(self, texts: list[str], queue: str, wait_s: float) -> None:
+    def hand_over(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
+        """Hint at a chunk of deliveries that nobody has hinted at before."""
+        hinter.put(lambda: _hand_over(delivery_ids) if not if_room or _has_room_for_chunks() else None)
+
+    def _send(self, texts: list[str], queue: str, due: float) -> None:
         # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject.
-        options: dict[str, Any] = {"countdown": wait_s or None, "retries": self._retries + 1, "queue": queue}
-        deliver.apply_async((texts,), **options)
+        wait_s = due - time.monotonic()
+        options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": self._retries + 1}
+        deliver.apply_async((texts,), queue=queue, **options)
 
 
 @signals.celeryd_init.connect
@@ -170,12 +172,13 @@ def close(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         ended, _parts = _parts, None
     if ended is not None:
         ended.close()
+    # Behind the last results, which may have hinted at something.
+    hinter.close()
 
 
 def _announce(event_ids: Sequence[UUID]) -> None:
     # A hint like any other: the relay finds what it would have told of.
-    with suppress(*AWAY):
-        dispatch.delay(_texts(event_ids))
+    hinter.put(lambda: dispatch.delay(_texts(event_ids)))
 
 
 def named(given: object) -> list[UUID]:

@@ -390,7 +390,7 @@ class DeliveryStore(Protocol):
         """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries.
 
         The first ``claim`` of those that are due at once are claimed with it, as :meth:`claim` does. What their
-        endpoints have no room for stays pending, and is not held.
+        endpoints have no room for stays pending, and is not held. Where something is held, nothing is claimed.
         """
         ...
 

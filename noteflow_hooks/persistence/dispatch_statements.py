@@ -121,10 +121,13 @@ SELECT {_TOLD} FROM unhurried
 
 #: The same, and this worker is the owner of the first ``:claim`` of those that may go at once: a few fresh events need
 #: no second statement, no second wait for the disk, and no second version of their rows. What its endpoint has no room
-#: for at this moment stays pending, and the next claim that comes by sees to it.
+#: for at this moment stays pending, and the next claim that comes by sees to it. Where something is held, nothing is
+#: claimed: the one locks endpoints' health by their ids and waits for it, the other takes what is free, and both in one
+#: statement could wait for a settle that waits for it.
 DISPATCH_AND_CLAIM = text(f"""
 WITH {_MADE}, waiting AS MATERIALIZED (
-    SELECT event_id, webhook_id, forced, nth, place FROM ranked WHERE enabled AND NOT held
+    SELECT event_id, webhook_id, forced, nth, place FROM ranked
+    WHERE enabled AND NOT held AND NOT EXISTS (SELECT FROM ranked WHERE held)
     ORDER BY nth, place
     LIMIT :claim
 ), {ROOM}, going AS MATERIALIZED (

@@ -90,6 +90,14 @@ def test_what_must_wait_or_may_not_go_is_not_claimed(world: World) -> None:
     assert (held.webhook_id, held.held, skipped.status) == (paused.id, True, DeliveryStatus.SKIPPED)
 
 
+def test_beside_what_is_held_nothing_is_claimed(world: World) -> None:
+    """Turns wait for endpoints that others have locked, and claims of them must wait for nobody meanwhile."""
+    _, [first] = a_subscribed(world, rate_limit_per_s=1.0)
+    _, [second] = a_subscribed(world)
+    made = dispatch(world, first, second)
+    assert (made.claims, len(made.delivery_ids), made.turns) == ((), 1, True)
+
+
 def test_many_at_once_claim_each_delivery_once_and_keep_the_cap(world: World) -> None:
     """Ten workers over the same events: one cap, and nothing twice."""
     webhook, events = a_subscribed(world, events=8, max_concurrency=5)

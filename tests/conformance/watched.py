@@ -75,6 +75,9 @@ class WatchedStore:
 
     def _check_owned(self, made: Dispatched, before: Rows, after: Rows, *, claim: int) -> None:
         assert len(made.claims) <= claim
+        if made.turns or made.slow_turns:
+            assert not made.claims
+            return
         if len(made.claims) + len(made.delivery_ids) > claim:
             return
         for webhook_id in {after.deliveries[each].webhook_id for each in made.delivery_ids}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from noteflow_hooks.cli.bench.control import await_workers
 from noteflow_hooks.cli.bench.stage import WORKERS
 from noteflow_hooks.cli.bench.traffic import burst, settle
-from noteflow_hooks.cli.system.programs import PATIENCE_S, worker_command
+from noteflow_hooks.cli.system.programs import PATIENCE_S, WORKER_POOL, worker_command
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -22,12 +22,12 @@ _FIRST_EVENTS: Final = 500
 
 @contextmanager
 def other_workers(
-    stage: Stage, *, pool: Sequence[str] = (), settings: Mapping[str, Any] | None = None
+    stage: Stage, *, pool: Sequence[str] = WORKER_POOL, settings: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
     """Let as many others work in the place of the system's workers, with these options and settings of their own."""
     _end_own(stage)
     env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    commands = [[*worker_command(number), *pool] for number in range(1, WORKERS + 1)]
+    commands = [worker_command(number, pool=pool) for number in range(1, WORKERS + 1)]
     crew = [stage.program(f"other-worker-{number}", command, env=env) for number, command in enumerate(commands, 1)]
     try:
         await_workers(stage, stage.system.redis_url)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 _EVENTS: Final = 2_000
 _BURSTS: Final = 7
-#: The last option of a kind counts, so these stand in for the system's own.
 _POOLS: Final = {
     "gevent": ("-P", "gevent", "-c", "16"),
     "threads": ("-P", "threads", "-c", "16"),

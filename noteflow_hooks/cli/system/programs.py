@@ -32,9 +32,9 @@ BEAT: Final = (*_CELERY, "--quiet", "beat", "-l", "INFO")
 MARKS: Final = ("noteflow_hooks.cli", "workers.app")
 
 
-def worker_command(number: int) -> Sequence[str]:
-    """Return the command of the worker of that number."""
-    return (*_CELERY, "worker", *WORKER_POOL, *_ALONE, "-l", "INFO", "-n", f"worker-{number}@%h")
+def worker_command(number: int, *, pool: Sequence[str] = WORKER_POOL) -> Sequence[str]:
+    """Return the command of the worker of that number; it names one pool, since Celery patches for the first named."""
+    return (*_CELERY, "worker", *pool, *_ALONE, "-l", "INFO", "-n", f"worker-{number}@%h")
 
 
 class Program:

@@ -60,7 +60,7 @@ class InMemoryDeliveryStore:
         with self._store.transaction() as session:
             made = dispatch(session, event_ids, limit=limit)
             claims = []
-            for key in made.delivery_ids[:claim]:
+            for key in () if made.turns or made.slow_turns else made.delivery_ids[:claim]:
                 delivery = session.tables.deliveries[key]
                 if self._may_go(session, delivery):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
