@@ -27,6 +27,9 @@ log = logging.getLogger(__name__)
 _RETRY_WINDOW: Final = timedelta(milliseconds=200)
 #: The first and the longest pause between two tries to store results while the database is away.
 _STORE_PAUSES_S: Final = (0.1, 2.0)
+#: How long it is tried beyond the leases. While the database is away nobody else can take the deliveries, and right
+#: after its start nobody does.
+_STORE_BEYOND_S: Final = 300.0
 #: What an operator needs to know beyond the attempt's message, which is the tenant's to read.
 _HINTS: Final = {
     ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
@@ -113,14 +116,14 @@ class Settler:
     def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
 
-        Tries for as long as the leases run; after that the sweep takes the deliveries back anyway.
+        Tries for some minutes longer than the leases run: a result counts for as long as nobody took the delivery back.
         """
         pause, longest = _STORE_PAUSES_S
         while True:
             try:
                 return self._store_group(group)
             except UnavailableError:
-                if self._monotonic() >= until:
+                if self._monotonic() >= until + _STORE_BEYOND_S:
                     raise
                 log.warning("%d results wait for the database", len(group))
             self._sleep(pause)

@@ -59,10 +59,12 @@ SELECT stored.id, stored.claim_no, stored.notable OR coalesce({_ILL}, false) AS 
 FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
 """)  # noqa: S608 - put together from constants of this file
 
-#: Locks deliveries that a worker holds past its lease.
+#: Locks deliveries that a worker holds past its lease. Right after the server's start those from before it are left to
+#: their workers, which have tried to store results all the while: what is taken from them would be sent twice.
 EXPIRED = text("""
 SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
 WHERE status = 'sending' AND lease_expires_at <= now()
+  AND (claimed_at >= pg_postmaster_start_time() OR pg_postmaster_start_time() <= now() - interval '5 s')
 ORDER BY lease_expires_at
 LIMIT :limit
 FOR UPDATE SKIP LOCKED

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import grpc
@@ -15,7 +16,7 @@ from noteflow_hooks.cli.system.ports import free_address
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.line import Answer
-from tests.rig import Rig, a_path
+from tests.rig import QUICK, Rig, a_path
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -113,6 +114,25 @@ def test_a_restarted_postgres_costs_no_delivery(rig: Rig) -> None:
     rig.disconnect()
     rig.kill("postgres")
     rig.receiver.release()
+    rig.restart("postgres")
+    rig.settled(webhook, "succeeded", count=5)
+    assert len(rig.receiver.wait_for(5, path=path)) == 5
+    assert {each.attempt_count for each in rig.deliveries(webhook)} == {1}
+
+
+def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: Rig) -> None:
+    """What was answered meanwhile is recorded once it is back; nobody takes it from its worker before that."""
+    path = a_path()
+    webhook = rig.webhook(path, timeout_ms=3000)
+    rig.receiver.hold()
+    for _ in range(5):
+        rig.publish()
+    rig.receiver.wait_for(5, path=path)
+    leases_end = time.monotonic() + 3 + QUICK["lease_slack_s"]
+    rig.disconnect()
+    rig.kill("postgres")
+    rig.receiver.release()
+    until(lambda: time.monotonic() > leases_end + 1, what="the leases are over")
     rig.restart("postgres")
     rig.settled(webhook, "succeeded", count=5)
     assert len(rig.receiver.wait_for(5, path=path)) == 5
