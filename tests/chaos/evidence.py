@@ -1,0 +1,48 @@
+"""All that a run leaves behind, gathered before anything is judged: a test may take a line away and judge again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from tests.chaos.reconciliation import reconcile
+from tests.chaos.violations import Broken, Violation, found
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from tests.chaos.ledgers import Ledgers
+    from tests.chaos.tables import Tables
+
+#: A sweep needs a worker, beat and Valkey, and a fault takes one of them every few seconds: so long past its lease is
+#: no delivery left even then.
+OVERSTAY_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was seen from outside, and what is on record inside."""
+
+    ledgers: Ledgers
+    tables: Tables
+    #: How often it was looked for deliveries past their lease.
+    looks: int = 0
+    #: The longest that a delivery was seen `sending` past its lease, in seconds.
+    overstay_s: float = 0.0
+    #: Which secrets stand in logs.
+    leaks: frozenset[str] = frozenset()
+    #: Calls that were answered with an error that tells of no outage.
+    refusals: list[str] = field(default_factory=list)
+    #: Processes that ended without being killed.
+    deaths: list[str] = field(default_factory=list)
+    load_s: float = 0.0
+    drain_s: float = 0.0
+
+    def violations(self) -> Iterator[Violation]:
+        """Yield what is wrong beside what the ledgers alone tell."""
+        yield from reconcile(self.ledgers, self.tables)
+        overstay = [f"{self.overstay_s:.1f} s"] if self.overstay_s > OVERSTAY_S else []
+        yield from found(Broken.OVERSTAYED, overstay)
+        yield from found(Broken.LEAKED, self.leaks)
+        yield from found(Broken.REFUSED, self.refusals)
+        yield from found(Broken.DIED, self.deaths)

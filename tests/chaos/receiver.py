@@ -1,0 +1,85 @@
+"""The receiver of a run, a process of its own that survives everything: it writes each POST down before it answers.
+
+Started with the run's seed and the ledger's path, it says its port, is told each endpoint's secret in one line of JSON,
+by path, and serves until its standard input ends.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.cli.bench.lines import say, told
+from noteflow_hooks.signing import verify_signature, verify_standard
+from tests.chaos.ledgers import Book, Pair, Post
+from tests.chaos.script import Did, body, chosen
+from tests.line import Answer
+from tests.receiver import Receiver
+
+if TYPE_CHECKING:
+    from tests.line import Line, ReceivedRequest
+
+#: How long it takes over an answer, so that there are POSTs in flight whenever somebody dies.
+_TAKES_S: Final = 0.05
+_STATUS: Final = {Did.ANSWERED: 200, Did.FAILED: 500}
+
+
+class Recipient:
+    """Serves connections by the run's script."""
+
+    def __init__(self, seed: int, book: Book) -> None:
+        self._seed = seed
+        self._book = book
+        self._lock = threading.Lock()
+        self._counts: Counter[Pair] = Counter()
+        #: The endpoints' secrets, by path.
+        self.secrets: dict[str, str] = {}
+
+    def serve(self, line: Line) -> None:
+        """Take one connection's requests until one is not answered, or no more come."""
+        while request := line.read_request():
+            post = self._noted(request)
+            match post.did:
+                case Did.RESET:
+                    return line.reset()
+                case Did.HUNG:
+                    return line.wait_for_end()
+            line.pause(_TAKES_S)
+            line.send(Answer(_STATUS[post.did], body=body(post.did, post.nth)).encode())
+        return None
+
+    def _noted(self, request: ReceivedRequest) -> Post:
+        pair = request.header("webhook-id") or "", request.path
+        at, clock_at = time.monotonic(), time.time()
+        with self._lock:
+            self._counts[pair] += 1
+            nth = self._counts[pair]
+        did = chosen(self._seed, *pair, nth)
+        delivery_id = request.header("X-NoteFlow-Delivery") or ""
+        post = Post(*pair, nth, at, clock_at, did, delivery_id, self._is_signed(request))
+        self._book.write(post)
+        return post
+
+    def _is_signed(self, request: ReceivedRequest) -> bool:
+        secret, headers = self.secrets.get(request.path, ""), dict(request.headers)
+        own = verify_signature(request.body, request.header("X-NoteFlow-Signature") or "", secret)
+        return own and verify_standard(request.body, headers, secret)
+
+
+def main() -> None:
+    """Serve until the standard input ends."""
+    recipient = Recipient(int(sys.argv[1]), Book(Path(sys.argv[2])))
+    with Receiver(greeting=recipient.serve) as receiver:
+        say(receiver.port)
+        for line in told():
+            recipient.secrets = json.loads(line)
+            say("ready")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A verdict that can't turn red proves nothing: the same small run is green as it is, and red for each thing left out.
+
+Each sabotage takes away one part of what keeps the promise, and must show as exactly that promise broken.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import pytest
+
+from tests.chaos.options import Kind, Options
+from tests.chaos.report import report
+from tests.chaos.run import gather, run
+from tests.chaos.script import Did
+from tests.chaos.violations import Broken
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.chaos.evidence import Evidence
+    from tests.chaos.ledgers import Ledgers
+
+pytestmark = pytest.mark.chaos
+
+#: Every part dies once.
+SOME: Final = dict.fromkeys(Kind, 1)
+#: Workers die, whatever they hold.
+WORKERS_DIE: Final = {Kind.WORKERS: 3}
+#: How long a run that can't end well is waited for.
+GIVEN_UP_S: Final = 12.0
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
+    """The evidence of a run with nothing left out."""
+    return gather(Options(events=300, faults=SOME), tmp_path_factory.mktemp("sound"))
+
+
+def broken(folder: Path, options: Options) -> set[Broken]:
+    """Return the promises that a run breaks."""
+    return run(replace(options, drain_s=GIVEN_UP_S), folder).broken
+
+
+def newly_broken(sound: Evidence, ledgers: Ledgers) -> set[Broken]:
+    """Return what is broken with these ledgers in place of the run's own."""
+    return report(replace(sound, ledgers=ledgers)).broken - report(sound).broken
+
+
+def test_a_sound_system_is_green(sound: Evidence) -> None:
+    """Nothing is lost and nothing unexplained, though every part has died."""
+    assert [str(each) for each in report(sound).violations] == []
+    assert len(sound.ledgers.faults) == len(SOME)
+
+
+def test_a_line_of_the_receiver_that_is_missing_is_a_loss(sound: Evidence) -> None:
+    """And the row that tells of it a phantom's."""
+    pairs = sound.ledgers.by_pair().values()
+    dropped = next(posts[0] for posts in pairs if [post.did for post in posts] == [Did.ANSWERED])
+    ledgers = replace(sound.ledgers, posts=[post for post in sound.ledgers.posts if post != dropped])
+    assert newly_broken(sound, ledgers) == {Broken.LOST, Broken.PHANTOM, Broken.INVENTED}
+
+
+def test_a_line_of_the_publisher_that_is_missing_is_a_foreign_event(sound: Evidence) -> None:
+    """Nobody is known to have accepted it."""
+    ledgers = replace(sound.ledgers, accepted=sound.ledgers.accepted[1:])
+    assert newly_broken(sound, ledgers) == {Broken.FOREIGN, Broken.ROWS}
+
+
+def test_without_beat_what_dies_with_its_worker_is_lost(tmp_path: Path) -> None:
+    """Nobody takes it back. Much of what is in flight is what the receiver hangs, so some of it has not arrived."""
+    found = broken(tmp_path, Options(events=600, faults={Kind.WORKERS: 6}, beat=False))
+    assert found >= {Broken.LOST, Broken.OPEN}
+
+
+def test_without_a_claim_duplicates_are_unexplained(tmp_path: Path) -> None:
+    """Workers take what others hold; nothing need die for that."""
+    found = broken(tmp_path, Options(events=300, faults={}, app="tests.chaos.unclaimed"))
+    assert Broken.UNEXPLAINED in found
+    assert Broken.LOST not in found
+
+
+def test_a_retry_that_no_row_knows_of_is_lost(tmp_path: Path) -> None:
+    """Its time stood in a message alone."""
+    found = broken(tmp_path, Options(events=300, faults=WORKERS_DIE, app="tests.chaos.unscheduled"))
+    assert found >= {Broken.LOST, Broken.OPEN}
+    assert Broken.PHANTOM not in found
+
+
+def test_a_success_recorded_before_the_post_is_a_phantom(tmp_path: Path) -> None:
+    """Who died between the two, or was answered 500, has lost it and doesn't know."""
+    found = broken(tmp_path, Options(events=300, faults=WORKERS_DIE, app="tests.chaos.boastful"))
+    assert found >= {Broken.LOST, Broken.PHANTOM}
+    assert Broken.OPEN not in found
+
+
+def test_ctrl_c_ends_all_that_was_started(tmp_path: Path) -> None:
+    """In the midst of load and faults: the command says 130, and no process is left that works in its folder."""
+    command = [sys.executable, "-m", "tests.chaos", "--folder", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any("accepted" in line for line in process.stdout)
+        assert list(working_in(tmp_path))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    assert list(working_in(tmp_path)) == []
+
+
+def working_in(folder: Path) -> Iterator[str]:
+    """Yield the names of processes that work in the folder, or were told of it."""
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if str(folder) in " ".join([process.cwd(), *process.cmdline()]):
+                yield process.name()
