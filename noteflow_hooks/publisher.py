@@ -40,8 +40,8 @@ _CROWDED_SPACING_S: Final = 0.1
 _COURTESY_S: Final = 0.001
 #: The rate is that of about the last second.
 _RATE_OVER_S: Final = 1.0
-#: After a failure, how long nothing is tried: each try may take both timeouts.
-_PAUSE_S: Final = 1.0
+#: After a failure, how long nothing is tried, which costs processor and calls: the relay comes by as often.
+_PAUSE_S: Final = 5.0
 _TIMEOUT_S: Final = 0.5
 #: Ids that wait for the thread; more than this in a burst are left to the relay.
 _BACKLOG: Final = 50_000

@@ -22,8 +22,9 @@ WORKER_POOL: Final = ("-P", "gevent", "-c", "16")
 #: Workers need no news of each other, and gathering them takes a second at the start.
 _ALONE: Final = ("--without-gossip", "--without-mingle")
 _CELERY: Final = (sys.executable, "-m", "celery", "-A", "workers.app")
-#: How long a program may take to finish what it does. `up` must be gone within ten seconds, databases included.
-PATIENCE_S: Final = 4.0
+#: How long a program may take to finish what it does: a gevent worker without any looks every few seconds whether it is
+#: to end. `up` must be gone within ten seconds, databases included.
+PATIENCE_S: Final = 6.0
 
 SERVER: Final = (sys.executable, "-m", "noteflow_hooks.cli", "serve")
 #: Without its banner, which is no record.
