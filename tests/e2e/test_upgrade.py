@@ -1,0 +1,134 @@
+"""An upgrade while everything runs: the release before goes on beside the migrated schema, and then beside this one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import psutil
+import pytest
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.system.environment import variables
+from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.cli.system.programs import BEAT, SERVER
+from noteflow_hooks.rpc.client import connect
+from tests.beside import started
+from tests.line import Answer
+from tests.programs import pooled_worker, tell_to_end, wait_until_ready
+from tests.publishing import Publisher, posts
+from tests.rig import Rig, a_path
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT: Final = Path(__file__).parents[2]
+#: What the release before had as its newest schema, and the file that brought the next one.
+BEFORE: Final = "0005"
+NEXT: Final = "migrations/versions/0006_ordered_ids.py"
+#: One in ten of the first hundred POSTs fails: retries are on their way while the releases change.
+FAILURES: Final = 10
+SCRIPT: Final = [Answer(200 if number % 10 else 500) for number in range(10 * FAILURES)]
+GRACE_S: Final = 20.0
+#: What is renewed, in this order.
+PROGRAMS: Final = {"worker-1": pooled_worker("gevent", "-c", "16", name="new"), "server": SERVER, "beat": BEAT}
+
+
+def git(*arguments: str) -> bytes:
+    """Return what git says; skip the test where it, or the history, is not there."""
+    program = shutil.which("git")
+    if program is None or not (ROOT / ".git").exists():
+        pytest.skip("the release before is taken from git's history, which is not here")
+    asked = subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, check=False)
+    if asked.returncode:
+        pytest.skip(f"git can't tell of the release before: {asked.stderr.decode().strip()}")
+    return asked.stdout
+
+
+@pytest.fixture(scope="module")
+def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The code of the release before, in a folder of its own."""
+    added = git("log", "--diff-filter=A", "--format=%H", "--", NEXT).decode().split()
+    if not added:
+        pytest.skip(f"git's history does not reach back to where {NEXT} was added, as in a shallow clone")
+    folder = tmp_path_factory.mktemp("former")
+    paths = ("noteflow_hooks", "workers", "migrations")
+    with tarfile.open(fileobj=BytesIO(git("archive", f"{added[-1]}^", *paths))) as archive:
+        archive.extractall(folder, filter="data")
+    return folder
+
+
+@pytest.fixture
+def rig(former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+    """A system of the release before, on its own schema."""
+    monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision=BEFORE))
+    monkeypatch.setenv("PYTHONPATH", str(former))
+    with Rig(tmp_path) as running:
+        monkeypatch.undo()
+        yield running
+
+
+def revision(rig: Rig) -> str:
+    [(found,)] = rig.database.execute("SELECT version_num FROM noteflow.alembic_version").fetchall()
+    return str(found)
+
+
+def migrate(rig: Rig) -> None:
+    """Bring the database to the newest schema, as an operator does with this release."""
+    command = [sys.executable, "-m", "noteflow_hooks.cli", "migrate"]
+    subprocess.run(command, env=variables(rig.settings), cwd=rig.folder, check=True, stdout=subprocess.DEVNULL)
+
+
+def wait_until_sent(rig: Rig, count: int) -> None:
+    """Return once so many deliveries have succeeded; asked of the database, since servers come and go."""
+    statement = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE status = 'succeeded'"
+    until(lambda: rig.database.execute(statement).fetchall()[0][0] >= count, what=f"{count} deliveries succeed")
+
+
+@pytest.mark.chaos
+def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: Rig, former: Path) -> None:
+    """Events come before, during and after; the schema goes up first, then each program in its turn."""
+    path, address = a_path(), free_address()
+    rig.receiver.script(path, *SCRIPT, Answer(200))
+    rig.webhook(path, max_retries=10)
+    assert {_code_of(rig, name) for name in PROGRAMS} == {str(former)}
+    assert revision(rig) == BEFORE
+    with connect(address, rig.token) as renewed, contextlib.ExitStack() as programs:
+        load = Publisher([rig.client, renewed], per_s=30)
+        with load.running():
+            go_on(rig, load)
+            migrate(rig)
+            assert revision(rig) > BEFORE
+            # The release before, alone on the newest schema; then beside this one; then this one alone.
+            go_on(rig, load)
+            for name, command in PROGRAMS.items():
+                programs.enter_context(started(rig, f"new-{name}", command, grpc_bind=address))
+                wait_until_ready(rig, f"new-{name}")
+            go_on(rig, load)
+            for part in [each for each in rig.system.parts if each.name in PROGRAMS]:
+                tell_to_end(part, within_s=GRACE_S)
+            go_on(rig, load)
+        wait_until_sent(rig, len(load.accepted))
+    came = posts(rig.receiver, path)
+    assert came.keys() == set(load.accepted)
+    assert sum(came.values()) == len(load.accepted) + FAILURES
+
+
+def go_on(rig: Rig, load: Publisher) -> None:
+    """Let thirty more events be accepted, and all that were by then be delivered."""
+    load.wait_for(30)
+    wait_until_sent(rig, len(load.accepted))
+
+
+def _code_of(rig: Rig, name: str) -> str:
+    """Return the folder that a program imports its code from."""
+    return psutil.Process(rig.pid(name)).environ()["PYTHONPATH"].split(os.pathsep)[0]
