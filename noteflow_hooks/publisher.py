@@ -11,7 +11,7 @@ import threading
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from celery import Celery
 from kombu import Exchange, Queue
@@ -43,6 +43,9 @@ _RATE_OVER_S: Final = 1.0
 #: After a failure, how long nothing is tried, which costs processor and calls: the relay comes by as often.
 _PAUSE_S: Final = 5.0
 _TIMEOUT_S: Final = 0.5
+#: So many messages wait in a queue at the most, and so many are sent between two looks at its length.
+_QUEUED: Final = 100
+_LOOK_EVERY: Final = 20
 #: Ids that wait for the thread; more than this in a burst are left to the relay.
 _BACKLOG: Final = 50_000
 
@@ -154,20 +157,53 @@ class Publishers:
         self.deliveries.close()
 
 
+class _Crowd:
+    """Whether so many messages wait that one more says nothing new: each takes along what else waits in the tables.
+
+    Workers that come back after Redis did would find a message for each moment that they were away.
+    """
+
+    def __init__(self, app: Celery, queue: str) -> None:
+        self._app = app
+        self._queue = queue
+        self._asked_for = 0
+        self._is_there = False
+
+    def is_there(self) -> bool:
+        """Tell; asks Redis now and then, and while it is so each time."""
+        self._asked_for += 1
+        if self._is_there or self._asked_for % _LOOK_EVERY == 0:
+            pool: Any = self._app.pool  # of connections, whatever the types say
+            with pool.acquire(block=True) as connection:
+                self._is_there = connection.default_channel.client.llen(self._queue) >= _QUEUED
+        return self._is_there
+
+
 def connect(redis_url: str) -> Publishers:
     """Make publishers that send through Celery, by the tasks' names, with timeouts that fit a server's thread."""
     app = Celery("noteflow-hooks-publisher", broker=redis_url, set_as_current=False)
     app.conf.update(
         task_queues=[Queue(name, Exchange(""), routing_key=name) for name in (DISPATCH_QUEUE, DELIVER_QUEUE)],
         task_ignore_result=True,
-        broker_transport_options={"socket_timeout": _TIMEOUT_S, "socket_connect_timeout": _TIMEOUT_S},
+        broker_transport_options={
+            "socket_timeout": _TIMEOUT_S,
+            "socket_connect_timeout": _TIMEOUT_S,
+            # Who looks at a queue's length while Redis is away is told so at once; kombu's default takes six seconds.
+            "max_retries": 1,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.2,
+        },
     )
     # One try and no second. With retry off altogether kombu 5.7 would wait six seconds for a broker that is away.
     policy = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
     def sender(task: str, queue: str) -> Publisher:
+        crowd = _Crowd(app, queue)
+
         def send(ids: list[str]) -> None:
-            app.send_task(task, args=[ids], queue=queue, retry=True, retry_policy=policy)
+            if not crowd.is_there():
+                app.send_task(task, args=[ids], queue=queue, retry=True, retry_policy=policy)
 
         return Publisher(send)
 
