@@ -41,7 +41,7 @@ test: venv-dev ## every check that CI makes
 	$(HEAD) 'tests'
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-chaos: venv-dev ## kill everything under load and at exact points, nine minutes (another run: make chaos SEED=2); then what else takes minutes
+chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
 	@$(BIN)/python -m tests.chaos --seed $(SEED)
 	@$(BIN)/python -m pytest -m chaos
 

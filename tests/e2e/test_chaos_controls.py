@@ -75,8 +75,11 @@ def test_a_line_of_the_publisher_that_is_missing_is_a_foreign_event(sound: Evide
 
 
 def test_without_beat_what_dies_with_its_worker_is_lost(tmp_path: Path) -> None:
-    """Nobody takes it back. Much of what is in flight is what the receiver hangs, so some of it has not arrived."""
-    found = broken(tmp_path, Options(events=600, faults={Kind.WORKERS: 6}, beat=False))
+    """Nobody takes it back. Much of what is in flight is what the receiver hangs, so some of it has not arrived.
+
+    Workers need some seconds to be back at work, and are killed again only then.
+    """
+    found = broken(tmp_path, Options(events=1_500, faults={Kind.WORKERS: 5}, slot_s=8.0, beat=False))
     assert found >= {Broken.LOST, Broken.OPEN}
 
 
