@@ -182,7 +182,8 @@ def test_a_proxy_cannot_answer_for_the_endpoint(early: bytes) -> None:
     """What comes through the tunnel and is not TLS is no success, whenever it comes."""
     with ConnectProxy(behaviour=says(early, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")) as proxy:
         result = post(proxy.url(), f"https://{NAME}/")
-    assert (result.error_kind, result.status_code) == (ErrorKind.TLS, None)
+    # It closes with our side of the handshake unread, which may reset the connection before its words are read.
+    assert (result.error_kind in {ErrorKind.TLS, ErrorKind.CONNECT}, result.status_code) == (True, None)
 
 
 def test_a_proxy_that_is_down_is_named_as_the_fault() -> None:
