@@ -43,9 +43,10 @@ class HandOver(Protocol):
 class Own:
     """What the one who dispatches is to send, claimed as it was made."""
 
-    def __init__(self, size: int, monotonic: Callable[[], float]) -> None:
-        """There is room for so many."""
-        self._monotonic = monotonic
+    def __init__(self, size: int, now: Callable[[], float]) -> None:
+        """There is room for so many; ``now`` is this process's clock."""
+        #: The moment, by this process's clock.
+        self.now = now
         #: How many more there is room for.
         self.room = size
         #: The claims, each with the moment, by this process's clock, that its lease counts from at the earliest.
@@ -55,10 +56,6 @@ class Own:
         """Keep them."""
         self.claims += [(began, each) for each in claims]
         self.room -= len(claims)
-
-    def now(self) -> float:
-        """Return the moment by this process's clock."""
-        return self._monotonic()
 
 
 class Dispatcher:

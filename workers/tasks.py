@@ -42,7 +42,7 @@ _parts: bootstrap.WorkerParts | None = None
 
 @app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
-    """Turn committed events into deliveries and hand those to the deliver queue, but for a last chunk, sent here."""
+    """Turn committed events into deliveries and hand those to the deliver queue, but for a chunk, sent here."""
     ids, deliveries, hints = named(event_ids), parts().deliveries, Hints()
     if DELIVER_QUEUE not in app.amqp.queues.consume_from:
         # Others of the operator's workers make the POSTs.

@@ -48,7 +48,7 @@ def executor() -> Iterator[WebhookExecutor]:
     made.close()
 
 
-def a_claim(url: str, *, payload: bytes = PAYLOAD, **webhook: Any) -> Claim:  # noqa: ANN401
+def a_claim(url: str, *, payload: bytes = PAYLOAD, **webhook: Any) -> Claim:  # noqa: ANN401 - its fields
     return Claim(a_delivery(), a_webhook(url=url, **webhook), payload)
 
 

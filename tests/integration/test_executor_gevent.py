@@ -31,7 +31,7 @@ def outcomes(process: subprocess.Popen[str]) -> list[tuple[str | None, int]]:
 
 
 @pytest.mark.parametrize("tls", [False, True], ids=["http", "https"])
-def test_twenty_posts_run_at_once_under_gevent(tls: bool) -> None:  # noqa: FBT001
+def test_twenty_posts_run_at_once_under_gevent(tls: bool) -> None:  # noqa: FBT001 - a case
     """No answer is given before all twenty requests are there, and all are delivered."""
     with Receiver(tls=tls) as receiver:
         receiver.hold()

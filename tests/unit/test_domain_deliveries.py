@@ -281,7 +281,7 @@ def test_values_are_frozen_slotted_and_discreet() -> None:
     """A delivery can't be changed in place, and no body or payload is in a repr."""
     delivery = a_delivery(response_body="private")
     with pytest.raises(dataclasses.FrozenInstanceError):
-        delivery.status = DEAD  # type: ignore[misc]
+        delivery.status = DEAD  # type: ignore[misc]  # it is frozen
     assert not hasattr(delivery, "__dict__")
     shown = repr([delivery, an_attempt_result(response_body="private"), Claim(delivery, a_webhook(), b"private")])
     assert "private" not in shown

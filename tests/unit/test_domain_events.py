@@ -62,7 +62,7 @@ def test_an_event_about_no_meeting_has_no_meeting_id() -> None:
 def test_payloads_are_frozen_and_slotted(payload: WebhookPayload) -> None:
     """A payload can't be changed, nor grow a field."""
     with pytest.raises(dataclasses.FrozenInstanceError):
-        payload.event = "y"  # type: ignore[misc]
+        payload.event = "y"  # type: ignore[misc]  # it is frozen
     assert not hasattr(payload, "__dict__")
 
 

@@ -170,7 +170,7 @@ def test_a_configuration_is_frozen_and_slotted() -> None:
     """A configuration changes by being replaced."""
     webhook = a_webhook()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        webhook.url = URL  # type: ignore[misc]
+        webhook.url = URL  # type: ignore[misc]  # it is frozen
     assert not hasattr(webhook, "__dict__")
 
 
