@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 
-from kombu.transport import redis
+from kombu.transport import redis, virtual
 from kombu.utils.json import loads
 
 if TYPE_CHECKING:
@@ -31,10 +31,31 @@ _MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, Arithme
 
 # kombu's stubs leave out what is private to it.
 _Channel: Any = redis.Channel
+_QoS: Any = virtual.QoS
+
+
+class _Unfinished(_QoS):  # type: ignore[misc]  # as above
+    """The messages that a worker has taken and not begun; they go back when it ends."""
+
+    def restore_unacked(self) -> list[Any]:
+        """Put them back; where Redis takes none, let them go.
+
+        kombu would pickle those into a file in the system's temporary folder, one for each loss of the connection,
+        which nobody ever reads.
+        """
+        if lost := super().restore_unacked():
+            log.info("%d messages could not be put back; relay and sweep find what they stood for", len(lost))
+        return []
 
 
 class Channel(_Channel):  # type: ignore[misc]  # as above
     """Hands on what is a task, a broadcast, or an answer to an inspection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's own
+        """Take what kombu's own takes."""
+        super().__init__(*args, **kwargs)
+        if not self.ack_emulation:
+            self.QoS = _Unfinished
 
     def basic_consume(self, queue: str, *args: Any, callback: Callable[[Any], object], **kwargs: Any) -> Any:  # noqa: ANN401 - kombu's own
         """Consume from the queue; what Celery stumbles over all the same is given up too."""
