@@ -49,4 +49,8 @@ def from_network(error: OSError) -> ExchangeError:
 def _tls_problem(error: ssl.SSLError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
-    return (error.reason or "handshake failed").replace("_", " ").lower()
+    # The first releases of Python 3.11 give no reason where the other side has closed the connection; an error that is
+    # made in Python has none at all.
+    is_end = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
+    reason: str = getattr(error, "reason", None) or ("unexpected EOF while reading" if is_end else "handshake failed")
+    return reason.replace("_", " ").lower()
