@@ -20,7 +20,9 @@ from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine, with_driver
 from noteflow_hooks.persistence.reencryption import StoredSecrets
 from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.vitals import Vitals
 from noteflow_hooks.posting import PostingPool
 from noteflow_hooks.recordings import end_abandoned
 from noteflow_hooks.replaying import advance_replays
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.ports import Announce, UnitOfWork
+    from noteflow_hooks.domain.ports import Announce, TaskRuns, UnitOfWork
     from noteflow_hooks.retention import Purged
     from noteflow_hooks.settings import Settings
 
@@ -44,6 +46,8 @@ WORKER_CONNECTIONS: Final = 10
 RECORDING_SILENCE: Final = timedelta(seconds=60)
 #: A server's threads wait for a connection no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
+#: Who only wants to know whether the database is well takes no answer for one.
+_LOOK_TIMEOUT_S: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,8 @@ class WorkerParts:
     advance_replays: Callable[[], int]
     #: Erases and removes a little of what is old; returns what it did.
     purge: Callable[[], Purged]
+    #: Records that a task which beat calls has run to its end.
+    note_run: Callable[[str], None]
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]
 
@@ -93,6 +99,16 @@ class KeyParts:
     secrets: StoredSecrets
     #: The keys by their names, the one that encrypts first.
     key_ids: tuple[str, ...]
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class VitalParts:
+    """What `doctor` needs of the database."""
+
+    vitals: Vitals
+    task_runs: TaskRuns
+    box: SecretBox
     close: Callable[[], None]
 
 
@@ -154,6 +170,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
         advance_replays=lambda: advance_replays(units),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
+        note_run=SqlAlchemyTaskRuns(engine).note,
         close=stack.close,
     )
 
@@ -170,6 +187,26 @@ def keys(settings: Settings) -> KeyParts:
     settings.require("database_url", "secret_keys")
     engine, box = create_engine(str(settings.database_url), connections=1), _box(settings)
     return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
+
+
+def vitals(settings: Settings) -> VitalParts:
+    """Make what looks at the database; whatever takes longer than two seconds is given up."""
+    settings.require("database_url")
+    engine = create_engine(
+        str(settings.database_url),
+        connections=1,
+        connect_timeout_s=_LOOK_TIMEOUT_S,
+        statement_timeout_ms=1000 * _LOOK_TIMEOUT_S,
+    )
+    return VitalParts(Vitals(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+
+
+def revisions() -> tuple[str, ...]:
+    """Return the schema's revisions that this release knows, the newest one last."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as below
+
+    script = ScriptDirectory(str(migrations_folder()))
+    return tuple(reversed([each.revision for each in script.walk_revisions()]))
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:

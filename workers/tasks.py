@@ -17,6 +17,7 @@ from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.delivery import FLOW_HINTS, QUEUED_CHUNKS
+from noteflow_hooks.domain.ports import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
@@ -74,6 +75,7 @@ def relay() -> str:
     hints = parts().deliveries.undispatched(older_than=grace, queued=_queued(DISPATCH_QUEUE))
     for chunk in hints:
         dispatch.delay(_texts(chunk))
+    parts().note_run(RELAY)
     return f"{sum(map(len, hints))} events"
 
 
@@ -95,6 +97,7 @@ def sweep() -> str:
     for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
         for _ in range(count):
             deliver.apply_async(([],), queue=queue)
+    parts().note_run(SWEEP)
     return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
 
 

@@ -26,13 +26,18 @@ def health(*, address: str | None) -> None:
     certificate asks here too: NOTEFLOW_HOOKS_TLS_CERT and NOTEFLOW_HOOKS_TLS_KEY name one.
     """
     settings = Settings.load()
-    cert, key = given(TLS_CERT, "TLS_CERT"), given(TLS_KEY, "TLS_KEY")
-    where = address if address is not None else _asked(settings.grpc_bind)
-    own = (Path(cert), Path(key)) if cert is not None and key is not None else None
-    check_serving(where, timeout_s=_TIMEOUT_S, certificate=settings.grpc_tls_cert, own=own)
+    where = address if address is not None else reachable(settings.grpc_bind)
+    check_serving(where, timeout_s=_TIMEOUT_S, certificate=settings.grpc_tls_cert, own=own_certificate())
     click.echo(f"{where} is serving")
 
 
-def _asked(bind: str) -> str:
+def own_certificate() -> tuple[Path, Path] | None:
+    """Return our own certificate and its key, for a server that wants one; None where they are not named."""
+    cert, key = given(TLS_CERT, "TLS_CERT"), given(TLS_KEY, "TLS_KEY")
+    return (Path(cert), Path(key)) if cert is not None and key is not None else None
+
+
+def reachable(bind: str) -> str:
+    """Return where a server of this machine is asked that listens there."""
     host, colon, port = bind.rpartition(":")
     return f"{_EVERYWHERE.get(host, host)}{colon}{port}"

@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "up": "Run the whole system on embedded servers, until Ctrl-C.",
     "serve": "Run the gRPC server.",
     "health": "Ask the server of this machine whether it serves.",
+    "doctor": "Check what deliveries need, and say what to do where something is wrong.",
     "migrate": "Bring the database to the newest schema.",
     "listen": "Receive webhooks on this machine, verify and print them.",
     "bench": "Measure the whole system against a bare loop, in ratios.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+from typing import TYPE_CHECKING, Final, Protocol, Self, TypeAlias
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 #: Tells the workers of these events or deliveries. Returns at once and never raises: it is a hint.
 Announce: TypeAlias = "Callable[[Sequence[UUID]], None]"
+#: The names under which :class:`TaskRuns` has the two tasks that find whatever waits.
+RELAY: Final = "relay"
+SWEEP: Final = "sweep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -462,6 +465,18 @@ class RetentionStore(Protocol):
 
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
+        ...
+
+
+class TaskRuns(Protocol):
+    """When the tasks that beat calls last ran to their end, by the store's clock."""
+
+    def note(self, name: str) -> None:
+        """Record that the task of that name has just run to its end. A crash of the store may lose it."""
+        ...
+
+    def ages(self) -> Mapping[str, timedelta]:
+        """Return how long ago each task last did, by its name; one that never did is not there."""
         ...
 
 

@@ -52,7 +52,15 @@ _FIRST: Final = datetime.min.replace(tzinfo=UTC)
 _LAST: Final = datetime.max.replace(tzinfo=UTC)
 
 
-def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0, is_busy: bool = False) -> Engine:
+def create_engine(
+    url: str,
+    *,
+    connections: int = 10,
+    wait_s: float = 30.0,
+    is_busy: bool = False,
+    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
+    statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS,
+) -> Engine:
     """Make an engine with a pool of at most that many connections, waited for ``wait_s`` seconds.
 
     ``is_busy`` is for whoever runs a few large statements all the time, which have an index for everything, and tries
@@ -71,14 +79,14 @@ def create_engine(url: str, *, connections: int = 10, wait_s: float = 30.0, is_b
         max_overflow=0,
         pool_timeout=wait_s,
         connect_args={
-            "connect_timeout": _CONNECT_TIMEOUT_S,
+            "connect_timeout": connect_timeout_s,
             "keepalives_idle": 10,
             "keepalives_interval": 5,
             "keepalives_count": 2,
             "tcp_user_timeout": _TCP_USER_TIMEOUT_MS,
             "application_name": "noteflow-hooks",
             # The search path is fixed, since a role named like our schema would have that as its default.
-            "options": f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
+            "options": f"-c statement_timeout={statement_timeout_ms}"
             f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public"
             + (_STEADY_PLANS if is_busy else ""),
         },

@@ -500,3 +500,12 @@ class WebhookRedeliveryRow(Base):
     requested_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     previous_status: Mapped[str] = mapped_column(String(16))
     after_attempt: Mapped[int] = mapped_column(Integer)
+
+
+class TaskRunRow(Base):
+    """When a task that beat calls last ran to its end."""
+
+    __tablename__ = "task_runs"
+
+    name: Mapped[str] = mapped_column(primary_key=True)
+    ended_at: Mapped[datetime] = mapped_column(server_default=_NOW)

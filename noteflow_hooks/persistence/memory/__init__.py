@@ -7,6 +7,7 @@ from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.retention import InMemoryRetentionStore
 from noteflow_hooks.persistence.memory.store import MemoryStore
+from noteflow_hooks.persistence.memory.task_runs import InMemoryTaskRuns
 from noteflow_hooks.persistence.memory.unit_of_work import InMemoryUnitOfWork
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
@@ -17,6 +18,7 @@ __all__ = [
     "InMemoryEventOutbox",
     "InMemoryMeetingRepository",
     "InMemoryRetentionStore",
+    "InMemoryTaskRuns",
     "InMemoryUnitOfWork",
     "InMemoryWebhookRepository",
     "MemoryStore",

@@ -73,6 +73,8 @@ class Tables:
     segments: Table[tuple[Segment, ...]] = field(default_factory=ChainMap)
     #: By meeting.
     summaries: Table[Summary] = field(default_factory=ChainMap)
+    #: By task: when it last ran to its end.
+    task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 
     def layer(self) -> Tables:
         """Return tables that show these and keep what is written to themselves."""

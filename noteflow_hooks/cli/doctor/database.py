@@ -1,0 +1,149 @@
+"""PostgreSQL: whether it is there, keeps what it is given, and has the schema and the secrets that we can read."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
+from noteflow_hooks.clock import SKEW_LIMIT
+from noteflow_hooks.crypto import key_id
+from noteflow_hooks.errors import SecretUnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from noteflow_hooks.bootstrap import VitalParts
+    from noteflow_hooks.crypto import SecretBox
+    from noteflow_hooks.persistence.vitals import Sample, Server
+    from noteflow_hooks.settings import Settings
+
+#: The major versions that we know to work.
+_VERSIONS: Final = range(15, 19)
+#: Of the connections that the server allows: beyond this share one more worker may find none.
+_CROWDED: Final = 0.9
+_START: Final = "start PostgreSQL, or correct NOTEFLOW_HOOKS_DATABASE_URL"
+_AGAIN: Final = "see the log of PostgreSQL"
+_MIGRATE: Final = "run `noteflow-hooks migrate`"
+
+
+@contextmanager
+def opened(settings: Settings) -> Iterator[VitalParts]:
+    """Yield what asks the database; nothing is connected before it is asked for."""
+    parts = bootstrap.vitals(settings)
+    try:
+        yield parts
+    finally:
+        parts.close()
+
+
+def checks(parts: VitalParts) -> list[Check]:
+    """Return the checks, each with what it needs before it."""
+    vitals, server = parts.vitals, cache(parts.vitals.server)
+    there, ours = ("postgres",), ("postgres", "schema")
+    return [
+        Check("postgres", lambda: answers(vitals.now), remedy=_START),
+        Check("version", lambda: version(server()), remedy=_AGAIN, needs=there),
+        Check("durability", lambda: durability(server()), remedy=_AGAIN, needs=there),
+        Check("connections", lambda: connections(server()), remedy=_AGAIN, needs=there),
+        Check("clock", lambda: clock(vitals.now), remedy=_AGAIN, needs=there),
+        Check("schema", lambda: schema(vitals.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
+        Check("keys", lambda: keys(vitals.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
+    ]
+
+
+def answers(ask: Callable[[], object]) -> Verdict:
+    """Return how long the answer took; no answer is an error."""
+    began = time.monotonic()
+    ask()
+    return ok(f"answers in {1000 * (time.monotonic() - began):.0f} ms")
+
+
+def version(server: Server) -> Verdict:
+    """Judge the server's version."""
+    allowed = f"{_VERSIONS[0]} to {_VERSIONS[-1]}"
+    if server.version in _VERSIONS:
+        return ok(f"PostgreSQL {server.full_version}")
+    judge = failed if server.version < _VERSIONS[0] else warning
+    return judge(f"PostgreSQL {server.full_version}, not {allowed}", f"use PostgreSQL {allowed}")
+
+
+def durability(server: Server) -> Verdict:
+    """Judge whether what was accepted outlives a crash, as docs/reliability.md demands."""
+    if server.read_only:
+        return failed("it takes no writes", "name the primary in NOTEFLOW_HOOKS_DATABASE_URL; this one is a standby")
+    switches = {"fsync": server.fsync, "full_page_writes": server.full_page_writes}
+    off = [name for name, is_on in switches.items() if not is_on]
+    off += ["synchronous_commit"] if server.synchronous_commit == "off" else []
+    if off:
+        return failed(f"{', '.join(off)} off", "turn it on: else a crash may lose what was accepted")
+    found = f"fsync, full_page_writes on, synchronous_commit {server.synchronous_commit}"
+    waits = server.waits_for_standbys and server.synchronous_commit != "local"
+    if server.standbys and not waits:
+        found = f"{found}, and no commit waits for any of {server.standbys} standbys"
+        return warning(found, "set synchronous_standby_names: else one that takes over lacks what was accepted last")
+    return ok(found)
+
+
+def connections(server: Server) -> Verdict:
+    """Judge whether there is room for more."""
+    found = f"{server.connections} of {server.max_connections} in use"
+    if server.connections >= _CROWDED * server.max_connections:
+        return warning(found, "raise max_connections: a server and each worker process hold up to 10")
+    return ok(found)
+
+
+def clock(store_now: Callable[[], datetime], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Verdict:
+    """Judge this machine's clock by the database's: what differs by more than it took to ask."""
+    asked_at = now()
+    told_at = store_now()
+    doubt = (now() - asked_at) / 2
+    skew = asked_at + doubt - told_at
+    side = "ahead of" if skew > timedelta(0) else "behind"
+    found = f"this machine is {seconds(abs(skew))} {side} the database"
+    if abs(skew) - doubt > SKEW_LIMIT:
+        return warning(found, "set its clock: signatures carry that time, and receivers refuse 300 s and more")
+    return ok(found)
+
+
+def schema(revision: str | None, *, known: Sequence[str]) -> Verdict:
+    """Judge the schema's revision by those of this release, the newest one last."""
+    newest = known[-1]
+    if revision is None:
+        return failed("no tables of ours", _MIGRATE)
+    if revision == newest:
+        return ok(f"at {revision}, the newest")
+    if revision in known:
+        return failed(f"at {revision}, and this release needs {newest}", _MIGRATE)
+    return warning(
+        f"at {revision}, and this release knows none after {newest}", "update this machine to the others' release"
+    )
+
+
+def keys(samples: Sequence[Sample], *, box: SecretBox) -> Verdict:
+    """Judge whether our keys open what is stored, by one ciphertext of each key."""
+    stored: Counter[str] = Counter()
+    for each in samples:
+        stored[key_id(each.sealed)] += each.ciphertexts
+    missing = [name for name in stored if name not in box.key_ids]
+    if missing:
+        found = ", ".join(f"{stored[name]} of {stored.total()} secrets are under key {name}" for name in missing)
+        return failed(f"{found}, which is not there", "put it back into NOTEFLOW_HOOKS_SECRET_KEYS, behind the first")
+    if not all(_opens(each, box) for each in samples):
+        return warning("a secret does not open under its own key", "see `noteflow-hooks keys check`")
+    if not stored:
+        return ok("no secret is stored")
+    return ok(f"{stored.total()} secrets under {len(stored)} of {len(box.key_ids)} keys, of which one each opens")
+
+
+def _opens(sample: Sample, box: SecretBox) -> bool:
+    try:
+        box.decrypt(sample.sealed, webhook_id=sample.webhook_id, column=sample.column)
+    except SecretUnavailableError:
+        return False
+    return True

@@ -1,0 +1,77 @@
+"""Whether work gets done: relay and sweep come by, and what they look for does not wait for longer than that takes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
+from noteflow_hooks.domain.ports import RELAY, SWEEP
+from noteflow_hooks.persistence.vitals import MOST
+
+if TYPE_CHECKING:
+    from noteflow_hooks.bootstrap import VitalParts
+    from noteflow_hooks.persistence.vitals import Waiting
+    from noteflow_hooks.settings import Settings
+
+#: Relay or sweep may miss two periods, and so many seconds where periods are short: a worker that starts again, or
+#: PostgreSQL, takes as long.
+_PERIODS: Final = 3
+_LEAST: Final = timedelta(seconds=15)
+#: What waits, and in what way.
+_WHAT: Final = {
+    "events": "events not dispatched",
+    "deliveries": "deliveries due and not taken",
+    "leases": "deliveries held past their lease",
+}
+#: Workers are behind for minutes after an outage, or in a flood, and catch up; what waits for longer won't be sent by
+#: itself: nobody is at it, or there are too few.
+_STUCK: Final = timedelta(minutes=5)
+_AGAIN: Final = "see the log of PostgreSQL"
+_CALL: Final = "see that beat runs (celery -A workers.app beat), and a worker that takes from maintenance"
+_HELP: Final = "see relay, sweep and workers; where those are well, start more workers"
+
+
+def checks(settings: Settings, parts: VitalParts) -> list[Check]:
+    """Return the checks, which need the schema."""
+    ages, backlog, needs = cache(parts.task_runs.ages), cache(parts.vitals.backlog), ("postgres", "schema")
+    relay, sweep = timedelta(seconds=settings.relay_every_s), timedelta(seconds=settings.sweep_every_s)
+    # Who needs relay or sweep waits for its grace first, and then for one of the periods.
+    late = {
+        "events": timedelta(seconds=settings.relay_after_s) + patience(relay),
+        "deliveries": sweep + patience(sweep),
+        "leases": patience(sweep),
+    }
+
+    def run(name: str, every: timedelta) -> Check:
+        return Check(name, lambda: last_run(ages().get(name), every=every), remedy=_AGAIN, needs=needs)
+
+    def wait(name: str) -> Check:
+        return Check(name, lambda: waits(backlog()[name], _WHAT[name], late=late[name]), remedy=_AGAIN, needs=needs)
+
+    return [run(RELAY, relay), run(SWEEP, sweep), *map(wait, late)]
+
+
+def patience(every: timedelta) -> timedelta:
+    """Return how long ago a task with this period may have run last."""
+    return max(_LEAST, _PERIODS * every)
+
+
+def last_run(age: timedelta | None, *, every: timedelta) -> Verdict:
+    """Judge when a task last ran to its end; None means never."""
+    if age is None:
+        return failed("has never run to its end", f"{_CALL}; the first time is {seconds(every)} after their start")
+    found = f"ran to its end {seconds(age)} ago, and should every {seconds(every)}"
+    return failed(found, _CALL) if age > patience(every) else ok(found)
+
+
+def waits(waiting: Waiting, what: str, *, late: timedelta) -> Verdict:
+    """Judge what waits by the first of it; ``late`` is when it should have been found, whatever message was lost."""
+    count = f"{what}: {waiting.rows}{' or more' if waiting.rows >= MOST else ''}"
+    if waiting.longest is None:
+        return ok(count)
+    found = f"{count}, the first for {seconds(waiting.longest)}"
+    if waiting.longest > max(late, _STUCK):
+        return failed(found, _HELP)
+    return warning(found, _HELP) if waiting.longest > late else ok(found)

@@ -1,0 +1,146 @@
+"""What `doctor` says of a whole system, while parts of it are killed and frozen, and how long it takes to say it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+import pytest
+
+from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.system.environment import variables
+from noteflow_hooks.rpc.probe import check_serving
+from tests.rig import Rig, a_path
+from tests.waiting import until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: A few seconds, and some for a busy machine: whatever hangs, it answers within.
+BOUND_S: Final = 15.0
+#: What is promised of a beat or sweeper that dies.
+RED_WITHIN_S: Final = 30.0
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    with Rig(tmp_path_factory.mktemp("system")) as running:
+        yield running
+
+
+@pytest.fixture
+def rig(system: Rig, monkeypatch: pytest.MonkeyPatch) -> Rig:
+    """The system, well again after the test before, and its settings in our environment."""
+    for name, value in variables(system.settings).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(system.folder)
+    until(lambda: ran_s_ago(system) < 5, what="relay and sweep run")
+    return system
+
+
+def ran_s_ago(rig: Rig, which: str = "max") -> float:
+    """Return how long ago the one of relay and sweep ran that has not for longer; or with ``min``, the other one."""
+    ages = rig.database.execute("SELECT extract(epoch FROM clock_timestamp() - ended_at) FROM noteflow.task_runs")
+    found = [float(age) for (age,) in ages]
+    return {"min": min, "max": max}[which](found) if len(found) == len({"relay", "sweep"}) else math.inf
+
+
+@contextlib.contextmanager
+def dead(rig: Rig, name: str) -> Iterator[None]:
+    """Kill a part of the system, and start it again after the block."""
+    rig.kill(name)
+    try:
+        yield
+    finally:
+        rig.restart(name)
+
+
+def examined(capsys: pytest.CaptureFixture[str], *, code: int) -> dict[str, Any]:
+    """Run the command; return the state of each check."""
+    began = time.monotonic()
+    assert run(root, ["doctor", "--json"]) == code
+    assert time.monotonic() - began < BOUND_S
+    return {each["check"]: each["state"] for each in json.loads(capsys.readouterr().out)}
+
+
+def failures(capsys: pytest.CaptureFixture[str]) -> set[str]:
+    """Return the checks that have failed, of which there must be some."""
+    return {name for name, state in examined(capsys, code=1).items() if state == "failed"}
+
+
+def assert_delivers(rig: Rig) -> None:
+    """Expect a new event to come to a new endpoint."""
+    path = a_path()
+    webhook = rig.webhook(path)
+    rig.publish()
+    rig.receiver.wait_for(1, path=path)
+    rig.settled(webhook, "succeeded")
+
+
+def test_a_healthy_system_is_all_green(rig: Rig) -> None:
+    """A line for each check, nothing on standard error, and status 0."""
+    assert_delivers(rig)
+    command = [sys.executable, "-m", "noteflow_hooks.cli", "doctor"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=BOUND_S, check=False)
+    head, *lines = ended.stdout.splitlines()
+    assert head.split() == ["STATE", "CHECK", "FOUND"]
+    assert {line.split()[0] for line in lines} == {"ok"}, ended.stdout
+    assert "1 worker answers" in ended.stdout
+    assert "1 secrets under 1 of 1 keys" in ended.stdout
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_frozen_redis_fails_it_in_time_and_the_server_serves(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names Redis, and what can't be told without; the server is well all the while."""
+    with rig.frozen("valkey"):
+        assert failures(capsys) == {"redis", "memory", "queues", "workers"}
+        check_serving(rig.system.grpc, timeout_s=2)
+    until(lambda: ran_s_ago(rig) < 2, what="relay and sweep go on")
+    assert "failed" not in examined(capsys, code=0).values()
+
+
+def test_a_frozen_database_fails_it_in_time(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """It names PostgreSQL, and looks at Redis and the workers all the same."""
+    with rig.frozen("postgres"):
+        found = examined(capsys, code=1)
+    assert found["postgres"] == "failed"
+    assert {found[name] for name in ("redis", "queues", "workers")} == {"ok"}
+
+
+def test_a_dead_beat_fails_it_while_new_events_flow(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nobody calls relay and sweep; the rows are made older here, and once beat is back all is well."""
+    with dead(rig, "beat"):
+        until(lambda: ran_s_ago(rig, "min") > 2, what="what beat had called for is done")
+        assert "failed" not in examined(capsys, code=0).values()
+        rig.database.execute("UPDATE noteflow.task_runs SET ended_at = ended_at - interval '15 s'")
+        assert failures(capsys) == {"relay", "sweep"}
+        assert_delivers(rig)
+    until(lambda: ran_s_ago(rig) < 5, what="relay and sweep run again")
+    assert "failed" not in examined(capsys, code=0).values()
+
+
+@pytest.mark.chaos
+def test_a_dead_beat_is_seen_within_thirty_seconds(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """As in the other test, but with time that really passes."""
+    with dead(rig, "beat"):
+        began = time.monotonic()
+        while run(root, ["doctor"]) == 0:
+            assert time.monotonic() - began < RED_WITHIN_S
+        assert time.monotonic() - began < RED_WITHIN_S
+        capsys.readouterr()
+        until(lambda: failures(capsys) == {"relay", "sweep"}, what="both are told of")
+        assert_delivers(rig)
+    until(lambda: ran_s_ago(rig) < 5, what="relay and sweep run again")
+    assert "failed" not in examined(capsys, code=0).values()
+
+
+def test_without_workers_it_fails(rig: Rig, capsys: pytest.CaptureFixture[str]) -> None:
+    """None answers."""
+    with dead(rig, "worker-1"):
+        assert failures(capsys) == {"workers"}
