@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from tests.chaos.ledgers import Ledgers
     from tests.chaos.tables import Tables
 
+#: The sweep that begins next after a lease's end takes the delivery. One that has begun before it may end first.
+OUTLIVED: Final = 1
 #: A sweep needs a worker, beat and Valkey, and a fault takes one of them every few seconds: so long past its lease is
 #: no delivery left even then.
 OVERSTAY_S: Final = 20.0
@@ -29,6 +31,8 @@ class Evidence:
     looks: int = 0
     #: The longest that a delivery was seen `sending` past its lease, in seconds.
     overstay_s: float = 0.0
+    #: The most sweeps that ended, one after the other, while a delivery was past its lease.
+    outlived: int = 0
     #: Which secrets stand in logs.
     leaks: frozenset[str] = frozenset()
     #: Calls that were answered with an error that tells of no outage.
@@ -41,8 +45,13 @@ class Evidence:
     def violations(self) -> Iterator[Violation]:
         """Yield what is wrong beside what the ledgers alone tell."""
         yield from reconcile(self.ledgers, self.tables)
-        overstay = [f"{self.overstay_s:.1f} s"] if self.overstay_s > OVERSTAY_S else []
-        yield from found(Broken.OVERSTAYED, overstay)
+        yield from found(Broken.OVERSTAYED, self._overstays())
         yield from found(Broken.LEAKED, self.leaks)
         yield from found(Broken.REFUSED, self.refusals)
         yield from found(Broken.DIED, self.deaths)
+
+    def _overstays(self) -> Iterator[str]:
+        if self.overstay_s > OVERSTAY_S:
+            yield f"{self.overstay_s:.1f} s"
+        if self.outlived > OUTLIVED:
+            yield f"{self.outlived} sweeps"
