@@ -102,15 +102,23 @@ class Claimer:
         if claimed.slow_turns_due:
             hint(timedelta(0), [], slow=True)
         full = len(claimed) + claimed.held >= limit
-        if claimed.passed_over and (not full or len(named) <= _FEW):
-            # Soon, for what of them is then still there: whoever is busy with it now is so for a moment only.
-            taken = {each.delivery.id for each in claimed}
-            hint(_SOON.wait, [each for each in named if each not in taken])
+        if claimed.passed_over:
+            self._hint_again(named, claimed, full=full, hint=hint)
         claims, room = list(claimed), size - len(claimed)
         turned = self._due_turns(room, hint=hint) if claimed.turns_due and room else []
         # The named ones come first: where others were taken, nothing is left of them that is due and free.
         named_left = full and {each.delivery.id for each in claimed}.issubset(named)
         return Taken(claims + turned, more=full or bool(turned), turns_only=not full, named_left=named_left)
+
+    def _hint_again(self, named: Sequence[UUID], claimed: Claimed, *, full: bool, hint: Hint) -> None:
+        """Hint at what was passed over, soon: whoever is busy with its endpoint now is so for a moment only."""
+        if len(named) <= _FEW:
+            taken = {each.delivery.id for each in claimed}
+            hint(_SOON.wait, [each for each in named if each not in taken])
+        elif not full:
+            # Of a backlog, each chunk passes over the same endpoints'. They have been due for the longest by then, so
+            # that whoever tops up takes them first: one hint for all that this process has passed over.
+            self.hint_at([_SOON], hint)
 
     def hint_at(self, turns: Sequence[Turn], hint: Hint) -> None:
         """Hint at turns that come soon, unless another hint on its way serves them, or enough tasks go on anyway."""

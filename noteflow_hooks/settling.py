@@ -12,6 +12,7 @@ from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatu
 from noteflow_hooks.domain.ports import Settled
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,11 +83,22 @@ class Settler:
         self._draw = draw
         self._sleep = sleep
         self._monotonic = monotonic
+        self._together = Together(self._store_patiently)
 
     def settle(self, group: list[Result], done: Outcomes) -> None:
-        """Store results and count them in ``done``; hint at what comes due again soon, and at turns."""
+        """Store results and count them in ``done``; hint at what comes due again soon, and at turns.
+
+        Those of endpoints that are well wait for no failure's.
+        """
+        failed = [each for each in group if each[1] is not None and not each[1].succeeded]
+        others = [each for each in group if each[1] is None or each[1].succeeded]
+        for part, store in ((others, self._store_patiently), (failed, self._together.settle)):
+            if part:
+                self._settle(part, done, store)
+
+    def _settle(self, group: list[Result], done: Outcomes, store: Callable[[list[Settlement], float], Settled]) -> None:
         settlements = [self._settlement(held, result) for held, result in group]
-        settled = self._store_patiently(settlements, max(held.until for held, _ in group))
+        settled = store(settlements, max(held.until for held, _ in group))
         waits: dict[Hint, dict[UUID, timedelta]] = {}
         for (held, _), each in zip(group, settlements, strict=True):
             kept = each.claim in settled.claims

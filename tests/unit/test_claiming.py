@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID, uuid4
 
 from noteflow_hooks.claiming import Claimer
 from noteflow_hooks.domain.ports import Claimed, Turn
 
 if TYPE_CHECKING:
-    from uuid import UUID
-
     from noteflow_hooks.domain.ports import DeliveryStore
 
 NOW = Turn(timedelta(0), slow=False)
@@ -23,14 +22,22 @@ class Empty:
         return Claimed([])
 
 
+class Busy:
+    """A store in which somebody else has the endpoint of half of what is named."""
+
+    def claim(self, *_: Any, **__: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
+        return Claimed([], passed_over=True)
+
+
 class Process:
     """A claimer, how many of its tasks go on, and the hints that it sent."""
 
-    def __init__(self, *, loops: int) -> None:
+    def __init__(self, *, loops: int, store: object | None = None) -> None:
         self.loops = loops
         self.hints: list[tuple[timedelta, bool]] = []
+        self.named: list[UUID] = []
         self.claimer = Claimer(
-            cast("DeliveryStore", Empty()),
+            cast("DeliveryStore", store if store is not None else Empty()),
             lease_slack=timedelta(seconds=1),
             countdown_max=timedelta(seconds=60),
             sleep=lambda _: None,
@@ -39,7 +46,7 @@ class Process:
         )
 
     def hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-        assert not delivery_ids
+        self.named += delivery_ids
         self.hints.append((wait, slow))
 
     def hint_at(self, *turns: Turn) -> None:
@@ -77,3 +84,18 @@ def test_a_task_that_ends_hints_at_nothing_once_somebody_has_looked() -> None:
     process.claimer.take([], size=5, hint=process.hint, slow=False, turns_only=True)
     process.claimer.leave(process.hint)
     assert process.hints == []
+
+
+def test_a_few_that_were_passed_over_are_hinted_at_by_name() -> None:
+    """They are somebody's fresh events, and need not wait behind a backlog."""
+    process, ids = Process(loops=1, store=Busy()), [uuid4()]
+    process.claimer.take(ids, size=50, hint=process.hint, slow=False)
+    assert (process.named, [wait < timedelta(seconds=1) for wait, _ in process.hints]) == (ids, [True])
+
+
+def test_what_chunks_of_a_backlog_passed_over_takes_one_hint() -> None:
+    """Each chunk passes over the same endpoints'; whoever tops up takes what has been due for the longest."""
+    process = Process(loops=1, store=Busy())
+    for _ in range(10):
+        process.claimer.take([uuid4() for _ in range(50)], size=50, hint=process.hint, slow=False)
+    assert (process.named, len(process.hints)) == ([], 1)

@@ -1,0 +1,96 @@
+"""Failures that wait for the same endpoints' health, stored by one thread for all."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from noteflow_hooks.domain.deliveries import Settlement
+from noteflow_hooks.domain.ports import Settled, Turn
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.together import Together
+from tests.builders import a_delivery
+from tests.waiting import PATIENCE_S, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from concurrent.futures import Future
+
+TURN: Final = Turn(timedelta(0), slow=False)
+
+
+class Slow:
+    """A store that is busy until it is let go, and notes what it was given at once."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[Settlement]] = []
+        self.untils: list[float] = []
+        self.let_go = threading.Event()
+        self.error: Exception | None = None
+
+    def __call__(self, settlements: list[Settlement], until_at: float) -> Settled:
+        self.batches.append(list(settlements))
+        self.untils.append(until_at)
+        assert self.let_go.wait(PATIENCE_S)
+        if self.error is not None and len(self.batches) > 1:
+            raise self.error
+        return Settled(frozenset(each.claim for each in settlements), turns=[TURN])
+
+
+class Tasks:
+    """Some tasks that settle beside each other: the first is under way, three more wait behind it."""
+
+    def __init__(self, threads: ThreadPoolExecutor) -> None:
+        self.store = Slow()
+        self._threads = threads
+        self._together = Together(self.store)
+        self.settlements = [Settlement(delivery=a_delivery()) for _ in range(4)]
+        self.futures: list[Future[Settled]] = [self._begin(0)]
+        until(lambda: self.store.batches, what="the first is being stored")
+        for number in (1, 2, 3):
+            self.futures.append(self._begin(number))
+            until(lambda number=number: self._waiting() == number, what="one more waits")  # type: ignore[misc]  # bound now
+
+    def _begin(self, number: int) -> Future[Settled]:
+        return self._threads.submit(self._together.settle, [self.settlements[number]], float(number))
+
+    def _waiting(self) -> int:
+        return len(self._together._gathering.settlements)  # noqa: SLF001 - nothing else tells that a thread waits
+
+
+@pytest.fixture
+def tasks() -> Iterator[Tasks]:
+    """The tasks."""
+    with ThreadPoolExecutor(4) as threads:
+        made = Tasks(threads)
+        try:
+            yield made
+        finally:
+            made.store.let_go.set()
+
+
+def test_what_comes_meanwhile_is_stored_as_one(tasks: Tasks) -> None:
+    """In the order in which it came, until the latest moment of all; each finds its own claim."""
+    tasks.store.let_go.set()
+    settled = [each.result(PATIENCE_S) for each in tasks.futures]
+    assert tasks.store.batches == [tasks.settlements[:1], tasks.settlements[1:]]
+    assert tasks.store.untils == [0.0, 3.0]
+    assert all(each.claim in found.claims for each, found in zip(tasks.settlements, settled, strict=True))
+
+
+def test_what_follows_is_told_to_one_of_them(tasks: Tasks) -> None:
+    """Or it would be hinted at as often as there are tasks."""
+    tasks.store.let_go.set()
+    assert [list(each.result(PATIENCE_S).turns) for each in tasks.futures] == [[TURN], [TURN], [], []]
+
+
+def test_an_error_is_everybody_s_who_waited_for_it(tasks: Tasks) -> None:
+    """And nobody else's."""
+    tasks.store.error = UnavailableError("away")
+    tasks.store.let_go.set()
+    assert tasks.futures[0].exception(PATIENCE_S) is None
+    assert {type(each.exception(PATIENCE_S)) for each in tasks.futures[1:]} == {UnavailableError}
