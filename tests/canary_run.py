@@ -91,7 +91,7 @@ class CanaryRun:
         """Start everything, put the canaries through it, and keep what was to be seen; takes some 20 s."""
         with pytest.MonkeyPatch.context() as patch, Receiver(tls=True, ca=trustme.CA()) as mistrusted:
             self._make_talkative(patch)
-            with Rig(self._folder, secret_keys=",".join(self.secrets.keys)) as rig:
+            with Rig(self._folder, secret_keys=",".join(self.secrets.keys), retry_countdown_max_s=1800) as rig:
                 self.secrets.token = rig.token
                 self.secrets.passwords["Redis"] = str(make_url(rig.system.redis_url).password)
                 self._go(rig, mistrusted, patch)
@@ -139,7 +139,7 @@ class CanaryRun:
             secret=self.secrets.of_endpoints[0],
             headers=_headers(self.secrets.headers),
             max_retries=2,
-            timeout_ms=300 if name == "hanging" else 2000,
+            timeout_ms=300 if name == "hanging" else 30_000,
         )
         webhook = client.webhooks.RegisterWebhook(request)
         rotation = pb.RotateWebhookSecretRequest(webhook_id=webhook.id, secret=self.secrets.of_endpoints[1])
@@ -149,7 +149,7 @@ class CanaryRun:
         scripts: dict[str, Script] = {
             "echoing": Answer(500, body="\n".join(self.secrets.sent).encode()),
             "hanging": never_answers,
-            "waiting": Answer(503, headers=(("Retry-After", "50"),)),
+            "waiting": Answer(503, headers=(("Retry-After", "1500"),)),
             "unstorable": Answer(418, body="\n".join(self.secrets.sent).encode()),
         }
         return scripts.get(name, Answer())

@@ -89,7 +89,7 @@ class ComposedSystem:
         """Run another command in a service, as ``docker compose exec`` does, and return what it prints."""
         environment = self._environment(self.composition.services[service])
         done = subprocess.run(  # its own error is what a failure shows
-            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=60, check=False
+            command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=120, check=False
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
@@ -105,7 +105,7 @@ class ComposedSystem:
             except subprocess.TimeoutExpired:
                 each.process.kill()
                 code = each.process.wait()
-            _, left = psutil.wait_procs(family, timeout=1)
+            _, left = psutil.wait_procs(family, timeout=10)
             for process in left:
                 process.kill()
             yield each, code, left
@@ -124,7 +124,7 @@ class ComposedSystem:
             )
         running = Running(service, process, log_path, environment)
         if "service_completed_successfully" in self._conditions(service.name):
-            assert process.wait(60) == 0, str(running)
+            assert process.wait(120) == 0, str(running)
         return running
 
     def _conditions(self, name: str) -> set[str]:
@@ -139,13 +139,13 @@ class ComposedSystem:
 
     def _wait_until_healthy(self, running: Running) -> None:
         inside, said = _LISTENING[running.service.name]
-        poll(lambda: said.search(running.log) or running.process.poll() is not None, within_s=60, what=running.__str__)
+        poll(lambda: said.search(running.log) or running.process.poll() is not None, within_s=120, what=running.__str__)
         found = said.search(running.log)
         assert found, str(running)
         self.addresses[running.service.name] = found[1]
         check = [word.replace(inside, found[1]) for word in running.service.health_command]
         assert check != running.service.health_command, f"{running.service.name}: the check asks another address"
-        poll(lambda: self._succeeds(check, running), within_s=60, what=running.__str__)
+        poll(lambda: self._succeeds(check, running), within_s=120, what=running.__str__)
 
     def _succeeds(self, check: list[str], running: Running) -> bool:
         done = subprocess.run(

@@ -68,7 +68,7 @@ class World:
             for name in ("hurt", "fine"):
                 url = receiver.url(f"/{name}")
                 unit.webhooks.create(
-                    a_webhook(workspace_id=workspace.id, url=url, name=name, secret="a-secret", timeout_ms=400)
+                    a_webhook(workspace_id=workspace.id, url=url, name=name, secret="a-secret", timeout_ms=30_000)
                 )
             unit.commit()
         self.workspace_id = workspace.id

@@ -16,7 +16,7 @@ from celery import Celery
 from psycopg import sql
 
 from noteflow_hooks.cli.system.environment import variables
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -89,7 +89,7 @@ def command_lines(processes: Iterable[int]) -> bytes:
 def inspected(redis_url: str) -> bytes:
     """Return what workers answer to each question of `celery inspect`."""
     app = Celery(broker=redis_url, set_as_current=False)
-    asked = app.control.inspect(timeout=5, limit=1)
+    asked = app.control.inspect(timeout=PATIENCE_S, limit=1)
     answers = [
         asked.active(),
         asked.scheduled(),
@@ -113,7 +113,7 @@ class Monitor:
         self._lines: list[bytes] = []
         self._begun = threading.Event()
         threading.Thread(target=self._listen, name="monitor", daemon=True).start()
-        assert self._begun.wait(10)
+        assert self._begun.wait(PATIENCE_S)
 
     @property
     def seen(self) -> bytes:
@@ -152,7 +152,7 @@ class Flower:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.process.terminate()
-        self.process.wait(20)
+        self.process.wait(PATIENCE_S)
 
     def wait(self) -> None:
         """Return once it answers and has seen a worker."""

@@ -7,6 +7,8 @@ import struct
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -96,7 +98,7 @@ class RawConnection:
 
 
 @contextmanager
-def raw_connection(address: str, *, timeout_s: float = 10.0) -> Iterator[RawConnection]:
+def raw_connection(address: str, *, timeout_s: float = PATIENCE_S) -> Iterator[RawConnection]:
     """Offer a connection to the server at ``host:port``."""
     host, _, port = address.rpartition(":")
     with socket.create_connection((host, int(port)), timeout=timeout_s) as connection:

@@ -81,8 +81,12 @@ def replace_file(path: str, content: str, *, folder: Path) -> None:
 
 
 def ask_only(name_server: str, *, folder: Path) -> None:
-    """Let the system's resolver ask that address and nobody else, after an /etc/hosts that names localhost alone."""
-    replace_file("/etc/resolv.conf", f"nameserver {name_server}\n", folder=folder)
+    """Let the system's resolver ask that address and nobody else, after an /etc/hosts that names localhost alone.
+
+    It waits for longer than any test does.
+    """
+    asked = f"nameserver {name_server}\noptions timeout:30 attempts:5\n"
+    replace_file("/etc/resolv.conf", asked, folder=folder)
     replace_file("/etc/nsswitch.conf", "hosts: files dns\n", folder=folder)
     replace_file("/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n", folder=folder)
     if Path("/run/nscd").exists():  # Its socket is no network's, and its cache is the machine's.

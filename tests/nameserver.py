@@ -40,6 +40,8 @@ class Zone:
     code: int = 0
     delay_s: float = 0
     is_silent: bool = False
+    #: Said nothing of until :meth:`NameServer.release`.
+    is_held: bool = False
 
 
 class NameServer:
@@ -49,6 +51,7 @@ class NameServer:
         self._zones = dict(zones)
         self._lock = threading.Lock()
         self._closing = threading.Event()
+        self._released = threading.Event()
         #: How often each name was asked for its addresses of each type, 1 (A) or 28 (AAAA).
         self.asked: Counter[tuple[str, int]] = Counter()
 
@@ -60,7 +63,12 @@ class NameServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._closing.set()
+        self.release()
         self._stack.close()
+
+    def release(self) -> None:
+        """Answer whoever has asked for a held name, and whoever asks for one from now on."""
+        self._released.set()
 
     def serve(self, host: str, port: int) -> None:
         """Begin to answer there."""
@@ -79,6 +87,8 @@ class NameServer:
         records = _records(self._turn(name, kind, zone), kind)
         if zone.is_silent:
             return None
+        if zone.is_held:
+            self._released.wait()
         if zone.delay_s:
             self._closing.wait(zone.delay_s)
         answer = _HEAD.pack(number, _FLAGS | zone.code, 1, len(records), 0, 0) + question + b"".join(records)

@@ -22,7 +22,7 @@ _ROOT: Final = Path(__file__).parents[1]
 _WAYS: Final = (("--net", "--mount"), ("--net", "--mount", "--map-root-user"))
 
 
-def run_inside(script: Path, *arguments: str, timeout_s: float = 120) -> Any:  # noqa: ANN401 - whatever the script reports
+def run_inside(script: Path, *arguments: str, timeout_s: float = 280) -> Any:  # noqa: ANN401 - whatever the script reports
     """Run the script in a network namespace and a mount namespace of its own, and return what it reports."""
     environment = {
         **os.environ,

@@ -6,10 +6,10 @@ import os
 import shutil
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING, Final
 
 from tests.beside import log_of
+from tests.stopwatch import answered_within
 from tests.waiting import until
 
 if TYPE_CHECKING:
@@ -47,12 +47,10 @@ def wait_until_ready(rig: Rig, name: str, *, times: int = 1) -> None:
     until(is_ready, what=f"{name} is ready")
 
 
-def tell_to_end(part: Part, *, within_s: float) -> float:
-    """Send SIGTERM and return after how many seconds it has ended; fail where that takes too long or is no good end."""
+def tell_to_end(part: Part, *, within_s: float) -> None:
+    """Send SIGTERM and return once it has ended; fail where that takes too long or is no good end."""
     assert part.pid is not None
-    began = time.monotonic()
-    os.kill(part.pid, signal.SIGTERM)
-    until(lambda: part.pid is None, what=f"{part.name} ends", timeout_s=within_s)
-    took_s = time.monotonic() - began
+    with answered_within(within_s):
+        os.kill(part.pid, signal.SIGTERM)
+        until(lambda: part.pid is None, what=f"{part.name} ends")
     assert part.fate == ENDED_WELL, part.fate
-    return took_s

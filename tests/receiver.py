@@ -11,14 +11,15 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-import time
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.certificates import authority, authority_pem, server_context
 from tests.line import Answer, Behaviour, Line, ReceivedRequest, Script
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
+    from collections.abc import Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -109,15 +110,17 @@ class Receiver:
             self._is_held = False
             self._changed.notify_all()
 
-    def wait_for(self, count: int, *, path: str | None = None, timeout_s: float = 15) -> list[ReceivedRequest]:
+    def wait_for(self, count: int, *, path: str | None = None, timeout_s: float = PATIENCE_S) -> list[ReceivedRequest]:
         """Return the requests, to that path if one is given, once there are so many; fail when time is up."""
-        ends_at = time.monotonic() + timeout_s
+
+        def found() -> list[ReceivedRequest]:
+            return [each for each in self._requests if path in (None, each.path)]
+
         with self._changed:
-            while len(found := [each for each in self._requests if path in (None, each.path)]) < count:
-                if not self._changed.wait(ends_at - time.monotonic()):
-                    came = ", ".join(f"{each.method} {each.target}" for each in self._requests)
-                    raise AssertionError(f"{len(found)} of {count} requests in {timeout_s} s; came: {came or 'none'}")
-        return found
+            if not self._changed.wait_for(lambda: len(found()) >= count, timeout_s):
+                came = ", ".join(f"{each.method} {each.target}" for each in self._requests)
+                raise AssertionError(f"{len(found())} of {count} requests in {timeout_s} s; came: {came or 'none'}")
+            return found()
 
     def _accept(self) -> None:
         while True:
@@ -160,3 +163,11 @@ class Receiver:
             return True
         script(line)
         return False
+
+
+@contextlib.contextmanager
+def closed_port() -> Iterator[int]:
+    """Offer a port of loopback on which nobody listens, nor can begin to: it is taken, and refuses connections."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]

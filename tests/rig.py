@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
-from typing import TYPE_CHECKING, Any, Final, Self
+import time
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 from uuid import uuid4
 
+import grpc
 import psutil
 import psycopg
 import redis
@@ -23,14 +25,17 @@ from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import a_payload
 from tests.receiver import Receiver
+from tests.stopwatch import answered_within
 from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
     from noteflow_hooks.rpc.client import Client
+
+T = TypeVar("T")
 
 #: Short periods, by settings alone, so that faults heal while a test looks on.
 QUICK: Final[dict[str, Any]] = {
@@ -103,7 +108,8 @@ class Rig:
     def webhook(self, path: str = "/hooks", **overrides: Any) -> pb.Webhook:  # noqa: ANN401 - a request's fields
         """Register an endpoint at that path of the receiver, with a secret of its own."""
         fields = {"url": self.receiver.url(path), "events": ["meeting.completed"], "generate_secret": True}
-        return self.client.webhooks.RegisterWebhook(pb.RegisterWebhookRequest(**{**fields, **overrides}))
+        request = pb.RegisterWebhookRequest(**{**fields, **overrides})
+        return patiently(lambda: self.client.webhooks.RegisterWebhook(request))
 
     @property
     def database(self) -> psycopg.Connection:
@@ -124,25 +130,30 @@ class Rig:
     def publish(self, **overrides: Any) -> str:  # noqa: ANN401 - a payload's fields
         """Publish one ``meeting.completed`` and return the event's id."""
         payload = json.dumps(a_payload(**overrides))
-        request = pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload)
-        return self.client.events.PublishEvent(request).id
+        request = pb.PublishEventRequest(
+            event_type="meeting.completed", payload_json=payload, idempotency_key=uuid4().hex
+        )
+        return patiently(lambda: self.client.events.PublishEvent(request)).id
 
     def meeting(self) -> str:
         """Create a meeting and return its id."""
-        return self.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Weekly")).id
+        return patiently(lambda: self.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Weekly"))).id
 
-    def stop_meeting(self, meeting_id: str, *, timeout_s: float = 10) -> pb.Meeting:
-        """Stop it, within so many seconds."""
-        return self.client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting_id), timeout=timeout_s)
+    def stop_meeting(self, meeting_id: str, *, within_s: float = PATIENCE_S) -> pb.Meeting:
+        """Stop it; fail where the answer, whatever it is, takes longer."""
+        with answered_within(within_s):
+            return self.client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting_id), timeout=PATIENCE_S)
 
     def deliveries(self, webhook: pb.Webhook) -> list[pb.Delivery]:
         """Return an endpoint's deliveries, newest first, each with its attempts."""
-        listed = self.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest(webhook_id=webhook.id, page_size=500))
+        request = pb.ListDeliveriesRequest(webhook_id=webhook.id, page_size=500)
+        listed = patiently(lambda: self.client.webhooks.ListDeliveries(request))
         return [self.delivery(each.id) for each in listed.deliveries]
 
     def delivery(self, delivery_id: str) -> pb.Delivery:
         """Return a delivery with its attempts."""
-        return self.client.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery_id))
+        request = pb.GetDeliveryRequest(delivery_id=delivery_id)
+        return patiently(lambda: self.client.webhooks.GetDelivery(request))
 
     def settled(
         self, webhook: pb.Webhook, status: str, *, count: int = 1, timeout_s: float = PATIENCE_S
@@ -238,6 +249,17 @@ class Stream:
         audio_format = pb.AudioFormat(sample_rate=8000, bytes_per_sample=2)
         yield pb.StreamAudioSegmentsRequest(meeting_id=meeting_id, audio=bytes(16_000), format=audio_format)
         self._ended.wait()
+
+
+def patiently(call: Callable[[], T]) -> T:
+    """Call, and again where the server found its database silent, as it does after a pause of the machine."""
+    ends_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return call()
+        except grpc.RpcError as error:
+            if "does not answer in time" not in (error.details() or "") or time.monotonic() > ends_at:
+                raise
 
 
 def a_path() -> str:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-PATIENCE_S: Final = 40.0
+#: Only a safety net: what must come true may take this long on a machine that is slow or pauses.
+PATIENCE_S: Final = 60.0
 
 
 def until(check: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:

@@ -13,6 +13,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.errors import PreconditionError
 from tests.builders import a_recording, an_attempt_result, an_event
 from tests.conformance.world import EXPIRED, SLACK
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +26,7 @@ T = TypeVar("T")
 
 def at_once(count: int, act: Callable[[int], T]) -> list[T]:
     """Call ``act`` in that many threads, which all wait for the last one before they begin."""
-    ready = Barrier(count, timeout=30)
+    ready = Barrier(count, timeout=PATIENCE_S)
 
     def run(number: int) -> T:
         ready.wait()

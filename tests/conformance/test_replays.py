@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -235,26 +237,50 @@ def test_a_step_that_was_rolled_back_is_taken_anew(world: World) -> None:
 def test_a_replay_keeps_its_rate(world: World) -> None:
     """After eight seconds four may go at one in two seconds, and then none for a while."""
     webhook = endpoint(world)
-    for _ in range(6):
+    for _ in range(20):
         settled(world, webhook)
-    begin(world, webhook.workspace_id, rate_per_s=0.5)
-    assert step_now(world) is None
-    world.age(8 * SECOND)
-    assert step_now(world) == 4
-    assert step_now(world) is None
-    world.age(2 * SECOND)
-    assert step_now(world) == 1
+    sent = Pace(world, webhook, rate_per_s=0.5)
+    sent.step(at_least=0)
+    sent.let_pass(8 * SECOND)
+    sent.step(at_least=4)
+    sent.step(at_least=4)
+    sent.let_pass(2 * SECOND)
+    sent.step(at_least=5)
 
 
 def test_a_replay_does_not_catch_up_on_a_long_standstill(world: World) -> None:
     """Of a day in which no worker ran, ten seconds count."""
     webhook = endpoint(world)
-    for _ in range(7):
+    for _ in range(20):
         settled(world, webhook)
-    begin(world, webhook.workspace_id, rate_per_s=0.5)
+    sent = Pace(world, webhook, rate_per_s=0.5)
     world.age(timedelta(days=1))
-    assert step_now(world) == 5
-    assert step_now(world) is None
+    sent.let_pass(timedelta(0), counted=10 * SECOND)
+    assert sent.step(at_least=5) == 5
+    sent.step(at_least=5)
+
+
+class Pace:
+    """A replay, and how many it may have sent by now: by what time passed, the test's own with it."""
+
+    def __init__(self, world: World, webhook: WebhookConfig, *, rate_per_s: float) -> None:
+        self._world, self._rate_per_s = world, rate_per_s
+        self._began, self._counted = time.monotonic(), timedelta(0)
+        self._sent = 0
+        begin(world, webhook.workspace_id, rate_per_s=rate_per_s)
+
+    def let_pass(self, by: timedelta, *, counted: timedelta | None = None) -> None:
+        """Let so much time pass, of which so much counts, else all."""
+        self._world.age(by)
+        self._counted += counted if counted is not None else by
+
+    def step(self, *, at_least: int) -> int:
+        """Take a step, see to it that no more have gone than may and so many at the least, and return its own."""
+        sent = step_now(self._world) or 0
+        self._sent += sent
+        passed_s = self._counted.total_seconds() + time.monotonic() - self._began
+        assert at_least <= self._sent <= math.floor(self._rate_per_s * passed_s)
+        return sent
 
 
 def test_the_replay_that_has_waited_longest_has_the_next_step(world: World) -> None:

@@ -33,7 +33,7 @@ def test_a_run_measures_and_writes_down_what_it_found(place: Path, tmp_path: Pat
     """Each scenario against its baseline; a worker that was ended and started again is still one of two."""
     only = ["--only", "http", "--only", "second-worker", "--only", "memory"]
     ended = subprocess.run(
-        [*BENCH, *only, "--output", tmp_path / "out"], capture_output=True, text=True, timeout=120, check=False
+        [*BENCH, *only, "--output", tmp_path / "out"], capture_output=True, text=True, timeout=280, check=False
     )
     assert ended.returncode == 0, ended.stderr
     assert "one subscriber ÷ bare loop" in ended.stdout
@@ -65,7 +65,7 @@ def test_an_interrupted_run_leaves_nothing(place: Path) -> None:
         processes = psutil.Process(bench.pid).children(recursive=True)
         bench.send_signal(signal.SIGINT)
         said = bench.stderr.read()
-        assert bench.wait(timeout=30) == 130
+        assert bench.wait(timeout=120) == 130
     assert "Traceback" not in said
     # PostgreSQL and Valkey, server, beat, two workers, the receiver and two bare loops at the least.
     assert len(processes) >= 9

@@ -81,7 +81,7 @@ def test_half_a_second_more_to_redis_costs_time_and_nothing_else(rig: Rig) -> No
         started(rig, "far-beat", BEAT, redis_url=redis.url),
         connect(address, rig.token) as rig.client,
     ):
-        rig.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Far"), wait_for_ready=True, timeout=30)
+        rig.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Far"), wait_for_ready=True, timeout=PATIENCE_S)
         rig.publish()
         rig.settled(webhook, "succeeded")
         redis.add_ms(500)
@@ -101,7 +101,7 @@ def test_a_full_redis_loses_nothing_and_keeps_no_worker_down(rig: Rig) -> None:
     webhook = rig.webhook(path)
     with full(rig):
         for _ in range(20):
-            rig.stop_meeting(rig.meeting(), timeout_s=DEADLINE_S)
+            rig.stop_meeting(rig.meeting(), within_s=DEADLINE_S)
         rig.kill("worker-1")
         log = log_of(rig, "worker-1")
         supervised(rig, lambda: log.read_text().count("OutOfMemoryError") > 20, what="the new one meets it for a while")
@@ -123,7 +123,7 @@ def test_a_plain_worker_outlives_a_full_redis(rig: Rig, pool: str) -> None:
         pid = worker.pid
         rig.receiver.hold()
         rig.publish()
-        rig.receiver.wait_for(1, path=path, timeout_s=40)
+        rig.receiver.wait_for(1, path=path)
         with full(rig):
             rig.receiver.release()
             due = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE webhook_id = %s AND next_attempt_at < now()"
@@ -168,7 +168,7 @@ def test_a_pool_child_killed_in_mid_post_costs_one_duplicate(rig: Rig) -> None:
     with started(rig, "prefork", plain("prefork")) as worker:
         pid = worker.pid
         rig.publish()
-        rig.receiver.wait_for(1, path=path, timeout_s=40)
+        rig.receiver.wait_for(1, path=path)
         [child] = [each for each in psutil.Process(pid).children() if speaks_to(each, rig.receiver.port)]
         child.kill()
         rig.receiver.release()
@@ -201,7 +201,7 @@ def test_a_worker_told_to_stop_finishes_a_post_of_fifteen_seconds(rig: Rig, pool
     rig.kill("worker-1")
     with started(rig, f"told-to-stop-{pool}", plain(pool)) as worker:
         rig.publish()
-        rig.receiver.wait_for(1, path=path, timeout_s=40)
+        rig.receiver.wait_for(1, path=path)
         process = psutil.Process(worker.pid)
         process.send_signal(signal.SIGTERM)
         rig.restart("worker-1")
@@ -232,7 +232,7 @@ def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: Rig, pool: 
     rig.kill("worker-1")
     with started(rig, f"impatient-{pool}", plain(pool, app="tests.impatient"), retry_base_s=5):
         rig.publish()
-        rig.receiver.wait_for(1, path=path, timeout_s=40)
+        rig.receiver.wait_for(1, path=path)
         before = rig.messages()
         [delivery] = rig.settled(webhook, "succeeded")
         sent = rig.messages() - before

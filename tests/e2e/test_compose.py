@@ -93,7 +93,7 @@ def system(database: str, receiver: Receiver, tmp_path_factory: pytest.TempPathF
             composed.start()
             poll(
                 lambda: flower(composed, "/api/workers?status=1") == dict.fromkeys(WORKERS, True),
-                within_s=60,
+                within_s=120,
                 what=lambda: "\n".join(map(str, composed.running)),
             )
             yield composed
@@ -115,7 +115,7 @@ def delivered(system: ComposedSystem, receiver: Receiver) -> Delivered:
         )
         meeting = client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="A private title"))
         client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting.id))
-    (request,) = receiver.wait_for(1, timeout_s=30)
+    (request,) = receiver.wait_for(1)
     return Delivered(webhook, meeting, request)
 
 
@@ -169,7 +169,7 @@ def test_the_delivery_is_on_record(delivered: Delivered, database: str) -> None:
         delivery_id = delivered.request.header("X-NoteFlow-Delivery")
         poll(
             lambda: connection.execute(query, [delivery_id]).fetchone(),
-            within_s=15,
+            within_s=120,
             what=lambda: "the delivery's result was not recorded",
         )
         row = connection.execute(query, [delivery_id]).fetchone()
@@ -191,7 +191,7 @@ def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
     """The event's dispatch, which sends its last chunk itself, is there: ids as arguments, counts as its result."""
     poll(
         lambda: bool(finished(system, DISPATCH)),
-        within_s=30,
+        within_s=120,
         what=lambda: str(flower(system, "/api/tasks")),
     )
     # Others may be there: the relay's and the sweep's hints, which find nothing left to do.
@@ -207,7 +207,7 @@ def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
 
 def test_flower_knows_no_address_secret_or_payload(system: ComposedSystem, delivered: Delivered) -> None:
     """Whatever Flower can be asked, its answers hold neither what was sent, nor where to, nor anybody's password."""
-    poll(lambda: "1 succeeded" in page(system, "/api/tasks"), within_s=30, what=lambda: "Flower shows no delivery")
+    poll(lambda: "1 succeeded" in page(system, "/api/tasks"), within_s=120, what=lambda: "Flower shows no delivery")
     tasks = [f"/{kind}/{key}" for key in finished(system, DISPATCH, DELIVER) for kind in ("task", "api/task/info")]
     workers = [f"/worker/{name}" for name in sorted(WORKERS)]
     shown = "".join(page(system, each) for each in ("/api/tasks", "/api/workers?refresh=1", *workers, *tasks))
@@ -230,7 +230,7 @@ def test_flower_knows_no_address_secret_or_payload(system: ComposedSystem, deliv
 @pytest.mark.parametrize("task", ["noteflow.hooks.relay", "noteflow.hooks.sweep"])
 def test_beat_has_lost_work_looked_for(system: ComposedSystem, task: str) -> None:
     """With nobody asking, a worker runs the relay and the sweep."""
-    poll(lambda: finished(system, task), within_s=30, what=lambda: "\n".join(map(str, system.running)))
+    poll(lambda: finished(system, task), within_s=120, what=lambda: "\n".join(map(str, system.running)))
 
 
 def test_every_process_ends_when_it_is_told_to(system: ComposedSystem) -> None:

@@ -24,7 +24,8 @@ from tests.mute import Mute
 from tests.programs import pooled_worker, wait_until_ready
 from tests.publishing import keyed, posts
 from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.stopwatch import answered_within
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -72,14 +73,14 @@ def wait_for_a_waiting_statement(rig: Rig) -> None:
 
 def refusal(rig: Rig) -> grpc.StatusCode:
     """Return with what code an event is refused, within the client's deadline."""
-    with pytest.raises(grpc.RpcError) as refused:
-        rig.client.events.PublishEvent(keyed(), timeout=DEADLINE_S)
+    with pytest.raises(grpc.RpcError) as refused, answered_within(DEADLINE_S):
+        rig.client.events.PublishEvent(keyed(), timeout=PATIENCE_S)
     return refused.value.code()
 
 
 def publish_keyed(rig: Rig, request: pb.PublishEventRequest) -> str:
     """Publish, patiently: the server may have been started a moment ago."""
-    return rig.client.events.PublishEvent(request, timeout=30, wait_for_ready=True).id
+    return rig.client.events.PublishEvent(request, timeout=PATIENCE_S, wait_for_ready=True).id
 
 
 def events(rig: Rig, key: str) -> int:
@@ -91,7 +92,7 @@ def events(rig: Rig, key: str) -> int:
 def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: Rig, mode: signal.Signals) -> None:
     """As ``pg_ctl stop -m`` does it. Answers that come while it is away are recorded; nothing is sent twice."""
     path = a_path()
-    webhook = rig.webhook(path)
+    webhook = rig.webhook(path, timeout_ms=30_000)
     rig.receiver.hold()
     sent = {rig.publish() for _ in range(5)}
     rig.receiver.wait_for(5, path=path)
@@ -111,7 +112,7 @@ def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: Rig, mode
 def test_a_database_without_a_free_connection_refuses_and_loses_nothing(rig: Rig) -> None:
     """Others hold every one of them: calls are refused at once, results wait, and all goes on by itself after."""
     path = a_path()
-    webhook = rig.webhook(path)
+    webhook = rig.webhook(path, timeout_ms=30_000)
     rig.receiver.hold()
     sent = {rig.publish() for _ in range(3)}
     rig.receiver.wait_for(3, path=path)
@@ -148,7 +149,7 @@ def every_connection(rig: Rig) -> Iterator[None]:
 def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same(rig: Rig) -> None:
     """A second connection crosses it; the result is stored at the second try, and nothing is sent again."""
     path = a_path()
-    webhook, before = rig.webhook(path), deadlocks(rig)
+    webhook, before = rig.webhook(path, timeout_ms=30_000), deadlocks(rig)
     rig.receiver.hold()
     event_id = rig.publish()
     rig.receiver.wait_for(1, path=path)
@@ -172,7 +173,7 @@ def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: Rig) -> None:
     """The second attempt of a delivery stands in its endpoint's line while somebody crosses it; it is made once."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
-    webhook, before = rig.webhook(path), deadlocks(rig)
+    webhook, before = rig.webhook(path, timeout_ms=30_000), deadlocks(rig)
     rig.receiver.hold()
     event_id = rig.publish()
     rig.receiver.wait_for(1, path=path)
@@ -221,7 +222,7 @@ def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: Rig) -> None:
         until(lambda: events(rig, request.idempotency_key) == 1, what="the event is stored")
         proxy.cut()
         assert call.code() is grpc.StatusCode.UNAVAILABLE
-        event_id = client.events.PublishEvent(request, wait_for_ready=True).id
+        event_id = client.events.PublishEvent(request, wait_for_ready=True, timeout=PATIENCE_S).id
         with pytest.raises(grpc.RpcError) as refused:
             client.events.PublishEvent(keyed(request.idempotency_key, title="Another"))
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
@@ -236,7 +237,7 @@ def test_fifty_publishers_of_one_key_at_two_servers_make_one_event(rig: Rig) -> 
 
     def publish(server: str) -> str:
         with connect(server, rig.token) as client:
-            return client.events.PublishEvent(request, timeout=30, wait_for_ready=True).id
+            return client.events.PublishEvent(request, timeout=PATIENCE_S, wait_for_ready=True).id
 
     with started(rig, "server-2", SERVER, grpc_bind=address), ThreadPoolExecutor(50) as publishers:
         wait_until_ready(rig, "server-2")

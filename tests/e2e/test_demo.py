@@ -19,7 +19,7 @@ from noteflow_hooks.cli.demo_places import demo_folder
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.settings import PREFIX
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def test_the_demo_delivers_and_verifies_four_events(place: Path) -> None:
         subprocess.Popen([*DEMO, *words], cwd=place, env=env, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         for words in ([], ["--json"])
     ]
-    (table, said), (listed, said_too) = (demo.communicate(timeout=90) for demo in demos)
+    (table, said), (listed, said_too) = (demo.communicate(timeout=250) for demo in demos)
     assert (said, said_too) == ("", "")
     assert [demo.returncode for demo in demos] == [0, 0]
     rows = [line.split() for line in table.splitlines() if line.startswith(tuple(EVENTS))]
@@ -86,7 +86,7 @@ def test_an_interrupted_demo_leaves_nothing(place: Path, started: str) -> None:
     with subprocess.Popen(DEMO, text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as demo:
         until(lambda: list(place.glob(f"noteflow-demo-*/{started}")), what="the demo starts")
         demo.send_signal(signal.SIGINT)
-        _, said = demo.communicate(timeout=15)
+        _, said = demo.communicate(timeout=PATIENCE_S)
     assert (demo.returncode, said.strip()) == (130, "")
     assert list(place.iterdir()) == []
     assert at_work_in(place) == []

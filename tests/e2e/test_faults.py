@@ -17,7 +17,7 @@ from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.line import Answer
 from tests.rig import QUICK, Rig, a_path
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def rig(system: Rig) -> Iterator[Rig]:
 def stop_some_meetings(rig: Rig, count: int) -> None:
     """Hold meetings to their end, each call within the client's deadline."""
     for _ in range(count):
-        rig.stop_meeting(rig.meeting(), timeout_s=DEADLINE_S)
+        rig.stop_meeting(rig.meeting(), within_s=DEADLINE_S)
 
 
 def test_a_dead_redis_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
@@ -96,7 +96,7 @@ def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: Rig) -> No
     with rig.frozen("postgres"):
         for _ in range(4):
             with pytest.raises(grpc.RpcError) as refused:
-                rig.stop_meeting(meeting, timeout_s=DEADLINE_S)
+                rig.stop_meeting(meeting, within_s=DEADLINE_S)
             assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
     until(lambda: _stops(rig, meeting), what="the server answers again")
     rig.settled(webhook, "succeeded")
@@ -106,7 +106,7 @@ def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: Rig) -> No
 def test_a_restarted_postgres_costs_no_delivery(rig: Rig) -> None:
     """POSTs under way while it restarts are recorded afterwards, and sent once."""
     path = a_path()
-    webhook = rig.webhook(path)
+    webhook = rig.webhook(path, timeout_ms=30_000)
     rig.receiver.hold()
     for _ in range(5):
         rig.publish()
@@ -123,12 +123,12 @@ def test_a_restarted_postgres_costs_no_delivery(rig: Rig) -> None:
 def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: Rig) -> None:
     """What was answered meanwhile is recorded once it is back; nobody takes it from its worker before that."""
     path = a_path()
-    webhook = rig.webhook(path, timeout_ms=3000)
+    webhook = rig.webhook(path, timeout_ms=6000)
     rig.receiver.hold()
     for _ in range(5):
         rig.publish()
     rig.receiver.wait_for(5, path=path)
-    leases_end = time.monotonic() + 3 + QUICK["lease_slack_s"]
+    leases_end = time.monotonic() + 6 + QUICK["lease_slack_s"]
     rig.disconnect()
     rig.kill("postgres")
     rig.receiver.release()
@@ -142,7 +142,7 @@ def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: 
 def test_a_worker_killed_in_mid_post_hands_over_after_its_lease(rig: Rig) -> None:
     """Another one makes the delivery, with the interrupted attempt on record; nothing else is sent twice."""
     path, quiet = a_path(), a_path()
-    webhook, other = rig.webhook(path, timeout_ms=1000), rig.webhook(quiet, events=["recording.started"])
+    webhook, other = rig.webhook(path, timeout_ms=4000), rig.webhook(quiet, events=["recording.started"])
     settled_before = rig.webhook(quiet)
     rig.publish()
     rig.settled(settled_before, "succeeded")
@@ -198,7 +198,7 @@ def test_a_killed_server_loses_no_event_that_it_committed(rig: Rig) -> None:
     webhook = rig.webhook(path)
     meeting = rig.meeting()
     with rig.frozen("valkey"):
-        rig.stop_meeting(meeting, timeout_s=DEADLINE_S)
+        rig.stop_meeting(meeting, within_s=DEADLINE_S)
         rig.kill("server")
     rig.restart("server")
     until(lambda: _stops(rig, meeting), what="the server serves again")
@@ -243,7 +243,7 @@ def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Rig
     try:
         with connect(address, rig.token) as client:
             create = pb.CreateMeetingRequest(title="Quiet")
-            meeting = client.meetings.CreateMeeting(create, timeout=30, wait_for_ready=True)
+            meeting = client.meetings.CreateMeeting(create, timeout=PATIENCE_S, wait_for_ready=True)
             stopped = client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting.id))
             assert stopped.state == "completed"
             with pytest.raises(grpc.RpcError) as refused:
@@ -254,7 +254,7 @@ def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Rig
         assert rig.deliveries(webhook) == []
     finally:
         server.send_signal(signal.SIGTERM)
-        assert server.wait(timeout=30) == 0
+        assert server.wait(timeout=PATIENCE_S) == 0
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent", "solo"])
@@ -284,6 +284,6 @@ def test_a_plain_worker_delivers_under_any_pool(rig: Rig, pool: str) -> None:
 
 def _stops(rig: Rig, meeting_id: str) -> bool:
     try:
-        return rig.stop_meeting(meeting_id, timeout_s=DEADLINE_S).state == "completed"
+        return rig.stop_meeting(meeting_id).state == "completed"
     except grpc.RpcError:
         return False

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
     from tests.line import Line
 
-#: The worst that a program may take; what it waits for here takes a tenth of it.
-GRACE_S: Final = 15.0
+#: The worst that a program may take; what it waits for here takes a fraction of it.
+GRACE_S: Final = 40.0
 #: How long the receiver keeps each answer back: longer than a worker takes to end that waits for nothing.
 ANSWER_S: Final = 1.5
 PER_S: Final = 25

@@ -38,7 +38,7 @@ NEXT: Final = "migrations/versions/0006_ordered_ids.py"
 #: One in ten of the first hundred POSTs fails: retries are on their way while the releases change.
 FAILURES: Final = 10
 SCRIPT: Final = [Answer(200 if number % 10 else 500) for number in range(10 * FAILURES)]
-GRACE_S: Final = 20.0
+GRACE_S: Final = 40.0
 #: What is renewed, in this order.
 PROGRAMS: Final = {"worker-1": pooled_worker("gevent", "-c", "16", name="new"), "server": SERVER, "beat": BEAT}
 

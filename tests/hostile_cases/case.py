@@ -46,6 +46,11 @@ class Case:
     #: The shortest and the longest wait that the answer asks for, in seconds; None where it asks for none.
     wait_s: tuple[float, float] | None = None
 
+    @property
+    def kinds(self) -> tuple[ErrorKind | None, ...]:
+        """The kinds of its outcomes; None is success."""
+        return tuple(each.kind for each in self.outcomes)
+
     def speaks(self, scheme: str) -> bool:
         """Tell whether it makes sense over http or https."""
         return scheme == "https" or not self.needs_tls

@@ -32,6 +32,13 @@ NAMES: Final[Mapping[str, Sequence[str]]] = {
     "all-wrong.example": _WRONG,
     "well.example": [PUBLIC],
 }
+#: What an attempt is given whose SYN vanishes, and any other one.
+SHORT_MS: Final = 800
+PLENTY_MS: Final = 60_000
+_SILENT: Final = frozenset({"silent.example", "silent-v6.example", "unresolved.example"})
+#: Of this one's time the first, silent address takes half.
+_PAST_SILENCE: Final = "past-silence.example"
+PAST_SILENCE_MS: Final = 10_000
 #: A port on which nobody listens.
 CLOSED: Final = "https://well.example:8443/hooks"
 
@@ -42,10 +49,16 @@ def main() -> dict[str, Any]:
     urls = {**{name: f"https://{name}/hooks" for name in NAMES}, "closed": CLOSED}
     with Canaries([443], NAMES), ThreadPoolExecutor(len(urls)) as threads:
         executor = WebhookExecutor(EgressPolicy(lookup=NAMES.__getitem__), ca_bundle=authority_pem())
-        webhooks = [a_webhook(url=url, secret=SECRET, timeout_ms=800) for url in urls.values()]
+        webhooks = [a_webhook(url=url, secret=SECRET, timeout_ms=_limit_ms(name)) for name, url in urls.items()]
         results = list(threads.map(executor.post, [Claim(a_delivery(), each, b"{}") for each in webhooks]))
         executor.close()
     return {name: (r.error_kind, r.error_message, r.duration_ms) for name, r in zip(urls, results, strict=True)}
+
+
+def _limit_ms(name: str) -> int:
+    if name == _PAST_SILENCE:
+        return PAST_SILENCE_MS
+    return SHORT_MS if name in _SILENT else PLENTY_MS
 
 
 def _lay_routes() -> None:

@@ -17,7 +17,7 @@ from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.system.environment import variables
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.settings import PREFIX
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,7 +193,7 @@ def test_killed_in_the_middle_of_a_batch_it_goes_on_where_it_was(
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL)
         until(lambda: waiting(database) == 1, what="it is in the middle")
         process.kill()
-        assert process.wait(timeout=30) == -9
+        assert process.wait(timeout=PATIENCE_S) == -9
     until(lambda: waiting(database) == 0, what="its statement has ended")
     assert readable(database, NEW) == 500
     assert readable(database, OLD) == MANY - 500

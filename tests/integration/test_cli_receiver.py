@@ -15,6 +15,7 @@ import requests
 
 from noteflow_hooks.cli.receiver import HOST, Received, Receiver
 from noteflow_hooks.signing import generate_secret, sign
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,7 +54,7 @@ def test_callers_that_go_away_are_nothing_to_talk_about(capfd: pytest.CaptureFix
         socket.create_connection((HOST, port_of(receiver))).close()
         with socket.create_connection((HOST, port_of(receiver))) as line:
             line.sendall(b"\x00\x01 nonsense\r\n\r\n")
-        assert requests.post(receiver.url, data=BODY, timeout=5).status_code == 200
+        assert requests.post(receiver.url, data=BODY, timeout=PATIENCE_S).status_code == 200
     assert capfd.readouterr().err == ""
 
 
@@ -79,9 +80,9 @@ def test_listen_says_how_to_register_it_verifies_and_ends_quietly(listener: List
     assert found is not None, welcome
     url, secret = found.groups()
     headers = {"X-NoteFlow-Event": "meeting.completed", "X-NoteFlow-Signature": sign(BODY, secret)}
-    assert requests.post(url, data=BODY, headers=headers, timeout=5).status_code == 202
+    assert requests.post(url, data=BODY, headers=headers, timeout=PATIENCE_S).status_code == 202
     process.send_signal(signal.SIGINT)
-    printed, _ = process.communicate(timeout=10)
+    printed, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "X-NoteFlow-Signature   verified\n  Standard Webhooks      absent" in printed
     assert "Traceback" not in printed

@@ -100,8 +100,9 @@ DAMAGE: Final = [
     (config("secret = ''"), DEAD, "No key decrypts the webhook's secret"),
     (config("headers = 'garbage'"), DEAD, "No key decrypts the webhook's headers"),
     (config("header_names = ARRAY['X-Gone']"), DEAD, "No key decrypts the webhook's headers"),
-    (config("timeout_ms = 0"), SENT, ""),
-    (config("timeout_ms = -100000"), SENT, ""),
+    # Of no time the least is made, within which a slow machine may need some attempts.
+    (config("timeout_ms = 0, max_retries = 20"), SENT, ""),
+    (config("timeout_ms = -100000, max_retries = 20"), SENT, ""),
     (config(f"timeout_ms = {MOST}"), SENT, ""),
     (config("max_retries = 0"), SENT, ""),
     (config(f"max_retries = {-MOST}"), SENT, ""),
@@ -150,11 +151,12 @@ def test_a_damaged_row_ends_with_its_reason_and_the_others_flow(
         row = world.row("hurt")
         return row is not None and row.status in {SENT, DEAD, "skipped"}
 
-    until(settled, what="the damaged one has come to an end", timeout_s=10)
+    until(settled, what="the damaged one has come to an end")
     hurt = world.row("hurt")
     assert hurt is not None
     assert (hurt.status, word in hurt.message) == (status, True), hurt
-    assert len(world.receiver.requests) == (2 if status == SENT else 1)
+    # An attempt that ran out of time may have come to nobody.
+    assert 1 <= len(world.receiver.requests) - (status == SENT) <= 1 + hurt.kinds.count("timeout")
 
 
 @pytest.mark.parametrize("timeout_ms", [MOST, -MOST])
@@ -197,7 +199,7 @@ def test_a_delivery_in_an_impossible_state_is_taken_back_or_ended(world: World, 
         world.work()
         return {getattr(world.row(name), "status", None) for name in ("fine", "hurt")} <= {SENT, DEAD}
 
-    until(settled, what="both have come to an end", timeout_s=10)
+    until(settled, what="both have come to an end")
     fine, hurt = world.row("fine"), world.row("hurt")
     assert fine is not None
     assert (fine.status, fine.kinds) == (SENT, ["none", "interrupted", "none"])
@@ -231,7 +233,7 @@ def test_a_damaged_event_holds_up_no_other(world: World, changes: str, count: in
         world.work()
         return len(world.receiver.requests) == count + 2
 
-    until(all_sent, what="the other event has reached both", timeout_s=10)
+    until(all_sent, what="the other event has reached both")
     world.work()
     assert len(world.receiver.requests) == count + 2
     assert not any(each.header("x-forged") for each in world.receiver.requests)
@@ -246,7 +248,7 @@ def test_a_type_that_would_end_a_header_is_not_sent_though_it_is_subscribed(worl
             made = unit.events.append(an_event(workspace_id=world.workspace_id))
             unit.commit()
         world.connection.execute(f"UPDATE noteflow.webhook_events SET event_type = {each} WHERE id = %s", [made.id])
-    until(lambda: world.work() and len(world.receiver.requests) == 2, what="the two that may go", timeout_s=10)
+    until(lambda: world.work() and len(world.receiver.requests) == 2, what="the two that may go")
     world.work()
     assert {each.header("x-noteflow-event") for each in world.receiver.requests} == {
         "meeting.completed",
@@ -272,5 +274,5 @@ def test_a_replay_at_an_impossible_rate_goes_on_at_a_possible_one(world: World, 
     world.connection.execute(
         f"UPDATE noteflow.webhook_replays SET rate_per_s = {rate}, paced_at = paced_at - interval '20 s'"
     )
-    until(lambda: world.work() and len(world.receiver.requests) == 2, what="it was sent again", timeout_s=10)
+    until(lambda: world.work() and len(world.receiver.requests) == 2, what="it was sent again")
     assert replay.matched == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -26,6 +27,7 @@ from noteflow_hooks.embedded import (
     unprivileged,
 )
 from noteflow_hooks.embedded.process import ServerProcess
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -70,13 +72,15 @@ def valkey_client(valkey: EmbeddedValkey) -> redis.Redis:
     return redis.Redis.from_url(valkey.url, decode_responses=True)
 
 
-def eventually_gone(pid: int, *, timeout_s: float = 5) -> bool:
+def eventually_gone(pid: int, *, timeout_s: float = PATIENCE_S) -> bool:
     """Whether the process ends in time; one that ended and that nobody has asked after counts as gone."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+                time.sleep(0.02)
+                continue
+        return True
     return False
 
 
@@ -282,7 +286,7 @@ def test_a_server_that_ignores_every_signal_is_killed(tmp_path: Path) -> None:
     server = ServerProcess("deaf", log_path=tmp_path / "log")
     command = ["sh", "-c", "trap '' INT TERM; echo deaf; while :; do sleep 0.1; done"]
     server.spawn(command, env=dict(os.environ), cwd=tmp_path)
-    assert server.wait_until(lambda: "deaf" in server.log(), timeout_s=5)
+    assert server.wait_until(lambda: "deaf" in server.log(), timeout_s=PATIENCE_S)
     pid = server.pid
     server.stop([(signal.SIGINT, 0.1), (signal.SIGTERM, 0.1)])
     assert pid is not None

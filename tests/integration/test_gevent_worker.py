@@ -26,6 +26,6 @@ def test_a_worker_that_waits_for_redis_lets_its_deliveries_go_on() -> None:
         "NOTEFLOW_HOOKS_SECRET_KEYS": generate_key(),
     }
     done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM], env=env, capture_output=True, text=True, check=False, timeout=60
+        [sys.executable, "-c", _PROGRAM], env=env, capture_output=True, text=True, check=False, timeout=180
     )
     assert done.stdout.strip() == "gevent.hub", done.stderr

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from tests.hostile_cases.case import path_of
 from tests.hostile_cases.doors import DOORS
 from tests.hostile_server import CASES
+from tests.waiting import PATIENCE_S
 
 
 def test_run_by_hand_it_prints_what_it_serves() -> None:
@@ -27,12 +28,12 @@ def test_run_by_hand_it_prints_what_it_serves() -> None:
         assert list(addresses) == [*CASES, *DOORS]
         url = urlsplit(addresses["E19 is gone"])
         context = ssl.create_default_context(cafile=authority)
-        client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=20)
+        client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=PATIENCE_S)
         client.request("POST", url.path, b"{}")
         assert client.getresponse().status == 410
         client.close()
         server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=20) == 0
+        assert server.wait(timeout=PATIENCE_S) == 0
 
 
 def test_every_behaviour_has_a_path_of_its_own() -> None:

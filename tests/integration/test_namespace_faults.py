@@ -7,13 +7,12 @@ from typing import Any, Final
 
 import pytest
 
+from tests.integration.namespace_routes import PLENTY_MS, SHORT_MS
 from tests.netns import run_inside
 
 _HERE: Final = Path(__file__).parent
-#: What every attempt here is given, in milliseconds.
-_TIMEOUT_MS: Final = 800
-#: Far below the 10 s after which the system's resolver gives up, and the minutes after which a connect does.
-_LATE_MS: Final = 5000
+#: Below the minutes after which the system's resolver, as it is set up here, gives up, and a connect does.
+_LATE_MS: Final = 50_000
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def test_a_network_that_refuses_is_a_failed_connection(routes: dict[str, Any], n
     """The attempt ends at once, and says why."""
     kind, message, duration_ms = routes[name]
     assert (kind, message) == ("connect", problem)
-    assert duration_ms < _TIMEOUT_MS
+    assert duration_ms < PLENTY_MS
 
 
 @pytest.mark.parametrize("name", ["silent.example", "silent-v6.example", "unresolved.example"])
@@ -57,7 +56,7 @@ def test_a_network_that_says_nothing_costs_the_timeout(routes: dict[str, Any], n
     """A SYN that vanishes, and a neighbour that is not there, end with the attempt's time."""
     kind, message, duration_ms = routes[name]
     assert (kind, message) == ("timeout", "Request timed out")
-    assert _TIMEOUT_MS <= duration_ms < _LATE_MS
+    assert SHORT_MS <= duration_ms < _LATE_MS
 
 
 @pytest.mark.parametrize(
@@ -74,7 +73,7 @@ def test_one_address_that_works_is_enough(routes: dict[str, Any], name: str) -> 
     "name", ["unknown.example", "failing.example", "silent.example", "late.example", "many-and-one-inside.example"]
 )
 def test_a_name_server_that_fails_fails_the_attempt_in_time(names: dict[str, Any], name: str) -> None:
-    """NXDOMAIN, SERVFAIL, silence and an answer after 8 s are failed look-ups; one answer inside among 501 forbids."""
+    """NXDOMAIN, SERVFAIL, silence and an answer after 100 s are failed look-ups; one inside among 501 forbids."""
     kind, duration_ms = names["faults"][name]
     assert kind == ("address_not_allowed" if name.startswith("many") else "dns")
     assert duration_ms < _LATE_MS
@@ -87,10 +86,10 @@ def test_a_name_server_that_is_slow_or_says_much_is_understood(names: dict[str, 
 
 
 def test_silent_name_servers_hold_up_nobody_else(names: dict[str, Any]) -> None:
-    """While 24 attempts wait for look-ups of their own, another is looked up and delivered before the first ends."""
+    """While 24 attempts wait for look-ups of their own, another is looked up and delivered before any of them ends."""
     assert names["well"] is None
     assert names["over"] == 0
-    assert names["silent"] == ["dns"] * 24
+    assert names["held"] == ["dns"] * 24
 
 
 @pytest.mark.parametrize("count", [2, pytest.param(12, marks=pytest.mark.chaos)])

@@ -13,7 +13,7 @@ from noteflow_hooks.cli.system.environment import variables
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.embedded import EmbeddedValkey
 from tests.poison import POISON, a_message
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,4 +35,4 @@ def test_no_poison_ends_a_worker_under_gevent(tmp_path: Path, database_url: str)
             assert b"Unrecoverable error" not in log.read_bytes()
         finally:
             worker.terminate()
-            worker.wait(timeout=30)
+            worker.wait(timeout=PATIENCE_S)

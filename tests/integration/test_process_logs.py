@@ -32,7 +32,7 @@ NOWHERE: Final[dict[str, object]] = {
 def in_a_process(script: str) -> tuple[int, list[dict[str, Any]]]:
     """Run it where logs are set up as `serve` does; return its exit code and the records of its standard error."""
     code = f"from noteflow_hooks import logs\nlogs.configure('json')\n{script}"
-    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=180, check=False)
     return ended.returncode, [json.loads(line) for line in ended.stderr.splitlines()]
 
 
@@ -81,7 +81,7 @@ def test_celery_logs_as_we_do(tmp_path: Path, command: Sequence[str], log_format
         until(lambda: "refused" in log.read_text(), what="it can't connect")
     finally:
         process.kill()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     said = log.read_text()
     assert "127.0.0.1:1" in said
     assert str(NOWHERE["secret_keys"]) not in said

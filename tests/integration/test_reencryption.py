@@ -16,7 +16,7 @@ from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.reencryption import StoredSecrets
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import a_webhook, a_workspace
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,7 +170,7 @@ def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> 
             unit.webhooks.update(replace(locked, secret="a-newer-secret", previous_secret=locked.secret))
             assert not running.done()
             unit.commit()
-        assert running.result(timeout=30).reencrypted == 18
+        assert running.result(timeout=PATIENCE_S).reencrypted == 18
     found = read(engine, changing, NEW)
     assert (found.secret, found.previous_secret) == ("a-newer-secret", changing.secret)
     assert key_ids(engine) == {new}
@@ -185,7 +185,7 @@ def test_an_endpoint_that_is_deleted_meanwhile_is_left_alone(engine: Engine) -> 
             running = pool.submit(StoredSecrets(engine, BOTH).rotate)
             until(lambda: key_ids(engine) != {BOTH.key_ids[1]}, what="the other is done")
             unit.commit()
-        assert running.result(timeout=30).reencrypted == 3
+        assert running.result(timeout=PATIENCE_S).reencrypted == 3
     assert [rows(engine)[webhooks[0].id][column] for column in COLUMNS] == [None] * 3
 
 
@@ -195,7 +195,7 @@ def test_two_at_once_do_no_harm(engine: Engine) -> None:
     together = threading.Barrier(2)
 
     def rotate(_: int) -> tuple[int, int]:
-        together.wait(timeout=30)
+        together.wait(timeout=PATIENCE_S)
         rotation = StoredSecrets(engine, BOTH, batch=7).rotate()
         assert rotation.unreadable == []
         return rotation.reencrypted, rotation.current

@@ -36,7 +36,7 @@ def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, va
     command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo"]
     environment = variables({**GOOD, name: value})
     ended = subprocess.run(
-        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
     )
     said = ended.stderr.strip()
     assert ended.returncode == 1

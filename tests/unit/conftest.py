@@ -1,4 +1,4 @@
-"""Unit tests reach nothing: a connection that one of them tries to make fails it."""
+"""Unit tests reach nothing: a connection that one of them tries to make fails it. Examples may take their time."""
 
 from __future__ import annotations
 
@@ -6,6 +6,11 @@ import socket
 from typing import NoReturn
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# By its own measures Hypothesis fails what is slow, which here says something of the machine alone.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -19,7 +19,7 @@ from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUni
 from noteflow_hooks.posting import PostingPool
 from noteflow_hooks.settling import Outcomes, grouped
 from tests.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event
-from tests.waiting import until
+from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -50,7 +50,8 @@ class System:
             "chunk": 5,
             "lease_slack": timedelta(seconds=10),
             "countdown_max": timedelta(seconds=60),
-            "slow_after": timedelta(seconds=5),
+            # In real time, which no other test here depends on than the one that is about it.
+            "slow_after": timedelta(seconds=PATIENCE_S),
         }
         self.service = DeliveryService(
             self.store,
@@ -364,7 +365,7 @@ def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:
 
     def answer(claim: Claim) -> AttemptResult:
         if claim.delivery.id == ids[0]:
-            assert release.wait(10)
+            assert release.wait(PATIENCE_S)
         return OK
 
     system.answer = answer
@@ -373,7 +374,7 @@ def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:
     until(lambda: system.read(ids[1]).status is DeliveryStatus.SUCCEEDED, what="the quick one is recorded")
     assert system.read(ids[0]).status is DeliveryStatus.SENDING
     release.set()
-    worker.join(10)
+    worker.join(PATIENCE_S)
     assert system.read(ids[0]).status is DeliveryStatus.SUCCEEDED
 
 
@@ -384,7 +385,7 @@ def test_a_retry_is_hinted_at_while_a_slow_sibling_is_under_way() -> None:
 
     def answer(claim: Claim) -> AttemptResult:
         if claim.delivery.id == ids[0]:
-            assert release.wait(10)
+            assert release.wait(PATIENCE_S)
             return OK
         return FAILED
 
@@ -395,7 +396,7 @@ def test_a_retry_is_hinted_at_while_a_slow_sibling_is_under_way() -> None:
     assert system.hints == [(timedelta(seconds=1), [ids[1]])]
     assert system.read(ids[0]).status is DeliveryStatus.SENDING
     release.set()
-    worker.join(10)
+    worker.join(PATIENCE_S)
 
 
 @pytest.mark.parametrize(("frozen_s", "starts"), [(9.9, True), (10.1, False), (11.0, False)])
@@ -436,7 +437,7 @@ def test_a_fault_of_our_own_costs_the_endpoint_nothing() -> None:
 def test_a_slow_receiver_holds_up_no_task() -> None:
     """Once it has taken too long the task returns; the endpoint is slow from then on, and the result comes in late."""
     release = threading.Event()
-    system = System(lambda _: OK if release.wait(10) else FAILED, slow_after=timedelta(milliseconds=50))
+    system = System(lambda _: OK if release.wait(PATIENCE_S) else FAILED, slow_after=timedelta(milliseconds=50))
     ids = system.deliveries(2)
     assert str(system.deliver(ids)) == "2 under way"
 

@@ -11,6 +11,7 @@ import pytest
 
 from noteflow_hooks.egress import EgressPolicy, Resolver
 from noteflow_hooks.errors import InvalidInputError
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -152,13 +153,13 @@ def test_simultaneous_look_ups_of_a_name_are_one() -> None:
     def lookup(host: str) -> Sequence[str]:
         asked.append(host)
         is_asked.set()
-        may_answer.wait(10)
+        may_answer.wait(PATIENCE_S)
         return ["1.1.1.1"]
 
     resolver = Resolver(lookup)
     with ThreadPoolExecutor(1) as threads:
-        patient = threads.submit(resolver.resolve, "example.com", timeout_s=10)
-        assert is_asked.wait(10)
+        patient = threads.submit(resolver.resolve, "example.com", timeout_s=PATIENCE_S)
+        assert is_asked.wait(PATIENCE_S)
         for _ in range(4):
             with pytest.raises(TimeoutError):
                 resolver.resolve("example.com", timeout_s=0.01)
@@ -173,7 +174,7 @@ def test_look_ups_are_bounded_and_those_left_behind_count() -> None:
 
     def lookup(host: str) -> Sequence[str]:
         if host.startswith("silent"):
-            name_server_answers.wait(10)
+            name_server_answers.wait(PATIENCE_S)
         return ["1.1.1.1"]
 
     resolver = Resolver(lookup, limit=2)
@@ -181,4 +182,4 @@ def test_look_ups_are_bounded_and_those_left_behind_count() -> None:
         with pytest.raises(TimeoutError):
             resolver.resolve(host, timeout_s=0.05)
     name_server_answers.set()
-    assert [str(each) for each in resolver.resolve("example.com", timeout_s=10)] == ["1.1.1.1"]
+    assert [str(each) for each in resolver.resolve("example.com", timeout_s=PATIENCE_S)] == ["1.1.1.1"]

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import threading
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+from noteflow_hooks import late as module
 from noteflow_hooks.late import LateResults
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import pytest
 
 
-def test_what_comes_together_is_taken_together() -> None:
+def test_what_comes_together_is_taken_together(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three results within a moment are one group, and closing waits until they are taken."""
     groups: list[list[int]] = []
+    moment_is_over = threading.Event()
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: moment_is_over.wait(PATIENCE_S)))
     late = LateResults(groups.append)
     for number in range(3):
         late.put(number)
+    moment_is_over.set()
     late.close()
     assert groups == [[0, 1, 2]]
 

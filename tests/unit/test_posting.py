@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from noteflow_hooks.posting import PostingPool
+from tests.waiting import PATIENCE_S, until
 
 
 def test_every_result_comes_back_with_its_job() -> None:
@@ -45,7 +46,7 @@ def test_who_comes_later_gets_what_is_left_and_then_waits() -> None:
     assert got == []
     with first:
         pass
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     assert got == [2]
 
 
@@ -59,7 +60,7 @@ def test_a_place_is_free_as_soon_as_its_job_ends() -> None:
     """One job of two hangs; the other's place can be had meanwhile."""
     pool, release = PostingPool(2), threading.Event()
     with pool.reserve(2) as room:
-        groups = room.begin(lambda hang: release.wait(10) if hang else True, [True, False]).groups()
+        groups = room.begin(lambda hang: release.wait(PATIENCE_S) if hang else True, [True, False]).groups()
         assert next(groups) == [(False, True)]
         assert pool.reserve(2).size == 1
         release.set()
@@ -85,7 +86,7 @@ def test_what_takes_long_leaves_the_quick_share_and_its_result_comes_late() -> N
     pool, release = PostingPool(2), threading.Event()
     late: list[tuple[int, bool]] = []
     with pool.reserve(2) as room:
-        calls = room.begin(lambda _: release.wait(10), [1, 2])
+        calls = room.begin(lambda _: release.wait(PATIENCE_S), [1, 2])
         assert list(calls.groups(patience_s=0.05, late=late.append)) == []
         assert sorted(calls.left()) == [1, 2]
     assert pool.reserve(2).size == 2
@@ -98,7 +99,8 @@ def test_what_is_done_in_time_comes_before_what_is_late() -> None:
     """The quick one of two is yielded; only the other one is left."""
     pool, release = PostingPool(2), threading.Event()
     with pool.reserve(2) as room:
-        calls = room.begin(lambda hang: release.wait(10) if hang else False, [True, False])
+        calls = room.begin(lambda hang: release.wait(PATIENCE_S) if hang else False, [True, False])
+        until(lambda: pool.reserve_free(1).size == 1, what="the quick one has given its place back")
         late: list[tuple[bool, bool]] = []
         assert list(calls.groups(patience_s=0.2, late=late.append)) == [[(False, False)]]
         assert calls.left() == [True]
@@ -122,7 +124,7 @@ def test_only_so_many_can_be_slow() -> None:
     pool, release = PostingPool(1), threading.Event()
     for _ in range(5):
         with pool.reserve(1) as room:
-            calls = room.begin(lambda _: release.wait(10), [0])
+            calls = room.begin(lambda _: release.wait(PATIENCE_S), [0])
             assert list(calls.groups(patience_s=0.01, late=lambda _: None)) == []
             assert calls.left() == [0]
     waiter = threading.Thread(target=lambda: pool.reserve(1))
@@ -130,6 +132,6 @@ def test_only_so_many_can_be_slow() -> None:
     waiter.join(0.05)
     assert waiter.is_alive()
     release.set()
-    waiter.join(10)
+    waiter.join(PATIENCE_S)
     pool.close()
     assert not waiter.is_alive()

@@ -12,7 +12,9 @@ import pytest
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.rpc import auth
 from tests.integration.rpc.world import UNLIMITED, World
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,10 +27,16 @@ def world() -> Iterator[World]:
         yield running
 
 
+@pytest.fixture
+def known_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a token that was looked up once count for the whole test: then calls are looked at in their order."""
+    monkeypatch.setattr(auth, "TOKEN_TTL_S", 3600.0)
+
+
 @pytest.fixture(scope="module")
 def stored_world(database_url: str) -> Iterator[World]:
     """Offer a server over PostgreSQL, with a workspace that a file's tests share."""
-    engine = create_engine(database_url, connections=4, wait_s=5.0)
+    engine = create_engine(database_url, connections=4, wait_s=PATIENCE_S)
     with World(over=partial(SqlAlchemyUnitOfWork, engine, SecretBox([bytes(32)])), limits=UNLIMITED) as running:
         yield running
     engine.dispose()

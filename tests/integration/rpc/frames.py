@@ -5,6 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
+from tests.waiting import PATIENCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -27,7 +29,7 @@ def status_of_call(address: str, method: str, *headers: tuple[bytes, bytes]) -> 
     ]
     block = b"".join(b"\x10" + _text(name) + _text(value) for name, value in sent)
     host, _, port = address.rpartition(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as connection:
         connection.sendall(
             _PREFACE
             + _frame(_SETTINGS, 0, 0, b"")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import grpc
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -51,7 +52,7 @@ class Caller:
 
     def __init__(self, channel: grpc.Channel, *metadata: tuple[str, str]) -> None:
         self._channel: Any = channel
-        self._given: dict[str, Any] = {"metadata": metadata, "timeout": 20}
+        self._given: dict[str, Any] = {"metadata": metadata, "timeout": PATIENCE_S}
 
     def call(self, method: Method, **fields: Any) -> Outcome:  # noqa: ANN401 - its message's own
         """Return what a call with one message comes to."""

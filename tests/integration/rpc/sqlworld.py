@@ -13,6 +13,7 @@ from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from tests.integration.rpc.world import World
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,7 +26,7 @@ _ASIDE: Final = ("alembic_version", "api_tokens")
 @contextmanager
 def world_over(url: str, **options: Any) -> Iterator[World]:  # noqa: ANN401 - ServerOptions' own
     """Offer a server over that database."""
-    engine = create_engine(url, connections=4, wait_s=1.0)
+    engine = create_engine(url, connections=4, wait_s=PATIENCE_S)
     try:
         with World(over=partial(SqlAlchemyUnitOfWork, engine, BOX), **options) as running:
             yield running

@@ -26,6 +26,7 @@ from tests.builders import hours
 from tests.integration.rpc.frames import status_of_call
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.world import World, a_stream, eventually, refused
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -168,8 +169,8 @@ def test_a_token_in_binary_metadata_counts_as_none(world: World) -> None:
     with grpc.insecure_channel(world.address) as channel:
         lists: Any = channel.unary_unary(LIST)
         with refused(Status.UNAUTHENTICATED):
-            lists(b"", metadata=[binary], timeout=20)
-        lists(b"", metadata=[binary, good], timeout=20)
+            lists(b"", metadata=[binary], timeout=PATIENCE_S)
+        lists(b"", metadata=[binary, good], timeout=PATIENCE_S)
 
 
 def test_a_token_s_text_is_in_no_log_answer_or_repr(
@@ -246,7 +247,7 @@ def test_a_stream_ends_with_its_token(how: str) -> None:
                 else:
                     later[0] = hours(1)
                 with refused(Status.UNAUTHENTICATED, REFUSAL):
-                    stream.call.result(timeout=10)
+                    stream.call.result(timeout=PATIENCE_S)
             assert world.payload("recording.stopped")["duration_seconds"] == 1.5
             going_on.send(bytes(1000))
             assert going_on.finish().duration_seconds == 2.0

@@ -18,6 +18,7 @@ from noteflow_hooks.rpc.auth import TOKEN_TTL_S, Tokens
 from noteflow_hooks.rpc.database import Database
 from noteflow_hooks.rpc.tasks import OwnedTasks, repeat
 from tests.builders import a_token, a_workspace
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,21 +26,39 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports import UnitOfWork
 
 SOON = timedelta(seconds=0.05)
+#: What no machine is so slow for.
+LONG = timedelta(seconds=PATIENCE_S)
 
 
 def _units(store: MemoryStore | None = None) -> Callable[[], UnitOfWork]:
     return partial(InMemoryUnitOfWork, store if store is not None else MemoryStore())
 
 
-def _database(*, backlog: int = 1000, store: MemoryStore | None = None) -> Database:
-    return Database(_units(store), threads=2, deadline=SOON, backlog=backlog)
+def _database(*, backlog: int = 1000, store: MemoryStore | None = None, deadline: timedelta = SOON) -> Database:
+    return Database(_units(store), threads=2, deadline=deadline, backlog=backlog)
+
+
+class Later:
+    """The running loop's clock, which can be put forward. Make it inside the loop."""
+
+    def __init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._before, self._shift_s = loop.time, 0.0
+        loop.time = self._time  # type: ignore[method-assign]  # the loop asks itself for the time
+
+    def let_pass(self, by: timedelta) -> None:
+        """Put it forward."""
+        self._shift_s += by.total_seconds()
+
+    def _time(self) -> float:
+        return self._before() + self._shift_s
 
 
 def test_a_full_backlog_refuses_at_once() -> None:
     """Rather than let callers wait for what they won't get."""
 
     async def scenario() -> None:
-        database, door = _database(backlog=3), threading.Event()
+        database, door = _database(backlog=3, deadline=LONG), threading.Event()
         waiting = [asyncio.create_task(database.call(door.wait)) for _ in range(3)]
         await asyncio.sleep(0)
         with pytest.raises(UnavailableError):
@@ -55,9 +74,17 @@ def test_a_busy_database_is_waited_for() -> None:
     """A queue that takes longer than the database may be silent is served, since it never is."""
 
     async def scenario() -> None:
-        database = Database(_units(), threads=2, deadline=timedelta(seconds=0.5))
-        pause = partial(threading.Event().wait, 0.1)
-        assert await asyncio.gather(*(database.call(pause) for _ in range(24))) == [False] * 24
+        clock, answers = Later(), threading.Semaphore(0)
+        database = Database(_units(), threads=2, deadline=2 * LONG, patience=100 * LONG)
+        calls = [asyncio.create_task(database.call(answers.acquire)) for _ in range(24)]
+        await asyncio.sleep(0)
+        waiting = set(calls)
+        while waiting:
+            # Well within the deadline since the last answer, and far beyond it since the call.
+            clock.let_pass(LONG)
+            answers.release()
+            _, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        assert await asyncio.gather(*calls) == [True] * 24
         database.close()
 
     asyncio.run(scenario())
@@ -67,11 +94,14 @@ def test_patience_with_a_busy_database_ends() -> None:
     """A call that hangs while others are answered is given up as well."""
 
     async def scenario() -> None:
-        patience = timedelta(seconds=0.2)
-        database = Database(_units(), threads=2, deadline=timedelta(seconds=60), patience=patience)
-        door = threading.Event()
+        clock, door = Later(), threading.Event()
+        database = Database(_units(), threads=2, deadline=100 * LONG, patience=LONG)
+        hanging = asyncio.create_task(database.call(door.wait))
+        await asyncio.sleep(0)
+        assert await database.call(lambda: True)
+        clock.let_pass(LONG)
         with pytest.raises(UnavailableError):
-            await database.call(door.wait)
+            await hanging
         assert await database.call(lambda: True)
         door.set()
         database.close()
@@ -90,7 +120,7 @@ def test_a_thread_that_comes_back_serves_again() -> None:
         with pytest.raises(UnavailableError):
             await database.call(lambda: True)
         door.set()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(PATIENCE_S):
             while not await _answers(database):
                 pass
         database.close()
@@ -132,7 +162,7 @@ def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.Mo
         unit.commit()
 
     async def scenario() -> None:
-        database = _database(store=store)
+        database = _database(store=store, deadline=LONG)
         tokens = Tokens(database, tasks := OwnedTasks(), clock=lambda: now[0])
         assert (await tokens.find("t")) is not None
         with InMemoryUnitOfWork(store) as unit:
@@ -142,7 +172,7 @@ def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.Mo
         now[0] = TOKEN_TTL_S
         assert (await tokens.find("t")) is None
         assert (await tokens.find("u")) is not None
-        await tasks.drain(within=timedelta(seconds=5))
+        await tasks.drain(within=LONG)
         database.close()
 
     asyncio.run(scenario())
@@ -160,7 +190,7 @@ def test_a_job_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> Non
 
     async def scenario() -> None:
         task = asyncio.create_task(repeat(job, every=timedelta(0)))
-        await asyncio.wait_for(done.wait(), timeout=5)
+        await asyncio.wait_for(done.wait(), timeout=PATIENCE_S)
         assert task.cancel()
 
     with caplog.at_level(logging.ERROR):

@@ -34,7 +34,9 @@ def _publish(world: World, **fields: Any) -> pb.Event:
 
 
 def _test(world: World, webhook_id: str, wait_seconds: float | None = None) -> pb.TestWebhookResponse:
-    return world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook_id, wait_seconds=wait_seconds))
+    return world.client.webhooks.TestWebhook(
+        pb.TestWebhookRequest(webhook_id=webhook_id, wait_seconds=wait_seconds), timeout=100
+    )
 
 
 def _list(world: World, **fields: Any) -> pb.ListDeliveriesResponse:
@@ -183,7 +185,7 @@ def test_a_test_can_wait_for_its_outcome(world: World) -> None:
     webhook = world.a_webhook()
     worker = threading.Thread(target=partial(_work_when_announced, world))
     worker.start()
-    answer = _test(world, webhook.id, wait_seconds=30)
+    answer = _test(world, webhook.id, wait_seconds=60)
     worker.join()
     assert (answer.delivery.status, answer.delivery.status_code) == ("dead", 500)
 

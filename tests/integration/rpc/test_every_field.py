@@ -19,6 +19,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.fuzzing import NASTY_TEXT, NOT_UTF8, SEVERAL, nasty_values
 from tests.integration.rpc.known import known_values
 from tests.integration.rpc.test_fuzz import ALLOWED, METHODS
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ class Calls:
         """Return how the server answers; what it refuses must leave the rows as they are."""
         before = self._rows()
         try:
-            self._call(iter([data]) if self._streams else data, metadata=self._metadata, timeout=30)
+            self._call(iter([data]) if self._streams else data, metadata=self._metadata, timeout=PATIENCE_S)
         except grpc.RpcError as error:
             assert self._rows() == before
             code: grpc.StatusCode = error.code()

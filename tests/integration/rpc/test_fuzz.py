@@ -21,6 +21,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.fuzzing import Fuzzer
 from tests.integration.rpc.known import known_values
 from tests.integration.rpc.world import UNLIMITED, World
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -94,7 +95,7 @@ class Caller:
             messages = self._messages(chance, method.input_type)
             return await asyncio.to_thread(_stream, streams.stream_unary(path), messages, metadata)
         # It waits as long as it is asked to.
-        timeout_s = 1 if method.name == "TestWebhook" else 30
+        timeout_s = 1 if method.name == "TestWebhook" else PATIENCE_S
         data = Fuzzer(chance, known=self._known).payload(method.input_type)
         make: Any = channel.unary_unary(path)
         code: grpc.StatusCode = await make(data, metadata=metadata, timeout=timeout_s).code()
@@ -118,7 +119,7 @@ class Caller:
 def _stream(call: Any, messages: list[bytes], metadata: Any) -> grpc.StatusCode:  # noqa: ANN401 - gRPC's own
     # Not with grpc.aio, whose client calls it INTERNAL where it writes to a call that has been answered.
     try:
-        call(iter(messages), metadata=metadata, timeout=30)
+        call(iter(messages), metadata=metadata, timeout=PATIENCE_S)
     except grpc.RpcError as error:
         code: grpc.StatusCode = error.code()
         return code
@@ -131,7 +132,7 @@ def _printable(chance: random.Random) -> str:
 
 @contextmanager
 def _over_postgres(url: str) -> Iterator[World]:
-    engine = create_engine(url, connections=4, wait_s=5.0)
+    engine = create_engine(url, connections=4, wait_s=PATIENCE_S)
     with World(over=partial(SqlAlchemyUnitOfWork, engine, SecretBox([bytes(32)])), limits=UNLIMITED) as running:
         yield running
     engine.dispose()

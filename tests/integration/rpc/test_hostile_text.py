@@ -11,6 +11,7 @@ import pytest
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import a_payload
 from tests.integration.rpc.world import FORMAT, refused
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.integration.rpc.world import World
@@ -51,7 +52,7 @@ def test_groups_within_groups_are_refused(stored_world: World, depth: int) -> No
 def _raw(world: World, path: str, data: bytes) -> bytes:
     with grpc.insecure_channel(world.address) as channel:
         call: Any = channel.unary_unary(f"/noteflow.v1.{path}")
-        answer: bytes = call(data, metadata=[("authorization", f"Bearer {world.token}")], timeout=30)
+        answer: bytes = call(data, metadata=[("authorization", f"Bearer {world.token}")], timeout=PATIENCE_S)
         return answer
 
 

@@ -13,6 +13,7 @@ from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import a_recording
 from tests.integration.rpc.world import FORMAT, Stream, World, a_stream, eventually, refused
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -110,7 +111,7 @@ def test_a_server_that_stops_ends_its_recordings(world: World) -> None:
         _begin(world, stream)
         world.stop()
         with refused(grpc.StatusCode.UNAVAILABLE, "the server is stopping"):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == BOTH
     assert _open_recording(world, meeting.id) is None
 
@@ -124,7 +125,7 @@ def test_stopping_the_meeting_ends_its_stream_first(world: World) -> None:
         eventually(lambda: len(_segments(world, meeting.id)) == 1)
         stopped = world.stop_meeting(meeting.id)
         with refused(WRONG_MOMENT, meeting.id):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == [*BOTH, "meeting.completed"]
     assert (stopped.duration_seconds, stopped.segment_count) == (2.0, 1)
     assert world.payload("recording.stopped")["duration_seconds"] == 2.0
@@ -150,7 +151,7 @@ def test_a_meeting_stopped_by_another_server_ends_the_stream_here() -> None:
             _begin(world, stream)
             _stop_through(other, world, meeting.id)
             with refused(WRONG_MOMENT, meeting.id):
-                stream.call.result(timeout=10)
+                stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == [*BOTH, "meeting.completed"]
 
 
@@ -173,7 +174,7 @@ def test_a_second_stream_is_refused_and_does_not_hurt_the_first(world: World) ->
         _begin(world, first)
         second.send(SECOND, "Not wanted.")
         with refused(WRONG_MOMENT, "being recorded already"):
-            second.call.result(timeout=10)
+            second.call.result(timeout=PATIENCE_S)
         assert first.finish().duration_seconds == 1.0
     assert world.event_types() == BOTH
     assert not _segments(world, meeting.id)
@@ -199,7 +200,7 @@ def test_a_message_that_is_wrong_ends_the_stream_and_its_recording(world: World)
         _begin(world, stream)
         stream.send(SECOND, "")
         with refused(INVALID, "segments.text: must not be empty"):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == BOTH
     assert world.payload("recording.stopped")["duration_seconds"] == 1.0
 
@@ -219,7 +220,7 @@ def test_a_first_message_that_says_too_little_is_refused(world: World, fields: d
     with a_stream(world, "") as stream:
         stream.send_message(pb.StreamAudioSegmentsRequest(audio=SECOND, **fields))  # type: ignore[arg-type]  # any fields
         with refused(INVALID, f"{field}: "):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +238,7 @@ def test_a_stream_can_not_change_what_it_records(world: World, fields: dict[str,
         stream.send(SECOND)
         stream.send_message(pb.StreamAudioSegmentsRequest(**fields))  # type: ignore[arg-type]  # any fields
         with refused(INVALID, f"{field}: must be the same"):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == BOTH
 
 

@@ -27,6 +27,7 @@ from noteflow_hooks.rpc.tls import TlsFiles, client_credentials
 from noteflow_hooks.settings import PREFIX
 from tests.certificates import authority, authority_pem, write_pair
 from tests.integration.rpc.world import World
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,7 +52,7 @@ def trusting(ca: trustme.CA, folder: Path, **own: Path) -> grpc.ChannelCredentia
 def ask(world: World, *, host: str = "127.0.0.1", **security: Any) -> None:  # noqa: ANN401 - connect's own
     """Call the server as a command does."""
     with connect(f"{host}:{world.address.rpartition(':')[2]}", world.token, **security) as client:
-        client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=10)
+        client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=PATIENCE_S)
 
 
 def test_a_caller_that_trusts_the_authority_is_served(files: TlsFiles, tmp_path: Path) -> None:
@@ -189,7 +190,7 @@ def test_a_server_that_says_that_it_does_not_serve_is_believed() -> None:
     server.start()
     try:
         with pytest.raises(UnavailableError, match=f"the server at {address} is not serving"):
-            check_serving(address, timeout_s=10)
+            check_serving(address, timeout_s=PATIENCE_S)
     finally:
         server.stop(None).wait()
 
@@ -233,7 +234,7 @@ def _spoken(address: str, newest: ssl.TLSVersion) -> str | None:
     host, _, port = address.rpartition(":")
     try:
         with (
-            socket.create_connection((host, int(port)), timeout=10) as plain,
+            socket.create_connection((host, int(port)), timeout=PATIENCE_S) as plain,
             context.wrap_socket(plain, server_hostname="localhost") as connection,
         ):
             return connection.version()

@@ -18,9 +18,12 @@ from noteflow_hooks.rpc import auth
 from noteflow_hooks.rpc.auth import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.server import ServerOptions
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused
+from tests.stopwatch import Stopwatch
+from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +53,7 @@ def _last_accepted(address: str, token: str) -> float:
     began = last = NOW()
     code, line = grpc.StatusCode.OK, ""
     with calling(address, token) as caller:
-        while code is grpc.StatusCode.OK and last < began + 4 * TOKEN_TTL_S:
+        while code is grpc.StatusCode.OK and last < began + PATIENCE_S:
             begun = NOW()
             code, line, _ = caller.call(LISTS)
             last = begun if code is grpc.StatusCode.OK else last
@@ -58,11 +61,18 @@ def _last_accepted(address: str, token: str) -> float:
     return last
 
 
-def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World) -> None:
+def _let_end(url: str, token_id: UUID) -> None:
+    """Have a token end now that was to last."""
+    with connected(url) as connection:
+        connection.execute("UPDATE noteflow.api_tokens SET expires_at = clock_timestamp() WHERE id = %s", [token_id])
+
+
+def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World, clean_database: str) -> None:
     """Calls that come, and streams: those under way, and one that begins while the revoked token is remembered."""
+    assert TOKEN_TTL_S + ServerOptions().check_tokens_every.total_seconds() < WITHIN_S
     revoked, record = world.another_token()
-    ending, _ = world.another_token(expires_at=datetime.now(UTC) + timedelta(seconds=3))
-    ending_at = NOW() + 3
+    ending, ending_record = world.another_token(expires_at=datetime.now(UTC) + timedelta(hours=1))
+    known_from = NOW()
     with ExitStack() as open_streams:
         tokens = (revoked, ending, world.token)
         client_of = {token: open_streams.enter_context(Client(world.address, token)) for token in tokens}
@@ -72,20 +82,25 @@ def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World) 
             streams[token] = open_streams.enter_context(stream)
             streams[token].send(bytes(1000))
         eventually(lambda: world.event_types() == ["recording.started"] * 3)
+        _let_end(clean_database, ending_record.id)
         world.revoke(record.id)
         revoked_at = NOW()
         remembered = open_streams.enter_context(a_stream(world, world.a_meeting().id, client=client_of[revoked]))
         remembered.send(bytes(1000))
-        with ThreadPoolExecutor() as pool:
+        with ThreadPoolExecutor() as pool, Stopwatch() as watch:
             accepted = [pool.submit(_last_accepted, world.address, token) for token in (revoked, ending)]
-            eventually(lambda: streams[revoked].call.done() and remembered.call.done(), within_s=WITHIN_S)
-        for until, ended_at in zip(accepted, (revoked_at, ending_at), strict=True):
-            assert until.result() < ended_at + TOKEN_TTL_S
+            eventually(lambda: streams[revoked].call.done() and remembered.call.done())
+            assert watch.seconds < WITHIN_S
+        for until in accepted:
+            assert until.result() < revoked_at + TOKEN_TTL_S
         for token in (revoked, ending):
             with refused(grpc.StatusCode.UNAUTHENTICATED, REFUSAL):
-                streams[token].call.result(timeout=WITHIN_S)
+                streams[token].call.result(timeout=PATIENCE_S)
         assert streams[world.token].finish().duration_seconds == 1.0
-    assert sorted(world.event_types()) == ["recording.started"] * 4 + ["recording.stopped"] * 4
+    begun = world.event_types().count("recording.started")
+    # On a machine on which all this took long, the revoked token was remembered no more when the fourth one began.
+    assert begun == 4 or (begun == 3 and NOW() > known_from + TOKEN_TTL_S)
+    assert world.event_types().count("recording.stopped") == begun == len(world.event_types()) / 2
 
 
 def test_a_use_is_recorded_soon_and_then_not_for_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +124,7 @@ def test_a_use_that_can_not_be_recorded_now_keeps_no_call_waiting(world: World, 
         other.execute("LOCK TABLE noteflow.api_tokens IN SHARE ROW EXCLUSIVE MODE")
         for token in tokens:
             with Client(world.address, token) as client:
-                client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=10)
+                client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=15)
 
 
 def test_a_use_that_another_server_is_recording_is_left_to_it(world: World, clean_database: str) -> None:
@@ -135,4 +150,4 @@ def test_a_token_goes_with_its_workspace(world: World, clean_database: str) -> N
         with connected(clean_database) as connection:
             connection.execute("DELETE FROM noteflow.workspaces")
         with refused(grpc.StatusCode.UNAUTHENTICATED, REFUSAL):
-            stream.call.result(timeout=10)
+            stream.call.result(timeout=PATIENCE_S)
