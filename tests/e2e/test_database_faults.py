@@ -33,9 +33,11 @@ if TYPE_CHECKING:
 #: What a client allows a call, whatever happens to the database.
 DEADLINE_S: Final = 2.0
 #: Statements of ours that wait for somebody's lock.
+#: One of ours that waits for a lock of that process. Beside it sweeps may wait for each other, for a moment.
 WAITING: Final = """
-SELECT count(*) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks' AND wait_event_type = 'Lock'
+SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks' AND %s = ANY(pg_blocking_pids(pid))
 """
+ALIVE: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
 #: The line that an endpoint's claims stand in.
 LINE: Final = "SELECT pg_advisory_xact_lock(1852793958, hashtext(%s) & 63)"
 TOUCH: Final = "UPDATE noteflow.webhook_deliveries SET claim_no = claim_no WHERE id = %s"
@@ -67,8 +69,16 @@ def value(rig: Rig, statement: str, *given: object) -> Any:  # noqa: ANN401 - wh
     return found
 
 
-def wait_for_a_waiting_statement(rig: Rig) -> None:
-    until(lambda: value(rig, WAITING) > 0, what="a statement of ours waits for the lock")
+def wait_for_a_waiting_statement(rig: Rig, other: psycopg.Connection) -> int:
+    """Return the process of PostgreSQL's that waits."""
+    found: list[int | None] = []
+
+    def waits() -> bool:
+        found.append(value(rig, WAITING, other.info.backend_pid))
+        return found[-1] is not None
+
+    until(waits, what="a statement of ours waits for the lock")
+    return found[-1] or 0
 
 
 def refusal(rig: Rig) -> grpc.StatusCode:
@@ -161,7 +171,7 @@ def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same
             [delivery.id],
         )
         rig.receiver.release()
-        wait_for_a_waiting_statement(rig)
+        wait_for_a_waiting_statement(rig, other)
         other.execute(TOUCH, [delivery.id])
     [recorded] = rig.settled(webhook, "succeeded")
     assert [(each.attempt_number, each.status_code) for each in recorded.attempts] == [(1, 200)]
@@ -181,7 +191,7 @@ def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: Rig) -> None:
     with rival(rig) as other:
         other.execute(LINE, [webhook.id])
         rig.receiver.release()
-        wait_for_a_waiting_statement(rig)
+        wait_for_a_waiting_statement(rig, other)
         other.execute(TOUCH, [delivery.id])
     [recorded] = rig.settled(webhook, "succeeded")
     assert [each.status_code for each in recorded.attempts] == [500, 200]
@@ -200,10 +210,10 @@ def test_a_server_killed_before_the_commit_has_stored_nothing(rig: Rig) -> None:
     with rival(rig) as other:
         other.execute("LOCK TABLE noteflow.webhook_events IN SHARE MODE")
         call = rig.client.events.PublishEvent.future(request)
-        wait_for_a_waiting_statement(rig)
+        waiting = wait_for_a_waiting_statement(rig, other)
         rig.kill("server")
         assert call.exception() is not None
-    until(lambda: value(rig, WAITING) == 0, what="the statement of the dead server ends")
+    until(lambda: value(rig, ALIVE, waiting) == 0, what="the statement of the dead server ends")
     assert events(rig, request.idempotency_key) == 0
     rig.restart("server")
     event_id = publish_keyed(rig, request)

@@ -32,9 +32,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT: Final = Path(__file__).parents[2]
-#: What the release before had as its newest schema, and the file that brought the next one.
-BEFORE: Final = "0005"
-NEXT: Final = "migrations/versions/0006_ordered_ids.py"
+_STEPS: Final = sorted((ROOT / "migrations" / "versions").glob("[0-9]*.py"))
+#: What the release before had as its newest schema, and the file that brought the newest one.
+BEFORE: Final = _STEPS[-2].name.partition("_")[0]
+NEXT: Final = str(_STEPS[-1].relative_to(ROOT))
 #: One in ten of the first hundred POSTs fails: retries are on their way while the releases change.
 FAILURES: Final = 10
 SCRIPT: Final = [Answer(200 if number % 10 else 500) for number in range(10 * FAILURES)]
