@@ -25,6 +25,7 @@ _SMALL_FAN: Final = 100
 _LARGE_FAN: Final = 10_000
 #: How many of the workspaces' endpoints fail: a tenth.
 _FAILING: Final = WORKSPACES // 10
+_TURN_NOW: Final = "UPDATE noteflow.webhook_health SET turn_at = now() WHERE webhook_id = ANY(%s) AND turn_at > now()"
 
 
 def one_subscriber(stage: Stage, *, is_tls: bool = False) -> Values:
@@ -91,9 +92,11 @@ def _beside_failing(stage: Stage, events: int) -> float:
     webhook_ids = [stage.tenants.register(tenant, [stage.url("/fail")])[0] for tenant in ill]
 
     def remove() -> None:
-        # What is under way when its endpoint goes waits for the circuit once more.
+        # What is under way when its endpoint goes waits for the circuit once more, which may take half a minute.
         until_idle(stage)
         stage.tenants.remove(webhook_ids)
+        until_idle(stage)
+        stage.database.execute(_TURN_NOW, [webhook_ids])
 
     healthy = events * len(well) // WORKSPACES
     return burst(stage, [*well, *ill], events=events, receipts=healthy, afterwards=remove).rate_per_s
