@@ -78,8 +78,8 @@ class WorkerParts:
     advance_replays: Callable[[], int]
     #: Erases and removes a little of what is old; returns what it did.
     purge: Callable[[], Purged]
-    #: Records that a task which beat calls has run to its end.
-    note_run: Callable[[str], None]
+    #: When the tasks that beat calls have run to their end.
+    task_runs: TaskRuns
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]
 
@@ -170,7 +170,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
         advance_replays=lambda: advance_replays(units),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
-        note_run=SqlAlchemyTaskRuns(engine).note,
+        task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
     )
 

@@ -71,18 +71,19 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
 @app.task(name=RELAY_TASK, throws=AWAY)
 def relay() -> str:
     """Hint at events that were committed and not dispatched: their announcement was lost."""
+    began = time.monotonic()
     grace = timedelta(seconds=settings.relay_after_s)
     hints = parts().deliveries.undispatched(older_than=grace, queued=_queued(DISPATCH_QUEUE))
     for chunk in hints:
         dispatch.delay(_texts(chunk))
-    parts().note_run(RELAY)
+    parts().task_runs.note(RELAY, took=timedelta(seconds=time.monotonic() - began))
     return f"{sum(map(len, hints))} events"
 
 
 @app.task(name=SWEEP_TASK, throws=AWAY)
 def sweep() -> str:
     """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
-    deliveries = parts().deliveries
+    deliveries, began = parts().deliveries, time.monotonic()
     taken_back = deliveries.take_back()
     # What comes due now has its own hint on the way; what was taken back has none.
     grace = timedelta(0) if taken_back else timedelta(seconds=settings.sweep_every_s)
@@ -97,7 +98,7 @@ def sweep() -> str:
     for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
         for _ in range(count):
             deliver.apply_async(([],), queue=queue)
-    parts().note_run(SWEEP)
+    parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
 
 

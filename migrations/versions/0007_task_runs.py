@@ -20,6 +20,7 @@ def upgrade() -> None:
     op.create_table(
         "task_runs",
         sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("began_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("ended_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_task_runs")),
         schema="noteflow",

@@ -471,8 +471,8 @@ class RetentionStore(Protocol):
 class TaskRuns(Protocol):
     """When the tasks that beat calls last ran to their end, by the store's clock."""
 
-    def note(self, name: str) -> None:
-        """Record that the task of that name has just run to its end. A crash of the store may lose it."""
+    def note(self, name: str, *, took: timedelta) -> None:
+        """Record that the task of that name has just run to its end, in so long. A crash of the store may lose it."""
         ...
 
     def ages(self) -> Mapping[str, timedelta]:

@@ -503,9 +503,10 @@ class WebhookRedeliveryRow(Base):
 
 
 class TaskRunRow(Base):
-    """When a task that beat calls last ran to its end."""
+    """When a task that beat calls last ran to its end, and when the last of those that did had begun."""
 
     __tablename__ = "task_runs"
 
     name: Mapped[str] = mapped_column(primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(server_default=_NOW)
     ended_at: Mapped[datetime] = mapped_column(server_default=_NOW)

@@ -17,8 +17,9 @@ _NOTE = text("""
 WITH hurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 )
-INSERT INTO noteflow.task_runs (name, ended_at) SELECT CAST(:name AS text), clock_timestamp() FROM hurried
-ON CONFLICT (name) DO UPDATE SET ended_at = clock_timestamp()
+INSERT INTO noteflow.task_runs AS run (name, began_at, ended_at)
+SELECT CAST(:name AS text), clock_timestamp() - CAST(:took AS interval), clock_timestamp() FROM hurried
+ON CONFLICT (name) DO UPDATE SET began_at = greatest(run.began_at, EXCLUDED.began_at), ended_at = clock_timestamp()
 """)
 _ALL = text("SELECT name, ended_at, clock_timestamp() AS now FROM noteflow.task_runs")
 
@@ -30,10 +31,10 @@ class SqlAlchemyTaskRuns:
         """Use the engine's connections, for a statement each."""
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
 
-    def note(self, name: str) -> None:
-        """Record that the task of that name has just run to its end."""
+    def note(self, name: str, *, took: timedelta) -> None:
+        """Record that the task of that name has just run to its end, and how long that took."""
         with self._alone.connect() as connection:
-            connection.execute(_NOTE, {"name": name})
+            connection.execute(_NOTE, {"name": name, "took": took})
 
     def ages(self) -> Mapping[str, timedelta]:
         """Return how long ago each task last did, by its name."""

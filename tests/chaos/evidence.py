@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     from tests.chaos.ledgers import Ledgers
     from tests.chaos.tables import Tables
 
-#: The sweep that begins next after a lease's end takes the delivery. One that has begun before it may end first.
-OUTLIVED: Final = 1
 #: A sweep needs a worker, beat and Valkey, and a fault takes one of them every few seconds: so long past its lease is
 #: no delivery left even then.
 OVERSTAY_S: Final = 20.0
@@ -31,8 +29,8 @@ class Evidence:
     looks: int = 0
     #: The longest that a delivery was seen `sending` past its lease, in seconds.
     overstay_s: float = 0.0
-    #: The most sweeps that ended, one after the other, while a delivery was past its lease.
-    outlived: int = 0
+    #: The most deliveries at once that a sweep has left which began after the end of their leases.
+    left_by_sweeps: int = 0
     #: Which secrets stand in logs.
     leaks: frozenset[str] = frozenset()
     #: Calls that were answered with an error that tells of no outage.
@@ -53,5 +51,5 @@ class Evidence:
     def _overstays(self) -> Iterator[str]:
         if self.overstay_s > OVERSTAY_S:
             yield f"{self.overstay_s:.1f} s"
-        if self.outlived > OUTLIVED:
-            yield f"{self.outlived} sweeps"
+        if self.left_by_sweeps:
+            yield f"{self.left_by_sweeps} left by a sweep"

@@ -89,7 +89,7 @@ def _figures(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "attempts on record: interrupted": kinds["interrupted"],
         "looks at what is past its lease": evidence.looks,
         "longest past its lease, s": evidence.overstay_s,
-        "sweeps that one past its lease outlived": evidence.outlived,
+        "left past its lease by a sweep": evidence.left_by_sweeps,
         "load, s": evidence.load_s,
         "drain, s": evidence.drain_s,
     }

@@ -123,7 +123,7 @@ class _Play:
             self._tables,
             looks=stage.watch.looks,
             overstay_s=stage.watch.longest_s,
-            outlived=stage.watch.outlived,
+            left_by_sweeps=stage.watch.left,
             leaks=stage.leaks(),
             refusals=self._publisher.refusals,
             deaths=stage.deaths,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
@@ -15,17 +14,15 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _EVERY_S: Final = 0.25
-#: Since when the delivery is anybody's that has been past its lease for the longest: right after its server's start the
-#: sweep leaves those alone that were claimed before.
+#: How long some delivery is past its lease, and how many were already when the last sweep began that has ended. Right
+#: after its server's start a sweep leaves those alone that were claimed before.
 _OVERSTAY: Final = """
-    SELECT coalesce(extract(epoch FROM now() - min(lease_expires_at)), 0)::float8,
-           CASE WHEN count(*) > 0
-                THEN greatest(min(lease_expires_at), pg_postmaster_start_time() + interval '5 s') END,
-           (SELECT ended_at FROM noteflow.task_runs WHERE name = %s)
-    FROM noteflow.webhook_deliveries WHERE status = 'sending'
+    SELECT coalesce(extract(epoch FROM now() - min(lease_expires_at)), 0)::float8, count(*) FILTER (
+        WHERE run.began_at > lease_expires_at AND run.began_at > pg_postmaster_start_time() + interval '5 s'
+    )
+    FROM noteflow.webhook_deliveries LEFT JOIN noteflow.task_runs AS run ON run.name = %s
+    WHERE status = 'sending'
 """
-#: Of sweeps that ended so far apart, the later one began after the end of the earlier.
-_APART: Final = timedelta(seconds=1)
 
 
 class LeaseWatch:
@@ -37,9 +34,8 @@ class LeaseWatch:
         self._thread = threading.Thread(target=self._run, name="lease watch")
         #: The longest that any delivery was seen past its lease, in seconds.
         self.longest_s = 0.0
-        #: The most sweeps, one after the other, that ended while one delivery was past its lease.
-        self.outlived = 0
-        self._sweeps: list[datetime] = []
+        #: The most deliveries at once that a sweep has left which began after the end of their leases.
+        self.left = 0
         #: How often it has looked.
         self.looks = 0
 
@@ -63,13 +59,7 @@ class LeaseWatch:
     def _look(self) -> None:
         with contextlib.closing(psycopg.connect(self._url, autocommit=True)) as database:
             while not self._ended.wait(_EVERY_S):
-                [(seconds, free_since, swept_at)] = database.execute(_OVERSTAY, [SWEEP]).fetchall()
+                [(seconds, left)] = database.execute(_OVERSTAY, [SWEEP]).fetchall()
                 self.longest_s = max(self.longest_s, seconds)
-                self._note_sweep(swept_at)
-                if free_since is not None:
-                    self.outlived = max(self.outlived, sum(each > free_since for each in self._sweeps))
+                self.left = max(self.left, left)
                 self.looks += 1
-
-    def _note_sweep(self, ended_at: datetime | None) -> None:
-        if ended_at is not None and (not self._sweeps or ended_at - self._sweeps[-1] >= _APART):
-            self._sweeps.append(ended_at)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports import TaskRuns
 
 SOON: Final = timedelta(seconds=10)
+TOOK: Final = timedelta(milliseconds=200)
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,16 @@ def postgres_runs(engine: Engine, clean_database: str) -> Runs:  # noqa: ARG001 
 
 def test_a_task_that_never_ran_is_not_there(runs: Runs) -> None:
     """Whoever looks can tell it from one that ran long ago."""
-    runs.store.note("sweep")
+    runs.store.note("sweep", took=TOOK)
     assert runs.store.ages().keys() == {"sweep"}
 
 
 def test_the_age_of_a_run_is_the_last_ones(runs: Runs) -> None:
     """It grows by the store's clock, and each task has its own."""
-    runs.store.note("relay")
-    runs.store.note("sweep")
+    runs.store.note("relay", took=TOOK)
+    runs.store.note("sweep", took=TOOK)
     runs.age(timedelta(minutes=5))
-    runs.store.note("sweep")
+    runs.store.note("sweep", took=TOOK)
     ages = runs.store.ages()
     assert timedelta(0) <= ages["sweep"] < SOON
     assert timedelta(minutes=5) <= ages["relay"] < timedelta(minutes=5) + SOON
@@ -82,7 +83,7 @@ def test_any_number_of_workers_may_note_a_run_at_once(runs: Runs) -> None:
     def note() -> None:
         try:
             for _ in range(20):
-                runs.store.note("sweep")
+                runs.store.note("sweep", took=TOOK)
         except Exception as error:  # noqa: BLE001 - whatever it is, this thread has to tell the test
             failed.append(error)
 
@@ -93,3 +94,12 @@ def test_any_number_of_workers_may_note_a_run_at_once(runs: Runs) -> None:
         thread.join()
     assert failed == []
     assert runs.store.ages()["sweep"] < SOON
+
+
+def test_when_the_last_of_them_began_is_on_record(postgres_runs: Runs, engine: Engine) -> None:
+    """One that began before another, and ends behind it, changes nothing of that."""
+    for took in (TOOK, timedelta(hours=1)):
+        postgres_runs.store.note("sweep", took=took)
+        with engine.connect() as connection:
+            began = connection.scalar(text("SELECT clock_timestamp() - began_at FROM noteflow.task_runs"))
+        assert TOOK <= began < TOOK + SOON

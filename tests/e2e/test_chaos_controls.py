@@ -83,11 +83,11 @@ def test_without_beat_what_dies_with_its_worker_is_lost(tmp_path: Path) -> None:
     assert found >= {Broken.LOST, Broken.OPEN}
 
 
-def test_what_no_sweep_takes_back_has_outlived_sweeps(tmp_path: Path) -> None:
+def test_what_sweeps_leave_past_its_lease_shows_at_once(tmp_path: Path) -> None:
     """They run, so that it shows at once and not only where time is up."""
     found = run(Options(events=300, faults=WORKERS_DIE, app="tests.chaos.untaken", drain_s=GIVEN_UP_S), tmp_path)
     [overstayed] = [each for each in found.violations if each.broken is Broken.OVERSTAYED]
-    assert any(each.endswith(" sweeps") for each in overstayed.examples)
+    assert any(each.endswith(" left by a sweep") for each in overstayed.examples)
 
 
 def test_without_a_claim_duplicates_are_unexplained(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.chaos.evidence import OUTLIVED, OVERSTAY_S, Evidence
+from tests.chaos.evidence import OVERSTAY_S, Evidence
 from tests.chaos.ledgers import Accepted, Fault, Ledgers, Post
 from tests.chaos.options import Kind
 from tests.chaos.report import report
@@ -240,7 +240,7 @@ def test_attempts_that_are_not_numbered_through_are_red() -> None:
     ("changes", "expected"),
     [
         ({"overstay_s": OVERSTAY_S + 1}, Broken.OVERSTAYED),
-        ({"outlived": OUTLIVED + 1}, Broken.OVERSTAYED),
+        ({"left_by_sweeps": 1}, Broken.OVERSTAYED),
         ({"leaks": frozenset({"the token, as it is"})}, Broken.LEAKED),
         ({"refusals": ["event-1: INTERNAL"]}, Broken.REFUSED),
         ({"deaths": ["worker-1"]}, Broken.DIED),

@@ -18,7 +18,7 @@ class InMemoryTaskRuns:
         """Work on this store."""
         self._store = store
 
-    def note(self, name: str) -> None:
+    def note(self, name: str, *, took: timedelta) -> None:  # noqa: ARG002 - nobody reads here when it began
         """Record that the task of that name has just run to its end."""
         with self._store.transaction() as session:
             session.tables.task_runs[name] = session.now()
