@@ -17,7 +17,7 @@ class State(StrEnum):
     """How something is."""
 
     OK = "ok"
-    #: Deliveries flow all the same, for now.
+    #: Deliveries flow all the same, at this moment.
     WARNING = "warning"
     #: Deliveries do not flow, or what was accepted may be lost; or that can't be told.
     FAILED = "failed"
@@ -50,12 +50,12 @@ def ok(found: str) -> Verdict:
 
 
 def warning(found: str, advice: str) -> Verdict:
-    """Return that it does for now."""
+    """Return that deliveries flow, and that somebody should see to it."""
     return Verdict(State.WARNING, found, advice)
 
 
 def failed(found: str, advice: str) -> Verdict:
-    """Return that it must be seen to."""
+    """Return that deliveries do not flow, or that it can't be told."""
     return Verdict(State.FAILED, found, advice)
 
 
