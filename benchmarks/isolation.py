@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.access import make_token, make_workspace
+from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.cli.system import System
 from noteflow_hooks.cli.system.environment import GivenSettings
 from noteflow_hooks.cli.system.ports import free_address

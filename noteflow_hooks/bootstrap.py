@@ -8,14 +8,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks import publisher
-from noteflow_hooks.clock import ClockWatch
+from noteflow_hooks.application.meetings import end_abandoned
+from noteflow_hooks.application.webhooks import WebhookService
+from noteflow_hooks.broker import publisher
+from noteflow_hooks.concurrency.bulkhead import PostingPool
 from noteflow_hooks.crypto import SecretBox, parse_keys
-from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.maintenance.clock import ClockWatch
+from noteflow_hooks.maintenance.replays import advance_replays
+from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine, with_driver
 from noteflow_hooks.persistence.reencryption import StoredSecrets
@@ -23,19 +28,15 @@ from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.persistence.vitals import Vitals
-from noteflow_hooks.posting import PostingPool
-from noteflow_hooks.recordings import end_abandoned
-from noteflow_hooks.replaying import advance_replays
-from noteflow_hooks.retention import RetentionService
-from noteflow_hooks.service import WebhookService
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.ports import Announce, TaskRuns, UnitOfWork
-    from noteflow_hooks.retention import Purged
+    from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
+    from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.settings import Settings
 
 #: Connections to PostgreSQL that one server, and one worker process, hold at the most.

@@ -16,7 +16,7 @@ import redis
 from celery import Celery
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.access import make_token, make_workspace
+from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.cli.system import System
 from noteflow_hooks.cli.system.environment import GivenSettings
 from noteflow_hooks.cli.system.ports import free_address

@@ -12,8 +12,8 @@ from kombu import Exchange, Queue
 from kombu.utils import functional
 
 from noteflow_hooks import logs
+from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.settings import Settings
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.delivery import FLOW_HINTS, QUEUED_CHUNKS
-from noteflow_hooks.domain.ports import RELAY, SWEEP
+from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
+from noteflow_hooks.concurrency.sender import Hinter
+from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
+from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
-from noteflow_hooks.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
-from workers.hinting import Hinter
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,7 +16,7 @@ from noteflow_hooks.settings import PREFIX, Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 _NO_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noteflow_hooks.cli.access import make_token
+from noteflow_hooks.application.access import make_token
 from noteflow_hooks.cli.database import unit_of_work
 from noteflow_hooks.cli.groups import CommandGroup
 from noteflow_hooks.cli.options import Ahead, as_json

@@ -14,8 +14,6 @@ from noteflow_hooks.domain.payloads import encode
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from noteflow_hooks.domain.webhooks import WebhookConfig
-
 #: What a meeting without a title is called in a payload.
 UNTITLED: Final = "Untitled"
 _NAME: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
@@ -156,18 +154,6 @@ def new_event(
         meeting_id=payload.meeting_id,
         target_webhook_id=target_webhook_id,
     )
-
-
-def trouble_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
-    """Make the event that tells a workspace's other endpoints of this one's trouble."""
-    payload = EndpointTroublePayload(
-        event=event_type,
-        timestamp=format_timestamp(now),
-        meeting_id=None,
-        webhook_id=str(webhook.id),
-        reason=reason,
-    )
-    return new_event(event_id, webhook.workspace_id, payload, occurred_at=now)
 
 
 def format_timestamp(moment: datetime) -> str:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 DEFAULT_RATE_PER_S: Final = 100.0

@@ -28,7 +28,7 @@ _LIVE: Final = and_(
 
 
 class SqlAlchemyAccessRepository:
-    """Workspaces and tokens; see :class:`noteflow_hooks.domain.ports.AccessRepository`."""
+    """Workspaces and tokens; see :class:`noteflow_hooks.domain.ports.repositories.AccessRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.turns import LAGGING_LIMIT
+from noteflow_hooks.domain.health.turns import LAGGING_LIMIT
 from noteflow_hooks.domain.webhooks import TIMEOUT_MS
 from noteflow_hooks.persistence.endpoint_cache import VERSION
 from noteflow_hooks.persistence.health_statements import IN_FLIGHT

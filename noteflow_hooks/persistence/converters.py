@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from noteflow_hooks.domain.events import Event
-from noteflow_hooks.domain.health import EndpointHealth
+from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError

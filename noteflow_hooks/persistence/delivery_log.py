@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 from sqlalchemy import cast, func, literal_column, null, select, union_all
 
 from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.ports import Undelivered
-from noteflow_hooks.domain.reasons import explain
+from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.converters import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt
-    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, Position
     from noteflow_hooks.domain.replays import Redelivery
 
 Columns = TypeVarTuple("Columns")
@@ -71,7 +71,7 @@ def of_endpoint(statement: Select[*Columns], criteria: DeliveryFilter) -> Select
 
 
 class SqlAlchemyDeliveryLog:
-    """The deliveries; see :class:`noteflow_hooks.domain.ports.DeliveryLog`."""
+    """The deliveries; see :class:`noteflow_hooks.domain.ports.repositories.DeliveryLog`."""
 
     def __init__(self, session: Session, converter: WebhookConverter) -> None:
         """Work in that session."""

@@ -20,10 +20,10 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookDelivery,
 )
-from noteflow_hooks.domain.health import HealthRules
-from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled, Turn
-from noteflow_hooks.domain.turns import BURST, ENDPOINTS, ROOM_POLL
-from noteflow_hooks.domain.verdicts import is_notable
+from noteflow_hooks.domain.health.circuit_breaker import is_notable
+from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.health.turns import BURST, ENDPOINTS, ROOM_POLL
+from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled, Turn
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence import claim_statements, dispatch_statements, health_statements, statements
 from noteflow_hooks.persistence.converters import WebhookConverter
@@ -63,7 +63,7 @@ _OTHER_EVENTS: Final = 100
 
 
 class SqlAlchemyDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
+    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
 
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""

@@ -11,11 +11,10 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from noteflow_hooks.domain.events import trouble_event
+from noteflow_hooks.domain.health.circuit_breaker import Trouble, judged, trouble_event
+from noteflow_hooks.domain.health.turns import ENDPOINTS, places, shares, turned
 from noteflow_hooks.domain.ids import ordered_id
-from noteflow_hooks.domain.ports import Turn
-from noteflow_hooks.domain.turns import ENDPOINTS, places, shares, turned
-from noteflow_hooks.domain.verdicts import Trouble, judged
+from noteflow_hooks.domain.ports.delivery_store import Turn
 from noteflow_hooks.persistence import health_statements as statements
 from noteflow_hooks.persistence.converters import HEALTH_FIELDS, health_to_domain
 from noteflow_hooks.persistence.repositories import SKIPPED_AT_ONCE, insert_event
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from noteflow_hooks.domain.deliveries import Settlement
-    from noteflow_hooks.domain.health import EndpointHealth, HealthRules
+    from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.converters import WebhookConverter
 

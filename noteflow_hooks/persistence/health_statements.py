@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.turns import LAGGING_LIMIT
+from noteflow_hooks.domain.health.turns import LAGGING_LIMIT
 
 #: What an endpoint has under way. Those whose cap is their own and those in the slow lane may lag as they like.
 IN_FLIGHT = f"""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.paging import Position
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
 #: their ids, so that two servers' updates can't wait for each other.
@@ -43,7 +43,7 @@ _MeetingRows = Select[MeetingRow, float, int, bool]
 
 
 class SqlAlchemyMeetingRepository:
-    """The meetings; see :class:`noteflow_hooks.domain.ports.MeetingRepository`."""
+    """The meetings; see :class:`noteflow_hooks.domain.ports.repositories.MeetingRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""

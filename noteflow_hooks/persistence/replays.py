@@ -12,7 +12,7 @@ from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, upd
 from sqlalchemy.dialects.postgresql import insert
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.converters import replay_to_domain, replay_to_orm_kwargs
@@ -80,7 +80,7 @@ _NEXT = (
 
 
 class SqlAlchemyReplayRepository:
-    """The replays; see :class:`noteflow_hooks.domain.ports.ReplayRepository`."""
+    """The replays; see :class:`noteflow_hooks.domain.ports.repositories.ReplayRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""

@@ -9,7 +9,7 @@ from sqlalchemy import func, select, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, ERASED, DeliveryStatus
-from noteflow_hooks.domain.health import after_change
+from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence import erasing, health_statements
 from noteflow_hooks.persistence.converters import (
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.health import EndpointHealth
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.health.state import EndpointHealth
+    from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -81,7 +81,7 @@ def insert_event(connection: Connection, event: Event) -> None:
 
 
 class SqlAlchemyWebhookRepository:
-    """The endpoints; see :class:`noteflow_hooks.domain.ports.WebhookRepository`."""
+    """The endpoints; see :class:`noteflow_hooks.domain.ports.repositories.WebhookRepository`."""
 
     def __init__(self, session: Session, converter: WebhookConverter) -> None:
         """Work in that session."""
@@ -215,7 +215,7 @@ class SqlAlchemyWebhookRepository:
 
 
 class SqlAlchemyEventOutbox:
-    """The events; see :class:`noteflow_hooks.domain.ports.EventOutbox`."""
+    """The events; see :class:`noteflow_hooks.domain.ports.repositories.EventOutbox`."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""

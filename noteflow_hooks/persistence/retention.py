@@ -14,7 +14,8 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.ports import Position, Swept
+from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.ports.maintenance import Swept
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -171,7 +172,7 @@ _REMOVE_WEBHOOKS: Final = _sweep(
 
 
 class SqlAlchemyRetentionStore:
-    """See :class:`noteflow_hooks.domain.ports.RetentionStore`."""
+    """See :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
 
     def __init__(self, engine: Engine) -> None:
         """Work through this engine."""

@@ -25,7 +25,7 @@ _ALL = text("SELECT name, ended_at, clock_timestamp() AS now FROM noteflow.task_
 
 
 class SqlAlchemyTaskRuns:
-    """See :class:`noteflow_hooks.domain.ports.TaskRuns`."""
+    """See :class:`noteflow_hooks.domain.ports.maintenance.TaskRuns`."""
 
     def __init__(self, engine: Engine) -> None:
         """Use the engine's connections, for a statement each."""

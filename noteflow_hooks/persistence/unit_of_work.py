@@ -31,7 +31,7 @@ _UNDO: Final = "ROLLBACK TO SAVEPOINT inner_work"
 
 
 class SqlAlchemyUnitOfWork:
-    """See :class:`noteflow_hooks.domain.ports.UnitOfWork`. One may be used again after its block, not inside it."""
+    """One may be used again after its block, not inside it."""
 
     def __init__(self, engine: Engine, box: SecretBox) -> None:
         """``box`` opens the stored secrets."""

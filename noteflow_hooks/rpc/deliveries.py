@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.reasons import UNDISPATCHED
+from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError, UnavailableError
 from noteflow_hooks.rpc.auth import current_workspace
 from noteflow_hooks.rpc.convert import delivery_message, undelivered_message
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.ports import Undelivered, UnitOfWork
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.paging import Undelivered
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.host import Context, ServicerHost
-    from noteflow_hooks.service import WebhookService
 
 log = logging.getLogger(__name__)
 

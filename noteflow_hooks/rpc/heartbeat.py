@@ -7,13 +7,13 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.recordings import end_abandoned
 
 if TYPE_CHECKING:
+    from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.streams import AudioStreams
-    from noteflow_hooks.service import WebhookService
 
 log = logging.getLogger(__name__)
 

@@ -11,11 +11,11 @@ from noteflow_hooks.errors import PreconditionError
 if TYPE_CHECKING:
     import grpc
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.streams import AudioStreams
     from noteflow_hooks.rpc.summarizer import Summarize
-    from noteflow_hooks.service import WebhookService
 
     #: What every handler is given beside its request.
     Context = grpc.aio.ServicerContext[Any, Any]

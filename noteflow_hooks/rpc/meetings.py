@@ -18,7 +18,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.host import Context, ServicerHost
     from noteflow_hooks.rpc.summarizer import Summarize
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:

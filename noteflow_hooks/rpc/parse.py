@@ -11,8 +11,8 @@ from uuid import UUID
 
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment
+from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.payloads import check_text
-from noteflow_hooks.domain.ports import DeliveryFilter
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:

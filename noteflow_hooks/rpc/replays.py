@@ -17,7 +17,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.webhooks import found_webhook
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.host import Context, ServicerHost
 
 log = logging.getLogger(__name__)

@@ -29,9 +29,9 @@ from noteflow_hooks.rpc.transport import CALLS_AT_ONCE, arguments, listen, refus
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.tls import TlsFiles
-    from noteflow_hooks.service import WebhookService
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ from noteflow_hooks.rpc.webhooks import EndpointMixin
 if TYPE_CHECKING:
     import grpc
 
+    from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.streams import AudioStreams
-    from noteflow_hooks.service import WebhookService
 
 #: The full names of the services.
 SERVICES: Final = tuple(service.full_name for service in pb.DESCRIPTOR.services_by_name.values())

@@ -5,18 +5,18 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from noteflow_hooks.application.meetings import end_recording, start_recording, stop_meeting
 from noteflow_hooks.domain.meetings import MeetingState
 from noteflow_hooks.errors import NotFoundError, PreconditionError
-from noteflow_hooks.recordings import end_recording, start_recording, stop_meeting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.recording import AudioStream
-    from noteflow_hooks.service import WebhookService
 
 
 def begin(unit: UnitOfWork, service: WebhookService | None, stream: AudioStream, *, server: str) -> Recording:

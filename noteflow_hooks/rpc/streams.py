@@ -9,8 +9,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.application.meetings import stop_meeting
 from noteflow_hooks.errors import NoteFlowHooksError, UnauthenticatedError, UnavailableError
-from noteflow_hooks.recordings import stop_meeting
 from noteflow_hooks.rpc import stream_units
 from noteflow_hooks.rpc.auth import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterable
     from uuid import UUID
 
+    from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.rpc.database import Database
     from noteflow_hooks.rpc.tasks import OwnedTasks
-    from noteflow_hooks.service import WebhookService
 
 log = logging.getLogger(__name__)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.health import EndpointHealth
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.health.state import EndpointHealth
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.host import Context, EndpointRules, ServicerHost
 
 log = logging.getLogger(__name__)

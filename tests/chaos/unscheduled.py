@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noteflow_hooks.domain.deliveries import Settlement
-    from noteflow_hooks.domain.ports import Settled
+    from noteflow_hooks.domain.ports.delivery_store import Settled
 
 _NEVER: Final = timedelta(days=3650)
 _settle: Final = SqlAlchemyDeliveryStore.settle

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 import psycopg
 
-from noteflow_hooks.domain.ports import SWEEP
+from noteflow_hooks.domain.ports.maintenance import SWEEP
 
 if TYPE_CHECKING:
     from types import TracebackType

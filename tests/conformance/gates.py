@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim
-    from noteflow_hooks.domain.health import HealthRules
+    from noteflow_hooks.domain.health.state import HealthRules
     from tests.conformance.ledger import Ledger
     from tests.conformance.rows import Rows
     from tests.conformance.tracks import Endpoint, Span, Track

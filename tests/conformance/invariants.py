@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.conformance.gates import cap
 from tests.conformance.tracks import as_recorded
 

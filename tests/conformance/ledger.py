@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.health import HealthRules
-    from noteflow_hooks.domain.ports import DeliveryFilter
+    from noteflow_hooks.domain.health.state import HealthRules
+    from noteflow_hooks.domain.paging import DeliveryFilter
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.rows import Rows

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from noteflow_hooks.claiming import no_hint
-from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.delivery.claimer import no_hint
+from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
-from noteflow_hooks.posting import PostingPool
 from tests.builders import a_failure, an_attempt_result
 from tests.conformance.operated import Operated
 from tests.conformance.steps import step

@@ -14,8 +14,8 @@ from hypothesis.stateful import initialize
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
-from noteflow_hooks.domain.health import HealthRules
-from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
 from tests.conformance.invariants import Inspector

@@ -12,7 +12,7 @@ from itertools import count
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.domain.health import EndpointHealth
+from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.persistence.memory import (
     InMemoryDeliveryStore,
     InMemoryRetentionStore,

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from noteflow_hooks.posting import PostingPool
 from tests.builders import EXACT
 from tests.conformance.world import SLACK
 from tests.line import Answer

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
 from tests.builders import NOON, a_failure, an_attempt_result, hours
 

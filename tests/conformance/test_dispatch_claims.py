@@ -13,7 +13,7 @@ from tests.conformance.world import EXPIRED, SLACK
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from noteflow_hooks.domain.ports import Dispatched
+    from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.world import World
 

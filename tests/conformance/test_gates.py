@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
-from noteflow_hooks.domain.turns import BURST
+from noteflow_hooks.domain.health.turns import BURST
 from tests.builders import EXACT, a_failure, an_attempt_result, an_event, hours
 from tests.conformance.world import EXPIRED, SLACK
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
-    from noteflow_hooks.domain.ports import Claimed, Settled
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, Settled
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.world import World
 

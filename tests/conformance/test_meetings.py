@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.meetings import MeetingState
-from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.paging import Position
 from tests.builders import NOON, a_segment, a_summary, hours
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import AlreadyExistsError
 from tests.builders import an_event
 

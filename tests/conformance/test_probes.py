@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.deliveries import ErrorKind
-from noteflow_hooks.domain.ports import Held
+from noteflow_hooks.domain.ports.delivery_store import Held
 from tests.builders import a_failure, an_attempt_result
 from tests.conformance.test_gates import MINUTE, claim, dispatch, endpoint, settle, turn
 

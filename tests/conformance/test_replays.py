@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay, ReplayState
 from noteflow_hooks.errors import LimitError, NotFoundError, PreconditionError
-from noteflow_hooks.replaying import advance_replays
+from noteflow_hooks.maintenance.replays import advance_replays
 from tests.builders import a_failure, an_attempt_result
 from tests.conformance.test_concurrency import at_once
 from tests.conformance.world import SLACK

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Swept
+from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.ports.maintenance import Swept
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.errors import NotFoundError
 from tests.builders import a_failure, an_attempt_result, hours
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.paging import Position
     from tests.conformance.world import World
 
 DAY = timedelta(days=1)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.ports import TaskRuns
+    from noteflow_hooks.domain.ports.maintenance import TaskRuns
 
 SOON: Final = timedelta(seconds=10)
 TOOK: Final = timedelta(milliseconds=200)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import PreconditionError
 from tests.builders import NOON, a_failure
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.ports import Undelivered
+    from noteflow_hooks.domain.paging import Undelivered
     from tests.conformance.world import World
 
 

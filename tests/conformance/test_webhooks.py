@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import NotFoundError
 from tests.builders import NOON, a_delivery, a_webhook, an_attempt_result
 

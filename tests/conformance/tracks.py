@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult
-    from noteflow_hooks.domain.health import HealthRules
+    from noteflow_hooks.domain.health.state import HealthRules
 
 #: The wait before the second attempt; each further one is twice as long.
 RETRY_BASE: Final = timedelta(seconds=10)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
-    from noteflow_hooks.domain.ports import Claimed, Dispatched, Held, Settled
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled
     from tests.conformance.ledger import Ledger
     from tests.conformance.rows import Opened, Rows
 
@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 class WatchedStore:
-    """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
+    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
 
     def __init__(self, opened: Opened, ledger: Ledger) -> None:
         """The store judges by the ledger's rules."""

@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.deliveries import Settlement
-from noteflow_hooks.domain.health import HealthRules
+from noteflow_hooks.domain.health.state import HealthRules
 from tests.builders import EXACT, a_meeting, a_webhook, a_workspace, an_attempt_result, an_event, hours
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
-    from noteflow_hooks.domain.ports import DeliveryStore, RetentionStore, UnitOfWork
+    from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.maintenance import RetentionStore
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 SLACK = timedelta(seconds=10)

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
+from noteflow_hooks.concurrency.bulkhead import PostingPool
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from noteflow_hooks.posting import PostingPool
 from tests.builders import a_delivery, a_webhook
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import pytest
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.persistence.memory import MemoryStore
-from noteflow_hooks.replaying import advance_replays
 from noteflow_hooks.settings import PREFIX
 from tests.builders import a_delivery, an_event
 from tests.integration.rpc.world import World

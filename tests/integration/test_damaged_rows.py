@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor

@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import make_url, text
 
-from noteflow_hooks import publisher
+from noteflow_hooks.broker import publisher
 from noteflow_hooks.cli.failures import FAILED, run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.system.ports import free_address

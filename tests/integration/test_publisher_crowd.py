@@ -8,14 +8,14 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 
-from noteflow_hooks import publisher
-from noteflow_hooks.publisher import DISPATCH_QUEUE
+from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.publisher import DISPATCH_QUEUE
 from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.publisher import Publishers
+    from noteflow_hooks.broker.publisher import Publishers
 
 
 @pytest.fixture

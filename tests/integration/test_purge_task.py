@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from redis import Redis
 
-from noteflow_hooks.retention import Purged
+from noteflow_hooks.maintenance.retention import Purged
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay, ReplayState
 from noteflow_hooks.errors import PreconditionError
 from noteflow_hooks.persistence.engine import create_engine

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
-    from noteflow_hooks.domain.ports import Swept
+    from noteflow_hooks.domain.ports.maintenance import Swept
 
 NO_TIME = timedelta(0)
 BOX = SecretBox([bytes(32)])

@@ -9,8 +9,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.clock import ClockWatch
 from noteflow_hooks.crypto import SecretBox, generate_key
+from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.settings import PREFIX, Settings
@@ -43,6 +43,6 @@ def test_a_sweep_warns_of_a_clock_that_is_off(
         assert tasks.sweep() == "0 taken back, 0 overdue, 0 turns"
     parts.close()
     engine.dispose()
-    [warning] = [each for each in caplog.records if each.name == "noteflow_hooks.clock"]
+    [warning] = [each for each in caplog.records if each.name == "noteflow_hooks.maintenance.clock"]
     assert warning.levelno == logging.WARNING
     assert "s ahead of the database's" in warning.getMessage()

@@ -6,11 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
-from noteflow_hooks.claiming import Claimer
-from noteflow_hooks.domain.ports import Claimed, Turn
+from noteflow_hooks.delivery.claimer import Claimer
+from noteflow_hooks.domain.ports.delivery_store import Claimed, Turn
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.ports import DeliveryStore
+    from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
 
 NOW = Turn(timedelta(0), slow=False)
 

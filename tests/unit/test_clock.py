@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from noteflow_hooks.clock import ClockWatch
+from noteflow_hooks.maintenance.clock import ClockWatch
 from tests.builders import NOON
 
 
@@ -32,7 +32,7 @@ class Clocks:
 
 @pytest.fixture
 def clocks(caplog: pytest.LogCaptureFixture) -> Clocks:
-    caplog.set_level(logging.INFO, logger="noteflow_hooks.clock")
+    caplog.set_level(logging.INFO, logger="noteflow_hooks.maintenance.clock")
     return Clocks()
 
 

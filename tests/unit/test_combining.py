@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.combining import Combined
+from noteflow_hooks.concurrency.coalescer import Combined
 
 
 def test_one_alone_gets_what_it_brought() -> None:

@@ -10,14 +10,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from noteflow_hooks import dispatching
-from noteflow_hooks.delivery import DeliveryService
+from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.delivery import dispatcher as dispatching
+from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.settler import Outcomes, grouped
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
-from noteflow_hooks.domain.ports import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.posting import PostingPool
-from noteflow_hooks.settling import Outcomes, grouped
 from tests.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event
 from tests.waiting import PATIENCE_S, until
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement, WebhookDelivery
-    from noteflow_hooks.domain.ports import Claimed, Settled
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, Settled
 
 OK = an_attempt_result(status_code=200)
 FAILED = an_attempt_result(status_code=500, error_kind=ErrorKind.STATUS, error_message="HTTP 500")

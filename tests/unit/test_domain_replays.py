@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ports import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import (
     RUNNING_LIMIT,
     Replay,

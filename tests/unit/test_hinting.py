@@ -6,8 +6,8 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
+from noteflow_hooks.concurrency.sender import Hinter
 from tests.waiting import until
-from workers.hinting import Hinter
 
 if TYPE_CHECKING:
     import pytest
@@ -50,7 +50,7 @@ def test_whatever_a_hint_raises_is_said_once_and_costs_the_others_behind_it(capl
         assert begun.wait(10)
         refuse()
 
-    with caplog.at_level(logging.WARNING, logger="workers.hinting"):
+    with caplog.at_level(logging.WARNING, logger="noteflow_hooks.concurrency.sender"):
         hinter.put(fail)
         for _ in range(20):
             hinter.put(lambda: sent.append("behind"))

@@ -6,8 +6,8 @@ import threading
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
-from noteflow_hooks import late as module
-from noteflow_hooks.late import LateResults
+from noteflow_hooks.concurrency import collector as module
+from noteflow_hooks.concurrency.collector import LateResults
 from tests.waiting import PATIENCE_S
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from noteflow_hooks.posting import PostingPool
+from noteflow_hooks.concurrency.bulkhead import PostingPool
 from tests.waiting import PATIENCE_S, until
 
 

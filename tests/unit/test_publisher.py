@@ -15,8 +15,8 @@ from uuid import uuid4
 import fakeredis
 from kombu.transport.redis import Channel
 
-from noteflow_hooks import publisher
-from noteflow_hooks.publisher import Publisher
+from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.publisher import Publisher
 from tests.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:

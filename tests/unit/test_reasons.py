@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.health import EndpointHealth
-from noteflow_hooks.domain.reasons import explain
+from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.health.state import EndpointHealth
 from tests.builders import NOON, a_delivery, a_webhook
 
 if TYPE_CHECKING:

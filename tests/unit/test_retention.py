@@ -10,21 +10,22 @@ from uuid import UUID
 
 import pytest
 
-from noteflow_hooks.domain.ports import Position, Swept
+from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.ports.maintenance import Swept
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.maintenance.retention import Periods, Purged, RetentionService
 from noteflow_hooks.persistence.memory import (
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
     MemoryStore,
 )
-from noteflow_hooks.retention import Periods, Purged, RetentionService
 from tests.builders import NOON, a_workspace, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.ports import RetentionStore
+    from noteflow_hooks.domain.ports.maintenance import RetentionStore
 
 SECOND = timedelta(seconds=1)
 DAY = timedelta(days=1)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 import pytest
 from pydantic import ValidationError
 
-from noteflow_hooks import bootstrap, publisher
+from noteflow_hooks import bootstrap
+from noteflow_hooks.broker import publisher
 from noteflow_hooks.cli.system import Identity
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 
+from noteflow_hooks.application.meetings import end_abandoned, end_recording, start_recording, stop_meeting
+from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.meetings import MeetingState
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError, UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.recordings import end_abandoned, end_recording, start_recording, stop_meeting
-from noteflow_hooks.service import WebhookService
 from tests.builders import NOON, a_meeting, a_summary, a_webhook, a_workspace
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.retention import Periods
+from noteflow_hooks.maintenance.retention import Periods
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

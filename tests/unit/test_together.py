@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from noteflow_hooks.concurrency.group_commit import Together
 from noteflow_hooks.domain.deliveries import Settlement
-from noteflow_hooks.domain.ports import Settled, Turn
+from noteflow_hooks.domain.ports.delivery_store import Settled, Turn
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.together import Together
 from tests.builders import a_delivery
 from tests.waiting import PATIENCE_S, until
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from noteflow_hooks.domain.ports import Turn
-from noteflow_hooks.turnhints import TurnHints
+from noteflow_hooks.delivery.wake_ups import TurnHints
+from noteflow_hooks.domain.ports.delivery_store import Turn
 
 
 def turn(seconds: float, *, slow: bool = False) -> Turn:

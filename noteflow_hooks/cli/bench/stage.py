@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
-from noteflow_hooks import publisher
+from noteflow_hooks.broker import publisher
 from noteflow_hooks.cli.bench.processes import Spoken
 from noteflow_hooks.cli.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.cli.bench.tenants import Tenants
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from noteflow_hooks.broker.publisher import Publishers
     from noteflow_hooks.cli.bench.tenants import Tenant
-    from noteflow_hooks.publisher import Publishers
 
 T = TypeVar("T")
 

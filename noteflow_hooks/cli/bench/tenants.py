@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.access import make_token, make_workspace
+from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.signing import generate_secret
@@ -16,7 +16,7 @@ from noteflow_hooks.signing import generate_secret
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.settings import Settings
 
 #: The type that all endpoints subscribe to where nothing else is said.

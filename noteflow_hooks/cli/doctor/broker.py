@@ -10,9 +10,9 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError, ResponseError
 
+from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
-from noteflow_hooks.clock import SKEW_LIMIT
 from noteflow_hooks.crypto import key_id
 from noteflow_hooks.errors import SecretUnavailableError
+from noteflow_hooks.maintenance.clock import SKEW_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

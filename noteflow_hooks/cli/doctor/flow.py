@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
-from noteflow_hooks.domain.ports import RELAY, SWEEP
+from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.persistence.vitals import MOST
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.access import make_token, make_workspace
+from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.domain.access import hash_token
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.settings import Settings
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class InMemoryAccessRepository:
-    """See :class:`noteflow_hooks.domain.ports.AccessRepository`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.AccessRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

@@ -6,8 +6,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ports import Undelivered
-from noteflow_hooks.domain.reasons import explain
+from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
-    from noteflow_hooks.domain.ports import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.memory.store import Session
 
 
 class InMemoryDeliveryLog:
-    """See :class:`noteflow_hooks.domain.ports.DeliveryLog`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.DeliveryLog`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

@@ -17,8 +17,8 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookAttempt,
 )
-from noteflow_hooks.domain.health import HealthRules, cap
-from noteflow_hooks.domain.ports import Claimed, Held, Settled
+from noteflow_hooks.domain.health.state import HealthRules, cap
+from noteflow_hooks.domain.ports.delivery_store import Claimed, Held, Settled
 from noteflow_hooks.persistence.memory.dispatching import dispatch
 from noteflow_hooks.persistence.memory.health import (
     dealt,
@@ -39,14 +39,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.ports import Dispatched
+    from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
 _AT_ONCE: Final = timedelta(0)
 
 
 class InMemoryDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.DeliveryStore`."""
+    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
 
     def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
         """Work on this store; ``rules`` judge the endpoints' health."""

@@ -10,8 +10,8 @@ from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.events import WebhookEventType
-from noteflow_hooks.domain.ports import Dispatched
-from noteflow_hooks.domain.turns import BURST
+from noteflow_hooks.domain.health.turns import BURST
+from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.persistence.memory.health import health_of, hold
 from noteflow_hooks.persistence.memory.tables import age
 

@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, cast
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.events import trouble_event
-from noteflow_hooks.domain.health import EndpointHealth, HealthRules
-from noteflow_hooks.domain.ports import Turn
-from noteflow_hooks.domain.turns import ENDPOINTS, LAG, LAGGING_LIMIT, places, shares, turned
-from noteflow_hooks.domain.verdicts import judged
+from noteflow_hooks.domain.health.circuit_breaker import judged, trouble_event
+from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.health.turns import ENDPOINTS, LAG, LAGGING_LIMIT, places, shares, turned
+from noteflow_hooks.domain.ports.delivery_store import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from noteflow_hooks.domain.deliveries import Settlement, WebhookDelivery
-    from noteflow_hooks.domain.verdicts import Trouble
+    from noteflow_hooks.domain.health.circuit_breaker import Trouble
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 

@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.meetings import Recording, Segment, Summary
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.persistence.memory.store import Session
 
 
 class InMemoryMeetingRepository:
-    """See :class:`noteflow_hooks.domain.ports.MeetingRepository`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.MeetingRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

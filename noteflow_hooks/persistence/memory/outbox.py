@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.persistence.memory.store import Session
 
 
 class InMemoryEventOutbox:
-    """See :class:`noteflow_hooks.domain.ports.EventOutbox`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.EventOutbox`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

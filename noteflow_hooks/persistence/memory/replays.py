@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from noteflow_hooks.domain.ports import Position
+from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.replays import Redelivery, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import wake
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import DeliveryFilter
+    from noteflow_hooks.domain.paging import DeliveryFilter
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.persistence.memory.store import Session
 
 
 class InMemoryReplayRepository:
-    """See :class:`noteflow_hooks.domain.ports.ReplayRepository`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.ReplayRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

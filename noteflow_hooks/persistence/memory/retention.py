@@ -8,7 +8,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from noteflow_hooks.domain.deliveries import SETTLED
-from noteflow_hooks.domain.ports import Position, Swept
+from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.ports.maintenance import Swept
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -28,7 +29,7 @@ _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
 
 class InMemoryRetentionStore:
-    """See :class:`noteflow_hooks.domain.ports.RetentionStore`."""
+    """See :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Work on this store."""

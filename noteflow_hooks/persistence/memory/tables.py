@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.access import ApiToken, Workspace
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.health import EndpointHealth
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 class InMemoryTaskRuns:
-    """See :class:`noteflow_hooks.domain.ports.TaskRuns`."""
+    """See :class:`noteflow_hooks.domain.ports.maintenance.TaskRuns`."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Work on this store."""

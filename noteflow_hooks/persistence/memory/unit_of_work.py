@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class InMemoryUnitOfWork:
-    """One transaction over a :class:`MemoryStore`; see :class:`noteflow_hooks.domain.ports.UnitOfWork`."""
+    """One transaction over a :class:`MemoryStore`; see :class:`noteflow_hooks.domain.ports.unit_of_work.UnitOfWork`."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Nothing happens before the ``with``."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
-from noteflow_hooks.domain.health import after_change
+from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
 from noteflow_hooks.persistence.memory.tables import age, newest, require
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.health import EndpointHealth
-    from noteflow_hooks.domain.ports import Position
+    from noteflow_hooks.domain.health.state import EndpointHealth
+    from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 
 
 class InMemoryWebhookRepository:
-    """See :class:`noteflow_hooks.domain.ports.WebhookRepository`."""
+    """See :class:`noteflow_hooks.domain.ports.repositories.WebhookRepository`."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""

@@ -12,8 +12,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.persistence.memory import MemoryStore
-from noteflow_hooks.replaying import advance_replays
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import NOON, a_delivery, an_event
 from tests.integration.rpc.world import World, refused

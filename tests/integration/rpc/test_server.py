@@ -33,7 +33,7 @@ from tests.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 NO_TOKEN = grpc.StatusCode.UNAUTHENTICATED
 AWAY = grpc.StatusCode.UNAVAILABLE

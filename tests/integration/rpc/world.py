@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 import pytest
 
+from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
@@ -21,7 +22,6 @@ from noteflow_hooks.rpc.host import EndpointRules
 from noteflow_hooks.rpc.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server import HooksServer, ServerOptions
-from noteflow_hooks.service import WebhookService
 from tests.builders import a_token, a_workspace
 from tests.waiting import PATIENCE_S, until
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 T = TypeVar("T")
 

@@ -8,18 +8,19 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from noteflow_hooks.concurrency.group_commit import Together
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
-from noteflow_hooks.domain.ports import Settled
+from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.together import Together
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from noteflow_hooks.claiming import Claimer, Hint
-    from noteflow_hooks.domain.ports import Announce, DeliveryStore
+    from noteflow_hooks.delivery.claimer import Claimer, Hint
+    from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.unit_of_work import Announce
     from noteflow_hooks.domain.retry import RetryPolicy
 
 log = logging.getLogger(__name__)

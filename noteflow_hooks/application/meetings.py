@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from datetime import datetime, timedelta
 
-    from noteflow_hooks.domain.ports import UnitOfWork
-    from noteflow_hooks.service import WebhookService
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 
 def start_recording(

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.ports import Position, RetentionStore, Swept
+    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Purged(Counter[str]):
 
 
 class Sweep(Protocol):
-    """One of the methods of :class:`noteflow_hooks.domain.ports.RetentionStore`."""
+    """One of the methods of :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
 
     def __call__(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
         """Do one batch."""

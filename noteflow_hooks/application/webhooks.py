@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.meetings import Meeting, Summary
-    from noteflow_hooks.domain.ports import Announce, UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 log = logging.getLogger(__name__)

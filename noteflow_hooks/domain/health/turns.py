@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.health import EndpointHealth, HealthRules, cap
+from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

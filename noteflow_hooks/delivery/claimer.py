@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from noteflow_hooks.domain.ports import Turn
-from noteflow_hooks.turnhints import TurnHints
+from noteflow_hooks.delivery.wake_ups import TurnHints
+from noteflow_hooks.domain.ports.delivery_store import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim
-    from noteflow_hooks.domain.ports import Claimed, DeliveryStore
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore
 
 #: So many named deliveries are somebody's fresh events; more are a backlog's, and whoever takes that takes them too.
 _FEW: Final = 10

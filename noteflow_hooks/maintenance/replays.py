@@ -15,7 +15,7 @@ from noteflow_hooks.domain.replays import STEP
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
 

@@ -10,12 +10,19 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import GONE, ErrorKind
-from noteflow_hooks.domain.events import WebhookEventType
-from noteflow_hooks.domain.health import EndpointHealth, HealthRules, cap
+from noteflow_hooks.domain.events import (
+    EndpointTroublePayload,
+    Event,
+    WebhookEventType,
+    format_timestamp,
+    new_event,
+)
+from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -40,6 +47,18 @@ class Trouble:
     def disables(self) -> bool:
         """Whether the endpoint is disabled by it."""
         return self.event_type is WebhookEventType.WEBHOOK_DISABLED
+
+
+def trouble_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
+    """Make the event that tells a workspace's other endpoints of this one's trouble."""
+    payload = EndpointTroublePayload(
+        event=event_type,
+        timestamp=format_timestamp(now),
+        meeting_id=None,
+        webhook_id=str(webhook.id),
+        reason=reason,
+    )
+    return new_event(event_id, webhook.workspace_id, payload, occurred_at=now)
 
 
 def is_notable(result: AttemptResult, rules: HealthRules) -> bool:

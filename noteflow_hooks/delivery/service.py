@@ -15,21 +15,22 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.claiming import Claimer, Hint, no_hint
-from noteflow_hooks.dispatching import EVENTS_PER_HINT, FEW_EVENTS, Dispatcher, Own
+from noteflow_hooks.concurrency.collector import LateResults
+from noteflow_hooks.delivery.claimer import Claimer, Hint, no_hint
+from noteflow_hooks.delivery.dispatcher import EVENTS_PER_HINT, FEW_EVENTS, Dispatcher, Own
+from noteflow_hooks.delivery.settler import Held, Outcomes, Result, Settler, grouped
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.late import LateResults
-from noteflow_hooks.settling import Held, Outcomes, Result, Settler, grouped
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.dispatching import Chunk, HandOver
+    from noteflow_hooks.concurrency.bulkhead import Calls, PostingPool, Reservation
+    from noteflow_hooks.delivery.dispatcher import Chunk, HandOver
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
-    from noteflow_hooks.domain.ports import Announce, DeliveryStore
+    from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.unit_of_work import Announce
     from noteflow_hooks.domain.retry import RetryPolicy
-    from noteflow_hooks.posting import Calls, PostingPool, Reservation
 
 log = logging.getLogger(__name__)
 

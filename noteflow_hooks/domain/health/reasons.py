@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.health import EndpointHealth
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: What is said of an event that was not turned into deliveries yet.

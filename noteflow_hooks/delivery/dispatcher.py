@@ -6,14 +6,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from uuid import UUID  # noqa: TC003 - a NamedTuple's fields
 
-from noteflow_hooks.combining import Combined
+from noteflow_hooks.concurrency.coalescer import Combined
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from noteflow_hooks.claiming import Hint
+    from noteflow_hooks.delivery.claimer import Hint
     from noteflow_hooks.domain.deliveries import Claim
-    from noteflow_hooks.domain.ports import DeliveryStore, Dispatched
+    from noteflow_hooks.domain.ports.delivery_store import DeliveryStore, Dispatched
 
 #: Deliveries made by one dispatching transaction, at the most.
 DISPATCH_PAGE: Final = 2_000

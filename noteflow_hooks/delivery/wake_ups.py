@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.ports import Turn
+    from noteflow_hooks.domain.ports.delivery_store import Turn
 
 #: A turn may come so much later than it could, in parts of its wait and in seconds: others' hints then serve it too.
 _LATER: Final = 0.1

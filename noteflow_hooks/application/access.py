@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import Scope
-    from noteflow_hooks.domain.ports import UnitOfWork
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 _NAME_LIMIT = 255
 

@@ -10,7 +10,7 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.ports import Settled
+from noteflow_hooks.domain.ports.delivery_store import Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,0 +1,48 @@
+"""What lists are asked for, and where a page of one ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where a page ended, newest first: the last row's ``created_at`` and id."""
+
+    created_at: datetime
+    id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryFilter:
+    """Which deliveries of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
+
+    webhook_id: UUID | None = None
+    status: DeliveryStatus | None = None
+    event_type: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """An event that was accepted, and an endpoint that does not have it."""
+
+    event_id: UUID
+    event_type: str
+    #: When the event was stored, or matched with the endpoint.
+    created_at: datetime
+    #: None while the event waits to be matched with endpoints, also where it was with some of them.
+    delivery: WebhookDelivery | None = None
+
+    @property
+    def id(self) -> UUID:
+        """What tells it from others of the list: the delivery's id, or the event's."""
+        return self.event_id if self.delivery is None else self.delivery.id

@@ -1,0 +1,265 @@
+"""What is kept, by kind: each repository works in its caller's unit of work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import timedelta
+    from uuid import UUID
+
+    from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health.state import EndpointHealth
+    from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
+    from noteflow_hooks.domain.paging import DeliveryFilter, Position, Undelivered
+    from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+
+class WebhookRepository(Protocol):
+    """The endpoints. Deleted ones are hidden."""
+
+    def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
+        """Return the enabled endpoints of one workspace, or of all."""
+        ...
+
+    def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
+        """Return the endpoints of a workspace, oldest first."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+        """Return a page of a workspace's endpoints, newest first."""
+        ...
+
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+        """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
+        ...
+
+    def create(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a new endpoint and return it as stored."""
+        ...
+
+    def update(self, config: WebhookConfig) -> WebhookConfig:
+        """Store a changed endpoint and return it as stored; raise :class:`NotFoundError` where there is none."""
+        ...
+
+    def delete(self, webhook_id: UUID) -> bool:
+        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
+        ...
+
+    def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
+        """Return how these endpoints do, by their ids."""
+        ...
+
+    def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
+        """Store a delivery and return it as stored."""
+        ...
+
+    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+        """Return an endpoint's deliveries, newest first."""
+        ...
+
+
+class EventOutbox(Protocol):
+    """The committed promises: events, in the transaction of what caused them."""
+
+    def append(self, event: Event) -> Event:
+        """Store the event and return it as stored.
+
+        Under an idempotency key that stands for the same request already, return that event and store nothing; raise
+        :class:`AlreadyExistsError` where it stands for another.
+        """
+        ...
+
+    def get_by_id(self, event_id: UUID) -> Event | None:
+        """Return an event, or None."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
+        """Return a page of a workspace's events, newest first."""
+        ...
+
+    def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+        """Erase the payloads of a meeting's events, and what receivers answered to them.
+
+        What waits to be sent is skipped; an attempt that is under way ends as it ends, and is the last one. An event
+        that was not dispatched is, with the deliveries that it has. Return how many events there were, and how many
+        deliveries waited.
+        """
+        ...
+
+
+class DeliveryLog(Protocol):
+    """What was delivered, as integrators look at it."""
+
+    def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
+        """Return a delivery of that workspace, or None."""
+        ...
+
+    def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
+        """Return the deliveries of one event."""
+        ...
+
+    def list_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[WebhookDelivery]:
+        """Return a page of a workspace's deliveries, newest first."""
+        ...
+
+    def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
+        """Return a delivery's attempts, first one first."""
+        ...
+
+    def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
+        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
+        ...
+
+    def undelivered_page(
+        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+    ) -> Sequence[Undelivered]:
+        """Return a page of what was accepted and not delivered, newest first, whatever status ``criteria`` names.
+
+        Events that wait to be matched belong to it, unless ``criteria`` names an endpoint.
+        """
+        ...
+
+    def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
+        """Return each time that a delivery was sent again, first one first."""
+        ...
+
+    def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Make a settled delivery due once more, past all that would hold it back, and put that on record.
+
+        Raise NotFoundError or PreconditionError where that can't be.
+        """
+        ...
+
+
+class ReplayRepository(Protocol):
+    """Requests to send many deliveries again."""
+
+    def preview(self, replay: Replay) -> Replay:
+        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
+        ...
+
+    def create(self, replay: Replay) -> Replay:
+        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
+        ...
+
+    def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
+        """Return a replay of that workspace, or None."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+        """Return a page of a workspace's replays, newest first."""
+        ...
+
+    def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
+        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
+        ...
+
+    def advance(self, *, limit: int) -> int | None:
+        """Take one step of the replay that has waited longest for one, of any workspace; None where none is due.
+
+        Return how many deliveries it made due, at most ``limit``: pending, held for their endpoint's turn, which comes.
+        Those of disabled and deleted endpoints, and those whose payload was erased, are passed over.
+        """
+        ...
+
+
+class MeetingRepository(Protocol):
+    """Meetings and what belongs to them."""
+
+    def create(self, meeting: Meeting) -> Meeting:
+        """Store a new meeting."""
+        ...
+
+    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
+        """Return a meeting of that workspace, or None; with ``lock`` nobody else changes it before this unit ends."""
+        ...
+
+    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+        """Return a page of a workspace's meetings, newest first."""
+        ...
+
+    def complete(self, meeting_id: UUID) -> None:
+        """Mark it stopped, now by the store's clock."""
+        ...
+
+    def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
+        """Store finished segments behind those that are there."""
+        ...
+
+    def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
+        """Return the segments in the order in which they came."""
+        ...
+
+    def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
+        """Store the meeting's summary in place of an earlier one."""
+        ...
+
+    def get_summary(self, meeting_id: UUID) -> Summary | None:
+        """Return the meeting's summary, or None."""
+        ...
+
+    def start_recording(self, recording: Recording) -> bool:
+        """Store a new recording; False where the meeting has one that has not ended."""
+        ...
+
+    def open_recording(self, meeting_id: UUID) -> Recording | None:
+        """Return the recording that has not ended, or None."""
+        ...
+
+    def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
+        """End it, once: False where it had ended. The longer of the stored and the given duration stands."""
+        ...
+
+    def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
+        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
+        ...
+
+    def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
+        """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""
+        ...
+
+
+class AccessRepository(Protocol):
+    """Workspaces and the tokens that open them."""
+
+    def create_workspace(self, workspace: Workspace) -> Workspace:
+        """Store a new workspace."""
+        ...
+
+    def list_workspaces(self) -> Sequence[Workspace]:
+        """Return all workspaces, oldest first."""
+        ...
+
+    def create_token(self, token: ApiToken) -> ApiToken:
+        """Store a new token's record; raise NotFoundError where its workspace is not."""
+        ...
+
+    def list_tokens(self, workspace_id: UUID | None = None) -> Sequence[ApiToken]:
+        """Return the tokens' records, of one workspace or all, oldest first."""
+        ...
+
+    def revoke_token(self, token_id: UUID) -> bool:
+        """Revoke it, once: False where there is none or it was revoked."""
+        ...
+
+    def find_token(self, token_hash: bytes) -> ApiToken | None:
+        """Return the record of a token that is neither revoked nor, by the store's clock, past its end; or None."""
+        ...
+
+    def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
+        """Return those of these that are neither revoked nor past their end."""
+        ...
+
+    def note_use(self, token_id: UUID) -> bool:
+        """Record that it is used now. False where that was done within :data:`USE_NOTED_EVERY`, or is being done.
+
+        Waits for no other transaction.
+        """
+        ...

@@ -1,0 +1,89 @@
+"""One transaction, and what is told once it is committed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol, Self, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from contextlib import AbstractContextManager
+    from types import TracebackType
+    from uuid import UUID
+
+    from noteflow_hooks.domain.ports.repositories import (
+        AccessRepository,
+        DeliveryLog,
+        EventOutbox,
+        MeetingRepository,
+        ReplayRepository,
+        WebhookRepository,
+    )
+
+
+#: Tells the workers of these events or deliveries. Returns at once and never raises: it is a hint.
+Announce: TypeAlias = "Callable[[Sequence[UUID]], None]"
+
+
+class UnitOfWork(Protocol):
+    """One transaction. Leaving the ``with`` block without :meth:`commit` rolls everything back.
+
+    Used outside its ``with`` block every member raises :class:`UnitOfWorkNotStartedError`. A database that can't be
+    reached raises :class:`UnavailableError`.
+    """
+
+    @property
+    def webhooks(self) -> WebhookRepository:
+        """The endpoints."""
+        ...
+
+    @property
+    def supports_webhooks(self) -> bool:
+        """Whether :attr:`webhooks`, :attr:`events`, :attr:`deliveries` and :attr:`replays` are there."""
+        ...
+
+    @property
+    def events(self) -> EventOutbox:
+        """The outbox."""
+        ...
+
+    @property
+    def deliveries(self) -> DeliveryLog:
+        """The deliveries."""
+        ...
+
+    @property
+    def replays(self) -> ReplayRepository:
+        """The requests to send many deliveries again."""
+        ...
+
+    @property
+    def meetings(self) -> MeetingRepository:
+        """The meetings."""
+        ...
+
+    @property
+    def access(self) -> AccessRepository:
+        """The workspaces and tokens."""
+        ...
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Roll back what was not committed."""
+        ...
+
+    def commit(self) -> None:
+        """Make it durable, then run what :meth:`on_commit` took."""
+        ...
+
+    def on_commit(self, call: Callable[[], None]) -> None:
+        """Have ``call`` run once after the commit, and not at all where there is none."""
+        ...
+
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what happens inside, and only that, if an error leaves it; the error goes on."""
+        ...

@@ -1,0 +1,1 @@
+"""What goes on beside delivering: what dead workers held, replays, retention, and the clock."""
