@@ -27,9 +27,9 @@ from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.embedded import EmbeddedPostgres
 from noteflow_hooks.maintenance.retention import Periods, RetentionService
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.settings import Settings
 
 if TYPE_CHECKING:

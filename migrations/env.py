@@ -5,8 +5,8 @@ from __future__ import annotations
 from alembic import context
 from sqlalchemy import Connection, text
 
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.orm import SCHEMA, Base
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.orm import SCHEMA, Base
 
 #: Two migrations at once would fight: the second waits here for the first. Any fixed number that is only ours.
 LOCK = 0x6E666873

@@ -21,13 +21,13 @@ from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.maintenance.retention import RetentionService
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine, with_driver
-from noteflow_hooks.persistence.reencryption import StoredSecrets
-from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.task_runs import SqlAlchemyTaskRuns
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.persistence.vitals import Vitals
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine, with_driver
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import Vitals
+from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
+from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,8 +14,8 @@ from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.replays import advance_replays
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.settings import Settings
 from tests.builders import a_webhook, a_workspace, an_event
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from noteflow_hooks.bootstrap import KeyParts
-    from noteflow_hooks.persistence.reencryption import KeyUse, Unreadable
+    from noteflow_hooks.persistence.sql.maintenance.reencryption import KeyUse, Unreadable
 
 _COLUMNS: Final = ("key", "role", "ciphertexts", "unreadable")
 

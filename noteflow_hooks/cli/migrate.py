@@ -11,8 +11,8 @@ from sqlalchemy import inspect, text
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.database import database_settings
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.orm import SCHEMA
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.orm import SCHEMA
 
 
 @click.command()

@@ -14,8 +14,8 @@ from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from noteflow_hooks.executor.faults import ExchangeError
-    from noteflow_hooks.executor.reply import Reply
+    from noteflow_hooks.executor.http.faults import ExchangeError
+    from noteflow_hooks.executor.http.reply import Reply
 
 _SUCCESSES: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.persistence.direct import DirectStatement
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement
 
 if TYPE_CHECKING:
     from sqlalchemy import TextClause

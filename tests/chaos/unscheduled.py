@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from workers.app import app
 
 if TYPE_CHECKING:

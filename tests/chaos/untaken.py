@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from workers.app import app
 
 

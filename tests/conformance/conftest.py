@@ -10,16 +10,16 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
 from noteflow_hooks.persistence.memory import (
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
     MemoryStore,
 )
-from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.conformance.world import World
 
 if TYPE_CHECKING:

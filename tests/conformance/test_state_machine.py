@@ -20,8 +20,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from noteflow_hooks.persistence import delivery_store
 from noteflow_hooks.persistence.memory import dispatching
+from noteflow_hooks.persistence.sql.delivery import store as delivery_store
 from tests.conformance.machine import DeliveryMachine
 from tests.conformance.rows import Opened, PostgresTables, in_memory
 from tests.conformance.watched import BURST

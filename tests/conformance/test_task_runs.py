@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.persistence.memory import InMemoryTaskRuns, MemoryStore
-from noteflow_hooks.persistence.task_runs import SqlAlchemyTaskRuns
+from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import Callable

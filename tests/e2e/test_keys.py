@@ -19,7 +19,7 @@ from tests.rig import Rig, a_path
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.persistence.reencryption import Rotation
+    from noteflow_hooks.persistence.sql.maintenance.reencryption import Rotation
 
 OLD, NEW = generate_key(), generate_key()
 EVENTS: Final = 20

@@ -14,7 +14,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.sql.engine import create_engine
 from tests.builders import an_event
 from tests.damaged import World, make_lax, no_hint
 from tests.receiver import Receiver

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.persistence.converters import WebhookConverter
-from noteflow_hooks.persistence.endpoint_cache import VERSION, EndpointCache
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.converters import WebhookConverter
+from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION, EndpointCache
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import a_webhook, a_workspace
 
 if TYPE_CHECKING:

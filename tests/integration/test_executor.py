@@ -17,8 +17,9 @@ import standardwebhooks
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
-from noteflow_hooks.executor import WebhookExecutor, dialling
-from noteflow_hooks.executor.trust import tls_context
+from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.executor.http import dialling
+from noteflow_hooks.executor.http.trust import tls_context
 from noteflow_hooks.signing import generate_secret
 from tests.builders import a_delivery, a_webhook
 from tests.certificates import authority_pem

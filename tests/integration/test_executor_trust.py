@@ -14,7 +14,7 @@ import pytest
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from noteflow_hooks.executor.trust import tls_context
+from noteflow_hooks.executor.http.trust import tls_context
 from tests.builders import a_delivery, a_webhook
 from tests.certificates import authority_pem
 from tests.receiver import Receiver

@@ -15,7 +15,7 @@ from noteflow_hooks.cli.failures import FAILED, run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.system.ports import free_address
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
 from tests.canary import Canary, found, letters
 from tests.waiting import until

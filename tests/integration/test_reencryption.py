@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, parse_keys
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.reencryption import StoredSecrets
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import a_webhook, a_workspace
 from tests.waiting import PATIENCE_S, until
 

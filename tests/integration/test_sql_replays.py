@@ -13,8 +13,8 @@ from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay, ReplayState
 from noteflow_hooks.errors import PreconditionError
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import a_webhook, a_workspace
 from tests.waiting import until
 

@@ -14,11 +14,12 @@ from sqlalchemy import text
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus, Settlement
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence import dispatch_statements, retention
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.delivery import dispatch_statements
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance import retention
+from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import EXACT, a_webhook, a_workspace, an_attempt_result, an_event
 from tests.waiting import until
 

@@ -12,9 +12,9 @@ from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.builders import a_webhook, a_workspace, an_event
 
 if TYPE_CHECKING:

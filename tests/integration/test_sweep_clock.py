@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key
 from noteflow_hooks.maintenance.clock import ClockWatch
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

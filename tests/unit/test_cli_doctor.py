@@ -15,7 +15,7 @@ from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, ok, seconds
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.vitals import MOST, Sample, Server, Waiting
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST, Sample, Server, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from noteflow_hooks.persistence.direct import DirectStatement
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement
 
 
 def test_parameters_are_numbered_in_the_order_in_which_they_first_come() -> None:

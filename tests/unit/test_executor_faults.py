@@ -7,7 +7,7 @@ import ssl
 import pytest
 
 from noteflow_hooks.domain.deliveries import ErrorKind
-from noteflow_hooks.executor.faults import from_network
+from noteflow_hooks.executor.http.faults import from_network
 
 
 @pytest.mark.parametrize(

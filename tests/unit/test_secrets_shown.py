@@ -20,10 +20,10 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.executor import WebhookExecutor
-from noteflow_hooks.executor.transport import SignedPost, Transport
-from noteflow_hooks.executor.wire import Deadline
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.orm import WebhookConfigRow
+from noteflow_hooks.executor.http.transport import SignedPost, Transport
+from noteflow_hooks.executor.http.wire import Deadline
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
 from noteflow_hooks.settings import Settings
 from tests.builders import a_delivery, a_webhook
 from tests.canary import Canary, Secrets, found, letters

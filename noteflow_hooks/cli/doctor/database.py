@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.bootstrap import VitalParts
     from noteflow_hooks.crypto import SecretBox
-    from noteflow_hooks.persistence.vitals import Sample, Server
+    from noteflow_hooks.persistence.sql.maintenance.diagnostics import Sample, Server
     from noteflow_hooks.settings import Settings
 
 #: The major versions that we know to work.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
-from noteflow_hooks.persistence.vitals import MOST
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 
 if TYPE_CHECKING:
     from noteflow_hooks.bootstrap import VitalParts
-    from noteflow_hooks.persistence.vitals import Waiting
+    from noteflow_hooks.persistence.sql.maintenance.diagnostics import Waiting
     from noteflow_hooks.settings import Settings
 
 #: Relay or sweep may miss two periods, and so many seconds where periods are short: a worker that starts again, or

@@ -15,8 +15,8 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.fuzzing import Fuzzer
 from tests.integration.rpc.known import known_values

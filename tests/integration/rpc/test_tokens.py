@@ -12,8 +12,8 @@ import grpc
 import pytest
 
 from noteflow_hooks.domain.access import Scope
-from noteflow_hooks.persistence.engine import create_engine
-from noteflow_hooks.persistence.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc import auth
 from noteflow_hooks.rpc.auth import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.client import Client

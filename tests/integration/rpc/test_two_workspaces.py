@@ -19,8 +19,8 @@ import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.domain.deliveries import Settlement
-from noteflow_hooks.persistence.delivery_store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.engine import create_engine
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.builders import EXACT, a_failure, a_payload
 from tests.integration.rpc.methods import METHODS, calling

@@ -11,7 +11,7 @@ from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence.converters import (
+from noteflow_hooks.persistence.sql.converters import (
     DELIVERY_FIELDS,
     WebhookConverter,
     attempt_to_domain,
@@ -19,7 +19,7 @@ from noteflow_hooks.persistence.converters import (
     health_to_domain,
     redelivery_to_domain,
 )
-from noteflow_hooks.persistence.orm import (
+from noteflow_hooks.persistence.sql.orm import (
     WebhookAttemptRow,
     WebhookConfigRow,
     WebhookDeliveryRow,
@@ -27,7 +27,7 @@ from noteflow_hooks.persistence.orm import (
     WebhookHealthRow,
     WebhookRedeliveryRow,
 )
-from noteflow_hooks.persistence.repositories import newest_first
+from noteflow_hooks.persistence.sql.repositories import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence

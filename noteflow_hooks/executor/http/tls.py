@@ -12,12 +12,12 @@ import ssl
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 from noteflow_hooks.domain.deliveries import ErrorKind
-from noteflow_hooks.executor.faults import ExchangeError
+from noteflow_hooks.executor.http.faults import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.executor.wire import Stream
+    from noteflow_hooks.executor.http.wire import Stream
 
 T = TypeVar("T")
 

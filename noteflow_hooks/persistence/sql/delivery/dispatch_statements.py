@@ -6,7 +6,14 @@ from typing import Final
 
 from sqlalchemy import text
 
-from noteflow_hooks.persistence.claim_statements import GATED, NEEDED, NEEDED_COLUMNS, NEEDED_FROM, ROOM, lease_end
+from noteflow_hooks.persistence.sql.delivery.claim_statements import (
+    GATED,
+    NEEDED,
+    NEEDED_COLUMNS,
+    NEEDED_FROM,
+    ROOM,
+    lease_end,
+)
 
 #: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
 #: PostgreSQL can't take for text: the statement would fail, for all events.

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Final, Self
 from sqlalchemy.orm import Session
 
 from noteflow_hooks.errors import UnavailableError, UnitOfWorkNotStartedError
-from noteflow_hooks.persistence.access import SqlAlchemyAccessRepository
-from noteflow_hooks.persistence.converters import WebhookConverter
-from noteflow_hooks.persistence.delivery_log import SqlAlchemyDeliveryLog
-from noteflow_hooks.persistence.meetings import SqlAlchemyMeetingRepository
-from noteflow_hooks.persistence.replays import SqlAlchemyReplayRepository
-from noteflow_hooks.persistence.repositories import (
+from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
+from noteflow_hooks.persistence.sql.converters import WebhookConverter
+from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
+from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
+from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
+from noteflow_hooks.persistence.sql.repositories import (
     SqlAlchemyEventOutbox,
     SqlAlchemyWebhookRepository,
 )

@@ -12,8 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from noteflow_hooks.executor.faults import timed_out
-from noteflow_hooks.executor.tls import Tls
+from noteflow_hooks.executor.http.faults import timed_out
+from noteflow_hooks.executor.http.tls import Tls
 
 if TYPE_CHECKING:
     import ssl

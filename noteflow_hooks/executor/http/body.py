@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.executor.faults import protocol
+from noteflow_hooks.executor.http.faults import protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.executor.wire import Inbox
+    from noteflow_hooks.executor.http.wire import Inbox
 
 #: The most bytes of a piece.
 _PIECE: Final = 65_536

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
-from noteflow_hooks.executor.faults import ExchangeError
+from noteflow_hooks.executor.http.faults import ExchangeError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy
-    from noteflow_hooks.executor.wire import Deadline
+    from noteflow_hooks.executor.http.wire import Deadline
 
 logger = logging.getLogger(__name__)
 

@@ -15,9 +15,9 @@ from noteflow_hooks.domain.health.circuit_breaker import Trouble, judged, troubl
 from noteflow_hooks.domain.health.turns import ENDPOINTS, places, shares, turned
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports.delivery_store import Turn
-from noteflow_hooks.persistence import health_statements as statements
-from noteflow_hooks.persistence.converters import HEALTH_FIELDS, health_to_domain
-from noteflow_hooks.persistence.repositories import SKIPPED_AT_ONCE, insert_event
+from noteflow_hooks.persistence.sql import health_statements as statements
+from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
+from noteflow_hooks.persistence.sql.repositories import SKIPPED_AT_ONCE, insert_event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from noteflow_hooks.persistence.converters import WebhookConverter
+    from noteflow_hooks.persistence.sql.converters import WebhookConverter
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from noteflow_hooks.domain.health.turns import LAGGING_LIMIT
 from noteflow_hooks.domain.webhooks import TIMEOUT_MS
-from noteflow_hooks.persistence.endpoint_cache import VERSION
-from noteflow_hooks.persistence.health_statements import IN_FLIGHT
+from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
+from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
 #: ``EndpointHealth.is_gated``.

@@ -8,8 +8,8 @@ from sqlalchemy import and_, func, insert, or_, select, text, update
 
 from noteflow_hooks.domain.access import USE_NOTED_EVERY
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence.converters import token_to_domain, token_to_orm_kwargs, workspace_to_domain
-from noteflow_hooks.persistence.orm import ApiTokenRow, WorkspaceRow
+from noteflow_hooks.persistence.sql.converters import token_to_domain, token_to_orm_kwargs, workspace_to_domain
+from noteflow_hooks.persistence.sql.orm import ApiTokenRow, WorkspaceRow
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence

@@ -11,11 +11,11 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import ErrorKind
-from noteflow_hooks.executor.body import pieces
-from noteflow_hooks.executor.faults import ExchangeError, protocol
+from noteflow_hooks.executor.http.body import pieces
+from noteflow_hooks.executor.http.faults import ExchangeError, protocol
 
 if TYPE_CHECKING:
-    from noteflow_hooks.executor.wire import Wire
+    from noteflow_hooks.executor.http.wire import Wire
 
 #: The most bytes of a head, status line and all.
 HEAD_LIMIT: Final = 65_536

@@ -14,7 +14,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
-from noteflow_hooks.persistence.bounds import bounded
+from noteflow_hooks.persistence.sql.bounds import bounded
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from noteflow_hooks.crypto import Column, SecretBox
-    from noteflow_hooks.persistence.orm import (
+    from noteflow_hooks.persistence.sql.orm import (
         ApiTokenRow,
         RecordingRow,
         WebhookAttemptRow,

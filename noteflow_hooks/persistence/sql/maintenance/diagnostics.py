@@ -8,8 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import inspect, text
 
-from noteflow_hooks.persistence import statements
-from noteflow_hooks.persistence.orm import SCHEMA
+from noteflow_hooks.persistence.sql.delivery import statements
+from noteflow_hooks.persistence.sql.orm import SCHEMA
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

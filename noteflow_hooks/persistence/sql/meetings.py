@@ -8,9 +8,9 @@ from sqlalchemy import Select, and_, exists, func, insert, or_, select, text, up
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
-from noteflow_hooks.persistence.converters import recording_to_domain
-from noteflow_hooks.persistence.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.repositories import newest_first
+from noteflow_hooks.persistence.sql.converters import recording_to_domain
+from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
+from noteflow_hooks.persistence.sql.repositories import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence

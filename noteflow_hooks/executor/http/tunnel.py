@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
-from noteflow_hooks.executor.dialling import connected, not_allowed
-from noteflow_hooks.executor.faults import ExchangeError, from_network, is_ours
-from noteflow_hooks.executor.reply import Reply
-from noteflow_hooks.executor.wire import Wire
+from noteflow_hooks.executor.http.dialling import connected, not_allowed
+from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
+from noteflow_hooks.executor.http.reply import Reply
+from noteflow_hooks.executor.http.wire import Wire
 
 if TYPE_CHECKING:
     import socket
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy, EgressProxy
-    from noteflow_hooks.executor.wire import Deadline
+    from noteflow_hooks.executor.http.wire import Deadline
 
 _SUCCESSES: Final = range(200, 300)
 

@@ -11,15 +11,15 @@ from sqlalchemy.dialects.postgresql import insert
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, ERASED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
-from noteflow_hooks.persistence import erasing, health_statements
-from noteflow_hooks.persistence.converters import (
+from noteflow_hooks.persistence.sql import erasing, health_statements
+from noteflow_hooks.persistence.sql.converters import (
     HEALTH_FIELDS,
     WebhookConverter,
     event_to_domain,
     event_to_orm_kwargs,
     health_to_domain,
 )
-from noteflow_hooks.persistence.orm import (
+from noteflow_hooks.persistence.sql.orm import (
     MeetingRow,
     WebhookConfigRow,
     WebhookDeliveryRow,

@@ -7,8 +7,8 @@ import re
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from noteflow_hooks.executor.reply import Reply
-from noteflow_hooks.executor.wire import Deadline, Wire
+from noteflow_hooks.executor.http.reply import Reply
+from noteflow_hooks.executor.http.wire import Deadline, Wire
 
 if TYPE_CHECKING:
     import socket

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from noteflow_hooks.persistence.converters import WebhookConverter
+    from noteflow_hooks.persistence.sql.converters import WebhookConverter
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Final, cast
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 
-from noteflow_hooks.executor.connections import Connection, IdleConnections, Route
-from noteflow_hooks.executor.dialling import dialled
-from noteflow_hooks.executor.faults import from_network, is_ours
-from noteflow_hooks.executor.trust import tls_context
-from noteflow_hooks.executor.tunnel import tunnelled
+from noteflow_hooks.executor.http.connections import Connection, IdleConnections, Route
+from noteflow_hooks.executor.http.dialling import dialled
+from noteflow_hooks.executor.http.faults import from_network, is_ours
+from noteflow_hooks.executor.http.trust import tls_context
+from noteflow_hooks.executor.http.tunnel import tunnelled
 
 if TYPE_CHECKING:
     import socket
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import EgressPolicy
-    from noteflow_hooks.executor.reply import Reply
-    from noteflow_hooks.executor.wire import Deadline
+    from noteflow_hooks.executor.http.reply import Reply
+    from noteflow_hooks.executor.http.wire import Deadline
 
 _IDLE_LIMIT: Final = 256
 #: Node, uvicorn and Apache close what has been idle for 5 s; a POST that meets that moment would fail.

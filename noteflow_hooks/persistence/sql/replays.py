@@ -15,16 +15,16 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence.converters import replay_to_domain, replay_to_orm_kwargs
-from noteflow_hooks.persistence.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
-from noteflow_hooks.persistence.orm import (
+from noteflow_hooks.persistence.sql.converters import replay_to_domain, replay_to_orm_kwargs
+from noteflow_hooks.persistence.sql.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
+from noteflow_hooks.persistence.sql.orm import (
     WebhookConfigRow,
     WebhookDeliveryRow,
     WebhookEventRow,
     WebhookReplayRow,
     WorkspaceRow,
 )
-from noteflow_hooks.persistence.repositories import newest_first
+from noteflow_hooks.persistence.sql.repositories import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

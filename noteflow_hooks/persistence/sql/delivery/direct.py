@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from noteflow_hooks.persistence.engine import shortened, unavailable
+from noteflow_hooks.persistence.sql.engine import shortened, unavailable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -25,11 +25,12 @@ from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.health.turns import BURST, ENDPOINTS, ROOM_POLL
 from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled, Turn
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence import claim_statements, dispatch_statements, health_statements, statements
-from noteflow_hooks.persistence.converters import WebhookConverter
-from noteflow_hooks.persistence.direct import DirectStatement, DirectStatements
-from noteflow_hooks.persistence.endpoint_cache import EndpointCache
-from noteflow_hooks.persistence.health_keeper import HealthKeeper, Verdict
+from noteflow_hooks.persistence.sql import health_statements
+from noteflow_hooks.persistence.sql.converters import WebhookConverter
+from noteflow_hooks.persistence.sql.delivery import claim_statements, dispatch_statements, statements
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
+from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
+from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthKeeper, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence

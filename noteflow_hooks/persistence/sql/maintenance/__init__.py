@@ -1,0 +1,1 @@
+"""What looks after the database: retention, re-encryption, task runs, diagnostics."""
