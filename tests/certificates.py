@@ -16,7 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from noteflow_hooks.rpc.tls import TlsFiles
+from noteflow_hooks.rpc.server.tls import TlsFiles
 
 
 @functools.cache

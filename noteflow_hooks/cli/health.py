@@ -9,7 +9,7 @@ import click
 
 from noteflow_hooks.cli.options import TLS_CERT, TLS_KEY
 from noteflow_hooks.cli.security import given
-from noteflow_hooks.rpc.probe import check_serving
+from noteflow_hooks.rpc.server.probe import check_serving
 from noteflow_hooks.settings import Settings
 
 _TIMEOUT_S: Final = 3.0

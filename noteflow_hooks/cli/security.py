@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from noteflow_hooks.cli.options import INSECURE, TLS_CA, TLS_CERT, TLS_KEY
-from noteflow_hooks.rpc.tls import client_credentials
+from noteflow_hooks.rpc.server.tls import client_credentials
 from noteflow_hooks.settings import PREFIX
 
 _NAMES: Final = ("--tls-ca", "--tls-cert", "--tls-key")

@@ -15,7 +15,7 @@ from noteflow_hooks.cli.system.ports import free_address, why_not
 from noteflow_hooks.cli.upstate import UpState
 from noteflow_hooks.embedded import EmbeddedServerError
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.rpc.transport import is_local
+from noteflow_hooks.rpc.server.transport import is_local
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from noteflow_hooks.cli.system.programs import BEAT, worker_command
-from noteflow_hooks.rpc.probe import check_serving
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.server.probe import check_serving
 from tests.beside import FarRedis, kill, log_of, started
 from tests.builders import a_payload
 from tests.line import Answer

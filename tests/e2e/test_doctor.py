@@ -15,7 +15,7 @@ import pytest
 from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.system.environment import variables
-from noteflow_hooks.rpc.probe import check_serving
+from noteflow_hooks.rpc.server.probe import check_serving
 from tests.rig import Rig, a_path
 from tests.waiting import until
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, ok, warning
-from noteflow_hooks.rpc.probe import check_serving
+from noteflow_hooks.rpc.server.probe import check_serving
 
 if TYPE_CHECKING:
     from noteflow_hooks.cli.doctor.place import Place

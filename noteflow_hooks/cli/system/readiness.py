@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.system.background import in_background, result_of, until
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.probe import check_serving
+from noteflow_hooks.rpc.server.probe import check_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable

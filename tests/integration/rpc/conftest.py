@@ -12,7 +12,7 @@ import pytest
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.rpc import auth
+from noteflow_hooks.rpc.interceptors import auth
 from tests.integration.rpc.world import UNLIMITED, World
 from tests.waiting import PATIENCE_S
 

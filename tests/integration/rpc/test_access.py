@@ -17,11 +17,11 @@ from noteflow_hooks.domain.access import ALL_SCOPES, Scope, generate_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
-from noteflow_hooks.rpc import auth
-from noteflow_hooks.rpc.auth import REFUSAL
 from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.rpc.interceptors import auth
+from noteflow_hooks.rpc.interceptors.auth import REFUSAL
+from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.scopes import SCOPES
 from tests.builders import hours
 from tests.integration.rpc.frames import status_of_call
 from tests.integration.rpc.methods import METHODS, calling

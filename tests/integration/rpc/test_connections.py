@@ -11,9 +11,9 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from noteflow_hooks.rpc import transport
-from noteflow_hooks.rpc.limits import CallerLimits
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.server import transport
 from tests.http2 import PING, PREFACE, SETTINGS, frame, head, message, raw_connection, reset, settings
 from tests.integration.rpc.world import World, a_stream, eventually, refused
 from tests.waiting import PATIENCE_S
@@ -122,7 +122,7 @@ def test_a_connection_carries_a_thousand_calls_and_the_next_ones_wait_their_turn
 
 def test_the_server_takes_so_many_calls_at_once_and_refuses_more(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a clear answer, and at once."""
-    monkeypatch.setattr("noteflow_hooks.rpc.server.CALLS_AT_ONCE", 1)
+    monkeypatch.setattr("noteflow_hooks.rpc.server.server.CALLS_AT_ONCE", 1)
     with World() as world:
         meeting = world.a_meeting()
         with ExitStack() as streams:

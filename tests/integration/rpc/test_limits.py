@@ -16,11 +16,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from noteflow_hooks.rpc import limits
-from noteflow_hooks.rpc.buckets import Buckets
-from noteflow_hooks.rpc.limits import CallerLimits
+from noteflow_hooks.rpc.interceptors import limits
+from noteflow_hooks.rpc.interceptors.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.servicer import HooksServicer
+from noteflow_hooks.rpc.services.servicer import HooksServicer
 from tests.integration.rpc.world import FORMAT, World, a_stream, eventually, refused
 from tests.waiting import PATIENCE_S
 

@@ -19,12 +19,13 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoRe
 from noteflow_hooks.domain.access import hash_token
 from noteflow_hooks.errors import NoteFlowHooksError, NotFoundError, SettingsError, UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc import auth, stream_units
 from noteflow_hooks.rpc.client import Client, connect
-from noteflow_hooks.rpc.database import DEADLINE
+from noteflow_hooks.rpc.interceptors import auth
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.serve import serve
-from noteflow_hooks.rpc.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.runtime.database import DEADLINE
+from noteflow_hooks.rpc.server.serve import serve
+from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.streaming import units as stream_units
 from tests.builders import a_recording
 from tests.integration.rpc.world import LOOPBACK, World, a_stream, eventually, refused
 from tests.stopwatch import Stopwatch

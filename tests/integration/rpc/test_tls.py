@@ -21,9 +21,9 @@ from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError, UnavailableError
 from noteflow_hooks.rpc.client import connect
-from noteflow_hooks.rpc.probe import check_serving
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.tls import TlsFiles, client_credentials
+from noteflow_hooks.rpc.server.probe import check_serving
+from noteflow_hooks.rpc.server.tls import TlsFiles, client_credentials
 from noteflow_hooks.settings import PREFIX
 from tests.certificates import authority, authority_pem, write_pair
 from tests.integration.rpc.world import World

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.rpc.tls import ServerCertificates, TlsFiles
+from noteflow_hooks.rpc.server.tls import ServerCertificates, TlsFiles
 from noteflow_hooks.settings import PREFIX
 from tests.certificates import authority, write_pair
 from tests.integration.rpc.world import World

@@ -14,11 +14,11 @@ import pytest
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.rpc import auth
-from noteflow_hooks.rpc.auth import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.rpc.interceptors import auth
+from noteflow_hooks.rpc.interceptors.auth import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server import ServerOptions
+from noteflow_hooks.rpc.server.server import ServerOptions
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused

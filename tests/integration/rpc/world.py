@@ -18,10 +18,10 @@ from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.client import Client
-from noteflow_hooks.rpc.host import EndpointRules
-from noteflow_hooks.rpc.limits import CallerLimits
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.services.host import EndpointRules
 from tests.builders import a_token, a_workspace
 from tests.waiting import PATIENCE_S, until
 

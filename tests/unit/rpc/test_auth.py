@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from noteflow_hooks.domain.access import Scope, generate_token
-from noteflow_hooks.rpc.auth import bearer
+from noteflow_hooks.rpc.interceptors.auth import bearer
+from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.scopes import SCOPES
 
 TOKEN = generate_token()
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from noteflow_hooks.rpc.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.buckets import Buckets
 
 ONE, OTHER = UUID(int=1), UUID(int=2)
 

@@ -10,9 +10,9 @@ from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from noteflow_hooks.errors import InvalidInputError, LimitError, NotFoundError
-from noteflow_hooks.rpc.details import details
-from noteflow_hooks.rpc.errors import status_of
-from noteflow_hooks.rpc.limits import too_often
+from noteflow_hooks.rpc.interceptors.errors import status_of
+from noteflow_hooks.rpc.interceptors.limits import too_often
+from noteflow_hooks.rpc.messages.details import details
 
 if TYPE_CHECKING:
     from datetime import timedelta

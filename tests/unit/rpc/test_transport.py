@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.rpc.transport import CALLS_AT_ONCE, arguments, refuse_plaintext
+from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, refuse_plaintext
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

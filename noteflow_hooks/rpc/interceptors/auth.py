@@ -14,17 +14,17 @@ import grpc
 
 from noteflow_hooks.domain.access import USE_NOTED_EVERY, ApiToken, hash_token
 from noteflow_hooks.errors import NoteFlowHooksError, ScopeError, UnauthenticatedError
-from noteflow_hooks.rpc.errors import OURS, refusing
-from noteflow_hooks.rpc.scopes import SCOPES
+from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
+from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
     from noteflow_hooks.domain.access import Scope
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.errors import Continuation, Handler
-    from noteflow_hooks.rpc.tasks import OwnedTasks
+    from noteflow_hooks.rpc.runtime.calls import Continuation, Handler
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.runtime.tasks import OwnedTasks
 
 log = logging.getLogger(__name__)
 

@@ -9,18 +9,19 @@ from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Segment, Summary, check_title
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
-from noteflow_hooks.rpc.auth import current_token, current_workspace
-from noteflow_hooks.rpc.convert import meeting_message, summary_message
-from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import check_summary, parse_id, parse_summary
+from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
+from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
+from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.parse import check_summary, parse_id, parse_summary
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.host import Context, ServicerHost
-    from noteflow_hooks.rpc.summarizer import Summarize
+    from noteflow_hooks.rpc.runtime.calls import Context
+    from noteflow_hooks.rpc.services.host import ServicerHost
+    from noteflow_hooks.rpc.services.summarizer import Summarize
 
 
 class MeetingMixin:

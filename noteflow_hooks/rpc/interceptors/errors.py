@@ -18,15 +18,12 @@ from noteflow_hooks.errors import (
     UnauthenticatedError,
     UnavailableError,
 )
-from noteflow_hooks.rpc.details import bounded, details
+from noteflow_hooks.rpc.messages.details import bounded, details
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator
 
-    from noteflow_hooks.rpc.host import Context
-
-    Handler = grpc.RpcMethodHandler[Any, Any]
-    Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+    from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
 
 log = logging.getLogger(__name__)
 

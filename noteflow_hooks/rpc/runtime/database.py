@@ -11,7 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.threads import DaemonThreads
+from noteflow_hooks.rpc.runtime.threads import DaemonThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from noteflow_hooks.domain.webhooks import DEFAULT_MAX_RETRIES, DEFAULT_TIMEOUT_MS
 from noteflow_hooks.errors import PreconditionError
 
 if TYPE_CHECKING:
-    import grpc
-
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.streams import AudioStreams
-    from noteflow_hooks.rpc.summarizer import Summarize
-
-    #: What every handler is given beside its request.
-    Context = grpc.aio.ServicerContext[Any, Any]
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.services.summarizer import Summarize
+    from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
 _OFF = "webhooks are switched off here; NOTEFLOW_HOOKS_WEBHOOKS_ENABLED, with a database, switches them on"
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.payloads import check_text
 from noteflow_hooks.domain.publishing import MEETING_ID_LIMIT, event_from_json
-from noteflow_hooks.rpc.auth import current_workspace
-from noteflow_hooks.rpc.convert import event_message
-from noteflow_hooks.rpc.host import required, with_webhooks
-from noteflow_hooks.rpc.pages import fill, parse_page
+from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.messages.convert import event_message
+from noteflow_hooks.rpc.messages.pages import fill, parse_page
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.host import Context, ServicerHost
+    from noteflow_hooks.rpc.runtime.calls import Context
+    from noteflow_hooks.rpc.services.host import ServicerHost
 
 log = logging.getLogger(__name__)
 

@@ -8,17 +8,18 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.domain.deliveries import SETTLED
 from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay, check_enabled
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.rpc.auth import current_workspace
-from noteflow_hooks.rpc.convert import replay_message
-from noteflow_hooks.rpc.host import required, with_webhooks
-from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import parse_filter, parse_id
+from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.messages.convert import replay_message
+from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.webhooks import found_webhook
+from noteflow_hooks.rpc.services.endpoints import found_webhook
+from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.host import Context, ServicerHost
+    from noteflow_hooks.rpc.runtime.calls import Context
+    from noteflow_hooks.rpc.services.host import ServicerHost
 
 log = logging.getLogger(__name__)
 

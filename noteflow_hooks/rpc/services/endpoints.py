@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.webhooks import DEFAULT_NAME, WebhookConfig
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
-from noteflow_hooks.rpc.auth import current_workspace
-from noteflow_hooks.rpc.changes import apply, checked_paths
-from noteflow_hooks.rpc.convert import webhook_message
-from noteflow_hooks.rpc.host import required, with_webhooks
-from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import parse_headers, parse_id, parse_seconds
+from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.messages.convert import webhook_message
+from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.parse import parse_headers, parse_id, parse_seconds
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.services.changes import apply, checked_paths
+from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.host import Context, EndpointRules, ServicerHost
+    from noteflow_hooks.rpc.runtime.calls import Context
+    from noteflow_hooks.rpc.services.host import EndpointRules, ServicerHost
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.rpc.parse import parse_format, parse_id, parse_segments
+from noteflow_hooks.rpc.messages.parse import parse_format, parse_id, parse_segments
 
 if TYPE_CHECKING:
     from uuid import UUID

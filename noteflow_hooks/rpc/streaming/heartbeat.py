@@ -12,8 +12,8 @@ from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.streams import AudioStreams
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
 log = logging.getLogger(__name__)
 

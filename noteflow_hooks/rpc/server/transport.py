@@ -11,14 +11,14 @@ from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.rpc.tls import CERT, KEY, ServerCertificates
+from noteflow_hooks.rpc.server.tls import CERT, KEY, ServerCertificates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     import grpc
 
-    from noteflow_hooks.rpc.tls import TlsFiles
+    from noteflow_hooks.rpc.server.tls import TlsFiles
 
 #: Calls under way in the whole server, those that have no token included; more are refused as RESOURCE_EXHAUSTED.
 CALLS_AT_ONCE: Final = 10_000

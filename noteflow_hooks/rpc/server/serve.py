@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.server import HooksServer
+    from noteflow_hooks.rpc.server.server import HooksServer
 
 
 def serve(

@@ -11,7 +11,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.tls import name_in, read_authorities, read_pair
+from noteflow_hooks.rpc.server.tls import name_in, read_authorities, read_pair
 
 if TYPE_CHECKING:
     from pathlib import Path

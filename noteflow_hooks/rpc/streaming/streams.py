@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.application.meetings import stop_meeting
 from noteflow_hooks.errors import NoteFlowHooksError, UnauthenticatedError, UnavailableError
-from noteflow_hooks.rpc import stream_units
-from noteflow_hooks.rpc.auth import REFUSAL
+from noteflow_hooks.rpc.interceptors.auth import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.recording import AudioStream
+from noteflow_hooks.rpc.streaming import units as stream_units
+from noteflow_hooks.rpc.streaming.recording import AudioStream
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Meeting
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.tasks import OwnedTasks
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.runtime.tasks import OwnedTasks
 
 log = logging.getLogger(__name__)
 

@@ -17,13 +17,12 @@ from uuid import UUID
 import grpc
 
 from noteflow_hooks.errors import LimitError, RateLimitError, UnavailableError
-from noteflow_hooks.rpc.auth import current_token, current_workspace
-from noteflow_hooks.rpc.buckets import Buckets
-from noteflow_hooks.rpc.errors import OURS, refusing
+from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
+from noteflow_hooks.rpc.interceptors.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.errors import Continuation, Handler
-    from noteflow_hooks.rpc.host import Context
+    from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
 
 #: By what open calls are counted: the caller's workspace, or the method where no token is asked for.
 Key: TypeAlias = UUID | str

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError, UnavailableError
-from noteflow_hooks.rpc.auth import current_workspace
-from noteflow_hooks.rpc.convert import delivery_message, undelivered_message
-from noteflow_hooks.rpc.host import required, with_webhooks
-from noteflow_hooks.rpc.pages import fill, parse_page
-from noteflow_hooks.rpc.parse import parse_filter, parse_id, parse_kind, parse_seconds
+from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
+from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind, parse_seconds
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.webhooks import found_webhook
+from noteflow_hooks.rpc.services.endpoints import found_webhook
+from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.paging import Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.host import Context, ServicerHost
+    from noteflow_hooks.rpc.runtime.calls import Context
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.services.host import ServicerHost
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.rpc.parse import parse_headers
+from noteflow_hooks.rpc.messages.parse import parse_headers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

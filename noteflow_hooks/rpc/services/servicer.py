@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.rpc.deliveries import DeliveryMixin
-from noteflow_hooks.rpc.events import EventMixin
-from noteflow_hooks.rpc.host import EndpointRules
-from noteflow_hooks.rpc.meetings import MeetingMixin
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
-from noteflow_hooks.rpc.replays import ReplayMixin
-from noteflow_hooks.rpc.summarizer import Summarize, summarize_briefly
-from noteflow_hooks.rpc.webhooks import EndpointMixin
+from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
+from noteflow_hooks.rpc.services.endpoints import EndpointMixin
+from noteflow_hooks.rpc.services.events import EventMixin
+from noteflow_hooks.rpc.services.host import EndpointRules
+from noteflow_hooks.rpc.services.meetings import MeetingMixin
+from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.summarizer import Summarize, summarize_briefly
 
 if TYPE_CHECKING:
     import grpc
 
     from noteflow_hooks.application.webhooks import WebhookService
-    from noteflow_hooks.rpc.database import Database
-    from noteflow_hooks.rpc.streams import AudioStreams
+    from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
 #: The full names of the services.
 SERVICES: Final = tuple(service.full_name for service in pb.DESCRIPTOR.services_by_name.values())

@@ -14,24 +14,24 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.auth import AuthInterceptor, Tokens
-from noteflow_hooks.rpc.database import DEADLINE, Database
-from noteflow_hooks.rpc.errors import ErrorInterceptor
-from noteflow_hooks.rpc.heartbeat import Heartbeat
-from noteflow_hooks.rpc.host import EndpointRules
-from noteflow_hooks.rpc.limits import CallerLimits, LimitInterceptor, WorkInterceptor
-from noteflow_hooks.rpc.servicer import SERVICES, HooksServicer
-from noteflow_hooks.rpc.streams import AudioStreams
-from noteflow_hooks.rpc.summarizer import Summarize, summarize_briefly
-from noteflow_hooks.rpc.tasks import OwnedTasks, repeat
-from noteflow_hooks.rpc.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
+from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor, Tokens
+from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits, LimitInterceptor, WorkInterceptor
+from noteflow_hooks.rpc.runtime.database import DEADLINE, Database
+from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
+from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
+from noteflow_hooks.rpc.services.host import EndpointRules
+from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
+from noteflow_hooks.rpc.services.summarizer import Summarize, summarize_briefly
+from noteflow_hooks.rpc.streaming.heartbeat import Heartbeat
+from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.tls import TlsFiles
+    from noteflow_hooks.rpc.server.tls import TlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.recording import AudioStream
+    from noteflow_hooks.rpc.streaming.recording import AudioStream
 
 
 def begin(unit: UnitOfWork, service: WebhookService | None, stream: AudioStream, *, server: str) -> Recording:

@@ -1,0 +1,1 @@
+"""The wire's words and ours: parsing, converting, pages."""

@@ -1,0 +1,1 @@
+"""What calls run on: the database's threads, and tasks that outlive their caller."""

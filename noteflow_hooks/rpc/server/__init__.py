@@ -1,0 +1,1 @@
+"""The server: its options, its addresses, its start and its end."""

@@ -1,0 +1,1 @@
+"""Recording: the audio streams, and what keeps their recordings alive."""
