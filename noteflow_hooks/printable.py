@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+_NOTHING: Final = "-"
+
 
 def escape(text: str, *, keep: str = "") -> str:
     """Return the text with every character that is not plainly printable, but those in ``keep``, written out."""
@@ -10,6 +17,30 @@ def escape(text: str, *, keep: str = "") -> str:
     return "".join(
         character if character.isprintable() or character in keep else _written(character) for character in text
     )
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return the rows in columns as wide as their widest cell, two spaces apart."""
+    lines = [list(heads), *([cell(value) for value in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join(
+        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def cell(value: object) -> str:
+    """Return a value as one line of text, with a dash for nothing."""
+    match value:
+        case None | "" | []:
+            return _NOTHING
+        case bool():
+            return "yes" if value else "no"
+        case list() | tuple():
+            return ",".join(map(cell, value))
+        case dict():
+            return ", ".join(f"{name} {cell(each)}" for name, each in value.items())
+        case _:
+            return escape(str(value))
 
 
 def _written(character: str) -> str:

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.embedded import EmbeddedPostgres, EmbeddedValkey
+from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 from noteflow_hooks.settings import Settings
-from tests.waiting import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

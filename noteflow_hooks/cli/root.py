@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from noteflow_hooks import __version__
-from noteflow_hooks.cli.failures import run
-from noteflow_hooks.cli.groups import LazyGroup
-from noteflow_hooks.cli.options import remote_options
+from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.cli.support.groups import LazyGroup
+from noteflow_hooks.cli.support.options import remote_options
 
 if TYPE_CHECKING:
     from typing import Never
@@ -38,7 +38,7 @@ COMMANDS: Final = {
 
 @click.group(
     cls=LazyGroup,
-    modules={name: f"noteflow_hooks.cli.{name}" for name in COMMANDS},
+    modules={name: f"noteflow_hooks.cli.commands.{name}" for name in COMMANDS},
     summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )

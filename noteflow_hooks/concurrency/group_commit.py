@@ -1,62 +1,67 @@
-"""Results that contend for the same rows are stored together: one thread of a process stores for all who wait.
+"""Group commit: what contends for the same rows is stored together, by one thread of a process for all who wait.
 
-A failure's transaction locks its endpoint's health over several round trips. Dozens of them side by side would stand in
-line for that row, each with a task and a connection.
+Stored side by side, each batch would hold a connection and stand in line for the same lock. What comes while a store
+is under way is the next one, as a whole, so that a lone batch waits for nobody.
 """
 
 from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING
-
-from noteflow_hooks.domain.ports.delivery_store import Settled
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.deliveries import Settlement
+Item = TypeVar("Item")
+Outcome = TypeVar("Outcome")
 
 
-class Together:
-    """One for a process. What comes while a store is under way is the next one, as a whole."""
+class Committed(NamedTuple, Generic[Outcome]):
+    """What came of the group that a batch was stored with."""
 
-    def __init__(self, store: Callable[[list[Settlement], float], Settled]) -> None:
-        """``store`` is given settlements, and until when they are ours by this process's clock; it may wait."""
+    outcome: Outcome
+    #: Whether this caller is the one of the group who sees to what follows from all of it.
+    leads: bool
+
+
+class GroupCommit(Generic[Item, Outcome]):
+    """One for a process."""
+
+    def __init__(self, store: Callable[[list[Item], float], Outcome]) -> None:
+        """``store`` is given the items of a group, and the latest moment that was named with any; it may wait."""
         self._store = store
         self._lock = threading.Lock()
         #: Who has it stores.
-        self._turn = threading.Lock()
-        self._gathering = _Batch()
+        self._storing = threading.Lock()
+        self._gathering: _Group[Item, Outcome] = _Group()
 
-    def settle(self, settlements: list[Settlement], until: float) -> Settled:
-        """Return once they are stored, or raise what storing them raised.
+    def commit(self, items: list[Item], until: float) -> Committed[Outcome]:
+        """Return once they are stored, or raise what storing their group raised.
 
-        The claims of all that was stored with them are told; turns and events, which are for one to hint at, to whoever
-        was the first.
+        ``until`` is a moment by this process's clock, for ``store``.
         """
         with self._lock:
-            batch = self._gathering
-            is_first = not batch.settlements
-            batch.settlements += settlements
-            batch.until = max(batch.until, until)
-        if not is_first:
-            return Settled(batch.settled.result().claims)
-        with self._turn:
-            self._store_batch(batch)
-        return batch.settled.result()
+            group = self._gathering
+            leads = not group.items
+            group.items += items
+            group.until = max(group.until, until)
+        if leads:
+            with self._storing:
+                self._store_group(group)
+        return Committed(group.outcome.result(), leads)
 
-    def _store_batch(self, batch: _Batch) -> None:
+    def _store_group(self, group: _Group[Item, Outcome]) -> None:
         with self._lock:
-            self._gathering = _Batch()
+            self._gathering = _Group()
         try:
-            batch.settled.set_result(self._store(batch.settlements, batch.until))
+            group.outcome.set_result(self._store(group.items, group.until))
         except BaseException as error:  # noqa: BLE001 - handed over to all who wait, and raised there
-            batch.settled.set_exception(error)
+            group.outcome.set_exception(error)
 
 
-class _Batch:
+class _Group(Generic[Item, Outcome]):
     def __init__(self) -> None:
-        self.settlements: list[Settlement] = []
+        self.items: list[Item] = []
         self.until = 0.0
-        self.settled: Future[Settled] = Future()
+        self.outcome: Future[Outcome] = Future()

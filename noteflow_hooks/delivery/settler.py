@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from noteflow_hooks.concurrency.group_commit import Together
+from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.urls import host_of
@@ -84,7 +84,7 @@ class Settler:
         self._draw = draw
         self._sleep = sleep
         self._monotonic = monotonic
-        self._together = Together(self._store_patiently)
+        self._failures = GroupCommit(self._store_patiently)
 
     def settle(self, group: list[Result], done: Outcomes) -> None:
         """Store results and count them in ``done``; hint at what comes due again soon, and at turns.
@@ -93,7 +93,7 @@ class Settler:
         """
         failed = [each for each in group if each[1] is not None and not each[1].succeeded]
         others = [each for each in group if each[1] is None or each[1].succeeded]
-        for part, store in ((others, self._store_patiently), (failed, self._together.settle)):
+        for part, store in ((others, self._store_patiently), (failed, self._store_failures)):
             if part:
                 self._settle(part, done, store)
 
@@ -125,6 +125,11 @@ class Settler:
         if reason is not None:
             return Settlement(delivery=claim.delivery.skipped(reason))
         return Settlement(delivery=claim.delivery.released(), wait=timedelta(0))
+
+    def _store_failures(self, group: list[Settlement], until: float) -> Settled:
+        """Store failures with those of other tasks; what follows from all of them is told to one task alone."""
+        settled, leads = self._failures.commit(group, until)
+        return settled if leads else Settled(settled.claims)
 
     def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.

@@ -14,8 +14,8 @@ from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.urls import EndpointUrl, host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.faults import ExchangeError
+from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
-from noteflow_hooks.executor.http.wire import Deadline
 from noteflow_hooks.executor.outcome import Outcome, answered, failed
 from noteflow_hooks.signing import sign, sign_standard
 

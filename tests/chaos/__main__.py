@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.cli.interruption import Interruption
-from noteflow_hooks.cli.system import forget_foreign_variables
+from noteflow_hooks.cli.support.interruption import Interruption
+from noteflow_hooks.local.stack import forget_foreign_variables
 from tests.chaos.options import FULL, Options
 from tests.chaos.points_table import table
 from tests.chaos.precise import broken, play_round

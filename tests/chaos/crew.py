@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Final, Self
 
 import psutil
 
-from noteflow_hooks.cli.system.environment import variables
-from noteflow_hooks.cli.system.programs import Program, worker_command
-from tests.waiting import until
+from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.local.stack.programs import Program, worker_command
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import TracebackType
 
-    from noteflow_hooks.cli.system.supervisor import Part
-    from tests.rig import Rig
+    from noteflow_hooks.local.stack.supervisor import Part
+    from tests.support.system_rig import Rig
 
 #: The groups that are killed as a whole.
 GROUPS: Final = ("worker-1", "worker-2")

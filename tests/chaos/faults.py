@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from tests.chaos.crew import GROUPS
 from tests.chaos.ledgers import Fault, Pair
 from tests.chaos.options import Kind
-from tests.waiting import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import random
     from collections.abc import Callable, Mapping
 
     from tests.chaos.crew import Crew
-    from tests.rig import Rig
+    from tests.support.system_rig import Rig
 
 #: How long a database or a broker is away at the most before it is started again.
 _AWAY_S: Final = 1.0

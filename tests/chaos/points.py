@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.chaos.points_stage import Row
-    from tests.rig import Rig
+    from tests.support.system_rig import Rig
 
 #: How often each point is played in a whole round: sixty kills.
 PLAYS: Final = 4

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Final
 
 from tests.chaos.points_database import ENDPOINT
 from tests.chaos.points_holds import Kept, frozen, locked, writes_held
-from tests.line import Answer
-from tests.waiting import until
+from tests.support.receiver_connection import Answer
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.chaos.points_stage import Stage

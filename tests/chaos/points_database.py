@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from tests.chaos.points_holds import Kept, locked
-from tests.line import Answer
+from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
     from tests.chaos.points_holds import Lock

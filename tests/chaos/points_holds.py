@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from tests.line import Answer
-from tests.waiting import until
+from tests.support.receiver_connection import Answer
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     import redis
 
-    from tests.line import Line
-    from tests.rig import Rig
+    from tests.support.receiver_connection import Line
+    from tests.support.system_rig import Rig
 
 #: How long an answer or a write is kept back at the most.
 _KEPT_S: Final = 60.0

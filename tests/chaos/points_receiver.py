@@ -6,11 +6,11 @@ import socket
 from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
-from tests.beside import log_of
 from tests.chaos.points_holds import Kept, frozen
-from tests.line import Answer
-from tests.receiver import Receiver
-from tests.waiting import until
+from tests.support.extra_programs import log_of
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from tests.chaos.points_stage import Stage

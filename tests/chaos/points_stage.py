@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 
-from tests.publishing import posts
-from tests.rig import a_path
-from tests.waiting import until
+from tests.support.publishing import posts
+from tests.support.system_rig import a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from contextlib import ExitStack
 
-    from tests.line import Script
-    from tests.receiver import Receiver
-    from tests.rig import Rig
+    from tests.support.receiver import Receiver
+    from tests.support.receiver_connection import Script
+    from tests.support.system_rig import Rig
 
 #: What an attempt may take. Its lease, with the system's slack beside, is the longest that recovery waits for.
 TIMEOUT_MS: Final = 1500

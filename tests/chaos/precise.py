@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.chaos.points import a_round, play
-from tests.rig import Rig
+from tests.support.system_rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,8 +11,8 @@ import grpc
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
-from tests.builders import a_payload
 from tests.chaos.ledgers import Accepted, Book
+from tests.support.builders import a_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

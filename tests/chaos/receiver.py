@@ -14,15 +14,15 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.cli.bench.lines import say, told
+from noteflow_hooks.bench.lines import say, told
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.chaos.ledgers import Book, Pair, Post
 from tests.chaos.script import Did, body, chosen
-from tests.line import Answer
-from tests.receiver import Receiver
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
-    from tests.line import Line, ReceivedRequest
+    from tests.support.receiver_connection import Line, ReceivedRequest
 
 #: How long it takes over an answer, so that there are POSTs in flight whenever somebody dies.
 _TAKES_S: Final = 0.05

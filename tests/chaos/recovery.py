@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.cli.bench.calls import percentile
+from noteflow_hooks.bench.calls import percentile
 from tests.chaos.script import Did
 
 if TYPE_CHECKING:

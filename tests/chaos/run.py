@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import psycopg
 
-from noteflow_hooks.cli.system.background import until
+from noteflow_hooks.local.stack.background import until
 from tests.chaos import schedule, tables
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import Faults

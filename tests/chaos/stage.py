@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.cli.bench.processes import Spoken
-from tests.canary import Canary, found
+from noteflow_hooks.bench.processes import Spoken
 from tests.chaos.crew import Crew
 from tests.chaos.watch import LeaseWatch
-from tests.rig import Rig
+from tests.support.canary import Canary, found
+from tests.support.system_rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Callable

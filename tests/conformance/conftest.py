@@ -20,7 +20,7 @@ from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStor
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.conformance.world import World
+from tests.conformance.model.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ import pytest
 
 from noteflow_hooks.domain.access import USE_NOTED_EVERY, Scope
 from noteflow_hooks.errors import NotFoundError
-from tests.builders import a_token, a_workspace, hours
+from tests.support.builders import a_token, a_workspace, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def stored_token(world: World, workspace_id: UUID, **overrides: Any) -> ApiToken:  # noqa: ANN401 - the record's own

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from tests.builders import NOON, a_failure, hours
-from tests.conformance.world import EXPIRED, SLACK
+from tests.conformance.model.world import EXPIRED, SLACK
+from tests.support.builders import NOON, a_failure, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def several(world: World, count: int) -> list[WebhookDelivery]:

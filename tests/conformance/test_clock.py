@@ -12,15 +12,15 @@ from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import EXACT
-from tests.conformance.world import SLACK
-from tests.line import Answer
-from tests.receiver import Receiver
+from tests.conformance.model.world import SLACK
+from tests.support.builders import EXACT
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 BUSY = Answer(429, (("Retry-After", "120"),))
 

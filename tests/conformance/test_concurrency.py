@@ -11,15 +11,15 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.errors import PreconditionError
-from tests.builders import a_recording, an_attempt_result, an_event
-from tests.conformance.world import EXPIRED, SLACK
-from tests.waiting import PATIENCE_S
+from tests.conformance.model.world import EXPIRED, SLACK
+from tests.support.builders import a_recording, an_attempt_result, an_event
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 T = TypeVar("T")
 

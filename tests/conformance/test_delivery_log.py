@@ -12,14 +12,14 @@ import pytest
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
-from tests.builders import NOON, a_failure, an_attempt_result, hours
+from tests.support.builders import NOON, a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def listed(world: World, workspace_id: UUID, **criteria: Any) -> Sequence[WebhookDelivery]:  # noqa: ANN401 - the filter's fields

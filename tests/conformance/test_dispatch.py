@@ -11,14 +11,14 @@ import pytest
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.payloads import encode
-from tests.builders import a_delivery
+from tests.support.builders import a_delivery
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def recipients(world: World, event: Event) -> set[UUID]:

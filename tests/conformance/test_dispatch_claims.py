@@ -6,16 +6,16 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from tests.builders import an_attempt_result
+from tests.conformance.model.world import EXPIRED, SLACK
 from tests.conformance.test_concurrency import at_once
-from tests.conformance.world import EXPIRED, SLACK
+from tests.support.builders import an_attempt_result
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def dispatch(world: World, *events: UUID, claim: int = 9, slack: timedelta = SLACK) -> Dispatched:

@@ -7,11 +7,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from tests.builders import a_delivery, hours
+from tests.support.builders import a_delivery, hours
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def is_dispatched(world: World, event: Event) -> bool:

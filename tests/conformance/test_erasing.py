@@ -9,14 +9,14 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus, Settlement
 from noteflow_hooks.errors import PreconditionError
-from tests.builders import a_failure, an_attempt_result, hours
-from tests.conformance.world import SLACK
+from tests.conformance.model.world import SLACK
+from tests.support.builders import a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 ECHO = an_attempt_result(response_body="you said: Weekly")
 

@@ -11,8 +11,8 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.health.turns import BURST
-from tests.builders import EXACT, a_failure, an_attempt_result, an_event, hours
-from tests.conformance.world import EXPIRED, SLACK
+from tests.conformance.model.world import EXPIRED, SLACK
+from tests.support.builders import EXACT, a_failure, an_attempt_result, an_event, hours
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Settled
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 MINUTE = timedelta(minutes=1)
 

@@ -6,10 +6,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.executor.outcome import storable
-from tests.builders import a_failure
+from tests.support.builders import a_failure
 
 if TYPE_CHECKING:
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 #: Each with what is kept of it.
 SAID: Final = {

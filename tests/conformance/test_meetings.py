@@ -10,10 +10,10 @@ import pytest
 
 from noteflow_hooks.domain.meetings import MeetingState
 from noteflow_hooks.domain.paging import Position
-from tests.builders import NOON, a_segment, a_summary, hours
+from tests.support.builders import NOON, a_segment, a_summary, hours
 
 if TYPE_CHECKING:
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 @pytest.mark.parametrize("title", ["Weekly", None])

@@ -12,8 +12,8 @@ from noteflow_hooks.persistence.memory import (
     InMemoryUnitOfWork,
     MemoryStore,
 )
-from tests.builders import NOON, a_failure, hours
-from tests.conformance.world import World
+from tests.conformance.model.world import World
+from tests.support.builders import NOON, a_failure, hours
 
 SECOND = timedelta(seconds=1)
 

@@ -10,10 +10,10 @@ import pytest
 
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import AlreadyExistsError
-from tests.builders import an_event
+from tests.support.builders import an_event
 
 if TYPE_CHECKING:
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 #: What a database that understands JSON would like to rewrite: order, numbers, spaces, escapes.
 STUBBORN = '{"z":1,"a":1.0,"n":1e3,"m":1E-3,"t":"é\\u0001\\/ 😀","big":123456789012345678901234567890}'.encode()

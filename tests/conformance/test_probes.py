@@ -10,11 +10,11 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.domain.ports.delivery_store import Held
-from tests.builders import a_failure, an_attempt_result
 from tests.conformance.test_gates import MINUTE, claim, dispatch, endpoint, settle, turn
+from tests.support.builders import a_failure, an_attempt_result
 
 if TYPE_CHECKING:
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 @pytest.fixture

@@ -8,14 +8,14 @@ from uuid import uuid4
 
 import pytest
 
-from tests.builders import NOON, a_recording, hours
+from tests.support.builders import NOON, a_recording, hours
 
 if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
     from noteflow_hooks.domain.meetings import Meeting, Recording
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 #: Makes even a recording of this moment silent for too long.
 AT_ONCE = hours(-1)

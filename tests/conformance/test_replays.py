@@ -16,9 +16,9 @@ from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay, ReplayState
 from noteflow_hooks.errors import LimitError, NotFoundError, PreconditionError
 from noteflow_hooks.maintenance.replays import advance_replays
-from tests.builders import a_failure, an_attempt_result
+from tests.conformance.model.world import SLACK
 from tests.conformance.test_concurrency import at_once
-from tests.conformance.world import SLACK
+from tests.support.builders import a_failure, an_attempt_result
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 SECOND = timedelta(seconds=1)
 TICK = timedelta(microseconds=1)

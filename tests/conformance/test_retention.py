@@ -13,8 +13,8 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.ports.maintenance import Swept
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.errors import NotFoundError
-from tests.builders import a_failure, an_attempt_result, hours
-from tests.conformance.world import SLACK
+from tests.conformance.model.world import SLACK
+from tests.support.builders import a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import Position
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 DAY = timedelta(days=1)
 NO_TIME = timedelta(0)

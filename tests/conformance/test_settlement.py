@@ -13,14 +13,14 @@ from noteflow_hooks.domain.deliveries import (
     ErrorKind,
     Settlement,
 )
-from tests.builders import EXACT, a_failure, an_attempt_result, hours
-from tests.conformance.world import EXPIRED, SLACK
+from tests.conformance.model.world import EXPIRED, SLACK
+from tests.support.builders import EXACT, a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def test_a_success_is_stored(world: World) -> None:

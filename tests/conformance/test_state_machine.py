@@ -22,14 +22,14 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from noteflow_hooks.persistence.memory import dispatching
 from noteflow_hooks.persistence.sql.delivery import store as delivery_store
-from tests.conformance.machine import DeliveryMachine
-from tests.conformance.rows import Opened, PostgresTables, in_memory
-from tests.conformance.watched import BURST
+from tests.conformance.model.machine import DeliveryMachine
+from tests.conformance.model.rows import Opened, PostgresTables, in_memory
+from tests.conformance.model.watched_store import BURST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, steps: int) -> None:

@@ -12,7 +12,7 @@ import pytest
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import PreconditionError
-from tests.builders import NOON, a_failure
+from tests.support.builders import NOON, a_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.paging import Undelivered
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 def undelivered(

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
-from tests.builders import a_meeting, a_workspace, an_event
+from tests.support.builders import a_meeting, a_workspace, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 
 class MishapError(Exception):

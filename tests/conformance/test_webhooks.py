@@ -12,11 +12,11 @@ import pytest
 from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import NotFoundError
-from tests.builders import NOON, a_delivery, a_webhook, an_attempt_result
+from tests.support.builders import NOON, a_delivery, a_webhook, an_attempt_result
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.world import World
+    from tests.conformance.model.world import World
 
 EVERYTHING: dict[str, Any] = {
     "name": "CRM",

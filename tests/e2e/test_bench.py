@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import pytest
 
-from noteflow_hooks.cli.bench.scenarios import chosen
+from noteflow_hooks.bench.scenarios import chosen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

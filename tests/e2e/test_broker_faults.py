@@ -12,20 +12,20 @@ import psutil
 import psycopg
 import pytest
 
-from noteflow_hooks.cli.system.programs import BEAT, worker_command
+from noteflow_hooks.local.stack.programs import BEAT, worker_command
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.probe import check_serving
-from tests.beside import FarRedis, kill, log_of, started
-from tests.builders import a_payload
-from tests.line import Answer
-from tests.rig import Rig, a_path
-from tests.stopwatch import Stopwatch, answered_within
-from tests.waiting import PATIENCE_S, until
+from tests.support.builders import a_payload
+from tests.support.extra_programs import FarRedis, kill, log_of, started
+from tests.support.receiver_connection import Answer
+from tests.support.stopwatch import Stopwatch, answered_within
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.cli.system.programs import Program
+    from noteflow_hooks.local.stack.programs import Program
 
 #: What a client allows a call, whatever happens to Redis.
 DEADLINE_S: Final = 2.0

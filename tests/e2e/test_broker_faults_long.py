@@ -12,20 +12,20 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import pytest
 
-from noteflow_hooks.cli.system import keep_running
-from noteflow_hooks.cli.system.ports import free_address
-from noteflow_hooks.cli.system.programs import BEAT, SERVER, worker_command
+from noteflow_hooks.local.stack import keep_running
+from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.local.stack.programs import BEAT, SERVER, worker_command
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.beside import FarRedis, log_of, started
-from tests.line import Answer
-from tests.rig import Rig, a_path
-from tests.waiting import PATIENCE_S, until
+from tests.support.extra_programs import FarRedis, log_of, started
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.line import Line
+    from tests.support.receiver_connection import Line
 
 pytestmark = pytest.mark.chaos
 
@@ -230,7 +230,7 @@ def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: Rig, pool: 
     rig.receiver.script(path, Answer(500), Answer(200))
     webhook = rig.webhook(path)
     rig.kill("worker-1")
-    with started(rig, f"impatient-{pool}", plain(pool, app="tests.impatient"), retry_base_s=5):
+    with started(rig, f"impatient-{pool}", plain(pool, app="tests.support.redelivering_app"), retry_base_s=5):
         rig.publish()
         rig.receiver.wait_for(1, path=path)
         before = rig.messages()

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.signing import verify_signature, verify_standard
-from tests.canary import Canary, found
-from tests.canary_run import CanaryRun
+from tests.support.canary import Canary, found
+from tests.support.canary_run import CanaryRun
 
 if TYPE_CHECKING:
-    from tests.line import ReceivedRequest
+    from tests.support.receiver_connection import ReceivedRequest
 
 #: Where an endpoint's owner, or the operator, sees its URL, which is no secret to him.
 OWNERS: Final = ("tables", "answers", "commands")

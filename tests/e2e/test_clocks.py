@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.signing import verify_standard
-from tests.beside import log_of, started
-from tests.line import Answer
-from tests.programs import pooled_worker, wait_until_ready, with_variables
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.extra_programs import log_of, started
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
+from tests.support.worker_programs import pooled_worker, wait_until_ready, with_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

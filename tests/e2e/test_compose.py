@@ -17,19 +17,19 @@ from psycopg.rows import dict_row
 from sqlalchemy import make_url
 from standardwebhooks import Webhook
 
-from noteflow_hooks.embedded import EmbeddedValkey
+from noteflow_hooks.local.servers import EmbeddedValkey
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
-from tests.compose import read
-from tests.composed import ComposedSystem, poll
-from tests.receiver import Receiver
+from tests.support.compose_file import read
+from tests.support.compose_services import ComposedSystem, poll
+from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.embedded import EmbeddedPostgres
-    from tests.line import ReceivedRequest
+    from noteflow_hooks.local.servers import EmbeddedPostgres
+    from tests.support.receiver_connection import ReceivedRequest
 
 VARIABLES: Final = {
     "POSTGRES_PASSWORD": "unused-postgres-password",

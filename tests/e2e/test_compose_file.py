@@ -19,7 +19,7 @@ import yaml
 
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
 from noteflow_hooks.settings import PREFIX, Settings
-from tests.compose import ROOT, VARIABLE, MissingVariableError, Service, interpolate, read
+from tests.support.compose_file import ROOT, VARIABLE, MissingVariableError, Service, interpolate, read
 
 VARIABLES: Final = {
     "POSTGRES_PASSWORD": "postgres-password",

@@ -13,19 +13,19 @@ import grpc
 import psycopg
 import pytest
 
-from noteflow_hooks.cli.system.ports import free_address
-from noteflow_hooks.cli.system.programs import SERVER
+from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.local.stack.programs import SERVER
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature, verify_standard
-from tests.beside import started
-from tests.line import Answer
-from tests.mute import Mute
-from tests.programs import pooled_worker, wait_until_ready
-from tests.publishing import keyed, posts
-from tests.rig import Rig, a_path
-from tests.stopwatch import answered_within
-from tests.waiting import PATIENCE_S, until
+from tests.support.extra_programs import started
+from tests.support.mute_proxy import Mute
+from tests.support.publishing import keyed, posts
+from tests.support.receiver_connection import Answer
+from tests.support.stopwatch import answered_within
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.worker_programs import pooled_worker, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

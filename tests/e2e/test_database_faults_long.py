@@ -13,10 +13,10 @@ import grpc
 import psutil
 import pytest
 
-from tests.beside import log_of
-from tests.publishing import keyed, posts
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.extra_programs import log_of
+from tests.support.publishing import keyed, posts
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

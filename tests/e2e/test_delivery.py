@@ -13,17 +13,17 @@ from standardwebhooks.webhooks import Webhook
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
-from tests.hostile import closes, resets, trickles
-from tests.hostile_cases.doors import DOORS, Door
-from tests.hostile_server import CASES, HostileServer
-from tests.line import Answer
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.hostile_cases.doors import DOORS, Door
+from tests.support.hostile_receiver import closes, resets, trickles
+from tests.support.hostile_server import CASES, HostileServer
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.hostile_cases.case import Case
+    from tests.support.hostile_cases.case import Case
 
 
 @pytest.fixture(scope="module")

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import pytest
 
-from noteflow_hooks.cli.demo_places import demo_folder
-from noteflow_hooks.cli.failures import run
+from noteflow_hooks.cli.demo.places import demo_folder
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.settings import PREFIX
-from tests.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,7 +98,7 @@ def test_a_program_that_dies_is_shown_with_its_last_words(
 ) -> None:
     """And nothing waits for what it would have done."""
     last_words = [sys.executable, "-c", "raise SystemExit('out of luck')"]
-    monkeypatch.setattr("noteflow_hooks.cli.system.system.SERVER", last_words)
+    monkeypatch.setattr("noteflow_hooks.local.stack.system.SERVER", last_words)
     assert run(root, ["demo"]) == 1
     complaint = capsys.readouterr().err
     assert "noteflow-hooks: server ended with status 1" in complaint

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.environment import variables
+from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.rpc.server.probe import check_serving
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,17 +15,17 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import a_payload
-from tests.line import Answer
-from tests.publishing import posts
-from tests.rig import Rig, a_path, patiently
-from tests.stopwatch import Stopwatch
-from tests.waiting import PATIENCE_S, until
+from tests.support.builders import a_payload
+from tests.support.publishing import posts
+from tests.support.receiver_connection import Answer
+from tests.support.stopwatch import Stopwatch
+from tests.support.system_rig import Rig, a_path, patiently
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.line import Line
+    from tests.support.receiver_connection import Line
 
 OK = Answer(200)
 #: The longest that an endpoint may take.

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.points import POINTS, a_round, play
 from tests.chaos.points_table import table
-from tests.rig import Rig
+from tests.support.system_rig import Rig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
-from noteflow_hooks.cli.system.environment import variables
-from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.line import Answer
-from tests.rig import QUICK, Rig, a_path
-from tests.waiting import PATIENCE_S, until
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import QUICK, Rig, a_path
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,10 +11,10 @@ from uuid import UUID
 import pytest
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.system.environment import GivenSettings
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.signing import verify_signature
-from tests.rig import Rig, a_path
+from tests.support.system_rig import Rig, a_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,9 +14,9 @@ from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
 from noteflow_hooks.delivery.service import QUEUE_BOUND
 from tests.chaos.ledgers import Accepted, read
 from tests.chaos.publisher import Publisher
-from tests.publishing import posts
-from tests.rig import Rig
-from tests.waiting import until
+from tests.support.publishing import posts
+from tests.support.system_rig import Rig
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

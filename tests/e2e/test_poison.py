@@ -9,9 +9,9 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
-from tests.poison import NO_MESSAGE, POISON
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.poison_messages import NO_MESSAGE, POISON
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import pytest

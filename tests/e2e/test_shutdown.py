@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from noteflow_hooks.cli.system.programs import PATIENCE_S
-from tests.beside import started
-from tests.line import Answer
-from tests.programs import pooled_worker, tell_to_end, wait_until_ready
-from tests.publishing import Publisher, posts, publisher
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from noteflow_hooks.local.stack.programs import PATIENCE_S
+from tests.support.extra_programs import started
+from tests.support.publishing import Publisher, posts, publisher
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
+from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.cli.system.supervisor import Part
+    from noteflow_hooks.local.stack.supervisor import Part
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-    from tests.line import Line
+    from tests.support.receiver_connection import Line
 
 #: The worst that a program may take; what it waits for here takes a fraction of it.
 GRACE_S: Final = 40.0

@@ -20,10 +20,10 @@ import redis
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
-from tests.builders import a_payload
-from tests.receiver import Receiver
-from tests.stopwatch import answered_within
-from tests.waiting import PATIENCE_S, until
+from tests.support.builders import a_payload
+from tests.support.receiver import Receiver
+from tests.support.stopwatch import answered_within
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -17,16 +17,16 @@ import psutil
 import pytest
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.system.environment import variables
-from noteflow_hooks.cli.system.ports import free_address
-from noteflow_hooks.cli.system.programs import BEAT, SERVER
+from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.local.stack.programs import BEAT, SERVER
 from noteflow_hooks.rpc.client import connect
-from tests.beside import started
-from tests.line import Answer
-from tests.programs import pooled_worker, tell_to_end, wait_until_ready
-from tests.publishing import Publisher, posts
-from tests.rig import Rig, a_path
-from tests.waiting import until
+from tests.support.extra_programs import started
+from tests.support.publishing import Publisher, posts
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
+from tests.support.waiting import until
+from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

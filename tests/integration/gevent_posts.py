@@ -13,7 +13,7 @@ from pathlib import Path
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
+from tests.support.builders import a_delivery, a_webhook
 
 
 def main(bundle: str, timeout_ms: str, *urls: str) -> None:

@@ -21,7 +21,7 @@ from noteflow_hooks.concurrency.bulkhead import PostingPool
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
+from tests.support.builders import a_delivery, a_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

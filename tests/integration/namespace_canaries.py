@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING, Any, Final
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy, system_lookup
 from noteflow_hooks.executor import WebhookExecutor
-from tests import interfaces
-from tests.builders import a_delivery, a_webhook
-from tests.canaries import SECRET, Canaries
-from tests.certificates import authority_pem
-from tests.egress_rows import PUBLIC, PUBLIC_V6, Fate
-from tests.egress_table import ROWS
-from tests.nameserver import NameServer, Zone
+from tests.support import namespace_script as interfaces
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.egress_rows import PUBLIC, PUBLIC_V6, Fate
+from tests.support.egress_table import ROWS
+from tests.support.name_server import NameServer, Zone
+from tests.support.namespace_canaries import SECRET, Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from noteflow_hooks.egress import Lookup
-    from tests.egress_rows import Row
+    from tests.support.egress_rows import Row
 
 #: Where canaries listen beside the table's ports: where a mistake would be likely to lead.
 _PORTS: Final = {80, 443, 8080, 8443}

@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING, Any, Final
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests import interfaces
-from tests.builders import a_delivery, a_webhook
-from tests.canaries import SECRET, Canaries
-from tests.certificates import authority_pem
-from tests.egress_rows import PUBLIC
-from tests.nameserver import NXDOMAIN, SERVFAIL, NameServer, Zone
-from tests.waiting import until
+from tests.support import namespace_script as interfaces
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.egress_rows import PUBLIC
+from tests.support.name_server import NXDOMAIN, SERVFAIL, NameServer, Zone
+from tests.support.namespace_canaries import SECRET, Canaries
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

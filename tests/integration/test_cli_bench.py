@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.cli.bench.processes import Spoken
+from noteflow_hooks.bench.processes import Spoken
 from noteflow_hooks.errors import NoteFlowHooksError
-from tests.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def receiver() -> Iterator[Spoken]:
-    with Spoken("noteflow_hooks.cli.bench.receiver") as running:
+    with Spoken("noteflow_hooks.bench.receiver") as running:
         yield running
 
 
@@ -64,7 +64,7 @@ def _has_ended(connection: socket.socket) -> bool:
 
 def test_a_process_that_has_ended_is_named() -> None:
     """In place of an answer that never comes."""
-    with Spoken("noteflow_hooks.cli.bench.receiver") as receiver:
+    with Spoken("noteflow_hooks.bench.receiver") as receiver:
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
             receiver.ask("nonsense")
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
@@ -74,7 +74,7 @@ def test_a_process_that_has_ended_is_named() -> None:
 def test_a_process_that_can_not_do_it_says_why() -> None:
     """The publishing client, for one, where no server answers."""
     with (
-        Spoken("noteflow_hooks.cli.bench.publishing", "127.0.0.1:1") as client,
+        Spoken("noteflow_hooks.bench.publishing", "127.0.0.1:1") as client,
         pytest.raises(NoteFlowHooksError, match=r"no server answers at 127\.0\.0\.1:1"),
     ):
         client.ask(json.dumps([{"tokens": ["t"], "count": 1}]))

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noteflow_hooks.cli.failures import run
-from noteflow_hooks.cli.remote import listed
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.cli.support.remote import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
-from tests.builders import a_payload
-from tests.line import Answer
-from tests.rig import Rig, a_path
+from tests.support.builders import a_payload
+from tests.support.receiver_connection import Answer
+from tests.support.system_rig import Rig, a_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -256,7 +256,7 @@ def test_tail_prints_changes_until_it_is_interrupted(
         else:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("noteflow_hooks.cli.tailing.time.sleep", instead_of_sleeping)
+    monkeypatch.setattr("noteflow_hooks.cli.support.tailing.time.sleep", instead_of_sleeping)
     code, printed, _ = command("deliveries", "tail", "--webhook", webhook.id, "--json")
     assert code == 0
     [row] = [json.loads(each) for each in printed.splitlines()]

@@ -12,10 +12,10 @@ import pytest
 from alembic.script import ScriptDirectory
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.identity import Identity, ensure_identity
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.access import hash_token
+from noteflow_hooks.local.stack.identity import Identity, ensure_identity
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

@@ -15,11 +15,11 @@ from redis import Redis
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.broker import QUEUES, Broker
 from noteflow_hooks.cli.doctor.findings import State
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

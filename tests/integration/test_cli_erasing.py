@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.settings import PREFIX
 from tests.integration.rpc.world import World
 

@@ -16,14 +16,14 @@ from uuid import uuid4
 import click
 import pytest
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
-from tests.builders import EXACT, a_failure, a_payload
 from tests.integration.rpc.world import UNLIMITED, World
+from tests.support.builders import EXACT, a_failure, a_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

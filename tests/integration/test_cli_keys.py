@@ -12,12 +12,12 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.environment import variables
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.settings import PREFIX
-from tests.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from noteflow_hooks.cli.receiver import HOST, Received, Receiver
+from noteflow_hooks.cli.support.receiver import HOST, Received, Receiver
 from noteflow_hooks.signing import generate_secret, sign
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,14 +9,14 @@ from uuid import UUID
 
 import pytest
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.settings import PREFIX
-from tests.builders import a_delivery, an_event
 from tests.integration.rpc.world import World
+from tests.support.builders import a_delivery, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -69,7 +69,7 @@ def looks(world: World, monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], ob
         else:
             advance_replays(world.units, limit=1, within=timedelta(seconds=0.1), monotonic=iter([0, 0, 1]).__next__)
 
-    monkeypatch.setattr("noteflow_hooks.cli.following.time.sleep", instead_of_sleeping)
+    monkeypatch.setattr("noteflow_hooks.cli.support.following.time.sleep", instead_of_sleeping)
     return left
 
 

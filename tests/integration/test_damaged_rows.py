@@ -15,17 +15,17 @@ from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.sql.engine import create_engine
-from tests.builders import an_event
-from tests.damaged import World, make_lax, no_hint
-from tests.receiver import Receiver
-from tests.waiting import until
+from tests.support.builders import an_event
+from tests.support.damaged_rows import World, make_lax, no_hint
+from tests.support.receiver import Receiver
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.embedded import EmbeddedPostgres
+    from noteflow_hooks.local.servers import EmbeddedPostgres
 
 #: What integer and smallint columns hold at the most.
 MOST, MOST_SMALL = 2**31 - 1, 2**15 - 1

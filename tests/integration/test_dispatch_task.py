@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis import Redis
 
-from tests.waiting import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

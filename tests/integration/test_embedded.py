@@ -19,15 +19,10 @@ import psycopg
 import pytest
 import redis
 
-from noteflow_hooks.embedded import (
-    EmbeddedPostgres,
-    EmbeddedServerError,
-    EmbeddedValkey,
-    cluster,
-    unprivileged,
-)
-from noteflow_hooks.embedded.process import ServerProcess
-from tests.waiting import PATIENCE_S
+from noteflow_hooks.local.children import unprivileged
+from noteflow_hooks.local.children.process import ServerProcess
+from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, cluster
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -35,7 +30,7 @@ if TYPE_CHECKING:
 KILLED_RUN = """
 import sys, time
 from pathlib import Path
-from noteflow_hooks.embedded import EmbeddedPostgres, EmbeddedValkey
+from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 server = {"postgres": EmbeddedPostgres, "valkey": EmbeddedValkey}[sys.argv[1]](Path(sys.argv[2]))
 server.start()
 print(server.pid, flush=True)
@@ -272,7 +267,7 @@ def test_valkey_moves_on_from_a_port_that_is_taken_but_not_from_one_it_was_given
         with pytest.raises(EmbeddedServerError, match="Address already in use"):
             EmbeddedValkey(tmp_path, port=port).start()
         ports = iter([port, *range(20_000, 30_000)])
-        monkeypatch.setattr("noteflow_hooks.embedded.valkey._free_port", lambda: next(ports))
+        monkeypatch.setattr("noteflow_hooks.local.servers.valkey._free_port", lambda: next(ports))
         with EmbeddedValkey(tmp_path) as valkey:
             assert valkey.port != port
 

@@ -13,7 +13,7 @@ from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION, EndpointCache
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.builders import a_webhook, a_workspace
+from tests.support.builders import a_webhook, a_workspace
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from noteflow_hooks.embedded import EmbeddedPostgres
 from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.local.servers import EmbeddedPostgres
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.engine import create_engine
 

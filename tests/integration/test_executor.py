@@ -21,18 +21,18 @@ from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http import dialling
 from noteflow_hooks.executor.http.trust import tls_context
 from noteflow_hooks.signing import generate_secret
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.hostile import EMPTY_OK, says_and_waits
-from tests.line import Answer
-from tests.receiver import Receiver
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.hostile_receiver import EMPTY_OK, says_and_waits
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.line import Line, ReceivedRequest
+    from tests.support.receiver_connection import Line, ReceivedRequest
 
 PAYLOAD = '{"event":"meeting.completed","title":"Prüfung ✓ \\u0000","duration_seconds":1e-7}'.encode()
 

@@ -12,10 +12,10 @@ import pytest
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.line import Answer
-from tests.receiver import Receiver
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

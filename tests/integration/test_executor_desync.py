@@ -10,19 +10,19 @@ import pytest
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.hostile import says_and_waits
-from tests.hostile_cases.bodies import FORGED
-from tests.hostile_cases.case import CHUNKED_OK, EMPTY_OK, OK
-from tests.line import Answer
-from tests.receiver import Receiver
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.hostile_cases.bodies import FORGED
+from tests.support.hostile_cases.case import CHUNKED_OK, EMPTY_OK, OK
+from tests.support.hostile_receiver import says_and_waits
+from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.line import Line
+    from tests.support.receiver_connection import Line
 
 #: Answers that end where they say.
 FRAMED: Final = {

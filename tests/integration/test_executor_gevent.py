@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.certificates import authority_pem
-from tests.hostile import OK, trickles, trickles_a_record
-from tests.hostile_cases.doors import DOORS
-from tests.receiver import Receiver
+from tests.support.certificates import authority_pem
+from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_receiver import OK, trickles, trickles_a_record
+from tests.support.receiver import Receiver
 
 HERE = Path(__file__).parent
 ENDLESS = "E21 asks for handshakes without end"

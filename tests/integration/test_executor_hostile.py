@@ -16,13 +16,13 @@ from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import EXACT, NOON, a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.hostile import floods, never_reads, trickles
-from tests.hostile_cases.case import Case, fault_of
-from tests.hostile_cases.doors import DOORS, Door
-from tests.hostile_server import CASES, HostileServer
-from tests.receiver import Receiver, closed_port
+from tests.support.builders import EXACT, NOON, a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.hostile_cases.case import Case, fault_of
+from tests.support.hostile_cases.doors import DOORS, Door
+from tests.support.hostile_receiver import floods, never_reads, trickles
+from tests.support.hostile_server import CASES, HostileServer
+from tests.support.receiver import Receiver, closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

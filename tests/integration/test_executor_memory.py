@@ -10,9 +10,9 @@ from typing import Final
 
 import pytest
 
-from tests.certificates import authority_pem
-from tests.hostile_cases.doors import DOORS
-from tests.hostile_server import CASES, HostileServer
+from tests.support.certificates import authority_pem
+from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_server import CASES, HostileServer
 
 HERE: Final = Path(__file__).parent
 #: One bomb that went off would be ten times that.

@@ -13,17 +13,17 @@ from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.hostile import closes, floods, never_answers, says, says_and_waits, trickles
-from tests.receiver import Receiver, closed_port
-from tests.tunnel import ConnectProxy
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.connect_proxy import ConnectProxy
+from tests.support.hostile_receiver import closes, floods, never_answers, says, says_and_waits, trickles
+from tests.support.receiver import Receiver, closed_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from noteflow_hooks.domain.deliveries import AttemptResult
-    from tests.line import Behaviour
+    from tests.support.receiver_connection import Behaviour
 
 NAME = "receiver.example"
 ESTABLISHED = b"HTTP/1.1 200 Connection established\r\n\r\n"

@@ -12,9 +12,9 @@ import pytest
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority, authority_pem
-from tests.hostile_cases.case import OK
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority, authority_pem
+from tests.support.hostile_cases.case import OK
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,9 +15,9 @@ from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http.trust import tls_context
-from tests.builders import a_delivery, a_webhook
-from tests.certificates import authority_pem
-from tests.receiver import Receiver
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.certificates import authority_pem
+from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,15 +10,15 @@ import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tests.hostile_cases.case import path_of
-from tests.hostile_cases.doors import DOORS
-from tests.hostile_server import CASES
-from tests.waiting import PATIENCE_S
+from tests.support.hostile_cases.case import path_of
+from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_server import CASES
+from tests.support.waiting import PATIENCE_S
 
 
 def test_run_by_hand_it_prints_what_it_serves() -> None:
     """A line for each address; a client that trusts the printed authority is answered there; Ctrl-C ends it."""
-    command = [sys.executable, "-m", "tests.hostile_server"]
+    command = [sys.executable, "-m", "tests.support.hostile_server"]
     folder = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None

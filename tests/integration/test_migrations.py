@@ -19,7 +19,7 @@ from noteflow_hooks.settings import Settings
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.embedded import EmbeddedPostgres
+    from noteflow_hooks.local.servers import EmbeddedPostgres
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from tests.integration.namespace_routes import PLENTY_MS, SHORT_MS
-from tests.netns import run_inside
+from tests.support.network_namespace import run_inside
 
 _HERE: Final = Path(__file__).parent
 #: Below the minutes after which the system's resolver, as it is set up here, gives up, and a connect does.

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from tests.egress_rows import PUBLIC, PUBLIC_V6, Fate
-from tests.egress_table import ROWS
 from tests.integration.namespace_canaries import REDIRECTS, TURNING, TURNS, UNCERTIFIED, is_served
-from tests.netns import run_inside
+from tests.support.egress_rows import PUBLIC, PUBLIC_V6, Fate
+from tests.support.egress_table import ROWS
+from tests.support.network_namespace import run_inside
 
 if TYPE_CHECKING:
-    from tests.egress_rows import Row
+    from tests.support.egress_rows import Row
 
 _SCRIPT: Final = Path(__file__).with_name("namespace_canaries.py")
 #: What must be out of reach before all else: metadata, credentials, private networks, and this machine itself.

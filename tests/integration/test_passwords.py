@@ -11,19 +11,19 @@ import pytest
 from sqlalchemy import make_url, text
 
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.cli.failures import FAILED, run
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.ports import free_address
+from noteflow_hooks.cli.support.failures import FAILED, run
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
-from tests.canary import Canary, found, letters
-from tests.waiting import until
+from tests.support.canary import Canary, found, letters
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from noteflow_hooks.embedded import EmbeddedPostgres
+    from noteflow_hooks.local.servers import EmbeddedPostgres
 
 PASSWORD: Final = letters()
 CANARIES: Final = [Canary.of("password", PASSWORD)]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 
-from noteflow_hooks.cli.system.environment import variables
 from noteflow_hooks.crypto import generate_key
-from noteflow_hooks.embedded import EmbeddedValkey
-from tests.poison import POISON, a_message
-from tests.waiting import PATIENCE_S, until
+from noteflow_hooks.local.servers import EmbeddedValkey
+from noteflow_hooks.local.stack.environment import variables
+from tests.support.poison_messages import POISON, a_message
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from pathlib import Path

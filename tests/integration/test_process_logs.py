@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from noteflow_hooks.cli.system.environment import variables
-from noteflow_hooks.cli.system.programs import BEAT
 from noteflow_hooks.crypto import generate_key
-from tests.waiting import until
+from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.local.stack.programs import BEAT
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -10,7 +10,7 @@ from redis import Redis
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import DISPATCH_QUEUE
-from tests.waiting import until
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

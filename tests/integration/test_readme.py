@@ -12,14 +12,14 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.ports import free_address
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
-from tests.builders import a_delivery, a_webhook
-from tests.waiting import until
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult

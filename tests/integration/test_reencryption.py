@@ -15,8 +15,8 @@ from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, pars
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.builders import a_webhook, a_workspace
-from tests.waiting import PATIENCE_S, until
+from tests.support.builders import a_webhook, a_workspace
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -15,8 +15,8 @@ from noteflow_hooks.domain.replays import Replay, ReplayState
 from noteflow_hooks.errors import PreconditionError
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.builders import a_webhook, a_workspace
-from tests.waiting import until
+from tests.support.builders import a_webhook, a_workspace
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

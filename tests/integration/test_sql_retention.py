@@ -20,8 +20,8 @@ from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance import retention
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.builders import EXACT, a_webhook, a_workspace, an_attempt_result, an_event
-from tests.waiting import until
+from tests.support.builders import EXACT, a_webhook, a_workspace, an_attempt_result, an_event
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

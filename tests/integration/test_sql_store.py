@@ -15,7 +15,7 @@ from noteflow_hooks.errors import InvalidTransitionError, NotFoundError
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.builders import a_webhook, a_workspace, an_event
+from tests.support.builders import a_webhook, a_workspace, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

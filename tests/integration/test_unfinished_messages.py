@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from kombu import Connection, Exchange, Queue
 from redis import Redis
 
-from noteflow_hooks.embedded import EmbeddedValkey
-from tests.poison import a_message
-from tests.waiting import until
+from noteflow_hooks.local.servers import EmbeddedValkey
+from tests.support.poison_messages import a_message
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

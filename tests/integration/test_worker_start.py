@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.cli.system.environment import variables
 from noteflow_hooks.crypto import generate_key
+from noteflow_hooks.local.stack.environment import variables
 
 if TYPE_CHECKING:
     from pathlib import Path

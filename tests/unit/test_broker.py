@@ -11,7 +11,7 @@ import pytest
 from kombu.transport import redis
 
 from noteflow_hooks.settings import PREFIX
-from tests.poison import NO_MESSAGE, POISON, a_message, with_body
+from tests.support.poison_messages import NO_MESSAGE, POISON, a_message, with_body
 from workers.broker import LIMIT_BYTES, Channel, problem_with
 
 if TYPE_CHECKING:

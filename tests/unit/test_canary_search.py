@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.canary import Canary, awkward, found, letters
+from tests.support.canary import Canary, awkward, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

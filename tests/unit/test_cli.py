@@ -16,19 +16,19 @@ import click
 import pytest
 
 from noteflow_hooks import __version__
-from noteflow_hooks.cli import remote
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import COMMANDS, root
-from noteflow_hooks.cli.system.ports import free_address
-from noteflow_hooks.embedded.process import FolderLock
+from noteflow_hooks.cli.support import remote
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
+from noteflow_hooks.local.children.process import FolderLock
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-HEAVY = ("grpc", "sqlalchemy", "celery", "pydantic", "noteflow_hooks.embedded")
+HEAVY = ("grpc", "sqlalchemy", "celery", "pydantic", "noteflow_hooks.local.servers")
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[
 def test_help_imports_nothing_heavy() -> None:
     """So that it is there at once."""
     code = (
-        "import sys; from noteflow_hooks.cli.failures import run; from noteflow_hooks.cli.root import root;"
+        "import sys; from noteflow_hooks.cli.support.failures import run; from noteflow_hooks.cli.root import root;"
         f"run(root, ['--help']); sys.exit(','.join(set({HEAVY!r}) & set(sys.modules)))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -304,7 +304,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def start(*_: object, **__: object) -> None:
         raise UnavailableError("started")
 
-    monkeypatch.setattr("noteflow_hooks.cli.system.System.start", start)
+    monkeypatch.setattr("noteflow_hooks.local.stack.System.start", start)
     monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path / "data"))
     return tmp_path / "data"
 

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from noteflow_hooks.cli.bench import plots
-from noteflow_hooks.cli.bench.calls import percentile
-from noteflow_hooks.cli.bench.record import Record
-from noteflow_hooks.cli.bench.report import short, tables
-from noteflow_hooks.cli.bench.results import Results
-from noteflow_hooks.cli.bench.rounds import play
-from noteflow_hooks.cli.bench.scenario import Bound, Scenario
-from noteflow_hooks.cli.bench.scenarios import ALL, FULL, chosen
-from noteflow_hooks.cli.failures import run
+from noteflow_hooks.bench import plots
+from noteflow_hooks.bench.calls import percentile
+from noteflow_hooks.bench.record import Record
+from noteflow_hooks.bench.report import short, tables
+from noteflow_hooks.bench.results import Results
+from noteflow_hooks.bench.rounds import play
+from noteflow_hooks.bench.scenario import Bound, Scenario
+from noteflow_hooks.bench.scenarios import ALL, FULL, chosen
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from noteflow_hooks.cli.bench.scenario import Values
-    from noteflow_hooks.cli.bench.stage import Stage
+    from noteflow_hooks.bench.scenario import Values
+    from noteflow_hooks.bench.stage import Stage
 
 AT_LEAST = Bound("ratio", "fast enough", "at least", 0.75)
 AT_MOST = Bound("p95_ms", "soon enough", "at most", 25.0)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from noteflow_hooks.cli.demo_ledger import Ledger
-from noteflow_hooks.cli.demo_report import Report
-from noteflow_hooks.cli.receiver import Received
+from noteflow_hooks.cli.demo.ledger import Ledger
+from noteflow_hooks.cli.demo.report import Report
+from noteflow_hooks.cli.support.receiver import Received
 from noteflow_hooks.domain.events import PUBLISHABLE
 from noteflow_hooks.signing import generate_secret, sign, sign_standard
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import pytest
 
-from noteflow_hooks.cli import remote
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support import remote
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:

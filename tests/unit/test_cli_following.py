@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.cli import following
+from noteflow_hooks.cli.support import following
 from noteflow_hooks.errors import NotFoundError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from noteflow_hooks.cli.listen import described
-from noteflow_hooks.cli.receiver import Received
+from noteflow_hooks.cli.commands.listen import described
+from noteflow_hooks.cli.support.receiver import Received
 from noteflow_hooks.signing import generate_secret, sign, sign_standard
 
 SECRET = generate_secret()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import click
 import pytest
 
-from noteflow_hooks.cli.options import Ahead, Moment
+from noteflow_hooks.cli.support.options import Ahead, Moment
 
 
 @pytest.mark.parametrize(

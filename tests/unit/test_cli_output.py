@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from noteflow_hooks.cli.output import cell, pretty_json, show_fields, show_rows, table
-from noteflow_hooks.printable import escape
+from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_rows
+from noteflow_hooks.printable import cell, escape, table
 
 
 def test_columns_are_as_wide_as_their_widest_cell() -> None:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from noteflow_hooks.cli.failures import WRONG_USE, run
-from noteflow_hooks.cli.files import write_object, write_private
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.cli.system.home import Home
-from noteflow_hooks.cli.upstate import UpState
+from noteflow_hooks.cli.support.failures import WRONG_USE, run
+from noteflow_hooks.local.files import write_object, write_private
+from noteflow_hooks.local.stack.home import Home
+from noteflow_hooks.local.up_state import UpState
 from noteflow_hooks.settings import PREFIX
-from tests.canary import Canary, found, letters
+from tests.support.canary import Canary, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

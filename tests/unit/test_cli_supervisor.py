@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from noteflow_hooks.cli.system.supervisor import Watch, keep_running
-from noteflow_hooks.embedded import EmbeddedServerError
+from noteflow_hooks.local.servers import EmbeddedServerError
+from noteflow_hooks.local.stack.supervisor import Watch, keep_running
 
 
 class Part:

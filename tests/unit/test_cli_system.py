@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from noteflow_hooks.cli.files import read_object, write_object, write_private
-from noteflow_hooks.cli.interruption import Interruption
-from noteflow_hooks.cli.program import program_name
-from noteflow_hooks.cli.system import forget_foreign_variables
-from noteflow_hooks.cli.system.background import in_background, result_of, until
-from noteflow_hooks.cli.system.environment import GivenSettings, variables
-from noteflow_hooks.cli.system.ports import free_address
-from noteflow_hooks.cli.upstate import UpState
+from noteflow_hooks.cli.support.interruption import Interruption
+from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.crypto import parse_keys
+from noteflow_hooks.local.files import read_object, write_object, write_private
+from noteflow_hooks.local.stack import forget_foreign_variables
+from noteflow_hooks.local.stack.background import in_background, result_of, until
+from noteflow_hooks.local.stack.environment import GivenSettings, variables
+from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.local.up_state import UpState
 from noteflow_hooks.settings import PREFIX
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noteflow_hooks.cli.tailing import Changes, line, tail_lines
+from noteflow_hooks.cli.support.tailing import Changes, line, tail_lines
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -62,7 +62,7 @@ def tailed(answers: list[list[str] | BaseException], monkeypatch: pytest.MonkeyP
         server = SimpleNamespace(webhooks=SimpleNamespace(ListDeliveries=answer))
         return nullcontext(server)  # type: ignore[return-value]  # as much of one as is used
 
-    monkeypatch.setattr("noteflow_hooks.cli.tailing.time.sleep", lambda _: None)
+    monkeypatch.setattr("noteflow_hooks.cli.support.tailing.time.sleep", lambda _: None)
     tail_lines(connect, pb.ListDeliveriesRequest(), every_s=1, as_json=True)
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 import pytest
 
 from noteflow_hooks.maintenance.clock import ClockWatch
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 
 class Clocks:

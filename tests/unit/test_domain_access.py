@@ -10,7 +10,7 @@ import pytest
 
 from noteflow_hooks.domain.access import TOKEN_PREFIX, Scope, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
-from tests.builders import NOON, a_token, hours
+from tests.support.builders import NOON, a_token, hours
 
 if TYPE_CHECKING:
     from datetime import datetime

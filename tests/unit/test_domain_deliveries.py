@@ -23,7 +23,7 @@ from noteflow_hooks.domain.deliveries import (
     WebhookDelivery,
 )
 from noteflow_hooks.errors import InvalidTransitionError
-from tests.builders import EXACT, NOON, a_delivery, a_failure, a_webhook, an_attempt_result, hours
+from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook, an_attempt_result, hours
 
 if TYPE_CHECKING:
     from collections.abc import Callable

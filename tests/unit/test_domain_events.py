@@ -24,7 +24,7 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.errors import InvalidInputError
-from tests.builders import NOON
+from tests.support.builders import NOON
 
 BASE = {"event": "x", "timestamp": "t", "meeting_id": "m"}
 PAYLOADS = [

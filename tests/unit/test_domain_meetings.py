@@ -6,7 +6,7 @@ import pytest
 
 from noteflow_hooks.domain.meetings import AudioFormat, check_segment, check_title
 from noteflow_hooks.errors import InvalidInputError
-from tests.builders import a_segment
+from tests.support.builders import a_segment
 
 NAN, INFINITE = float("nan"), float("inf")
 

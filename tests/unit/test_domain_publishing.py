@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.domain.publishing import INPUT_LIMIT_BYTES, event_from_json
 from noteflow_hooks.errors import InvalidInputError
-from tests.builders import NOON, a_payload
+from tests.support.builders import NOON, a_payload
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event

@@ -19,7 +19,7 @@ from noteflow_hooks.domain.replays import (
     check_sending_again,
 )
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError
-from tests.builders import NOON, a_webhook, an_event, hours
+from tests.support.builders import NOON, a_webhook, an_event, hours
 
 SECOND = timedelta(seconds=1)
 

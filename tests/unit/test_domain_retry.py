@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP, STANDARD_SCHEDULE, RetryPolicy
-from tests.builders import EXACT
+from tests.support.builders import EXACT
 
 FAILURES = st.integers(1, 10_000)
 DRAWS = st.floats(0, 1, exclude_max=True)

@@ -15,7 +15,7 @@ from noteflow_hooks.domain.events import SUBSCRIBABLE
 from noteflow_hooks.domain.webhooks import WebhookConfig, check_events, check_range
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.signing import generate_secret
-from tests.builders import NOON, a_webhook
+from tests.support.builders import NOON, a_webhook
 
 URL = "https://receiver.example/hooks"
 LONG = "x" * 20 + "-end"

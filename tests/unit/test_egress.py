@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.egress import EgressPolicy, Resolver
 from noteflow_hooks.errors import InvalidInputError
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

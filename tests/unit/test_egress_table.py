@@ -13,14 +13,14 @@ from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor import WebhookExecutor
-from tests.builders import a_delivery, a_webhook
-from tests.egress_rows import Fate
-from tests.egress_table import IPV4_RANGES, IPV6_RANGES, ROWS
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.egress_rows import Fate
+from tests.support.egress_table import IPV4_RANGES, IPV6_RANGES, ROWS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.egress_rows import Row
+    from tests.support.egress_rows import Row
 
 every_row = pytest.mark.parametrize(
     "row", [pytest.param(row, id=f"{number:03}-{ascii(row.url)[1:60]}") for number, row in enumerate(ROWS)]

@@ -11,8 +11,8 @@ import pytest
 
 from noteflow_hooks.executor.redaction import LONGEST, REDACTED, without_credentials
 from noteflow_hooks.signing import generate_secret
-from tests.builders import a_webhook
-from tests.canary import Canary, awkward, found, letters
+from tests.support.builders import a_webhook
+from tests.support.canary import Canary, awkward, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from noteflow_hooks.executor.http.reply import BODY_LIMIT, Reply
 from noteflow_hooks.executor.http.wire import Wire
 from noteflow_hooks.executor.outcome import answered, parse_retry_after
 from noteflow_hooks.signing import check_secret, generate_secret, sign, sign_standard, verify_signature, verify_standard
-from tests.builders import NOON, a_payload, a_webhook
+from tests.support.builders import NOON, a_payload, a_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,7 +17,7 @@ from kombu.transport.redis import Channel
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import Publisher
-from tests.waiting import PATIENCE_S, until
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable

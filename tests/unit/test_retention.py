@@ -20,7 +20,7 @@ from noteflow_hooks.persistence.memory import (
     InMemoryUnitOfWork,
     MemoryStore,
 )
-from tests.builders import NOON, a_workspace, an_event
+from tests.support.builders import NOON, a_workspace, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable

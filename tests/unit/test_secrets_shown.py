@@ -12,7 +12,6 @@ from pydantic import ValidationError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.cli.system import Identity
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.domain.urls import parse_url
@@ -20,13 +19,14 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
-from noteflow_hooks.executor.http.wire import Deadline
+from noteflow_hooks.local.stack import Identity
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
 from noteflow_hooks.settings import Settings
-from tests.builders import a_delivery, a_webhook
-from tests.canary import Canary, Secrets, found, letters
+from tests.support.builders import a_delivery, a_webhook
+from tests.support.canary import Canary, Secrets, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

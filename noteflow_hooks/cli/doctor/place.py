@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.database import database_settings
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok
-from noteflow_hooks.cli.files import address_in, read_object, text_in, up_file
-from noteflow_hooks.cli.health import own_certificate, reachable
+from noteflow_hooks.cli.support.database import database_settings
+from noteflow_hooks.cli.support.own_server import own_certificate, reachable
 from noteflow_hooks.crypto import parse_keys
+from noteflow_hooks.local.files import address_in, read_object, text_in, up_file
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.cli.addresses import host_and_port
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, ok, warning
+from noteflow_hooks.local.addresses import host_and_port
 from noteflow_hooks.rpc.server.probe import check_serving
 
 if TYPE_CHECKING:

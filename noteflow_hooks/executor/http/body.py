@@ -14,7 +14,7 @@ from noteflow_hooks.executor.http.faults import protocol
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.executor.http.wire import Inbox
+    from noteflow_hooks.executor.http.inbox import Inbox
 
 #: The most bytes of a piece.
 _PIECE: Final = 65_536

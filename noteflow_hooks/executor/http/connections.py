@@ -8,13 +8,15 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.executor.http.reply import Reply
-from noteflow_hooks.executor.http.wire import Deadline, Wire
+from noteflow_hooks.executor.http.wire import Wire
 
 if TYPE_CHECKING:
     import socket
     import ssl
     from collections.abc import Callable, Mapping
     from uuid import UUID
+
+    from noteflow_hooks.executor.http.stream import Deadline
 
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
 _BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy
-    from noteflow_hooks.executor.http.wire import Deadline
+    from noteflow_hooks.executor.http.stream import Deadline
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from noteflow_hooks.executor.http.faults import ExchangeError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.executor.http.wire import Stream
+    from noteflow_hooks.executor.http.stream import Stream
 
 T = TypeVar("T")
 

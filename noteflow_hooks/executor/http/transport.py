@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import EgressPolicy
     from noteflow_hooks.executor.http.reply import Reply
-    from noteflow_hooks.executor.http.wire import Deadline
+    from noteflow_hooks.executor.http.stream import Deadline
 
 _IDLE_LIMIT: Final = 256
 #: Node, uvicorn and Apache close what has been idle for 5 s; a POST that meets that moment would fail.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy, EgressProxy
-    from noteflow_hooks.executor.http.wire import Deadline
+    from noteflow_hooks.executor.http.stream import Deadline
 
 _SUCCESSES: Final = range(200, 300)
 

@@ -14,7 +14,7 @@ from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.interceptors import auth
 from tests.integration.rpc.world import UNLIMITED, World
-from tests.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

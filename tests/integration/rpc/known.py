@@ -10,7 +10,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import generate_secret
-from tests.builders import a_delivery, a_payload, an_event
+from tests.support.builders import a_delivery, a_payload, an_event
 
 if TYPE_CHECKING:
     from tests.integration.rpc.world import World

@@ -11,8 +11,8 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.access import ALL_SCOPES, Scope, generate_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import MemoryStore
@@ -22,11 +22,11 @@ from noteflow_hooks.rpc.interceptors import auth
 from noteflow_hooks.rpc.interceptors.auth import REFUSAL
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import hours
 from tests.integration.rpc.frames import status_of_call
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.world import World, a_stream, eventually, refused
-from tests.waiting import PATIENCE_S
+from tests.support.builders import hours
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from uuid import UUID

@@ -14,9 +14,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server import transport
-from tests.http2 import PING, PREFACE, SETTINGS, frame, head, message, raw_connection, reset, settings
 from tests.integration.rpc.world import World, a_stream, eventually, refused
-from tests.waiting import PATIENCE_S
+from tests.support.http2 import PING, PREFACE, SETTINGS, frame, head, message, raw_connection, reset, settings
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

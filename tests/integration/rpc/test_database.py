@@ -17,8 +17,8 @@ from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.interceptors.auth import TOKEN_TTL_S, Tokens
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
-from tests.builders import a_token, a_workspace
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_token, a_workspace
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable

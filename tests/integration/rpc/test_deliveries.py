@@ -17,8 +17,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import EXACT, a_delivery, a_failure, a_payload, an_event
 from tests.integration.rpc.world import World, refused
+from tests.support.builders import EXACT, a_delivery, a_failure, a_payload, an_event
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery

@@ -12,8 +12,8 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import a_delivery, an_event
 from tests.integration.rpc.world import World, refused
+from tests.support.builders import a_delivery, an_event
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.client import Client

@@ -16,10 +16,10 @@ from google.protobuf import message_factory
 from google.protobuf.descriptor import FieldDescriptor
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.fuzzing import NASTY_TEXT, NOT_UTF8, SEVERAL, nasty_values
 from tests.integration.rpc.known import known_values
 from tests.integration.rpc.test_fuzz import ALLOWED, METHODS
-from tests.waiting import PATIENCE_S
+from tests.support.fuzzing import NASTY_TEXT, NOT_UTF8, SEVERAL, nasty_values
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -18,10 +18,10 @@ from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.fuzzing import Fuzzer
 from tests.integration.rpc.known import known_values
 from tests.integration.rpc.world import UNLIMITED, World
-from tests.waiting import PATIENCE_S
+from tests.support.fuzzing import Fuzzer
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -11,8 +11,8 @@ import pytest
 
 from noteflow_hooks.domain.headers import DENIED
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import a_payload
 from tests.integration.rpc.world import World, refused
+from tests.support.builders import a_payload
 
 INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 FULL: Final = grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -9,9 +9,9 @@ import grpc
 import pytest
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import a_payload
 from tests.integration.rpc.world import FORMAT, refused
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_payload
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from tests.integration.rpc.world import World

@@ -12,14 +12,14 @@ import psutil
 import pytest
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.embedded import EmbeddedPostgres
+from noteflow_hooks.local.servers import EmbeddedPostgres
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.database import DEADLINE
 from noteflow_hooks.settings import Settings
 from tests.integration.rpc.sqlworld import world_over
 from tests.integration.rpc.world import a_stream, eventually, refused
-from tests.stopwatch import Stopwatch
-from tests.waiting import PATIENCE_S
+from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

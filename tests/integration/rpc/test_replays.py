@@ -15,8 +15,8 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import NOON, a_delivery, an_event
 from tests.integration.rpc.world import World, refused
+from tests.support.builders import NOON, a_delivery, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

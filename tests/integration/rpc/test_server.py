@@ -26,10 +26,10 @@ from noteflow_hooks.rpc.runtime.database import DEADLINE
 from noteflow_hooks.rpc.server.serve import serve
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
 from noteflow_hooks.rpc.streaming import units as stream_units
-from tests.builders import a_recording
 from tests.integration.rpc.world import LOOPBACK, World, a_stream, eventually, refused
-from tests.stopwatch import Stopwatch
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_recording
+from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -11,9 +11,9 @@ import pytest
 
 from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import a_recording
 from tests.integration.rpc.world import FORMAT, Stream, World, a_stream, eventually, refused
-from tests.waiting import PATIENCE_S
+from tests.support.builders import a_recording
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -17,17 +17,17 @@ import pytest
 import trustme
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from noteflow_hooks.cli.failures import run
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError, UnavailableError
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.probe import check_serving
 from noteflow_hooks.rpc.server.tls import TlsFiles, client_credentials
 from noteflow_hooks.settings import PREFIX
-from tests.certificates import authority, authority_pem, write_pair
 from tests.integration.rpc.world import World
-from tests.waiting import PATIENCE_S
+from tests.support.certificates import authority, authority_pem, write_pair
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -18,8 +18,8 @@ from cryptography.hazmat.primitives.serialization import (
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.rpc.server.tls import ServerCertificates, TlsFiles
 from noteflow_hooks.settings import PREFIX
-from tests.certificates import authority, write_pair
 from tests.integration.rpc.world import World
+from tests.support.certificates import authority, write_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable

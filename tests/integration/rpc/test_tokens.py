@@ -22,8 +22,8 @@ from noteflow_hooks.rpc.server.server import ServerOptions
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused
-from tests.stopwatch import Stopwatch
-from tests.waiting import PATIENCE_S
+from tests.support.stopwatch import Stopwatch
+from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

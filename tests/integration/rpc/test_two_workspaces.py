@@ -22,10 +22,10 @@ from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import EXACT, a_failure, a_payload
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, all_rows, world_over
 from tests.integration.rpc.world import FORMAT, World, a_stream, eventually
+from tests.support.builders import EXACT, a_failure, a_payload
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,8 +14,8 @@ import pytest
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.builders import NOON, a_delivery, an_event
 from tests.integration.rpc.world import refused
+from tests.support.builders import NOON, a_delivery, an_event
 
 if TYPE_CHECKING:
     from tests.integration.rpc.world import World

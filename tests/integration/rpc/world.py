@@ -22,8 +22,8 @@ from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
 from noteflow_hooks.rpc.services.host import EndpointRules
-from tests.builders import a_token, a_workspace
-from tests.waiting import PATIENCE_S, until
+from tests.support.builders import a_token, a_workspace
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence

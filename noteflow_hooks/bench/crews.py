@@ -1,0 +1,58 @@
+"""Other workers than the system's own, for as long as a block runs: under another pool, or farther from the servers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.bench.control import await_workers
+from noteflow_hooks.bench.stage import WORKERS
+from noteflow_hooks.bench.traffic import burst, settle
+from noteflow_hooks.local.stack.programs import PATIENCE_S, WORKER_POOL, worker_command
+from noteflow_hooks.settings import PREFIX
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from noteflow_hooks.bench.stage import Stage
+
+#: The first events of new workers make their connections and are not measured.
+_FIRST_EVENTS: Final = 500
+
+
+@contextmanager
+def other_workers(
+    stage: Stage, *, pool: Sequence[str] = WORKER_POOL, settings: Mapping[str, Any] | None = None
+) -> Iterator[None]:
+    """Let as many others work in the place of the system's workers, with these options and settings of their own."""
+    _end_own(stage)
+    env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()}
+    commands = [worker_command(number, pool=pool) for number in range(1, WORKERS + 1)]
+    crew = [stage.program(f"other-worker-{number}", command, env=env) for number, command in enumerate(commands, 1)]
+    try:
+        await_workers(stage, stage.system.redis_url)
+        warm_up(stage)
+        yield
+    finally:
+        for program in crew:
+            stage.let_go(program, patience_s=PATIENCE_S)
+        _start_own(stage)
+
+
+def warm_up(stage: Stage) -> None:
+    """Have new workers make their connections now, and not while something measures."""
+    burst(stage, stage.workspaces(), events=stage.count(_FIRST_EVENTS))
+
+
+def _end_own(stage: Stage) -> None:
+    settle(stage)
+    stage.note_memory()
+    for number in range(1, WORKERS + 1):
+        stage.system.end_worker(number)
+
+
+def _start_own(stage: Stage) -> None:
+    for number in range(1, WORKERS + 1):
+        stage.system.start_worker(number)
+    await_workers(stage, stage.system.redis_url)
+    warm_up(stage)

@@ -1,0 +1,91 @@
+"""How long an event takes from the call that publishes it to its receipt, at several rates; and how many get through.
+
+The loop is open: calls are made when they are due, whatever has come back of earlier ones.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.bench.calls import latencies_ms, percentile, publish
+from noteflow_hooks.bench.publishing import Stream
+from noteflow_hooks.bench.scenario import Bound, Scenario
+from noteflow_hooks.bench.traffic import settle, until_received
+
+if TYPE_CHECKING:
+    from noteflow_hooks.bench.scenario import Values
+    from noteflow_hooks.bench.stage import Stage
+
+#: One event in 150 ms: each finds the system asleep.
+IDLE_PER_S: Final = 1000 / 150
+_IDLE_EVENTS: Final = 40
+_SECONDS: Final = 3
+_CLIENTS: Final = 4
+_EVENTS: Final = 1_200
+
+
+def over_grpc(stage: Stage) -> Values:
+    """Measure events that four clients publish as fast as they can, each call after the one before."""
+    events = stage.count(_EVENTS) // _CLIENTS
+    calls = publish(stage, [Stream(_tokens(stage), events) for _ in range(_CLIENTS)])
+    began = min(min(each.made_at.values()) for each in calls)
+    rate = events * _CLIENTS / (until_received(stage, events * _CLIENTS) - began)
+    settle(stage)
+    stage.peak_per_s = rate
+    return {"rate_per_s": rate}
+
+
+def at_rate(stage: Stage, *, rate_per_s: float, events: int) -> Values:
+    """Measure the latency at a rate."""
+    [calls] = publish(stage, [Stream(_tokens(stage), events, rate_per_s)])
+    found = latencies_ms(stage, calls)
+    settle(stage)
+    return {
+        "rate_per_s": rate_per_s,
+        **{f"p{percent}_ms": percentile(found, percent) for percent in (50, 95, 99)},
+        "client_lag_p99_ms": percentile(calls.lags_ms, 99),
+    }
+
+
+def idle(stage: Stage) -> Values:
+    """Measure the latency of an idle system."""
+    return at_rate(stage, rate_per_s=IDLE_PER_S, events=stage.size(_IDLE_EVENTS))
+
+
+def at_fixed_rate(stage: Stage, rate_per_s: float) -> Values:
+    """Measure the latency at so many events a second."""
+    return at_rate(stage, rate_per_s=rate_per_s, events=stage.count(round(rate_per_s * _SECONDS)))
+
+
+def at_half_peak(stage: Stage) -> Values:
+    """Measure the latency at half of what the system took over gRPC in this round."""
+    if stage.peak_per_s is None:
+        over_grpc(stage)
+    return at_fixed_rate(stage, (stage.peak_per_s or 0.0) / 2)
+
+
+def _tokens(stage: Stage) -> list[str]:
+    return [tenant.token for tenant in stage.workspaces()]
+
+
+LATENCY: Final = (
+    Scenario("over-grpc", "events that four gRPC clients publish as fast as they can", over_grpc),
+    Scenario(
+        "latency-idle",
+        "publish to receipt, an event in 150 ms",
+        idle,
+        (
+            Bound("p50_ms", "publish to receipt, idle, p50 in ms", "at most", 15.0),
+            Bound("p99_ms", "publish to receipt, idle, p99 in ms", "at most", 40.0),
+        ),
+    ),
+    Scenario("latency-50", "publish to receipt at 50 events a second", partial(at_fixed_rate, rate_per_s=50)),
+    Scenario(
+        "latency-200",
+        "publish to receipt at 200 events a second",
+        partial(at_fixed_rate, rate_per_s=200),
+        (Bound("p95_ms", "publish to receipt at 200 a second, p95 in ms", "at most", 25.0),),
+    ),
+    Scenario("latency-half-peak", "publish to receipt at half of what over-grpc found", at_half_peak),
+)

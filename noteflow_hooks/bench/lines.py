@@ -1,0 +1,23 @@
+"""The inner end of a process that is spoken to (see :mod:`noteflow_hooks.bench.processes`): lines in, JSON out."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def told() -> Iterator[str]:
+    """Yield each line as soon as it is there, until the standard input ends."""
+    # Not the file's own iterator, which reads ahead.
+    while line := sys.stdin.readline():
+        yield line
+
+
+def say(answer: object) -> None:
+    """Answer with a line of JSON."""
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()

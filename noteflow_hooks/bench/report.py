@@ -1,0 +1,113 @@
+"""What a run has found, as tables: the bounds and whether they are met, plain figures, and the processor's time."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.printable import table
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from noteflow_hooks.bench.record import Record
+    from noteflow_hooks.bench.scenario import Scenario
+
+#: Figures of the processor's time begin with this and are in µs a delivery.
+CPU: Final = "cpu_"
+_HUNDRED: Final = 100
+_TEN: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A title, heads, and rows of text."""
+
+    title: str
+    heads: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+    def text(self) -> str:
+        """Return it for a terminal."""
+        return f"{self.title}\n\n{table([head.upper() for head in self.heads], self.rows)}"
+
+    def markdown(self) -> str:
+        """Return it for a page."""
+        lines = [self.heads, ["---"] * len(self.heads), *self.rows]
+        return "\n".join([f"## {self.title}", "", *(f"| {' | '.join(line)} |" for line in lines)])
+
+
+def tables(scenarios: Sequence[Scenario], record: Record) -> list[Table]:
+    """Return all tables that have rows."""
+    found = [_bounds(scenarios, record), _figures(record), _cpu(record)]
+    return [each for each in found if each.rows]
+
+
+def bounds_as_json(scenarios: Sequence[Scenario], record: Record) -> list[dict[str, Any]]:
+    """Return each bound with what was found of it."""
+    return [
+        {
+            "scenario": scenario.name,
+            "figure": bound.figure,
+            "title": bound.title,
+            "how": bound.how,
+            "limit": bound.limit,
+            "median": statistics.median(values),
+            "least": min(values),
+            "most": max(values),
+            "met": bound.is_met(values),
+        }
+        for scenario in scenarios
+        for bound in scenario.bounds
+        if (values := record.rounds(scenario.name, bound.figure))
+    ]
+
+
+def short(value: float) -> str:
+    """Return a number with as many digits as mean something."""
+    digits = 0 if abs(value) >= _HUNDRED else 1 if abs(value) >= _TEN else 2
+    return f"{value:,.{digits}f}"
+
+
+def _bounds(scenarios: Sequence[Scenario], record: Record) -> Table:
+    rows = [
+        [
+            found["title"],
+            short(found["median"]),
+            f"{short(found['least'])} to {short(found['most'])}",
+            f"{found['how']} {found['limit']:g}",
+            "yes" if found["met"] else "NO",
+        ]
+        for found in bounds_as_json(scenarios, record)
+    ]
+    return Table("Bounds", ("figure", "median", "spread", "bound", "met"), rows)
+
+
+def _figures(record: Record) -> Table:
+    rows = [[scenario, figure, *_summed_up(values)] for scenario, figure, values in _where(record, _is_plain)]
+    return Table("Figures", ("scenario", "figure", "median", "spread"), rows)
+
+
+def _cpu(record: Record) -> Table:
+    rows = [
+        [scenario, figure.removeprefix(CPU).removesuffix("_us"), *_summed_up(values)]
+        for scenario, figure, values in _where(record, _is_cpu)
+    ]
+    return Table("Processor's time, in µs a delivery", ("scenario", "process", "median", "spread"), rows)
+
+
+def _where(record: Record, is_wanted: Callable[[str], bool]) -> list[tuple[str, str, Sequence[float]]]:
+    return [found for found in record.all() if is_wanted(found[1])]
+
+
+def _is_cpu(figure: str) -> bool:
+    return figure.startswith(CPU)
+
+
+def _is_plain(figure: str) -> bool:
+    return not _is_cpu(figure)
+
+
+def _summed_up(values: Sequence[float]) -> tuple[str, str]:
+    return short(statistics.median(values)), f"{short(min(values))} to {short(max(values))}"

@@ -1,0 +1,45 @@
+"""What a scenario is: a measurement that is made in each round, and the bounds that its figures are held against."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from noteflow_hooks.bench.stage import Stage
+
+#: Figures by their names, which end with their unit, such as ``p95_ms``; one without a unit is a ratio.
+Values: TypeAlias = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Bound:
+    """What a figure has to keep."""
+
+    figure: str
+    #: What the table calls it.
+    title: str
+    how: Literal["at least", "at most"]
+    limit: float
+
+    def is_met(self, values: Sequence[float]) -> bool:
+        """Whether the median of the rounds' values keeps it."""
+        found = statistics.median(values)
+        return found >= self.limit if self.how == "at least" else found <= self.limit
+
+
+@dataclass(frozen=True, slots=True)
+class Scenario:
+    """One measurement."""
+
+    name: str
+    #: What ``--list`` says of it.
+    title: str
+    #: Measures once. It leaves the stage as it found it: everything delivered or removed, everything running.
+    run: Callable[[Stage], Values]
+    bounds: tuple[Bound, ...] = ()
+    #: Whether it is played in the last round alone, without a warm-up, since it takes minutes or looks back.
+    is_once: bool = False

@@ -1,0 +1,33 @@
+"""The list of scenarios, in the order in which each round plays them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.bench.distance import DISTANCE
+from noteflow_hooks.bench.history import HISTORY
+from noteflow_hooks.bench.isolation import ISOLATION
+from noteflow_hooks.bench.latency import LATENCY
+from noteflow_hooks.bench.meetings import MEETINGS
+from noteflow_hooks.bench.memory import MEMORY
+from noteflow_hooks.bench.pools import POOLS
+from noteflow_hooks.bench.scaling import SCALING
+from noteflow_hooks.bench.throughput import THROUGHPUT
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
+    from noteflow_hooks.bench.scenario import Scenario
+
+#: Those of every run; memory comes last.
+STANDARD: Final = (*THROUGHPUT, *SCALING, *LATENCY, *ISOLATION, *MEETINGS)
+#: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
+FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY)
+ALL: Final = (*STANDARD, *FULL, *MEMORY)
+
+
+def chosen(names: Collection[str], *, full: bool) -> Sequence[Scenario]:
+    """Return the scenarios of these names; without names all of a standard run, or of a full one."""
+    if names:
+        return [each for each in ALL if each.name in names]
+    return ALL if full else (*STANDARD, *MEMORY)

@@ -1,0 +1,164 @@
+"""Where the scenarios play: the whole system as its own processes, a receiver, and the ways to all of them.
+
+Nothing is made before a scenario asks for it, so that a single one starts quickly.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import psycopg
+
+from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
+from noteflow_hooks.bench.tenants import Tenants
+from noteflow_hooks.bench.usage import peak_mb
+from noteflow_hooks.broker import publisher
+from noteflow_hooks.errors import NoteFlowHooksError
+from noteflow_hooks.local.stack import System
+from noteflow_hooks.local.stack.background import until
+from noteflow_hooks.local.stack.environment import GivenSettings, variables
+from noteflow_hooks.local.stack.programs import Program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from noteflow_hooks.bench.tenants import Tenant
+    from noteflow_hooks.broker.publisher import Publishers
+
+T = TypeVar("T")
+
+#: Worker processes, unless a scenario says otherwise: one for each core of the smallest machine that makes sense.
+WORKERS: Final = 2
+#: Workspaces among which the events of most scenarios are spread, with an endpoint each.
+WORKSPACES: Final = 50
+#: What share of its events a scenario gets in the warm-up.
+_WARM_UP: Final = 0.15
+_PATIENCE_S: Final = 120.0
+
+
+class Stage:
+    """A running system and its receiver. Use it from the main thread, inside :func:`open_stage`.
+
+    Args:
+        stack: Ends what is started here.
+        folder: Holds everything; gone afterwards, by whoever made it.
+        scale: By how much every scenario's counts are multiplied.
+        check: Called during every wait; raises to break it off.
+    """
+
+    def __init__(self, stack: ExitStack, folder: Path, *, scale: float, check: Callable[[], None]) -> None:
+        self._stack = stack
+        self._folder = folder
+        self._scale = scale
+        self._check = check
+        self._kept: dict[str, Any] = {}
+        self._programs: list[Program] = []
+        #: Whether what is measured now will be thrown away.
+        self.is_warming_up = False
+        #: What the system took over gRPC in this round, in events a second; None before that was measured.
+        self.peak_per_s: float | None = None
+        #: The most memory that any worker is known to have taken.
+        self.worker_peak_mb = 0.0
+        #: Where the authority is that the receiver's certificate is from.
+        self.ca_bundle = folder / "ca.pem"
+        self.receiver = self.process("receiver", "--certificate", write_certificate(self.ca_bundle))
+        self.system = stack.enter_context(System(folder))
+        self.settings = told(self.ca_bundle)
+        self.system.start(self.settings, workers=WORKERS, check=check)
+        self.database = stack.enter_context(psycopg.connect(self.system.database_url, autocommit=True))
+        self.tenants = self._tenants()
+        self.hints: Publishers = self.new_hints()
+
+    def check(self) -> None:
+        """Raise where the run is to end: somebody wants it to, or a process has died."""
+        self._check()
+        self.system.check()
+        for program in self._programs:
+            if program.pid is None:
+                raise program.error(program.fate)
+
+    def wait(self, ready: Callable[[], bool], *, what: str) -> None:
+        """Wait until ``ready``; raise NoteFlowHooksError where that takes minutes."""
+        patience_s = _PATIENCE_S * max(1.0, self._scale)
+        if not until(ready, check=self.check, timeout_s=patience_s):
+            raise NoteFlowHooksError(f"waited {patience_s:g} s in vain: {what}")
+
+    def count(self, number: int) -> int:
+        """Return how many events to measure with, of so many at full scale: as many for each workspace."""
+        share = _WARM_UP if self.is_warming_up else 1.0
+        return max(1, round(number * self._scale * share / WORKSPACES)) * WORKSPACES
+
+    def size(self, number: int) -> int:
+        """Return how many of something to make that is there for the whole run; at least one."""
+        return max(1, round(number * self._scale))
+
+    def url(self, path: str, *, is_tls: bool = False) -> str:
+        """Return the receiver's address of a path."""
+        plain, tls = self.receiver.greeting
+        return f"https://{HOST}:{tls}{path}" if is_tls else f"http://{HOST}:{plain}{path}"
+
+    def kept(self, name: str, make: Callable[[], T]) -> T:
+        """Return what ``make`` made when this name was first asked for."""
+        if name not in self._kept:
+            self._kept[name] = make()
+        found: T = self._kept[name]
+        return found
+
+    def workspaces(self, *, is_tls: bool = False) -> Sequence[Tenant]:
+        """Return the workspaces with one endpoint each."""
+        urls = (self.url(f"/ok/{number}", is_tls=is_tls) for number in range(WORKSPACES))
+        return self.kept(f"workspaces, TLS {is_tls}", lambda: self.tenants.make_each(urls))
+
+    def note_memory(self) -> None:
+        """Look how much memory the workers have taken; called before one ends, too, since then nobody knows."""
+        pids = [pid for name, pid in self.system.processes.items() if name.startswith("worker-")]
+        self.worker_peak_mb = max(self.worker_peak_mb, *map(peak_mb, pids))
+
+    def process(self, module: str, *arguments: str) -> Spoken:
+        """Start a module of this package that is spoken to."""
+        spoken = Spoken(f"{__package__}.{module}", *arguments, check=self._check)
+        self._stack.callback(spoken.close)
+        return spoken
+
+    def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
+        """Start another program, which has the system's settings and this environment."""
+        urls = {"database_url": self.system.database_url, "redis_url": self.system.redis_url}
+        program = Program(
+            name,
+            command,
+            env={**variables({**self.settings, **urls, "data_dir": self._folder}), **env},
+            folder=self._folder / "run",
+            log_path=self._folder / "logs" / f"{name}.log",
+        )
+        # Nothing that it does needs to be finished.
+        self._stack.callback(program.stop, patience_s=0)
+        self._programs.append(program)
+        program.start()
+        return program
+
+    def let_go(self, program: Program, *, patience_s: float) -> None:
+        """End a program once it has finished what it does; nobody misses it."""
+        program.stop(patience_s=patience_s)
+        self._programs.remove(program)
+
+    def new_hints(self) -> Publishers:
+        """Return a way to tell the workers of events, as the server has one, over a new connection."""
+        self.hints = publisher.connect(self.system.redis_url)
+        self._stack.callback(self.hints.close)
+        return self.hints
+
+    def _tenants(self) -> Tenants:
+        settings = GivenSettings(database_url=self.system.database_url, secret_keys=self.settings["secret_keys"])
+        tenants = Tenants(settings)
+        self._stack.callback(tenants.close)
+        return tenants
+
+
+@contextmanager
+def open_stage(folder: Path, *, scale: float, check: Callable[[], None]) -> Iterator[Stage]:
+    """Start everything and end it again."""
+    with ExitStack() as stack:
+        yield Stage(stack, folder, scale=scale, check=check)

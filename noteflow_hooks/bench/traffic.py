@@ -1,0 +1,125 @@
+"""Events through the whole system: committed at once and announced as the server does, until the last is received."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.bench.stage import WORKERS
+from noteflow_hooks.bench.usage import cpu_seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.bench.scenario import Values
+    from noteflow_hooks.bench.stage import Stage
+    from noteflow_hooks.bench.tenants import Tenant
+
+#: What each event's payload is, and each POST of the bare loop.
+BODY: Final = json.dumps(
+    {
+        "event": "meeting.completed",
+        "timestamp": "2026-01-31T12:00:00.000000+00:00",
+        "meeting_id": "6d5a9a1e-7b0e-4f0a-8d1f-3f1b6f9d8c11",
+        "title": "Weekly",
+        "duration_seconds": 1800.0,
+        "segment_count": 120,
+        "has_summary": True,
+    },
+    separators=(",", ":"),
+)
+_INSERT: Final = (
+    "INSERT INTO noteflow.webhook_events (workspace_id, event_type, payload, occurred_at)"
+    " SELECT (%s::uuid[])[1 + number %% %s], 'meeting.completed', %s::json, now()"
+    " FROM generate_series(0, %s - 1) AS number RETURNING id"
+)
+_WAITING: Final = (
+    "SELECT EXISTS (SELECT FROM noteflow.webhook_events WHERE dispatched_at IS NULL)"
+    " OR EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE status IN ('pending', 'sending'))"
+)
+_SENDING: Final = "SELECT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE status = 'sending')"
+_UNDISPATCHED: Final = "SELECT id FROM noteflow.webhook_events WHERE dispatched_at IS NULL"
+
+
+@dataclass(frozen=True, slots=True)
+class Burst:
+    """What came of events that were announced all at once."""
+
+    rate_per_s: float
+    #: The processor's µs that a delivery took, by kind of process.
+    cpu_us: Values
+
+
+def _nothing() -> None:
+    """Leave everything as it is."""
+
+
+def burst(
+    stage: Stage,
+    tenants: Sequence[Tenant],
+    *,
+    events: int,
+    receipts: int | None = None,
+    afterwards: Callable[[], None] = _nothing,
+) -> Burst:
+    """Send events and return how fast they came: so many receipts, where that is not one for each event.
+
+    What is still to come after those is waited for too, but not measured. ``afterwards`` is called before that.
+    """
+    expected = receipts if receipts is not None else events
+    ids = _commit(stage, tenants, events)
+    stage.receiver.ask("reset")
+    before = cpu_seconds(_pids(stage))
+    began = time.monotonic()
+    stage.hints.events.announce(ids)
+    took_s = until_received(stage, expected) - began
+    afterwards()
+    settle(stage)
+    after = cpu_seconds(_pids(stage))
+    used = {f"cpu_{name}_us": (after[name] - before[name]) / expected * 1e6 for name in before}
+    return Burst(expected / took_s, used)
+
+
+def until_received(stage: Stage, receipts: int) -> float:
+    """Wait for so many receipts and return the moment of the last one, by the monotonic clock, in seconds."""
+    counted: dict[str, Any] = {}
+
+    def is_there() -> bool:
+        counted.update(stage.receiver.ask("count"))
+        return bool(counted["posts"] >= receipts)
+
+    stage.wait(is_there, what=f"{receipts} receipts")
+    last: float = counted["last"]
+    return last
+
+
+def until_idle(stage: Stage) -> None:
+    """Wait until no POST is under way."""
+    stage.wait(lambda: stage.database.execute(_SENDING).fetchone() == (False,), what="no POST is under way")
+
+
+def settle(stage: Stage) -> None:
+    """Wait until nothing is under way any more; tell the workers of events whose hints were lost."""
+    left = [row[0] for row in stage.database.execute(_UNDISPATCHED).fetchall()]
+    stage.hints.events.announce(left)
+    stage.wait(lambda: stage.database.execute(_WAITING).fetchone() == (False,), what="every delivery is settled")
+
+
+def _commit(stage: Stage, tenants: Sequence[Tenant], events: int) -> list[UUID]:
+    workspace_ids = [tenant.workspace_id for tenant in tenants]
+    rows = stage.database.execute(_INSERT, [workspace_ids, len(workspace_ids), BODY, events]).fetchall()
+    return [row[0] for row in rows]
+
+
+def _pids(stage: Stage) -> dict[str, list[int]]:
+    found = stage.system.processes
+    workers = [found[name] for name in (f"worker-{number}" for number in range(1, WORKERS + 1)) if name in found]
+    return {
+        "workers": workers,
+        "postgres": [found["postgres"]],
+        "valkey": [found["valkey"]],
+        "receiver": [stage.receiver.pid],
+    }

@@ -1,0 +1,142 @@
+"""`deliveries`: what was sent to the workspace's endpoints, and sending it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.cli.commands.replays import replay, replay_cancel, replay_status, replays
+from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.options import (
+    FiniteRange,
+    as_json,
+    event_type_option,
+    period_options,
+    remote_options,
+    webhook_option,
+)
+from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_rows
+from noteflow_hooks.cli.support.remote import DELIVERY_DETAILS, client, connector, listed, shown, timestamp
+from noteflow_hooks.cli.support.tailing import tail_lines
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+COLUMNS: Final = (
+    "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
+)  # fmt: skip
+_UNDELIVERED_COLUMNS: Final = (
+    "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
+)  # fmt: skip
+_REDELIVERY_COLUMNS: Final = ("requested_at", "previous_status", "after_attempt", "replay_id")
+_ATTEMPT_COLUMNS: Final = ("attempt_number", "started_at", "duration_ms", "status_code", "error_kind", "error_message")
+
+_status = click.option(
+    "--status", type=click.Choice([each.value for each in DeliveryStatus]), help="Only those in this state."
+)
+_limit = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+
+
+@click.group(cls=CommandGroup)
+@remote_options
+def deliveries() -> None:
+    """Look at what was delivered, and send it again."""
+
+
+for command in (replay, replays, replay_status, replay_cancel):
+    deliveries.add_command(command)
+
+
+@deliveries.command("list")
+@remote_options
+@webhook_option
+@_status
+@event_type_option
+@period_options
+@_limit
+@as_json
+def list_(
+    *,
+    webhook_id: str | None,
+    status: str | None,
+    event_type: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    limit: int,
+    as_json: bool,
+) -> None:
+    """List deliveries, newest first."""
+    request = pb.ListDeliveriesRequest(
+        webhook_id=webhook_id,
+        status=status,
+        event_type=event_type,
+        created_after=timestamp(since),
+        created_before=timestamp(until),
+    )
+    with client() as server:
+        rows = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
+    show_rows(rows, columns=COLUMNS, as_json=as_json)
+
+
+@deliveries.command()
+@remote_options
+@webhook_option
+@event_type_option
+@_limit
+@as_json
+def undelivered(*, webhook_id: str | None, event_type: str | None, limit: int, as_json: bool) -> None:
+    """List what was accepted and not delivered, and why, newest first."""
+    request = pb.ListUndeliveredRequest(webhook_id=webhook_id, event_type=event_type)
+    with client() as server:
+        rows = listed(server.webhooks.ListUndelivered, request, field="undelivered", limit=limit)
+    show_rows(rows, columns=_UNDELIVERED_COLUMNS, as_json=as_json)
+
+
+@deliveries.command()
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def show(delivery_id: str, *, as_json: bool) -> None:
+    """Show one delivery, with its payload, its attempts, and when it was sent again."""
+    with client() as server:
+        delivery = shown(server.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery_id)))
+    if as_json:
+        show_json(delivery)
+    else:
+        _show(delivery)
+
+
+@deliveries.command()
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def retry(delivery_id: str, *, as_json: bool) -> None:
+    """Send a settled delivery again. The payload stays; the budget of attempts is a fresh one."""
+    with client() as server:
+        delivery = server.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=delivery_id))
+    show_fields(shown(delivery), as_json=as_json, leave_out=DELIVERY_DETAILS)
+
+
+@deliveries.command()
+@remote_options
+@webhook_option
+@_status
+@event_type_option
+@click.option("--every-s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
+@as_json
+def tail(*, webhook_id: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
+    """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""
+    request = pb.ListDeliveriesRequest(webhook_id=webhook_id, status=status, event_type=event_type)
+    tail_lines(connector(), request, every_s=every_s, as_json=as_json)
+
+
+def _show(delivery: dict[str, Any]) -> None:
+    show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
+    click.echo(f"\npayload\n{pretty_json(delivery.get('payload', ''))}\n")
+    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, as_json=False)
+    if delivery["redeliveries"]:
+        click.echo("\nsent again")
+        show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)

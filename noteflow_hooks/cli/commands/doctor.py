@@ -1,0 +1,61 @@
+"""The command: finds the system, has it examined, and shows what came of it."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from noteflow_hooks.cli.doctor import broker, database, flow, place, server
+from noteflow_hooks.cli.doctor.broker import Broker
+from noteflow_hooks.cli.doctor.examination import examine
+from noteflow_hooks.cli.doctor.findings import State
+from noteflow_hooks.cli.support.failures import DONE, FAILED
+from noteflow_hooks.cli.support.options import as_json
+from noteflow_hooks.cli.support.output import show_json
+from noteflow_hooks.printable import table
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from noteflow_hooks.cli.doctor.findings import Verdict
+    from noteflow_hooks.cli.doctor.place import Place
+
+
+@click.command()
+@as_json
+def doctor(*, as_json: bool) -> int:
+    """Check what deliveries need, in a few seconds, and say what to do where something is wrong.
+
+    It looks at the system of the settings, as `serve` and the workers read them; where they name no database, at that
+    of a running `up`. It changes nothing. It exits with 1 if anything has failed; warnings are no failures.
+    """
+    verdicts = _examined(place.find())
+    _show(verdicts, as_json=as_json)
+    broken = sum(each.state is State.FAILED for each in verdicts.values())
+    if broken:
+        click.echo(f"noteflow-hooks: {broken} of {len(verdicts)} checks failed", err=True)
+    return FAILED if broken else DONE
+
+
+def _examined(there: Place) -> Mapping[str, Verdict]:
+    with database.opened(there.settings) as parts, closing(Broker(there.settings)) as redis:
+        stored = [place.check(there), *database.checks(parts), *flow.checks(there.settings, parts)]
+        return examine([stored, broker.checks(redis), [server.check(there)]])
+
+
+def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:
+    if as_json:
+        show_json([_object(name, each) for name, each in verdicts.items()])
+    else:
+        rows = [(each.state, name, _line(each)) for name, each in verdicts.items()]
+        click.echo(table(("STATE", "CHECK", "FOUND"), rows))
+
+
+def _object(name: str, verdict: Verdict) -> dict[str, Any]:
+    return {"check": name, "state": verdict.state, "found": verdict.found, "advice": verdict.advice}
+
+
+def _line(verdict: Verdict) -> str:
+    return f"{verdict.found}; {verdict.advice}" if verdict.advice is not None else verdict.found

@@ -1,0 +1,86 @@
+"""`listen`: a receiver on this machine that checks both signatures and prints what comes."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import threading
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from noteflow_hooks.cli.support.options import secret_option
+from noteflow_hooks.cli.support.output import pretty_json
+from noteflow_hooks.cli.support.program import program_name
+from noteflow_hooks.cli.support.receiver import Received, Receiver
+from noteflow_hooks.domain.events import PUBLISHABLE
+from noteflow_hooks.errors import NoteFlowHooksError
+from noteflow_hooks.printable import escape
+from noteflow_hooks.signing import check_secret, generate_secret, verify_signature, verify_standard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+#: Requests come in threads of their own; what is printed of one stays together.
+_printing: Final = threading.Lock()
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 takes a free one.")
+@secret_option("The endpoint's secret; else a new one.")
+@click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="What to answer.")
+def listen(*, port: int, secret: str | None, status: int) -> None:
+    """Receive webhooks on this machine, verify and print them, until Ctrl-C."""
+    secret = generate_secret() if secret is None else check_secret(secret)
+
+    def answer(received: Received) -> int:
+        with _printing:
+            click.echo(described(received, secret=secret, status=status))
+        return status
+
+    receiver = _receiver(answer, port)
+    click.echo(_welcome(receiver.url, secret))
+    with contextlib.closing(receiver), contextlib.suppress(KeyboardInterrupt):
+        receiver.serve()
+
+
+def described(received: Received, *, secret: str, status: int) -> str:
+    """Return what is printed of a request."""
+    headers = received.headers
+    signature = headers.get("x-noteflow-signature")
+    standard = headers.get("webhook-signature")
+    lines = [
+        f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {headers.get('x-noteflow-event', 'no event type')}",
+        f"  delivery               {headers.get('x-noteflow-delivery', '-')}",
+        f"  X-NoteFlow-Signature   {_verdict(signature, verify_signature(received.body, signature or '', secret))}",
+        f"  Standard Webhooks      {_verdict(standard, verify_standard(received.body, headers, secret))}",
+        f"  answered               {status}",
+    ]
+    head = "\n".join(map(escape, lines))
+    return f"{head}\n{pretty_json(received.body.decode('utf-8', 'backslashreplace'))}\n"
+
+
+def _verdict(signature: str | None, is_good: bool) -> str:  # noqa: FBT001 - private, and clear where it is called
+    if signature is None:
+        return "absent"
+    return "verified" if is_good else "WRONG: not made with this secret, or not over these bytes"
+
+
+def _receiver(answer: Callable[[Received], int], port: int) -> Receiver:
+    try:
+        return Receiver(answer, port=port)
+    except OSError as error:
+        raise NoteFlowHooksError(f"--port is {port}, where this can't listen: {error.strerror}") from None
+
+
+def _welcome(url: str, secret: str) -> str:
+    register = f"{program_name()} webhooks add {url} --secret {shlex.quote(secret)}"
+    return f"""\
+listening on {url}, which a server takes while NOTEFLOW_HOOKS_ALLOW_HTTP_LOOPBACK is set (`up` sets it).
+To register it, in another terminal:
+
+  {register} --events {",".join(PUBLISHABLE)}
+
+Ctrl-C ends it.
+"""

@@ -1,0 +1,109 @@
+"""The commands of `deliveries` that send many again. A replay runs in the system, whether or not anybody watches."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import click
+
+from noteflow_hooks.cli.support.following import follow
+from noteflow_hooks.cli.support.options import (
+    as_json,
+    event_type_option,
+    period_options,
+    remote_options,
+    webhook_option,
+)
+from noteflow_hooks.cli.support.output import show_fields, show_rows
+from noteflow_hooks.cli.support.remote import client, connector, listed, shown, timestamp
+from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.replays import RATE_PER_S, ReplayState
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+_COLUMNS: Final = ("id", "state", "matched", "sent", "rate_per_s", "webhook_id", "event_type", "status", "created_at")
+_DONE: Final = 0
+_FAILED: Final = 1
+
+
+@click.command()
+@remote_options
+@webhook_option
+@event_type_option
+@click.option(
+    "--status",
+    type=click.Choice([each.value for each in sorted(SETTLED)]),
+    help="Only those in this state; else dead and skipped.",
+)
+@period_options
+@click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")
+@click.option("--no-wait", is_flag=True, help="Don't wait for its end.")
+@as_json
+def replay(
+    *,
+    webhook_id: str | None,
+    event_type: str | None,
+    status: str | None,
+    since: datetime | None,
+    until: datetime | None,
+    rate_per_s: float | None,
+    dry_run: bool,
+    no_wait: bool,
+    as_json: bool,
+) -> int:
+    """Send many settled deliveries again, oldest first. Ctrl-C ends the waiting, and not the replay.
+
+    The exit status is 0 if it was begun, and, where it is waited for, done.
+    """
+    request = pb.ReplayDeliveriesRequest(
+        webhook_id=webhook_id,
+        event_type=event_type,
+        status=status,
+        created_after=timestamp(since),
+        created_before=timestamp(until),
+        dry_run=dry_run,
+        rate_per_s=rate_per_s,
+    )
+    with client() as server:
+        found = server.webhooks.ReplayDeliveries(request)
+    waits = not (dry_run or no_wait)
+    if waits:
+        found = follow(connector(), found)
+    show_fields(shown(found), as_json=as_json)
+    return _DONE if not waits or found.state == ReplayState.DONE else _FAILED
+
+
+@click.command()
+@remote_options
+@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+@as_json
+def replays(*, limit: int, as_json: bool) -> None:
+    """List replays, newest first."""
+    with client() as server:
+        rows = listed(server.webhooks.ListReplays, pb.ListReplaysRequest(), field="replays", limit=limit)
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+
+
+@click.command("replay-status")
+@remote_options
+@click.argument("replay_id", metavar="ID")
+@as_json
+def replay_status(replay_id: str, *, as_json: bool) -> None:
+    """Show one replay, as far as it has come."""
+    with client() as server:
+        found = server.webhooks.GetReplay(pb.GetReplayRequest(replay_id=replay_id))
+    show_fields(shown(found), as_json=as_json)
+
+
+@click.command("replay-cancel")
+@remote_options
+@click.argument("replay_id", metavar="ID")
+@as_json
+def replay_cancel(replay_id: str, *, as_json: bool) -> None:
+    """End a running replay. What it has made due already is sent."""
+    with client() as server:
+        ended = server.webhooks.CancelReplay(pb.CancelReplayRequest(replay_id=replay_id))
+    show_fields(shown(ended), as_json=as_json)

@@ -1,0 +1,127 @@
+"""`up`: the whole system on embedded servers, kept running until Ctrl-C, with its data kept for the next time."""
+
+from __future__ import annotations
+
+import logging
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.cli.support.interruption import Interruption
+from noteflow_hooks.cli.support.program import program_name
+from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.local.servers import EmbeddedServerError
+from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_running
+from noteflow_hooks.local.stack.ports import free_address, why_not
+from noteflow_hooks.local.up_state import UpState
+from noteflow_hooks.rpc.server.transport import is_local
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+#: Settings that are `up`'s own business, whatever the environment says. It speaks no TLS, and only to this machine.
+_OURS: Final = {
+    *("database_url", "redis_url", "secret_keys", "data_dir"),
+    *("grpc_tls_cert", "grpc_tls_key", "grpc_tls_client_ca"),
+}
+_DATA_DIR: Final = f"{PREFIX}DATA_DIR"
+
+
+@click.command()
+@click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="How many worker processes.")
+def up(*, workers: int) -> None:
+    """Run the whole system on embedded servers, until Ctrl-C. Its data is kept for the next time."""
+    logging.basicConfig(level=logging.WARNING, format="noteflow-hooks: %(message)s")
+    settings = Settings.load()
+    forget_foreign_variables()
+    with Interruption() as interruption, _system(settings.data_dir) as system:
+        _run(system, settings, workers=workers, interruption=interruption)
+
+
+@contextmanager
+def _system(folder: Path) -> Iterator[System]:
+    """Yield a system that has taken its folder; what is wrong with that is said of the setting that names it."""
+    with ExitStack() as stack:
+        try:
+            system = stack.enter_context(System(folder))
+            system.take_folder()
+        except EmbeddedServerError as error:
+            raise SettingsError(f"{error} in {_DATA_DIR}") from None
+        except OSError as error:
+            raise SettingsError(f"{_DATA_DIR} is '{folder}': {_problem(error)}") from None
+        yield system
+
+
+def _problem(error: OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} is no folder"
+    return f"{error.filename or 'it'} can't be made or used: {error.strerror}"
+
+
+def _run(system: System, settings: Settings, *, workers: int, interruption: Interruption) -> None:
+    """Start the system and keep it running; `up.json` is there while the server serves, and only then."""
+    state = UpState(settings.data_dir)
+    state.withdraw()
+    with ExitStack() as stack:
+        stack.callback(state.withdraw)
+        told = _told(settings, state)
+        click.echo("starting PostgreSQL, Valkey, a gRPC server, Celery workers and beat ...")
+        system.start(told, workers=workers, kept=state.identity, check=interruption.check)
+        state.keep(system)
+        state.announce(system)
+        click.echo(_welcome(system, settings.data_dir))
+
+        def ended() -> bool:
+            state.announce(system)
+            return interruption.seen
+
+        keep_running(system.parts, ended=ended)
+
+
+def _told(settings: Settings, state: UpState) -> dict[str, Any]:
+    """Return what the programs are told: what the user has set, our own, and what suits a newcomer."""
+    given = {name: getattr(settings, name) for name in settings.model_fields_set - _OURS}
+    host, _, port = str(given.pop("grpc_bind", "")).rpartition(":")
+    bind = free_address(state.grpc) if port in ("", "0") else _checked(f"{host}:{port}", settings=settings)
+    suiting = {"grpc_reflection": True, "allow_http_loopback": True}
+    return {**suiting, **given, "grpc_bind": bind, "secret_keys": state.secret_keys()}
+
+
+def _checked(bind: str, *, settings: Settings) -> str:
+    """Return the address, or say at once what the server would only say in its log."""
+    reason = why_not(bind)
+    if reason is not None:
+        raise SettingsError(f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: {reason}")
+    if not settings.grpc_insecure_plaintext and not is_local(bind):
+        raise SettingsError(
+            f"{PREFIX}GRPC_BIND is '{bind}': others than this machine may reach that, and `up` speaks no TLS; "
+            "name a loopback address, or use `serve`"
+        )
+    return bind
+
+
+def _welcome(system: System, folder: Path) -> str:
+    name = program_name()
+    return f"""\
+NoteFlow Hooks is up. Its data, logs and addresses (up.json) are in {folder}.
+
+  grpc          {system.grpc}
+  token         {system.identity.token}
+  workspace_id  {system.identity.workspace_id}
+  database_url  {system.database_url}
+  redis_url     {system.redis_url}
+
+To try it, in another terminal:
+
+  {name} listen
+
+which prints how to register itself, and then:
+
+  {name} webhooks list
+  {name} webhooks test ID
+  {name} deliveries tail
+
+Ctrl-C ends it."""

@@ -1,0 +1,133 @@
+"""The commands of `webhooks` that change an endpoint."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+
+from noteflow_hooks.cli.support.endpoint_options import (
+    concurrency_option,
+    given_headers,
+    headers_options,
+    rate_option,
+    retries_option,
+    timeout_option,
+)
+from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
+from noteflow_hooks.cli.support.output import show_fields
+from noteflow_hooks.cli.support.remote import client, shown
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+#: The flags of `update` that take a value away, each with its field and the options that give one.
+_TAKES_AWAY: Final = {
+    "no_headers": ("headers", "--header or --headers-file"),
+    "no_rate_limit": ("rate_limit_per_s", "--rate-limit-per-s"),
+    "no_max_concurrency": ("max_concurrency", "--max-concurrency"),
+}
+
+
+@click.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@click.option("--url", help="The new URL.")
+@click.option("--events", help="The new subscription, all of it, separated by commas.")
+@click.option("--name", help="The new name.")
+@timeout_option
+@retries_option
+@headers_options
+@click.option("--no-headers", is_flag=True, help="Send no headers of its own any more.")
+@rate_option
+@click.option("--no-rate-limit", is_flag=True, help="Take the rate limit away.")
+@concurrency_option
+@click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
+@as_json
+def update(webhook_id: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
+    """Change what is given, and nothing else. Headers that are given replace all that it had."""
+    changes = _changes(options)
+    if not changes:
+        raise click.UsageError("nothing to change: give --url, --events, --name or another option")
+    _change(webhook_id, as_json=as_json, **changes)
+
+
+@click.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def enable(webhook_id: str, *, as_json: bool) -> None:
+    """Send events to an endpoint again, from now on."""
+    _change(webhook_id, as_json=as_json, enabled=True)
+
+
+@click.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def disable(webhook_id: str, *, as_json: bool) -> None:
+    """Send nothing to an endpoint. What happens until it is enabled again is recorded as skipped."""
+    _change(webhook_id, as_json=as_json, enabled=False)
+
+
+@click.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def pause(webhook_id: str, *, as_json: bool) -> None:
+    """Hold an endpoint's deliveries until it resumes. What happens meanwhile waits too."""
+    _change(webhook_id, as_json=as_json, paused=True)
+
+
+@click.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def resume(webhook_id: str, *, as_json: bool) -> None:
+    """Send what was held while an endpoint was paused, and go on."""
+    _change(webhook_id, as_json=as_json, paused=False)
+
+
+@click.command("rotate-secret")
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@secret_option("The new secret; else the server makes one.")
+@click.option(
+    "--overlap-s",
+    type=click.IntRange(0, 2_592_000),
+    help="How long the secret before it signs too, in seconds; else 24 hours.",
+)
+@as_json
+def rotate_secret(webhook_id: str, *, secret: str | None, overlap_s: int | None, as_json: bool) -> None:
+    """Give an endpoint a new secret. It is shown now and never again."""
+    request = pb.RotateWebhookSecretRequest(webhook_id=webhook_id, secret=secret, overlap_seconds=overlap_s)
+    with client() as server:
+        show_fields(shown(server.webhooks.RotateWebhookSecret(request)), as_json=as_json)
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a list whose words are separated by commas."""
+    return [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _changes(options: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields to change; one that is None has no value any more."""
+    taken_away = [flag for flag in _TAKES_AWAY if options.pop(flag)]
+    headers = given_headers(options.pop("header"), options.pop("headers_file"))
+    events = options.pop("events")
+    changes = {name: value for name, value in options.items() if value is not None}
+    if events is not None:
+        changes["events"] = split(events)
+    if headers:
+        changes["headers"] = headers
+    for flag in taken_away:
+        field, rival = _TAKES_AWAY[flag]
+        if field in changes:
+            raise click.UsageError(f"--{flag.replace('_', '-')} can't be given together with {rival}")
+        changes[field] = None
+    return changes
+
+
+def _change(webhook_id: str, *, as_json: bool, **changes: Any) -> None:  # noqa: ANN401 - each field has its own type
+    request = pb.UpdateWebhookRequest(webhook_id=webhook_id, **changes)
+    request.update_mask.paths.extend(changes)
+    with client() as server:
+        show_fields(shown(server.webhooks.UpdateWebhook(request)), as_json=as_json)

@@ -1,0 +1,167 @@
+"""`webhooks`: the endpoints of the token's workspace."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import click
+from click.core import ParameterSource
+
+from noteflow_hooks.cli.commands.webhook_changes import (
+    disable,
+    enable,
+    pause,
+    resume,
+    rotate_secret,
+    split,
+    update,
+)
+from noteflow_hooks.cli.support.endpoint_options import (
+    Pair,
+    concurrency_option,
+    given_headers,
+    headers_options,
+    rate_option,
+    retries_option,
+    timeout_option,
+)
+from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
+from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
+from noteflow_hooks.cli.support.remote import DELIVERY_DETAILS, client, listed, shown
+from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+_COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "health", "signed", "created_at")
+_FAILED: Final = 1
+
+
+@click.group(cls=CommandGroup)
+@remote_options
+def webhooks() -> None:
+    """Register and change endpoints."""
+
+
+for change in (update, enable, disable, pause, resume, rotate_secret):
+    webhooks.add_command(change)
+
+
+@webhooks.command()
+@remote_options
+@click.argument("url")
+@click.option(
+    "--events",
+    default=",".join(PUBLISHABLE),
+    show_default=True,
+    help=f"What to subscribe to, separated by commas, of: {', '.join(SUBSCRIBABLE)}.",
+)
+@click.option("--name", help="What to call it.")
+@secret_option("Sign with this secret.")
+@click.option("--generate-secret", is_flag=True, help="Sign with a secret that the server makes: the default.")
+@click.option("--unsigned", is_flag=True, help="Don't sign.")
+@timeout_option
+@retries_option
+@headers_options
+@rate_option
+@concurrency_option
+@as_json
+def add(
+    url: str,
+    *,
+    events: str,
+    name: str | None,
+    secret: str | None,
+    generate_secret: bool,
+    unsigned: bool,
+    timeout_ms: int | None,
+    max_retries: int | None,
+    header: tuple[Pair, ...],
+    headers_file: tuple[Pair, ...] | None,
+    rate_limit_per_s: float | None,
+    max_concurrency: int | None,
+    as_json: bool,
+) -> None:
+    """Register an endpoint at URL. Its secret is shown now and never again."""
+    if (generate_secret or unsigned) and _is_from_environment("secret"):
+        secret = None
+    if sum((secret is not None, generate_secret, unsigned)) > 1:
+        raise click.UsageError("only one of --secret, --generate-secret and --unsigned can be given")
+    request = pb.RegisterWebhookRequest(
+        url=url,
+        events=split(events),
+        name=name,
+        secret=secret,
+        generate_secret=secret is None and not unsigned,
+        timeout_ms=timeout_ms,
+        max_retries=max_retries,
+        headers=given_headers(header, headers_file),
+        rate_limit_per_s=rate_limit_per_s,
+        max_concurrency=max_concurrency,
+    )
+    with client() as server:
+        show_fields(shown(server.webhooks.RegisterWebhook(request)), as_json=as_json)
+
+
+@webhooks.command("list")
+@remote_options
+@as_json
+def list_(*, as_json: bool) -> None:
+    """List the endpoints, newest first."""
+    with client() as server:
+        rows = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
+    shown_rows = rows if as_json else [{**row, "health": row["health"]["state"]} for row in rows]
+    show_rows(shown_rows, columns=_COLUMNS, as_json=as_json)
+
+
+@webhooks.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def show(webhook_id: str, *, as_json: bool) -> None:
+    """Show one endpoint."""
+    with client() as server:
+        webhook = server.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook_id))
+    show_fields(shown(webhook), as_json=as_json)
+
+
+@webhooks.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@as_json
+def remove(webhook_id: str, *, as_json: bool) -> None:
+    """Delete an endpoint and its secrets."""
+    with client() as server:
+        server.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=webhook_id))
+    _say(f"removed {webhook_id}", {"id": webhook_id, "removed": True}, as_json=as_json)
+
+
+@webhooks.command()
+@remote_options
+@click.argument("webhook_id", metavar="ID")
+@click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
+@as_json
+def test(webhook_id: str, *, wait_s: float, as_json: bool) -> int:
+    """Send a test event to an endpoint. The exit status is 0 only if it arrived."""
+    request = pb.TestWebhookRequest(webhook_id=webhook_id, wait_seconds=wait_s)
+    with client() as server:
+        answer = server.webhooks.TestWebhook(request, timeout=wait_s + 15)
+    if as_json:
+        show_json(shown(answer))
+    else:
+        show_fields({"event_id": answer.event_id, **_outcome(answer)}, as_json=False, leave_out=DELIVERY_DETAILS)
+    return 0 if answer.delivery.status == "succeeded" else _FAILED
+
+
+def _is_from_environment(name: str) -> bool:
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
+
+
+def _outcome(answer: pb.TestWebhookResponse) -> dict[str, Any]:
+    return shown(answer.delivery) if answer.HasField("delivery") else {"status": "not dispatched yet"}
+
+
+def _say(line: str, value: dict[str, object], *, as_json: bool) -> None:
+    if as_json:
+        show_json(value)
+    else:
+        click.echo(line)

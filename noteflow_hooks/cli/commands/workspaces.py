@@ -1,0 +1,48 @@
+"""`workspaces`: the tenants. They are made in the database: no token is above them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from noteflow_hooks.application.access import make_workspace
+from noteflow_hooks.cli.support.database import unit_of_work
+from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.options import as_json
+from noteflow_hooks.cli.support.output import show_fields, show_rows
+
+if TYPE_CHECKING:
+    from noteflow_hooks.domain.access import Workspace
+
+_COLUMNS: Final = ("id", "name", "created_at")
+
+
+@click.group(cls=CommandGroup)
+def workspaces() -> None:
+    """Make and list workspaces, in the database."""
+
+
+@workspaces.command()
+@click.argument("name")
+@as_json
+def create(name: str, *, as_json: bool) -> None:
+    """Make a workspace called NAME."""
+    with unit_of_work() as unit:
+        workspace = make_workspace(unit, name)
+        unit.commit()
+    show_fields(_row(workspace), as_json=as_json)
+
+
+@workspaces.command("list")
+@as_json
+def list_(*, as_json: bool) -> None:
+    """List the workspaces, oldest first."""
+    with unit_of_work() as unit:
+        rows = [_row(workspace) for workspace in unit.access.list_workspaces()]
+    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+
+
+def _row(workspace: Workspace) -> dict[str, Any]:
+    created_at = None if workspace.created_at is None else workspace.created_at.isoformat()
+    return {"id": str(workspace.id), "name": workspace.name, "created_at": created_at}

@@ -1,0 +1,1 @@
+"""The demo: a meeting, a receiver that verifies, and a report."""

@@ -1,0 +1,58 @@
+"""The way to the database, for the commands that work on it: DATABASE_URL, else that of a running `up` and its keys."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import psycopg.errors
+from sqlalchemy.exc import ProgrammingError
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
+from noteflow_hooks.local.files import keys_file, read_object, text_in, up_file
+from noteflow_hooks.settings import PREFIX, Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+
+_NO_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
+
+
+def database_settings() -> Settings:
+    """Return the settings, with the database that counts here; raise SettingsError where there is none."""
+    settings = Settings.load()
+    if settings.database_url is not None:
+        return settings
+    path = up_file(settings.data_dir)
+    running = read_object(path)
+    if running is None:
+        raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
+    keys = keys_file(settings.data_dir)
+    # Its secrets are under its own keys, whatever the environment says.
+    own = {"secret_keys": keys.read_text(encoding="utf-8").strip()} if keys.exists() else {}
+    return Settings.load(database_url=text_in(running, "database_url", path), **own)
+
+
+@contextmanager
+def unit_of_work() -> Iterator[UnitOfWork]:
+    """Yield a unit of work; the block commits it."""
+    store = bootstrap.store(database_settings())
+    try:
+        with tables_needed(), store.units() as unit:
+            yield unit
+    finally:
+        store.close()
+
+
+@contextmanager
+def tables_needed() -> Iterator[None]:
+    """Say what to do where the block finds a database without our tables."""
+    try:
+        yield
+    except ProgrammingError as error:
+        if isinstance(error.orig, _NO_TABLES):
+            raise NoteFlowHooksError("the database has no tables of ours yet: run `noteflow-hooks migrate`") from None
+        raise

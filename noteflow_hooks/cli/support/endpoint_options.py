@@ -1,0 +1,109 @@
+"""The options that say what an endpoint is told: `webhooks add` and `webhooks update` share them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final, TypeAlias, TypeVar
+
+import click
+
+from noteflow_hooks.cli.support.options import standard_input
+from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+Pair: TypeAlias = tuple[str, str]
+
+#: None of these messages repeats what was given: it may be a secret.
+_FORM: Final = "'Name: value' is needed, with a colon"
+
+timeout_option = click.option(
+    "--timeout-ms",
+    type=click.IntRange(TIMEOUT_MS.start, TIMEOUT_MS.stop - 1),
+    help="How long one attempt may take.",
+)
+retries_option = click.option(
+    "--max-retries",
+    type=click.IntRange(MAX_RETRIES.start, MAX_RETRIES.stop - 1),
+    help="The most attempts of a delivery, the first one included.",
+)
+rate_option = click.option(
+    "--rate-limit-per-s",
+    type=click.FloatRange(*RATE_LIMIT_PER_S),
+    help="The most requests a second.",
+)
+concurrency_option = click.option(
+    "--max-concurrency",
+    type=click.IntRange(MAX_CONCURRENCY.start, MAX_CONCURRENCY.stop - 1),
+    help="The most requests at once.",
+)
+
+
+def headers_options(command: Decorated) -> Decorated:
+    """Add ``--header`` and ``--headers-file``; :func:`given_headers` puts together what they were given."""
+    one = click.option(
+        "--header",
+        "header",
+        metavar="'NAME: VALUE'",
+        type=_Header(),
+        multiple=True,
+        help="Send this header with every request; can be given several times. `ps` shows it to everybody.",
+    )
+    file = click.option(
+        "--headers-file",
+        metavar="FILE|-",
+        type=_HeadersFile(),
+        help="Send the headers in this file, one a line, as 'Name: value'. - reads standard input.",
+    )
+    return one(file(command))
+
+
+def given_headers(header: tuple[Pair, ...], headers_file: tuple[Pair, ...] | None) -> list[pb.Header]:
+    """Return the headers of both options, the command line's first."""
+    return [pb.Header(name=name, value=value) for name, value in (*header, *(headers_file or ()))]
+
+
+class _Header(click.ParamType[Pair]):
+    """One header; the server says what it may hold."""
+
+    name = "header"
+
+    def convert(self, value: str | Pair, param: click.Parameter | None, ctx: click.Context | None) -> Pair:
+        """Return the name and the value."""
+        if isinstance(value, tuple):
+            return value
+        return _split(value) or self.fail(_FORM, param, ctx)
+
+
+class _HeadersFile(click.ParamType[tuple[Pair, ...]]):
+    """A file of headers, or ``-`` for standard input."""
+
+    name = "file"
+
+    def convert(
+        self, value: str | tuple[Pair, ...], param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[Pair, ...]:
+        """Return the headers, at least one."""
+        if isinstance(value, tuple):
+            return value
+        headers = tuple(
+            _split(line) or self.fail(f"line {number}: {_FORM}", param, ctx)
+            for number, line in enumerate(self._read(value, param, ctx).split("\n"), start=1)
+            if line.strip()
+        )
+        return headers or self.fail("it holds no header", param, ctx)
+
+    def _read(self, path: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            return standard_input() if path == "-" else Path(path).read_text("utf-8")
+        except UnicodeError:
+            self.fail("it is not valid UTF-8 text", param, ctx)
+        except (OSError, ValueError) as error:
+            self.fail(f"can't read {path!r}: {getattr(error, 'strerror', None) or error}", param, ctx)
+
+
+def _split(line: str) -> Pair | None:
+    """Return name and value, without the spaces around the value that HTTP takes for none of it."""
+    name, colon, value = line.strip("\r").partition(":")
+    return (name, value.strip(" \t")) if colon else None

@@ -1,0 +1,188 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, TypeVar
+
+import click
+
+Decorated = TypeVar("Decorated", bound=Callable[..., Any])
+
+SERVER: Final = "noteflow_hooks.server"
+TOKEN: Final = "noteflow_hooks.token"  # noqa: S105 - where the option is kept, no token
+TLS_CA: Final = "noteflow_hooks.tls_ca"
+TLS_CERT: Final = "noteflow_hooks.tls_cert"
+TLS_KEY: Final = "noteflow_hooks.tls_key"
+INSECURE: Final = "noteflow_hooks.insecure"
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
+    """Keep the value for the whole command line; the one that stands last on it counts."""
+
+    def keep(ctx: click.Context, _: click.Parameter, value: object) -> None:
+        if value is not None:
+            ctx.meta[key] = value
+
+    return keep
+
+
+def remote_options(command: Decorated) -> Decorated:
+    """Add ``--server``, ``--token`` and those of TLS; ``cli.support.remote`` looks at what is given."""
+    server = click.option(
+        "--server",
+        metavar="HOST:PORT",
+        expose_value=False,
+        callback=_keep(SERVER),
+        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`.",
+    )
+    token = click.option(
+        "--token",
+        expose_value=False,
+        callback=_keep(TOKEN),
+        help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
+    )
+    return server(token(_tls_options(command)))
+
+
+def _tls_options(command: Decorated) -> Decorated:
+    """Add what says how the server is known, and how the caller."""
+    ca = click.option(
+        "--tls-ca",
+        metavar="FILE|system",
+        expose_value=False,
+        callback=_keep(TLS_CA),
+        help="Speak TLS, and trust these authorities, or the system's; else NOTEFLOW_HOOKS_TLS_CA.",
+    )
+    cert = click.option(
+        "--tls-cert",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep(TLS_CERT),
+        help="Your own certificate, for a server that wants one; else NOTEFLOW_HOOKS_TLS_CERT.",
+    )
+    key = click.option(
+        "--tls-key",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep(TLS_KEY),
+        help="Its key; else NOTEFLOW_HOOKS_TLS_KEY.",
+    )
+    insecure = click.option(
+        "--insecure",
+        is_flag=True,
+        default=None,
+        expose_value=False,
+        callback=_keep(INSECURE),
+        help="Send the token to another machine without TLS; else NOTEFLOW_HOOKS_INSECURE=true.",
+    )
+    return ca(cert(key(insecure(command))))
+
+
+def standard_input() -> str:
+    """Return what ``-`` stands for, as UTF-8."""
+    if sys.stdin is None:
+        raise click.UsageError("- stands for standard input, which is closed")
+    return sys.stdin.buffer.read().decode()
+
+
+def secret_option(what: str) -> Callable[[Decorated], Decorated]:
+    """Add ``--secret``, which need not stand on the command line, where `ps` shows it to everybody."""
+    return click.option(
+        "--secret",
+        metavar="SECRET|-",
+        type=_Secret(),
+        envvar="WEBHOOK_SECRET",
+        show_envvar=True,
+        help=f"{what} - reads it from standard input.",
+    )
+
+
+webhook_option = click.option("--webhook", "webhook_id", metavar="ID", help="Only this endpoint's.")
+event_type_option = click.option("--event-type", help="Only those of this type.")
+
+
+def period_options(command: Decorated) -> Decorated:
+    """Add ``--since`` and ``--until``."""
+    since = click.option("--since", type=Moment(), help="Only those made at this time or later: ISO 8601, or 2h ago.")
+    until = click.option("--until", type=Moment(), help="Only those made before this time.")
+    return since(until(command))
+
+
+class _Secret(click.ParamType[str]):
+    """A secret, or ``-`` for the line on standard input."""
+
+    name = "secret"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the secret."""
+        secret = standard_input().strip() if value == "-" else value
+        return secret or self.fail("it is empty", param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; click's own lets NaN through, which compares false with both."""
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]  # it takes text, whatever it says
+        return number if math.isfinite(number) else self.fail(f"{value!r} is no number", param, ctx)
+
+
+class Moment(click.ParamType[datetime]):
+    """A time: ISO 8601, in UTC where it names no zone, or so long ago: 90s, 30m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            return _ago(value) or _iso(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; allowed: 2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d ago", param, ctx)
+
+
+class Ahead(click.ParamType[datetime]):
+    """A time that is still to come: ISO 8601, in UTC where it names no zone, or so long from now: 90s, 30m, 2h, 7d."""
+
+    name = "time"
+
+    def convert(self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """Return an aware datetime."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            moment = _from_now(value) or _iso(value)
+        except (ValueError, OverflowError):
+            self.fail(f"{value!r} is no time; allowed: 2026-01-31T12:00:00Z, or 90s, 30m, 2h, 7d from now", param, ctx)
+        return moment if moment > datetime.now(UTC) else self.fail(f"{value!r} is past", param, ctx)
+
+
+def _ago(text: str) -> datetime | None:
+    length = _length(text)
+    return None if length is None else datetime.now(UTC) - length
+
+
+def _from_now(text: str) -> datetime | None:
+    length = _length(text)
+    return None if length is None else datetime.now(UTC) + length
+
+
+def _length(text: str) -> timedelta | None:
+    found = re.fullmatch(r"([0-9]+)([smhd])", text)
+    return found and timedelta(seconds=int(found[1]) * _UNITS[found[2]])
+
+
+def _iso(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    # To UTC here, where the first and the last hours of what years there are can still be refused in a clear line.
+    return (moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)).astimezone(UTC)

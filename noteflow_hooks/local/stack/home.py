@@ -1,0 +1,42 @@
+"""The folder of one system: the servers' data, the logs, and the empty folder in which our programs work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.local.children.process import FolderLock
+from noteflow_hooks.local.stack.leftovers import end_leftovers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Home:
+    """A folder for this user alone. It belongs to whoever has taken it; its files may be touched only then."""
+
+    def __init__(self, folder: Path) -> None:
+        #: Absolute: who is told of it works elsewhere.
+        self.folder = folder.resolve()
+        #: Where our programs work. No `.env` lies about here, and by this folder a killed run's are found.
+        self.run = self.folder / "run"
+        self._lock = FolderLock(self.folder)
+        self._is_ours = False
+
+    def log(self, name: str) -> Path:
+        """Return where the log of that process is."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def take(self) -> None:
+        """Make the folder and take it, and end what a killed run has left in it; raise where another run has it."""
+        if self._is_ours:
+            return
+        for folder in (self.folder, self.folder / "logs", self.run):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock.acquire()
+        end_leftovers(self.run)
+        self._is_ours = True
+
+    def give_up(self) -> None:
+        """Let others have it."""
+        self._lock.release()
+        self._is_ours = False

@@ -1,0 +1,188 @@
+"""Starts and stops the whole system over one folder, everything that can beside everything else."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
+from noteflow_hooks.local.stack.background import in_background, result_of, until
+from noteflow_hooks.local.stack.databases import DatabasePart
+from noteflow_hooks.local.stack.environment import GivenSettings, variables
+from noteflow_hooks.local.stack.home import Home
+from noteflow_hooks.local.stack.identity import ensure_identity
+from noteflow_hooks.local.stack.programs import BEAT, PATIENCE_S, SERVER, Program, worker_command
+from noteflow_hooks.local.stack.readiness import wait_until_serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from concurrent.futures import Future
+    from pathlib import Path
+    from types import TracebackType
+
+    from noteflow_hooks.local.stack.identity import Identity
+    from noteflow_hooks.local.stack.supervisor import Part
+
+#: How long a stop waits for a start that is under way; it never hangs for longer than initdb takes.
+_START_UNDER_WAY_S: Final = 5.0
+_UNSAFE: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
+
+
+def _nothing() -> None:
+    """Let a start go on."""
+
+
+class System:
+    """PostgreSQL, Valkey, the gRPC server, workers and beat. Use it from the main thread.
+
+    Args:
+        folder: Holds the data and the logs; made, for this user alone, where missing. One system at a time.
+        throwaway: Whether nothing needs to outlive it, so that nobody waits for disks or for work under way.
+    """
+
+    def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
+        self._home = home = Home(folder)
+        self._patience_s = 0.0 if throwaway else PATIENCE_S
+        self._settings: Mapping[str, Any] = {}
+        self._postgres = EmbeddedPostgres(
+            home.folder / "postgres", log_path=home.log("postgres"), settings=_UNSAFE if throwaway else None
+        )
+        self._valkey = EmbeddedValkey(home.folder / "valkey", log_path=home.log("valkey"))
+        self._starts: list[Future[Any]] = []
+        self._programs: list[Program] = []
+        self._identity: Identity | None = None
+
+    @property
+    def grpc(self) -> str:
+        """The gRPC server's `host:port`."""
+        return str(self._settings["grpc_bind"])
+
+    @property
+    def database_url(self) -> str:
+        """The database, in the form that `psql` and psycopg take too."""
+        return self._postgres.url.replace("+psycopg", "")
+
+    @property
+    def redis_url(self) -> str:
+        """The broker, password and all."""
+        return self._valkey.url
+
+    @property
+    def identity(self) -> Identity:
+        """Who may call the server; known once the system has started."""
+        if self._identity is None:
+            raise RuntimeError("the system has not started")
+        return self._identity
+
+    @property
+    def parts(self) -> Sequence[Part]:
+        """All processes that were started."""
+        return [*self._databases, *self._programs]
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """The pids of those that run, by name."""
+        return {part.name: part.pid for part in self.parts if part.pid is not None}
+
+    def take_folder(self) -> None:
+        """Take the folder before the start, to read what an earlier run has kept; raise where another run has it."""
+        self._home.take()
+
+    def start(
+        self,
+        settings: Mapping[str, Any],
+        *,
+        workers: int = 1,
+        kept: Identity | None = None,
+        check: Callable[[], None] = _nothing,
+    ) -> None:
+        """Start everything and return once the server serves.
+
+        ``settings`` are what the programs are told, by the settings' names, `grpc_bind` and `secret_keys` among them.
+        ``kept`` is the identity of an earlier run. ``check`` is called again and again, and raises to break it off.
+        """
+        self._home.take()
+        self._settings = settings
+
+        def attentive() -> None:
+            check()
+            self.check()
+
+        database = in_background(lambda: self._prepare_database(kept))
+        broker = in_background(self._valkey.start)
+        self._starts = [database, broker]
+        result_of(broker, check=check)
+        # They start while the database is still being made: without messages they don't need it yet.
+        for number in range(1, workers + 1):
+            self.start_worker(number)
+        self._identity = result_of(database, check=attentive)
+        self._run("server", SERVER)
+        self._run("beat", BEAT)
+        wait_until_serving(self.grpc, check=attentive)
+
+    def start_worker(self, number: int) -> None:
+        """Start the worker of that number beside those that run; it takes a while until it takes work."""
+        self._run(_worker(number), worker_command(number))
+
+    def end_worker(self, number: int) -> None:
+        """End the worker of that number once it has finished what it does; nobody misses it until it starts again."""
+        for program in [each for each in self._programs if each.name == _worker(number)]:
+            program.stop(patience_s=self._patience_s)
+            self._programs.remove(program)
+
+    def check(self) -> None:
+        """Raise, with the end of its log, for a program that has ended."""
+        for program in self._programs:
+            if program.pid is None:
+                raise program.error(program.fate)
+
+    def stop(self) -> None:
+        """End everything: first what works, together, since none of it needs another; then what it works on."""
+        until(lambda: all(start.done() for start in self._starts), check=_nothing, timeout_s=_START_UNDER_WAY_S)
+        _all_at_once(partial(program.stop, patience_s=self._patience_s) for program in self._programs)
+        _all_at_once(partial(part.stop, patience_s=self._patience_s / 2) for part in self._databases)
+        self._home.give_up()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def _databases(self) -> Sequence[DatabasePart]:
+        named = (("postgres", self._postgres), ("valkey", self._valkey))
+        return [DatabasePart(name, server, log_path=self._home.log(name)) for name, server in named]
+
+    def _prepare_database(self, kept: Identity | None) -> Identity:
+        self._postgres.start()
+        settings = GivenSettings(database_url=self._postgres.url)
+        bootstrap.migrate(settings)
+        return ensure_identity(settings, kept)
+
+    def _run(self, name: str, command: Sequence[str]) -> None:
+        urls = {"database_url": self.database_url, "redis_url": self.redis_url, "data_dir": self._home.folder}
+        program = Program(
+            name,
+            command,
+            env=variables({**self._settings, **urls}),
+            folder=self._home.run,
+            log_path=self._home.log(name),
+        )
+        self._programs.append(program)
+        program.start()
+
+
+def _worker(number: int) -> str:
+    return f"worker-{number}"
+
+
+def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:
+    """Make all calls beside each other; the first error is raised when all are done."""
+    futures = [in_background(call) for call in calls]
+    until(lambda: all(future.done() for future in futures), check=_nothing)
+    for future in futures:
+        future.result()

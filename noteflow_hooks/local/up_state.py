@@ -1,0 +1,81 @@
+"""What `up` keeps in DATA_DIR beside its data: its key, its address and its token; and `up.json` while it runs."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from noteflow_hooks.crypto import generate_key, parse_keys
+from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
+from noteflow_hooks.local.files import address_in, keys_file, read_object, up_file, write_object, write_private
+from noteflow_hooks.local.stack import Identity
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from noteflow_hooks.local.stack import System
+
+
+class UpState:
+    """The files of one DATA_DIR. Only the holder of its lock may use them."""
+
+    def __init__(self, folder: Path) -> None:
+        """Read what an earlier run has kept."""
+        self._folder = folder
+        self._state_path = folder / "state.json"
+        self._kept = read_object(self._state_path) or {}
+        self._announced: dict[str, Any] | None = None
+
+    @property
+    def grpc(self) -> str | None:
+        """The address that the server had."""
+        return address_in(self._kept, "grpc", self._state_path) if "grpc" in self._kept else None
+
+    @property
+    def identity(self) -> Identity | None:
+        """The workspace and token that were in use."""
+        if {"workspace_id", "token"} <= self._kept.keys():
+            return Identity(str(self._kept["workspace_id"]), str(self._kept["token"]))
+        return None
+
+    def secret_keys(self) -> str:
+        """Return the keys, in the form of SECRET_KEYS; a new one is made where there is none."""
+        path = keys_file(self._folder)
+        if not path.exists():
+            write_private(path, generate_key() + "\n")
+        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        if not _are_keys(text):
+            raise NoteFlowHooksError(f"{path} holds no key any more: put back what it held, or secrets can't be read")
+        return text
+
+    def keep(self, system: System) -> None:
+        """Keep the address and the token for the next run."""
+        identity = system.identity
+        state = {"grpc": system.grpc, "workspace_id": identity.workspace_id, "token": identity.token}
+        write_object(self._state_path, state)
+
+    def announce(self, system: System) -> None:
+        """Say in `up.json` what runs; costs nothing while nothing has changed."""
+        running = {
+            "grpc": system.grpc,
+            "token": system.identity.token,
+            "workspace_id": system.identity.workspace_id,
+            "database_url": system.database_url,
+            "redis_url": system.redis_url,
+            "pid": os.getpid(),
+            "processes": system.processes,
+        }
+        if running != self._announced:
+            write_object(up_file(self._folder), running)
+            self._announced = running
+
+    def withdraw(self) -> None:
+        """Say that nothing runs."""
+        up_file(self._folder).unlink(missing_ok=True)
+
+
+def _are_keys(text: str) -> bool:
+    try:
+        return bool(parse_keys(text))
+    except InvalidInputError:
+        return False

@@ -1,0 +1,252 @@
+"""The ledger: what was accepted, matched, claimed, answered, and asked for. It never asks the product."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.domain.deliveries import DELETED, ERASED
+from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health.state import HealthRules
+    from noteflow_hooks.domain.paging import DeliveryFilter
+    from noteflow_hooks.domain.replays import Replay
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+    from tests.conformance.model.rows import Rows
+
+_TROUBLE: Final = ("webhook.failing", "webhook.disabled")
+
+
+@dataclass
+class Accepted:
+    """An event that was stored."""
+
+    id: UUID
+    workspace_id: UUID
+    event_type: str
+    payload: bytes
+    meeting_id: str | None
+    target: UUID | None
+    #: The endpoint whose trouble it tells of, by its id's text.
+    about: str | None
+    #: Who matched in each round of dispatching that came to it, and who did in any.
+    must: frozenset[UUID] | None = None
+    may: frozenset[UUID] = frozenset()
+    is_dispatched: bool = False
+    is_erased: bool = False
+
+    def matching(self, rows: Rows) -> frozenset[UUID]:
+        """Return the endpoints that get it if it is dispatched now."""
+        created_at = rows.events[self.id].created_at
+        return frozenset(
+            each.id
+            for each in rows.webhooks.values()
+            if each.workspace_id == self.workspace_id
+            and each.deleted_at is None
+            and each.created_at <= created_at
+            and (self.event_type in each.events if self.target is None else each.id == self.target)
+            and str(each.id) != self.about
+        )
+
+
+@dataclass
+class Sending:
+    """A replay, and what it has made due."""
+
+    criteria: DeliveryFilter
+    rate_per_s: float
+    begun: Span
+    sent: list[UUID] = field(default_factory=list)
+
+
+class Ledger:
+    """All of it, for one store."""
+
+    def __init__(self, rules: HealthRules) -> None:
+        """``rules`` are those that the store judges endpoints by."""
+        self.rules = rules
+        self.events: dict[UUID, Accepted] = {}
+        self.tracks: dict[UUID, Track] = {}
+        self.endpoints: dict[UUID, Endpoint] = {}
+        self.replays: dict[UUID, Sending] = {}
+        #: By delivery: by which replay it was sent again each time, None for a person.
+        self.redeliveries: dict[UUID, list[UUID | None]] = defaultdict(list)
+
+    def accepted(self, event: Event | Any) -> None:  # noqa: ANN401 - or its row
+        """Note an event."""
+        told = event.event_type in _TROUBLE
+        about = json.loads(event.payload)["webhook_id"] if told else None
+        self.events[event.id] = Accepted(
+            event.id,
+            event.workspace_id,
+            str(event.event_type),
+            bytes(event.payload),
+            event.meeting_id,
+            event.target_webhook_id,
+            about,
+        )
+
+    def registered(self, webhook: WebhookConfig) -> None:
+        """Note an endpoint."""
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret)
+
+    def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
+        """Note what a person made of an endpoint."""
+        own = self.endpoints[after.id]
+        own.secret = after.secret
+        if after.is_active and (not before.is_active or before.url != after.url):
+            own.see_to()
+        if before.rate_limit_per_s != after.rate_limit_per_s:
+            own.paced.clear()
+        if before.enabled and not after.enabled:
+            self._skip_waiting(after.id, "Webhook disabled")
+
+    def deleted(self, webhook_id: UUID) -> None:
+        """Note that an endpoint is gone."""
+        self._skip_waiting(webhook_id, DELETED)
+
+    def erased(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+        """Note that a meeting's payloads are; return how many events had one, and how many deliveries waited."""
+        own = [
+            each for each in self.events.values() if (each.workspace_id, each.meeting_id) == (workspace_id, meeting_id)
+        ]
+        own = [each for each in own if not each.is_erased]
+        waited = 0
+        for event in own:
+            event.is_erased = event.is_dispatched = True
+            for track in self.of_event(event.id).values():
+                waited += track.status == "pending"
+                track.erase()
+        return len(own), waited
+
+    def of_event(self, event_id: UUID) -> dict[UUID, Track]:
+        """Return an event's deliveries by endpoint."""
+        return {each.webhook_id: each for each in self.tracks.values() if each.event_id == event_id}
+
+    def under_way(self, webhook_id: UUID) -> list[Track]:
+        """Return an endpoint's deliveries that a worker has."""
+        return [each for each in self.tracks.values() if each.webhook_id == webhook_id and each.status == "sending"]
+
+    def reason_to_skip(self, track: Track, rows: Rows) -> str | None:
+        """Return why a delivery that is claimed now must not be sent."""
+        webhook, event = rows.webhooks[track.webhook_id], self.events[track.event_id]
+        if webhook.deleted_at is not None:
+            return DELETED
+        if not webhook.enabled:
+            return webhook.disabled_reason or "Webhook disabled"
+        if event.is_erased:
+            return ERASED
+        if event.target is None and event.event_type not in webhook.events:
+            return f"Event {event.event_type} not subscribed"
+        return None
+
+    def dispatched(self, before: Rows, after: Rows, span: Span) -> None:
+        """Note what a round of dispatching made: what it had to, and nothing else."""
+        for delivery_id in after.deliveries.keys() - before.deliveries.keys():
+            row = after.deliveries[delivery_id]
+            event = self.events[row.event_id]
+            assert not event.is_dispatched, "a delivery of an event that was dispatched already"
+            assert row.webhook_id in event.matching(before), "a delivery to an endpoint that does not match"
+            assert row.webhook_id not in self.of_event(event.id), "a second delivery of an event to an endpoint"
+            self.tracks[delivery_id] = _new_track(event, before.webhooks[row.webhook_id], span)
+        for event in self.events.values():
+            if not event.is_dispatched:
+                self._dispatched(
+                    event, event.matching(before), is_done=after.events[event.id].dispatched_at is not None
+                )
+
+    def settled(
+        self, settlements: Sequence[Settlement], rows: Rows, span: Span
+    ) -> tuple[set[tuple[UUID, int]], Counter[str]]:
+        """Note results as they come in; return which ones count, and which events tell of trouble because of them."""
+        live: set[tuple[UUID, int]] = set()
+        results: dict[UUID, list[AttemptResult]] = {}
+        for each in settlements:
+            track = self.tracks[each.delivery.id]
+            if track.status == "sending" and track.claim_no == each.delivery.claim_no:
+                live.add(each.claim)
+                results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
+                _settle(track, each.attempt, span)
+        return live, self.judged(results, rows, span)
+
+    def judged(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
+        """Note what ended attempts say of their endpoints; return how many events of which type tell of it."""
+        told: Counter[str] = Counter()
+        for webhook_id, own in results.items():
+            trouble = self.endpoints[webhook_id].settle(own, span, is_active=rows.is_active(webhook_id))
+            if trouble is not None:
+                told[f"{trouble} {webhook_id}"] += 1
+        return told
+
+    def told_of(self, before: Rows, after: Rows, expected: Collection[str]) -> set[UUID]:
+        """Note the system's own events and what it disabled; return the events. There must be these and no others."""
+        new = [after.events[each] for each in after.events.keys() - before.events.keys()]
+        for row in new:
+            assert row.event_type in _TROUBLE, "an event that nobody published"
+            self.accepted(row)
+        assert sorted(f"{each.event_type} {self.events[each.id].about}" for each in new) == sorted(expected)
+        disabled = {each for each in before.webhooks if before.is_active(each) and not after.is_active(each)}
+        assert {f"webhook.disabled {each}" for each in disabled} == {e for e in expected if "disabled" in e}
+        for webhook_id in disabled:
+            reason = after.webhooks[webhook_id].disabled_reason
+            assert reason, "an endpoint is disabled without a reason"
+            self._skip_waiting(webhook_id, reason)
+        return {each.id for each in new}
+
+    def taken_back(self, delivery_ids: Iterable[UUID], rows: Rows, span: Span) -> Counter[str]:
+        """Note deliveries that were taken from workers; return the events that tell of trouble because of them."""
+        results: dict[UUID, list[AttemptResult]] = {}
+        for each in delivery_ids:
+            self.tracks[each].cut_off(span)
+            results[self.tracks[each].webhook_id] = []
+        return self.judged(results, rows, span)
+
+    def sent_again(self, delivery_id: UUID, span: Span, *, replay_id: UUID | None = None) -> None:
+        """Note that a settled delivery is due once more."""
+        track = self.tracks[delivery_id]
+        assert track.status in {"succeeded", "dead", "skipped"}, "a delivery was sent again that was not settled"
+        track.send_again(span, forced=replay_id is None)
+        self.redeliveries[delivery_id].append(replay_id)
+
+    def begun(self, replay: Replay, span: Span) -> None:
+        """Note a replay."""
+        self.replays[replay.id] = Sending(replay.criteria, replay.rate_per_s, span)
+
+    def _dispatched(self, event: Accepted, matching: frozenset[UUID], *, is_done: bool) -> None:
+        own = self.of_event(event.id).keys()
+        if own or is_done:
+            event.must = matching if event.must is None else event.must & matching
+            event.may |= matching
+        if is_done:
+            event.is_dispatched = True
+            assert event.must is not None
+            assert event.must <= own, "an endpoint that matched has no delivery"
+            assert own <= event.may, "an endpoint that never matched has a delivery"
+
+    def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
+        for each in self.tracks.values():
+            if each.webhook_id == webhook_id and each.status == "pending":
+                each.skip(reason)
+
+
+def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN401 - a row of either store
+    if webhook.enabled:
+        return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None)
+    return Track(event.id, webhook.id, "skipped", message="Webhook disabled")
+
+
+def _settle(track: Track, result: AttemptResult | None, span: Span) -> None:
+    if result is not None:
+        track.answer(result, span)
+    elif track.reason is not None:
+        track.skip(track.reason)
+    else:
+        track.release(span)

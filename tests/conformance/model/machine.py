@@ -1,0 +1,294 @@
+"""The machine's second half: what workers do, and what befalls them; and the end, when all receivers have mended."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, Final
+
+from hypothesis import strategies as st
+
+from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.delivery.claimer import no_hint
+from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
+from noteflow_hooks.domain.retry import RetryPolicy
+from tests.conformance.model.delivery_tracks import RETRY_BASE
+from tests.conformance.model.operators import Operated
+from tests.conformance.model.steps import step
+from tests.conformance.model.watched_store import PLENTY
+from tests.conformance.model.world import SLACK
+from tests.support.builders import a_failure, an_attempt_result
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from tests.conformance.model.rows import Opened, Rows
+
+#: Whatever a receiver or our own side makes of an attempt.
+ANSWERS: Final = {
+    "200": an_attempt_result(),
+    "204": an_attempt_result(status_code=204, response_body=None),
+    "200, slowly": an_attempt_result(duration_ms=1500),
+    "500": a_failure(),
+    "500, slowly": a_failure(duration_ms=1500),
+    "429": a_failure(status_code=429, error_message="HTTP 429", retry_after=timedelta(minutes=10)),
+    "410": a_failure(status_code=410, error_message="HTTP 410"),
+    "302": a_failure(status_code=302, error_kind=ErrorKind.REDIRECT, error_message="HTTP 302"),
+    "nothing": a_failure(
+        status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"
+    ),
+    "our fault": a_failure(
+        status_code=None, response_body=None, error_kind=ErrorKind.INTERNAL, error_message="Out of order"
+    ),
+    "no secret": a_failure(
+        status_code=None, response_body=None, error_kind=ErrorKind.SECRET_UNAVAILABLE, error_message="No key opens it"
+    ),
+}
+#: Successes and plain failures are met most.
+_ANSWERS: Final = st.lists(st.sampled_from(["200", "200", "500", "500", "500", *ANSWERS]), min_size=1, max_size=4)
+_LIMITS: Final = st.sampled_from([PLENTY, PLENTY, 1, 2])
+_POLICY: Final = RetryPolicy(base=RETRY_BASE, jitter=0)
+#: Longer than any lease.
+_LEASE: Final = timedelta(minutes=10)
+#: Deliveries and replays are few: what needs more rounds to come to an end, or more time, does not come to one.
+_ROUNDS: Final = 500
+_LONGEST: Final = timedelta(days=1)
+
+
+class InlinePool(PostingPool):
+    """Makes each call at once, in the caller's own thread: the same steps give the same run."""
+
+    def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
+        """Make the call."""
+        call(*args)
+
+
+class DeliveryMachine(Operated):
+    """All that may happen to a store."""
+
+    def __init__(self, opened: Callable[[], Opened]) -> None:
+        """``opened`` makes an empty store."""
+        super().__init__(opened)
+        self._outside = sys.exc_info()[1]
+        #: What workers have claimed; some of it they may have lost.
+        self.hands: list[Claim] = []
+        self._answers: Iterator[AttemptResult] = iter(())
+
+    @step(weight=2, limit=st.sampled_from([PLENTY, PLENTY, 1, 2, 5]))
+    def events_are_dispatched(self, limit: int) -> None:
+        self.store.dispatch([], limit=limit)
+
+    @step(weight=2, limit=st.sampled_from([PLENTY, PLENTY, 2, 5]), claim=st.sampled_from([PLENTY, 1, 3]))
+    def events_are_dispatched_and_claimed(self, limit: int, claim: int) -> None:
+        self.hands += self.store.dispatch([], limit=limit, claim=claim, lease_slack=SLACK).claims
+
+    @step(weight=4, named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
+    def a_worker_claims(self, named: list[int], limit: int) -> None:
+        self.hands += self.store.claim(self._named(named), limit=limit, lease_slack=SLACK)
+
+    @step(weight=4, limit=_LIMITS, slow=st.booleans())
+    def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
+        self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
+
+    @step(weight=10, answers=_ANSWERS, limit=_LIMITS)
+    def a_worker_sends_what_there_is(self, answers: list[str], limit: int) -> None:
+        for claims in self._takes(limit=limit):
+            self._settle(claims, answers)
+
+    @step(
+        weight=6,
+        when=lambda self: self.hands,
+        which=st.lists(st.integers(0, 30), min_size=1, max_size=4),
+        answers=_ANSWERS,
+        forgets=st.sampled_from([True, True, False]),
+    )
+    def a_worker_settles(self, which: list[int], answers: list[str], *, forgets: bool) -> None:
+        """Late or not; who does not forget what it had may settle it again."""
+        own = {id(claim): claim for claim in (self.pick(self.hands, each) for each in which)}
+        self._settle(own.values(), answers)
+        if forgets:
+            self.hands = [each for each in self.hands if id(each) not in own]
+
+    @step(when=lambda self: self.hands, which=st.integers(0, 30))
+    def a_worker_gives_back_what_it_came_too_late_for(self, which: int) -> None:
+        claim = self.pick(self.hands, which)
+        self.hands.remove(claim)
+        self.store.settle([settlement(claim, None)])
+
+    @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
+    def a_worker_delivers(self, answers: list[str], named: list[int], *, slow: bool) -> None:
+        self._answers = told(answers)
+        self._service().deliver(self._named(named), hint=no_hint, slow=slow)
+
+    @step(
+        weight=3,
+        when=lambda self: self.living,
+        which=st.integers(0, 30),
+        answer=st.sampled_from(["500", "nothing"]),
+        lags=st.booleans(),
+    )
+    def an_endpoint_fails_whatever_it_gets(self, which: int, answer: str, *, lags: bool) -> None:
+        """Once it has answered: one that lags leaves its first worker waiting."""
+        workspace_id = self.endpoint(which).workspace_id
+        self.events_are_published(self.workspaces.index(workspace_id), "meeting.completed", "m-1", 5, announced=True)
+        for claims in self._takes(limit=PLENTY):
+            self.hands += claims[:lags]
+            self._settle(claims[lags:], [answer])
+
+    @step(weight=4, when=lambda self: self.living, answers=st.none() | _ANSWERS)
+    def open_breakers_are_probed(self, answers: list[str] | None) -> None:
+        """As soon as the longest of them has been open for its time; without answers, the probes are under way."""
+        rows = self.opened.read()
+        moments = [each.open_until for each in rows.health.values() if each.open_until is not None]
+        if not moments:
+            return
+        self.world.age(max(timedelta(0), max(moments) - rows.now))
+        for slow in (False, True):
+            probes = self.store.take_turns(limit=PLENTY, slow=slow, lease_slack=SLACK).claims
+            if answers is None:
+                self.hands += probes
+            else:
+                self._settle(probes, answers)
+
+    @step(when=lambda self: self.ledger.tracks)
+    def all_workers_die(self) -> None:
+        self._vanish()
+
+    @step(when=lambda self: self.ledger.tracks, which=st.integers(0, 30))
+    def a_delivery_ends_every_worker_that_touches_it(self, which: int) -> None:
+        for _ in range(6):
+            self.store.claim(self._named([which]), limit=1, lease_slack=SLACK)
+            self.world.age(_LEASE)
+            self.store.take_back(limit=PLENTY)
+
+    @step(weight=3, when=lambda self: self.ledger.tracks, answers=_ANSWERS)
+    def a_worker_answers_once_others_have_what_it_had(self, answers: list[str]) -> None:
+        lost = self._vanish()
+        self.hands += [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self._settle(lost, answers)
+
+    @step(when=lambda self: self.ledger.tracks, answers=_ANSWERS)
+    def payloads_are_erased_while_they_are_sent(self, answers: list[str]) -> None:
+        own = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.a_meeting_s_payloads_are_erased(0, "m-1")
+        self._settle(own, answers)
+
+    @step(weight=2, limit=_LIMITS)
+    def the_sweep_comes(self, limit: int) -> None:
+        self.store.take_back(limit=limit)
+        self.store.due(overdue_by=timedelta(0), limit=limit)
+        self.store.held(limit=limit)
+        self.store.waits(list(self.ledger.tracks))
+        waiting = {each.id for each in self.ledger.events.values() if not each.is_dispatched}
+        assert set(self.store.undispatched(older_than=timedelta(0), limit=PLENTY)) == waiting
+
+    @step(when=lambda self: self.hands, which=st.integers(0, 30))
+    def an_endpoint_is_found_to_be_slow(self, which: int) -> None:
+        self.store.mark_slow({self.pick(self.hands, which).webhook.id})
+
+    def teardown(self) -> None:
+        """Let receivers mend and time pass, unless a step has failed: all that can be delivered is."""
+        if sys.exc_info()[1] is not self._outside:
+            return
+        service, passed = self._service(), timedelta(0)
+        self._answers = told(["200"])
+        for _ in range(_ROUNDS):
+            self._work(service)
+            rows = self.inspector.check()
+            wait = _next(rows)
+            if wait is None:
+                break
+            passed += wait
+            self.world.age(wait)
+        else:
+            raise AssertionError("it comes to no end")
+        assert passed < _LONGEST
+        assert all(each.is_dispatched for each in self.ledger.events.values()), "an event was never dispatched"
+        for row in rows.deliveries.values():
+            waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
+            assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
+
+    def _takes(self, *, limit: int) -> Iterator[Sequence[Claim]]:
+        """Take, one after another, what is due and what has its turn in either lane."""
+        yield self.store.claim([], limit=limit, lease_slack=SLACK).claims
+        for slow in (False, True):
+            yield self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK).claims
+
+    def _vanish(self) -> list[Claim]:
+        """Take all that may be had, and die with it; return what was lost."""
+        lost = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.world.age(_LEASE)
+        self.store.take_back(limit=PLENTY)
+        return lost
+
+    def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
+        self.store.settle([settlement(claim, answer) for claim, answer in zip(claims, told(answers), strict=False)])
+
+    def _service(self) -> DeliveryService:
+        return DeliveryService(
+            self.store,
+            lambda _: next(self._answers),
+            InlinePool(8),
+            policy=_POLICY,
+            chunk=5,
+            lease_slack=SLACK,
+            countdown_max=timedelta(minutes=1),
+            slow_after=timedelta(seconds=1),
+            draw=lambda: 0.5,
+            sleep=lambda _: None,
+        )
+
+    def _work(self, service: DeliveryService) -> None:
+        """Do once what beat and the queues make workers do."""
+        service.take_back()
+        while self.advance(limit=PLENTY):
+            pass
+        for chunk in service.dispatch([]):
+            service.deliver(chunk, hint=no_hint)
+        for chunk in service.overdue(by=timedelta(0), queued=0):
+            service.deliver(chunk, hint=no_hint)
+        for lane, hints in enumerate(service.turns(queued=0, queued_slow=0)):
+            for _ in range(hints):
+                service.deliver([], hint=no_hint, slow=bool(lane))
+
+    def _named(self, which: Sequence[int]) -> list[UUID]:
+        known = list(self.ledger.tracks)
+        return [self.pick(known, each) for each in which] if known else []
+
+
+def told(answers: Iterable[str]) -> Iterator[AttemptResult]:
+    """Return these answers, over and over."""
+    return (ANSWERS[each] for each in cycle(answers))
+
+
+def settlement(claim: Claim, answer: AttemptResult | None) -> Settlement:
+    """Make of a claim what a worker does: send it, skip it, or without an answer give it back."""
+    reason = claim.reason_to_skip()
+    if reason is not None:
+        return Settlement(claim.delivery.skipped(reason))
+    if answer is None:
+        return Settlement(claim.delivery.released(), wait=timedelta(0))
+    after, wait = claim.delivery.attempted(answer, max_retries=claim.webhook.max_retries, policy=_POLICY, draw=0.5)
+    return Settlement(after, wait=wait, attempt=answer)
+
+
+def _next(rows: Rows) -> timedelta | None:
+    """Return how long until there is something to do again; None where there is not."""
+    moments: list[datetime] = []
+    for each in rows.deliveries.values():
+        webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
+        if each.held and webhook.paused_at is None:
+            moments.append(health.turn_at)
+        elif not each.held:
+            moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]
+    moments += [
+        each.paced_at + timedelta(seconds=max(0.2, 1 / each.rate_per_s))
+        for each in rows.replays.values()
+        if each.state == "running"
+    ]
+    moments += [rows.now for each in rows.events.values() if each.dispatched_at is None]
+    return max(timedelta(0), min(moments) - rows.now) if moments else None

@@ -1,0 +1,212 @@
+"""A delivery store under watch: each call is checked against the ledger and the rows, and then put down in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
+from tests.conformance.model.delivery_tracks import Span, Track
+from tests.conformance.model.world import SLACK
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled
+    from tests.conformance.model.ledger import Ledger
+    from tests.conformance.model.rows import Opened, Rows
+
+#: With so many places every endpoint's share is more than it may have under way.
+PLENTY: Final = 100
+#: What one endpoint gets of a round of dispatching before the rest is held, while the machine runs.
+BURST: Final = 3
+
+Answer = TypeVar("Answer")
+
+
+class WatchedStore:
+    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+
+    def __init__(self, opened: Opened, ledger: Ledger) -> None:
+        """The store judges by the ledger's rules."""
+        self._inner = opened.world.ruled(ledger.rules)
+        self._opened = opened
+        self._ledger = ledger
+
+    def now(self) -> datetime:
+        """Pass it on."""
+        return self._inner.now()
+
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = SLACK
+    ) -> Dispatched:
+        """Check that exactly the endpoints that match get deliveries, held where their turn is to come."""
+        before, made, span = self._call(
+            lambda: self._inner.dispatch(event_ids, limit=limit, claim=claim, lease_slack=lease_slack)
+        )
+        after = self._opened.read()
+        self._ledger.dispatched(before, after, span)
+        new = [after.deliveries[each] for each in after.deliveries.keys() - before.deliveries.keys()]
+        assert len(new) <= limit
+        assert set(made.delivery_ids) == {each.id for each in new if each.status == "pending" and not each.held}
+        assert {each.delivery.id for each in made.claims} == {each.id for each in new if each.status == "sending"}
+        waiting = [{each.id for each in rows.events.values() if each.dispatched_at is None} for rows in (before, after)]
+        assert made.events == len(waiting[0]) - len(waiting[1])
+        assert made.more or not waiting[1], "events are left and nobody says so"
+        lanes = {after.health[each.webhook_id].slow_since is not None for each in new if each.held}
+        assert made.turns or False not in lanes
+        assert made.slow_turns or True not in lanes
+        for webhook_id in {each.webhook_id for each in new}:
+            self._check_flood(webhook_id, [each for each in new if each.webhook_id == webhook_id], before)
+        self._check_owned(made, before, after, claim=claim)
+        self._claimed(made.claims, before, span, lease_slack, by_turn=False, slow=False)
+        return made
+
+    def _check_flood(self, webhook_id: UUID, new: Sequence[Any], before: Rows) -> None:
+        own = [each for each in new if not each.forced]
+        held = sum(each.held for each in own)
+        free = sum(each.status in {"pending", "sending"} for each in own) - held
+        targeted = sum(self._ledger.events[each.event_id].target is not None for each in own)
+        assert free - targeted <= (0 if before.is_gated(webhook_id) else BURST), "a flood, or past the endpoint's gate"
+        assert before.is_gated(webhook_id) or len(new) > BURST or not held, "held without a reason"
+
+    def _check_owned(self, made: Dispatched, before: Rows, after: Rows, *, claim: int) -> None:
+        assert len(made.claims) <= claim
+        if made.turns or made.slow_turns:
+            assert not made.claims
+            return
+        if len(made.claims) + len(made.delivery_ids) > claim:
+            return
+        for webhook_id in {after.deliveries[each].webhook_id for each in made.delivery_ids}:
+            full = len(after.of(webhook_id, "sending")) >= cap(before, webhook_id, self._ledger.rules)
+            assert full, "left to others without a reason"
+
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
+        """Check that only what is free goes, and that what is due and does not go is held for a reason."""
+        before, claimed, span = self._call(
+            lambda: self._inner.claim(delivery_ids, limit=limit, lease_slack=lease_slack)
+        )
+        self._claimed(claimed.claims, before, span, lease_slack, by_turn=False, slow=False)
+        assert len(claimed) + claimed.held <= limit
+        after = self._opened.read()
+        free = [each for each in before.deliveries.values() if each.status == "pending" and not each.held]
+        held = [each for each in free if after.deliveries[each.id].held]
+        assert claimed.held == len(held)
+        left = [each for each in free if each.next_attempt_at <= span.earliest and after.deliveries[each.id] == each]
+        assert not left or len(claimed) + claimed.held == limit, "what is due was left"
+        for webhook_id in {each.webhook_id for each in held}:
+            full = len(after.of(webhook_id, "sending")) >= cap(before, webhook_id, self._ledger.rules)
+            assert before.is_active(webhook_id)
+            assert before.is_gated(webhook_id) or full, "held without a reason"
+        return claimed
+
+    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        """Check that turns let through what they may, and all of it."""
+        before, claimed, span = self._call(
+            lambda: self._inner.take_turns(limit=limit, slow=slow, lease_slack=lease_slack)
+        )
+        assert all(before.deliveries[each.delivery.id].held for each in claimed)
+        assert len(claimed) <= limit
+        self._claimed(claimed.claims, before, span, lease_slack, by_turn=True, slow=slow)
+        if limit >= PLENTY:
+            taken = Counter(each.webhook.id for each in claimed)
+            for webhook_id in before.webhooks:
+                assert taken[webhook_id] >= self._owed(before, webhook_id, slow=slow), "a turn left what it could take"
+        return claimed
+
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        """Check that exactly the results of those who still hold their claim count."""
+        before, settled, span = self._call(lambda: self._inner.settle(settlements))
+        live, told = self._ledger.settled(settlements, before, span)
+        assert settled.claims == live, "a stale result counts, or a fresh one doesn't"
+        assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
+        return settled
+
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+        """Check that they are in the slow lane from now on."""
+        self._inner.mark_slow(webhook_ids)
+        after = self._opened.read()
+        assert all(after.health[each].slow_since is not None for each in webhook_ids)
+
+    def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
+        """Check that only what is pending, free and early has a wait."""
+        before, waits, span = self._call(lambda: self._inner.waits(delivery_ids))
+        free = _free(before, delivery_ids)
+        assert waits.keys() == {each.id for each in free if each.next_attempt_at > span.latest}
+        return waits
+
+    def take_back(self, *, limit: int) -> int:
+        """Check that what is held past its lease is taken, and nothing else."""
+        before, count, span = self._call(lambda: self._inner.take_back(limit=limit))
+        after = self._opened.read()
+        sending = [each for each in before.deliveries.values() if each.status == "sending"]
+        taken = [each for each in sending if after.deliveries[each.id].status != "sending"]
+        assert count == len(taken)
+        assert all(each.lease_expires_at <= span.latest for each in taken), "taken back within its lease"
+        expired = [each for each in sending if each.lease_expires_at <= span.earliest]
+        assert count >= min(limit, len(expired)), "held past its lease"
+        self._ledger.told_of(before, after, self._ledger.taken_back([each.id for each in taken], before, span))
+        return count
+
+    def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
+        """Pass it on: rounds of dispatching are checked to leave nothing."""
+        return self._inner.undispatched(older_than=older_than, limit=limit)
+
+    def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
+        """Check that nothing is overlooked that has waited for so long."""
+        before, due, span = self._call(lambda: self._inner.due(overdue_by=overdue_by, limit=limit))
+        free = _free(before, before.deliveries)
+        surely = {each.id for each in free if each.next_attempt_at + overdue_by <= span.earliest}
+        assert set(due) >= surely or len(due) == limit
+        assert set(due) <= {each.id for each in free if each.next_attempt_at + overdue_by <= span.latest}
+        return due
+
+    def held(self, *, limit: int) -> Held:
+        """Check that the held ones whose turn it is are counted, by lane."""
+        before, held, span = self._call(lambda: self._inner.held(limit=limit))
+        turning = [each for each in before.health.values() if each.turn_at and each.turn_at <= span.earliest]
+        for slow, count in ((False, held.quick), (True, held.slow)):
+            own = [each.webhook_id for each in turning if (each.slow_since is not None) == slow]
+            assert count >= min(limit, sum(len(before.held(each)) for each in own)), "a turn is overlooked"
+        return held
+
+    def _call(self, call: Callable[[], Answer]) -> tuple[Rows, Answer, Span]:
+        """Return the rows before, the answer, and when it was given."""
+        before = self._opened.read()
+        began = self._opened.now()
+        return before, call(), Span(began, self._opened.now())
+
+    def _claimed(
+        self, claims: Sequence[Claim], before: Rows, span: Span, slack: timedelta, *, by_turn: bool, slow: bool
+    ) -> None:
+        going: dict[UUID, list[Track]] = {}
+        for each in claims:
+            track = self._ledger.tracks[each.delivery.id]
+            if before.is_active(track.webhook_id) and not track.forced:
+                going.setdefault(track.webhook_id, []).append(track)
+        for each in claims:
+            track = self._ledger.tracks[each.delivery.id]
+            check_claim(each, track, ledger=self._ledger, before=before, span=span, slack=slack)
+        for webhook_id, tracks in going.items():
+            check_endpoint(
+                webhook_id, tracks, ledger=self._ledger, before=before, span=span, by_turn=by_turn, slow=slow
+            )
+
+    def _owed(self, before: Rows, webhook_id: UUID, *, slow: bool) -> int:
+        """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""
+        webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
+        is_due = health.turn_at is not None and health.turn_at <= before.now and (health.slow_since is not None) == slow
+        if not is_due or webhook.paused_at is not None or webhook.rate_limit_per_s is not None:
+            return 0
+        if health.open_until is not None:
+            return 0
+        room = cap(before, webhook_id, self._ledger.rules) - len(before.of(webhook_id, "sending"))
+        return min(len(before.held(webhook_id)), room)
+
+
+def _free(rows: Rows, delivery_ids: Iterable[UUID]) -> list[Any]:
+    found = [rows.deliveries[each] for each in delivery_ids]
+    return [each for each in found if each.status == "pending" and not each.held]
