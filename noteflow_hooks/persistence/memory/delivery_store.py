@@ -18,7 +18,7 @@ from noteflow_hooks.domain.deliveries import (
     WebhookAttempt,
 )
 from noteflow_hooks.domain.health.state import HealthRules, cap
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Held, Settled
+from noteflow_hooks.domain.ports.delivery_store import Claimed, Settled, ThrottledCount
 from noteflow_hooks.persistence.memory.dispatching import dispatch
 from noteflow_hooks.persistence.memory.health import (
     dealt,
@@ -60,7 +60,7 @@ class InMemoryDeliveryStore:
         with self._store.transaction() as session:
             made = dispatch(session, event_ids, limit=limit)
             claims = []
-            for key in () if made.turns or made.slow_turns else made.delivery_ids[:claim]:
+            for key in () if made.throttled or made.throttled_slow else made.delivery_ids[:claim]:
                 delivery = session.tables.deliveries[key]
                 if self._may_go(session, delivery):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
@@ -83,12 +83,12 @@ class InMemoryDeliveryStore:
                     held.append(health_of(session, delivery.webhook_id))
             return Claimed(
                 claims,
-                held=len(held),
-                turns_due=bool(turning(session, slow=False)),
-                slow_turns_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+                throttled=len(held),
+                slots_due=bool(turning(session, slow=False)),
+                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
             )
 
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         with self._store.transaction() as session:
             turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
@@ -97,7 +97,7 @@ class InMemoryDeliveryStore:
                 waiting = held_by(session, each.webhook.id)[: each.given]
                 claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
                 note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
-            return Claimed(claims, turns=next_turns(session, [each.webhook.id for each in turns]))
+            return Claimed(claims, slots=next_turns(session, [each.webhook.id for each in turns]))
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Store results, each only under its own claim, and what they say of their endpoints."""
@@ -123,7 +123,7 @@ class InMemoryDeliveryStore:
             pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING and not each.held)
             return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
 
-    def take_back(self, *, limit: int) -> int:
+    def reclaim_expired(self, *, limit: int) -> int:
         """Take deliveries from workers that hold them past their lease; return how many."""
         with self._store.transaction() as session:
             now = session.now()
@@ -144,7 +144,7 @@ class InMemoryDeliveryStore:
         with self._store.transaction() as session:
             return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
 
-    def held(self, *, limit: int) -> Held:
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
         with self._store.transaction() as session:
             remember(session)
@@ -152,18 +152,18 @@ class InMemoryDeliveryStore:
                 sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
                 for lane in (False, True)
             )
-            return Held(quick=min(quick, limit), slow=min(slow, limit))
+            return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
 
     def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
         webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
         if delivery.forced or not webhook.is_active:
             return True
-        return not health.is_gated(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+        return not health.is_throttled(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         turns, event_ids = judge(session, kept, rules=self._rules)
-        return Settled(frozenset(each.claim for each in kept), turns=turns, event_ids=event_ids)
+        return Settled(frozenset(each.fencing_key for each in kept), slots=turns, event_ids=event_ids)
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
