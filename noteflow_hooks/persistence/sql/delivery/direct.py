@@ -55,9 +55,8 @@ class DirectStatements:
         try:
             connection.autocommit = True
             cursor = psycopg.RawCursor(connection)
-            rows: list[tuple[Any, ...]] = cursor.execute(
-                statement.sql, [given[name] for name in statement.names]
-            ).fetchall()
+            values = list(map(given.__getitem__, statement.names))
+            rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
             if connection.closed:
