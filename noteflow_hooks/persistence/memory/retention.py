@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import Swept
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -35,7 +35,7 @@ class InMemoryRetentionStore:
         """Work on this store."""
         self._store = store
 
-    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         with self._store.transaction() as session:
             kept = [(age(each), each) for each in session.tables.events.values() if each.payload_erased_at is None]
@@ -43,9 +43,9 @@ class InMemoryRetentionStore:
             settled = [each for each in page if _is_settled(session.tables, each)]
             for each in settled:
                 erase(session, each)
-            return Swept(len(settled), cursor)
+            return PurgeBatch(len(settled), cursor)
 
-    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove attempts that were made so long ago, of deliveries that are settled."""
         with self._store.lock:
             tables = self._store.tables
@@ -54,9 +54,9 @@ class InMemoryRetentionStore:
             going = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
             for each in going:
                 _remove_attempt(tables, each)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(going), cursor)
 
-    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         with self._store.lock:
             tables = self._store.tables
@@ -65,9 +65,9 @@ class InMemoryRetentionStore:
             going = [each for each in page if _is_settled(tables, each)]
             for each in going:
                 _remove_event(tables, each)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(going), cursor)
 
-    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove replays that ended so long ago, once what they sent again is gone."""
         with self._store.lock:
             tables = self._store.tables
@@ -79,9 +79,9 @@ class InMemoryRetentionStore:
             going = [each for each in page if each.id not in named]
             for each in going:
                 del tables.replays[each.id]
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(going), cursor)
 
-    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         with self._store.lock:
             tables = self._store.tables
@@ -94,7 +94,7 @@ class InMemoryRetentionStore:
             for each in going:
                 del tables.webhooks[each.id]
                 tables.health.pop(each.id, None)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(going), cursor)
 
 
 def _page(

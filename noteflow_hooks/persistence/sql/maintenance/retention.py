@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import Swept
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -178,29 +178,29 @@ class SqlAlchemyRetentionStore:
         """Work through this engine."""
         self._engine = engine
 
-    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         return self._run(_ERASE_PAYLOADS, older_than, limit, after)
 
-    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove attempts that were made so long ago, of deliveries that are settled."""
         return self._run(_REMOVE_ATTEMPTS, older_than, limit, after)
 
-    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         return self._run(_REMOVE_EVENTS, older_than, limit, after)
 
-    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove replays that ended so long ago, once what they sent again is gone."""
         return self._run(_REMOVE_REPLAYS, older_than, limit, after)
 
-    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         return self._run(_REMOVE_WEBHOOKS, older_than, limit, after)
 
-    def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> Swept:
+    def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> PurgeBatch:
         behind = after if after is not None else _BEGINNING
         given = {"age": age, "limit": limit, "moment": behind.created_at, "id": behind.id}
         with self._engine.begin() as connection:
             row = connection.execute(statement, given).one()
-        return Swept(row.rows, None if row.id is None else Position(row.moment, row.id))
+        return PurgeBatch(row.rows, None if row.id is None else Position(row.moment, row.id))
