@@ -106,7 +106,7 @@ def note_turn(session: Session, turn: OwnTurn, *, claimed: int, lease_slack: tim
         turn.health,
         turn.webhook,
         room=turn.room,
-        given=turn.given,
+        share=turn.given,
         claimed=claimed,
         now=session.now(),
         lease=timedelta(milliseconds=turn.webhook.timeout_ms) + lease_slack,

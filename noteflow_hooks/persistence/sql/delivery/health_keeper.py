@@ -91,7 +91,7 @@ class HealthKeeper:
                 each.health,
                 each.webhook,
                 room=each.room,
-                given=each.given,
+                share=each.given,
                 claimed=claimed.get(each.webhook.id, 0),
                 now=each.now,
                 lease=timedelta(milliseconds=each.webhook.timeout_ms) + lease_slack,
