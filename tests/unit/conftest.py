@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import socket
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from tests.support.delivery_system import System
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # By its own measures Hypothesis fails what is slow, which here says something of the machine alone.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,3 +25,11 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    """The workers' half over the store in memory."""
+    made = System()
+    yield made
+    made.bulkhead.close()

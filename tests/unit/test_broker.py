@@ -128,23 +128,23 @@ def test_a_worker_that_can_not_go_on_ends_as_ever(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.fixture
-def named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Any], Any]:
+def parsed_ids(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Any], Any]:
     """What tasks take for ids; their module reads its settings as it is imported."""
     monkeypatch.chdir(tmp_path)
     for name, value in {"DATABASE_URL": "postgresql://u@127.0.0.1:1/x", "REDIS_URL": "redis://127.0.0.1:1/0"}.items():
         monkeypatch.setenv(PREFIX + name, value)
-    found: Callable[[Any], Any] = importlib.import_module("workers.tasks").named
+    found: Callable[[Any], Any] = importlib.import_module("workers.tasks").parsed_ids
     return found
 
 
 @pytest.mark.parametrize("given", [None, 5, "text", {"a": 1}, [], ["nonsense", 5, None, [], {}, "\x00"]])
-def test_a_hint_that_names_nothing_is_a_hint_all_the_same(named: Callable[[Any], Any], given: object) -> None:
+def test_a_message_that_names_nothing_is_one_all_the_same(parsed_ids: Callable[[Any], Any], given: object) -> None:
     """The task takes what is due."""
-    assert named(given) == []
+    assert parsed_ids(given) == []
 
 
-def test_ids_among_what_is_none_are_taken(named: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
+def test_ids_among_what_is_none_are_taken(parsed_ids: Callable[[Any], Any], caplog: pytest.LogCaptureFixture) -> None:
     """A line of the log counts the rest, and repeats none of it."""
     known = uuid4()
-    assert named([str(known), "\x1b[2J", 5]) == [known]
+    assert parsed_ids([str(known), "\x1b[2J", 5]) == [known]
     assert [each.getMessage() for each in caplog.records] == ["a hint names what is no id; 1 of 3 are"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+
+#: The most events that a round of dispatching takes, and the most that one message or one batch names.
+EVENTS_PER_ROUND: Final = 500
 
 
 class DeliveryStore(Protocol):
@@ -78,7 +81,7 @@ class DeliveryStore(Protocol):
 class Dispatched:
     """What one round of dispatching made."""
 
-    #: The new deliveries that are due at once, neither held nor claimed.
+    #: The new deliveries that are due at once, neither throttled nor claimed.
     delivery_ids: tuple[UUID, ...]
     #: How many events were finished with.
     events: int

@@ -23,7 +23,14 @@ from noteflow_hooks.domain.deliveries import (
 from noteflow_hooks.domain.health.circuit_breaker import is_notable
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, SchedulingSlot, Settled, ThrottledCount
+from noteflow_hooks.domain.ports.delivery_store import (
+    EVENTS_PER_ROUND,
+    Claimed,
+    Dispatched,
+    SchedulingSlot,
+    Settled,
+    ThrottledCount,
+)
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -58,8 +65,7 @@ _AT_ONCE: Final = timedelta(0)
 _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 #: What an integer column holds at the most.
 _MOST: Final = 2**31 - 1
-#: How many events a round of dispatching takes, and how many beside the named ones at the least.
-_EVENTS: Final = 500
+#: How many events beside the named ones a round of dispatching takes at the least.
 _OTHER_EVENTS: Final = 100
 
 
@@ -83,7 +89,7 @@ class SqlAlchemyDeliveryStore:
         """Make up to ``limit`` deliveries of the named events, topped up with others that wait, and claim the first."""
         given = {
             "ids": list(event_ids),
-            "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
+            "others": max(_OTHER_EVENTS, EVENTS_PER_ROUND - len(event_ids)),
             "limit": limit,
             "burst": BURST,
             "disabled": DISABLED,
@@ -160,10 +166,12 @@ class SqlAlchemyDeliveryStore:
         """
         if not settlements:
             return Settled(frozenset())
-        if any(self._is_notable(each) for each in settlements):
+        notable = [self._is_notable(each) for each in settlements]
+        if any(notable):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements)
-        stored = {row[:2]: _Said(*row[2:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
+        rows = self._direct.rows(_SETTLE, self._given(settlements, notable))
+        stored = {row[:2]: _Said(*row[2:]) for row in rows}
         if not any(each.looked_at for each in stored.values()):
             return Settled(frozenset(stored), slots=_turns(stored))
         with self._engine.begin() as connection:
@@ -227,13 +235,14 @@ class SqlAlchemyDeliveryStore:
         return ThrottledCount(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
-        found = connection.execute(statements.SETTLE, self._given(settlements))
+        notable = [self._is_notable(each) for each in settlements]
+        found = connection.execute(statements.SETTLE, self._given(settlements, notable))
         return self._judged(
             connection, settlements, {(row.id, row.claim_no): _Said(row.looked_at, row.turns) for row in found}
         )
 
-    def _given(self, settlements: Sequence[Settlement]) -> dict[str, str]:
-        rows = [_as_row(each, notable=self._is_notable(each)) for each in settlements]
+    def _given(self, settlements: Sequence[Settlement], notable: Sequence[bool]) -> dict[str, str]:
+        rows = [_as_row(each, notable=is_notable) for each, is_notable in zip(settlements, notable, strict=True)]
         return {"rows": json.dumps(rows), "erased": ERASED}
 
     def _judged(
