@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.access import ALL_SCOPES, ApiToken, Workspace, generate_token, hash_token
-from noteflow_hooks.domain.payloads import check_text
+from noteflow_hooks.domain.payloads import check_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -16,13 +16,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.access import Scope
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
-_NAME_LIMIT = 255
-
 
 def make_workspace(unit: UnitOfWork, name: str) -> Workspace:
     """Store a workspace; raise InvalidInputError for a name that can't be."""
-    checked = check_text("name", name, limit=_NAME_LIMIT, allow_empty=False)
-    return unit.access.create_workspace(Workspace(id=uuid4(), name=checked))
+    return unit.access.create_workspace(Workspace(id=uuid4(), name=check_name("name", name)))
 
 
 def make_token(
@@ -38,7 +35,7 @@ def make_token(
     record = ApiToken(
         id=uuid4(),
         workspace_id=workspace_id,
-        name=check_text("name", name, limit=_NAME_LIMIT, allow_empty=False),
+        name=check_name("name", name),
         token_hash=hash_token(token),
         hint=token[-4:],
         scopes=frozenset(scopes),

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
 from noteflow_hooks.domain.headers import check_headers
-from noteflow_hooks.domain.payloads import check_text
+from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.signing import check_secret, secret_hint
@@ -26,7 +26,6 @@ MAX_RETRIES: Final = range(1, 21)
 MAX_CONCURRENCY: Final = range(1, 1001)
 #: The least and the most that ``rate_limit_per_s`` may be.
 RATE_LIMIT_PER_S: Final = (0.01, 1000.0)
-_NAME_LIMIT: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +99,7 @@ class WebhookConfig:
             workspace_id=workspace_id,
             url=str(parse_url(url, allow_http_loopback=allow_http_loopback)),
             events=check_events(events),
-            name=check_text("name", name, limit=_NAME_LIMIT, allow_empty=False),
+            name=check_name("name", name),
             secret=None if secret is None else check_secret(secret),
             secret_hint="" if secret is None else secret_hint(secret),
             enabled=enabled,

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.ids import ordered_id
-from noteflow_hooks.domain.payloads import check_text
-from noteflow_hooks.domain.publishing import MEETING_ID_LIMIT, event_from_json
+from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.publishing import event_from_json
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import event_message
 from noteflow_hooks.rpc.messages.pages import fill, parse_page
@@ -60,7 +60,7 @@ class EventMixin:
     ) -> pb.EraseMeetingPayloadsResponse:
         """Erase the payloads of a meeting's events; without any, that is no error."""
         required(self._webhook_service)
-        meeting_id = check_text("meeting_id", request.meeting_id, limit=MEETING_ID_LIMIT, allow_empty=False)
+        meeting_id = check_name("meeting_id", request.meeting_id)
         workspace_id = current_workspace()
         events, skipped = await self._database.run(
             lambda unit: with_webhooks(unit).events.erase_meeting(workspace_id, meeting_id)
