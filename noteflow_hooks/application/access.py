@@ -1,4 +1,4 @@
-"""Makes workspaces and tokens, for the commands that do and for `up` and `demo`."""
+"""Makes workspaces, and makes and revokes tokens: for the commands, and for `up` and `demo`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from uuid import uuid4
 
 from noteflow_hooks.domain.access import ALL_SCOPES, ApiToken, Workspace, generate_token, hash_token
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,3 +43,9 @@ def make_token(
         expires_at=expires_at,
     )
     return unit.access.create_token(record), token
+
+
+def revoke_token(unit: UnitOfWork, token_id: UUID) -> None:
+    """Revoke a token, once; raise NotFoundError where there is none that is not revoked."""
+    if not unit.access.revoke_token(token_id):
+        raise NotFoundError(f"there is no token {token_id} that is not revoked")

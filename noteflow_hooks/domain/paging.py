@@ -27,6 +27,21 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class Page:
+    """Which page of a list is asked for."""
+
+    #: How many rows it shows.
+    size: int = DEFAULT_PAGE_SIZE
+    #: Where the page before ended; None for the first page.
+    after: Position | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many rows to read: one more than are shown tells whether there is another page."""
+        return self.size + 1
+
+
+@dataclass(frozen=True, slots=True)
 class DeliveryFilter:
     """Which deliveries of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
 

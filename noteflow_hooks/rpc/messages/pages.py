@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Position, check_page_size
+from noteflow_hooks.domain.paging import Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -51,19 +50,6 @@ class PageRequest(Protocol):
 
 R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which page is asked for."""
-
-    size: int
-    after: Position | None
-
-    @property
-    def limit(self) -> int:
-        """How many rows to read: one more than are shown tells whether there is another page."""
-        return self.size + 1
 
 
 def parse_page(request: PageRequest) -> Page:
