@@ -16,9 +16,10 @@ from grpc_reflection.v1alpha import reflection
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor, Tokens
+from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor
 from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits, LimitInterceptor, WorkInterceptor
+from noteflow_hooks.rpc.interceptors.tokens import TokenCache
 from noteflow_hooks.rpc.runtime.database import DEADLINE, Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
@@ -126,7 +127,7 @@ class HooksServer:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
             open_services.append(reflection.SERVICE_NAME)
-        tokens = Tokens(self._database, self._tasks)
+        tokens = TokenCache(self._database, self._tasks)
         return grpc.aio.server(
             interceptors=[
                 AuthInterceptor(tokens.find, open_services=open_services),
