@@ -126,7 +126,7 @@ def server(settings: Settings) -> ServerParts:
         service = WebhookService(
             units,
             hints.events.announce,
-            hint=hints.deliveries.announce,
+            wake=hints.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=hints.close,
         )

@@ -137,7 +137,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
 
 
 def find_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
-    """Return the endpoint of that workspace, or raise NotFoundError: another workspace's is not there either."""
+    """Return the endpoint, or raise NotFoundError where the workspace has none of that id."""
     webhook = unit.webhooks.get_by_id(webhook_id, lock=lock)
     if webhook is None or webhook.workspace_id != workspace_id:
         raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
@@ -229,7 +229,7 @@ def _changed(
 def _checked(webhook: WebhookConfig, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
     rest = dict(named)
-    # What is not named takes a valid value here and is not looked at: it may stem from a time with other rules.
+    # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
         webhook.workspace_id,
         rest.pop("url", "https://unchanged.invalid/"),

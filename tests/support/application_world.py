@@ -31,10 +31,12 @@ class World:
         self.now = NOON
         self.ticks = timedelta(0)
         self.memory = MemoryStore(now=self._tick)
-        #: The events that workers were told of, and the deliveries or endpoints.
+        #: The events that were announced to workers, and what these were woken for: deliveries or endpoints.
         self.announced: list[UUID] = []
-        self.hinted: list[UUID] = []
-        self.service = WebhookService(self.unit, self.announced.extend, hint=self.hinted.extend, now=lambda: self.now)
+        self.woken_for: list[UUID] = []
+        self.service = WebhookService(
+            self.unit, self.announced.extend, wake=self.woken_for.extend, now=lambda: self.now
+        )
         self.workspace = a_workspace()
         self.do(lambda unit: unit.access.create_workspace(self.workspace))
 

@@ -40,7 +40,7 @@ def current_token() -> UUID:
 
 
 class AuthInterceptor(grpc.aio.ServerInterceptor):
-    """Lets a call through with a good token only, whatever it calls: unknown methods too."""
+    """Lets calls through that have a good token, and refuses all others, whatever method they name."""
 
     def __init__(self, authenticate: Authenticate, *, open_services: Iterable[str]) -> None:
         """``open_services`` need no token."""
@@ -50,7 +50,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Set the caller for what runs after this in the call's task, or refuse."""
+        """Set the caller for what runs after this in the call's task, or refuse the call."""
         method = handler_call_details.method
         if method.startswith(self._open):
             return await continuation(handler_call_details)
@@ -73,7 +73,7 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:
-    """Return the token, or None where there is not exactly one, or what is there can't be one."""
+    """Return the token; None where there is not exactly one, or where it can't be a token of ours."""
     values = [value for name, value in metadata if name == "authorization"]
     if len(values) != 1 or not isinstance(values[0], str):
         return None

@@ -1,4 +1,4 @@
-"""From domain values to messages. A secret goes out only where a caller asks for it by name, a header's value never."""
+"""From values to messages. A secret is in a message only where it is passed in, a header's value never."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meeting:
-    """Return a meeting, with its summary where one is given."""
+    """Return a meeting, with its summary if it has one."""
     return pb.Meeting(
         id=str(meeting.id),
         workspace_id=str(meeting.workspace_id),
@@ -128,7 +128,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
 
 
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
-    """Return that a delivery was sent again."""
+    """Return the record of one redelivery."""
     return pb.Redelivery(
         requested_at=_time(redelivery.requested_at),
         replay_id=_text(redelivery.replay_id),

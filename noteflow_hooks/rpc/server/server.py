@@ -39,34 +39,34 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerOptions:
-    """What a server can be told."""
+    """The options of a server."""
 
     #: ``host:port`` or ``unix:path``; port 0 takes a free one.
     bind: str = "127.0.0.1:50051"
-    #: The files for TLS; without them the server listens where only this machine reaches it.
+    #: The files for TLS. Without them the server listens only where no other machine reaches it.
     tls: TlsFiles | None = None
-    #: Whether it may listen anywhere without TLS, as behind a proxy that does TLS on a network of its own.
+    #: Whether it may listen anywhere without TLS, as behind a proxy that ends TLS in a private network.
     plaintext: bool = False
     limits: CallerLimits = field(default_factory=CallerLimits)
-    #: Arguments of gRPC's, by name, in the place of ours.
+    #: gRPC's arguments by name, which replace ours.
     channel: Mapping[str, int] = field(default_factory=dict)
     #: Whether callers may ask which services there are, without a token.
     reflection: bool = False
     endpoints: EndpointRules = field(default_factory=EndpointRules)
     summarize: Summarize = summarize_briefly
-    #: The name under which recordings are kept. A server that starts ends what one of the same name left open, so
-    #: two that run at once need two. Empty means the host's name and the bound address.
+    #: The name under which recordings are kept. A server that starts ends the recordings that one of the same name left
+    #: open, so two servers that run at once need two names. Empty means the host's name and the bound address.
     name: str = ""
-    #: Threads for the database: as many as its pool has connections.
+    #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: How long the database may be silent before calls are refused.
     database_deadline: timedelta = DEADLINE
     #: How long arrived transcript segments may wait until they are stored.
     store_segments_every: timedelta = timedelta(seconds=1)
     heartbeat_every: timedelta = timedelta(seconds=5)
-    #: How often the open streams' tokens are looked at: a stream ends so soon after its token.
+    #: How often the open streams' tokens are looked up: a stream ends so soon after its token.
     check_tokens_every: timedelta = timedelta(seconds=1.5)
-    #: After so long without a heartbeat a recording is ended by whichever server sees it.
+    #: After so long without a heartbeat any server ends a recording.
     silent_for: timedelta = timedelta(seconds=15)
 
 
@@ -107,7 +107,7 @@ class HooksServer:
 
     @property
     def waiting(self) -> int:
-        """How many calls wait for their turn at the database; to be asked after :meth:`start`."""
+        """The backlog: how many calls wait for a thread of the database. There after :meth:`start`."""
         return self._database.waiting
 
     async def stop(self, grace: timedelta = timedelta(seconds=5)) -> None:
@@ -115,7 +115,7 @@ class HooksServer:
         await self._health.enter_graceful_shutdown()
         self._streams.halt(UnavailableError("the server is stopping; begin a new stream"))
         await self._server.stop(grace.total_seconds())
-        # Its calls are over, but the recordings of some may still be on their way into the database.
+        # Its calls are over, but some recordings may not be stored yet.
         await self._tasks.drain(within=grace)
         for task in self._background:
             task.cancel()
@@ -142,7 +142,7 @@ class HooksServer:
     async def _listen(self) -> str:
         options = self._options
         if options.tls is None and not options.plaintext:
-            # A look-up may take its time.
+            # In a thread, since a name may have to be looked up.
             await asyncio.to_thread(refuse_plaintext, options.bind)
         return listen(self._server, bind=options.bind, tls=options.tls)
 

@@ -93,18 +93,18 @@ class AudioStreams:
 
     async def beat(self) -> None:
         """Note that the open recordings are alive; halt the streams whose recording was ended elsewhere."""
-        live = [each for each in self._streams if each.recording is not None and not each.over]
+        live = {each.recording.id: each for each in self._streams if each.recording is not None and not each.over}
         if live:
-            durations = {each.recording.id: each.seconds for each in live if each.recording is not None}
-            alive = await self._database.run(lambda unit: unit.meetings.touch_recordings(durations))
-            for stream in live:
-                if stream.recording is not None and stream.recording.id not in alive:
-                    stream.halt(ended_elsewhere(stream.meeting_id))
+            durations = {recording_id: stream.seconds for recording_id, stream in live.items()}
+            found = await self._database.run(lambda unit: unit.meetings.touch_recordings(durations))
+            for recording_id in live.keys() - set(found):
+                stream = live[recording_id]
+                stream.halt(ended_elsewhere(stream.meeting_id))
 
     async def check_tokens(self) -> None:
-        """Halt the streams whose token was revoked, or has ended, since they began.
+        """Halt the streams whose token was revoked, or has passed its end, since they began.
 
-        What had arrived by then counts. While the database doesn't answer no stream is halted, and nothing is stored.
+        What has arrived by then counts. While the database doesn't answer no stream is halted, and nothing is stored.
         """
         token_ids = {each.token_id for each in self._streams}
         if token_ids:

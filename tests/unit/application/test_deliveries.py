@@ -71,12 +71,12 @@ def test_a_delivery_that_is_sent_again_is_due_and_workers_hear_of_it(world: Worl
     delivery = world.delivery(world.webhook(), **DEAD)
     with world.unit() as unit:
         redeliver(unit, world.service, world.workspace.id, delivery.id)
-    assert world.hinted == []
+    assert world.woken_for == []
     view = world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id))
     assert (view.delivery.status, view.is_final) == (DeliveryStatus.PENDING, False)
     assert view.reason is not None
     assert view.reason.startswith("Due, as was asked for")
-    assert world.hinted == [delivery.id]
+    assert world.woken_for == [delivery.id]
 
 
 def test_a_delivery_that_is_under_way_is_not_sent_again(world: World) -> None:
@@ -84,7 +84,7 @@ def test_a_delivery_that_is_under_way_is_not_sent_again(world: World) -> None:
     delivery = world.delivery(world.webhook())
     with pytest.raises(PreconditionError):
         world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id))
-    assert world.hinted == []
+    assert world.woken_for == []
 
 
 def test_a_test_is_an_event_for_its_endpoint_alone(world: World) -> None:

@@ -213,9 +213,9 @@ def test_workers_hear_of_a_change_after_its_commit(world: World, caplog: pytest.
     changes = {"name": "Hidden", "paused": False}
     with world.unit() as unit:
         change_webhook(unit, world.service, world.workspace.id, webhook.id, changes, rules=RULES, now=world.now)
-    assert (world.hinted, caplog.messages) == ([], [])
+    assert (world.woken_for, caplog.messages) == ([], [])
     change(world, webhook.id, changes)
-    assert world.hinted == [webhook.id]
+    assert world.woken_for == [webhook.id]
     assert f"webhook {webhook.id} changed: name, paused" in caplog.messages
     assert "Hidden" not in caplog.text
 
