@@ -17,8 +17,9 @@ from noteflow_hooks.errors import NoteFlowHooksError, NotFoundError, SettingsErr
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve
-from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer
 from tests.integration.rpc.world import LOOPBACK, World, refused
 
 NO_TOKEN = grpc.StatusCode.UNAUTHENTICATED

@@ -18,7 +18,7 @@ from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import tokens
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server.server import ServerOptions
+from noteflow_hooks.rpc.server.options import ServerOptions
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused
