@@ -100,7 +100,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An endpoint and how it does."""
+    """An endpoint and its health."""
 
     webhook: WebhookConfig
     health: EndpointHealth
@@ -220,7 +220,7 @@ def _changed(
     if "headers" in fields:
         fields |= {"header_names": checked.header_names, "secret_unavailable": webhook.secret_unreadable}
     if paused is not None:
-        # Pausing it once more leaves the time since when it is.
+        # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
     return replace(webhook, **fields)

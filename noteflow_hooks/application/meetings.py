@@ -1,7 +1,7 @@
 """The life of a meeting, and of its recordings: a stream begins one; the stream or the meeting's end ends it.
 
-Where a server dies, another one ends its recordings. Each function works in the caller's unit of
-work and records the events there; ``service`` None records none.
+Where a server dies, another one ends its recordings. Each function works in the caller's unit of work and records the
+events there; ``service`` None records none.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def stop_streamed_meeting(
 
 
 def ended_elsewhere(meeting_id: UUID) -> PreconditionError:
-    """Return the error of a stream whose recording was not ended by itself."""
+    """Return the error of a stream whose recording was ended, but not by the stream."""
     return PreconditionError(f"meeting {meeting_id} was stopped, or its recording ended, meanwhile")
 
 

@@ -90,7 +90,7 @@ class Client:
         self.events = pb_grpc.EventServiceStub(channel)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def __enter__(self) -> Self:

@@ -43,7 +43,7 @@ _CODES: Final = {
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """Return the code and the one line for an error; one of no type of ours is logged, with its traceback."""
+    """Return the code and the one line for an error; one that is not of our own types is logged."""
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code, bounded(str(error))

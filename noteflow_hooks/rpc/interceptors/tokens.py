@@ -74,9 +74,9 @@ class TokenCache:
         return found
 
     def _keep(self, digest: bytes, found: ApiToken, now: float) -> None:
-        """Remember a token that was looked up, counted from ``now``, the moment before the look-up.
+        """Remember a token that was looked up; ``now`` is the moment before the look-up.
 
-        A token that was revoked meanwhile is so not kept for longer.
+        Its time is counted from there, so a token that is revoked during the look-up is kept no longer than others.
         """
         # Another call may have found it meanwhile, and recorded its use.
         before = self._cached.get(digest)

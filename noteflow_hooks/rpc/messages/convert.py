@@ -47,7 +47,7 @@ def summary_message(summary: Summary) -> pb.Summary:
 
 
 def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webhook:
-    """Return an endpoint with how it does; ``secret`` only for the call that made or changed it."""
+    """Return an endpoint with its health; ``secret`` only for the call that made or changed it."""
     webhook = view.webhook
     return pb.Webhook(
         id=str(webhook.id),
@@ -76,7 +76,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:
-    """Return how an endpoint does."""
+    """Return an endpoint's health."""
     return pb.WebhookHealth(
         state=health.state,
         failures=health.failures,

@@ -1,4 +1,4 @@
-"""The options of a server, with what each is for."""
+"""What a server can be started with, and what each option is for."""
 
 from __future__ import annotations
 

@@ -39,8 +39,9 @@ _OPTIONS: Final = (
     ("grpc.absolute_max_metadata_size", 8 * 1024),
     # Calls at once over one connection; those beyond wait in the caller's own process. By default any number.
     ("grpc.max_concurrent_streams", 1_000),
-    # With it, calls that are over count until they are cleaned up, and the next ones are refused as UNAVAILABLE: of
-    # 5,000 begun at once over one connection 2,749 were lost. The limits on calls hold against floods of resets.
+    # With this protection calls that are over count until they are cleaned up, and the next ones are refused as
+    # UNAVAILABLE: of 5,000 begun at once over one connection 2,749 were lost. The limits on calls hold against floods
+    # of resets.
     ("grpc.http.overload_protection", 0),
     # gRPC's own limit of 1,000 drops what a burst brings beyond it as CANCELLED, which says nothing to a caller.
     ("grpc.server.max_pending_requests", 20_000),

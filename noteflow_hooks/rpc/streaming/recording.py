@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class AudioStream:
-    """One call of StreamAudioSegments. Lives in the event loop; threads only read :attr:`seconds`."""
+    """One call of StreamAudioSegments. Belongs to the event loop; threads only read it."""
 
     def __init__(self, workspace_id: UUID, *, token_id: UUID) -> None:
         self.workspace_id = workspace_id

@@ -1,7 +1,7 @@
 """What an audio stream stores: its recording's beginning and end, and the segments between.
 
-One of these at a time for each stream, under its lock. What is passed into the database's threads is copied first, for
-only the event loop changes a stream.
+For each stream one of these at a time, under the stream's lock. The database's threads only read a stream; the event
+loop changes it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.recording import AudioStream
 
-#: The waits between attempts to end a recording while the database is away. After the last one the recording counts as
-#: abandoned, and a heartbeat ends it, of this server or another.
+#: The waits between attempts to end a recording while the database is away. If the last attempt fails too, the
+#: recording counts as abandoned in time, and the heartbeat of this or another server ends it.
 _RETRY_AFTER_S: Final = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 
 
@@ -77,7 +77,7 @@ class StreamStorage:
         return meeting
 
     async def end(self, stream: AudioStream) -> None:
-        """End the stream's recording, again and again while the database is away; raise where that can't be."""
+        """End the stream's recording, with further attempts while the database is away; raise the error of the last."""
         for wait_s in _RETRY_AFTER_S:
             try:
                 return await self._end(stream)
