@@ -27,7 +27,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookHealthRow,
     WebhookRedeliveryRow,
 )
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -101,7 +101,7 @@ class SqlAlchemyDeliveryLog:
         statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
         if criteria.status is not None:
             statement = statement.where(table.status == criteria.status)
-        rows = self._session.scalars(newest_first(statement, table, after, limit))
+        rows = self._session.scalars(newest_first(statement, table, after=after, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
@@ -135,10 +135,10 @@ class SqlAlchemyDeliveryLog:
         delivery, event = WebhookDeliveryRow, WebhookEventRow
         columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
         deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
-        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after, limit)]
+        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after=after, limit=limit)]
         if criteria.webhook_id is None:
             waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
-            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after, limit))
+            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after=after, limit=limit))
         both = union_all(*parts).subquery()
         page = select(both).order_by(both.c.created_at.desc(), both.c.id.desc()).limit(limit)
         return [self._undelivered(row) for row in self._session.execute(page)]

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
 from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -76,7 +76,7 @@ class SqlAlchemyMeetingRepository:
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
         """Return a page of a workspace's meetings, newest first."""
         statement = newest_first(
-            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after, limit
+            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after=after, limit=limit
         )
         return [_meeting(row) for row in self._session.execute(statement)]
 

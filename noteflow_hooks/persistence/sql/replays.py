@@ -24,7 +24,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookReplayRow,
     WorkspaceRow,
 )
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,7 +112,7 @@ class SqlAlchemyReplayRepository:
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
         """Return a page of a workspace's replays, newest first."""
         statement = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
-        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after, limit))
+        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit))
         return [replay_to_domain(row) for row in rows]
 
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:

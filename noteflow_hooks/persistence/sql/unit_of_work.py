@@ -11,11 +11,9 @@ from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
+from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
-from noteflow_hooks.persistence.sql.repositories import (
-    SqlAlchemyEventOutbox,
-    SqlAlchemyWebhookRepository,
-)
+from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -19,12 +19,9 @@ from noteflow_hooks.domain.deliveries import (
 )
 from noteflow_hooks.domain.health.state import HealthRules, cap
 from noteflow_hooks.domain.ports.delivery_store import Claimed, Held, Settled
-from noteflow_hooks.persistence.memory.dispatching import dispatch
-from noteflow_hooks.persistence.memory.health import (
+from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
+from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     dealt,
-    health_of,
-    held_by,
-    hold,
     in_flight,
     judge,
     next_turns,
@@ -32,6 +29,7 @@ from noteflow_hooks.persistence.memory.health import (
     remember,
     turning,
 )
+from noteflow_hooks.persistence.memory.health import health_of, held_by, hold
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
