@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
+from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.sql import erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
@@ -42,35 +44,35 @@ def insert_event(connection: Connection, event: Event) -> None:
     connection.execute(_INSERT_EVENT, event_to_orm_kwargs(event))
 
 
-class SqlAlchemyEventOutbox:
-    """The events; see :class:`noteflow_hooks.domain.ports.repositories.EventOutbox`."""
+class SqlAlchemyEventOutbox(EventOutbox):
+    """The outbox in PostgreSQL."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""
         self._session = session
 
+    @override
     def append(self, event: Event) -> Event:
-        """Store the event, or return the one that its idempotency key stands for already."""
         statement = _INSERT_EVENT if event.idempotency_key is None else _INSERT_EVENT_ONCE
         # On the connection: for a statement on the table the session would only do more.
         created_at = self._session.connection().execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
         return replace(event, created_at=created_at) if created_at is not None else self._repeated(event)
 
+    @override
     def get_by_id(self, event_id: UUID) -> Event | None:
-        """Return an event, or None."""
         row = self._session.scalars(
             select(WebhookEventRow).where(WebhookEventRow.id == event_id).execution_options(populate_existing=True)
         ).one_or_none()
         return None if row is None else event_to_domain(row)
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
-        """Return a page of a workspace's events, newest first."""
         statement = select(WebhookEventRow).where(WebhookEventRow.workspace_id == workspace_id)
         rows = self._session.scalars(newest_first(statement, WebhookEventRow, after=after, limit=limit))
         return [event_to_domain(row) for row in rows]
 
+    @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
-        """Erase the payloads of a meeting's events, and what receivers answered; skip what waits to be sent."""
         given = {"workspace_id": workspace_id, "meeting_id": meeting_id}
         # Each statement sees what those whose locks it or an earlier one has waited for have done.
         event_ids = list(self._session.scalars(erasing.ERASE_MEETING, given))

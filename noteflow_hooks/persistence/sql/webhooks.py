@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
+from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
@@ -29,45 +31,45 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
-class SqlAlchemyWebhookRepository:
-    """The endpoints; see :class:`noteflow_hooks.domain.ports.repositories.WebhookRepository`."""
+class SqlAlchemyWebhookRepository(WebhookRepository):
+    """The endpoints in PostgreSQL."""
 
     def __init__(self, session: Session, converter: WebhookConverter) -> None:
         """Work in that session."""
         self._session = session
         self._converter = converter
 
+    @override
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        """Return the enabled endpoints of one workspace, or of all, oldest first."""
         statement = self._visible().where(WebhookConfigRow.enabled)
         if workspace_id is not None:
             statement = statement.where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
+    @override
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
-        """Return the endpoints of a workspace, oldest first."""
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
-        """Return a page of a workspace's endpoints, newest first."""
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit))
 
+    @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
-        """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         statement = self._visible().where(WebhookConfigRow.id == webhook_id)
         found = self._load(statement.with_for_update(key_share=True) if lock else statement)
         return found[0] if found else None
 
+    @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a new endpoint and return it as stored."""
         columns = self._converter.config_to_orm_kwargs(config)
         row = self._session.scalars(insert(WebhookConfigRow).values(columns).returning(WebhookConfigRow)).one()
         return self._converter.config_to_domain(row)
 
+    @override
     def update(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a changed endpoint, and see to what waits for it; raise NotFoundError where there is none."""
         before = self.get_by_id(config.id)
         columns = self._converter.config_to_orm_kwargs(config)
         # Named in SET, the key would be locked like one that changes, and dispatch would have to wait for this unit.
@@ -88,8 +90,8 @@ class SqlAlchemyWebhookRepository:
         self._change_health(before, after)
         return after
 
+    @override
     def delete(self, webhook_id: UUID) -> bool:
-        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
         marked = self._session.execute(
             update(WebhookConfigRow)
             .where(WebhookConfigRow.id == webhook_id, WebhookConfigRow.deleted_at.is_(None))
@@ -109,14 +111,14 @@ class SqlAlchemyWebhookRepository:
         self._skip_waiting(webhook_id, DELETED)
         return True
 
+    @override
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
-        """Return how these endpoints do, by their ids."""
         statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id.in_(list(webhook_ids)))
         rows = self._session.scalars(statement.execution_options(populate_existing=True))
         return {row.webhook_id: health_to_domain(row) for row in rows}
 
+    @override
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
-        """Store a delivery and return it as stored."""
         columns = self._converter.delivery_to_orm_kwargs(delivery)
         owner = select(WebhookConfigRow.workspace_id).where(WebhookConfigRow.id == delivery.webhook_id)
         if delivery.status is DeliveryStatus.SENDING:
@@ -125,8 +127,8 @@ class SqlAlchemyWebhookRepository:
         row = self._session.scalars(statement.returning(WebhookDeliveryRow)).one()
         return self._converter.delivery_to_domain(row)
 
+    @override
     def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
-        """Return an endpoint's deliveries, newest first."""
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
         rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]

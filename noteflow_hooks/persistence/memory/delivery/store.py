@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import (
     ERASED,
     INTERRUPTED,
@@ -18,7 +20,7 @@ from noteflow_hooks.domain.deliveries import (
     WebhookAttempt,
 )
 from noteflow_hooks.domain.health.state import HealthRules, cap
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Held, Settled
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Held, Settled
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     dealt,
@@ -43,18 +45,18 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = timedelta(0)
 
 
-class InMemoryDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+class InMemoryDeliveryStore(DeliveryStore):
+    """The workers' half of the store in memory."""
 
     def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
         """Work on this store; ``rules`` judge the endpoints' health."""
         self._store = store
         self._rules = rules if rules is not None else HealthRules()
 
+    @override
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait, and claim the first of them."""
         with self._store.transaction() as session:
             made = dispatch(session, event_ids, limit=limit)
             claims = []
@@ -66,8 +68,8 @@ class InMemoryDeliveryStore:
             left = tuple(key for key in made.delivery_ids if key not in taken)
             return replace(made, delivery_ids=left, claims=tuple(claims))
 
+    @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         named = set(delivery_ids)
         with self._store.transaction() as session:
             due = _due(session, overdue_by=timedelta(0))
@@ -86,8 +88,8 @@ class InMemoryDeliveryStore:
                 slow_turns_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
             )
 
+    @override
     def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         with self._store.transaction() as session:
             turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
             claims: list[Claim] = []
@@ -97,32 +99,32 @@ class InMemoryDeliveryStore:
                 note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
             return Claimed(claims, turns=next_turns(session, [each.webhook.id for each in turns]))
 
+    @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints."""
         with self._store.transaction() as session:
             return self._settle(session, settlements)
 
+    @override
     def now(self) -> datetime:
-        """Return the time by the store's clock."""
         with self._store.transaction() as session:
             return session.now()
 
+    @override
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane."""
         with self._store.transaction() as session:
             for webhook_id in webhook_ids:
                 session.tables.health[webhook_id] = health_of(session, webhook_id).slowed(now=session.now())
 
+    @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
-        """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._store.transaction() as session:
             now = session.now()
             stored = (session.tables.deliveries.get(delivery_id) for delivery_id in delivery_ids)
             pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING and not each.held)
             return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
 
+    @override
     def take_back(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
         with self._store.transaction() as session:
             now = session.now()
             sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
@@ -130,20 +132,20 @@ class InMemoryDeliveryStore:
             self._settle(session, [_interrupted(session, each, now=now) for each in expired])
             return len(expired)
 
+    @override
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that are not dispatched, oldest first."""
         with self._store.transaction() as session:
             last = session.now() - older_than
             waiting = (each for each in session.tables.events.values() if each.dispatched_at is None)
             return [each.id for each in sorted(waiting, key=age) if age(each)[0] <= last][:limit]
 
+    @override
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
         with self._store.transaction() as session:
             return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
 
+    @override
     def held(self, *, limit: int) -> Held:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
         with self._store.transaction() as session:
             remember(session)
             quick, slow = (

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import (
     DISABLED,
     ERASED,
@@ -23,7 +25,7 @@ from noteflow_hooks.domain.deliveries import (
 from noteflow_hooks.domain.health.circuit_breaker import is_notable
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.health.turns import BURST, ENDPOINTS, ROOM_POLL
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled, Turn
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Dispatched, Held, Settled, Turn
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -63,8 +65,8 @@ _EVENTS: Final = 500
 _OTHER_EVENTS: Final = 100
 
 
-class SqlAlchemyDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+class SqlAlchemyDeliveryStore(DeliveryStore):
+    """The workers' half of the store in PostgreSQL."""
 
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
@@ -77,10 +79,10 @@ class SqlAlchemyDeliveryStore:
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
+    @override
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        """Make up to ``limit`` deliveries of the named events, topped up with others that wait, and claim the first."""
         given = {
             "ids": list(event_ids),
             "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
@@ -95,8 +97,8 @@ class SqlAlchemyDeliveryStore:
         *rows, told = self._direct.rows(_DISPATCH_AND_CLAIM, given | owner)
         return _dispatched(told[_NEEDED:], self._claims(rows))
 
+    @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         rows = self._direct.rows(
             _CLAIM,
             {
@@ -115,8 +117,8 @@ class SqlAlchemyDeliveryStore:
             slow_turns_due=slow_turns_due,
         )
 
+    @override
     def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         if not slow:
             taken = self._flooded_turns(limit, lease_slack)
             if taken or not taken.turns_due:
@@ -152,14 +154,12 @@ class SqlAlchemyDeliveryStore:
         turns = [Turn(max(_AT_ONCE, each), slow=False) for each in waits]
         return Claimed(self._claims(rows), turns_due=others, turns=turns)
 
+    @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints.
-
-        What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
-        health is behind the results is judged by the next ones.
-        """
         if not settlements:
             return Settled(frozenset())
+        # What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
+        # health is behind the results is brought up to date with the next ones.
         if any(self._is_notable(each) for each in settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements)
@@ -169,25 +169,25 @@ class SqlAlchemyDeliveryStore:
         with self._engine.begin() as connection:
             return self._judged(connection, settlements, stored)
 
+    @override
     def now(self) -> datetime:
-        """Return the time by the database's clock."""
         with self._alone.connect() as connection:
             now: datetime = connection.execute(statements.NOW).scalar_one()
         return now
 
+    @override
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane."""
         with self._engine.begin() as connection:
             self._health.mark_slow(connection, webhook_ids)
 
+    @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
-        """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._alone.connect() as connection:
             rows = connection.execute(statements.WAITS, {"ids": list(delivery_ids)})
             return {row.id: row.wait for row in rows}
 
+    @override
     def take_back(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
             return self._take_back(connection, rows) if rows else 0
@@ -209,18 +209,18 @@ class SqlAlchemyDeliveryStore:
                     self._take_back(connection, [row])
         return len(rows)
 
+    @override
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
 
+    @override
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
 
+    @override
     def held(self, *, limit: int) -> Held:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
         with self._engine.begin() as connection:
             connection.execute(health_statements.FORGOTTEN)
             row = connection.execute(health_statements.HELD, {"limit": limit}).one()
