@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.egress import EgressPolicy
@@ -146,7 +146,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     settings.require("database_url", "redis_url")
     engine = create_engine(str(settings.database_url), connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
-    pool = PostingPool(settings.post_concurrency)
+    pool = Bulkhead(settings.post_concurrency)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules)

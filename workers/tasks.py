@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
-from noteflow_hooks.concurrency.sender import Hinter
+from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
@@ -36,7 +36,7 @@ AWAY = (UnavailableError, OperationalError, RedisError)
 #: The longest that calls of the purge may follow each other, whatever a message says.
 _PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
-hinter = Hinter()
+hinter = BackgroundSender()
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -84,9 +84,9 @@ def relay() -> str:
 def sweep() -> str:
     """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
     deliveries, began = parts().deliveries, time.monotonic()
-    taken_back = deliveries.take_back()
+    reclaimed = deliveries.reclaim_expired()
     # What comes due now has its own hint on the way; what was taken back has none.
-    grace = timedelta(0) if taken_back else timedelta(seconds=settings.sweep_every_s)
+    grace = timedelta(0) if reclaimed else timedelta(seconds=settings.sweep_every_s)
     queued = _queued(DELIVER_QUEUE)
     hints = deliveries.overdue(by=grace, queued=queued)
     for chunk in hints:
@@ -94,12 +94,12 @@ def sweep() -> str:
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
-    turns, slow_turns = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
-    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
+    turns, throttled_slow = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
+    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, throttled_slow)):
         for _ in range(count):
             deliver.apply_async(([],), queue=queue)
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
-    return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
+    return f"{reclaimed} taken back, {sum(map(len, hints))} overdue, {turns + throttled_slow} turns"
 
 
 @app.task(name=PURGE_TASK, throws=AWAY)

@@ -22,7 +22,7 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
 
 def hold(session: Session, delivery: WebhookDelivery) -> None:
     """Leave a pending delivery to its endpoint's turns, and see to it that one comes."""
-    session.tables.deliveries[delivery.id] = delivery.holding()
+    session.tables.deliveries[delivery.id] = delivery.throttled()
     if session.tables.webhooks[delivery.webhook_id].paused_at is None:
         wake(session, delivery.webhook_id)
 

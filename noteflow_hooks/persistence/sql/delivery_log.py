@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 from sqlalchemy import cast, func, literal_column, null, select, union_all
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
@@ -154,7 +154,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
     @override
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
         # Only a settled row is locked: a claim that finds a due one locked would pass it by.
-        settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(SETTLED))
+        settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(FINAL_STATUSES))
         row = self._session.scalars(settled.with_for_update(key_share=True)).one_or_none()
         now = self._session.scalars(select(func.now())).one()
         if row is None:

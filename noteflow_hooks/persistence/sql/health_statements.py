@@ -9,13 +9,13 @@ from typing import Final
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.health.turns import LAGGING_LIMIT
+from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
 
 #: What an endpoint has under way. Those whose cap is their own and those in the slow lane may lag as they like.
 IN_FLIGHT = f"""
 noteflow.in_flight(
     config.id,
-    CASE WHEN config.max_concurrency IS NULL AND health.slow_since IS NULL THEN {LAGGING_LIMIT} END
+    CASE WHEN config.max_concurrency IS NULL AND health.slow_since IS NULL THEN {STALLED_LIMIT} END
 )
 """
 

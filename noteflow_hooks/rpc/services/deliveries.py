@@ -7,7 +7,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import SETTLED, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
@@ -133,7 +133,7 @@ async def _outcome(database: Database, event_id: UUID, *, wait_s: float) -> pb.D
     """Return the event's delivery once it is settled, or as it is when the wait is over."""
     until = time.monotonic() + wait_s
     delivery: pb.Delivery | None = None
-    while time.monotonic() < until and (delivery is None or delivery.status not in SETTLED):
+    while time.monotonic() < until and (delivery is None or delivery.status not in FINAL_STATUSES):
         await asyncio.sleep(min(_LOOK_EVERY_S, wait_s))
         try:
             delivery = await database.run(lambda unit: _delivery_of(unit, event_id))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay, check_enabled
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
@@ -32,7 +32,7 @@ class ReplayMixin:
         required(self._webhook_service)
         asked = Replay.create(
             current_workspace(),
-            parse_filter(request, statuses=SETTLED),
+            parse_filter(request, statuses=FINAL_STATUSES),
             rate_per_s=request.rate_per_s if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
 

@@ -20,7 +20,7 @@ from noteflow_hooks.domain.deliveries import (
     WebhookAttempt,
 )
 from noteflow_hooks.domain.health.state import HealthRules, cap
-from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Held, Settled
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     dealt,
@@ -60,7 +60,7 @@ class InMemoryDeliveryStore(DeliveryStore):
         with self._store.transaction() as session:
             made = dispatch(session, event_ids, limit=limit)
             claims = []
-            for key in () if made.turns or made.slow_turns else made.delivery_ids[:claim]:
+            for key in () if made.throttled or made.throttled_slow else made.delivery_ids[:claim]:
                 delivery = session.tables.deliveries[key]
                 if self._may_go(session, delivery):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
@@ -83,13 +83,13 @@ class InMemoryDeliveryStore(DeliveryStore):
                     held.append(health_of(session, delivery.webhook_id))
             return Claimed(
                 claims,
-                held=len(held),
-                turns_due=bool(turning(session, slow=False)),
-                slow_turns_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+                throttled=len(held),
+                slots_due=bool(turning(session, slow=False)),
+                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
             )
 
     @override
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         with self._store.transaction() as session:
             turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
             claims: list[Claim] = []
@@ -97,7 +97,7 @@ class InMemoryDeliveryStore(DeliveryStore):
                 waiting = held_by(session, each.webhook.id)[: each.given]
                 claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
                 note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
-            return Claimed(claims, turns=next_turns(session, [each.webhook.id for each in turns]))
+            return Claimed(claims, slots=next_turns(session, [each.webhook.id for each in turns]))
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
@@ -124,7 +124,7 @@ class InMemoryDeliveryStore(DeliveryStore):
             return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
 
     @override
-    def take_back(self, *, limit: int) -> int:
+    def reclaim_expired(self, *, limit: int) -> int:
         with self._store.transaction() as session:
             now = session.now()
             sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
@@ -145,25 +145,25 @@ class InMemoryDeliveryStore(DeliveryStore):
             return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
 
     @override
-    def held(self, *, limit: int) -> Held:
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._store.transaction() as session:
             remember(session)
             quick, slow = (
                 sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
                 for lane in (False, True)
             )
-            return Held(quick=min(quick, limit), slow=min(slow, limit))
+            return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
 
     def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
         webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
         if delivery.forced or not webhook.is_active:
             return True
-        return not health.is_gated(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+        return not health.is_throttled(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         turns, event_ids = judge(session, kept, rules=self._rules)
-        return Settled(frozenset(each.claim for each in kept), turns=turns, event_ids=event_ids)
+        return Settled(frozenset(each.fencing_key for each in kept), slots=turns, event_ids=event_ids)
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:

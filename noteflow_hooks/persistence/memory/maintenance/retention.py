@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
 from noteflow_hooks.persistence.memory.erasing import erase
@@ -53,7 +53,7 @@ class InMemoryRetentionStore(RetentionStore):
             tables = self._store.tables
             made = [((each.started_at, each.id), each) for own in tables.attempts.values() for each in own]
             page, cursor = _page(made, self._store.now() - older_than, limit, after)
-            going = [each for each in page if tables.deliveries[each.delivery_id].status in SETTLED]
+            going = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
             for each in going:
                 _remove_attempt(tables, each)
             return Swept(len(going), cursor)
@@ -113,7 +113,7 @@ def _page(
 
 def _is_settled(tables: Tables, event: Event) -> bool:
     own = (each for each in tables.deliveries.values() if each.event_id == event.id)
-    return event.dispatched_at is not None and all(each.status in SETTLED for each in own)
+    return event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
 
 
 def _named_webhooks(tables: Tables) -> set[UUID | None]:

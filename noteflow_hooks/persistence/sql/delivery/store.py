@@ -23,9 +23,16 @@ from noteflow_hooks.domain.deliveries import (
     WebhookDelivery,
 )
 from noteflow_hooks.domain.health.circuit_breaker import is_notable
+from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.health.turns import BURST, ENDPOINTS, ROOM_POLL
-from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Dispatched, Held, Settled, Turn
+from noteflow_hooks.domain.ports.delivery_store import (
+    Claimed,
+    DeliveryStore,
+    Dispatched,
+    SchedulingSlot,
+    Settled,
+    ThrottledCount,
+)
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -108,20 +115,20 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
                 "concurrency": self._rules.concurrency,
             },
         )
-        held, passed_over, turns_due, slow_turns_due = rows[0][_NEEDED:]
+        held, passed_over, slots_due, slow_slots_due = rows[0][_NEEDED:]
         return Claimed(
             self._claims([row for row in rows if row[0] is not None]),
-            held=held,
+            throttled=held,
             passed_over=passed_over,
-            turns_due=turns_due,
-            slow_turns_due=slow_turns_due,
+            slots_due=slots_due,
+            slow_slots_due=slow_slots_due,
         )
 
     @override
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         if not slow:
             taken = self._flooded_turns(limit, lease_slack)
-            if taken or not taken.turns_due:
+            if taken or not taken.slots_due:
                 return taken
         with self._engine.begin() as connection:
             turns = self._health.turns(connection, limit=limit, slow=slow)
@@ -137,13 +144,13 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             ).all()
             counts = Counter(row.webhook_id for row in rows)
             following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
-        return Claimed(self._claims(rows), turns=following)
+        return Claimed(self._claims(rows), slots=following)
 
     def _flooded_turns(self, limit: int, lease_slack: timedelta) -> Claimed:
         *rows, told = self._direct.rows(
             _FLOODED_TURNS,
             {
-                "endpoints": min(ENDPOINTS, limit),
+                "endpoints": min(ENDPOINTS_PER_CLAIM, limit),
                 "limit": limit,
                 "concurrency": self._rules.concurrency,
                 "slack_s": lease_slack.total_seconds(),
@@ -151,8 +158,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             },
         )
         waits, others = told[_NEEDED:]
-        turns = [Turn(max(_AT_ONCE, each), slow=False) for each in waits]
-        return Claimed(self._claims(rows), turns_due=others, turns=turns)
+        turns = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in waits]
+        return Claimed(self._claims(rows), slots_due=others, slots=turns)
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
@@ -165,7 +172,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
                 return self._settle(connection, settlements)
         stored = {row[:2]: _Said(*row[2:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
         if not any(each.looked_at for each in stored.values()):
-            return Settled(frozenset(stored), turns=_turns(stored))
+            return Settled(frozenset(stored), slots=_turns(stored))
         with self._engine.begin() as connection:
             return self._judged(connection, settlements, stored)
 
@@ -187,12 +194,12 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return {row.id: row.wait for row in rows}
 
     @override
-    def take_back(self, *, limit: int) -> int:
+    def reclaim_expired(self, *, limit: int) -> int:
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
-            return self._take_back(connection, rows) if rows else 0
+            return self._reclaim(connection, rows) if rows else 0
 
-    def _take_back(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
+    def _reclaim(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
         try:
             with connection.begin_nested():
@@ -206,7 +213,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
                 connection.execute(statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
             else:
                 for row in rows:
-                    self._take_back(connection, [row])
+                    self._reclaim(connection, [row])
         return len(rows)
 
     @override
@@ -220,11 +227,11 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
 
     @override
-    def held(self, *, limit: int) -> Held:
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._engine.begin() as connection:
             connection.execute(health_statements.FORGOTTEN)
             row = connection.execute(health_statements.HELD, {"limit": limit}).one()
-        return Held(quick=row.quick, slow=row.slow)
+        return ThrottledCount(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
         found = connection.execute(statements.SETTLE, self._given(settlements))
@@ -241,10 +248,10 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     ) -> Settled:
         # One of an endpoint's results that is looked at calls for all of them, in their order.
         notable = {key for key, said in stored.items() if said.looked_at}
-        looked_at = {each.delivery.webhook_id for each in settlements if each.claim in notable}
-        kept = [each for each in settlements if each.claim in stored and each.delivery.webhook_id in looked_at]
+        looked_at = {each.delivery.webhook_id for each in settlements if each.fencing_key in notable}
+        kept = [each for each in settlements if each.fencing_key in stored and each.delivery.webhook_id in looked_at]
         verdict = self._health.judge(connection, kept) if kept else Verdict()
-        return Settled(frozenset(stored), turns=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
+        return Settled(frozenset(stored), slots=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
 
     def _is_notable(self, settlement: Settlement) -> bool:
         return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
@@ -270,9 +277,14 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
 
 
 def _dispatched(told: Sequence[Any], claims: Sequence[Claim] = ()) -> Dispatched:
-    delivery_ids, turns, slow_turns, events, more = told
+    delivery_ids, turns, throttled_slow, events, more = told
     return Dispatched(
-        tuple(delivery_ids), events=events, more=more, turns=turns, slow_turns=slow_turns, claims=tuple(claims)
+        tuple(delivery_ids),
+        events=events,
+        more=more,
+        throttled=turns,
+        throttled_slow=throttled_slow,
+        claims=tuple(claims),
     )
 
 
@@ -283,9 +295,9 @@ class _Said(NamedTuple):
     turns: bool
 
 
-def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[Turn]:
+def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[SchedulingSlot]:
     """Return the turn that there is now, where there is one: it serves all endpoints that have one."""
-    return [Turn(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
+    return [SchedulingSlot(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
 
 
 def _claim(row: Sequence[Any], webhook: WebhookConfig) -> Claim:
