@@ -10,6 +10,7 @@ from noteflow_hooks.cli.support.following import follow
 from noteflow_hooks.cli.support.options import (
     as_json,
     event_type_option,
+    limit_option,
     period_options,
     remote_options,
     webhook_option,
@@ -78,7 +79,7 @@ def replay(
 
 @click.command()
 @remote_options
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+@limit_option
 @as_json
 def replays(*, limit: int, as_json: bool) -> None:
     """List replays, newest first."""
