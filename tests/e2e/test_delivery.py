@@ -221,16 +221,17 @@ def test_a_worker_lives_through_every_hostile_endpoint(rig: SystemRig) -> None:
     worker, path = rig.pid("worker-1"), a_path()
     with HostileServer() as server:
         made = {name: rig.webhook(url=server.url(name), **_limits(case)) for name, case in CASES.items()}
-        doors = {
-            name: rig.webhook(url=server.listener(name), **_limits(door)) for name, door in FAULTY_LISTENERS.items()
+        listeners = {
+            name: rig.webhook(url=server.listener(name), **_limits(listener))
+            for name, listener in FAULTY_LISTENERS.items()
         }
         rig.publish()
-        count = len(made) + len(doors)
+        count = len(made) + len(listeners)
         until(lambda: len(_attempted(rig)) == count, what="an attempt at each of them", timeout_s=120)
         rows = _attempted(rig)
     for name, webhook in made.items():
         assert rows[webhook.id] in [tuple(each) for each in CASES[name].outcomes], name
-    for name, webhook in doors.items():
+    for name, webhook in listeners.items():
         assert rows[webhook.id][1] in FAULTY_LISTENERS[name].kinds, name
     good = rig.webhook(path)
     rig.publish()

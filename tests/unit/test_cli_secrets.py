@@ -13,7 +13,6 @@ from noteflow_hooks.cli.support.failures import WRONG_USE, run
 from noteflow_hooks.local.files import write_object, write_private
 from noteflow_hooks.local.stack.home import Home
 from noteflow_hooks.local.up_state import UpState
-from noteflow_hooks.settings import PREFIX
 from tests.support.canary_secrets import CanarySecret, found, letters
 
 if TYPE_CHECKING:
@@ -24,13 +23,7 @@ SECRET: Final = letters()
 ADD: Final = ("webhooks", "add", "https://a.example")
 REMOTE: Final = ("--server", "127.0.0.1:1", "--token", SECRET)
 
-
-@pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No `.env`, no settings, no running `up`."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "WEBHOOK_SECRET"]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.mark.parametrize(
