@@ -44,7 +44,7 @@ def make_lax(url: str) -> None:
             connection.execute(statement)
 
 
-class World:
+class DamagedRowsRig:
     """A worker's parts over that database, a receiver, and two endpoints: one to be hurt, one that stays well."""
 
     def __init__(self, url: str, engine: Engine, executor: WebhookExecutor, receiver: Receiver) -> None:
@@ -90,7 +90,7 @@ class World:
         advance_replays(self.unit)
         return True
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str) -> DeliveryRow | None:
         found = self.connection.execute(
             "SELECT delivery.status, coalesce(delivery.error_message, ''), webhook.name"
             " FROM noteflow.webhook_deliveries AS delivery"
@@ -98,7 +98,7 @@ class World:
             " WHERE webhook.name = %s",
             [name],
         ).fetchone()
-        return None if found is None else Row(found[0], found[1], self._kinds(name))
+        return None if found is None else DeliveryRow(found[0], found[1], self._kinds(name))
 
     def _kinds(self, name: str) -> list[str]:
         rows = self.connection.execute(
@@ -112,7 +112,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Row:
+class DeliveryRow:
     status: str
     message: str
     kinds: Sequence[str]

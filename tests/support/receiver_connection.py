@@ -52,7 +52,7 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
-class Line:
+class ReceiverConnection:
     """One connection, seen from the receiver."""
 
     def __init__(self, sock: socket.socket, *, number: int, closing: threading.Event) -> None:
@@ -130,6 +130,6 @@ class Line:
 
 
 #: Answers with bytes of its own making; the connection is closed when it returns.
-Behaviour: TypeAlias = Callable[[Line], None]
+Behaviour: TypeAlias = Callable[[ReceiverConnection], None]
 #: Each answers one request; the last one answers all that follow.
 Script: TypeAlias = Answer | Behaviour
