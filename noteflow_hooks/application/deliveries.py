@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import find_webhook
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError
 
@@ -53,7 +53,7 @@ class DeliveryView:
     @property
     def is_final(self) -> bool:
         """Whether nothing is done with it any more, unless someone sends it again."""
-        return self.delivery.status in SETTLED
+        return self.delivery.status in FINAL_STATUSES
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,9 @@ _UNDELIVERED_COLUMNS: Final = (
     "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
 _REDELIVERY_COLUMNS: Final = ("requested_at", "previous_status", "after_attempt", "replay_id")
-_ATTEMPT_COLUMNS: Final = ("attempt_number", "started_at", "duration_ms", "status_code", "error_kind", "error_message")
+_ATTEMPT_COLUMNS: Final = (
+    "attempt_number", "started_at", "duration_ms", "redialled", "status_code", "error_kind", "error_message",
+)  # fmt: skip
 
 _status = click.option(
     "--status", type=click.Choice([each.value for each in DeliveryStatus]), help="Only those in this state."

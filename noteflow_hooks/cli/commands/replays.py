@@ -17,7 +17,7 @@ from noteflow_hooks.cli.support.options import (
 )
 from noteflow_hooks.cli.support.output import show_fields, show_rows
 from noteflow_hooks.cli.support.remote import client, connector, listed, shown, timestamp
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import RATE_PER_S, ReplayState
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -35,7 +35,7 @@ _FAILED: Final = 1
 @event_type_option
 @click.option(
     "--status",
-    type=click.Choice([each.value for each in sorted(SETTLED)]),
+    type=click.Choice([each.value for each in sorted(FINAL_STATUSES)]),
     help="Only those in this state; else dead and skipped.",
 )
 @period_options

@@ -124,6 +124,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         response_body=attempt.response_body,
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
+        redialled=attempt.redialled,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.replays import begin_replay, cancel_replay, read_replay
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import replay_message
@@ -27,7 +27,7 @@ class ReplayMixin:
         required(self._webhook_service)
         asked = Replay.create(
             current_workspace(),
-            parse_filter(request, statuses=SETTLED),
+            parse_filter(request, statuses=FINAL_STATUSES),
             rate_per_s=request.rate_per_s if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
         replay = await self._database.run(

@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 BURST: Final = 50
 #: A POST that has been under way for so long lags. An endpoint that has so many of them gets no more for now: until it
 #: is known to hang, it must not take all the threads.
-LAG: Final = timedelta(seconds=0.2)
-LAGGING_LIMIT: Final = 10
+STALLED_AFTER: Final = timedelta(seconds=0.2)
+STALLED_LIMIT: Final = 10
 #: The most endpoints that have their turn together.
-ENDPOINTS: Final = 20
+ENDPOINTS_PER_CLAIM: Final = 20
 #: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
 _RATE_BURST_S: Final = 0.1
 #: How long a turn without room waits at the most for the next look.
 ROOM_POLL: Final = timedelta(seconds=1)
 
 
-def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules) -> int:
+def allowed_now(
+    health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules
+) -> int:
     """Return how many of its POSTs may start now, while ``in_flight`` are under way.
 
     Where too many of those lag, ``in_flight`` is no end of them.
@@ -50,7 +52,7 @@ def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, no
     return 0 if now < health.open_until or probing else min(room, 1)
 
 
-def turned(
+def after_slot(
     health: EndpointHealth,
     webhook: WebhookConfig,
     *,
@@ -82,7 +84,7 @@ def turned(
     return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
 
 
-def shares(rooms: Sequence[int], *, limit: int) -> list[int]:
+def fair_shares(rooms: Sequence[int], *, limit: int) -> list[int]:
     """Deal out ``limit`` places: an equal part for each, what some can't use for the others, earlier ones first."""
     given = [0] * len(rooms)
     wanting = [index for index, room in enumerate(rooms) if room > 0]
