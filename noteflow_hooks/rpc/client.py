@@ -54,8 +54,8 @@ def connect(
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
-    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over the
-    network unencrypted; else NoteFlowHooksError is raised.
+    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` says that the token may go
+    over the network for everybody to read: NoteFlowHooksError.
     """
     return Client(server, token, credentials=credentials, plaintext=plaintext)
 
