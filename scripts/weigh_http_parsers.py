@@ -86,13 +86,13 @@ def _table(*, names_each: bool) -> Iterator[str]:
 
 
 def _counts(tried: dict[str, Verdict], ours: dict[str, Verdict]) -> Iterator[str | int]:
-    paths = {path: each for path, each in tried.items() if not path.startswith("door")}
-    doors = [each.fits for path, each in tried.items() if path.startswith("door")]
+    paths = {path: each for path, each in tried.items() if not path.startswith("handshake")}
+    handshakes = [each.fits for path, each in tried.items() if path.startswith("handshake")]
     wrong = [each.came for each in paths.values() if not each.fits]
     late = wrong.count("does not end in time")
     refused = sum("protocol" in each for each in wrong)
     yield f"{len(paths) - len(wrong)} of {len(paths)}"
-    yield f"{sum(doors)} of {len(doors)}"
+    yield f"{sum(handshakes)} of {len(handshakes)}"
     yield refused
     yield late
     yield len(wrong) - refused - late

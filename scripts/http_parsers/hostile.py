@@ -17,14 +17,14 @@ from noteflow_hooks.executor.outcome import Outcome, answered, failed
 from scripts.http_parsers.client import Client, Place
 from tests.support.builders import a_webhook
 from tests.support.certificates import authority_pem
-from tests.support.hostile_cases.doors import DOORS, Door
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS, FaultyListener
 from tests.support.hostile_server import CASES, HostileServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from noteflow_hooks.executor.http.reply import Reply
-    from tests.support.hostile_cases.case import Case
+    from tests.support.hostile_cases.case import HostileCase
 
 #: The time limits of attempts that only end there, of those that only end there but must have a head before, and of all
 #: others, which should need none of it.
@@ -51,7 +51,7 @@ class Verdict(NamedTuple):
 class _Attempt:
     """One attempt in a thread of its own, which a client may never come back from."""
 
-    case: Case | Door
+    case: HostileCase | FaultyListener
     url: str
     outcome: Outcome | None = None
     keeps: bool = False
@@ -96,7 +96,7 @@ class _Attempt:
         return Verdict(fits, self.keeps, came)
 
     def _fits(self, outcome: Outcome) -> bool:
-        if isinstance(self.case, Door):
+        if isinstance(self.case, FaultyListener):
             return outcome.error_kind in self.case.kinds
         # The words of a message are the project's own; the rest is what any client must come to.
         is_told = (outcome.status_code, outcome.error_kind) in {(each.status, each.kind) for each in self.case.outcomes}
@@ -122,8 +122,8 @@ def _attempts(server: HostileServer) -> Iterator[tuple[str, _Attempt]]:
         for scheme in ("https", "http"):
             if case.speaks(scheme):
                 yield f"{scheme} {name}", _Attempt(case, server.url(name, scheme=scheme))
-    for name, door in DOORS.items():
-        yield f"door {name}", _Attempt(door, server.door(name))
+    for name, listener in FAULTY_LISTENERS.items():
+        yield f"handshake {name}", _Attempt(listener, server.listener(name))
 
 
 def _make(kind: type[Client], attempts: list[_Attempt]) -> None:
