@@ -28,7 +28,7 @@ def broker(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def hints(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
+def publishers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """Publishers that look at the queue more often, and find a handful long."""
     monkeypatch.setattr(publisher, "_QUEUED", 10)
     monkeypatch.setattr(publisher, "_LOOK_EVERY", 4)
@@ -41,27 +41,27 @@ def queued(broker: Redis) -> int:
     return int(str(broker.llen(DISPATCH_QUEUE)))
 
 
-def announce(hints: Publishers, broker: Redis, *, until_length: int) -> None:
+def announce(publishers: Publishers, broker: Redis, *, until_length: int) -> None:
     """Announce one event after another until so many messages wait."""
 
     def grown() -> bool:
-        hints.events.announce([uuid4()])
+        publishers.events.announce([uuid4()])
         return queued(broker) >= until_length
 
     until(grown, what=f"{until_length} messages wait")
 
 
-def test_a_queue_that_nobody_takes_from_stops_growing(hints: Publishers, broker: Redis) -> None:
+def test_a_queue_that_nobody_takes_from_stops_growing(publishers: Publishers, broker: Redis) -> None:
     """Those that wait take along what is in the tables; one more would say nothing new."""
-    announce(hints, broker, until_length=10)
+    announce(publishers, broker, until_length=10)
     rounds: list[int] = []
 
     def announced() -> bool:
-        hints.events.announce([uuid4()])
+        publishers.events.announce([uuid4()])
         rounds.append(queued(broker))
         return len(rounds) >= 50
 
     until(announced, what="fifty more events are announced")
     assert max(rounds) < 10 + 2 * 4
     broker.delete(DISPATCH_QUEUE)
-    announce(hints, broker, until_length=3)
+    announce(publishers, broker, until_length=3)
