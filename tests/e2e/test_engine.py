@@ -147,7 +147,7 @@ def claims_noted(rig: SystemRig, webhook: pb.Webhook) -> Iterator[Callable[[], l
 def test_what_hangs_holds_up_nobody(rig: SystemRig) -> None:
     """While an endpoint with hundreds of deliveries never answers, two hundred for a healthy one all arrive."""
     hanging, healthy = a_path(), a_path()
-    rig.receiver.script(hanging, lambda line: line.pause(60))
+    rig.receiver.script(hanging, lambda connection: connection.pause(60))
     hung = rig.webhook(hanging, events=["recording.started"], timeout_ms=HANG_MS, max_retries=1)
     fine = rig.webhook(healthy)
     with Stopwatch() as quiet:

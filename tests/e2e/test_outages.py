@@ -10,7 +10,7 @@ import psutil
 import pytest
 from redis.exceptions import RedisError
 
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
+from noteflow_hooks.broker.names import DELIVER_QUEUE, DISPATCH_QUEUE
 from noteflow_hooks.delivery.service import QUEUE_BOUND
 from tests.chaos.ledgers import Accepted, read
 from tests.chaos.publisher import Publisher

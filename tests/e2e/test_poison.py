@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
+from noteflow_hooks.broker.names import QUEUES
 from tests.support.poison_messages import NO_MESSAGE, POISON
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
@@ -16,7 +17,6 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUEUES: Final = ("dispatch", "deliver", "deliver.slow", "maintenance")
 #: The channel by which `celery inspect` and `celery control` speak to workers.
 BROADCASTS: Final = "/0.celery.pidbox"
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.local.stack.programs import PATIENCE_S
 from tests.support.extra_programs import started
 from tests.support.receiver_connection import Answer
@@ -29,7 +30,6 @@ GRACE_S: Final = 40.0
 #: How long the receiver keeps each answer back: longer than a worker takes to end that waits for nothing.
 ANSWER_S: Final = 1.5
 PER_S: Final = 25
-QUEUES: Final = ("dispatch", "deliver", "deliver.slow", "maintenance")
 GEVENT: Final = ("gevent", "-c", "16")
 
 

@@ -186,9 +186,10 @@ def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig
     _, printed, _ = command("deliveries", "show", delivery.id)
     assert '"title": "\\u001b[31mred"' in printed
     assert "ATTEMPT NUMBER" in printed
+    assert "REDIALLED" in printed
     assert "\x1b" not in printed
     shown = loaded(command("deliveries", "show", delivery.id, "--json"))
-    assert [each["status_code"] for each in shown["attempts"]] == [200]
+    assert [(each["status_code"], each["redialled"]) for each in shown["attempts"]] == [(200, False)]
 
 
 def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:

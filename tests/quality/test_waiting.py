@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 #: Where a test sleeps all the same, and why.
 MAY_SLEEP: Final = {
     "tests/integration/rpc/test_database.py": "a pause is what is awaited: the call under test takes that long",
+    "tests/support/delaying_proxy.py": "a delay is what this proxy is for",
     "tests/integration/rpc/test_limits.py": "the server said how long to wait, and that it is enough is the fact",
 }
 _CLOCKS: Final = frozenset({"monotonic", "perf_counter", "time", "monotonic_ns", "perf_counter_ns", "time_ns"})

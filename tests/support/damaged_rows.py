@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.retry import RetryPolicy
@@ -56,7 +56,7 @@ class DamagedRowsRig:
         self.service = DeliveryService(
             self.store,
             executor.post,
-            PostingPool(8),
+            Bulkhead(8),
             policy=RetryPolicy(base=timedelta(milliseconds=1), jitter=0),
             chunk=50,
             lease_slack=timedelta(seconds=0.5),
@@ -83,7 +83,7 @@ class DamagedRowsRig:
     def work(self) -> bool:
         """Do all that workers do, once; whatever it raises fails the test. True, for use in conditions."""
         ids = [each for chunk in self.service.dispatch([]) for each in chunk]
-        self.service.take_back()
+        self.service.reclaim_expired()
         overdue = [each for chunk in self.service.overdue(by=timedelta(0), queued=0) for each in chunk]
         self.service.deliver(ids + overdue, hint=no_hint)
         self.service.deliver([], hint=no_hint, slow=True)

@@ -82,6 +82,11 @@ class ReceiverConnection:
         length = next((value for name, value in headers if name.lower() == "content-length"), "0")
         return ReceivedRequest(method, target, headers, file.read(int(length)), self._number)
 
+    def peek(self) -> None:
+        """Return once the next request has begun, or the connection has ended."""
+        if self._file is not None:
+            self._file.peek(1)
+
     def send(self, data: bytes) -> None:
         """Send it."""
         self.sock.sendall(data)

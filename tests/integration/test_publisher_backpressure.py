@@ -1,7 +1,8 @@
-"""The server's hints and a queue that nobody takes from: it stops growing, and goes on when somebody does."""
+"""The server's wake-ups and a queue that nobody takes from: it stops growing, and goes on when somebody does."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -9,7 +10,8 @@ import pytest
 from redis import Redis
 
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.publisher import DISPATCH_QUEUE
+from noteflow_hooks.broker.names import DISPATCH_QUEUE
+from noteflow_hooks.broker.queue_depth import QueueBackpressure
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -30,8 +32,7 @@ def broker(redis_url: str) -> Iterator[Redis]:
 @pytest.fixture
 def publishers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """Publishers that look at the queue more often, and find a handful long."""
-    monkeypatch.setattr(publisher, "_QUEUED", 10)
-    monkeypatch.setattr(publisher, "_LOOK_EVERY", 4)
+    monkeypatch.setattr(publisher, "QueueBackpressure", partial(QueueBackpressure, full=10, look_every=4))
     made = publisher.connect(redis_url)
     yield made
     made.close()
