@@ -237,15 +237,17 @@ def _check_certificates(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError:  # an SSLError too, for a file that holds none
-        held = f"{PREFIX}CA_BUNDLE is {str(path)!r}"
-        raise SettingsError(f"{held}, where no certificate can be read; it may hold {_allowed('ca_bundle')}") from None
+        bundle = f"{PREFIX}CA_BUNDLE is {str(path)!r}"
+        raise SettingsError(
+            f"{bundle}, where no certificate can be read; it may hold {_allowed('ca_bundle')}"
+        ) from None
 
 
 def _line(error: ValidationError) -> str:
     first = error.errors()[0]
     name = str(first["loc"][0])
-    held = repr(first["input"]) if Settings.model_fields[name].repr else "a value that is not shown here"
-    return f"{PREFIX}{name.upper()} is {held}; it may hold {_allowed(name)}"
+    value = repr(first["input"]) if Settings.model_fields[name].repr else "a value that is not shown here"
+    return f"{PREFIX}{name.upper()} is {value}; it may hold {_allowed(name)}"
 
 
 def _allowed(name: str) -> str:

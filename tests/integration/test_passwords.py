@@ -64,8 +64,8 @@ def test_a_broker_that_refuses_us_is_told_of_without_the_password(
     """By every library on the way there, at DEBUG."""
     caplog.set_level(logging.DEBUG)
     refused = make_url(redis_url).set(password=PASSWORD).render_as_string(hide_password=False)
-    hints = publisher.connect(refused)
-    hints.events.announce([uuid4()])
+    publishers = publisher.connect(refused)
+    publishers.events.announce([uuid4()])
     until(lambda: "Redis takes no hints" in caplog.text, what="the refusal is logged")
-    hints.close()
+    publishers.close()
     assert found(CANARIES, caplog.text.encode()) == set()
