@@ -18,6 +18,7 @@ import os
 import resource
 import subprocess
 import sys
+from statistics import median, quantiles
 from typing import TYPE_CHECKING, Final
 
 from scripts.http_parsers.client import Bare, Client, Ours
@@ -111,8 +112,14 @@ def _times() -> Iterator[str]:
     yield "| client | " + " | ".join(f"{count} headers, µs | beside ours" for count in taken) + " |"
     yield "|---" + "|---|---" * len(taken) + "|"
     for name in kinds:
-        cells = [f"{times[name]:.0f} | {times[name] / times[_OURS]:.2f}" for times in taken.values()]
+        cells = [f"{median(times[name]):.0f} | {_beside(times[name], times[_OURS])}" for times in taken.values()]
         yield f"| {name} | {' | '.join(cells)} |"
+
+
+def _beside(times: list[float], ours: list[float]) -> str:
+    """Return the median of the rounds' ratios: what disturbs a round disturbs all of it; and their middle half."""
+    low, middle, high = quantiles((each / our for each, our in zip(times, ours, strict=True)), n=4)
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import socket
 import threading
 import time
 from contextlib import contextmanager
-from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.executor.http.stream import Deadline
@@ -54,8 +53,8 @@ _MANY: Final = (*_FEW, *[f"X-Header-{number}: {'value-of-it-' * 4}{number}" for 
 ANSWERS: Final = {len(lines): "\r\n".join(["HTTP/1.1 200 OK", *lines, "", "ok"]).encode() for lines in (_FEW, _MANY)}
 
 
-def times_us(kinds: Mapping[str, type[Client]], answer: bytes) -> dict[str, float]:
-    """Return the median time of each client's POST, in millionths of a second, user and system together."""
+def times_us(kinds: Mapping[str, type[Client]], answer: bytes) -> dict[str, list[float]]:
+    """Return the time of each client's POST by round, in millionths of a second, user and system together."""
     with _receiver(answer) as port:
         clients = {name: kind(Place(port), _deadline()) for name, kind in kinds.items()}
         for client in clients.values():
@@ -68,7 +67,7 @@ def times_us(kinds: Mapping[str, type[Client]], answer: bytes) -> dict[str, floa
                 taken[name].append(_posted_s(clients[name], _POSTS) / _POSTS * 1e6)
         for client in clients.values():
             client.close()
-        return {name: median(rounds) for name, rounds in taken.items()}
+        return taken
 
 
 def _posted_s(client: Client, count: int) -> float:
