@@ -126,7 +126,7 @@ def server(settings: Settings) -> ServerParts:
         service = WebhookService(
             units,
             publishers.events.announce,
-            hint=publishers.deliveries.announce,
+            wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
         )
