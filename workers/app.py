@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery, signals
+from celery import signals
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
 
@@ -24,9 +24,12 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings
+from workers.celery_internals import GuardedCelery
 
 if TYPE_CHECKING:
     import logging
+
+    from celery import Celery
 
 #: The names are public. A queue that nobody consumes would swallow wake-ups, so a slip in ``-Q`` makes none.
 _QUEUES: Final[dict[str, object]] = {
@@ -83,7 +86,7 @@ def build(settings: Settings) -> Celery:
     """Make the app; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
     wait_without_blocking_others()
-    app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
+    app = GuardedCelery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
     app.conf.update(_QUEUES | _MESSAGES | _BROKER | _WORKER | _beat(settings))
     return app
 

@@ -18,9 +18,9 @@ class Channel(GuardedChannel):
         """Ask what may stand in a message."""
         return problem_with(raw, queue=queue)
 
-    def problem_with_broadcast(self, message: object) -> str | None:
+    def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
         """Ask what may stand in a broadcast."""
-        return problem_with_broadcast(message)
+        return problem_with_broadcast(message, exchange=exchange)
 
 
 class Transport(redis.Transport):

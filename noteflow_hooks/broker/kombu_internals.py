@@ -23,7 +23,7 @@ log = logging.getLogger(__name__)
 
 #: What Python raises over data that is not what code takes it for. Where the worker itself can't go on, for want of
 #: memory, threads or Redis, it raises others.
-_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: The command that waits for the next message of some queues.
 _FETCH: Final = "BRPOP"
 
@@ -78,7 +78,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
         """Return why the message is to be dropped, in words that repeat none of it; None where it is good."""
         raise NotImplementedError
 
-    def problem_with_broadcast(self, message: object) -> str | None:
+    def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
         """Return the same of what was broadcast to all workers, and is read already."""
         raise NotImplementedError
 
@@ -88,7 +88,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
         def guarded(message: Any) -> None:  # noqa: ANN401 - kombu's message
             try:
                 callback(message)
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 log.warning("a message from queue %s was dropped: %s", queue, type(error).__name__, exc_info=True)
                 # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
                 if not message.acknowledged:
@@ -116,7 +116,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
             raise Empty from None
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:  # noqa: ANN401 - kombu's own
-        problem = self.problem_with_broadcast(message)
+        problem = self.problem_with_broadcast(message, exchange=exchange)
         if problem is None:
             return super()._deliver_fanout_message(message, exchange)
         log.warning("a broadcast to %s was dropped: %s", exchange, problem)
