@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 
+from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from celery import Celery
 
@@ -31,15 +32,16 @@ _FETCH: Final = "BRPOP"
 _Channel: Any = redis.Channel
 _QoS: Any = virtual.QoS
 _functional: Any = functional
+_connection: Any = connection
 
 
 @contextmanager
 def redis_client(app: Celery) -> Iterator[Any]:
     """Offer redis-py's client of a connection from the app's pool: the way that its messages go, too."""
     pool: Any = app.pool  # of connections, whatever the types say
-    with pool.acquire(block=True) as connection:
+    with pool.acquire(block=True) as acquired:
         # Only the channel of the Redis transport has one.
-        yield connection.default_channel.client
+        yield acquired.default_channel.client
 
 
 def wait_without_blocking_others() -> None:
@@ -49,6 +51,11 @@ def wait_without_blocking_others() -> None:
     still for seconds at a time, no result would be stored, and leases would run out.
     """
     _functional.sleep = time.sleep
+
+
+def show_as_schemes(schemes: Mapping[str, str]) -> None:
+    """Have URLs that kombu shows begin with the scheme, in place of the transport's own name, by which it is found."""
+    _connection.Connection.resolve_aliases.update(schemes)
 
 
 class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyped
