@@ -16,7 +16,6 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.broker.names import (
     DELIVER_QUEUE,
     DELIVER_TASK,
@@ -28,6 +27,7 @@ from noteflow_hooks.broker.names import (
     SWEEP_TASK,
 )
 from noteflow_hooks.broker.queue_depth import queue_depth
+from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
