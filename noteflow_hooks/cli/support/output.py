@@ -43,6 +43,6 @@ def show_json(value: object) -> None:
 
 def pretty_json(text: str) -> str:
     """Return JSON with a line for each field, or what it is instead of JSON; control characters written out."""
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         text = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
     return escape(text, keep="\n")

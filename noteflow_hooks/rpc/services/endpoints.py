@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.webhooks import DEFAULT_NAME, WebhookConfig
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
@@ -16,7 +17,7 @@ from noteflow_hooks.rpc.messages.parse import parse_headers, parse_id, parse_sec
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.changes import apply, checked_paths
 from noteflow_hooks.rpc.services.host import required, with_webhooks
-from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
+from noteflow_hooks.signing import generate_secret, secret_hint
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
