@@ -11,6 +11,7 @@ import click
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.local.private import NotPrivateError
 from noteflow_hooks.local.servers import EmbeddedServerError
 from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_running
 from noteflow_hooks.local.stack.ports import free_address, why_not
@@ -50,6 +51,8 @@ def _system(folder: Path) -> Iterator[System]:
             system.take_folder()
         except EmbeddedServerError as error:
             raise SettingsError(f"{error} in {_DATA_DIR}") from None
+        except NotPrivateError as error:
+            raise SettingsError(f"{_DATA_DIR} is '{folder}': {error}") from None
         except OSError as error:
             raise SettingsError(f"{_DATA_DIR} is '{folder}': {_problem(error)}") from None
         yield system

@@ -10,7 +10,7 @@ from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
-from noteflow_hooks.local.files import keys_file, read_object, text_in, up_file
+from noteflow_hooks.local.files import read_keys, read_object, text_in, up_file
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -30,9 +30,9 @@ def database_settings() -> Settings:
     running = read_object(path)
     if running is None:
         raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
-    keys = keys_file(settings.data_dir)
+    keys = read_keys(settings.data_dir)
     # Its secrets are under its own keys, whatever the environment says.
-    own = {"secret_keys": keys.read_text(encoding="utf-8").strip()} if keys.exists() else {}
+    own = {} if keys is None else {"secret_keys": keys}
     return Settings.load(database_url=text_in(running, "database_url", path), **own)
 
 
