@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from celery import Celery, signals
 from celery.utils.log import get_multiprocessing_logger
@@ -14,10 +15,9 @@ from kombu.utils import functional
 from noteflow_hooks import logs
 from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
 
-if TYPE_CHECKING:
-    import logging
+log = logging.getLogger(__name__)
 
 RELAY_TASK = "noteflow.hooks.relay"
 SWEEP_TASK = "noteflow.hooks.sweep"
@@ -112,6 +112,14 @@ def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's sign
     """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
+    warn_of_slips()
+
+
+@signals.beat_init.connect
+def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say which of our variables are no settings."""
+    for line in unknown_variables():
+        log.warning("%s", line)
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -62,6 +62,15 @@ def read(path: Path) -> bytes | None:
         return file.read(_LIMIT_BYTES)
 
 
+def check_env_file(path: Path) -> None:
+    """Raise NotPrivateError for a `.env` of another user but root, or one that everybody may change."""
+    found = path.stat()
+    if found.st_uid != 0:
+        _check_owner(path.absolute(), found)
+    if found.st_mode & stat.S_IWOTH:
+        raise NotPrivateError(f"{path.absolute()} can be changed by everybody (mode {_mode(found)}): chmod o-w it")
+
+
 def _check_owner(path: Path, found: os.stat_result) -> None:
     if found.st_uid != os.geteuid():
         raise NotPrivateError(

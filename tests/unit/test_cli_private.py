@@ -162,3 +162,27 @@ def test_a_demo_removes_nothing_behind_a_link(tmp_path: Path, monkeypatch: pytes
         pass
     assert (tmp_path / "precious").is_dir()
     assert not (tmp_path / "precious" / "lock").exists()
+
+
+@needs_root
+def test_an_env_file_of_another_user_names_no_server(
+    called: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """The caller's token would go there."""
+    (tmp_path / ".env").write_text(f"{PREFIX}SERVER=127.0.0.1:7\n")
+    run(root, ["webhooks", "list"])
+    os.chown(tmp_path / ".env", OTHER, OTHER)
+    assert run(root, ["webhooks", "list"]) == 1
+    assert f".env belongs to user {OTHER}" in capsys.readouterr().err
+    assert len(called) == 1
+
+
+def test_an_env_file_that_everybody_may_change_names_no_server(
+    called: list[tuple[str, ...]], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """As above."""
+    (tmp_path / ".env").write_text(f"{PREFIX}SERVER=127.0.0.1:7\n")
+    (tmp_path / ".env").chmod(0o666)
+    assert run(root, ["webhooks", "list"]) == 1
+    assert ".env can be changed by everybody (mode 0666): chmod o-w it" in capsys.readouterr().err
+    assert called == []

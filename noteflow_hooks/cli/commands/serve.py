@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import click
@@ -12,7 +13,9 @@ from noteflow_hooks.rpc.server.serve import serve as run_server
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
 from noteflow_hooks.rpc.server.tls import TlsFiles
 from noteflow_hooks.rpc.services.host import EndpointRules
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -20,6 +23,8 @@ def serve() -> None:
     """Run the gRPC server until SIGTERM or Ctrl-C; calls and recordings under way are finished first."""
     settings = Settings.load()
     logs.configure(settings.log_format)
+    for line in unknown_variables():
+        log.warning("%s", line)
     parts = bootstrap.server(settings)
     try:
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))

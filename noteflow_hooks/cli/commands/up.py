@@ -10,6 +10,7 @@ import click
 
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.program import program_name
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.local.private import NotPrivateError
 from noteflow_hooks.local.servers import EmbeddedServerError
@@ -17,11 +18,13 @@ from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_ru
 from noteflow_hooks.local.stack.ports import free_address, why_not
 from noteflow_hooks.local.up_state import UpState
 from noteflow_hooks.rpc.server.transport import is_local
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from noteflow_hooks.settings import Settings
 
 #: Settings that are `up`'s own business, whatever the environment says. It speaks no TLS, and only to this machine.
 _OURS: Final = {
@@ -36,7 +39,7 @@ _DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 def up(*, workers: int) -> None:
     """Run the whole system on embedded servers, until Ctrl-C. Its data is kept for the next time."""
     logging.basicConfig(level=logging.WARNING, format="noteflow-hooks: %(message)s")
-    settings = Settings.load()
+    settings = read_settings()
     forget_foreign_variables()
     with Interruption() as interruption, _system(settings.data_dir) as system:
         _run(system, settings, workers=workers, interruption=interruption)

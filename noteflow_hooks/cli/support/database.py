@@ -9,6 +9,7 @@ import psycopg.errors
 from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
 from noteflow_hooks.local.files import read_keys, read_object, text_in, up_file
 from noteflow_hooks.settings import PREFIX, Settings
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
 _NO_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 
-def database_settings() -> Settings:
+def database_settings(settings: Settings | None = None) -> Settings:
     """Return the settings, with the database that counts here; raise SettingsError where there is none."""
-    settings = Settings.load()
+    settings = settings if settings is not None else read_settings()
     if settings.database_url is not None:
         return settings
     path = up_file(settings.data_dir)
