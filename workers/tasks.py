@@ -16,12 +16,22 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
-from noteflow_hooks.concurrency.sender import Hinter
+from noteflow_hooks.broker.names import (
+    DELIVER_QUEUE,
+    DELIVER_TASK,
+    DISPATCH_QUEUE,
+    DISPATCH_TASK,
+    PURGE_TASK,
+    RELAY_TASK,
+    SLOW_QUEUE,
+    SWEEP_TASK,
+)
+from noteflow_hooks.broker.queue_depth import queue_depth
+from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
-from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
+from workers.app import app, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,7 +46,7 @@ AWAY = (UnavailableError, OperationalError, RedisError)
 #: The longest that calls of the purge may follow each other, whatever a message says.
 _PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
-hinter = Hinter()
+hinter = BackgroundSender()
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -84,9 +94,9 @@ def relay() -> str:
 def sweep() -> str:
     """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
     deliveries, began = parts().deliveries, time.monotonic()
-    taken_back = deliveries.take_back()
+    reclaimed = deliveries.reclaim_expired()
     # What comes due now has its own hint on the way; what was taken back has none.
-    grace = timedelta(0) if taken_back else timedelta(seconds=settings.sweep_every_s)
+    grace = timedelta(0) if reclaimed else timedelta(seconds=settings.sweep_every_s)
     queued = _queued(DELIVER_QUEUE)
     hints = deliveries.overdue(by=grace, queued=queued)
     for chunk in hints:
@@ -94,12 +104,12 @@ def sweep() -> str:
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
-    turns, slow_turns = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
-    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, slow_turns)):
+    turns, throttled_slow = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
+    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, throttled_slow)):
         for _ in range(count):
             deliver.apply_async(([],), queue=queue)
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
-    return f"{taken_back} taken back, {sum(map(len, hints))} overdue, {turns + slow_turns} turns"
+    return f"{reclaimed} taken back, {sum(map(len, hints))} overdue, {turns + throttled_slow} turns"
 
 
 @app.task(name=PURGE_TASK, throws=AWAY)
@@ -222,7 +232,4 @@ def _has_room(queue: str) -> bool:
 
 
 def _queued(queue: str) -> int:
-    pool: Any = app.pool  # of connections, whatever the types say
-    with pool.acquire(block=True) as connection:
-        # The Redis transport's own channel has the client.
-        return int(connection.default_channel.client.llen(queue))
+    return queue_depth(app, queue)

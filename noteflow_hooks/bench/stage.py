@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
-from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.bench.tenants import Tenants
 from noteflow_hooks.bench.usage import peak_mb
@@ -117,11 +117,11 @@ class Stage:
         pids = [pid for name, pid in self.system.processes.items() if name.startswith("worker-")]
         self.worker_peak_mb = max(self.worker_peak_mb, *map(peak_mb, pids))
 
-    def process(self, module: str, *arguments: str) -> Spoken:
+    def process(self, module: str, *arguments: str) -> LineProcess:
         """Start a module of this package that is spoken to."""
-        spoken = Spoken(f"{__package__}.{module}", *arguments, check=self._check)
-        self._stack.callback(spoken.close)
-        return spoken
+        process = LineProcess(f"{__package__}.{module}", *arguments, check=self._check)
+        self._stack.callback(process.close)
+        return process
 
     def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
         """Start another program, which has the system's settings and this environment."""

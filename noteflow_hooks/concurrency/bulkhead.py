@@ -33,7 +33,7 @@ _SLOW_SHARE: Final = 4
 _ALL: Final = 5
 
 
-class _Place:
+class _Slot:
     """Where one call runs; all places change under their pool's lock."""
 
     __slots__ = ("is_free", "slow")
@@ -43,7 +43,7 @@ class _Place:
         self.is_free = False
 
 
-class PostingPool:
+class Bulkhead:
     """Runs calls concurrently, at most ``size`` quick ones at once; whoever wants to make some reserves room first."""
 
     def __init__(self, size: int) -> None:
@@ -61,7 +61,7 @@ class PostingPool:
         self._changed = threading.Condition()
         self._threads: ThreadPoolExecutor | None = None
 
-    def reserve(self, wanted: int, *, urgent: int = 0) -> Reservation:
+    def reserve(self, wanted: int, *, urgent: int = 0) -> Permits:
         """Wait for room, at first for all that is wanted, after a moment for one call at least; take what is free.
 
         With ``urgent``, wait for one place only, before all others, and where not all is free take no more than that.
@@ -73,34 +73,34 @@ class PostingPool:
             self._wait_for_room(1, timeout_s=None)
             taken = min(wanted, self._free)
             self._free -= taken
-        return Reservation(self, taken, slow=False)
+        return Permits(self, taken, slow=False)
 
-    def reserve_free(self, wanted: int) -> Reservation:
+    def reserve_free(self, wanted: int) -> Permits:
         """Take what is free and nobody waits for urgently, which may be nothing, and wait for none."""
         with self._changed:
             taken = 0 if self._urgent else max(0, min(wanted, self._free))
             self._free -= taken
-        return Reservation(self, taken, slow=False)
+        return Permits(self, taken, slow=False)
 
-    def reserve_slow(self, wanted: int) -> Reservation:
+    def reserve_slow(self, wanted: int) -> Permits:
         """Take what is free of the slow share, which may be nothing: nobody waits for what is slow."""
         with self._changed:
             taken = max(0, min(wanted, self._slow_free))
             self._slow_free -= taken
-        return Reservation(self, taken, slow=True)
+        return Permits(self, taken, slow=True)
 
     def release(self, count: int, *, slow: bool) -> None:
         """Give that much room back."""
         with self._changed:
             self._give_back(count, slow=slow)
 
-    def leave(self, place: _Place) -> None:
+    def leave(self, place: _Slot) -> None:
         """Give a call's place back; it has ended."""
         with self._changed:
             place.is_free = True
             self._give_back(1, slow=place.slow)
 
-    def move(self, places: Sequence[_Place]) -> None:
+    def move(self, places: Sequence[_Slot]) -> None:
         """Move calls that take long over to the slow share, as far as there may be so many."""
         with self._changed:
             for place in places:
@@ -122,14 +122,14 @@ class PostingPool:
         if self._threads is not None:
             self._threads.shutdown()
 
-    def _reserve_urgently(self, wanted: int, urgent: int) -> Reservation:
+    def _reserve_urgently(self, wanted: int, urgent: int) -> Permits:
         with self._changed:
             self._urgent += 1
             self._changed.wait_for(lambda: self._free > 0)
             self._urgent -= 1
             taken = min(wanted if self._free >= wanted else urgent, self._free)
             self._free -= taken
-        return Reservation(self, taken, slow=False)
+        return Permits(self, taken, slow=False)
 
     def _give_back(self, count: int, *, slow: bool) -> None:
         if slow:
@@ -146,11 +146,11 @@ class PostingPool:
         self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
 
 
-class Reservation:
+class Permits:
     """Room for some calls. Each gives its place back as it ends; leaving the ``with`` block gives back the rest."""
 
-    def __init__(self, pool: PostingPool, size: int, *, slow: bool) -> None:
-        """Made by :class:`PostingPool`."""
+    def __init__(self, pool: Bulkhead, size: int, *, slow: bool) -> None:
+        """Made by :class:`Bulkhead`."""
         self._pool = pool
         self._unused = size
         self._slow = slow
@@ -180,11 +180,11 @@ class Reservation:
 class Calls(Generic[Job, Result]):
     """Calls under way. A waiting taker is woken by the first and the last result of a group, not by each."""
 
-    def __init__(self, pool: PostingPool, jobs: Sequence[Job], *, slow: bool) -> None:
-        """Made by :meth:`Reservation.begin`."""
+    def __init__(self, pool: Bulkhead, jobs: Sequence[Job], *, slow: bool) -> None:
+        """Made by :meth:`Permits.begin`."""
         self._pool = pool
         self._jobs = jobs
-        self._under_way = {number: _Place(slow=slow) for number in range(len(jobs))}
+        self._under_way = {number: _Slot(slow=slow) for number in range(len(jobs))}
         self._come: list[tuple[Job, Result]] = []
         self._errors: list[BaseException] = []
         self._late: Callable[[tuple[Job, Result]], None] | None = None
@@ -249,7 +249,7 @@ class Calls(Generic[Job, Result]):
             come, self._come = self._come, []
         return come
 
-    def _run(self, call: Callable[[Job], Result], number: int, place: _Place) -> None:
+    def _run(self, call: Callable[[Job], Result], number: int, place: _Slot) -> None:
         try:
             result = call(self._jobs[number])
         except BaseException as error:  # noqa: BLE001 - handed over, and raised where the results are gathered

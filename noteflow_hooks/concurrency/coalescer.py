@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 
-class Combined:
+class Coalescer:
     """Ids that wait for whoever is at work."""
 
     def __init__(self, *, most: int) -> None:

@@ -19,7 +19,7 @@ T = TypeVar("T")
 _GATHER_S: Final = 0.02
 
 
-class LateResults(Generic[T]):
+class BatchCollector(Generic[T]):
     """One for a process. The thread begins with the first result."""
 
     def __init__(self, take: Callable[[list[T]], None]) -> None:

@@ -21,7 +21,7 @@ _LIMIT: Final = 1_000
 _PAUSE_S: Final = 1.0
 
 
-class Hinter:
+class BackgroundSender:
     """One for a process. The thread begins with the first hint."""
 
     def __init__(self, *, pause_s: float = _PAUSE_S) -> None:

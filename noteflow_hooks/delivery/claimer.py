@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, Protocol
 
-from noteflow_hooks.delivery.wake_ups import TurnHints
-from noteflow_hooks.domain.ports.delivery_store import Turn
+from noteflow_hooks.delivery.wake_ups import WakeUpDebouncer
+from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ _TURNS_PART: Final = 4
 #: again after that.
 _PATIENCE: Final = 4
 _PAUSE_S: Final = 0.004
-_SOON: Final = Turn(timedelta(milliseconds=20), slow=False)
+_SOON: Final = SchedulingSlot(timedelta(milliseconds=20), slow=False)
 #: So many tasks that go on keep a process busy; a hint to itself would cost it as much as ten deliveries.
 _ENOUGH: Final = 2
 
@@ -77,7 +77,7 @@ class Claimer:
         self._lease_slack = lease_slack
         self._countdown_max = countdown_max
         self._sleep = sleep
-        self._hints = TurnHints(monotonic)
+        self._hints = WakeUpDebouncer(monotonic)
         self._loops = loops
         #: Whether a turn came that nobody has looked for since, and that no hint was sent for.
         self._owes_a_look = False
@@ -98,14 +98,14 @@ class Claimer:
         # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
         limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
         claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
-        self._turns_due = claimed.turns_due
-        if claimed.slow_turns_due:
+        self._turns_due = claimed.slots_due
+        if claimed.slow_slots_due:
             hint(timedelta(0), [], slow=True)
-        full = len(claimed) + claimed.held >= limit
+        full = len(claimed) + claimed.throttled >= limit
         if claimed.passed_over:
             self._hint_again(named, claimed, full=full, hint=hint)
         claims, room = list(claimed), size - len(claimed)
-        turned = self._due_turns(room, hint=hint) if claimed.turns_due and room else []
+        turned = self._due_turns(room, hint=hint) if claimed.slots_due and room else []
         # The named ones come first: where others were taken, nothing is left of them that is due and free.
         named_left = full and {each.delivery.id for each in claimed}.issubset(named)
         return Taken(claims + turned, more=full or bool(turned), turns_only=not full, named_left=named_left)
@@ -120,7 +120,7 @@ class Claimer:
             # that whoever tops up takes them first: one hint for all that this process has passed over.
             self.hint_at([_SOON], hint)
 
-    def hint_at(self, turns: Sequence[Turn], hint: Hint) -> None:
+    def hint_at(self, turns: Sequence[SchedulingSlot], hint: Hint) -> None:
         """Hint at turns that come soon, unless another hint on its way serves them, or enough tasks go on anyway."""
         for turn in turns:
             if not (turn.wait or turn.slow) and self._loops() >= _ENOUGH:
@@ -132,7 +132,7 @@ class Claimer:
     def leave(self, hint: Hint) -> None:
         """Have a task look for turns that others of this process were left to; for one that goes on no more."""
         if self._owes_a_look:
-            self.hint_at([Turn(timedelta(0), slow=False)], hint)
+            self.hint_at([SchedulingSlot(timedelta(0), slow=False)], hint)
 
     def _due_turns(self, size: int, *, hint: Hint) -> list[Claim]:
         """Take turns that are due. Where somebody else is just taking them, wait a moment for what that leaves."""
@@ -147,7 +147,7 @@ class Claimer:
     def _turns(self, size: int, *, hint: Hint, slow: bool) -> Claimed:
         if not slow:
             self._owes_a_look = False
-        taken = self._store.take_turns(limit=size, slow=slow, lease_slack=self._lease_slack)
+        taken = self._store.claim_throttled(limit=size, slow=slow, lease_slack=self._lease_slack)
         # What could go on at once brings another task along: one alone would wait for its own receivers.
-        self.hint_at(taken.turns, hint)
+        self.hint_at(taken.slots, hint)
         return taken

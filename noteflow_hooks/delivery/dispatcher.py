@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 from uuid import UUID  # noqa: TC003 - a NamedTuple's fields
 
-from noteflow_hooks.concurrency.coalescer import Combined
+from noteflow_hooks.concurrency.coalescer import Coalescer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -66,7 +66,7 @@ class Dispatcher:
         self._store = store
         self._chunk = chunk
         self._lease_slack = lease_slack
-        self._outbox = Combined(most=EVENTS_PER_HINT)
+        self._outbox = Coalescer(most=EVENTS_PER_HINT)
 
     def chunks(self, event_ids: Sequence[UUID], *, hint: Hint, own: Own | None = None) -> Iterator[Chunk]:
         """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
@@ -82,7 +82,7 @@ class Dispatcher:
                 # Together with what others bring meanwhile.
                 self._outbox.go_on()
             yield from self._chunks_of(rest, page)
-            for slow, is_due in ((False, page.turns), (True, page.slow_turns)):
+            for slow, is_due in ((False, page.throttled), (True, page.throttled_slow)):
                 if is_due:
                     hint(timedelta(0), [], slow=slow)
 

@@ -15,17 +15,17 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.concurrency.collector import LateResults
+from noteflow_hooks.concurrency.collector import BatchCollector
 from noteflow_hooks.delivery.claimer import Claimer, Hint, no_hint
 from noteflow_hooks.delivery.dispatcher import EVENTS_PER_HINT, FEW_EVENTS, Dispatcher, Own
-from noteflow_hooks.delivery.settler import Held, Outcomes, Result, Settler, grouped
+from noteflow_hooks.delivery.settler import LeasedClaim, Outcomes, Result, Settler, grouped
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.concurrency.bulkhead import Calls, PostingPool, Reservation
+    from noteflow_hooks.concurrency.bulkhead import Bulkhead, Calls, Permits
     from noteflow_hooks.delivery.dispatcher import Chunk, HandOver
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
@@ -58,7 +58,7 @@ class DeliveryService:
         self,
         store: DeliveryStore,
         post: Callable[[Claim], AttemptResult],
-        pool: PostingPool,
+        pool: Bulkhead,
         *,
         policy: RetryPolicy,
         chunk: int,
@@ -101,7 +101,7 @@ class DeliveryService:
             monotonic=monotonic,
         )
         self._dispatcher = Dispatcher(store, chunk=chunk, lease_slack=lease_slack)
-        self._late: LateResults[Result] = LateResults(self._settle_late)
+        self._late: BatchCollector[Result] = BatchCollector(self._settle_late)
         self._monotonic = monotonic
         self._lock = threading.Lock()
         #: How many tasks deliver at this moment.
@@ -143,11 +143,11 @@ class DeliveryService:
             done += self.deliver(last.ids, hint=hint)
         return made + len(own.claims), done
 
-    def _send_own(self, own: Own, free: Reservation, done: Outcomes, hint: Hint) -> None:
+    def _send_own(self, own: Own, free: Permits, done: Outcomes, hint: Hint) -> None:
         if not own.claims:
             return
         with self._looping():
-            held = [Held(claim, began + self._lease_s(claim), hint) for began, claim in own.claims]
+            held = [LeasedClaim(claim, began + self._lease_s(claim), hint) for began, claim in own.claims]
             self._send(held, free, done, patience_s=min(_PATIENCE_S, self._slow_after_s))
         self._claimer.leave(hint)
 
@@ -171,7 +171,7 @@ class DeliveryService:
                 # A lease counts from no earlier than this.
                 began = self._monotonic()
                 taken = self._claimer.take(waiting, size=room.size, hint=hint, slow=slow, turns_only=turns_only)
-                held = [Held(each, began + self._lease_s(each), hint) for each in taken.claims]
+                held = [LeasedClaim(each, began + self._lease_s(each), hint) for each in taken.claims]
                 # For what is known to be slow nobody waits.
                 self._send(held, room, done, patience_s=0.0 if slow else min(_PATIENCE_S, self._slow_after_s))
             claimed = {each.delivery.id for each in taken.claims}
@@ -195,7 +195,7 @@ class DeliveryService:
             with self._lock:
                 self._loops -= 1
 
-    def _room(self, waiting: Sequence[UUID], *, slow: bool) -> Reservation:
+    def _room(self, waiting: Sequence[UUID], *, slow: bool) -> Permits:
         if slow:
             return self._pool.reserve_slow(self._chunk)
         # A few that are named are somebody's fresh events; they don't queue up behind a backlog's chunks.
@@ -205,7 +205,7 @@ class DeliveryService:
         """Record what came in late. To be called once no POST is under way."""
         self._late.close()
 
-    def _send(self, held: Sequence[Held], room: Reservation, done: Outcomes, *, patience_s: float) -> None:
+    def _send(self, held: Sequence[LeasedClaim], room: Permits, done: Outcomes, *, patience_s: float) -> None:
         """Make the POSTs and record their results; what takes long is recorded when it comes."""
         calls = room.begin(self._attempt, held)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
@@ -220,13 +220,13 @@ class DeliveryService:
         # Places of the slow share are free again.
         group[0][0].hint(timedelta(0), [], slow=True)
 
-    def _watch(self, calls: Calls[Held, AttemptResult | None], after_s: float) -> None:
+    def _watch(self, calls: Calls[LeasedClaim, AttemptResult | None], after_s: float) -> None:
         """Mark the endpoints slow that have not answered after that time."""
         timer = threading.Timer(after_s, self._mark_slow, args=[calls])
         timer.daemon = True
         timer.start()
 
-    def _mark_slow(self, calls: Calls[Held, AttemptResult | None]) -> None:
+    def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | None]) -> None:
         try:
             if left := calls.left():
                 self._store.mark_slow({each.claim.webhook.id for each in left})
@@ -240,10 +240,10 @@ class DeliveryService:
             {key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= self._countdown_max}
         )
 
-    def take_back(self) -> int:
+    def reclaim_expired(self) -> int:
         """Take deliveries from workers that are gone; return how many."""
         taken = 0
-        while count := self._store.take_back(limit=_TAKE_BACK_PAGE):
+        while count := self._store.reclaim_expired(limit=_TAKE_BACK_PAGE):
             taken += count
             log.warning("%d deliveries were taken back from workers that held them past their lease", count)
             if count < _TAKE_BACK_PAGE:
@@ -259,7 +259,7 @@ class DeliveryService:
 
     def turns(self, *, queued: int, queued_slow: int) -> tuple[int, int]:
         """Return how many hints the endpoints' turns need, in the quick and in the slow lane, less what is queued."""
-        held = self._store.held(limit=QUEUE_BOUND * self._chunk)
+        held = self._store.count_throttled(limit=QUEUE_BOUND * self._chunk)
         quick, slow = (math.ceil(each / self._chunk) for each in (held.quick, held.slow))
         return max(0, min(quick, TURN_HINTS) - queued), max(0, min(slow, TURN_HINTS) - queued_slow)
 
@@ -271,7 +271,7 @@ class DeliveryService:
     def _lease_s(self, claim: Claim) -> float:
         return claim.webhook.timeout_ms / 1000 + self._lease_slack.total_seconds()
 
-    def _attempt(self, held: Held) -> AttemptResult | None:
+    def _attempt(self, held: LeasedClaim) -> AttemptResult | None:
         """Make the POST; None where none may be made, or none that would surely end within its lease."""
         latest = held.until - held.claim.webhook.timeout_ms / 1000
         if held.claim.reason_to_skip() is not None or self._monotonic() >= latest:

@@ -48,7 +48,7 @@ class Outcomes(Counter[str]):
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class LeasedClaim:
     """A claim, when its lease ends by this process's own clock, and whom to tell of what comes next."""
 
     claim: Claim
@@ -57,7 +57,7 @@ class Held:
     hint: Hint
 
 
-Result: TypeAlias = "tuple[Held, AttemptResult | None]"
+Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | None]"
 
 
 class Settler:
@@ -102,7 +102,7 @@ class Settler:
         settled = store(settlements, max(held.until for held, _ in group))
         waits: dict[Hint, dict[UUID, timedelta]] = {}
         for (held, _), each in zip(group, settlements, strict=True):
-            kept = each.claim in settled.claims
+            kept = each.fencing_key in settled.fencing_keys
             done[_outcome(each) if kept else "lost"] += 1
             _log(held.claim, each, kept=kept)
             if kept and each.wait is not None and each.wait <= self._countdown_max:
@@ -110,11 +110,11 @@ class Settler:
         for hint, own in waits.items():
             for wait, ids in grouped(own).items():
                 hint(wait, ids)
-        self._claimer.hint_at(settled.turns, group[0][0].hint)
+        self._claimer.hint_at(settled.slots, group[0][0].hint)
         if settled.event_ids:
             self._announce(settled.event_ids)
 
-    def _settlement(self, held: Held, result: AttemptResult | None) -> Settlement:
+    def _settlement(self, held: LeasedClaim, result: AttemptResult | None) -> Settlement:
         claim = held.claim
         if result is not None:
             after, wait = claim.delivery.attempted(
@@ -129,7 +129,7 @@ class Settler:
     def _store_failures(self, group: list[Settlement], until: float) -> Settled:
         """Store failures with those of other tasks; what follows from all of them is told to one task alone."""
         settled, leads = self._failures.commit(group, until)
-        return settled if leads else Settled(settled.claims)
+        return settled if leads else Settled(settled.fencing_keys)
 
     def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
@@ -157,8 +157,8 @@ class Settler:
             log.exception("a group of %d results could not be stored; storing them one by one", len(group))
             stored = [self._store_one(each) for each in group]
         return Settled(
-            frozenset().union(*(each.claims for each in stored)),
-            turns=[turn for each in stored for turn in each.turns],
+            frozenset().union(*(each.fencing_keys for each in stored)),
+            slots=[slot for each in stored for slot in each.slots],
             event_ids=[event_id for each in stored for event_id in each.event_ids],
         )
 

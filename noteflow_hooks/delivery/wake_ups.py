@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.domain.ports.delivery_store import Turn
+    from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 
 #: A turn may come so much later than it could, in parts of its wait and in seconds: others' hints then serve it too.
 _LATER: Final = 0.1
 _LATER_S: Final = 0.02
 
 
-class TurnHints:
+class WakeUpDebouncer:
     """Remembers when this process has hints on their way."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
@@ -24,7 +24,7 @@ class TurnHints:
         #: By lane, whether slow: when hints arrive.
         self._arrivals: dict[bool, list[float]] = {False: [], True: []}
 
-    def is_wanted(self, turn: Turn) -> bool:
+    def is_wanted(self, turn: SchedulingSlot) -> bool:
         """Tell whether no hint on its way serves this turn; if so, one is taken to be on its way now."""
         now, wait_s = self._monotonic(), turn.wait.total_seconds()
         earliest = now + wait_s

@@ -1,7 +1,7 @@
 """A delivery is one event for one endpoint; its states, who moves it on, and the attempts that were made.
 
 ``pending``   waits for ``next_attempt_at``; a worker that claims it makes it ``sending``.
-``sending``   a worker holds it until ``lease_expires_at``; the worker settles it, or the sweep takes it back.
+``sending``   a worker holds it until ``lease_expires_at``; the worker settles it, or the sweep reclaims it.
 ``succeeded`` the last status code was 200 to 299; may be sent again.
 ``dead``      out of attempts, or refused for good; may be sent again.
 ``skipped``   not sent, with the reason; may be recovered by sending it again.
@@ -49,8 +49,8 @@ class DeliveryStatus(StrEnum):
     SKIPPED = "skipped"
 
 
-#: The states in which nothing is under way and from which a delivery may be sent again.
-SETTLED: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
+#: The final statuses: nothing is under way, and the delivery may be sent again.
+FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
 
 
 class ErrorKind(StrEnum):
@@ -83,6 +83,8 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: Whether a kept connection had ended, and the request was sent a second time over a new one.
+    redialled: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -92,7 +94,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class WebhookAttempt:
-    """One POST, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
+    """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
 
     id: UUID
     delivery_id: UUID
@@ -103,6 +105,8 @@ class WebhookAttempt:
     response_body: str | None = field(repr=False)
     error_kind: str | None
     error_message: str | None
+    #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
+    redialled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +135,7 @@ class WebhookDelivery:
     interruptions: int = 0
     #: The fencing token: raised at each claim, never lowered. A result counts only under the claim it was made for.
     claim_no: int = 0
-    #: Waits for its endpoint's turn: the breaker, a limit or a pause holds it back.
+    #: Throttled: waits for its endpoint's scheduling slot, since the breaker, a limit or a pause holds it back.
     held: bool = False
     #: A person asked for the next attempt: it goes past all that would hold it back.
     forced: bool = False
@@ -211,7 +215,7 @@ class WebhookDelivery:
         )
 
     def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
-        """Take it back from a worker that held it past its lease. It counts as an attempt, but against no budget."""
+        """Reclaim it from a worker whose lease has expired. It counts as an attempt, but against no budget."""
         self._require(DeliveryStatus.SENDING)
         after = replace(
             self,
@@ -234,17 +238,17 @@ class WebhookDelivery:
             error_message=f"{_EXHAUSTED}{INTERRUPTED}",
         )
 
-    def holding(self) -> WebhookDelivery:
-        """Leave it to its endpoint's turns."""
+    def throttled(self) -> WebhookDelivery:
+        """Leave it to its endpoint's scheduling slots."""
         self._require(DeliveryStatus.PENDING)
         return replace(self, held=True)
 
     def sent_again(self, *, now: datetime, forced: bool = False) -> WebhookDelivery:
         """Make it due once more, with a fresh budget; attempts go on counting.
 
-        ``forced`` sends it past all that would hold it back; otherwise it waits for its endpoint's turn.
+        ``forced`` sends it past all that would hold it back; otherwise it waits for its endpoint's slot.
         """
-        self._require(*SETTLED)
+        self._require(*FINAL_STATUSES)
         return replace(
             self,
             status=DeliveryStatus.PENDING,
@@ -264,7 +268,7 @@ class WebhookDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that this worker holds, with what its POST needs as it is at this moment."""
+    """A delivery that this worker has claimed, with what its POST needs as it is at this moment."""
 
     delivery: WebhookDelivery
     webhook: WebhookConfig
@@ -298,6 +302,6 @@ class Settlement:
     attempt: AttemptResult | None = None
 
     @property
-    def claim(self) -> tuple[UUID, int]:
+    def fencing_key(self) -> tuple[UUID, int]:
         """The claim that it was made under: the delivery's id and the claim's number."""
         return self.delivery.id, self.delivery.claim_no

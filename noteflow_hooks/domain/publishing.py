@@ -19,7 +19,7 @@ from noteflow_hooks.domain.events import (
     WebhookPayload,
     format_timestamp,
 )
-from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_text, encode
+from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_name, check_text, encode
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
 #: The most bytes of JSON text that are looked at; above this a payload can't fit, even shortened.
 INPUT_LIMIT_BYTES: Final = 1_048_576
-#: The most characters that a meeting's id may have.
-MEETING_ID_LIMIT: Final = 255
-_KEY_LIMIT: Final = 255
 
 _CLASSES: Final[dict[str, type[WebhookPayload]]] = {
     WebhookEventType.MEETING_COMPLETED: MeetingCompletedPayload,
@@ -83,7 +80,7 @@ def event_from_json(
         payload=encode(fields | extra),
         occurred_at=occurred_at,
         meeting_id=str(fields["meeting_id"]),
-        idempotency_key=_checked_key(idempotency_key),
+        idempotency_key=None if idempotency_key is None else check_name("idempotency_key", idempotency_key),
         request_digest=_digest(fields | extra, timed=given.get("timestamp") is not None),
     )
 
@@ -139,7 +136,7 @@ def _checked(name: str, kind: str, given: dict[str, Any]) -> Any:  # noqa: ANN40
     if name == "title" and isinstance(value, str):
         check_text(name, value, limit=TITLE_LIMIT)
     if name == "meeting_id" and isinstance(value, str):
-        check_text(name, value, limit=MEETING_ID_LIMIT, allow_empty=False)
+        check_name(name, value)
     return value
 
 
@@ -148,10 +145,6 @@ def _as_float(name: str, value: int) -> float:
         return float(value)
     except OverflowError:
         raise InvalidInputError(name, "must be a finite number") from None
-
-
-def _checked_key(key: str | None) -> str | None:
-    return None if key is None else check_text("idempotency_key", key, limit=_KEY_LIMIT, allow_empty=False)
 
 
 def _digest(payload: dict[str, Any], *, timed: bool) -> bytes:

@@ -16,6 +16,6 @@ def _nothing(_: SqlAlchemyDeliveryStore, *, limit: int) -> int:  # noqa: ARG001 
 
 
 _patched: Any = SqlAlchemyDeliveryStore
-_patched.take_back = _nothing
+_patched.reclaim_expired = _nothing
 
 __all__ = ["app"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.egress import EgressPolicy
@@ -28,7 +28,7 @@ BUSY = Answer(429, (("Retry-After", "120"),))
 def deliver(world: World, delivery_id: UUID, *, skew: timedelta) -> None:
     """Deliver as a worker does whose clock is so far off."""
     executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True), now=lambda: datetime.now(UTC) + skew)
-    pool = PostingPool(4)
+    pool = Bulkhead(4)
     service = DeliveryService(
         world.deliveries,
         executor.post,

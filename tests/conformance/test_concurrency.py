@@ -162,7 +162,7 @@ def test_a_sweep_beside_a_late_worker_leaves_one_attempt(world: World) -> None:
     claim = world.claim(delivery.id, slack=EXPIRED)
     acts = (
         lambda: int(world.settle(claim, an_attempt_result())),
-        lambda: world.deliveries.take_back(limit=9),
+        lambda: world.deliveries.reclaim_expired(limit=9),
     )
     won = at_once(8, lambda number: acts[number % 2]())
     assert sum(won) == 1
@@ -175,8 +175,8 @@ def test_sweeps_take_each_delivery_back_once(world: World, limit: int) -> None:
     workspaces = [world.workspace() for _ in range(4)]
     deliveries = [world.delivery(workspace_id) for workspace_id in workspaces]
     assert len(world.deliveries.claim([], limit=9, lease_slack=EXPIRED)) == 4
-    back = sum(at_once(6, lambda _: world.deliveries.take_back(limit=limit)))
-    while more := world.deliveries.take_back(limit=limit):
+    back = sum(at_once(6, lambda _: world.deliveries.reclaim_expired(limit=limit)))
+    while more := world.deliveries.reclaim_expired(limit=limit):
         back += more
     assert back == 4
     for workspace_id, delivery in zip(workspaces, deliveries, strict=True):

@@ -55,7 +55,7 @@ def test_what_its_worker_died_with_is_taken_back(world: World) -> None:
     """As with any other claim, after its lease."""
     webhook, [event_id] = a_subscribed(world)
     [claim] = dispatch(world, event_id, slack=EXPIRED).claims
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     stored = world.read(webhook.workspace_id, claim.delivery.id)
     assert (stored.status, stored.interruptions) == (DeliveryStatus.PENDING, 1)
 
@@ -76,7 +76,7 @@ def test_the_endpoint_s_cap_is_kept(world: World) -> None:
     assert (len(made.claims), len(made.delivery_ids)) == (1, 2)
     assert not any(world.read(webhook.workspace_id, each).held for each in made.delivery_ids)
     claimed = world.deliveries.claim(made.delivery_ids, limit=9, lease_slack=SLACK)
-    assert (len(claimed), claimed.held) == (0, 2)
+    assert (len(claimed), claimed.throttled) == (0, 2)
 
 
 def test_what_must_wait_or_may_not_go_is_not_claimed(world: World) -> None:
@@ -84,7 +84,7 @@ def test_what_must_wait_or_may_not_go_is_not_claimed(world: World) -> None:
     paused, [first] = a_subscribed(world, paused_at=world.deliveries.now())
     _, [second] = a_subscribed(world, enabled=False)
     made = dispatch(world, first, second)
-    assert (made.claims, made.delivery_ids, made.turns) == ((), (), True)
+    assert (made.claims, made.delivery_ids, made.throttled) == ((), (), True)
     with world.units() as unit:
         [held], [skipped] = (unit.deliveries.get_by_event(each) for each in (first, second))
     assert (held.webhook_id, held.held, skipped.status) == (paused.id, True, DeliveryStatus.SKIPPED)
@@ -95,7 +95,7 @@ def test_beside_what_is_held_nothing_is_claimed(world: World) -> None:
     _, [first] = a_subscribed(world, rate_limit_per_s=1.0)
     _, [second] = a_subscribed(world)
     made = dispatch(world, first, second)
-    assert (made.claims, len(made.delivery_ids), made.turns) == ((), 1, True)
+    assert (made.claims, len(made.delivery_ids), made.throttled) == ((), 1, True)
 
 
 def test_many_at_once_claim_each_delivery_once_and_keep_the_cap(world: World) -> None:

@@ -84,7 +84,7 @@ def test_what_waits_is_skipped(world: World) -> None:
         assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, ERASED)
         assert (stored.next_attempt_at, stored.held, stored.attempt_count) == (None, False, 0)
     assert not world.deliveries.claim([each.id for each in waiting], limit=9, lease_slack=SLACK)
-    assert not world.deliveries.take_turns(limit=9, slow=False, lease_slack=SLACK)
+    assert not world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
 
 
 def test_what_was_not_dispatched_never_is(world: World) -> None:
@@ -144,7 +144,9 @@ def test_an_answer_stays_erased_where_a_claim_is_given_back(world: World) -> Non
     claim = world.claim(delivery.id)
     assert claim.delivery.response_body == "ok"
     erase(world, workspace_id)
-    assert world.deliveries.settle([Settlement(claim.delivery.released(), wait=hours(0))]).claims == {(delivery.id, 2)}
+    assert world.deliveries.settle([Settlement(claim.delivery.released(), wait=hours(0))]).fencing_keys == {
+        (delivery.id, 2)
+    }
     assert world.read(workspace_id, delivery.id).response_body is None
 
 

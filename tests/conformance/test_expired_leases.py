@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def take_back_once(world: World, delivery: WebhookDelivery) -> None:
     world.claim(delivery.id, slack=EXPIRED)
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
 
 
 def test_what_a_dead_worker_held_is_due_again(world: World) -> None:
@@ -44,14 +44,14 @@ def test_a_lease_that_lasts_is_respected(world: World) -> None:
     """What is held within its lease is not taken back, nor is what nobody holds."""
     held, _ = world.delivery(world.workspace()), world.delivery(world.workspace())
     world.claim(held.id, slack=SLACK)
-    assert world.deliveries.take_back(limit=9) == 0
+    assert world.deliveries.reclaim_expired(limit=9) == 0
 
 
 def test_taking_back_is_bounded(world: World) -> None:
     """A round takes back up to its limit and leaves the rest to the next."""
     for _ in range(3):
         world.claim(world.delivery(world.workspace()).id, slack=EXPIRED)
-    assert [world.deliveries.take_back(limit=2) for _ in range(3)] == [2, 1, 0]
+    assert [world.deliveries.reclaim_expired(limit=2) for _ in range(3)] == [2, 1, 0]
 
 
 def test_five_interruptions_in_a_row_end_it(world: World) -> None:

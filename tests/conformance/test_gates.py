@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
-from noteflow_hooks.domain.health.turns import BURST
+from noteflow_hooks.domain.health.scheduling import BURST
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import EXACT, a_failure, an_attempt_result, an_event, hours
 
@@ -46,7 +46,7 @@ def claim(world: World, ids: Sequence[UUID] = (), *, limit: int = 500, slack: ti
 
 
 def turn(world: World, *, limit: int = 500, slow: bool = False) -> list[Claim]:
-    return list(world.deliveries.take_turns(limit=limit, slow=slow, lease_slack=SLACK))
+    return list(world.deliveries.claim_throttled(limit=limit, slow=slow, lease_slack=SLACK))
 
 
 def settle(world: World, claims: Sequence[Claim], result: AttemptResult) -> Settled:
@@ -78,9 +78,9 @@ def test_an_endpoint_gets_no_more_at_once_than_its_cap(world: World) -> None:
     webhook = endpoint(world, max_concurrency=2)
     ids = dispatch(world, webhook, 5)
     first = claim(world, ids)
-    assert (len(first), first.held) == (2, 3)
+    assert (len(first), first.throttled) == (2, 3)
     assert turn(world) == []
-    assert settle(world, list(first), an_attempt_result()).turns[0].wait <= timedelta(0)
+    assert settle(world, list(first), an_attempt_result()).slots[0].wait <= timedelta(0)
     assert len(turn(world)) == 2
 
 
@@ -102,7 +102,7 @@ def test_a_lost_worker_s_places_are_free_after_its_lease(world: World) -> None:
     dispatch(world, webhook, 2)
     claim(world, slack=EXPIRED)
     assert turn(world) == []
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     assert len(turn(world)) + len(claim(world)) == 1
 
 
@@ -162,7 +162,7 @@ def test_a_flood_is_held_beyond_the_burst(world: World) -> None:
         events = [unit.events.append(an_event(workspace_id=webhook.workspace_id)) for _ in range(BURST + 5)]
         unit.commit()
     made = world.deliveries.dispatch([each.id for each in events], limit=100_000)
-    assert (len(made.delivery_ids), made.turns, made.slow_turns) == (BURST, True, False)
+    assert (len(made.delivery_ids), made.throttled, made.throttled_slow) == (BURST, True, False)
     assert len(turn(world.under(concurrency=BURST * 2))) == 5
 
 
@@ -247,7 +247,7 @@ def test_our_own_faults_open_no_breaker(breaking: World) -> None:
     dispatch(breaking, endpoint(breaking))
     for _ in range(4):
         assert len(claim(breaking, slack=EXPIRED)) == 1
-        breaking.deliveries.take_back(limit=9)
+        breaking.deliveries.reclaim_expired(limit=9)
     assert len(claim(breaking)) == 1
 
 
@@ -297,7 +297,7 @@ def test_a_probe_that_is_lost_is_followed_by_another(breaking: World) -> None:
     breaking.age(MINUTE)
     assert len(turn(breaking)) == 1
     breaking.age(MINUTE)
-    assert breaking.deliveries.take_back(limit=9) == 1
+    assert breaking.deliveries.reclaim_expired(limit=9) == 1
     assert len(turn(breaking)) == 1
 
 
@@ -336,7 +336,7 @@ def test_a_paused_endpoint_s_deliveries_wait_until_it_resumes(world: World) -> N
     webhook = endpoint(world, paused_at=datetime.now(UTC))
     [waiting] = dispatch(world, webhook)
     assert (len(claim(world, [waiting])), turn(world)) == (0, [])
-    assert world.deliveries.held(limit=9).quick == 0
+    assert world.deliveries.count_throttled(limit=9).quick == 0
     world.change(replace(webhook, paused_at=None))
     assert [each.delivery.id for each in turn(world)] == [waiting]
 
@@ -346,7 +346,7 @@ def test_a_pause_holds_what_was_dispatched_before(world: World) -> None:
     webhook = endpoint(world)
     [waiting] = dispatch(world, webhook)
     world.change(replace(webhook, paused_at=datetime.now(UTC)))
-    assert claim(world, [waiting]).held == 1
+    assert claim(world, [waiting]).throttled == 1
     assert turn(world) == []
 
 
@@ -368,7 +368,7 @@ def test_one_that_is_marked_slow_is_slow_at_once(world: World) -> None:
     world.deliveries.mark_slow({webhook.id})
     claimed = claim(world, ids)
     assert [each.webhook.id for each in claimed] == [other.id]
-    assert claimed.slow_turns_due
+    assert claimed.slow_slots_due
     assert [each.webhook.id for each in turn(world, slow=True)] == [webhook.id]
 
 
@@ -465,5 +465,5 @@ def test_a_forgotten_turn_is_found(world: World) -> None:
         unit.webhooks.add_delivery(replace(delivery, id=uuid4(), event_id=other.id, held=True))
         unit.commit()
     assert turn(world) == []
-    assert world.deliveries.held(limit=9).quick == 1
+    assert world.deliveries.count_throttled(limit=9).quick == 1
     assert len(turn(world)) == 1

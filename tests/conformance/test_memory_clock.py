@@ -34,9 +34,9 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     moment += SECOND
     world.claim(delivery.id, slack=SECOND)
     moment += SECOND
-    assert world.deliveries.take_back(limit=9) == 0
+    assert world.deliveries.reclaim_expired(limit=9) == 0
     moment += SECOND
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     [_, interrupted] = world.attempts(delivery.id)
     assert (interrupted.started_at, interrupted.duration_ms) == (NOON + hours(1), 2_000)
     assert world.read(workspace_id, delivery.id).status is DeliveryStatus.PENDING

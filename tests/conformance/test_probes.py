@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.deliveries import ErrorKind
-from noteflow_hooks.domain.ports.delivery_store import Held
+from noteflow_hooks.domain.ports.delivery_store import ThrottledCount
 from tests.conformance.test_gates import MINUTE, claim, dispatch, endpoint, settle, turn
 from tests.support.builders import a_failure, an_attempt_result
 
@@ -35,7 +35,7 @@ def test_a_probe_keeps_to_the_cap(fragile: World) -> None:
     dispatch(fragile, webhook, 2)
     fragile.age(MINUTE)
     assert turn(fragile) == []
-    assert fragile.deliveries.take_back(limit=9) == 1
+    assert fragile.deliveries.reclaim_expired(limit=9) == 1
     assert len(turn(fragile)) == 1
 
 
@@ -64,7 +64,7 @@ def test_what_was_under_way_when_the_breaker_opened_makes_no_room_for_a_second_p
     fragile.age(MINUTE)
     assert len(turn(fragile)) == 1
     if how == "taken back":
-        assert fragile.deliveries.take_back(limit=9) == 1
+        assert fragile.deliveries.reclaim_expired(limit=9) == 1
     else:
         settle(fragile, [old], a_failure(status_code=None, error_kind=ErrorKind.INTERNAL))
     assert turn(fragile) == []
@@ -84,5 +84,5 @@ def test_a_long_backlog_in_one_lane_hides_nothing_in_the_other(world: World) -> 
     world.deliveries.mark_slow({slow.id})
     dispatch(world, quick, 5)
     dispatch(world, slow, 1)
-    assert world.deliveries.held(limit=1) == Held(quick=1, slow=1)
-    assert world.deliveries.held(limit=3) == Held(quick=3, slow=1)
+    assert world.deliveries.count_throttled(limit=1) == ThrottledCount(quick=1, slow=1)
+    assert world.deliveries.count_throttled(limit=3) == ThrottledCount(quick=3, slow=1)

@@ -106,7 +106,7 @@ def test_a_replay_makes_due_what_was_not_delivered(world: World) -> None:
             before, status=DeliveryStatus.PENDING, held=True, budget_used=0
         )
     assert status_of(world, succeeded, webhook) is DeliveryStatus.SUCCEEDED
-    claims = world.deliveries.take_turns(limit=9, slow=False, lease_slack=SLACK)
+    claims = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
     assert {each.delivery.id for each in claims} == {dead.id, skipped.id}
 
 
@@ -116,7 +116,7 @@ def test_each_time_is_on_record_with_what_was_before(world: World) -> None:
     delivery = settled(world, webhook)
     replay = begin(world, webhook.workspace_id)
     assert step(world) == 1
-    [claim] = world.deliveries.take_turns(limit=9, slow=False, lease_slack=SLACK)
+    [claim] = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
     assert world.settle(claim, an_attempt_result())
     world.send_again(webhook.workspace_id, delivery.id)
     first, second = redeliveries(world, delivery)
@@ -197,7 +197,7 @@ def test_steps_go_on_oldest_first_and_behind_the_last_one(world: World) -> None:
     seen: list[UUID] = []
     for _ in range(3):
         assert step(world, limit=1) == 1
-        [claim] = world.deliveries.take_turns(limit=9, slow=False, lease_slack=SLACK)
+        [claim] = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
         seen.append(claim.delivery.id)
         assert world.settle(claim, a_failure())
     assert seen == [each.id for each in fan_out]

@@ -53,7 +53,7 @@ def unsettled(world: World, workspace_id: UUID, state: str) -> Event:
     assert world.settle(world.claim(delivery.id), a_failure(), wait=NO_TIME)
     if state == "held":
         world.change(replace(webhook, rate_limit_per_s=1.0))
-        assert world.deliveries.claim([], limit=1, lease_slack=SLACK).held == 1
+        assert world.deliveries.claim([], limit=1, lease_slack=SLACK).throttled == 1
     elif state == "sending":
         world.claim(delivery.id)
     return stored(world, event)
@@ -303,7 +303,7 @@ def test_old_replays_go_once_what_they_sent_again_is_gone(world: World) -> None:
     with world.units() as unit:
         assert unit.replays.advance(limit=9) == 1
         unit.commit()
-    [claim] = world.deliveries.take_turns(limit=1, slow=False, lease_slack=SLACK)
+    [claim] = world.deliveries.claim_throttled(limit=1, slow=False, lease_slack=SLACK)
     assert world.settle(claim, an_attempt_result())
     assert world.retention.remove_replays(NO_TIME, limit=9).rows == 0
     assert erase_and_remove(world) == 1

@@ -79,7 +79,7 @@ def test_what_is_not_sent_is_no_attempt(world: World) -> None:
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id)
     held = world.claim(delivery.id).delivery
-    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).claims == {(delivery.id, 1)}
+    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).fencing_keys == {(delivery.id, 1)}
     stored = world.read(workspace_id, delivery.id)
     assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, "Webhook disabled")
     assert (stored.attempt_count, stored.next_attempt_at, stored.lease_expires_at) == (0, None, None)
@@ -101,7 +101,7 @@ def test_a_stale_claims_result_is_refused(world: World, retaken: bool) -> None: 
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id)
     stale = world.claim(delivery.id, slack=EXPIRED)
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     if retaken:
         world.claim(delivery.id)
     before = world.read(workspace_id, delivery.id)
@@ -123,7 +123,7 @@ def test_a_late_result_within_its_claim_is_stored(world: World) -> None:
     """Past its lease, a worker may still settle what nobody took back: so it is not sent twice."""
     delivery = world.delivery(world.workspace())
     assert world.settle(world.claim(delivery.id, slack=EXPIRED), an_attempt_result())
-    assert world.deliveries.take_back(limit=9) == 0
+    assert world.deliveries.reclaim_expired(limit=9) == 0
 
 
 def a_due_one(world: World) -> tuple[WebhookDelivery, UUID]:
@@ -136,14 +136,14 @@ def test_results_are_settled_in_groups(world: World) -> None:
     made = {delivery.id: workspace_id for delivery, workspace_id in (a_due_one(world) for _ in range(2))}
     claims = {claim.delivery.id: claim for claim in world.deliveries.claim([], limit=9, lease_slack=SLACK)}
     lost = world.claim(world.delivery(world.workspace()).id, slack=EXPIRED)
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     settlements = []
     for claim in (*claims.values(), lost):
         result = an_attempt_result(response_body=str(claim.delivery.id))
         after, _ = claim.delivery.attempted(result, max_retries=1, policy=EXACT, draw=0)
         settlements.append(Settlement(after, attempt=result))
     assert set(claims) == set(made)
-    assert world.deliveries.settle(settlements).claims == {(each, 1) for each in made}
+    assert world.deliveries.settle(settlements).fencing_keys == {(each, 1) for each in made}
     for delivery_id, workspace_id in made.items():
         stored = world.read(workspace_id, delivery_id)
         [attempt] = world.attempts(delivery_id)
@@ -154,7 +154,7 @@ def test_of_two_results_of_one_delivery_the_owner_s_counts(world: World) -> None
     """Both in one group, as when a worker that slept past its lease has claimed it again: the other leaves no trace."""
     delivery, workspace_id = a_due_one(world)
     lost = world.claim(delivery.id, slack=EXPIRED)
-    assert world.deliveries.take_back(limit=9) == 1
+    assert world.deliveries.reclaim_expired(limit=9) == 1
     own = world.claim(delivery.id)
     stale, _ = lost.delivery.attempted(an_attempt_result(), max_retries=3, policy=EXACT, draw=0)
     after, wait = own.delivery.attempted(a_failure(), max_retries=3, policy=EXACT, draw=0)
@@ -162,7 +162,7 @@ def test_of_two_results_of_one_delivery_the_owner_s_counts(world: World) -> None
         Settlement(after, wait=wait, attempt=a_failure()),
         Settlement(stale, attempt=an_attempt_result()),
     ]
-    assert world.deliveries.settle(group).claims == {(delivery.id, 2)}
+    assert world.deliveries.settle(group).fencing_keys == {(delivery.id, 2)}
     assert world.read(workspace_id, delivery.id).status is DeliveryStatus.PENDING
     assert [each.error_kind for each in world.attempts(delivery.id)] == [ErrorKind.INTERRUPTED, ErrorKind.STATUS]
     with world.units() as unit:
@@ -172,4 +172,4 @@ def test_of_two_results_of_one_delivery_the_owner_s_counts(world: World) -> None
 
 def test_no_results_are_no_work(world: World) -> None:
     """An empty group settles nothing."""
-    assert world.deliveries.settle([]).claims == set()
+    assert world.deliveries.settle([]).fencing_keys == set()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import psutil
 
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
@@ -32,7 +32,7 @@ _CHUNK: Final = 50
 Answered = tuple[Claim, AttemptResult]
 
 
-def posts(executor: WebhookExecutor, pool: PostingPool, claims: Iterable[Claim]) -> Iterator[Answered]:
+def posts(executor: WebhookExecutor, pool: Bulkhead, claims: Iterable[Claim]) -> Iterator[Answered]:
     """Make all these POSTs through the pool, a chunk at a time."""
     left = iter(claims)
     while chunk := list(itertools.islice(left, _CHUNK)):
@@ -69,7 +69,7 @@ def main(bundle: str, count: str) -> None:
     executor = WebhookExecutor(
         EgressPolicy(allow=["127.0.0.0/8", "::1/128"], allow_http_loopback=True), ca_bundle=Path(bundle)
     )
-    pool = PostingPool(_CHUNK)
+    pool = Bulkhead(_CHUNK)
     for _ in posts(executor, pool, itertools.islice(claims, 2 * len(webhooks))):
         pass
     executor.close()

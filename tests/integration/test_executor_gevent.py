@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.certificates import authority_pem
-from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS
 from tests.support.hostile_receiver import OK, trickles, trickles_a_record
 from tests.support.receiver import Receiver
 
@@ -43,7 +43,7 @@ def test_twenty_posts_run_at_once_under_gevent(tls: bool) -> None:  # noqa: FBT0
 
 def test_a_handshake_without_end_holds_up_no_other_post_under_gevent() -> None:
     """OpenSSL is never fed for so long that the other greenlets would wait for it."""
-    with Receiver(tls=True) as good, DOORS[ENDLESS].receiver() as endless:
+    with Receiver(tls=True) as good, FAULTY_LISTENERS[ENDLESS].receiver() as endless:
         urls = [f"https://localhost:{endless.port}/"] * 3 + [good.url(host="localhost")] * 3
         results = outcomes(posts(*urls, timeout_ms=120_000))
     assert [kind for kind, _ in results] == ["tls"] * 3 + [None] * 3

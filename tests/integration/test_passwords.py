@@ -17,7 +17,7 @@ from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
-from tests.support.canary import Canary, found, letters
+from tests.support.canary_secrets import CanarySecret, found, letters
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.local.servers import EmbeddedPostgres
 
 PASSWORD: Final = letters()
-CANARIES: Final = [Canary.of("password", PASSWORD)]
+CANARIES: Final = [CanarySecret.of("password", PASSWORD)]
 
 
 def urls(postgres: EmbeddedPostgres) -> list[str]:

@@ -198,7 +198,7 @@ def test_a_lease_that_ended_long_ago_is_taken_back_like_any_other(engine: Engine
                 " lease_expires_at = lease_expires_at - interval '40 days'"
             )
         )
-    assert store.take_back(limit=10) == 1
+    assert store.reclaim_expired(limit=10) == 1
     with SqlAlchemyUnitOfWork(engine, SecretBox([])) as unit:
         [attempt] = unit.deliveries.attempts(claim.delivery.id)
     assert attempt.duration_ms == 15_000

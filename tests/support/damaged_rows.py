@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.retry import RetryPolicy
@@ -44,7 +44,7 @@ def make_lax(url: str) -> None:
             connection.execute(statement)
 
 
-class World:
+class DamagedRowsRig:
     """A worker's parts over that database, a receiver, and two endpoints: one to be hurt, one that stays well."""
 
     def __init__(self, url: str, engine: Engine, executor: WebhookExecutor, receiver: Receiver) -> None:
@@ -56,7 +56,7 @@ class World:
         self.service = DeliveryService(
             self.store,
             executor.post,
-            PostingPool(8),
+            Bulkhead(8),
             policy=RetryPolicy(base=timedelta(milliseconds=1), jitter=0),
             chunk=50,
             lease_slack=timedelta(seconds=0.5),
@@ -82,7 +82,7 @@ class World:
     def work(self) -> bool:
         """Do all that workers do, once; whatever it raises fails the test. True, for use in conditions."""
         ids = [each for chunk in self.service.dispatch([]) for each in chunk]
-        self.service.take_back()
+        self.service.reclaim_expired()
         overdue = [each for chunk in self.service.overdue(by=timedelta(0), queued=0) for each in chunk]
         self.service.deliver(ids + overdue, hint=no_hint)
         self.service.deliver([], hint=no_hint, slow=True)
@@ -90,7 +90,7 @@ class World:
         advance_replays(self.unit)
         return True
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str) -> DeliveryRow | None:
         found = self.connection.execute(
             "SELECT delivery.status, coalesce(delivery.error_message, ''), webhook.name"
             " FROM noteflow.webhook_deliveries AS delivery"
@@ -98,7 +98,7 @@ class World:
             " WHERE webhook.name = %s",
             [name],
         ).fetchone()
-        return None if found is None else Row(found[0], found[1], self._kinds(name))
+        return None if found is None else DeliveryRow(found[0], found[1], self._kinds(name))
 
     def _kinds(self, name: str) -> list[str]:
         rows = self.connection.execute(
@@ -112,7 +112,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Row:
+class DeliveryRow:
     status: str
     message: str
     kinds: Sequence[str]

@@ -10,7 +10,8 @@ import json
 from typing import Any, Final
 from uuid import uuid4
 
-TASK: Final = "noteflow.hooks.deliver"
+from noteflow_hooks.broker.names import DELIVER_TASK
+
 #: A body's third part, as Celery sends it.
 _EMBED: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
@@ -23,7 +24,15 @@ def a_message(*args: Any, kwargs: Any = None, embed: Any = _EMBED, **headers: An
 def with_body(text: str, **headers: Any) -> dict[str, Any]:  # noqa: ANN401 - whatever JSON has
     """Return a message with that text as its body."""
     task_id = str(uuid4())
-    given = {"lang": "py", "task": TASK, "id": task_id, "root_id": task_id, "retries": 0, "eta": None, "expires": None}
+    given = {
+        "lang": "py",
+        "task": DELIVER_TASK,
+        "id": task_id,
+        "root_id": task_id,
+        "retries": 0,
+        "eta": None,
+        "expires": None,
+    }
     return {
         "body": base64.b64encode(text.encode()).decode(),
         "content-encoding": "utf-8",

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from tests.support.waiting import PATIENCE_S, until
 
 
 def test_every_result_comes_back_with_its_job() -> None:
     """A hundred jobs over four threads."""
-    pool = PostingPool(4)
+    pool = Bulkhead(4)
     done = []
     for start in range(0, 100, 4):
         with pool.reserve(4) as room:
@@ -24,7 +24,7 @@ def test_every_result_comes_back_with_its_job() -> None:
 
 def test_room_that_is_not_used_is_given_back() -> None:
     """Reserved in full and used for one job only, all of it can be reserved again."""
-    pool = PostingPool(4)
+    pool = Bulkhead(4)
     with pool.reserve(4) as room:
         assert list(room.begin(str, [1]).groups()) == [[(1, "1")]]
     with pool.reserve(9) as room:
@@ -36,7 +36,7 @@ def test_room_that_is_not_used_is_given_back() -> None:
 
 def test_who_comes_later_gets_what_is_left_and_then_waits() -> None:
     """Of five places four are taken: the next gets one, and the one after that waits until places are given back."""
-    pool = PostingPool(5)
+    pool = Bulkhead(5)
     first, second = pool.reserve(4), pool.reserve(4)
     assert (first.size, second.size) == (4, 1)
     got: list[int] = []
@@ -52,13 +52,13 @@ def test_who_comes_later_gets_what_is_left_and_then_waits() -> None:
 
 def test_who_waits_for_nothing_gets_what_is_free() -> None:
     """Of five places four are taken: the next gets one, and the one after that none, at once."""
-    pool = PostingPool(5)
+    pool = Bulkhead(5)
     assert [pool.reserve_free(4).size, pool.reserve_free(4).size, pool.reserve_free(4).size] == [4, 1, 0]
 
 
 def test_a_place_is_free_as_soon_as_its_job_ends() -> None:
     """One job of two hangs; the other's place can be had meanwhile."""
-    pool, release = PostingPool(2), threading.Event()
+    pool, release = Bulkhead(2), threading.Event()
     with pool.reserve(2) as room:
         groups = room.begin(lambda hang: release.wait(PATIENCE_S) if hang else True, [True, False]).groups()
         assert next(groups) == [(False, True)]
@@ -71,7 +71,7 @@ def test_a_place_is_free_as_soon_as_its_job_ends() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_an_error_is_raised_after_the_other_results(count: int) -> None:
     """A call that raises loses no result of the calls beside it."""
-    pool: PostingPool = PostingPool(4)
+    pool: Bulkhead = Bulkhead(4)
     results: list[tuple[int, int]] = []
     with pool.reserve(count) as room:
         groups = room.begin(lambda n: 1 // n, range(count)).groups()
@@ -83,7 +83,7 @@ def test_an_error_is_raised_after_the_other_results(count: int) -> None:
 
 def test_what_takes_long_leaves_the_quick_share_and_its_result_comes_late() -> None:
     """Both places hang: once patience is over both are free again, and the results go where late ones go."""
-    pool, release = PostingPool(2), threading.Event()
+    pool, release = Bulkhead(2), threading.Event()
     late: list[tuple[int, bool]] = []
     with pool.reserve(2) as room:
         calls = room.begin(lambda _: release.wait(PATIENCE_S), [1, 2])
@@ -97,7 +97,7 @@ def test_what_takes_long_leaves_the_quick_share_and_its_result_comes_late() -> N
 
 def test_what_is_done_in_time_comes_before_what_is_late() -> None:
     """The quick one of two is yielded; only the other one is left."""
-    pool, release = PostingPool(2), threading.Event()
+    pool, release = Bulkhead(2), threading.Event()
     with pool.reserve(2) as room:
         calls = room.begin(lambda hang: release.wait(PATIENCE_S) if hang else False, [True, False])
         until(lambda: pool.reserve_free(1).size == 1, what="the quick one has given its place back")
@@ -111,7 +111,7 @@ def test_what_is_done_in_time_comes_before_what_is_late() -> None:
 
 def test_the_slow_share_is_bounded_and_never_waited_for() -> None:
     """A quarter of eight places; when those are taken there is nothing, until one is given back."""
-    pool = PostingPool(8)
+    pool = Bulkhead(8)
     first = pool.reserve_slow(5)
     assert (first.size, pool.reserve_slow(5).size) == (2, 0)
     with first:
@@ -121,7 +121,7 @@ def test_the_slow_share_is_bounded_and_never_waited_for() -> None:
 
 def test_only_so_many_can_be_slow() -> None:
     """Of a pool of one place four may hang beside it; what hangs beyond that keeps the place."""
-    pool, release = PostingPool(1), threading.Event()
+    pool, release = Bulkhead(1), threading.Event()
     for _ in range(5):
         with pool.reserve(1) as room:
             calls = room.begin(lambda _: release.wait(PATIENCE_S), [0])

@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID, uuid4
 
 from noteflow_hooks.delivery.claimer import Claimer
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Turn
+from noteflow_hooks.domain.ports.delivery_store import Claimed, SchedulingSlot
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
 
-NOW = Turn(timedelta(0), slow=False)
+NOW = SchedulingSlot(timedelta(0), slow=False)
 
 
 class Empty:
     """A store in which no turn has anything to take."""
 
-    def take_turns(self, **_: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
+    def claim_throttled(self, **_: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
         return Claimed([])
 
 
@@ -49,7 +49,7 @@ class Process:
         self.named += delivery_ids
         self.hints.append((wait, slow))
 
-    def hint_at(self, *turns: Turn) -> None:
+    def hint_at(self, *turns: SchedulingSlot) -> None:
         self.claimer.hint_at(turns, self.hint)
 
 
@@ -63,7 +63,7 @@ def test_one_task_that_goes_on_brings_another_along() -> None:
 def test_tasks_that_go_on_need_no_hint() -> None:
     """They look for turns themselves; later turns, and those of the slow lane, they don't take."""
     process = Process(loops=2)
-    later, slow = Turn(timedelta(seconds=1), slow=False), Turn(timedelta(0), slow=True)
+    later, slow = SchedulingSlot(timedelta(seconds=1), slow=False), SchedulingSlot(timedelta(0), slow=True)
     process.hint_at(NOW, later, slow)
     assert process.hints == [(later.wait, False), (slow.wait, True)]
 

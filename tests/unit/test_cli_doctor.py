@@ -10,6 +10,7 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.cli.doctor import broker, database, flow, place
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, looked, ok, seconds
@@ -188,10 +189,10 @@ def test_a_long_queue_is_a_warning(length: int, state: State) -> None:
     ("taken", "state", "found"),
     [
         ({}, FAILED, "none answers"),
-        ({"a": broker.QUEUES}, OK, "1 worker answers (a), and all 4 queues"),
-        ({"a": broker.QUEUES[:2], "b": broker.QUEUES[2:]}, OK, "2 workers answer (a, b), and all 4 queues"),
-        ({"a": broker.QUEUES[:2]}, FAILED, "none takes from deliver.slow, maintenance"),
-        (dict.fromkeys("abcdef", broker.QUEUES), OK, "6 workers answer (a, b, c, d, ...)"),
+        ({"a": QUEUES}, OK, "1 worker answers (a), and all 4 queues"),
+        ({"a": QUEUES[:2], "b": QUEUES[2:]}, OK, "2 workers answer (a, b), and all 4 queues"),
+        ({"a": QUEUES[:2]}, FAILED, "none takes from deliver.slow, maintenance"),
+        (dict.fromkeys("abcdef", QUEUES), OK, "6 workers answer (a, b, c, d, ...)"),
     ],
 )
 def test_each_queue_needs_a_worker(taken: Mapping[str, Sequence[str]], state: State, found: str) -> None:

@@ -7,12 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.concurrency.coalescer import Combined
+from noteflow_hooks.concurrency.coalescer import Coalescer
 
 
 def test_one_alone_gets_what_it_brought() -> None:
     """A batch comes even where nothing was named: others may wait in the database."""
-    combined = Combined(most=10)
+    combined = Coalescer(most=10)
     ids = [uuid4(), uuid4()]
     assert list(combined.batches(ids)) == [ids]
     assert list(combined.batches([])) == [[]]
@@ -20,7 +20,7 @@ def test_one_alone_gets_what_it_brought() -> None:
 
 def test_who_comes_meanwhile_leaves_its_ids_to_the_one_at_work() -> None:
     """It gets nothing itself; in batches of the most that one may have, the other gets all."""
-    combined = Combined(most=2)
+    combined = Coalescer(most=2)
     first, second = [uuid4()], [uuid4(), uuid4(), uuid4()]
     batches = combined.batches(first)
     assert next(batches) == first
@@ -30,7 +30,7 @@ def test_who_comes_meanwhile_leaves_its_ids_to_the_one_at_work() -> None:
 
 def test_it_goes_on_while_there_is_more() -> None:
     """Once for each time that it is asked to."""
-    combined = Combined(most=2)
+    combined = Coalescer(most=2)
     batches = combined.batches([])
     assert next(batches) == []
     combined.go_on()
@@ -41,7 +41,7 @@ def test_it_goes_on_while_there_is_more() -> None:
 @pytest.mark.parametrize("error", [RuntimeError, GeneratorExit])
 def test_what_waits_is_the_next_ones_where_one_fails(error: type[BaseException]) -> None:
     """Neither an error nor a task that is given up leaves others waiting for ever."""
-    combined = Combined(most=10)
+    combined = Coalescer(most=10)
     batches = combined.batches([uuid4()])
     next(batches)
     left = [uuid4()]
@@ -54,7 +54,7 @@ def test_what_waits_is_the_next_ones_where_one_fails(error: type[BaseException])
 
 def test_no_id_is_lost_between_many_threads() -> None:
     """Each comes out once, whoever brought it."""
-    combined = Combined(most=7)
+    combined = Coalescer(most=7)
     brought = [[uuid4() for _ in range(3)] for _ in range(400)]
     came: list[object] = []
 

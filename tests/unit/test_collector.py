@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency import collector as module
-from noteflow_hooks.concurrency.collector import LateResults
+from noteflow_hooks.concurrency.collector import BatchCollector
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def test_what_comes_together_is_taken_together(monkeypatch: pytest.MonkeyPatch) 
     groups: list[list[int]] = []
     moment_is_over = threading.Event()
     monkeypatch.setattr(module, "time", SimpleNamespace(sleep=lambda _: moment_is_over.wait(PATIENCE_S)))
-    late = LateResults(groups.append)
+    late = BatchCollector(groups.append)
     for number in range(3):
         late.put(number)
     moment_is_over.set()
@@ -36,7 +36,7 @@ def test_a_group_that_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> 
             raise ValueError("refused")
         taken.set()
 
-    late = LateResults(take)
+    late = BatchCollector(take)
     late.put(0)
     while not caplog.records:
         assert not taken.wait(0.01)
@@ -48,4 +48,4 @@ def test_a_group_that_fails_costs_no_other(caplog: pytest.LogCaptureFixture) -> 
 
 def test_closing_what_was_never_used_ends_at_once() -> None:
     """No thread was begun."""
-    LateResults(print).close()
+    BatchCollector(print).close()

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery import dispatcher as dispatching
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.settler import Outcomes, grouped
@@ -44,7 +44,7 @@ class System:
         self.slept: list[float] = []
         self.hints: list[tuple[timedelta, list[UUID]]] = []
         self.turns: list[tuple[timedelta, bool]] = []
-        self.pool = PostingPool(options.pop("threads", 8))
+        self.pool = Bulkhead(options.pop("threads", 8))
         self.answer = answer
         settings: dict[str, Any] = {
             "chunk": 5,
@@ -311,7 +311,7 @@ def test_a_result_under_a_stale_claim_is_counted_as_lost() -> None:
 
     def answer(_: Claim) -> AttemptResult:
         system.pass_time(timedelta(hours=1))
-        assert system.service.take_back() == 1
+        assert system.service.reclaim_expired() == 1
         return OK
 
     system.answer = answer
@@ -325,9 +325,9 @@ def test_what_a_dead_worker_held_is_taken_back_after_its_lease(system: System) -
     [delivery_id] = system.deliveries(1, timeout_ms=5000)
     system.store.claim([delivery_id], limit=1, lease_slack=timedelta(seconds=10))
     system.pass_time(timedelta(milliseconds=14_999))
-    assert system.service.take_back() == 0
+    assert system.service.reclaim_expired() == 0
     system.pass_time(timedelta(milliseconds=1))
-    assert system.service.take_back() == 1
+    assert system.service.reclaim_expired() == 1
     with system.unit() as unit:
         assert [each.error_kind for each in unit.deliveries.attempts(delivery_id)] == ["interrupted"]
     assert str(system.deliver([delivery_id])) == "1 succeeded"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from noteflow_hooks.domain.deliveries import (
     DELETED,
     DISABLED,
+    FINAL_STATUSES,
     INTERRUPTED,
     INTERRUPTIONS_LIMIT,
-    SETTLED,
     Claim,
     DeliveryStatus,
     ErrorKind,
@@ -225,7 +225,7 @@ def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on(forced: bool)
 
 def test_settled_are_the_states_that_can_be_sent_again() -> None:
     """The set that others ask is the one that the move allows."""
-    assert {status for status, move in ALLOWED if move == "sent again"} == SETTLED
+    assert {status for status, move in ALLOWED if move == "sent again"} == FINAL_STATUSES
 
 
 @pytest.mark.parametrize(

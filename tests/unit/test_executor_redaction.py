@@ -12,7 +12,7 @@ import pytest
 from noteflow_hooks.executor.redaction import LONGEST, REDACTED, without_credentials
 from noteflow_hooks.signing import generate_secret
 from tests.support.builders import a_webhook
-from tests.support.canary import Canary, awkward, found, letters
+from tests.support.canary_secrets import CanarySecret, awkward, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,11 @@ HEADER, SECRET, FORMER = awkward(), generate_secret(), awkward()
 WEBHOOK = a_webhook(
     headers=(("Authorization", f"Bearer {HEADER}"), ("X-Short", "no")), secret=SECRET, previous_secret=FORMER
 )
-CANARIES = [Canary.of("header", HEADER), Canary.of("secret", SECRET), Canary.of("former secret", FORMER)]
+CANARIES = [
+    CanarySecret.of("header", HEADER),
+    CanarySecret.of("secret", SECRET),
+    CanarySecret.of("former secret", FORMER),
+]
 #: How answers repeat what they were sent.
 WAYS: Final[dict[str, Callable[[str], str]]] = {
     "text": lambda text: text,

@@ -35,7 +35,7 @@ class Slow:
         assert self.let_go.wait(PATIENCE_S)
         if self.error is not None and len(self.batches) > 1:
             raise self.error
-        return Settled(frozenset(each.claim for each in settlements))
+        return Settled(frozenset(each.fencing_key for each in settlements))
 
 
 class Tasks:
@@ -76,7 +76,9 @@ def test_what_comes_meanwhile_is_stored_as_one(tasks: Tasks) -> None:
     settled = [each.result(PATIENCE_S) for each in tasks.futures]
     assert tasks.store.batches == [tasks.settlements[:1], tasks.settlements[1:]]
     assert tasks.store.untils == [0.0, 3.0]
-    assert all(each.claim in found.outcome.claims for each, found in zip(tasks.settlements, settled, strict=True))
+    assert all(
+        each.fencing_key in found.outcome.fencing_keys for each, found in zip(tasks.settlements, settled, strict=True)
+    )
 
 
 def test_one_of_each_group_leads(tasks: Tasks) -> None:

@@ -144,15 +144,15 @@ def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch)
     assert [until - time.monotonic() > 500 for until in rests_until] == [False, True, True, True]
 
 
-def test_a_crowd_of_waiting_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While calls wait for their turn in the server, hints are farther apart."""
+def test_a_backlog_of_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many calls wait in the server, messages are farther apart."""
     rests_until: list[float] = []
     broker = Broker()
     hints = Publisher(broker.send)
-    monkeypatch.setattr(publisher, "_CROWDED_SPACING_S", 1000.0)
+    monkeypatch.setattr(publisher, "_BACKLOG_SPACING_S", 1000.0)
     monkeypatch.setattr(hints, "_rest", rests_until.append)
-    for count, crowd in enumerate((0, 19, 20), start=1):
-        hints.crowd = partial(int, crowd)
+    for count, backlog in enumerate((0, 19, 20), start=1):
+        hints.report_backlog(partial(int, backlog))
         hints.announce([uuid4()])
         until(lambda: len(rests_until) == count, what="it rests")  # noqa: B023 - called at once
     hints.close(timeout_s=PATIENCE_S)

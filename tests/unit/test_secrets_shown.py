@@ -26,14 +26,14 @@ from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
 from noteflow_hooks.settings import Settings
 from tests.support.builders import a_delivery, a_webhook
-from tests.support.canary import Canary, Secrets, found, letters
+from tests.support.canary_secrets import CanarySecret, CanarySecrets, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECRETS: Final = Secrets()
+SECRETS: Final = CanarySecrets()
 PASSWORD: Final = letters()
-CANARIES: Final = [*SECRETS.everywhere, *SECRETS.of_urls, Canary.of("password", PASSWORD)]
+CANARIES: Final = [*SECRETS.everywhere, *SECRETS.of_urls, CanarySecret.of("password", PASSWORD)]
 WEBHOOK: Final = a_webhook(
     url=f"https://host.example/{SECRETS.path}?key={SECRETS.query}",
     secret=SECRETS.of_endpoints[0],

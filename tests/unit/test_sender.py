@@ -6,14 +6,14 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.concurrency.sender import Hinter
+from noteflow_hooks.concurrency.sender import BackgroundSender
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     import pytest
 
 
-def _put(hinter: Hinter, sent: list[str]) -> bool:
+def _put(hinter: BackgroundSender, sent: list[str]) -> bool:
     hinter.put(lambda: sent.append("later"))
     return bool(sent)
 
@@ -24,7 +24,7 @@ def refuse() -> None:
 
 def test_hints_are_sent_in_their_order() -> None:
     """And those that wait when it is closed are sent before it ends."""
-    hinter, sent = Hinter(), list[int]()
+    hinter, sent = BackgroundSender(), list[int]()
     for number in range(50):
         hinter.put(lambda number=number: sent.append(number))  # type: ignore[misc]  # mypy knows no lambda's defaults
     hinter.close(timeout_s=30)
@@ -33,7 +33,7 @@ def test_hints_are_sent_in_their_order() -> None:
 
 def test_nobody_waits_for_a_redis_that_hangs() -> None:
     """Putting returns while the hint before it is stuck; so does closing, after a moment."""
-    hinter, stuck, sent = Hinter(), threading.Event(), list[str]()
+    hinter, stuck, sent = BackgroundSender(), threading.Event(), list[str]()
     hinter.put(stuck.wait)
     hinter.put(lambda: sent.append("next"))
     hinter.close(timeout_s=0.05)
@@ -44,7 +44,7 @@ def test_nobody_waits_for_a_redis_that_hangs() -> None:
 
 def test_whatever_a_hint_raises_is_said_once_and_costs_the_others_behind_it(caplog: pytest.LogCaptureFixture) -> None:
     """Each would fail as slowly as the first. After a pause hints are sent again."""
-    hinter, begun, sent = Hinter(pause_s=0.2), threading.Event(), list[str]()
+    hinter, begun, sent = BackgroundSender(pause_s=0.2), threading.Event(), list[str]()
 
     def fail() -> None:
         assert begun.wait(10)
@@ -64,7 +64,7 @@ def test_whatever_a_hint_raises_is_said_once_and_costs_the_others_behind_it(capl
 
 def test_a_crowd_of_hints_keeps_its_newest() -> None:
     """Where a thousand wait, the oldest are left to the sweep."""
-    hinter, begun, stuck, sent = Hinter(), threading.Event(), threading.Event(), list[int]()
+    hinter, begun, stuck, sent = BackgroundSender(), threading.Event(), threading.Event(), list[int]()
 
     def hang() -> None:
         begun.set()
@@ -81,7 +81,7 @@ def test_a_crowd_of_hints_keeps_its_newest() -> None:
 
 def test_what_comes_after_its_end_is_left_to_the_sweep() -> None:
     """A closed one sends nothing, and starts no thread."""
-    hinter, sent = Hinter(), list[str]()
+    hinter, sent = BackgroundSender(), list[str]()
     hinter.close()
     hinter.put(lambda: sent.append("late"))
     assert sent == []

@@ -12,6 +12,7 @@ from noteflow_hooks.cli.support.options import (
     FiniteRange,
     as_json,
     event_type_option,
+    limit_option,
     period_options,
     remote_options,
     webhook_option,
@@ -32,12 +33,13 @@ _UNDELIVERED_COLUMNS: Final = (
     "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
 _REDELIVERY_COLUMNS: Final = ("requested_at", "previous_status", "after_attempt", "replay_id")
-_ATTEMPT_COLUMNS: Final = ("attempt_number", "started_at", "duration_ms", "status_code", "error_kind", "error_message")
+_ATTEMPT_COLUMNS: Final = (
+    "attempt_number", "started_at", "duration_ms", "redialled", "status_code", "error_kind", "error_message",
+)  # fmt: skip
 
 _status = click.option(
     "--status", type=click.Choice([each.value for each in DeliveryStatus]), help="Only those in this state."
 )
-_limit = click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
 
 
 @click.group(cls=CommandGroup)
@@ -56,7 +58,7 @@ for command in (replay, replays, replay_status, replay_cancel):
 @_status
 @event_type_option
 @period_options
-@_limit
+@limit_option
 @as_json
 def list_(
     *,
@@ -85,7 +87,7 @@ def list_(
 @remote_options
 @webhook_option
 @event_type_option
-@_limit
+@limit_option
 @as_json
 def undelivered(*, webhook_id: str | None, event_type: str | None, limit: int, as_json: bool) -> None:
     """List what was accepted and not delivered, and why, newest first."""

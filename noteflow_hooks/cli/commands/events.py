@@ -7,7 +7,7 @@ from typing import Final
 import click
 
 from noteflow_hooks.cli.support.groups import CommandGroup
-from noteflow_hooks.cli.support.options import as_json, remote_options, standard_input
+from noteflow_hooks.cli.support.options import as_json, limit_option, remote_options, standard_input
 from noteflow_hooks.cli.support.output import show_fields, show_rows
 from noteflow_hooks.cli.support.remote import client, listed, shown
 from noteflow_hooks.domain.events import PUBLISHABLE
@@ -38,7 +38,7 @@ def publish(event_type: str, *, payload: str, key: str | None, as_json: bool) ->
 
 @events.command("list")
 @remote_options
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+@limit_option
 @as_json
 def list_(*, limit: int, as_json: bool) -> None:
     """List events, newest first."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.application.keys import report_keys
 from noteflow_hooks.cli.support.database import database_settings, tables_needed
 from noteflow_hooks.cli.support.failures import DONE, FAILED
 from noteflow_hooks.cli.support.groups import CommandGroup
@@ -16,10 +18,10 @@ from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from noteflow_hooks.bootstrap import KeyParts
-    from noteflow_hooks.persistence.sql.maintenance.reencryption import KeyUse, Unreadable
+    from noteflow_hooks.persistence.sql.maintenance.reencryption import Unreadable
 
 _COLUMNS: Final = ("key", "role", "ciphertexts", "unreadable")
 
@@ -69,23 +71,9 @@ def check(*, as_json: bool) -> int:
     A key with no ciphertexts may be dropped, once no server or worker has it as its first.
     """
     with _key_parts() as parts:
-        rows = _rows(parts.key_ids, parts.secrets.use())
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
-    return FAILED if any(row["unreadable"] for row in rows) else DONE
-
-
-def _rows(key_ids: tuple[str, ...], uses: Mapping[str, KeyUse]) -> list[dict[str, Any]]:
-    """Return our keys in their order, then those that only ciphertexts name."""
-    named = [*key_ids, *sorted(uses.keys() - set(key_ids))]
-    return [
-        {
-            "key": key_id,
-            "role": "missing" if key_id not in key_ids else "encrypts" if key_id == key_ids[0] else "decrypts",
-            "ciphertexts": uses[key_id].ciphertexts if key_id in uses else 0,
-            "unreadable": uses[key_id].unreadable if key_id in uses else 0,
-        }
-        for key_id in named
-    ]
+        reports = report_keys(parts.key_ids, parts.secrets.use())
+    show_rows([asdict(each) for each in reports], columns=_COLUMNS, as_json=as_json)
+    return FAILED if any(each.unreadable for each in reports) else DONE
 
 
 def _unreadable(each: Unreadable) -> dict[str, Any]:

@@ -10,13 +10,14 @@ from noteflow_hooks.cli.support.following import follow
 from noteflow_hooks.cli.support.options import (
     as_json,
     event_type_option,
+    limit_option,
     period_options,
     remote_options,
     webhook_option,
 )
 from noteflow_hooks.cli.support.output import show_fields, show_rows
 from noteflow_hooks.cli.support.remote import client, connector, listed, shown, timestamp
-from noteflow_hooks.domain.deliveries import SETTLED
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import RATE_PER_S, ReplayState
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -34,7 +35,7 @@ _FAILED: Final = 1
 @event_type_option
 @click.option(
     "--status",
-    type=click.Choice([each.value for each in sorted(SETTLED)]),
+    type=click.Choice([each.value for each in sorted(FINAL_STATUSES)]),
     help="Only those in this state; else dead and skipped.",
 )
 @period_options
@@ -78,7 +79,7 @@ def replay(
 
 @click.command()
 @remote_options
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The most to list.")
+@limit_option
 @as_json
 def replays(*, limit: int, as_json: bool) -> None:
     """List replays, newest first."""

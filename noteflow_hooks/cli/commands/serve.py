@@ -8,11 +8,11 @@ import os
 import click
 
 from noteflow_hooks import bootstrap, logs
+from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.server.serve import serve as run_server
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
 from noteflow_hooks.rpc.server.tls import TlsFiles
-from noteflow_hooks.rpc.services.host import EndpointRules
 from noteflow_hooks.settings import Settings, unknown_variables
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def serve() -> None:
     parts = bootstrap.server(settings)
     try:
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
-        parts.watch(lambda: server.waiting)
+        parts.report_backlog(lambda: server.waiting)
         run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))
     finally:
         parts.close()

@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noteflow_hooks.application.access import make_token
+from noteflow_hooks.application.access import make_token, revoke_token
 from noteflow_hooks.cli.support.database import unit_of_work
 from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.options import Ahead, as_json
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.domain.access import Scope
-from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -78,8 +77,7 @@ def list_(*, workspace_id: UUID | None, as_json: bool) -> None:
 def revoke(token_id: UUID, *, as_json: bool) -> None:
     """Revoke a token. Servers refuse it within seconds."""
     with unit_of_work() as unit:
-        if not unit.access.revoke_token(token_id):
-            raise NotFoundError(f"there is no token {token_id} that is not revoked")
+        revoke_token(unit, token_id)
         unit.commit()
     if as_json:
         show_json({"id": str(token_id), "revoked": True})

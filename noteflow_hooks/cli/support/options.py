@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
 SERVER: Final = "noteflow_hooks.server"
@@ -21,6 +23,9 @@ TLS_KEY: Final = "noteflow_hooks.tls_key"
 INSECURE: Final = "noteflow_hooks.insecure"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
+limit_option = click.option(
+    "--limit", type=click.IntRange(1), default=DEFAULT_PAGE_SIZE, show_default=True, help="The most to list."
+)
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 

@@ -14,6 +14,7 @@ from noteflow_hooks.cli.support.options import SERVER, TOKEN
 from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
+from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
 from noteflow_hooks.rpc.client import connect
@@ -38,8 +39,6 @@ if TYPE_CHECKING:
 
 #: What only GetDelivery's answer says of a delivery.
 DELIVERY_DETAILS: Final = ("attempts", "redeliveries")
-#: The most that a server puts into one page.
-_PAGE: Final = 500
 
 
 @contextmanager
@@ -69,7 +68,7 @@ def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int
     """
     rows: list[dict[str, Any]] = []
     while limit is None or len(rows) < limit:
-        request.page_size = _PAGE if limit is None else min(_PAGE, limit - len(rows))
+        request.page_size = MAX_PAGE_SIZE if limit is None else min(MAX_PAGE_SIZE, limit - len(rows))
         page = call(request)
         rows += (_without_details(shown(each)) for each in getattr(page, field))
         request.page_token = page.next_page_token

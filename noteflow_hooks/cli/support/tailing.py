@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.printable import cell, escape
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
-WATCHED: Final = 500
+WATCHED: Final = MAX_PAGE_SIZE
 _REMEMBERED: Final = 10_000
 _CHANGING: Final = ("status", "attempt_count", "next_attempt_at")
 

@@ -37,7 +37,7 @@ _DOUBLINGS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class HealthTransition:
     """A transition that the workspace's other endpoints are told of, and that an operator can read."""
 
     event_type: WebhookEventType
@@ -49,7 +49,7 @@ class Trouble:
         return self.event_type is WebhookEventType.WEBHOOK_DISABLED
 
 
-def trouble_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
+def transition_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
     """Make the event that tells a workspace's other endpoints of this one's trouble."""
     payload = EndpointTroublePayload(
         event=event_type,
@@ -68,14 +68,14 @@ def is_notable(result: AttemptResult, rules: HealthRules) -> bool:
     return not result.succeeded or _took(result) >= rules.slow_after
 
 
-def judged(
+def apply_results(
     health: EndpointHealth,
     webhook: WebhookConfig,
     results: Sequence[AttemptResult],
     *,
     now: datetime,
     rules: HealthRules,
-) -> tuple[EndpointHealth, Trouble | None]:
+) -> tuple[EndpointHealth, HealthTransition | None]:
     """Return the health after attempts that have ended, in their order, and the trouble that begins with them.
 
     Empty ``results`` say that deliveries were given back or skipped: there is room again, and no more is known.
@@ -152,17 +152,17 @@ def _opened(health: EndpointHealth, now: datetime, rules: HealthRules) -> Endpoi
 
 def _trouble(
     health: EndpointHealth, results: Sequence[AttemptResult], *, now: datetime, rules: HealthRules
-) -> Trouble | None:
+) -> HealthTransition | None:
     if any(each.status_code == GONE for each in results):
-        return Trouble(WebhookEventType.WEBHOOK_DISABLED, _gone(now))
+        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _gone(now))
     since, last = health.failing_since, health.last_failure_at
     if since is None or last is None:
         return None
     if now - since >= rules.disable_after and last - since >= rules.disable_span:
-        return Trouble(WebhookEventType.WEBHOOK_DISABLED, _failed_for_long(since, now))
+        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _failed_for_long(since, now))
     if now - since >= rules.warn_after and health.warned_at is None:
         disabled_at = since + max(rules.disable_after, rules.disable_span)
-        return Trouble(WebhookEventType.WEBHOOK_FAILING, _failing(since, disabled_at))
+        return HealthTransition(WebhookEventType.WEBHOOK_FAILING, _failing(since, disabled_at))
     return None
 
 

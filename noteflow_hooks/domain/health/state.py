@@ -96,7 +96,7 @@ class EndpointHealth:
             return HealthState.RECOVERING
         return HealthState.SLOW if self.slow_since is not None else HealthState.HEALTHY
 
-    def is_gated(self, webhook: WebhookConfig) -> bool:
+    def is_throttled(self, webhook: WebhookConfig) -> bool:
         """Tell whether its deliveries are held and go in turns. The SQL of the other store says the same."""
         marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
         return any(each is not None for each in marks)

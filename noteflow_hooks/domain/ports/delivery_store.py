@@ -26,19 +26,20 @@ class DeliveryStore(Protocol):
         """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries.
 
         The first ``claim`` of those that are due at once are claimed with it, as :meth:`claim` does. What their
-        endpoints have no room for stays pending, and is not held. Where something is held, nothing is claimed.
+        endpoints have no room for stays pending and is not throttled. Where anything is throttled, nothing is claimed.
         """
         ...
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         """Take up to ``limit`` due deliveries, the named ones first, each for its endpoint's timeout and the slack.
 
-        What its endpoint's breaker, limits or pause hold back stays pending, and is left to that endpoint's turns.
+        What its endpoint's breaker, limits or pause hold back stays pending and is throttled from then on: it waits for
+        one of that endpoint's scheduling slots.
         """
         ...
 
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is, in the quick or the slow lane."""
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        """Take up to ``limit`` throttled deliveries of the endpoints that have a slot now, in one of the two lanes."""
         ...
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
@@ -53,8 +54,8 @@ class DeliveryStore(Protocol):
         """Return how long those of the deliveries that are pending and not yet due have to wait."""
         ...
 
-    def take_back(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
+    def reclaim_expired(self, *, limit: int) -> int:
+        """Take expired leases from the workers that held them; return how many deliveries are free again."""
         ...
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
@@ -62,13 +63,13 @@ class DeliveryStore(Protocol):
         ...
 
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that are not held and have been due for at least so long, longest first."""
+        """Return deliveries that are not throttled and have been due for at least so long, longest first."""
         ...
 
-    def held(self, *, limit: int) -> Held:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``.
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
+        """Count the throttled deliveries of the endpoints that have a slot now, up to ``limit``.
 
-        An endpoint whose turn was forgotten, which only a change by hand does, is given one first.
+        An endpoint with throttled deliveries and no slot, which only a change by hand leaves, is given one first.
         """
         ...
 
@@ -83,16 +84,16 @@ class Dispatched:
     events: int
     #: Whether the round stopped at its limit, so that there may be more.
     more: bool
-    #: Whether some were left to their endpoints' turns, in the quick and in the slow lane.
-    turns: bool = False
-    slow_turns: bool = False
+    #: Whether some are throttled, so that they wait for their endpoints' slots, in the quick and in the slow lane.
+    throttled: bool = False
+    throttled_slow: bool = False
     #: The new deliveries that were claimed.
     claims: tuple[Claim, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """That an endpoint has a turn, so long from now, in the quick or the slow lane."""
+class SchedulingSlot:
+    """When an endpoint that is throttled may be claimed from next: so long from now, in the quick or the slow lane."""
 
     wait: timedelta
     slow: bool
@@ -103,16 +104,16 @@ class Claimed:
     """The deliveries that were taken, and what else was found on the way."""
 
     claims: Sequence[Claim]
-    #: How many were left to their endpoints' turns.
-    held: int = 0
+    #: How many were throttled: left to their endpoints' scheduling slots.
+    throttled: int = 0
     #: Whether a named delivery was passed over, since somebody else was busy with it or its endpoint at that moment.
     passed_over: bool = False
-    #: Whether an endpoint of the quick lane has a turn now.
-    turns_due: bool = False
-    #: Whether something was left to the turns of slow endpoints.
-    slow_turns_due: bool = False
-    #: When the endpoints that had a turn have their next one.
-    turns: Sequence[Turn] = ()
+    #: Whether an endpoint of the quick lane has a scheduling slot now.
+    slots_due: bool = False
+    #: Whether something was left to the scheduling slots of slow endpoints.
+    slow_slots_due: bool = False
+    #: The next slots of the endpoints that had one.
+    slots: Sequence[SchedulingSlot] = ()
 
     def __iter__(self) -> Iterator[Claim]:
         """Go through the claims."""
@@ -127,18 +128,18 @@ class Claimed:
 class Settled:
     """What was stored of some results."""
 
-    #: The claims whose results were, see :attr:`Settlement.claim`; the others were lost. One batch may have several
+    #: The fencing keys of the claims whose results were stored; the others were lost. One batch may have several
     #: results of the same delivery, of which one counts.
-    claims: frozenset[tuple[UUID, int]]
-    #: The turns that endpoints have next, because of these results.
-    turns: Sequence[Turn] = ()
+    fencing_keys: frozenset[tuple[UUID, int]]
+    #: The scheduling slots that endpoints have next, because of these results.
+    slots: Sequence[SchedulingSlot] = ()
     #: Events that were recorded, to be announced: an endpoint is failing, or was disabled.
     event_ids: Sequence[UUID] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
-    """How many held deliveries have a turn now, by lane."""
+class ThrottledCount:
+    """How many throttled deliveries belong to endpoints that have a slot now, by lane."""
 
     quick: int
     slow: int

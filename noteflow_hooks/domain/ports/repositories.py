@@ -23,7 +23,7 @@ class WebhookRepository(Protocol):
     """The endpoints. Deleted ones are hidden."""
 
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        """Return the enabled endpoints of one workspace, or of all."""
+        """Return the enabled endpoints of one workspace, or of all, oldest first."""
         ...
 
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
@@ -100,7 +100,7 @@ class DeliveryLog(Protocol):
         ...
 
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        """Return the deliveries of one event."""
+        """Return the deliveries of one event, oldest first."""
         ...
 
     def list_page(

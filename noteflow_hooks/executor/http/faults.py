@@ -22,6 +22,14 @@ class ExchangeError(Exception):
         self.message = message
 
 
+class UnansweredError(ExchangeError):
+    """The connection has ended before any byte of an answer."""
+
+    def __init__(self) -> None:
+        """There is one thing to say of it."""
+        super().__init__(ErrorKind.CONNECT, "Connection closed without a response")
+
+
 def timed_out() -> ExchangeError:
     """Return the error for a deadline that has passed."""
     return ExchangeError(ErrorKind.TIMEOUT, TIMED_OUT)

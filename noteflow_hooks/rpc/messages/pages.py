@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.paging import Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-#: What ``page_size`` 0 means.
-DEFAULT_SIZE: Final = 50
-#: The most that a caller may ask for.
-MAX_SIZE: Final = 500
 #: A page ends early where its rows would get near to the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
 
@@ -57,26 +52,9 @@ R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which page is asked for."""
-
-    size: int
-    after: Position | None
-
-    @property
-    def limit(self) -> int:
-        """How many rows to read: one more than are shown tells whether there is another page."""
-        return self.size + 1
-
-
 def parse_page(request: PageRequest) -> Page:
     """Return the page that is asked for; raise InvalidInputError for a size or token that can't be."""
-    if not 0 <= request.page_size <= MAX_SIZE:
-        raise InvalidInputError(
-            "page_size", f"is {request.page_size}; allowed are 1 to {MAX_SIZE}, and 0 for {DEFAULT_SIZE}"
-        )
-    return Page(request.page_size or DEFAULT_SIZE, _position(request.page_token))
+    return Page(check_page_size(request.page_size), _position(request.page_token))
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:

@@ -13,6 +13,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor, Tokens
 from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
@@ -20,9 +22,7 @@ from noteflow_hooks.rpc.interceptors.limits import CallerLimits, LimitIntercepto
 from noteflow_hooks.rpc.runtime.database import DEADLINE, Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
-from noteflow_hooks.rpc.services.host import EndpointRules
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
-from noteflow_hooks.rpc.services.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.streaming.heartbeat import Heartbeat
 from noteflow_hooks.rpc.streaming.streams import AudioStreams
 

@@ -7,13 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.application.meetings import stop_meeting
+from noteflow_hooks.application.meetings import (
+    add_segments,
+    ended_elsewhere,
+    finish_stream,
+    start_recording,
+    stop_meeting,
+    stop_streamed_meeting,
+)
 from noteflow_hooks.errors import NoteFlowHooksError, UnauthenticatedError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.streaming import units as stream_units
 from noteflow_hooks.rpc.streaming.recording import AudioStream
 
 if TYPE_CHECKING:
@@ -77,7 +84,7 @@ class AudioStreams:
         own = (each for each in self._streams if each.workspace_id == workspace_id)
         stream = next((each for each in own if each.records(meeting_id)), None)
         if stream is not None:
-            return await self._tasks.finish(self._stop_recorded(stream, workspace_id))
+            return await self._tasks.finish(self._stop_recorded(stream))
         return await self._database.run(lambda unit: stop_meeting(unit, self._service, workspace_id, meeting_id))
 
     def halt(self, error: Exception) -> None:
@@ -95,9 +102,11 @@ class AudioStreams:
         """Say that the open recordings live; halt the streams whose recording was ended elsewhere."""
         live = [each for each in self._streams if each.recording is not None and not each.over]
         if live:
-            ended = await self._database.run(lambda unit: stream_units.touch(unit, live))
-            for stream in ended:
-                stream.halt(stream_units.ended_elsewhere(stream))
+            durations = {each.recording.id: each.seconds for each in live if each.recording is not None}
+            alive = await self._database.run(lambda unit: unit.meetings.touch_recordings(durations))
+            for stream in live:
+                if stream.recording is not None and stream.recording.id not in alive:
+                    stream.halt(ended_elsewhere(stream.meeting_id))
 
     async def check_tokens(self) -> None:
         """Halt the streams whose token was revoked, or has ended, since they began.
@@ -128,14 +137,23 @@ class AudioStreams:
         if earlier:
             await asyncio.wait(earlier, timeout=_EARLIER_S)
         stream.recording = await self._database.run(
-            lambda unit: stream_units.begin(unit, self._service, stream, server=self._server)
+            lambda unit: start_recording(
+                unit,
+                self._service,
+                stream.workspace_id,
+                stream.meeting_id,
+                server=self._server,
+                now=datetime.now(UTC),
+            )
         )
 
     async def _store(self, stream: AudioStream) -> None:
         async with stream.storing:
             segments = tuple(stream.pending)
             if segments and not stream.over:
-                await self._database.run(lambda unit: stream_units.store(unit, stream, segments))
+                await self._database.run(
+                    lambda unit: add_segments(unit, stream.workspace_id, stream.meeting_id, segments)
+                )
                 stream.settle(len(segments))
 
     async def _store_or_halt(self, stream: AudioStream) -> None:
@@ -146,15 +164,24 @@ class AudioStreams:
         except Exception as error:  # noqa: BLE001 - it ends the stream's call, which answers and logs it
             stream.halt(error)
 
-    async def _stop_recorded(self, stream: AudioStream, workspace_id: UUID) -> Meeting:
+    async def _stop_recorded(self, stream: AudioStream) -> Meeting:
         async with stream.storing:
             segments = tuple(stream.pending)
             meeting = await self._database.run(
-                lambda unit: stream_units.stop(unit, self._service, stream, segments, workspace_id=workspace_id)
+                lambda unit: stop_streamed_meeting(
+                    unit,
+                    self._service,
+                    stream.workspace_id,
+                    stream.meeting_id,
+                    recording=stream.recording,
+                    segments=segments,
+                    # Read when the meeting is locked: audio goes on coming until then, and counts.
+                    seconds=lambda: stream.seconds,
+                )
             )
             stream.settle(len(segments))
             stream.over = True
-        stream.halt(stream_units.ended_elsewhere(stream))
+        stream.halt(ended_elsewhere(stream.meeting_id))
         return meeting
 
     async def _close(self, stream: AudioStream) -> Exception | None:
@@ -189,7 +216,17 @@ class AudioStreams:
             if stream.over:
                 return
             segments = tuple(stream.pending)
-            await self._database.run(lambda unit: stream_units.end(unit, self._service, stream, segments))
+            await self._database.run(
+                lambda unit: finish_stream(
+                    unit,
+                    self._service,
+                    stream.workspace_id,
+                    stream.meeting_id,
+                    recording=stream.recording,
+                    segments=segments,
+                    duration_seconds=stream.seconds,
+                )
+            )
             stream.settle(len(segments))
             stream.over = True
 

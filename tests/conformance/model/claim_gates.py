@@ -47,7 +47,7 @@ def check_endpoint(
         assert health.turn_at is not None, "claimed without a turn"
         assert health.turn_at <= span.latest, "claimed before its turn"
     else:
-        assert not before.is_gated(webhook_id), "claimed past the endpoint's gate"
+        assert not before.is_throttled(webhook_id), "claimed past the endpoint's gate"
     endpoint = ledger.endpoints[webhook_id]
     in_flight = len(before.of(webhook_id, "sending"))
     assert in_flight + len(going) <= cap(before, webhook_id, ledger.rules), "more under way than the cap allows"

@@ -172,12 +172,12 @@ class Ledger:
         for each in settlements:
             track = self.tracks[each.delivery.id]
             if track.status == "sending" and track.claim_no == each.delivery.claim_no:
-                live.add(each.claim)
+                live.add(each.fencing_key)
                 results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
                 _settle(track, each.attempt, span)
-        return live, self.judged(results, rows, span)
+        return live, self.apply_results(results, rows, span)
 
-    def judged(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
+    def apply_results(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
         """Note what ended attempts say of their endpoints; return how many events of which type tell of it."""
         told: Counter[str] = Counter()
         for webhook_id, own in results.items():
@@ -201,13 +201,13 @@ class Ledger:
             self._skip_waiting(webhook_id, reason)
         return {each.id for each in new}
 
-    def taken_back(self, delivery_ids: Iterable[UUID], rows: Rows, span: Span) -> Counter[str]:
+    def reclaimed(self, delivery_ids: Iterable[UUID], rows: Rows, span: Span) -> Counter[str]:
         """Note deliveries that were taken from workers; return the events that tell of trouble because of them."""
         results: dict[UUID, list[AttemptResult]] = {}
         for each in delivery_ids:
             self.tracks[each].cut_off(span)
             results[self.tracks[each].webhook_id] = []
-        return self.judged(results, rows, span)
+        return self.apply_results(results, rows, span)
 
     def sent_again(self, delivery_id: UUID, span: Span, *, replay_id: UUID | None = None) -> None:
         """Note that a settled delivery is due once more."""

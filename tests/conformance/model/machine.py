@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
 
-from noteflow_hooks.concurrency.bulkhead import PostingPool
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.claimer import no_hint
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
@@ -59,7 +59,7 @@ _ROUNDS: Final = 500
 _LONGEST: Final = timedelta(days=1)
 
 
-class InlinePool(PostingPool):
+class InlinePool(Bulkhead):
     """Makes each call at once, in the caller's own thread: the same steps give the same run."""
 
     def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
@@ -92,7 +92,7 @@ class DeliveryMachine(Operated):
 
     @step(weight=4, limit=_LIMITS, slow=st.booleans())
     def a_worker_takes_turns(self, limit: int, *, slow: bool) -> None:
-        self.hands += self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK)
+        self.hands += self.store.claim_throttled(limit=limit, slow=slow, lease_slack=SLACK)
 
     @step(weight=10, answers=_ANSWERS, limit=_LIMITS)
     def a_worker_sends_what_there_is(self, answers: list[str], limit: int) -> None:
@@ -148,7 +148,7 @@ class DeliveryMachine(Operated):
             return
         self.world.age(max(timedelta(0), max(moments) - rows.now))
         for slow in (False, True):
-            probes = self.store.take_turns(limit=PLENTY, slow=slow, lease_slack=SLACK).claims
+            probes = self.store.claim_throttled(limit=PLENTY, slow=slow, lease_slack=SLACK).claims
             if answers is None:
                 self.hands += probes
             else:
@@ -163,7 +163,7 @@ class DeliveryMachine(Operated):
         for _ in range(6):
             self.store.claim(self._named([which]), limit=1, lease_slack=SLACK)
             self.world.age(_LEASE)
-            self.store.take_back(limit=PLENTY)
+            self.store.reclaim_expired(limit=PLENTY)
 
     @step(weight=3, when=lambda self: self.ledger.tracks, answers=_ANSWERS)
     def a_worker_answers_once_others_have_what_it_had(self, answers: list[str]) -> None:
@@ -179,9 +179,9 @@ class DeliveryMachine(Operated):
 
     @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:
-        self.store.take_back(limit=limit)
+        self.store.reclaim_expired(limit=limit)
         self.store.due(overdue_by=timedelta(0), limit=limit)
-        self.store.held(limit=limit)
+        self.store.count_throttled(limit=limit)
         self.store.waits(list(self.ledger.tracks))
         waiting = {each.id for each in self.ledger.events.values() if not each.is_dispatched}
         assert set(self.store.undispatched(older_than=timedelta(0), limit=PLENTY)) == waiting
@@ -216,13 +216,13 @@ class DeliveryMachine(Operated):
         """Take, one after another, what is due and what has its turn in either lane."""
         yield self.store.claim([], limit=limit, lease_slack=SLACK).claims
         for slow in (False, True):
-            yield self.store.take_turns(limit=limit, slow=slow, lease_slack=SLACK).claims
+            yield self.store.claim_throttled(limit=limit, slow=slow, lease_slack=SLACK).claims
 
     def _vanish(self) -> list[Claim]:
         """Take all that may be had, and die with it; return what was lost."""
         lost = [each for claims in self._takes(limit=PLENTY) for each in claims]
         self.world.age(_LEASE)
-        self.store.take_back(limit=PLENTY)
+        self.store.reclaim_expired(limit=PLENTY)
         return lost
 
     def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
@@ -244,7 +244,7 @@ class DeliveryMachine(Operated):
 
     def _work(self, service: DeliveryService) -> None:
         """Do once what beat and the queues make workers do."""
-        service.take_back()
+        service.reclaim_expired()
         while self.advance(limit=PLENTY):
             pass
         for chunk in service.dispatch([]):

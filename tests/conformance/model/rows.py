@@ -68,7 +68,7 @@ class Rows:
         """Return what waits for an endpoint's turns."""
         return [each for each in self.of(webhook_id, "pending") if each.held]
 
-    def is_gated(self, webhook_id: UUID) -> bool:
+    def is_throttled(self, webhook_id: UUID) -> bool:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)

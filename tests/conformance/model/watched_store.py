@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
-    from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled
+    from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Settled, ThrottledCount
     from tests.conformance.model.ledger import Ledger
     from tests.conformance.model.rows import Opened, Rows
 
@@ -57,8 +57,8 @@ class WatchedStore:
         assert made.events == len(waiting[0]) - len(waiting[1])
         assert made.more or not waiting[1], "events are left and nobody says so"
         lanes = {after.health[each.webhook_id].slow_since is not None for each in new if each.held}
-        assert made.turns or False not in lanes
-        assert made.slow_turns or True not in lanes
+        assert made.throttled or False not in lanes
+        assert made.throttled_slow or True not in lanes
         for webhook_id in {each.webhook_id for each in new}:
             self._check_flood(webhook_id, [each for each in new if each.webhook_id == webhook_id], before)
         self._check_owned(made, before, after, claim=claim)
@@ -70,12 +70,14 @@ class WatchedStore:
         held = sum(each.held for each in own)
         free = sum(each.status in {"pending", "sending"} for each in own) - held
         targeted = sum(self._ledger.events[each.event_id].target is not None for each in own)
-        assert free - targeted <= (0 if before.is_gated(webhook_id) else BURST), "a flood, or past the endpoint's gate"
-        assert before.is_gated(webhook_id) or len(new) > BURST or not held, "held without a reason"
+        assert free - targeted <= (0 if before.is_throttled(webhook_id) else BURST), (
+            "a flood, or past the endpoint's gate"
+        )
+        assert before.is_throttled(webhook_id) or len(new) > BURST or not held, "held without a reason"
 
     def _check_owned(self, made: Dispatched, before: Rows, after: Rows, *, claim: int) -> None:
         assert len(made.claims) <= claim
-        if made.turns or made.slow_turns:
+        if made.throttled or made.throttled_slow:
             assert not made.claims
             return
         if len(made.claims) + len(made.delivery_ids) > claim:
@@ -90,23 +92,23 @@ class WatchedStore:
             lambda: self._inner.claim(delivery_ids, limit=limit, lease_slack=lease_slack)
         )
         self._claimed(claimed.claims, before, span, lease_slack, by_turn=False, slow=False)
-        assert len(claimed) + claimed.held <= limit
+        assert len(claimed) + claimed.throttled <= limit
         after = self._opened.read()
         free = [each for each in before.deliveries.values() if each.status == "pending" and not each.held]
         held = [each for each in free if after.deliveries[each.id].held]
-        assert claimed.held == len(held)
+        assert claimed.throttled == len(held)
         left = [each for each in free if each.next_attempt_at <= span.earliest and after.deliveries[each.id] == each]
-        assert not left or len(claimed) + claimed.held == limit, "what is due was left"
+        assert not left or len(claimed) + claimed.throttled == limit, "what is due was left"
         for webhook_id in {each.webhook_id for each in held}:
             full = len(after.of(webhook_id, "sending")) >= cap(before, webhook_id, self._ledger.rules)
             assert before.is_active(webhook_id)
-            assert before.is_gated(webhook_id) or full, "held without a reason"
+            assert before.is_throttled(webhook_id) or full, "held without a reason"
         return claimed
 
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         """Check that turns let through what they may, and all of it."""
         before, claimed, span = self._call(
-            lambda: self._inner.take_turns(limit=limit, slow=slow, lease_slack=lease_slack)
+            lambda: self._inner.claim_throttled(limit=limit, slow=slow, lease_slack=lease_slack)
         )
         assert all(before.deliveries[each.delivery.id].held for each in claimed)
         assert len(claimed) <= limit
@@ -121,7 +123,7 @@ class WatchedStore:
         """Check that exactly the results of those who still hold their claim count."""
         before, settled, span = self._call(lambda: self._inner.settle(settlements))
         live, told = self._ledger.settled(settlements, before, span)
-        assert settled.claims == live, "a stale result counts, or a fresh one doesn't"
+        assert settled.fencing_keys == live, "a stale result counts, or a fresh one doesn't"
         assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
         return settled
 
@@ -138,9 +140,9 @@ class WatchedStore:
         assert waits.keys() == {each.id for each in free if each.next_attempt_at > span.latest}
         return waits
 
-    def take_back(self, *, limit: int) -> int:
+    def reclaim_expired(self, *, limit: int) -> int:
         """Check that what is held past its lease is taken, and nothing else."""
-        before, count, span = self._call(lambda: self._inner.take_back(limit=limit))
+        before, count, span = self._call(lambda: self._inner.reclaim_expired(limit=limit))
         after = self._opened.read()
         sending = [each for each in before.deliveries.values() if each.status == "sending"]
         taken = [each for each in sending if after.deliveries[each.id].status != "sending"]
@@ -148,7 +150,7 @@ class WatchedStore:
         assert all(each.lease_expires_at <= span.latest for each in taken), "taken back within its lease"
         expired = [each for each in sending if each.lease_expires_at <= span.earliest]
         assert count >= min(limit, len(expired)), "held past its lease"
-        self._ledger.told_of(before, after, self._ledger.taken_back([each.id for each in taken], before, span))
+        self._ledger.told_of(before, after, self._ledger.reclaimed([each.id for each in taken], before, span))
         return count
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
@@ -164,9 +166,9 @@ class WatchedStore:
         assert set(due) <= {each.id for each in free if each.next_attempt_at + overdue_by <= span.latest}
         return due
 
-    def held(self, *, limit: int) -> Held:
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         """Check that the held ones whose turn it is are counted, by lane."""
-        before, held, span = self._call(lambda: self._inner.held(limit=limit))
+        before, held, span = self._call(lambda: self._inner.count_throttled(limit=limit))
         turning = [each for each in before.health.values() if each.turn_at and each.turn_at <= span.earliest]
         for slow, count in ((False, held.quick), (True, held.slow)):
             own = [each.webhook_id for each in turning if (each.slow_since is not None) == slow]

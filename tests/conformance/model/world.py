@@ -125,7 +125,7 @@ class World:
         after, ruled = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         chosen = wait if wait is not None and ruled is not None else ruled
         stored = self.deliveries.settle([Settlement(after, wait=chosen, attempt=result)])
-        return stored.claims == {(claim.delivery.id, claim.delivery.claim_no)}
+        return stored.fencing_keys == {(claim.delivery.id, claim.delivery.claim_no)}
 
     def attempt(self, delivery_id: UUID, **overrides: Any) -> None:
         """Make an attempt that is due again at once where it fails."""

@@ -25,7 +25,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.database import DEADLINE
 from noteflow_hooks.rpc.server.serve import serve
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
-from noteflow_hooks.rpc.streaming import units as stream_units
+from noteflow_hooks.rpc.streaming import streams
 from tests.integration.rpc.world import LOOPBACK, World, a_stream, eventually, refused
 from tests.support.builders import a_recording
 from tests.support.stopwatch import Stopwatch
@@ -335,7 +335,7 @@ def test_a_recording_that_can_not_be_ended_is_an_error_of_our_own(
     world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Logged, and left to the sweep."""
-    monkeypatch.setattr(stream_units, "end", lambda *_: 1 // 0)
+    monkeypatch.setattr(streams, "finish_stream", lambda *_, **__: 1 // 0)
     meeting = world.a_meeting()
     with a_stream(world, meeting.id) as stream, refused(grpc.StatusCode.INTERNAL):
         stream.send(bytes(1000))

@@ -10,13 +10,13 @@ from typing import Final
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.health.turns import LAGGING_LIMIT
+from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
 from noteflow_hooks.domain.webhooks import TIMEOUT_MS
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
-#: ``EndpointHealth.is_gated``.
+#: ``EndpointHealth.is_throttled``.
 GATED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
@@ -87,7 +87,7 @@ in_line AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {GATED} THEN 0
-                WHEN config.max_concurrency IS NULL AND counted.lagging >= {LAGGING_LIMIT} THEN 0
+                WHEN config.max_concurrency IS NULL AND counted.lagging >= {STALLED_LIMIT} THEN 0
                 ELSE coalesce(config.max_concurrency, :concurrency)::bigint - coalesce(counted.posts, 0) END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
     LEFT JOIN counted ON counted.webhook_id = config.id
@@ -139,8 +139,8 @@ FROM (
                SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
            ) AS passed_over,
            EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
-           OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS turns_due,
-           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_turns_due
+           OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS slots_due,
+           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_slots_due
 ) AS told LEFT JOIN ({NEEDED_FROM}) ON true
 """)  # noqa: S608 - put together from constants of this file
 

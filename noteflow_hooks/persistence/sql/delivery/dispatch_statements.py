@@ -101,7 +101,7 @@ ARRAY(
            ORDER BY ranked.nth, ranked.place
        ) AS delivery_ids,
        EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
-       EXISTS (SELECT FROM ranked WHERE held AND slow) AS slow_turns,
+       EXISTS (SELECT FROM ranked WHERE held AND slow) AS throttled_slow,
        (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
        EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
 """

@@ -11,13 +11,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from noteflow_hooks.domain.health.circuit_breaker import Trouble, judged, trouble_event
-from noteflow_hooks.domain.health.turns import ENDPOINTS, places, shares, turned
+from noteflow_hooks.domain.health.circuit_breaker import HealthTransition, apply_results, transition_event
+from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM, after_slot, allowed_now, fair_shares
 from noteflow_hooks.domain.ids import ordered_id
-from noteflow_hooks.domain.ports.delivery_store import Turn
+from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 from noteflow_hooks.persistence.sql import health_statements as statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
-from noteflow_hooks.persistence.sql.repositories import SKIPPED_AT_ONCE, insert_event
+from noteflow_hooks.persistence.sql.outbox import insert_event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -47,14 +47,14 @@ class OwnTurn:
 class Verdict:
     """What came of results: the endpoints' next turns, and the events that tell of trouble."""
 
-    turns: Sequence[Turn] = ()
+    turns: Sequence[SchedulingSlot] = ()
     event_ids: Sequence[UUID] = ()
 
 
-def next_turns(healths: Iterable[EndpointHealth], now: datetime) -> list[Turn]:
+def next_turns(healths: Iterable[EndpointHealth], now: datetime) -> list[SchedulingSlot]:
     """Return when these endpoints have their next turn."""
     return [
-        Turn(wait=max(timedelta(0), each.turn_at - now), slow=each.slow_since is not None)
+        SchedulingSlot(wait=max(timedelta(0), each.turn_at - now), slow=each.slow_since is not None)
         for each in healths
         if each.turn_at is not None
     ]
@@ -71,23 +71,23 @@ class HealthKeeper:
     def turns(self, connection: Connection, *, limit: int, slow: bool) -> list[OwnTurn]:
         """Lock the endpoints whose turn it is, and deal out ``limit`` places among them."""
         statement = statements.SLOW_TURNS if slow else statements.QUICK_TURNS
-        rows = connection.execute(statement, {"endpoints": min(ENDPOINTS, limit)}).all()
+        rows = connection.execute(statement, {"endpoints": min(ENDPOINTS_PER_CLAIM, limit)}).all()
         found = [(self._converter.config_to_domain(row), health_to_domain(row), row) for row in rows]
         rooms = [
-            places(health, webhook, in_flight=row.in_flight, now=row.moment, rules=self._rules)
+            allowed_now(health, webhook, in_flight=row.in_flight, now=row.moment, rules=self._rules)
             for webhook, health, row in found
         ]
         return [
             OwnTurn(webhook, health, row.moment, room, given)
-            for (webhook, health, row), room, given in zip(found, rooms, shares(rooms, limit=limit), strict=True)
+            for (webhook, health, row), room, given in zip(found, rooms, fair_shares(rooms, limit=limit), strict=True)
         ]
 
     def note_turns(
         self, connection: Connection, turns: Sequence[OwnTurn], claimed: Mapping[UUID, int], *, lease_slack: timedelta
-    ) -> list[Turn]:
+    ) -> list[SchedulingSlot]:
         """Store what the turns leave behind, ``claimed`` deliveries by endpoint; return when the next turns are."""
         after = [
-            turned(
+            after_slot(
                 each.health,
                 each.webhook,
                 room=each.room,
@@ -115,7 +115,7 @@ class HealthKeeper:
                 for each in settlements
                 if each.delivery.webhook_id == webhook.id and each.attempt is not None
             ]
-            after, trouble = judged(before, webhook, results, now=now, rules=self._rules)
+            after, trouble = apply_results(before, webhook, results, now=now, rules=self._rules)
             if after != before:
                 changed.append(after)
             if trouble is not None:
@@ -128,16 +128,18 @@ class HealthKeeper:
         rows = connection.execute(statements.HEALTH, {"ids": list(webhook_ids)}).all()
         _store(connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None])
 
-    def _tell(self, connection: Connection, webhook: WebhookConfig, trouble: Trouble, now: datetime) -> list[UUID]:
+    def _tell(
+        self, connection: Connection, webhook: WebhookConfig, trouble: HealthTransition, now: datetime
+    ) -> list[UUID]:
         """Disable the endpoint where the trouble says so, and record the event; return its id."""
         if trouble.disables:
             given = {"webhook_id": webhook.id, "reason": trouble.reason}
             if connection.execute(statements.DISABLE, given).one_or_none() is None:
                 return []
-            connection.execute(statements.SKIP_WAITING, {**given, "limit": SKIPPED_AT_ONCE})
+            connection.execute(statements.SKIP_WAITING, {**given, "limit": statements.SKIPPED_AT_ONCE})
         if not self._rules.tells:
             return []
-        event = trouble_event(ordered_id(), webhook, trouble.event_type, trouble.reason, now=now)
+        event = transition_event(ordered_id(), webhook, trouble.event_type, trouble.reason, now=now)
         insert_event(connection, event)
         return [event.id]
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import (
     DISABLED,
     ERASED,
@@ -21,9 +23,16 @@ from noteflow_hooks.domain.deliveries import (
     WebhookDelivery,
 )
 from noteflow_hooks.domain.health.circuit_breaker import is_notable
+from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.health.turns import BURST, ENDPOINTS, ROOM_POLL
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Held, Settled, Turn
+from noteflow_hooks.domain.ports.delivery_store import (
+    Claimed,
+    DeliveryStore,
+    Dispatched,
+    SchedulingSlot,
+    Settled,
+    ThrottledCount,
+)
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -63,8 +72,8 @@ _EVENTS: Final = 500
 _OTHER_EVENTS: Final = 100
 
 
-class SqlAlchemyDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+class SqlAlchemyDeliveryStore(DeliveryStore):
+    """The workers' half of the store in PostgreSQL."""
 
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
@@ -77,10 +86,10 @@ class SqlAlchemyDeliveryStore:
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
+    @override
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        """Make up to ``limit`` deliveries of the named events, topped up with others that wait, and claim the first."""
         given = {
             "ids": list(event_ids),
             "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
@@ -95,8 +104,8 @@ class SqlAlchemyDeliveryStore:
         *rows, told = self._direct.rows(_DISPATCH_AND_CLAIM, given | owner)
         return _dispatched(told[_NEEDED:], self._claims(rows))
 
+    @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         rows = self._direct.rows(
             _CLAIM,
             {
@@ -106,20 +115,20 @@ class SqlAlchemyDeliveryStore:
                 "concurrency": self._rules.concurrency,
             },
         )
-        held, passed_over, turns_due, slow_turns_due = rows[0][_NEEDED:]
+        held, passed_over, slots_due, slow_slots_due = rows[0][_NEEDED:]
         return Claimed(
             self._claims([row for row in rows if row[0] is not None]),
-            held=held,
+            throttled=held,
             passed_over=passed_over,
-            turns_due=turns_due,
-            slow_turns_due=slow_turns_due,
+            slots_due=slots_due,
+            slow_slots_due=slow_slots_due,
         )
 
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
+    @override
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         if not slow:
             taken = self._flooded_turns(limit, lease_slack)
-            if taken or not taken.turns_due:
+            if taken or not taken.slots_due:
                 return taken
         with self._engine.begin() as connection:
             turns = self._health.turns(connection, limit=limit, slow=slow)
@@ -135,13 +144,13 @@ class SqlAlchemyDeliveryStore:
             ).all()
             counts = Counter(row.webhook_id for row in rows)
             following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
-        return Claimed(self._claims(rows), turns=following)
+        return Claimed(self._claims(rows), slots=following)
 
     def _flooded_turns(self, limit: int, lease_slack: timedelta) -> Claimed:
         *rows, told = self._direct.rows(
             _FLOODED_TURNS,
             {
-                "endpoints": min(ENDPOINTS, limit),
+                "endpoints": min(ENDPOINTS_PER_CLAIM, limit),
                 "limit": limit,
                 "concurrency": self._rules.concurrency,
                 "slack_s": lease_slack.total_seconds(),
@@ -149,50 +158,48 @@ class SqlAlchemyDeliveryStore:
             },
         )
         waits, others = told[_NEEDED:]
-        turns = [Turn(max(_AT_ONCE, each), slow=False) for each in waits]
-        return Claimed(self._claims(rows), turns_due=others, turns=turns)
+        turns = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in waits]
+        return Claimed(self._claims(rows), slots_due=others, slots=turns)
 
+    @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints.
-
-        What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
-        health is behind the results is judged by the next ones.
-        """
         if not settlements:
             return Settled(frozenset())
+        # What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
+        # health is behind the results is brought up to date with the next ones.
         if any(self._is_notable(each) for each in settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements)
         stored = {row[:2]: _Said(*row[2:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
         if not any(each.looked_at for each in stored.values()):
-            return Settled(frozenset(stored), turns=_turns(stored))
+            return Settled(frozenset(stored), slots=_turns(stored))
         with self._engine.begin() as connection:
             return self._judged(connection, settlements, stored)
 
+    @override
     def now(self) -> datetime:
-        """Return the time by the database's clock."""
         with self._alone.connect() as connection:
             now: datetime = connection.execute(statements.NOW).scalar_one()
         return now
 
+    @override
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane."""
         with self._engine.begin() as connection:
             self._health.mark_slow(connection, webhook_ids)
 
+    @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
-        """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._alone.connect() as connection:
             rows = connection.execute(statements.WAITS, {"ids": list(delivery_ids)})
             return {row.id: row.wait for row in rows}
 
-    def take_back(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
+    @override
+    def reclaim_expired(self, *, limit: int) -> int:
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
-            return self._take_back(connection, rows) if rows else 0
+            return self._reclaim(connection, rows) if rows else 0
 
-    def _take_back(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
+    def _reclaim(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
         try:
             with connection.begin_nested():
@@ -206,25 +213,25 @@ class SqlAlchemyDeliveryStore:
                 connection.execute(statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
             else:
                 for row in rows:
-                    self._take_back(connection, [row])
+                    self._reclaim(connection, [row])
         return len(rows)
 
+    @override
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
 
+    @override
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
 
-    def held(self, *, limit: int) -> Held:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
+    @override
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._engine.begin() as connection:
             connection.execute(health_statements.FORGOTTEN)
             row = connection.execute(health_statements.HELD, {"limit": limit}).one()
-        return Held(quick=row.quick, slow=row.slow)
+        return ThrottledCount(quick=row.quick, slow=row.slow)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
         found = connection.execute(statements.SETTLE, self._given(settlements))
@@ -241,10 +248,10 @@ class SqlAlchemyDeliveryStore:
     ) -> Settled:
         # One of an endpoint's results that is looked at calls for all of them, in their order.
         notable = {key for key, said in stored.items() if said.looked_at}
-        looked_at = {each.delivery.webhook_id for each in settlements if each.claim in notable}
-        kept = [each for each in settlements if each.claim in stored and each.delivery.webhook_id in looked_at]
+        looked_at = {each.delivery.webhook_id for each in settlements if each.fencing_key in notable}
+        kept = [each for each in settlements if each.fencing_key in stored and each.delivery.webhook_id in looked_at]
         verdict = self._health.judge(connection, kept) if kept else Verdict()
-        return Settled(frozenset(stored), turns=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
+        return Settled(frozenset(stored), slots=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
 
     def _is_notable(self, settlement: Settlement) -> bool:
         return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
@@ -270,9 +277,14 @@ class SqlAlchemyDeliveryStore:
 
 
 def _dispatched(told: Sequence[Any], claims: Sequence[Claim] = ()) -> Dispatched:
-    delivery_ids, turns, slow_turns, events, more = told
+    delivery_ids, turns, throttled_slow, events, more = told
     return Dispatched(
-        tuple(delivery_ids), events=events, more=more, turns=turns, slow_turns=slow_turns, claims=tuple(claims)
+        tuple(delivery_ids),
+        events=events,
+        more=more,
+        throttled=turns,
+        throttled_slow=throttled_slow,
+        claims=tuple(claims),
     )
 
 
@@ -283,9 +295,9 @@ class _Said(NamedTuple):
     turns: bool
 
 
-def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[Turn]:
+def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[SchedulingSlot]:
     """Return the turn that there is now, where there is one: it serves all endpoints that have one."""
-    return [Turn(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
+    return [SchedulingSlot(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
 
 
 def _claim(row: Sequence[Any], webhook: WebhookConfig) -> Claim:
@@ -338,4 +350,5 @@ def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
         "status_code": result.status_code,
         "error_kind": result.error_kind,
         "error_message": result.error_message,
+        "redialled": result.redialled,
     }

@@ -1214,6 +1214,7 @@ class Attempt(_message.Message):
     RESPONSE_BODY_FIELD_NUMBER: _builtins.int
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
+    REDIALLED_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt's id."""
     delivery_id: _builtins.str
@@ -1232,6 +1233,10 @@ class Attempt(_message.Message):
     """
     error_message: _builtins.str
     """What went wrong, in words."""
+    redialled: _builtins.bool
+    """Whether a connection that was kept open had ended, so that the request was sent once more, over a new one: it may have
+    arrived twice.
+    """
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -1248,10 +1253,11 @@ class Attempt(_message.Message):
         response_body: _builtins.str | None = ...,
         error_kind: _builtins.str | None = ...,
         error_message: _builtins.str | None = ...,
+        redialled: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015

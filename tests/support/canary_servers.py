@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import TracebackType
 
-    from tests.support.receiver_connection import Line, ReceivedRequest
+    from tests.support.receiver_connection import ReceivedRequest, ReceiverConnection
 
 #: What every webhook of these tests is signed with.
 SECRET: Final = "a-secret-for-canaries"
@@ -33,7 +33,7 @@ class Visit(NamedTuple):
     posts: int
 
 
-class Canaries:
+class CanaryServers:
     """Listens on those ports of all addresses; use it as a context manager.
 
     A path ``/redirect/<status>/<address>`` is answered with a redirect to that address, any other one with 200.
@@ -78,17 +78,17 @@ class Canaries:
         until(lambda: marks <= {visit[:2] for visit in self._visits}, what="the canaries meet the last connection")
         return [visit for visit in self.visits() if visit.address not in _MARKS]
 
-    def _meet(self, line: Line) -> None:
-        address, port = line.sock.getsockname()[:2]
+    def _meet(self, connection: ReceiverConnection) -> None:
+        address, port = connection.sock.getsockname()[:2]
         with self._lock:
             index = len(self._visits)
             self._visits.append(Visit(address, port, 0))
             visits = self._visits
-        line.secure(self._context)
-        while request := line.read_request():
+        connection.secure(self._context)
+        while request := connection.read_request():
             with self._lock:
                 visits[index] = visits[index]._replace(posts=visits[index].posts + _is_genuine(request))
-            line.send(_answer(request.path).encode())
+            connection.send(_answer(request.path).encode())
 
 
 def _is_genuine(request: ReceivedRequest) -> bool:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from noteflow_hooks.domain.meetings import Segment
-from noteflow_hooks.rpc.messages.parse import check_summary
-from noteflow_hooks.rpc.services.summarizer import summarize_briefly
+from noteflow_hooks.application.summarizer import summarize_briefly
+from noteflow_hooks.domain.meetings import Segment, check_summary
 
 
 def test_the_leading_sentences_are_the_summary_and_the_next_ones_its_points() -> None:

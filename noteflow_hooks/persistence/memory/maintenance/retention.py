@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from noteflow_hooks.domain.deliveries import SETTLED
+from typing_extensions import override
+
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import Swept
+from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -28,15 +30,15 @@ RowT = TypeVar("RowT")
 _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
 
-class InMemoryRetentionStore:
-    """See :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
+class InMemoryRetentionStore(RetentionStore):
+    """Retention in memory."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Work on this store."""
         self._store = store
 
+    @override
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
-        """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         with self._store.transaction() as session:
             kept = [(age(each), each) for each in session.tables.events.values() if each.payload_erased_at is None]
             page, cursor = _page(kept, session.now() - older_than, limit, after)
@@ -45,19 +47,19 @@ class InMemoryRetentionStore:
                 erase(session, each)
             return Swept(len(settled), cursor)
 
+    @override
     def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
-        """Remove attempts that were made so long ago, of deliveries that are settled."""
         with self._store.lock:
             tables = self._store.tables
             made = [((each.started_at, each.id), each) for own in tables.attempts.values() for each in own]
             page, cursor = _page(made, self._store.now() - older_than, limit, after)
-            going = [each for each in page if tables.deliveries[each.delivery_id].status in SETTLED]
+            going = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
             for each in going:
                 _remove_attempt(tables, each)
             return Swept(len(going), cursor)
 
+    @override
     def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
-        """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         with self._store.lock:
             tables = self._store.tables
             erased = [(age(each), each) for each in tables.events.values() if each.payload_erased_at is not None]
@@ -67,8 +69,8 @@ class InMemoryRetentionStore:
                 _remove_event(tables, each)
             return Swept(len(going), cursor)
 
+    @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
-        """Remove replays that ended so long ago, once what they sent again is gone."""
         with self._store.lock:
             tables = self._store.tables
             ended = [
@@ -81,8 +83,8 @@ class InMemoryRetentionStore:
                 del tables.replays[each.id]
             return Swept(len(going), cursor)
 
+    @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
-        """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         with self._store.lock:
             tables = self._store.tables
             deleted = [
@@ -111,7 +113,7 @@ def _page(
 
 def _is_settled(tables: Tables, event: Event) -> bool:
     own = (each for each in tables.deliveries.values() if each.event_id == event.id)
-    return event.dispatched_at is not None and all(each.status in SETTLED for each in own)
+    return event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
 
 
 def _named_webhooks(tables: Tables) -> set[UUID | None]:

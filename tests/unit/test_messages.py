@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
-from kombu.transport import redis
 
 from noteflow_hooks.settings import PREFIX
 from tests.support.poison_messages import NO_MESSAGE, POISON, a_message, with_body
-from workers.broker import LIMIT_BYTES, Channel, problem_with
+from workers.messages import LIMIT_BYTES, problem_with
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+#: The queue of one `celery inspect`.
+ANSWERS = "0f.reply.celery.pidbox"
 #: Damages of messages that Celery and the tasks see to, since nothing of it ends a worker.
 HARMLESS = {
     "expired",
@@ -64,13 +65,13 @@ def test_what_celery_and_the_tasks_see_to_is_handed_on(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(NO_MESSAGE))
 def test_no_queue_takes_what_is_no_message(name: str) -> None:
     """Not one that holds answers to inspections either."""
-    assert problem_with(POISON[name], is_task=False) is not None
+    assert problem_with(POISON[name], queue=ANSWERS) is not None
 
 
 def test_an_answer_to_an_inspection_need_not_be_a_task() -> None:
     """Its body is an object, and its headers are empty."""
     answer = with_body('{"worker@host": {"ok": "pong"}}') | {"headers": {}}
-    assert problem_with(json.dumps(answer).encode(), is_task=False) is None
+    assert problem_with(json.dumps(answer).encode(), queue=ANSWERS) is None
     assert problem_with(json.dumps(answer).encode()) is not None
 
 
@@ -79,52 +80,6 @@ def test_a_message_may_be_as_long_as_the_limit() -> None:
     whole = json.dumps(a_message([])).encode()
     assert problem_with(whole.ljust(LIMIT_BYTES)) is None
     assert problem_with(whole.ljust(LIMIT_BYTES + 1)) == f"at most {LIMIT_BYTES} bytes are allowed"
-
-
-class Message:
-    """A message that a worker has fetched and not finished with."""
-
-    acknowledged = False
-    rejected = False
-
-    def reject_log_error(self, *_: object) -> None:
-        self.rejected = True
-
-
-def handled(monkeypatch: pytest.MonkeyPatch, error: Exception) -> Message:
-    """Have a consumer fail over a message, as Celery might over one that was let through."""
-    callbacks: list[Callable[[Message], None]] = []
-    monkeypatch.setattr(redis.Channel, "basic_consume", lambda *_, callback, **__: callbacks.append(callback))
-    channel: Any = Channel.__new__(Channel)
-    channel.connection_errors = (OSError,)
-
-    def stumble(_: Message) -> None:
-        raise error
-
-    channel.basic_consume("deliver", callback=stumble)
-    message = Message()
-    callbacks[0](message)
-    return message
-
-
-@pytest.mark.parametrize(
-    "error", [TypeError("x"), KeyError("x"), AttributeError("x"), RecursionError(), OverflowError()]
-)
-def test_what_celery_stumbles_over_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception
-) -> None:
-    """Rejected, so that it takes no place for ever, and logged with where it was."""
-    assert handled(monkeypatch, error).rejected
-    [record] = caplog.records
-    assert (record.levelname, type(error).__name__ in record.getMessage()) == ("WARNING", True)
-    assert record.exc_info
-
-
-@pytest.mark.parametrize("error", [RuntimeError("can't start new thread"), MemoryError(), OSError("Redis is away")])
-def test_a_worker_that_can_not_go_on_ends_as_ever(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
-    """Its supervisor starts it again, which would not help against a message."""
-    with pytest.raises(type(error)):
-        handled(monkeypatch, error)
 
 
 @pytest.fixture

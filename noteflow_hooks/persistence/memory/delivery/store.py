@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import (
     ERASED,
     INTERRUPTED,
@@ -18,13 +20,10 @@ from noteflow_hooks.domain.deliveries import (
     WebhookAttempt,
 )
 from noteflow_hooks.domain.health.state import HealthRules, cap
-from noteflow_hooks.domain.ports.delivery_store import Claimed, Held, Settled
-from noteflow_hooks.persistence.memory.dispatching import dispatch
-from noteflow_hooks.persistence.memory.health import (
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount
+from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
+from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     dealt,
-    health_of,
-    held_by,
-    hold,
     in_flight,
     judge,
     next_turns,
@@ -32,6 +31,7 @@ from noteflow_hooks.persistence.memory.health import (
     remember,
     turning,
 )
+from noteflow_hooks.persistence.memory.health import health_of, held_by, hold
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
@@ -45,22 +45,22 @@ if TYPE_CHECKING:
 _AT_ONCE: Final = timedelta(0)
 
 
-class InMemoryDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+class InMemoryDeliveryStore(DeliveryStore):
+    """The workers' half of the store in memory."""
 
     def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
         """Work on this store; ``rules`` judge the endpoints' health."""
         self._store = store
         self._rules = rules if rules is not None else HealthRules()
 
+    @override
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait, and claim the first of them."""
         with self._store.transaction() as session:
             made = dispatch(session, event_ids, limit=limit)
             claims = []
-            for key in () if made.turns or made.slow_turns else made.delivery_ids[:claim]:
+            for key in () if made.throttled or made.throttled_slow else made.delivery_ids[:claim]:
                 delivery = session.tables.deliveries[key]
                 if self._may_go(session, delivery):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
@@ -68,8 +68,8 @@ class InMemoryDeliveryStore:
             left = tuple(key for key in made.delivery_ids if key not in taken)
             return replace(made, delivery_ids=left, claims=tuple(claims))
 
+    @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         named = set(delivery_ids)
         with self._store.transaction() as session:
             due = _due(session, overdue_by=timedelta(0))
@@ -83,13 +83,13 @@ class InMemoryDeliveryStore:
                     held.append(health_of(session, delivery.webhook_id))
             return Claimed(
                 claims,
-                held=len(held),
-                turns_due=bool(turning(session, slow=False)),
-                slow_turns_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+                throttled=len(held),
+                slots_due=bool(turning(session, slow=False)),
+                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
             )
 
-    def take_turns(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
+    @override
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         with self._store.transaction() as session:
             turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
             claims: list[Claim] = []
@@ -97,34 +97,34 @@ class InMemoryDeliveryStore:
                 waiting = held_by(session, each.webhook.id)[: each.given]
                 claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
                 note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
-            return Claimed(claims, turns=next_turns(session, [each.webhook.id for each in turns]))
+            return Claimed(claims, slots=next_turns(session, [each.webhook.id for each in turns]))
 
+    @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints."""
         with self._store.transaction() as session:
             return self._settle(session, settlements)
 
+    @override
     def now(self) -> datetime:
-        """Return the time by the store's clock."""
         with self._store.transaction() as session:
             return session.now()
 
+    @override
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane."""
         with self._store.transaction() as session:
             for webhook_id in webhook_ids:
                 session.tables.health[webhook_id] = health_of(session, webhook_id).slowed(now=session.now())
 
+    @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
-        """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._store.transaction() as session:
             now = session.now()
             stored = (session.tables.deliveries.get(delivery_id) for delivery_id in delivery_ids)
             pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING and not each.held)
             return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
 
-    def take_back(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
+    @override
+    def reclaim_expired(self, *, limit: int) -> int:
         with self._store.transaction() as session:
             now = session.now()
             sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
@@ -132,38 +132,38 @@ class InMemoryDeliveryStore:
             self._settle(session, [_interrupted(session, each, now=now) for each in expired])
             return len(expired)
 
+    @override
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that are not dispatched, oldest first."""
         with self._store.transaction() as session:
             last = session.now() - older_than
             waiting = (each for each in session.tables.events.values() if each.dispatched_at is None)
             return [each.id for each in sorted(waiting, key=age) if age(each)[0] <= last][:limit]
 
+    @override
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
         with self._store.transaction() as session:
             return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
 
-    def held(self, *, limit: int) -> Held:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
+    @override
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._store.transaction() as session:
             remember(session)
             quick, slow = (
                 sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
                 for lane in (False, True)
             )
-            return Held(quick=min(quick, limit), slow=min(slow, limit))
+            return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
 
     def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
         webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
         if delivery.forced or not webhook.is_active:
             return True
-        return not health.is_gated(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+        return not health.is_throttled(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         turns, event_ids = judge(session, kept, rules=self._rules)
-        return Settled(frozenset(each.claim for each in kept), turns=turns, event_ids=event_ids)
+        return Settled(frozenset(each.fencing_key for each in kept), slots=turns, event_ids=event_ids)
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
@@ -241,6 +241,7 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> 
         response_body=after.response_body,
         error_kind=result.error_kind,
         error_message=result.error_message,
+        redialled=result.redialled,
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)

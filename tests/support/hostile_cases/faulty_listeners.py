@@ -37,7 +37,7 @@ _RECORD: Final = b"\x16\x03\x03\x40\x00"
 
 
 @dataclass(frozen=True)
-class Door:
+class FaultyListener:
     """A listener with a fault, to be asked over https at ``localhost``, and what must come of it."""
 
     receiver: Callable[[], Receiver]
@@ -48,20 +48,22 @@ class Door:
     is_drawn_out: bool = False
 
 
-def _greeting(behaviour: Behaviour, *kinds: ErrorKind | None, words: str = "", is_drawn_out: bool = False) -> Door:
-    return Door(partial(Receiver, greeting=behaviour), kinds, words, is_drawn_out)
+def _greeting(
+    behaviour: Behaviour, *kinds: ErrorKind | None, words: str = "", is_drawn_out: bool = False
+) -> FaultyListener:
+    return FaultyListener(partial(Receiver, greeting=behaviour), kinds, words, is_drawn_out)
 
 
-def _silent(behaviour: Behaviour, *kinds: ErrorKind) -> Door:
+def _silent(behaviour: Behaviour, *kinds: ErrorKind) -> FaultyListener:
     return _greeting(behaviour, ErrorKind.TIMEOUT, *kinds, is_drawn_out=True)
 
 
-def _certified(context: Callable[[], ssl.SSLContext], words: str) -> Door:
-    return Door(lambda: Receiver(context=context()), (ErrorKind.TLS,), words)
+def _certified(context: Callable[[], ssl.SSLContext], words: str) -> FaultyListener:
+    return FaultyListener(lambda: Receiver(context=context()), (ErrorKind.TLS,), words)
 
 
-def _only(version: ssl.TLSVersion) -> Door:
-    return Door(partial(Receiver, tls=True, tls_version=version), (ErrorKind.TLS,), "version")
+def _only(version: ssl.TLSVersion) -> FaultyListener:
+    return FaultyListener(partial(Receiver, tls=True, tls_version=version), (ErrorKind.TLS,), "version")
 
 
 def _ticketing() -> ssl.SSLContext:
@@ -70,7 +72,7 @@ def _ticketing() -> ssl.SSLContext:
     return context
 
 
-DOORS: Final = {
+FAULTY_LISTENERS: Final = {
     # The request fits into the sockets' buffers: sent, and never answered.
     "E17 never reads": _silent(once_greeted(never_reads)),
     "E17 answers without reading": _greeting(once_greeted(says_and_waits(_LAST_OK)), None),
@@ -84,15 +86,15 @@ DOORS: Final = {
     "E21 asks for handshakes without end": _greeting(
         floods(b"\x16\x03\x03\x40\x00" + bytes(16_384)), ErrorKind.TLS, words="too much that carries nothing"
     ),
-    "E21 gives tickets without end": Door(
+    "E21 gives tickets without end": FaultyListener(
         lambda: Receiver(context=_ticketing()), (ErrorKind.TLS,), "too much that carries nothing"
     ),
     "E21 is self-signed": _certified(partial(self_signed_context, _NAME), "self"),
-    "E21 is of an unknown authority": Door(
+    "E21 is of an unknown authority": FaultyListener(
         lambda: Receiver(tls=True, ca=trustme.CA()), (ErrorKind.TLS,), "certificate"
     ),
     "E21 has expired": _certified(partial(expired_context, _NAME), "certificate has expired"),
-    "E21 has another name": Door(
+    "E21 has another name": FaultyListener(
         partial(Receiver, tls=True, names=("other.example",)), (ErrorKind.TLS,), "Hostname mismatch"
     ),
     "E21 speaks TLS 1.0": _only(ssl.TLSVersion.TLSv1),

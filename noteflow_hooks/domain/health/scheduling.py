@@ -9,6 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
+from noteflow_hooks.domain.rate import TokenBucket, full_in_s
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,17 +21,19 @@ if TYPE_CHECKING:
 BURST: Final = 50
 #: A POST that has been under way for so long lags. An endpoint that has so many of them gets no more for now: until it
 #: is known to hang, it must not take all the threads.
-LAG: Final = timedelta(seconds=0.2)
-LAGGING_LIMIT: Final = 10
+STALLED_AFTER: Final = timedelta(seconds=0.2)
+STALLED_LIMIT: Final = 10
 #: The most endpoints that have their turn together.
-ENDPOINTS: Final = 20
+ENDPOINTS_PER_CLAIM: Final = 20
 #: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
 _RATE_BURST_S: Final = 0.1
 #: How long a turn without room waits at the most for the next look.
 ROOM_POLL: Final = timedelta(seconds=1)
 
 
-def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules) -> int:
+def allowed_now(
+    health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, now: datetime, rules: HealthRules
+) -> int:
     """Return how many of its POSTs may start now, while ``in_flight`` are under way.
 
     Where too many of those lag, ``in_flight`` is no end of them.
@@ -49,7 +52,7 @@ def places(health: EndpointHealth, webhook: WebhookConfig, *, in_flight: int, no
     return 0 if now < health.open_until or probing else min(room, 1)
 
 
-def turned(
+def after_slot(
     health: EndpointHealth,
     webhook: WebhookConfig,
     *,
@@ -81,7 +84,7 @@ def turned(
     return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
 
 
-def shares(rooms: Sequence[int], *, limit: int) -> list[int]:
+def fair_shares(rooms: Sequence[int], *, limit: int) -> list[int]:
     """Deal out ``limit`` places: an equal part for each, what some can't use for the others, earlier ones first."""
     given = [0] * len(rooms)
     wanting = [index for index, room in enumerate(rooms) if room > 0]
@@ -96,24 +99,22 @@ def shares(rooms: Sequence[int], *, limit: int) -> list[int]:
 
 
 def _allowed(health: EndpointHealth, rate: float, now: datetime) -> int:
-    """Return how many the rate allows now: the generic cell rate algorithm (ITU-T I.371), with a small burst."""
-    used = 0.0 if health.rate_at is None else max(0.0, (health.rate_at - now).total_seconds()) * rate
-    # Rounded, since moments have microseconds only.
-    return max(0, math.floor(round(_burst(rate) - used, 3)))
+    """Return how many the rate allows now."""
+    return _bucket(rate).available(full_in_s(health.rate_at, now=now))
 
 
 def _used(health: EndpointHealth, count: int, rate: float, now: datetime) -> EndpointHealth:
-    start = now if health.rate_at is None else max(health.rate_at, now)
-    return replace(health, rate_at=start + timedelta(seconds=count / rate))
+    return replace(health, rate_at=_bucket(rate).full_at_after(count, full_at=health.rate_at, now=now))
 
 
 def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timedelta:
     """Return how long until half a burst may go: a turn for each delivery would cost more than they do."""
-    left = timedelta(0) if health.rate_at is None else health.rate_at - now
-    spare = _burst(rate) - max(1, math.floor(_burst(rate) / 2))
-    return max(left - timedelta(seconds=spare / rate), timedelta(milliseconds=1))
+    bucket = _bucket(rate)
+    half = max(1, math.floor(bucket.burst / 2))
+    wait = timedelta(seconds=bucket.wait_s(half, full_in_s=full_in_s(health.rate_at, now=now)))
+    return max(wait, timedelta(milliseconds=1))
 
 
-def _burst(rate: float) -> float:
-    """Return how many may go at once after a pause: one, and what lets a turn that comes late catch up."""
-    return 1 + rate * _RATE_BURST_S
+def _bucket(rate: float) -> TokenBucket:
+    """Return the bucket of an endpoint: it holds one, and what lets a turn that comes late catch up."""
+    return TokenBucket(rate, burst=1 + rate * _RATE_BURST_S)

@@ -1,7 +1,8 @@
-"""The server's hints and a queue that nobody takes from: it stops growing, and goes on when somebody does."""
+"""The server's wake-ups and a queue that nobody takes from: it stops growing, and goes on when somebody does."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -9,7 +10,8 @@ import pytest
 from redis import Redis
 
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.publisher import DISPATCH_QUEUE
+from noteflow_hooks.broker.names import DISPATCH_QUEUE
+from noteflow_hooks.broker.queue_depth import QueueBackpressure
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -28,10 +30,9 @@ def broker(redis_url: str) -> Iterator[Redis]:
 
 
 @pytest.fixture
-def hints(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
+def publishers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """Publishers that look at the queue more often, and find a handful long."""
-    monkeypatch.setattr(publisher, "_QUEUED", 10)
-    monkeypatch.setattr(publisher, "_LOOK_EVERY", 4)
+    monkeypatch.setattr(publisher, "QueueBackpressure", partial(QueueBackpressure, full=10, look_every=4))
     made = publisher.connect(redis_url)
     yield made
     made.close()
@@ -41,27 +42,27 @@ def queued(broker: Redis) -> int:
     return int(str(broker.llen(DISPATCH_QUEUE)))
 
 
-def announce(hints: Publishers, broker: Redis, *, until_length: int) -> None:
+def announce(publishers: Publishers, broker: Redis, *, until_length: int) -> None:
     """Announce one event after another until so many messages wait."""
 
     def grown() -> bool:
-        hints.events.announce([uuid4()])
+        publishers.events.announce([uuid4()])
         return queued(broker) >= until_length
 
     until(grown, what=f"{until_length} messages wait")
 
 
-def test_a_queue_that_nobody_takes_from_stops_growing(hints: Publishers, broker: Redis) -> None:
+def test_a_queue_that_nobody_takes_from_stops_growing(publishers: Publishers, broker: Redis) -> None:
     """Those that wait take along what is in the tables; one more would say nothing new."""
-    announce(hints, broker, until_length=10)
+    announce(publishers, broker, until_length=10)
     rounds: list[int] = []
 
     def announced() -> bool:
-        hints.events.announce([uuid4()])
+        publishers.events.announce([uuid4()])
         rounds.append(queued(broker))
         return len(rounds) >= 50
 
     until(announced, what="fifty more events are announced")
     assert max(rounds) < 10 + 2 * 4
     broker.delete(DISPATCH_QUEUE)
-    announce(hints, broker, until_length=3)
+    announce(publishers, broker, until_length=3)

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.rpc.client import Client
     from tests.support.receiver import Receiver
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: How long one try may take, and the pause before the next one.
 _TRY_S: Final = 2.0
 _PAUSE_S: Final = 0.05
 
 
-class Publisher:
+class SteadyPublisher:
     """Publishes ``meeting.completed`` at a steady pace, in a thread of its own, while :meth:`running`."""
 
     def __init__(self, clients: Sequence[Client], *, per_s: float) -> None:
@@ -42,7 +42,7 @@ class Publisher:
         self.failed = 0
 
     @contextlib.contextmanager
-    def running(self) -> Iterator[Publisher]:
+    def running(self) -> Iterator[SteadyPublisher]:
         """Publish until the block ends, and then until the last event is accepted."""
         self._thread.start()
         try:
@@ -58,7 +58,7 @@ class Publisher:
 
     def _run(self) -> None:
         while not self._ended.wait(self._pause_s):
-            self.accepted.append(self._publish(keyed()))
+            self.accepted.append(self._publish(publish_request()))
 
     def _publish(self, request: pb.PublishEventRequest) -> str:
         while True:
@@ -70,7 +70,7 @@ class Publisher:
                 threading.Event().wait(_PAUSE_S)
 
 
-def keyed(key: str | None = None, **overrides: object) -> pb.PublishEventRequest:
+def publish_request(key: str | None = None, **overrides: object) -> pb.PublishEventRequest:
     """Make a request under an idempotency key; overrides are the payload's fields."""
     return pb.PublishEventRequest(
         event_type="meeting.completed",
@@ -79,9 +79,9 @@ def keyed(key: str | None = None, **overrides: object) -> pb.PublishEventRequest
     )
 
 
-def publisher(rig: Rig, *, per_s: float = 50) -> Publisher:
+def steady_publisher(rig: SystemRig, *, per_s: float = 50) -> SteadyPublisher:
     """Make one that publishes through the rig's server, for its present tenant."""
-    return Publisher([rig.client], per_s=per_s)
+    return SteadyPublisher([rig.client], per_s=per_s)
 
 
 def posts(receiver: Receiver, path: str) -> Counter[str]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.events import WebhookEventType
-from noteflow_hooks.domain.health.turns import BURST
+from noteflow_hooks.domain.health.scheduling import BURST
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.persistence.memory.health import health_of, hold
 from noteflow_hooks.persistence.memory.tables import age
@@ -47,15 +47,15 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Disp
         delivery_ids=tuple(each.id for each in waiting if each.id not in held),
         events=finished,
         more=finished < len(queue),
-        turns=False in lanes,
-        slow_turns=True in lanes,
+        throttled=False in lanes,
+        throttled_slow=True in lanes,
     )
 
 
 def _hold_back(session: Session, made: Sequence[WebhookDelivery]) -> set[UUID]:
     """Hold what is for a gated endpoint, and what one endpoint gets beyond the burst; return their ids."""
     gated = {
-        each.webhook_id: health_of(session, each.webhook_id).is_gated(session.tables.webhooks[each.webhook_id])
+        each.webhook_id: health_of(session, each.webhook_id).is_throttled(session.tables.webhooks[each.webhook_id])
         for each in made
     }
     nth: Counter[UUID] = Counter()

@@ -27,7 +27,7 @@ AWKWARD: Final = "\"\\'/+=&%<"
 
 
 @dataclass(frozen=True, slots=True)
-class Canary:
+class CanarySecret:
     """A value, and what it is called where it was found."""
 
     name: str
@@ -51,7 +51,7 @@ class Canary:
         return {f"{self.name}, {form}" for form, needle in _needles(self.value) if needle in corpus}
 
 
-def found(canaries: Iterable[Canary], corpus: bytes) -> set[str]:
+def found(canaries: Iterable[CanarySecret], corpus: bytes) -> set[str]:
     """Return which of the canaries stand there, and in which forms."""
     return {each for canary in canaries for each in canary.found_in(corpus)}
 
@@ -67,7 +67,7 @@ def awkward() -> str:
 
 
 @dataclass(slots=True)
-class Secrets:
+class CanarySecrets:
     """A canary of each kind."""
 
     #: Plain text, ``whsec_``, and what a server has made.
@@ -89,7 +89,7 @@ class Secrets:
         return [*self.headers.values(), *self.of_endpoints]
 
     @property
-    def everywhere(self) -> list[Canary]:
+    def everywhere(self) -> list[CanarySecret]:
         """What must be nowhere."""
         named = {
             **{f"secret {number}": each for number, each in enumerate(self.of_endpoints, start=1)},
@@ -99,20 +99,20 @@ class Secrets:
             **{f"key {number}": key for number, key in enumerate(self.keys, start=1)},
             "token": self.token,
         }
-        return [*(Canary.of(name, value) for name, value in named.items()), *self._decoded()]
+        return [*(CanarySecret.of(name, value) for name, value in named.items()), *self._decoded()]
 
-    def _decoded(self) -> Iterator[Canary]:
+    def _decoded(self) -> Iterator[CanarySecret]:
         """Yield the bytes that keys and secrets stand for, which say as much."""
         for number, key in enumerate(self.keys, start=1):
-            yield Canary(f"key {number}, decoded", base64.urlsafe_b64decode(key))
+            yield CanarySecret(f"key {number}, decoded", base64.urlsafe_b64decode(key))
         for number, secret in enumerate(self.of_endpoints, start=1):
             if secret.startswith("whsec_"):
-                yield Canary(f"secret {number}, decoded", base64.b64decode(secret.removeprefix("whsec_")))
+                yield CanarySecret(f"secret {number}, decoded", base64.b64decode(secret.removeprefix("whsec_")))
 
     @property
-    def of_urls(self) -> list[Canary]:
+    def of_urls(self) -> list[CanarySecret]:
         """What only the endpoint's owner sees."""
-        return [Canary.of("path", self.path), Canary.of("query", self.query)]
+        return [CanarySecret.of("path", self.path), CanarySecret.of("query", self.query)]
 
 
 def _needles(value: bytes) -> Iterator[tuple[str, bytes]]:

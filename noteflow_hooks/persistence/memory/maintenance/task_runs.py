@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
+from noteflow_hooks.domain.ports.maintenance import TaskRuns
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import timedelta
@@ -11,20 +15,20 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import MemoryStore
 
 
-class InMemoryTaskRuns:
-    """See :class:`noteflow_hooks.domain.ports.maintenance.TaskRuns`."""
+class InMemoryTaskRuns(TaskRuns):
+    """The runs of the tasks in memory."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Work on this store."""
         self._store = store
 
-    def note(self, name: str, *, took: timedelta) -> None:  # noqa: ARG002 - nobody reads here when it began
-        """Record that the task of that name has just run to its end."""
+    @override
+    def note(self, name: str, *, took: timedelta) -> None:
         with self._store.transaction() as session:
             session.tables.task_runs[name] = session.now()
 
+    @override
     def ages(self) -> Mapping[str, timedelta]:
-        """Return how long ago each task last did, by its name."""
         with self._store.transaction() as session:
             now = session.now()
             return {name: now - ended_at for name, ended_at in session.tables.task_runs.items()}

@@ -1,124 +1,75 @@
-"""Endpoints and events in PostgreSQL. Each works in the session of its unit of work."""
+"""The endpoints in PostgreSQL. Deleted ones keep their row, for the deliveries that name it, and are hidden."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias, TypeVarTuple, cast
+from typing import TYPE_CHECKING
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
+from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DELETED, DISABLED, ERASED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
-from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
-from noteflow_hooks.persistence.sql import erasing, health_statements
-from noteflow_hooks.persistence.sql.converters import (
-    HEALTH_FIELDS,
-    WebhookConverter,
-    event_to_domain,
-    event_to_orm_kwargs,
-    health_to_domain,
-)
-from noteflow_hooks.persistence.sql.orm import (
-    MeetingRow,
-    WebhookConfigRow,
-    WebhookDeliveryRow,
-    WebhookEventRow,
-    WebhookHealthRow,
-    WebhookReplayRow,
-)
+from noteflow_hooks.domain.ports.repositories import WebhookRepository
+from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.sql import health_statements
+from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
+from noteflow_hooks.persistence.sql.health_statements import SKIPPED_AT_ONCE
+from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
-Columns = TypeVarTuple("Columns")
-#: The tables that are listed page by page: each has ``created_at`` and ``id``.
-Listed: TypeAlias = MeetingRow | WebhookConfigRow | WebhookDeliveryRow | WebhookEventRow | WebhookReplayRow
-
-
-def newest_first(
-    statement: Select[*Columns],
-    table: type[Listed],
-    after: Position | None,
-    limit: int,
-) -> Select[*Columns]:
-    """Return the statement for one page of rows that have ``created_at`` and ``id``, behind ``after``."""
-    if after is not None:
-        statement = statement.where(tuple_(table.created_at, table.id) < (after.created_at, after.id))
-    return statement.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
-
-
-_EVENTS = cast("Table", WebhookEventRow.__table__)
-# Built once, on the table, and executed with parameters, since every meeting's change waits for it: 0.6 ms of CPU an
-# event in place of 1.1 with a statement built anew on the mapped class.
-_INSERT_EVENT = insert(_EVENTS).returning(_EVENTS.c.created_at)
-# Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
-_INSERT_EVENT_ONCE = (
-    insert(_EVENTS)
-    .on_conflict_do_nothing(index_elements=["workspace_id", "idempotency_key"])
-    .returning(_EVENTS.c.created_at)
-)
-
-
-#: What is skipped in the transaction that ends an endpoint; the rest goes in its turns.
-SKIPPED_AT_ONCE: Final = 10_000
-
-
-def insert_event(connection: Connection, event: Event) -> None:
-    """Store an event that has no idempotency key, in a transaction without a unit of work."""
-    connection.execute(_INSERT_EVENT, event_to_orm_kwargs(event))
-
-
-class SqlAlchemyWebhookRepository:
-    """The endpoints; see :class:`noteflow_hooks.domain.ports.repositories.WebhookRepository`."""
+class SqlAlchemyWebhookRepository(WebhookRepository):
+    """The endpoints in PostgreSQL."""
 
     def __init__(self, session: Session, converter: WebhookConverter) -> None:
         """Work in that session."""
         self._session = session
         self._converter = converter
 
+    @override
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        """Return the enabled endpoints of one workspace, or of all, oldest first."""
         statement = self._visible().where(WebhookConfigRow.enabled)
         if workspace_id is not None:
             statement = statement.where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
+    @override
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
-        """Return the endpoints of a workspace, oldest first."""
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
-        """Return a page of a workspace's endpoints, newest first."""
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(newest_first(statement, WebhookConfigRow, after, limit))
+        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit))
 
+    @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
-        """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         statement = self._visible().where(WebhookConfigRow.id == webhook_id)
         found = self._load(statement.with_for_update(key_share=True) if lock else statement)
         return found[0] if found else None
 
+    @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a new endpoint and return it as stored."""
         columns = self._converter.config_to_orm_kwargs(config)
         row = self._session.scalars(insert(WebhookConfigRow).values(columns).returning(WebhookConfigRow)).one()
         return self._converter.config_to_domain(row)
 
+    @override
     def update(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a changed endpoint, and see to what waits for it; raise NotFoundError where there is none."""
         before = self.get_by_id(config.id)
         columns = self._converter.config_to_orm_kwargs(config)
         # Named in SET, the key would be locked like one that changes, and dispatch would have to wait for this unit.
@@ -139,8 +90,8 @@ class SqlAlchemyWebhookRepository:
         self._change_health(before, after)
         return after
 
+    @override
     def delete(self, webhook_id: UUID) -> bool:
-        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
         marked = self._session.execute(
             update(WebhookConfigRow)
             .where(WebhookConfigRow.id == webhook_id, WebhookConfigRow.deleted_at.is_(None))
@@ -160,14 +111,14 @@ class SqlAlchemyWebhookRepository:
         self._skip_waiting(webhook_id, DELETED)
         return True
 
+    @override
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
-        """Return how these endpoints do, by their ids."""
         statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id.in_(list(webhook_ids)))
         rows = self._session.scalars(statement.execution_options(populate_existing=True))
         return {row.webhook_id: health_to_domain(row) for row in rows}
 
+    @override
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
-        """Store a delivery and return it as stored."""
         columns = self._converter.delivery_to_orm_kwargs(delivery)
         owner = select(WebhookConfigRow.workspace_id).where(WebhookConfigRow.id == delivery.webhook_id)
         if delivery.status is DeliveryStatus.SENDING:
@@ -176,10 +127,10 @@ class SqlAlchemyWebhookRepository:
         row = self._session.scalars(statement.returning(WebhookDeliveryRow)).one()
         return self._converter.delivery_to_domain(row)
 
+    @override
     def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
-        """Return an endpoint's deliveries, newest first."""
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
-        rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, None, limit))
+        rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
     def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
@@ -212,51 +163,3 @@ class SqlAlchemyWebhookRepository:
         # The session may hold a row from before an update that went past it.
         rows = self._session.scalars(statement.execution_options(populate_existing=True))
         return [self._converter.config_to_domain(row) for row in rows]
-
-
-class SqlAlchemyEventOutbox:
-    """The events; see :class:`noteflow_hooks.domain.ports.repositories.EventOutbox`."""
-
-    def __init__(self, session: Session) -> None:
-        """Work in that session."""
-        self._session = session
-
-    def append(self, event: Event) -> Event:
-        """Store the event, or return the one that its idempotency key stands for already."""
-        statement = _INSERT_EVENT if event.idempotency_key is None else _INSERT_EVENT_ONCE
-        # On the connection: for a statement on the table the session would only do more.
-        created_at = self._session.connection().execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
-        return replace(event, created_at=created_at) if created_at is not None else self._repeated(event)
-
-    def get_by_id(self, event_id: UUID) -> Event | None:
-        """Return an event, or None."""
-        row = self._session.scalars(
-            select(WebhookEventRow).where(WebhookEventRow.id == event_id).execution_options(populate_existing=True)
-        ).one_or_none()
-        return None if row is None else event_to_domain(row)
-
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
-        """Return a page of a workspace's events, newest first."""
-        statement = select(WebhookEventRow).where(WebhookEventRow.workspace_id == workspace_id)
-        rows = self._session.scalars(newest_first(statement, WebhookEventRow, after, limit))
-        return [event_to_domain(row) for row in rows]
-
-    def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
-        """Erase the payloads of a meeting's events, and what receivers answered; skip what waits to be sent."""
-        given = {"workspace_id": workspace_id, "meeting_id": meeting_id}
-        # Each statement sees what those whose locks it or an earlier one has waited for have done.
-        event_ids = list(self._session.scalars(erasing.ERASE_MEETING, given))
-        own = self._session.execute(erasing.SKIP_ERASED, {"ids": event_ids, "reason": ERASED}).all()
-        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": [each.id for each in own]})
-        return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in own)
-
-    def _repeated(self, event: Event) -> Event:
-        stored = self._session.scalars(
-            select(WebhookEventRow).where(
-                WebhookEventRow.workspace_id == event.workspace_id,
-                WebhookEventRow.idempotency_key == event.idempotency_key,
-            )
-        ).one()
-        if stored.request_digest != event.request_digest:
-            raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
-        return event_to_domain(stored)
