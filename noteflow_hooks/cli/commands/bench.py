@@ -17,6 +17,7 @@ from noteflow_hooks.bench.rounds import play
 from noteflow_hooks.bench.scenarios import ALL, chosen
 from noteflow_hooks.bench.stage import WORKERS, WORKSPACES, open_stage
 from noteflow_hooks.cli.demo.places import demo_folder
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import FiniteRange, as_json
 from noteflow_hooks.cli.support.output import show_rows
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 _NAMES: Final = [each.name for each in ALL]
 
 
-@click.command()
+@click.command(cls=Command)
+@example("bench --only latency --rounds 3")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="How often to measure each.")
 @click.option(
     "--only", metavar="NAME", type=click.Choice(_NAMES), multiple=True, help="Only this one; may be repeated."

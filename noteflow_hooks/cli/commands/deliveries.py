@@ -8,6 +8,7 @@ import click
 
 from noteflow_hooks.cli.commands.replays import replay, replay_cancel, replay_status, replays
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import (
     FiniteRange,
     as_json,
@@ -43,6 +44,7 @@ _status = click.option(
 
 
 @click.group(cls=CommandGroup)
+@example("deliveries list --status dead --since 2h")
 @remote_options
 def deliveries() -> None:
     """Look at what was delivered, and send it again."""
@@ -53,6 +55,7 @@ for command in (replay, replays, replay_status, replay_cancel):
 
 
 @deliveries.command("list")
+@example("deliveries list --webhook CRM --status dead --since 2h")
 @remote_options
 @webhook_option
 @_status
@@ -84,6 +87,7 @@ def list_(
 
 
 @deliveries.command()
+@example("deliveries undelivered --event-type meeting.completed")
 @remote_options
 @webhook_option
 @event_type_option
@@ -98,6 +102,7 @@ def undelivered(*, webhook_id: str | None, event_type: str | None, limit: int, a
 
 
 @deliveries.command()
+@example("deliveries show 0192f3c1")
 @remote_options
 @click.argument("delivery_id", metavar="ID")
 @as_json
@@ -112,6 +117,7 @@ def show(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
+@example("deliveries retry 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
 @remote_options
 @click.argument("delivery_id", metavar="ID")
 @as_json
@@ -123,6 +129,7 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
+@example("deliveries tail --webhook CRM")
 @remote_options
 @webhook_option
 @_status

@@ -12,6 +12,7 @@ from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import State
 from noteflow_hooks.cli.support.failures import DONE, FAILED
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
 from noteflow_hooks.printable import table
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.cli.doctor.place import Place
 
 
-@click.command()
+@click.command(cls=Command)
+@example("doctor", "doctor --json")
 @as_json
 def doctor(*, as_json: bool) -> int:
     """Check what deliveries need, in a few seconds, and say what to do where something is wrong.

@@ -6,6 +6,7 @@ from typing import Final
 
 import click
 
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.own_server import OwnServer, own_certificate, own_server
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.rpc.server.probe import check_serving
@@ -13,7 +14,8 @@ from noteflow_hooks.rpc.server.probe import check_serving
 _TIMEOUT_S: Final = 3.0
 
 
-@click.command()
+@click.command(cls=Command)
+@example("health", "health 127.0.0.1:50051")
 @click.argument("address", metavar="[HOST:PORT]", required=False)
 def health(*, address: str | None) -> None:
     """Ask the server of this machine whether it serves; it needs no token.

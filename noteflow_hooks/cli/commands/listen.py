@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import secret_option
 from noteflow_hooks.cli.support.output import pretty_json
 from noteflow_hooks.cli.support.program import program_name
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _printing: Final = threading.Lock()
 
 
-@click.command()
+@click.command(cls=Command)
+@example("listen --port 8787 --status 204")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 takes a free one.")
 @secret_option("The endpoint's secret; else a new one.")
 @click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="What to answer.")

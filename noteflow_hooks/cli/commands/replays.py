@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from noteflow_hooks.cli.support.following import follow
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import (
     as_json,
     event_type_option,
@@ -29,7 +30,8 @@ _DONE: Final = 0
 _FAILED: Final = 1
 
 
-@click.command()
+@click.command(cls=Command)
+@example("deliveries replay --webhook CRM --since 2d --dry-run", "deliveries replay --webhook CRM --since 2d")
 @remote_options
 @webhook_option
 @event_type_option
@@ -77,7 +79,8 @@ def replay(
     return _DONE if not waits or found.state == ReplayState.DONE else _FAILED
 
 
-@click.command()
+@click.command(cls=Command)
+@example("deliveries replays")
 @remote_options
 @limit_option
 @as_json
@@ -88,7 +91,8 @@ def replays(*, limit: int, as_json: bool) -> None:
     show_rows(rows, columns=_COLUMNS, as_json=as_json)
 
 
-@click.command("replay-status")
+@click.command(cls=Command, name="replay-status")
+@example("deliveries replay-status 0192f3c1")
 @remote_options
 @click.argument("replay_id", metavar="ID")
 @as_json
@@ -99,7 +103,8 @@ def replay_status(replay_id: str, *, as_json: bool) -> None:
     show_fields(shown(found), as_json=as_json)
 
 
-@click.command("replay-cancel")
+@click.command(cls=Command, name="replay-cancel")
+@example("deliveries replay-cancel 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
 @remote_options
 @click.argument("replay_id", metavar="ID")
 @as_json

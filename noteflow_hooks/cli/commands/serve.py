@@ -9,6 +9,7 @@ import click
 
 from noteflow_hooks import bootstrap, logs
 from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.server.serve import serve as run_server
 from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
@@ -18,7 +19,8 @@ from noteflow_hooks.settings import Settings, unknown_variables
 log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("serve")
 def serve() -> None:
     """Run the gRPC server until SIGTERM or Ctrl-C; calls and recordings under way are finished first."""
     settings = Settings.load()

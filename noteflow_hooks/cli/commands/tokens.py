@@ -9,6 +9,7 @@ import click
 from noteflow_hooks.application.access import make_token, revoke_token
 from noteflow_hooks.cli.support.database import unit_of_work
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import Ahead, as_json
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.domain.access import Scope
@@ -27,11 +28,13 @@ _COLUMNS: Final = (
 
 
 @click.group(cls=CommandGroup)
+@example('tokens create --workspace "My team" --scope publish --expires 90d')
 def tokens() -> None:
     """Make, list and revoke API tokens, in the database."""
 
 
 @tokens.command()
+@example('tokens create --workspace "My team" --scope publish --expires 90d')
 @click.option("--workspace", "workspace_id", type=click.UUID, required=True, help="The workspace that it opens.")
 @click.option("--name", default="token", show_default=True, help="What to call it.")
 @click.option(
@@ -62,6 +65,7 @@ def create(
 
 
 @tokens.command("list")
+@example('tokens list --workspace "My team"')
 @click.option("--workspace", "workspace_id", type=click.UUID, help="Only this workspace's.")
 @as_json
 def list_(*, workspace_id: UUID | None, as_json: bool) -> None:
@@ -72,6 +76,7 @@ def list_(*, workspace_id: UUID | None, as_json: bool) -> None:
 
 
 @tokens.command()
+@example("tokens revoke 7c1f4a62-5a0e-4a6b-9a55-2f6f1f0f3c11")
 @click.argument("token_id", metavar="ID", type=click.UUID)
 @as_json
 def revoke(token_id: UUID, *, as_json: bool) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.cli.support.variables import read_settings
@@ -34,7 +35,8 @@ _OURS: Final = {
 _DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 
 
-@click.command()
+@click.command(cls=Command)
+@example("up --workers 2")
 @click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="How many worker processes.")
 def up(*, workers: int) -> None:
     """Run the whole system on embedded servers, until Ctrl-C. Its data is kept for the next time."""

@@ -14,6 +14,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     retries_option,
     timeout_option,
 )
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.support.output import show_fields
 from noteflow_hooks.cli.support.remote import client, shown
@@ -27,7 +28,8 @@ _TAKES_AWAY: Final = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks update CRM --rate-limit-per-s 20 --max-concurrency 5")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @click.option("--url", help="The new URL.")
@@ -50,7 +52,8 @@ def update(webhook_id: str, *, as_json: bool, **options: Any) -> None:  # noqa: 
     _change(webhook_id, as_json=as_json, **changes)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks enable CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -59,7 +62,8 @@ def enable(webhook_id: str, *, as_json: bool) -> None:
     _change(webhook_id, as_json=as_json, enabled=True)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks disable CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -68,7 +72,8 @@ def disable(webhook_id: str, *, as_json: bool) -> None:
     _change(webhook_id, as_json=as_json, enabled=False)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks pause CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -77,7 +82,8 @@ def pause(webhook_id: str, *, as_json: bool) -> None:
     _change(webhook_id, as_json=as_json, paused=True)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks resume CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -86,7 +92,8 @@ def resume(webhook_id: str, *, as_json: bool) -> None:
     _change(webhook_id, as_json=as_json, paused=False)
 
 
-@click.command("rotate-secret")
+@click.command(cls=Command, name="rotate-secret")
+@example("webhooks rotate-secret CRM --overlap-s 3600")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @secret_option("The new secret; else the server makes one.")

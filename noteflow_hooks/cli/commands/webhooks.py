@@ -26,6 +26,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     timeout_option,
 )
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.cli.support.remote import DELIVERY_DETAILS, client, listed, shown
@@ -37,6 +38,7 @@ _FAILED: Final = 1
 
 
 @click.group(cls=CommandGroup)
+@example("webhooks add https://crm.example/hooks --name CRM")
 @remote_options
 def webhooks() -> None:
     """Register and change endpoints."""
@@ -47,6 +49,10 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 
 
 @webhooks.command()
+@example(
+    "webhooks add https://crm.example/hooks --name CRM",
+    "webhooks add https://a.example/ --events meeting.completed --secret -",
+)
 @remote_options
 @click.argument("url")
 @click.option(
@@ -103,6 +109,7 @@ def add(
 
 
 @webhooks.command("list")
+@example("webhooks list --wide")
 @remote_options
 @as_json
 def list_(*, as_json: bool) -> None:
@@ -114,6 +121,7 @@ def list_(*, as_json: bool) -> None:
 
 
 @webhooks.command()
+@example("webhooks show CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -125,6 +133,7 @@ def show(webhook_id: str, *, as_json: bool) -> None:
 
 
 @webhooks.command()
+@example("webhooks remove CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @as_json
@@ -136,6 +145,7 @@ def remove(webhook_id: str, *, as_json: bool) -> None:
 
 
 @webhooks.command()
+@example("webhooks test CRM")
 @remote_options
 @click.argument("webhook_id", metavar="ID")
 @click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")

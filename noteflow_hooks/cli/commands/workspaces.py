@@ -9,6 +9,7 @@ import click
 from noteflow_hooks.application.access import make_workspace
 from noteflow_hooks.cli.support.database import unit_of_work
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_fields, show_rows
 
@@ -19,11 +20,13 @@ _COLUMNS: Final = ("id", "name", "created_at")
 
 
 @click.group(cls=CommandGroup)
+@example('workspaces create "My team"')
 def workspaces() -> None:
     """Make and list workspaces, in the database."""
 
 
 @workspaces.command()
+@example('workspaces create "My team"')
 @click.argument("name")
 @as_json
 def create(name: str, *, as_json: bool) -> None:
@@ -35,6 +38,7 @@ def create(name: str, *, as_json: bool) -> None:
 
 
 @workspaces.command("list")
+@example("workspaces list")
 @as_json
 def list_(*, as_json: bool) -> None:
     """List the workspaces, oldest first."""

@@ -11,6 +11,7 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from noteflow_hooks.cli.support.helping import ConnectionOption
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -43,13 +44,15 @@ def remote_options(command: Decorated) -> Decorated:
     """Add ``--server``, ``--token`` and those of TLS; ``cli.support.remote`` looks at what is given."""
     server = click.option(
         "--server",
+        cls=ConnectionOption,
         metavar="HOST:PORT",
         expose_value=False,
         callback=_keep(SERVER),
-        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`.",
+        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`, else the one at GRPC_BIND.",
     )
     token = click.option(
         "--token",
+        cls=ConnectionOption,
         expose_value=False,
         callback=_keep(TOKEN),
         help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
@@ -61,6 +64,7 @@ def _tls_options(command: Decorated) -> Decorated:
     """Add what says how the server is known, and how the caller."""
     ca = click.option(
         "--tls-ca",
+        cls=ConnectionOption,
         metavar="FILE|system",
         expose_value=False,
         callback=_keep(TLS_CA),
@@ -68,6 +72,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     cert = click.option(
         "--tls-cert",
+        cls=ConnectionOption,
         metavar="FILE",
         expose_value=False,
         callback=_keep(TLS_CERT),
@@ -75,6 +80,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     key = click.option(
         "--tls-key",
+        cls=ConnectionOption,
         metavar="FILE",
         expose_value=False,
         callback=_keep(TLS_KEY),
@@ -82,6 +88,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     insecure = click.option(
         "--insecure",
+        cls=ConnectionOption,
         is_flag=True,
         default=None,
         expose_value=False,
