@@ -20,7 +20,7 @@ from noteflow_hooks.cli.demo.places import demo_folder
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import FiniteRange, as_json
-from noteflow_hooks.cli.support.output import show_rows
+from noteflow_hooks.cli.support.output import iso, show_rows
 from noteflow_hooks.local.stack import forget_foreign_variables
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _run(scenarios: Sequence[Scenario], *, rounds: int, scale: float) -> Results
         with open_stage(folder, scale=scale, check=interruption.check) as stage:
             settings = {"rounds": rounds, "scale": scale, "workers": WORKERS, "workspaces": WORKSPACES}
             about = {
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "date": iso(datetime.now(UTC).replace(microsecond=0)),
                 "machine": machine(),
                 "versions": versions(stage),
                 "settings": settings,

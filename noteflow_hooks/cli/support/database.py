@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg.errors
 from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
 from noteflow_hooks.local.files import read_keys, read_object, text_in, up_file
@@ -46,6 +48,14 @@ def unit_of_work() -> Iterator[UnitOfWork]:
             yield unit
     finally:
         store.close()
+
+
+def find_workspace(unit: UnitOfWork, given: str, *, changes: bool = False) -> UUID:
+    """Return the id of the workspace of that name or id; with ``changes`` the beginning of an id is not enough."""
+    if finding.is_whole(given):
+        return UUID(given)
+    rows = [{"id": str(each.id), "name": each.name} for each in unit.access.list_workspaces()]
+    return UUID(finding.chosen(rows, given, what="workspace", shown=("id", "name"), changes=changes))
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from noteflow_hooks.cli.support.helping import ConnectionOption
+from noteflow_hooks.cli.support.screen import WIDE
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -28,6 +29,23 @@ limit_option = click.option(
     "--limit", type=click.IntRange(1), default=DEFAULT_PAGE_SIZE, show_default=True, help="The most to list."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+
+
+def table_options(command: Decorated) -> Decorated:
+    """Add ``--json`` and ``--wide``, for what lists."""
+    wide = click.option(
+        "--wide",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_wide,
+        help="Show all of each cell, however wide the table becomes.",
+    )
+    return as_json(wide(command))
+
+
+def _note_wide(ctx: click.Context, _: click.Parameter, value: object) -> None:
+    if value:
+        ctx.meta[WIDE] = True
 
 
 def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
@@ -117,7 +135,8 @@ def secret_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-webhook_option = click.option("--webhook", "webhook_id", metavar="ID", help="Only this endpoint's.")
+webhook_argument = click.argument("webhook", metavar="NAME|ID")
+webhook_option = click.option("--webhook", metavar="NAME|ID", help="Only this endpoint's.")
 event_type_option = click.option("--event-type", help="Only those of this type.")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf.json_format import MessageToDict
@@ -14,7 +14,6 @@ from noteflow_hooks.cli.support.options import SERVER, TOKEN
 from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
-from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
 from noteflow_hooks.rpc.client import connect
@@ -23,22 +22,11 @@ from noteflow_hooks.settings import PREFIX
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-    from typing import Protocol
 
     from google.protobuf.message import Message
 
     from noteflow_hooks.rpc.client import Client
     from noteflow_hooks.settings import Settings
-
-    class Paged(Protocol):
-        """A List request."""
-
-        page_size: int
-        page_token: str
-
-
-#: What only GetDelivery's answer says of a delivery.
-DELIVERY_DETAILS: Final = ("attempts", "redeliveries")
 
 
 @contextmanager
@@ -61,22 +49,6 @@ def shown(message: Message) -> dict[str, Any]:
     return ordered
 
 
-def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return what the List call lists under ``field``, page after page, newest first, up to ``limit``.
-
-    What no list shows of a delivery is left out: an empty list of attempts would say that there are none.
-    """
-    rows: list[dict[str, Any]] = []
-    while limit is None or len(rows) < limit:
-        request.page_size = MAX_PAGE_SIZE if limit is None else min(MAX_PAGE_SIZE, limit - len(rows))
-        page = call(request)
-        rows += (_without_details(shown(each)) for each in getattr(page, field))
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return rows
-
-
 def timestamp(moment: datetime | None) -> Timestamp | None:
     """Return a moment as messages hold it."""
     if moment is None:
@@ -93,10 +65,6 @@ def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has,
     if not isinstance(value, dict) or kind is None:
         return value
     return {each.name: _ordered(value[each.name], each.message_type) for each in kind.fields if each.name in value}
-
-
-def _without_details(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in DELIVERY_DETAILS}
 
 
 def _called() -> tuple[str, str, dict[str, Any]]:
