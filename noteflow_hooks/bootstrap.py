@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
@@ -116,17 +117,18 @@ class VitalParts:
 def server(settings: Settings) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    refuse_celerys_variables()
     engine = create_engine(str(settings.database_url), connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(str(settings.redis_url))
+        publishers = publisher.connect(settings.redis)
         service = WebhookService(
             units,
             publishers.events.announce,
-            hint=publishers.deliveries.announce,
+            wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
         )

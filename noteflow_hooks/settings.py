@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
@@ -83,6 +84,11 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _redis_url(text: str) -> str:
+    RedisAddress.parse(text).check_files()
+    return text
+
+
 def _bind(text: str) -> str:
     if text.startswith("unix:") and text != "unix:":
         return text
@@ -128,8 +134,11 @@ class _Variables(BaseSettings):
         first = error.errors()[0]
         name = str(first["loc"][0])
         field = cls.model_fields[name]
-        held = repr(first["input"]) if field.repr else "a value that is not shown here"
-        return f"{PREFIX}{name.upper()} is {held}; it may hold {field.description}"
+        value = repr(first["input"]) if field.repr else "a value that is not shown here"
+        problem = first.get("ctx", {}).get("error")
+        if isinstance(problem, RedisUrlError):
+            value = f"{value}: {problem}"
+        return f"{PREFIX}{name.upper()} is {value}; it may hold {field.description}"
 
 
 class CallerSettings(_Variables):
@@ -150,8 +159,10 @@ class Settings(_Variables):
     database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
-    redis_url: Annotated[str, _url("redis", "rediss")] | None = Field(
-        None, repr=False, description="a URL such as redis://:password@host:6379/0"
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None,
+        repr=False,
+        description="a URL such as redis://:password@host:6379/0, or with TLS rediss://user:password@host:6379/0",
     )
     grpc_bind: Annotated[str, AfterValidator(_bind)] = Field(
         "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051, or unix: and a path"
@@ -220,6 +231,11 @@ class Settings(_Variables):
         return settings
 
     @property
+    def redis(self) -> RedisAddress:
+        """Where the broker is; ``require("redis_url")`` comes before."""
+        return RedisAddress.parse(str(self.redis_url))
+
+    @property
     def retry_policy(self) -> RetryPolicy:
         """The retry policy that the five ``RETRY_`` settings describe."""
         named = {"exponential": None, "standard": STANDARD_SCHEDULE}
@@ -285,8 +301,10 @@ def _check_certificates(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except OSError:  # an SSLError too, for a file that holds none
-        held = f"{PREFIX}CA_BUNDLE is {str(path)!r}"
-        raise SettingsError(f"{held}, where no certificate can be read; it may hold {_allowed('ca_bundle')}") from None
+        bundle = f"{PREFIX}CA_BUNDLE is {str(path)!r}"
+        raise SettingsError(
+            f"{bundle}, where no certificate can be read; it may hold {_allowed('ca_bundle')}"
+        ) from None
 
 
 def _allowed(name: str) -> str:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery, signals
+from celery import signals
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
 
 from noteflow_hooks import logs
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.broker.kombu_internals import wait_without_blocking_others
 from noteflow_hooks.broker.names import (
     DELIVER_QUEUE,
@@ -25,6 +26,13 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, unknown_variables
+from workers.celery_internals import GuardedCelery
+from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from noteflow_hooks.broker.redis_url import RedisAddress
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +68,6 @@ _TRANSPORT_OPTIONS: Final[dict[str, object]] = {
     "interval_max": 0.2,
 }
 _BROKER: Final[dict[str, object]] = {
-    # Redis' own, but for what is no task: that would end each worker that meets it.
-    "broker_transport": "workers.transport:Transport",
     "broker_transport_options": _TRANSPORT_OPTIONS,
     # Redis may be away for a night: a worker waits for it as long as it takes.
     "broker_connection_retry_on_startup": True,
@@ -82,10 +88,17 @@ _TICK_EXPIRES_S: Final = 900
 def build(settings: Settings) -> Celery:
     """Make the app; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    refuse_celerys_variables()
     wait_without_blocking_others()
-    app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
-    app.conf.update(_QUEUES | _MESSAGES | _BROKER | _WORKER | _beat(settings))
+    app = GuardedCelery("noteflow-hooks", include=["workers.tasks"])
+    app.conf.update(_QUEUES | _MESSAGES | _BROKER | _broker(settings.redis) | _WORKER | _beat(settings))
     return app
+
+
+def _broker(address: RedisAddress) -> dict[str, object]:
+    # Redis' own transport, but for what is no task: that would end each worker that meets it.
+    transport = PLAIN_TRANSPORT if address.tls is None else TLS_TRANSPORT
+    return {**address.celery_options, "broker_transport": transport}
 
 
 def _beat(settings: Settings) -> dict[str, object]:
@@ -113,6 +126,16 @@ def format_logs(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Cel
     for handler in (*logger.handlers, *(pool.handlers if pool is not None else ())):
         handler.setFormatter(logs.formatter(settings.log_format))
     logs.set_up()
+
+
+@signals.celeryd_init.connect
+@signals.beat_init.connect
+def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """End a worker or beat whose command line has Celery replace our settings, as ``celery -b`` does."""
+    try:
+        refuse_celerys_variables()
+    except SettingsError as error:
+        sys.exit(f"noteflow-hooks: {error}")
 
 
 @signals.celeryd_init.connect

@@ -108,7 +108,7 @@ def read_delivery(unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID) -> De
 
 
 def redeliver(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:
-    """Make a settled delivery due once more; raise NotFoundError or PreconditionError where that can't be."""
+    """Make a delivery that has ended due once more; raise NotFoundError, or PreconditionError where that can't be."""
     delivery = service.send_again(workspace_id, delivery_id, unit)
     unit.on_commit(lambda: log.info("delivery %s is sent again", delivery_id))
     return DeliveryView(delivery, _reason(unit, delivery))

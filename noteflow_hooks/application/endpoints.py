@@ -100,7 +100,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An endpoint and how it does."""
+    """An endpoint and its health."""
 
     webhook: WebhookConfig
     health: EndpointHealth
@@ -137,7 +137,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
 
 
 def find_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
-    """Return the endpoint of that workspace, or raise NotFoundError: another workspace's is not there either."""
+    """Return the endpoint, or raise NotFoundError where the workspace has none of that id."""
     webhook = unit.webhooks.get_by_id(webhook_id, lock=lock)
     if webhook is None or webhook.workspace_id != workspace_id:
         raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
@@ -220,7 +220,7 @@ def _changed(
     if "headers" in fields:
         fields |= {"header_names": checked.header_names, "secret_unavailable": webhook.secret_unreadable}
     if paused is not None:
-        # Pausing it once more leaves the time since when it is.
+        # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
     return replace(webhook, **fields)
@@ -229,7 +229,7 @@ def _changed(
 def _checked(webhook: WebhookConfig, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
     rest = dict(named)
-    # What is not named takes a valid value here and is not looked at: it may stem from a time with other rules.
+    # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
         webhook.workspace_id,
         rest.pop("url", "https://unchanged.invalid/"),

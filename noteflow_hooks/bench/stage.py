@@ -15,6 +15,7 @@ from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.bench.tenants import Tenants
 from noteflow_hooks.bench.usage import peak_mb
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.background import until
@@ -146,7 +147,7 @@ class Stage:
 
     def new_hints(self) -> Publishers:
         """Return a way to tell the workers of events, as the server has one, over a new connection."""
-        self.hints = publisher.connect(self.system.redis_url)
+        self.hints = publisher.connect(RedisAddress.parse(self.system.redis_url))
         self._stack.callback(self.hints.close)
         return self.hints
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.broker.redis_url import RedisAddress
+
 log = logging.getLogger(__name__)
 
 #: The most ids in one message, and the least time from one message to the next.
@@ -155,10 +157,11 @@ class Publishers:
         self.deliveries.close()
 
 
-def connect(redis_url: str) -> Publishers:
+def connect(address: RedisAddress) -> Publishers:
     """Make publishers that send through Celery, by the tasks' names, with timeouts that fit a server's thread."""
-    app = Celery("noteflow-hooks-publisher", broker=redis_url, set_as_current=False)
+    app = Celery("noteflow-hooks-publisher", set_as_current=False)
     app.conf.update(
+        **address.celery_options,
         task_queues=[Queue(name, Exchange(""), routing_key=name) for name in (DISPATCH_QUEUE, DELIVER_QUEUE)],
         task_ignore_result=True,
         broker_transport_options={

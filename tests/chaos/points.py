@@ -112,10 +112,10 @@ def _played(point: Point, rig: SystemRig) -> Played:
         stage.revive()
         if stage.recovery_s is None:
             stage.recover()
-        return _judged(point, stage)
+        return _verdict(point, stage)
 
 
-def _judged(point: Point, stage: Stage) -> Played:
+def _verdict(point: Point, stage: Stage) -> Played:
     rows = stage.rows()
     posts = {webhook_id: stage.posts(webhook_id, stage.event_id) for webhook_id in stage.paths}
     arrived = {each.webhook_id for each in rows if each.status == "succeeded" and posts[each.webhook_id]}

@@ -148,7 +148,7 @@ def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: S
 def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_twice(rig: SystemRig) -> None:
     """Cut off from Redis, it records one of two answers and dies: only what it has not recorded is sent again."""
     path, other = a_path(), a_path()
-    rig.receiver.script(other, lambda line: line.pause(60), Answer(200))
+    rig.receiver.script(other, lambda connection: connection.pause(60), Answer(200))
     hung = rig.webhook(other, timeout_ms=6000)
     rig.kill("worker-1")
     with DelayedRedis(rig) as redis, started(rig, "far-worker", worker_command(1), redis_url=redis.url) as worker:

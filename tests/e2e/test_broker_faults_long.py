@@ -246,7 +246,7 @@ def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: SystemRig, 
 def test_ten_thousand_deliveries_for_a_dead_endpoint_hold_up_no_healthy_one(rig: SystemRig) -> None:
     """Its events come about as soon as they did before."""
     healthy, dead = a_path(), a_path()
-    rig.receiver.script(dead, lambda line: line.pause(60))
+    rig.receiver.script(dead, lambda connection: connection.pause(60))
     rig.webhook(healthy)
     latency_s(rig, healthy)
     quiet_s = latency_s(rig, healthy)

@@ -194,7 +194,7 @@ def test_twenty_copies_of_a_hint_make_one_post(rig: SystemRig) -> None:
     rig.receiver.wait_for(1, path=path)
     [delivery] = rig.deliveries(webhook)
     for _ in range(20):
-        rig.hint("deliver", delivery.id)
+        rig.wake("deliver", delivery.id)
     until(lambda: rig.redis.llen("deliver") == 0, what="the copies are consumed")
     rig.receiver.release()
     rig.settled(webhook, "succeeded")

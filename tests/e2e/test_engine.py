@@ -47,7 +47,7 @@ def rig(system: SystemRig) -> Iterator[SystemRig]:
         yield tenant
 
 
-class Crowd:
+class RequestCounter:
     """A receiver's behaviour that counts how many requests it has at once, each for a moment.
 
     The first ones stay until as many are there as are expected, however far apart they come.
@@ -95,13 +95,13 @@ def break_down(rig: SystemRig, path: str) -> pb.Webhook:
 
 def test_two_workers_keep_one_cap(rig: SystemRig) -> None:
     """Thirty deliveries to an endpoint that takes three at once: never a fourth, and all arrive."""
-    path, crowd = a_path(), Crowd(expected=3)
-    rig.receiver.script(path, crowd)
+    path, counter = a_path(), RequestCounter(expected=3)
+    rig.receiver.script(path, counter)
     webhook = rig.webhook(path, max_concurrency=3, timeout_ms=30_000)
     for _ in range(30):
         rig.publish()
     rig.settled(webhook, "succeeded", count=30)
-    assert crowd.most == 3
+    assert counter.most == 3
 
 
 def test_a_rate_limit_is_kept_and_used(rig: SystemRig) -> None:
@@ -147,7 +147,7 @@ def claims_noted(rig: SystemRig, webhook: pb.Webhook) -> Iterator[Callable[[], l
 def test_what_hangs_holds_up_nobody(rig: SystemRig) -> None:
     """While an endpoint with hundreds of deliveries never answers, two hundred for a healthy one all arrive."""
     hanging, healthy = a_path(), a_path()
-    rig.receiver.script(hanging, lambda line: line.pause(60))
+    rig.receiver.script(hanging, lambda connection: connection.pause(60))
     hung = rig.webhook(hanging, events=["recording.started"], timeout_ms=HANG_MS, max_retries=1)
     fine = rig.webhook(healthy)
     with Stopwatch() as quiet:
@@ -232,7 +232,7 @@ def test_a_pause_holds_and_a_resume_lets_go(rig: SystemRig) -> None:
     for _ in range(5):
         rig.publish()
     until(lambda: len(rig.deliveries(webhook)) == 5, what="the deliveries")
-    rig.hint("deliver", *(each.id for each in rig.deliveries(webhook)))
+    rig.wake("deliver", *(each.id for each in rig.deliveries(webhook)))
     until(lambda: rig.redis.llen("deliver") == 0, what="the hint is consumed")
     assert all("is paused since" in each.reason for each in rig.deliveries(webhook))
     assert not any(each.path == path for each in rig.receiver.requests)

@@ -69,10 +69,10 @@ def test_tasks_that_name_what_is_not_there_do_nothing(rig: SystemRig) -> None:
     rig.publish()
     [delivery] = rig.settled(webhook, "succeeded")
     with same_worker(rig):
-        rig.hint("deliver", str(uuid4()), delivery.id)
-        rig.hint("dispatch", str(uuid4()), delivery.event_id)
+        rig.wake("deliver", str(uuid4()), delivery.id)
+        rig.wake("dispatch", str(uuid4()), delivery.event_id)
         for _ in range(20):
-            rig.hint("deliver", delivery.id)
+            rig.wake("deliver", delivery.id)
     assert rig.delivery(delivery.id) == delivery
     assert len([each for each in rig.receiver.requests if each.path == path]) == 1
 

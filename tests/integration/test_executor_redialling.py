@@ -16,7 +16,7 @@ from tests.support.certificates import authority_pem
 from tests.support.closing_receiver import ClosingReceiver
 from tests.support.delaying_proxy import DelayingProxy
 from tests.support.receiver import Receiver
-from tests.support.receiver_connection import Answer, Line
+from tests.support.receiver_connection import Answer, ReceiverConnection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 #: How a receiver ends a connection whose request it has read.
 ENDS: Final[dict[str, Behaviour]] = {
     "closes": lambda _: None,
-    "resets": Line.reset,
-    "says that TLS ends": Line.end_tls,
+    "resets": ReceiverConnection.reset,
+    "says that TLS ends": ReceiverConnection.end_tls,
 }
 
 
@@ -102,11 +102,11 @@ def test_an_attempt_makes_two_posts_at_the_most(executor: WebhookExecutor, recei
 @pytest.mark.parametrize(
     "begin",
     [
-        lambda line: line.send(b"H"),
-        lambda line: line.send(b"HTTP/1.1 100 Continue\r\n\r\n"),
-        lambda line: line.send(b"HTTP/1.1 200 OK\r\nContent-"),
+        lambda connection: connection.send(b"H"),
+        lambda connection: connection.send(b"HTTP/1.1 100 Continue\r\n\r\n"),
+        lambda connection: connection.send(b"HTTP/1.1 200 OK\r\nContent-"),
         # Half of a TLS record, of which nobody can tell what is in it; or bytes that are no HTTP.
-        lambda line: line.send_beneath(b"\x17\x03\x03\x00\x40half of it"),
+        lambda connection: connection.send_beneath(b"\x17\x03\x03\x00\x40half of it"),
     ],
     ids=["a byte", "an interim answer", "half a head", "half a record"],
 )
@@ -125,7 +125,7 @@ def test_an_answer_that_has_begun_is_not_asked_for_anew(
 
 def test_a_kept_connection_that_stays_silent_is_a_timeout(receiver: Receiver) -> None:
     """Silence is no end: the request may still be worked on."""
-    receiver.script("/", Answer(), Line.wait_for_end)
+    receiver.script("/", Answer(), ReceiverConnection.wait_for_end)
     executor = made()
     post = poster(executor, receiver.url(host="localhost"), timeout_ms=1_000)
     post()
@@ -147,9 +147,9 @@ def test_both_posts_have_one_deadline(receiver: Receiver) -> None:
             left.append(timeout_s)
             return super().addresses(url, timeout_s=timeout_s)
 
-    def late(line: Line) -> None:
+    def late(connection: ReceiverConnection) -> None:
         clock[0] += 0.75
-        line.reset()
+        connection.reset()
 
     egress = Watched(allow=["127.0.0.0/8"], allow_http_loopback=True)
     executor = WebhookExecutor(egress, ca_bundle=authority_pem(), monotonic=lambda: clock[0])

@@ -17,7 +17,7 @@ from tests.support.certificates import authority, authority_pem, server_context
 from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 POSTS: Final = 25
 #: Delayed acknowledgements make it fifty times and more.
@@ -27,13 +27,13 @@ AT_MOST: Final = 8
 def median_s(*, tls: bool, waits: bool) -> float:
     """Return how long a POST takes on a reused connection; ``waits`` leaves the server's Nagle algorithm on."""
 
-    def serve(line: Line) -> None:
+    def serve(connection: ReceiverConnection) -> None:
         if tls:
-            line.secure(server_context(authority(), ("localhost",)))
-        line.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not waits)
-        while line.read_request():
+            connection.secure(server_context(authority(), ("localhost",)))
+        connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, not waits)
+        while connection.read_request():
             for piece in (b"HTTP/1.1 200 OK\r\n", b"Content-Length: 2\r\n\r\n", b"ok"):
-                line.send(piece)
+                connection.send(piece)
 
     took = []
     with Receiver(greeting=serve) as receiver:

@@ -180,7 +180,7 @@ class CanaryRun:
         """Look into Redis while messages wait; they name the delivery, as every hint does."""
         with rig.frozen("worker-1"):
             for _ in range(3):
-                rig.hint("deliver", self.delivery_id)
+                rig.wake("deliver", self.delivery_id)
             until(lambda: rig.redis.llen("deliver"), what="messages wait")
             self.seen["queues"] = evidence.keys(rig.redis)
 

@@ -9,7 +9,7 @@ from tests.support.receiver import Receiver
 from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 
 class ClosingReceiver(Receiver):
@@ -17,7 +17,7 @@ class ClosingReceiver(Receiver):
 
     def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the receiver's own
         super().__init__(greeting=self._take, **options)
-        self._idle: set[Line] = set()
+        self._idle: set[ReceiverConnection] = set()
         self._guard = threading.Lock()
         #: How many requests have come.
         self.taken = 0
@@ -26,18 +26,18 @@ class ClosingReceiver(Receiver):
         """Close every connection that has been answered and has no request, as far as is known."""
         with self._guard:
             closed, self._idle = self._idle, set()
-        for line in closed:
-            line.hang_up()
+        for connection in closed:
+            connection.hang_up()
 
-    def _take(self, line: Line) -> None:
-        while line.read_request() is not None:
+    def _take(self, connection: ReceiverConnection) -> None:
+        while connection.read_request() is not None:
             with self._guard:
                 self.taken += 1
-            line.send(Answer().encode())
+            connection.send(Answer().encode())
             with self._guard:
-                self._idle.add(line)
-            line.peek()
+                self._idle.add(connection)
+            connection.peek()
             with self._guard:
-                if line not in self._idle:
+                if connection not in self._idle:
                     return
-                self._idle.discard(line)
+                self._idle.discard(connection)

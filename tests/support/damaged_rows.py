@@ -77,6 +77,7 @@ class DamagedRowsRig:
             unit.commit()
 
     def unit(self) -> SqlAlchemyUnitOfWork:
+        """Begin a unit of work on that database."""
         return SqlAlchemyUnitOfWork(self.engine, BOX)
 
     def work(self) -> bool:
@@ -91,6 +92,7 @@ class DamagedRowsRig:
         return True
 
     def row(self, name: str) -> DeliveryRow | None:
+        """Return the delivery to the endpoint of that name, or None."""
         found = self.connection.execute(
             "SELECT delivery.status, coalesce(delivery.error_message, ''), webhook.name"
             " FROM noteflow.webhook_deliveries AS delivery"
@@ -113,6 +115,8 @@ class DamagedRowsRig:
 
 @dataclass(frozen=True)
 class DeliveryRow:
+    """A delivery's status and error, and the kinds of its attempts' errors in their order."""
+
     status: str
     message: str
     kinds: Sequence[str]

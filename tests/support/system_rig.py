@@ -209,7 +209,7 @@ class SystemRig:
         assert isinstance(commands, dict)
         return int(commands.get("cmdstat_lpush", {"calls": 0})["calls"])
 
-    def hint(self, queue: str, *ids: str) -> None:
+    def wake(self, queue: str, *ids: str) -> None:
         """Put one message with these ids into a queue."""
         app = Celery(broker=self.system.redis_url, set_as_current=False)
         app.send_task(f"noteflow.hooks.{queue}", args=[list(ids)], queue=queue, ignore_result=True)

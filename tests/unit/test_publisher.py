@@ -17,6 +17,7 @@ from kombu.transport.redis import Channel
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import Publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatc
     """What lies in a queue names the task and the event or delivery, and nothing of a payload."""
     server, event_id, delivery_id = fakeredis.FakeServer(), uuid4(), uuid4()
     monkeypatch.setattr(Channel, "_get_client", lambda _: lambda **_: fakeredis.FakeRedis(server=server))
-    hints = publisher.connect("redis://redis.example:6379/0")
+    hints = publisher.connect(RedisAddress.parse("redis://redis.example:6379/0"))
     # One after the other: what both threads import at once, as they begin, may warn, and warnings are errors here.
     for each, wanted in ((hints.events, event_id), (hints.deliveries, delivery_id)):
         each.announce([wanted])

@@ -11,8 +11,9 @@ from noteflow_hooks import bootstrap, logs
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
+from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve as run_server
-from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer
 from noteflow_hooks.rpc.server.tls import TlsFiles
 from noteflow_hooks.settings import Settings, unknown_variables
 

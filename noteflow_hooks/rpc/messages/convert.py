@@ -1,4 +1,4 @@
-"""From domain values to messages. A secret goes out only where a caller asks for it by name, a header's value never."""
+"""From values to messages. A secret is in a message only where it is passed in, a header's value never."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meeting:
-    """Return a meeting, with its summary where one is given."""
+    """Return a meeting, with its summary if it has one."""
     return pb.Meeting(
         id=str(meeting.id),
         workspace_id=str(meeting.workspace_id),
@@ -47,7 +47,7 @@ def summary_message(summary: Summary) -> pb.Summary:
 
 
 def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webhook:
-    """Return an endpoint with how it does; ``secret`` only for the call that made or changed it."""
+    """Return an endpoint with its health; ``secret`` only for the call that made or changed it."""
     webhook = view.webhook
     return pb.Webhook(
         id=str(webhook.id),
@@ -76,7 +76,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:
-    """Return how an endpoint does."""
+    """Return an endpoint's health."""
     return pb.WebhookHealth(
         state=health.state,
         failures=health.failures,
@@ -129,7 +129,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
 
 
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
-    """Return that a delivery was sent again."""
+    """Return the record of one redelivery."""
     return pb.Redelivery(
         requested_at=_time(redelivery.requested_at),
         replay_id=_text(redelivery.replay_id),

@@ -1,4 +1,4 @@
-"""Pages of lists: sizes, the opaque tokens that say where a page ended, and answers that fit into one message."""
+"""Pages of lists as callers see them: opaque tokens that say where a page ended, and answers that fit a message."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-#: A page ends early where its rows would get near to the 4 MiB that gRPC clients take by default.
+#: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
 
 
 class Row(Protocol):
-    """What a listed thing has: the order of lists is by these."""
+    """What everything that is listed has. Lists are in the order of these two, newest first."""
 
     @property
     def id(self) -> UUID:
@@ -30,7 +30,7 @@ class Row(Protocol):
 
     @property
     def created_at(self) -> datetime | None:
-        """First in the order; there on everything that was stored."""
+        """First in the order; None only where it is not stored yet."""
         ...
 
 
@@ -53,7 +53,7 @@ M = TypeVar("M", bound="Message")
 
 
 def parse_page(request: PageRequest) -> Page:
-    """Return the page that is asked for; raise InvalidInputError for a size or token that can't be."""
+    """Return the page that is asked for; raise InvalidInputError for a bad size or token."""
     return Page(check_page_size(request.page_size), _position(request.page_token))
 
 

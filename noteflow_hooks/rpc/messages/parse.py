@@ -1,4 +1,4 @@
-"""From messages to domain values; what is wrong raises InvalidInputError that names the field."""
+"""From messages to values of the application; what is wrong raises InvalidInputError that names the field."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 
 
 def parse_id(field: str, value: str) -> UUID:
-    """Return the id, which must be written as a UUID usually is."""
+    """Return the id, which must be written in the usual form, with hyphens."""
     try:
         parsed = UUID(value)
     except ValueError:
@@ -80,7 +80,7 @@ def parse_changes(request: pb.UpdateWebhookRequest) -> dict[str, Any]:
 def parse_filter(
     request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
 ) -> DeliveryFilter:
-    """Return the filters that are set and not empty; of the statuses only these are allowed."""
+    """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
     return replace(
         parse_kind(request),
         status=_one_of("status", request.status, statuses) if request.status else None,
@@ -115,7 +115,7 @@ def parse_summary(message: pb.Summary) -> Summary:
 
 
 def parse_format(message: pb.AudioFormat) -> AudioFormat:
-    """Return the audio's format, with one channel and two bytes a sample where nothing is said."""
+    """Return the audio's format; the defaults are one channel and two bytes a sample."""
     return AudioFormat.create(
         message.sample_rate,
         message.channels if message.HasField("channels") else 1,

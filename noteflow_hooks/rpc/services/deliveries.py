@@ -78,7 +78,7 @@ class DeliveryMixin:
         )
 
     async def RedeliverDelivery(self: ServicerHost, request: pb.RedeliverDeliveryRequest, _: Context) -> pb.Delivery:
-        """Make a settled delivery due once more."""
+        """Make a delivery that has ended due once more."""
         service = required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
         return delivery_message(

@@ -1,4 +1,4 @@
-"""MeetingService: meetings are stored with what they cause, and no webhook trouble ever fails them."""
+"""MeetingService: a meeting's change and its event are stored together, and no failure of webhooks fails it."""
 
 from __future__ import annotations
 

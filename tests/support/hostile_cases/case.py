@@ -69,22 +69,27 @@ class HostileCase:
 
 
 def delivered(behaviour: Behaviour, status: int = 200) -> HostileCase:
+    """Expect a delivery with that status."""
     return HostileCase(behaviour, (ExpectedOutcome(status, None, None),))
 
 
 def timeout(behaviour: Behaviour) -> HostileCase:
+    """Expect no answer before the attempt ends."""
     return HostileCase(behaviour, (ExpectedOutcome(None, ErrorKind.TIMEOUT, TIMED_OUT),), is_drawn_out=True)
 
 
 def malformed(behaviour: Behaviour, problem: str) -> HostileCase:
+    """Expect an answer that is not HTTP, for that reason."""
     return HostileCase(behaviour, (ExpectedOutcome(None, ErrorKind.PROTOCOL, f"Invalid HTTP response: {problem}"),))
 
 
 def refused(behaviour: Behaviour, status: int, kind: ErrorKind = ErrorKind.STATUS) -> HostileCase:
+    """Expect that status on record as a failure."""
     return HostileCase(behaviour, (ExpectedOutcome(status, kind, f"HTTP {status}"),))
 
 
 def redirected(behaviour: Behaviour, status: int = 302) -> HostileCase:
+    """Expect a redirect, which nobody follows."""
     return refused(behaviour, status, ErrorKind.REDIRECT)
 
 
