@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,16 +25,16 @@ from noteflow_hooks.broker.names import (
     SWEEP_TASK,
 )
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
 from workers.celery_internals import GuardedCelery
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
-    import logging
-
     from celery import Celery
 
     from noteflow_hooks.broker.redis_url import RedisAddress
+
+log = logging.getLogger(__name__)
 
 #: The names are public. A queue that nobody consumes would swallow wake-ups, so a slip in ``-Q`` makes none.
 _QUEUES: Final[dict[str, object]] = {
@@ -142,6 +143,14 @@ def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's sign
     """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
+    warn_of_slips()
+
+
+@signals.beat_init.connect
+def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say which of our variables are no settings."""
+    for line in unknown_variables():
+        log.warning("%s", line)
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
+from noteflow_hooks.signing import generate_secret, secret_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,13 +15,14 @@ from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import PAYLOAD_LIMIT_BYTES
 from noteflow_hooks.domain.publishing import event_from_json
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, Reply
 from noteflow_hooks.executor.http.wire import Wire
 from noteflow_hooks.executor.outcome import answered, parse_retry_after
-from noteflow_hooks.signing import check_secret, generate_secret, sign, sign_standard, verify_signature, verify_standard
+from noteflow_hooks.signing import generate_secret, sign, sign_standard, verify_signature, verify_standard
 from tests.support.builders import NOON, a_payload, a_webhook
 
 if TYPE_CHECKING:
