@@ -114,7 +114,7 @@ class WebhookExecutor:
             headers["X-NoteFlow-Signature"] = sign(claim.payload, secrets[0])
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
         custom = _custom(claim.webhook)
-        if any(name.lower() == "accept" for name in custom):
+        if "accept" in map(str.lower, custom):
             del headers["Accept"]
         return headers | custom
 
@@ -134,7 +134,7 @@ def _parsed(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
 
 def _host_header(url: EndpointUrl) -> str:
     host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
-    return host if url.port == {"https": 443, "http": 80}[url.scheme] else f"{host}:{url.port}"
+    return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
 
 
 def _log(claim: Claim, result: AttemptResult) -> None:
