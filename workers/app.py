@@ -103,8 +103,9 @@ def _broker(address: RedisAddress) -> dict[str, object]:
 
 def _beat(settings: Settings) -> dict[str, object]:
     return {
-        # In memory: a few periods need no file to remember when they last ran.
-        "beat_scheduler": "celery.beat:Scheduler",
+        # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
+        # back would hold up relay and sweep for as long.
+        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
         "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
