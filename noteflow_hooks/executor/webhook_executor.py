@@ -60,15 +60,19 @@ class WebhookExecutor:
     def post(self, claim: Claim) -> AttemptResult:
         """Make one attempt, within the webhook's ``timeout_ms``. No receiver, network or row makes it raise."""
         started_at, started = self._now(), self._monotonic()
+        signed: SignedPost | None = None
         try:
-            outcome = self._attempt(claim, started_at, ends_at=started + claim.webhook.timeout_ms / 1000)
+            signed = self._signed(claim, started_at, ends_at=started + claim.webhook.timeout_ms / 1000)
+            with self._transport.sent(signed) as reply:
+                outcome = answered(reply, claim.webhook, now=started_at)
         except ExchangeError as error:
             outcome = failed(error)
         except Exception:  # the boundary: our own fault costs this attempt, not those beside it
             logger.exception("Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id)
             outcome = Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
         duration_ms = round((self._monotonic() - started) * 1000)
-        result = AttemptResult(started_at, duration_ms, *outcome)
+        redialled = signed is not None and signed.redialled
+        result = AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
         _log(claim, result)
         return result
 
@@ -76,16 +80,14 @@ class WebhookExecutor:
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _attempt(self, claim: Claim, moment: datetime, *, ends_at: float) -> Outcome:
+    def _signed(self, claim: Claim, moment: datetime, *, ends_at: float) -> SignedPost:
         if claim.webhook.secret_unavailable:
             what = "secret" if claim.webhook.secret_unreadable else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         url = self._endpoint(claim.webhook.url)
         headers = self._headers(claim, url, moment)
         deadline = Deadline(ends_at, self._monotonic)
-        post = SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
-        with self._transport.sent(post) as reply:
-            return answered(reply, claim.webhook, now=moment)
+        return SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
 
     def _endpoint(self, url: str) -> EndpointUrl:
         try:
@@ -98,6 +100,7 @@ class WebhookExecutor:
         headers = {
             "Host": _host_header(url),
             "User-Agent": self._user_agent,
+            "Accept": "*/*",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "Content-Length": str(len(claim.payload)),
@@ -111,9 +114,12 @@ class WebhookExecutor:
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
         try:
             # Checked anew: their row may have been changed by hand.
-            return headers | dict(check_headers(claim.webhook.headers))
+            custom = dict(check_headers(claim.webhook.headers))
         except InvalidInputError as error:
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
+        if any(name.lower() == "accept" for name in custom):
+            del headers["Accept"]
+        return headers | custom
 
 
 @lru_cache(maxsize=1024)
@@ -123,7 +129,7 @@ def _parsed(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
 
 def _host_header(url: EndpointUrl) -> str:
     host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
-    return host if url.port == {"https": 443, "http": 80}[url.scheme] else f"{host}:{url.port}"
+    return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
 
 
 def _log(claim: Claim, result: AttemptResult) -> None:

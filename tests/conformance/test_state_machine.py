@@ -20,7 +20,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from noteflow_hooks.persistence.memory import dispatching
+from noteflow_hooks.persistence.memory.delivery import dispatching
 from noteflow_hooks.persistence.sql.delivery import store as delivery_store
 from tests.conformance.model.machine import DeliveryMachine
 from tests.conformance.model.rows import Opened, PostgresTables, in_memory

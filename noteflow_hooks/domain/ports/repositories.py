@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
@@ -23,7 +25,7 @@ class WebhookRepository(Protocol):
     """The endpoints. Deleted ones are hidden."""
 
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        """Return the enabled endpoints of one workspace, or of all."""
+        """Return the enabled endpoints of one workspace, or of all, oldest first."""
         ...
 
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
@@ -58,7 +60,7 @@ class WebhookRepository(Protocol):
         """Store a delivery and return it as stored."""
         ...
 
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         """Return an endpoint's deliveries, newest first."""
         ...
 
@@ -100,7 +102,7 @@ class DeliveryLog(Protocol):
         ...
 
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        """Return the deliveries of one event."""
+        """Return the deliveries of one event, oldest first."""
         ...
 
     def list_page(

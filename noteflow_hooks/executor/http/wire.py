@@ -27,9 +27,23 @@ class Wire:
         self.recv_into: Callable[[memoryview], int] = self._stream.recv_into
         #: Tells at once whether there is something to read, or the end.
         self.has_input: Callable[[], bool] = self._stream.has_input
+        self._tls: Tls | None = None
+
+    @property
+    def deadline(self) -> Deadline:
+        """When the exchange is over."""
+        return self._stream.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: Deadline) -> None:
+        self._stream.deadline = deadline
+
+    def inbox(self) -> Inbox:
+        """Return a reader for one response. Closing it leaves the wire open."""
+        return Inbox(self.recv_into)
 
     def begin(self, deadline: Deadline) -> Inbox:
-        """Begin an exchange that is over by then; return a reader for its response. Closing it leaves the wire open."""
+        """Begin an exchange that is over by then; return a reader for its response, as :meth:`inbox` does."""
         self._stream.deadline = deadline
         return Inbox(self.recv_into)
 
@@ -38,8 +52,14 @@ class Wire:
         stream = self._stream
         tls = Tls(stream, context, server_name)
         tls.shake_hands()
+        self._tls = tls
         self.sendall, self.recv_into = tls.sendall, tls.recv_into
         self.has_input = lambda: tls.has_input() or stream.has_input()
+
+    @property
+    def may_hold_answer(self) -> bool:
+        """Whether something has come since the last request that can't be read, and may belong to an answer."""
+        return self._tls is not None and self._tls.may_hold_answer
 
     def rest(self, seconds: float) -> None:
         """Leave the connection alone for so long, but not beyond the deadline."""

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.paging import Undelivered
+from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
@@ -24,37 +27,37 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-class InMemoryDeliveryLog:
-    """See :class:`noteflow_hooks.domain.ports.repositories.DeliveryLog`."""
+class InMemoryDeliveryLog(DeliveryLog):
+    """The deliveries, as integrators look at them, in memory."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""
         self._session = session
 
+    @override
     def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
-        """Return a delivery of that workspace, or None."""
         delivery = self._session.tables.deliveries.get(delivery_id)
         return delivery if delivery is not None and self._workspace(delivery) == workspace_id else None
 
+    @override
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        """Return the deliveries of one event, oldest first."""
         stored = self._session.tables.deliveries.values()
         return sorted((delivery for delivery in stored if delivery.event_id == event_id), key=age)
 
+    @override
     def list_page(
         self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
     ) -> Sequence[WebhookDelivery]:
-        """Return a page of a workspace's deliveries, newest first."""
         stored = self._session.tables.deliveries.values()
         chosen = (d for d in stored if self._workspace(d) == workspace_id and _meets(d, criteria))
         return newest(chosen, limit=limit, after=after)
 
+    @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
-        """Return a delivery's attempts, first one first."""
         return self._session.tables.attempts.get(delivery_id, ())
 
+    @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
-        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
         webhooks, now = self._session.tables.webhooks, self._session.now()
         said = {
             each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
@@ -62,10 +65,10 @@ class InMemoryDeliveryLog:
         }
         return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
 
+    @override
     def undelivered_page(
         self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
     ) -> Sequence[Undelivered]:
-        """Return a page of what was accepted and not delivered, newest first."""
         stored = self._session.tables.deliveries.values()
         deliveries = (
             Undelivered(each.event_id, each.event_type, age(each)[0], each)
@@ -76,12 +79,12 @@ class InMemoryDeliveryLog:
         )
         return newest([*deliveries, *self._waiting(workspace_id, criteria)], limit=limit, after=after)
 
+    @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
-        """Return each time that a delivery was sent again, first one first."""
         return self._session.tables.redeliveries.get(delivery_id, ())
 
+    @override
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more, past all that would hold it back, and put that on record."""
         delivery = self.get_by_id(workspace_id, delivery_id)
         if delivery is None:
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")

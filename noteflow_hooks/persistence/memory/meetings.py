@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
+from noteflow_hooks.domain.ports.repositories import MeetingRepository
 from noteflow_hooks.persistence.memory.tables import newest, require
 
 if TYPE_CHECKING:
@@ -18,69 +21,69 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-class InMemoryMeetingRepository:
-    """See :class:`noteflow_hooks.domain.ports.repositories.MeetingRepository`."""
+class InMemoryMeetingRepository(MeetingRepository):
+    """The meetings in memory."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""
         self._session = session
 
+    @override
     def create(self, meeting: Meeting) -> Meeting:
-        """Store a new meeting; raise NotFoundError where its workspace is not."""
         require(self._session.tables.workspaces, meeting.workspace_id, called="workspace")
         self._session.tables.meetings[meeting.id] = meeting
         return self._read(meeting)
 
-    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:  # noqa: ARG002 - the unit holds the store's lock in any case
-        """Return a meeting of that workspace, or None."""
+    @override
+    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
         meeting = self._session.tables.meetings.get(meeting_id)
         return self._read(meeting) if meeting is not None and meeting.workspace_id == workspace_id else None
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
-        """Return a page of a workspace's meetings, newest first."""
         stored = self._session.tables.meetings.values()
         own = (meeting for meeting in stored if meeting.workspace_id == workspace_id)
         return [self._read(meeting) for meeting in newest(own, limit=limit, after=after)]
 
+    @override
     def complete(self, meeting_id: UUID) -> None:
-        """Mark it stopped, now by the store's clock."""
         meeting = require(self._session.tables.meetings, meeting_id, called="meeting")
         self._session.tables.meetings[meeting_id] = replace(
             meeting, state=MeetingState.COMPLETED, stopped_at=self._session.now()
         )
 
+    @override
     def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
-        """Store finished segments behind those that are there."""
         require(self._session.tables.meetings, meeting_id, called="meeting")
         self._session.tables.segments[meeting_id] = (*self.get_segments(meeting_id), *segments)
 
+    @override
     def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
-        """Return the segments in the order in which they came."""
         return self._session.tables.segments.get(meeting_id, ())
 
+    @override
     def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
-        """Store the meeting's summary in place of an earlier one."""
         require(self._session.tables.meetings, meeting_id, called="meeting")
         self._session.tables.summaries[meeting_id] = summary
 
+    @override
     def get_summary(self, meeting_id: UUID) -> Summary | None:
-        """Return the meeting's summary, or None."""
         return self._session.tables.summaries.get(meeting_id)
 
+    @override
     def start_recording(self, recording: Recording) -> bool:
-        """Store a new recording, seen now; False where the meeting has one that has not ended."""
         require(self._session.tables.meetings, recording.meeting_id, called="meeting")
         if self.open_recording(recording.meeting_id) is not None:
             return False
         self._session.tables.recordings[recording.id] = replace(recording, seen_at=self._session.now())
         return True
 
+    @override
     def open_recording(self, meeting_id: UUID) -> Recording | None:
-        """Return the recording that has not ended, or None."""
         return next((each for each in self._open() if each.meeting_id == meeting_id), None)
 
+    @override
     def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
-        """End it, once: False where it had ended. The longer of the stored and the given duration stands."""
         recording = self._session.tables.recordings.get(recording_id)
         if recording is None or recording.ended_at is not None:
             return False
@@ -91,8 +94,8 @@ class InMemoryMeetingRepository:
         )
         return True
 
+    @override
     def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
-        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
         now = self._session.now()
         living = [each for each in self._open() if each.id in durations]
         for recording in living:
@@ -101,8 +104,8 @@ class InMemoryMeetingRepository:
             )
         return {recording.id for recording in living}
 
+    @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        """Return open recordings silent for so long, and all open ones of ``server``, oldest first."""
         last = self._session.now() - silent_for
         silent = [each for each in self._open() if each.seen_at <= last or each.server == server]
         return sorted(silent, key=lambda recording: (recording.started_at, recording.id))

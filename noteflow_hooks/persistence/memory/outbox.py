@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
+from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import newest, require
@@ -18,15 +21,15 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-class InMemoryEventOutbox:
-    """See :class:`noteflow_hooks.domain.ports.repositories.EventOutbox`."""
+class InMemoryEventOutbox(EventOutbox):
+    """The outbox in memory."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""
         self._session = session
 
+    @override
     def append(self, event: Event) -> Event:
-        """Store the event, or return the one that its key stands for; raise AlreadyExistsError on a clash."""
         require(self._session.tables.workspaces, event.workspace_id, called="workspace")
         before = self._under_key(event)
         if before is None:
@@ -37,17 +40,17 @@ class InMemoryEventOutbox:
             raise AlreadyExistsError(f"the idempotency key stands for another event, {before.id}")
         return before
 
+    @override
     def get_by_id(self, event_id: UUID) -> Event | None:
-        """Return an event, or None."""
         return self._session.tables.events.get(event_id)
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
-        """Return a page of a workspace's events, newest first."""
         stored = self._session.tables.events.values()
         return newest((e for e in stored if e.workspace_id == workspace_id), limit=limit, after=after)
 
+    @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
-        """Erase the payloads of a meeting's events, and what receivers answered; skip what waits to be sent."""
         about = (workspace_id, meeting_id)
         stored = self._session.tables.events.values()
         own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]

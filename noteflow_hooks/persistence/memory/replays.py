@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import Redelivery, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import wake
@@ -22,44 +25,44 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-class InMemoryReplayRepository:
-    """See :class:`noteflow_hooks.domain.ports.repositories.ReplayRepository`."""
+class InMemoryReplayRepository(ReplayRepository):
+    """The replays in memory."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""
         self._session = session
 
+    @override
     def preview(self, replay: Replay) -> Replay:
-        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
         begun = replay.begun(now=self._session.now())
         return begun.matching(len(self._matching(begun)))
 
+    @override
     def create(self, replay: Replay) -> Replay:
-        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
         require(self._session.tables.workspaces, replay.workspace_id, called="workspace")
         own = (each for each in self._session.tables.replays.values() if each.workspace_id == replay.workspace_id)
         check_running(sum(each.state is ReplayState.RUNNING for each in own))
         return self._store(self.preview(replay))
 
+    @override
     def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
-        """Return a replay of that workspace, or None."""
         replay = self._session.tables.replays.get(replay_id)
         return replay if replay is not None and replay.workspace_id == workspace_id else None
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
-        """Return a page of a workspace's replays, newest first."""
         stored = self._session.tables.replays.values()
         return newest((each for each in stored if each.workspace_id == workspace_id), limit=limit, after=after)
 
+    @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
-        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
         replay = self.get(workspace_id, replay_id)
         if replay is None:
             raise NotFoundError(f"replay_id: no replay {replay_id} in this workspace")
         return self._store(replay.cancelled(now=self._session.now()))
 
+    @override
     def advance(self, *, limit: int) -> int | None:
-        """Take one step of the replay that has waited longest for one; None where none is due."""
         now = self._session.now()
         running = (each for each in self._session.tables.replays.values() if each.state is ReplayState.RUNNING)
         due = min((each for each in running if each.allowed(now=now)), key=_paced, default=None)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Self
 
+from typing_extensions import override
+
+from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
@@ -19,8 +22,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 
-class InMemoryUnitOfWork:
-    """One transaction over a :class:`MemoryStore`; see :class:`noteflow_hooks.domain.ports.unit_of_work.UnitOfWork`."""
+class InMemoryUnitOfWork(UnitOfWork):
+    """One transaction in memory."""
 
     def __init__(self, store: MemoryStore) -> None:
         """Nothing happens before the ``with``."""
@@ -28,54 +31,57 @@ class InMemoryUnitOfWork:
         self._open: Session | None = None
 
     @property
+    @override
     def webhooks(self) -> InMemoryWebhookRepository:
-        """The endpoints."""
         return InMemoryWebhookRepository(self._session)
 
     @property
+    @override
     def supports_webhooks(self) -> bool:
-        """Always true: memory keeps all of it."""
         return self._session is not None
 
     @property
+    @override
     def events(self) -> InMemoryEventOutbox:
-        """The outbox."""
         return InMemoryEventOutbox(self._session)
 
     @property
+    @override
     def deliveries(self) -> InMemoryDeliveryLog:
-        """The deliveries."""
         return InMemoryDeliveryLog(self._session)
 
     @property
+    @override
     def replays(self) -> InMemoryReplayRepository:
-        """The requests to send many deliveries again."""
         return InMemoryReplayRepository(self._session)
 
     @property
+    @override
     def meetings(self) -> InMemoryMeetingRepository:
-        """The meetings."""
         return InMemoryMeetingRepository(self._session)
 
     @property
+    @override
     def access(self) -> InMemoryAccessRepository:
-        """The workspaces and tokens."""
         return InMemoryAccessRepository(self._session)
 
+    @override
     def __enter__(self) -> Self:
         self._open = Session(self._store)
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._session.close()
         self._open = None
 
+    @override
     def commit(self) -> None:
-        """Show the changes to everyone, then run what :meth:`on_commit` took, while other units may go on."""
         session = self._session
         session.commit()
+        # Other units may go on while the calls are made.
         session.close()
         try:
             for call in session.calls:
@@ -83,12 +89,12 @@ class InMemoryUnitOfWork:
         finally:
             self._open = Session(self._store)
 
+    @override
     def on_commit(self, call: Callable[[], None]) -> None:
-        """Have ``call`` run once after the commit, unless the savepoint around it is undone."""
         self._session.calls.append(call)
 
+    @override
     def savepoint(self) -> AbstractContextManager[None]:
-        """Undo what happens inside, and only that, if an error leaves it."""
         return self._session.savepoint()
 
     @property

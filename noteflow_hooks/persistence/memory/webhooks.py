@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
 from noteflow_hooks.persistence.memory.tables import age, newest, require
@@ -22,42 +26,42 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-class InMemoryWebhookRepository:
-    """See :class:`noteflow_hooks.domain.ports.repositories.WebhookRepository`."""
+class InMemoryWebhookRepository(WebhookRepository):
+    """The endpoints in memory."""
 
     def __init__(self, session: Session) -> None:
         """Work in this transaction."""
         self._session = session
 
+    @override
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        """Return the enabled endpoints of one workspace, or of all, oldest first."""
         return [
             webhook for webhook in self._visible() if webhook.enabled and workspace_id in (None, webhook.workspace_id)
         ]
 
+    @override
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
-        """Return the endpoints of a workspace, oldest first."""
         return [webhook for webhook in self._visible() if webhook.workspace_id == workspace_id]
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
-        """Return a page of a workspace's endpoints, newest first."""
         return newest(self.get_all(workspace_id), limit=limit, after=after)
 
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:  # noqa: ARG002 - units are serialised anyway
-        """Return an endpoint, or None."""
+    @override
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
         webhook = self._session.tables.webhooks.get(webhook_id)
         return webhook if webhook is not None and webhook.deleted_at is None else None
 
+    @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a new endpoint and return it as stored; raise NotFoundError where its workspace is not."""
         require(self._session.tables.workspaces, config.workspace_id, called="workspace")
         now = self._session.now()
         stored = replace(config, created_at=now, updated_at=now)
         self._session.tables.webhooks[stored.id] = stored
         return stored
 
+    @override
     def update(self, config: WebhookConfig) -> WebhookConfig:
-        """Store a changed endpoint and return it as stored; raise NotFoundError where there is none."""
         before = self.get_by_id(config.id)
         if before is None:
             raise NotFoundError(f"webhook_id: there is no webhook {config.id}")
@@ -74,8 +78,8 @@ class InMemoryWebhookRepository:
         self._session.tables.health[stored.id] = after_change(health, before, stored, now=self._session.now())
         return stored
 
+    @override
     def delete(self, webhook_id: UUID) -> bool:
-        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
         webhook = self.get_by_id(webhook_id)
         if webhook is None:
             return False
@@ -97,12 +101,12 @@ class InMemoryWebhookRepository:
         skip_waiting(self._session, webhook_id, DELETED)
         return True
 
+    @override
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
-        """Return how these endpoints do, by their ids."""
         return {each: health_of(self._session, each) for each in webhook_ids}
 
+    @override
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
-        """Store a delivery and return it as stored; a pending one that names no time is due at once."""
         tables, now = self._session.tables, self._session.now()
         require(tables.webhooks, delivery.webhook_id, called="webhook")
         require(tables.events, delivery.event_id, called="event")
@@ -114,8 +118,8 @@ class InMemoryWebhookRepository:
         tables.deliveries[stored.id] = stored
         return stored
 
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
-        """Return an endpoint's deliveries, newest first."""
+    @override
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         return newest(self._deliveries(webhook_id), limit=limit)
 
     def _visible(self) -> list[WebhookConfig]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import and_, func, insert, or_, select, text, update
+from typing_extensions import override
 
 from noteflow_hooks.domain.access import USE_NOTED_EVERY
+from noteflow_hooks.domain.ports.repositories import AccessRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import token_to_domain, token_to_orm_kwargs, workspace_to_domain
 from noteflow_hooks.persistence.sql.orm import ApiTokenRow, WorkspaceRow
@@ -27,39 +29,39 @@ _LIVE: Final = and_(
 )
 
 
-class SqlAlchemyAccessRepository:
-    """Workspaces and tokens; see :class:`noteflow_hooks.domain.ports.repositories.AccessRepository`."""
+class SqlAlchemyAccessRepository(AccessRepository):
+    """Workspaces and tokens in PostgreSQL."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""
         self._session = session
 
+    @override
     def create_workspace(self, workspace: Workspace) -> Workspace:
-        """Store a new workspace."""
         statement = insert(WorkspaceRow).values(id=workspace.id, name=workspace.name).returning(WorkspaceRow)
         return workspace_to_domain(self._session.scalars(statement).one())
 
+    @override
     def list_workspaces(self) -> Sequence[Workspace]:
-        """Return all workspaces, oldest first."""
         rows = self._session.scalars(select(WorkspaceRow).order_by(WorkspaceRow.created_at, WorkspaceRow.id))
         return [workspace_to_domain(row) for row in rows]
 
+    @override
     def create_token(self, token: ApiToken) -> ApiToken:
-        """Store a new token's record; raise NotFoundError where its workspace is not."""
         if self._session.get(WorkspaceRow, token.workspace_id) is None:
             raise NotFoundError(f"workspace_id: no workspace {token.workspace_id}")
         statement = insert(ApiTokenRow).values(**token_to_orm_kwargs(token)).returning(ApiTokenRow)
         return token_to_domain(self._session.scalars(statement).one())
 
+    @override
     def list_tokens(self, workspace_id: UUID | None = None) -> Sequence[ApiToken]:
-        """Return the tokens' records, of one workspace or all, oldest first."""
         statement = select(ApiTokenRow).order_by(ApiTokenRow.created_at, ApiTokenRow.id)
         if workspace_id is not None:
             statement = statement.where(ApiTokenRow.workspace_id == workspace_id)
         return [token_to_domain(row) for row in self._session.scalars(statement)]
 
+    @override
     def revoke_token(self, token_id: UUID) -> bool:
-        """Revoke it, once: False where there is none or it was revoked."""
         statement = (
             update(ApiTokenRow)
             .where(ApiTokenRow.id == token_id, ApiTokenRow.revoked_at.is_(None))
@@ -68,18 +70,18 @@ class SqlAlchemyAccessRepository:
         )
         return self._session.scalars(statement).one_or_none() is not None
 
+    @override
     def find_token(self, token_hash: bytes) -> ApiToken | None:
-        """Return the record of a token that is neither revoked nor past its end, or None."""
         statement = select(ApiTokenRow).where(ApiTokenRow.token_hash == token_hash, _LIVE)
         row = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         return None if row is None else token_to_domain(row)
 
+    @override
     def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
-        """Return those of these that are neither revoked nor past their end."""
         return set(self._session.scalars(select(ApiTokenRow.id).where(ApiTokenRow.id.in_(token_ids), _LIVE)))
 
+    @override
     def note_use(self, token_id: UUID) -> bool:
-        """Record that it is used now, where nobody did or is doing that within the minute."""
         last = ApiTokenRow.last_used_at
         due = select(ApiTokenRow.id).where(
             ApiTokenRow.id == token_id, or_(last.is_(None), last <= func.now() - USE_NOTED_EVERY)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 
 from sqlalchemy import cast, func, literal_column, null, select, union_all
+from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.paging import Undelivered
+from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import (
@@ -27,7 +29,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookHealthRow,
     WebhookRedeliveryRow,
 )
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -70,21 +72,21 @@ def of_endpoint(statement: Select[*Columns], criteria: DeliveryFilter) -> Select
     return statement.where(WebhookDeliveryRow.webhook_id == criteria.webhook_id)
 
 
-class SqlAlchemyDeliveryLog:
-    """The deliveries; see :class:`noteflow_hooks.domain.ports.repositories.DeliveryLog`."""
+class SqlAlchemyDeliveryLog(DeliveryLog):
+    """The deliveries, as integrators look at them, in PostgreSQL."""
 
     def __init__(self, session: Session, converter: WebhookConverter) -> None:
         """Work in that session."""
         self._session = session
         self._converter = converter
 
+    @override
     def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
-        """Return a delivery of that workspace, or None."""
         row = self._session.scalars(self._wanted(workspace_id, delivery_id)).one_or_none()
         return None if row is None else self._converter.delivery_to_domain(row)
 
+    @override
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        """Return the deliveries of one event, oldest first."""
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.event_id == event_id)
         rows = self._session.scalars(
             statement.order_by(WebhookDeliveryRow.created_at, WebhookDeliveryRow.id).execution_options(
@@ -93,27 +95,27 @@ class SqlAlchemyDeliveryLog:
         )
         return [self._converter.delivery_to_domain(row) for row in rows]
 
+    @override
     def list_page(
         self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
     ) -> Sequence[WebhookDelivery]:
-        """Return a page of a workspace's deliveries, newest first."""
         table = WebhookDeliveryRow
         statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
         if criteria.status is not None:
             statement = statement.where(table.status == criteria.status)
-        rows = self._session.scalars(newest_first(statement, table, after, limit))
+        rows = self._session.scalars(newest_first(statement, table, after=after, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
+    @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
-        """Return a delivery's attempts, first one first."""
         statement = select(WebhookAttemptRow).where(WebhookAttemptRow.delivery_id == delivery_id)
         return [
             attempt_to_domain(row)
             for row in self._session.scalars(statement.order_by(WebhookAttemptRow.attempt_number))
         ]
 
+    @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
-        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
         left = [each for each in deliveries if each.status is not DeliveryStatus.SUCCEEDED]
         config, health = WebhookConfigRow, WebhookHealthRow
         statement = (
@@ -128,29 +130,29 @@ class SqlAlchemyDeliveryLog:
             said |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
         return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
 
+    @override
     def undelivered_page(
         self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
     ) -> Sequence[Undelivered]:
-        """Return a page of what was accepted and not delivered, newest first."""
         delivery, event = WebhookDeliveryRow, WebhookEventRow
         columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
         deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
-        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after, limit)]
+        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after=after, limit=limit)]
         if criteria.webhook_id is None:
             waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
-            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after, limit))
+            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after=after, limit=limit))
         both = union_all(*parts).subquery()
         page = select(both).order_by(both.c.created_at.desc(), both.c.id.desc()).limit(limit)
         return [self._undelivered(row) for row in self._session.execute(page)]
 
+    @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
-        """Return each time that a delivery was sent again, first one first."""
         statement = select(WebhookRedeliveryRow).where(WebhookRedeliveryRow.delivery_id == delivery_id)
         rows = self._session.scalars(statement.order_by(WebhookRedeliveryRow.requested_at, WebhookRedeliveryRow.id))
         return [redelivery_to_domain(row) for row in rows]
 
+    @override
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more, past all that would hold it back, and put that on record."""
         # Only a settled row is locked: a claim that finds a due one locked would pass it by.
         settled = self._wanted(workspace_id, delivery_id).where(WebhookDeliveryRow.status.in_(FINAL_STATUSES))
         row = self._session.scalars(settled.with_for_update(key_share=True)).one_or_none()

@@ -5,6 +5,8 @@ Health rows are locked in the order of the endpoints' ids, and after the deliver
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
@@ -74,6 +76,8 @@ WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
 RETURNING id
 """)
 
+#: How many deliveries are skipped in the transaction that ends an endpoint; its turns skip the rest.
+SKIPPED_AT_ONCE: Final = 10_000
 #: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
 SKIP_WAITING = text("""
 UPDATE noteflow.webhook_deliveries

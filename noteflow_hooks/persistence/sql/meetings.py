@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Select, and_, exists, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
+from typing_extensions import override
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
+from noteflow_hooks.domain.ports.repositories import MeetingRepository
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
 from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -42,15 +44,15 @@ RETURNING recording.id
 _MeetingRows = Select[MeetingRow, float, int, bool]
 
 
-class SqlAlchemyMeetingRepository:
-    """The meetings; see :class:`noteflow_hooks.domain.ports.repositories.MeetingRepository`."""
+class SqlAlchemyMeetingRepository(MeetingRepository):
+    """The meetings in PostgreSQL."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""
         self._session = session
 
+    @override
     def create(self, meeting: Meeting) -> Meeting:
-        """Store a new meeting."""
         row = MeetingRow(
             id=meeting.id,
             workspace_id=meeting.workspace_id,
@@ -63,8 +65,8 @@ class SqlAlchemyMeetingRepository:
         self._session.flush()
         return meeting
 
+    @override
     def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
-        """Return a meeting of that workspace, or None."""
         wanted = MeetingRow.workspace_id == workspace_id, MeetingRow.id == meeting_id
         if lock:
             # Before the look, so that what is seen is what the lock protects.
@@ -73,23 +75,23 @@ class SqlAlchemyMeetingRepository:
         row = self._session.execute(statement.execution_options(populate_existing=True)).one_or_none()
         return None if row is None else _meeting(row)
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
-        """Return a page of a workspace's meetings, newest first."""
         statement = newest_first(
-            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after, limit
+            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after=after, limit=limit
         )
         return [_meeting(row) for row in self._session.execute(statement)]
 
+    @override
     def complete(self, meeting_id: UUID) -> None:
-        """Mark it stopped, now by the database's clock."""
         self._session.execute(
             update(MeetingRow)
             .where(MeetingRow.id == meeting_id)
             .values(state=MeetingState.COMPLETED, stopped_at=func.now())
         )
 
+    @override
     def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
-        """Store finished segments behind those that are there."""
         rows = [
             {
                 "meeting_id": meeting_id,
@@ -103,15 +105,15 @@ class SqlAlchemyMeetingRepository:
         if rows:
             self._session.execute(insert(SegmentRow), rows)
 
+    @override
     def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
-        """Return the segments in the order in which they came."""
         rows = self._session.scalars(
             select(SegmentRow).where(SegmentRow.meeting_id == meeting_id).order_by(SegmentRow.id)
         )
         return [Segment(row.text, row.start_seconds, row.end_seconds, row.speaker) for row in rows]
 
+    @override
     def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
-        """Store the meeting's summary in place of an earlier one."""
         columns = {
             "executive_summary": summary.executive_summary,
             "key_points": list(summary.key_points),
@@ -121,8 +123,8 @@ class SqlAlchemyMeetingRepository:
         statement = upsert(SummaryRow).values(meeting_id=meeting_id, **columns)
         self._session.execute(statement.on_conflict_do_update(index_elements=["meeting_id"], set_=columns))
 
+    @override
     def get_summary(self, meeting_id: UUID) -> Summary | None:
-        """Return the meeting's summary, or None."""
         row = self._session.scalars(
             select(SummaryRow).where(SummaryRow.meeting_id == meeting_id).execution_options(populate_existing=True)
         ).one_or_none()
@@ -130,8 +132,8 @@ class SqlAlchemyMeetingRepository:
             return None
         return Summary(row.executive_summary, tuple(row.key_points), tuple(row.action_items))
 
+    @override
     def start_recording(self, recording: Recording) -> bool:
-        """Store a new recording; False where the meeting has one that has not ended."""
         statement = (
             upsert(RecordingRow)
             .values(
@@ -146,14 +148,14 @@ class SqlAlchemyMeetingRepository:
         )
         return self._session.scalars(statement).one_or_none() is not None
 
+    @override
     def open_recording(self, meeting_id: UUID) -> Recording | None:
-        """Return the recording that has not ended, or None."""
         statement = select(RecordingRow).where(RecordingRow.meeting_id == meeting_id, RecordingRow.ended_at.is_(None))
         row = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
         return None if row is None else recording_to_domain(row)
 
+    @override
     def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
-        """End it, once: False where it had ended."""
         statement = (
             update(RecordingRow)
             .where(RecordingRow.id == recording_id, RecordingRow.ended_at.is_(None))
@@ -165,13 +167,13 @@ class SqlAlchemyMeetingRepository:
         )
         return self._session.scalars(statement).one_or_none() is not None
 
+    @override
     def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
-        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
         ids, seconds = list(durations), list(durations.values())
         return set(self._session.scalars(_TOUCH, {"ids": ids, "seconds": seconds}))
 
+    @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""
         silent = RecordingRow.seen_at < func.now() - silent_for
         mine = or_(silent, RecordingRow.server == server) if server is not None else silent
         statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))

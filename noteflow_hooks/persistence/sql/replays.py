@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, TypeVarTuple
 
 from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
+from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import replay_to_domain, replay_to_orm_kwargs
@@ -24,7 +26,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookReplayRow,
     WorkspaceRow,
 )
-from noteflow_hooks.persistence.sql.repositories import newest_first
+from noteflow_hooks.persistence.sql.paging import newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -79,21 +81,21 @@ _NEXT = (
 )
 
 
-class SqlAlchemyReplayRepository:
-    """The replays; see :class:`noteflow_hooks.domain.ports.repositories.ReplayRepository`."""
+class SqlAlchemyReplayRepository(ReplayRepository):
+    """The replays in PostgreSQL."""
 
     def __init__(self, session: Session) -> None:
         """Work in that session."""
         self._session = session
 
+    @override
     def preview(self, replay: Replay) -> Replay:
-        """Return a new replay as it would be stored, with how many deliveries match; store nothing."""
         begun = replay.begun(now=self._session.scalars(select(func.now())).one())
         matching = _matching(select(func.count()).select_from(WebhookDeliveryRow), begun)
         return begun.matching(self._session.scalars(matching).one())
 
+    @override
     def create(self, replay: Replay) -> Replay:
-        """Store a new replay and return it as stored; raise LimitError where too many of its workspace run."""
         # Of two that come at once, the second one counts the first.
         owner = select(WorkspaceRow.id).where(WorkspaceRow.id == replay.workspace_id)
         self._session.execute(owner.with_for_update(key_share=True))
@@ -104,19 +106,19 @@ class SqlAlchemyReplayRepository:
             self._session.scalars(insert(WebhookReplayRow).values(columns).returning(WebhookReplayRow)).one()
         )
 
+    @override
     def get(self, workspace_id: UUID, replay_id: UUID) -> Replay | None:
-        """Return a replay of that workspace, or None."""
         row = self._session.scalars(_wanted(workspace_id, replay_id)).one_or_none()
         return None if row is None else replay_to_domain(row)
 
+    @override
     def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
-        """Return a page of a workspace's replays, newest first."""
         statement = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
-        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after, limit))
+        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit))
         return [replay_to_domain(row) for row in rows]
 
+    @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
-        """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
         # Waits for a step that is under way; there is no further one.
         locked = _wanted(workspace_id, replay_id).with_for_update(key_share=True)
         row = self._session.scalars(locked).one_or_none()
@@ -125,8 +127,8 @@ class SqlAlchemyReplayRepository:
         now = self._session.scalars(select(func.now())).one()
         return self._store(replay_to_domain(row).cancelled(now=now))
 
+    @override
     def advance(self, *, limit: int) -> int | None:
-        """Take one step of the replay that has waited longest for one; None where none is due."""
         found = self._session.execute(_NEXT, {"spacing_s": SPACING.total_seconds()}).one_or_none()
         if found is None:
             return None

@@ -5,17 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, Self
 
 from sqlalchemy.orm import Session
+from typing_extensions import override
 
+from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnavailableError, UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
+from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
-from noteflow_hooks.persistence.sql.repositories import (
-    SqlAlchemyEventOutbox,
-    SqlAlchemyWebhookRepository,
-)
+from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,8 +30,8 @@ _SAVE: Final = "SAVEPOINT inner_work"
 _UNDO: Final = "ROLLBACK TO SAVEPOINT inner_work"
 
 
-class SqlAlchemyUnitOfWork:
-    """One may be used again after its block, not inside it."""
+class SqlAlchemyUnitOfWork(UnitOfWork):
+    """One transaction in PostgreSQL. A unit may be used again after its block, not inside it."""
 
     def __init__(self, engine: Engine, box: SecretBox) -> None:
         """``box`` opens the stored secrets."""
@@ -40,68 +40,68 @@ class SqlAlchemyUnitOfWork:
         self._current: Session | None = None
         self._after_commit: list[Callable[[], None]] = []
 
+    @override
     def __enter__(self) -> Self:
-        """Begin. The connection is taken when something first needs it."""
         self._current = Session(self._engine, expire_on_commit=False)
         self._after_commit = []
         return self
 
+    @override
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Roll back what was not committed, and give the connection back."""
         session, self._current = self._session, None
         session.close()
 
     @property
+    @override
     def webhooks(self) -> SqlAlchemyWebhookRepository:
-        """The endpoints."""
         return SqlAlchemyWebhookRepository(self._session, self._converter)
 
     @property
+    @override
     def supports_webhooks(self) -> bool:
-        """Always: the tables are there."""
         return self._session is not None
 
     @property
+    @override
     def events(self) -> SqlAlchemyEventOutbox:
-        """The outbox."""
         return SqlAlchemyEventOutbox(self._session)
 
     @property
+    @override
     def deliveries(self) -> SqlAlchemyDeliveryLog:
-        """The deliveries."""
         return SqlAlchemyDeliveryLog(self._session, self._converter)
 
     @property
+    @override
     def replays(self) -> SqlAlchemyReplayRepository:
-        """The requests to send many deliveries again."""
         return SqlAlchemyReplayRepository(self._session)
 
     @property
+    @override
     def meetings(self) -> SqlAlchemyMeetingRepository:
-        """The meetings."""
         return SqlAlchemyMeetingRepository(self._session)
 
     @property
+    @override
     def access(self) -> SqlAlchemyAccessRepository:
-        """The workspaces and tokens."""
         return SqlAlchemyAccessRepository(self._session)
 
+    @override
     def commit(self) -> None:
-        """Make it durable, then run what :meth:`on_commit` took."""
         self._session.commit()
         calls, self._after_commit = self._after_commit, []
         for call in calls:
             call()
 
+    @override
     def on_commit(self, call: Callable[[], None]) -> None:
-        """Have ``call`` run once after the commit."""
         _ = self._session
         self._after_commit.append(call)
 
+    @override
     def savepoint(self) -> AbstractContextManager[None]:
-        """Undo what happens inside, and only that, if an error leaves it."""
         return _Savepoint(self._session, self._after_commit)
 
     @property

@@ -17,7 +17,7 @@ from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 from noteflow_hooks.persistence.sql import health_statements as statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
-from noteflow_hooks.persistence.sql.repositories import SKIPPED_AT_ONCE, insert_event
+from noteflow_hooks.persistence.sql.outbox import insert_event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -136,7 +136,7 @@ class HealthKeeper:
             given = {"webhook_id": webhook.id, "reason": trouble.reason}
             if connection.execute(statements.DISABLE, given).one_or_none() is None:
                 return []
-            connection.execute(statements.SKIP_WAITING, {**given, "limit": SKIPPED_AT_ONCE})
+            connection.execute(statements.SKIP_WAITING, {**given, "limit": statements.SKIPPED_AT_ONCE})
         if not self._rules.tells:
             return []
         event = transition_event(ordered_id(), webhook, trouble.event_type, trouble.reason, now=now)

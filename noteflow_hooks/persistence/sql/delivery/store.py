@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from typing_extensions import override
+
 from noteflow_hooks.domain.deliveries import (
     DISABLED,
     ERASED,
@@ -26,6 +28,7 @@ from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
+    DeliveryStore,
     Dispatched,
     SchedulingSlot,
     Settled,
@@ -69,8 +72,8 @@ _MOST: Final = 2**31 - 1
 _OTHER_EVENTS: Final = 100
 
 
-class SqlAlchemyDeliveryStore:
-    """See :class:`noteflow_hooks.domain.ports.delivery_store.DeliveryStore`."""
+class SqlAlchemyDeliveryStore(DeliveryStore):
+    """The workers' half of the store in PostgreSQL."""
 
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
         """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
@@ -83,10 +86,10 @@ class SqlAlchemyDeliveryStore:
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
 
+    @override
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        """Make up to ``limit`` deliveries of the named events, topped up with others that wait, and claim the first."""
         given = {
             "ids": list(event_ids),
             "others": max(_OTHER_EVENTS, EVENTS_PER_ROUND - len(event_ids)),
@@ -101,8 +104,8 @@ class SqlAlchemyDeliveryStore:
         *rows, told = self._direct.rows(_DISPATCH_AND_CLAIM, given | owner)
         return _dispatched(told[_NEEDED:], self._claims(rows))
 
+    @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, and hold what may not go."""
         rows = self._direct.rows(
             _CLAIM,
             {
@@ -121,8 +124,8 @@ class SqlAlchemyDeliveryStore:
             slow_slots_due=slow_slots_due,
         )
 
+    @override
     def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` held deliveries of the endpoints whose turn it is."""
         if not slow:
             taken = self._flooded_turns(limit, lease_slack)
             if taken or not taken.slots_due:
@@ -158,14 +161,12 @@ class SqlAlchemyDeliveryStore:
         turns = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in waits]
         return Claimed(self._claims(rows), slots_due=others, slots=turns)
 
+    @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints.
-
-        What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
-        health is behind the results is judged by the next ones.
-        """
         if not settlements:
             return Settled(frozenset())
+        # What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
+        # health is behind the results is brought up to date with the next ones.
         notable = [self._is_notable(each) for each in settlements]
         if any(notable):
             with self._engine.begin() as connection:
@@ -177,25 +178,25 @@ class SqlAlchemyDeliveryStore:
         with self._engine.begin() as connection:
             return self._judged(connection, settlements, stored)
 
+    @override
     def now(self) -> datetime:
-        """Return the time by the database's clock."""
         with self._alone.connect() as connection:
             now: datetime = connection.execute(statements.NOW).scalar_one()
         return now
 
+    @override
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane."""
         with self._engine.begin() as connection:
             self._health.mark_slow(connection, webhook_ids)
 
+    @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
-        """Return how long those of the deliveries that are pending and not yet due have to wait."""
         with self._alone.connect() as connection:
             rows = connection.execute(statements.WAITS, {"ids": list(delivery_ids)})
             return {row.id: row.wait for row in rows}
 
+    @override
     def reclaim_expired(self, *, limit: int) -> int:
-        """Take deliveries from workers that hold them past their lease; return how many."""
         with self._engine.begin() as connection:
             rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
             return self._reclaim(connection, rows) if rows else 0
@@ -217,18 +218,18 @@ class SqlAlchemyDeliveryStore:
                     self._reclaim(connection, [row])
         return len(rows)
 
+    @override
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
 
+    @override
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        """Return deliveries that have been due for at least so long, longest first."""
         with self._alone.connect() as connection:
             return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
 
+    @override
     def count_throttled(self, *, limit: int) -> ThrottledCount:
-        """Count the held deliveries of the endpoints whose turn it is, up to ``limit``."""
         with self._engine.begin() as connection:
             connection.execute(health_statements.FORGOTTEN)
             row = connection.execute(health_statements.HELD, {"limit": limit}).one()
@@ -352,4 +353,5 @@ def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
         "status_code": result.status_code,
         "error_kind": result.error_kind,
         "error_message": result.error_message,
+        "redialled": result.redialled,
     }

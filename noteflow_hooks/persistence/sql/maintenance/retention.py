@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from sqlalchemy import text
+from typing_extensions import override
 
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import PurgeBatch
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -171,31 +172,31 @@ _REMOVE_WEBHOOKS: Final = _sweep(
 )
 
 
-class SqlAlchemyRetentionStore:
-    """See :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
+class SqlAlchemyRetentionStore(RetentionStore):
+    """Retention in PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         """Work through this engine."""
         self._engine = engine
 
+    @override
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         return self._run(_ERASE_PAYLOADS, older_than, limit, after)
 
+    @override
     def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Remove attempts that were made so long ago, of deliveries that are settled."""
         return self._run(_REMOVE_ATTEMPTS, older_than, limit, after)
 
+    @override
     def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         return self._run(_REMOVE_EVENTS, older_than, limit, after)
 
+    @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Remove replays that ended so long ago, once what they sent again is gone."""
         return self._run(_REMOVE_REPLAYS, older_than, limit, after)
 
+    @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         return self._run(_REMOVE_WEBHOOKS, older_than, limit, after)
 
     def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> PurgeBatch:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sqlalchemy import text
+from typing_extensions import override
+
+from noteflow_hooks.domain.ports.maintenance import TaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,19 +27,19 @@ ON CONFLICT (name) DO UPDATE SET began_at = greatest(run.began_at, EXCLUDED.bega
 _ALL = text("SELECT name, ended_at, clock_timestamp() AS now FROM noteflow.task_runs")
 
 
-class SqlAlchemyTaskRuns:
-    """See :class:`noteflow_hooks.domain.ports.maintenance.TaskRuns`."""
+class SqlAlchemyTaskRuns(TaskRuns):
+    """The runs of the tasks in PostgreSQL."""
 
     def __init__(self, engine: Engine) -> None:
         """Use the engine's connections, for a statement each."""
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
 
+    @override
     def note(self, name: str, *, took: timedelta) -> None:
-        """Record that the task of that name has just run to its end, and how long that took."""
         with self._alone.connect() as connection:
             connection.execute(_NOTE, {"name": name, "took": took})
 
+    @override
     def ages(self) -> Mapping[str, timedelta]:
-        """Return how long ago each task last did, by its name."""
         with self._alone.connect() as connection:
             return {row.name: row.now - row.ended_at for row in connection.execute(_ALL)}

@@ -1,0 +1,1 @@
+"""The workers' half in memory: each call is one transaction."""

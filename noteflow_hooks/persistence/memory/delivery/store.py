@@ -1,0 +1,247 @@
+"""The workers' half in memory: claims, settlements, what the sweep looks for. A call is one transaction."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Final, cast
+from uuid import uuid4
+
+from typing_extensions import override
+
+from noteflow_hooks.domain.deliveries import (
+    ERASED,
+    INTERRUPTED,
+    AttemptResult,
+    Claim,
+    DeliveryStatus,
+    ErrorKind,
+    Settlement,
+    WebhookAttempt,
+)
+from noteflow_hooks.domain.health.state import HealthRules, cap
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount
+from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
+from noteflow_hooks.persistence.memory.delivery.health_keeper import (
+    dealt,
+    in_flight,
+    judge,
+    next_turns,
+    note_turn,
+    remember,
+    turning,
+)
+from noteflow_hooks.persistence.memory.health import health_of, held_by, hold
+from noteflow_hooks.persistence.memory.tables import age
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.ports.delivery_store import Dispatched
+    from noteflow_hooks.persistence.memory.store import MemoryStore, Session
+
+_AT_ONCE: Final = timedelta(0)
+
+
+class InMemoryDeliveryStore(DeliveryStore):
+    """The workers' half of the store in memory."""
+
+    def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
+        """Work on this store; ``rules`` judge the endpoints' health."""
+        self._store = store
+        self._rules = rules if rules is not None else HealthRules()
+
+    @override
+    def dispatch(
+        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
+    ) -> Dispatched:
+        with self._store.transaction() as session:
+            made = dispatch(session, event_ids, limit=limit)
+            claims = []
+            for key in () if made.throttled or made.throttled_slow else made.delivery_ids[:claim]:
+                delivery = session.tables.deliveries[key]
+                if self._may_go(session, delivery):
+                    claims.append(_claimed(session, delivery, lease_slack=lease_slack))
+            taken = {each.delivery.id for each in claims}
+            left = tuple(key for key in made.delivery_ids if key not in taken)
+            return replace(made, delivery_ids=left, claims=tuple(claims))
+
+    @override
+    def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
+        named = set(delivery_ids)
+        with self._store.transaction() as session:
+            due = _due(session, overdue_by=timedelta(0))
+            due.sort(key=lambda delivery: delivery.id not in named)
+            claims, held = [], []
+            for delivery in due[:limit]:
+                if self._may_go(session, delivery):
+                    claims.append(_claimed(session, delivery, lease_slack=lease_slack))
+                else:
+                    hold(session, delivery)
+                    held.append(health_of(session, delivery.webhook_id))
+            return Claimed(
+                claims,
+                throttled=len(held),
+                slots_due=bool(turning(session, slow=False)),
+                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+            )
+
+    @override
+    def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
+        with self._store.transaction() as session:
+            turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
+            claims: list[Claim] = []
+            for each in turns:
+                waiting = held_by(session, each.webhook.id)[: each.given]
+                claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
+                note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
+            return Claimed(claims, slots=next_turns(session, [each.webhook.id for each in turns]))
+
+    @override
+    def settle(self, settlements: Sequence[Settlement]) -> Settled:
+        with self._store.transaction() as session:
+            return self._settle(session, settlements)
+
+    @override
+    def now(self) -> datetime:
+        with self._store.transaction() as session:
+            return session.now()
+
+    @override
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+        with self._store.transaction() as session:
+            for webhook_id in webhook_ids:
+                session.tables.health[webhook_id] = health_of(session, webhook_id).slowed(now=session.now())
+
+    @override
+    def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
+        with self._store.transaction() as session:
+            now = session.now()
+            stored = (session.tables.deliveries.get(delivery_id) for delivery_id in delivery_ids)
+            pending = (each for each in stored if each and each.status is DeliveryStatus.PENDING and not each.held)
+            return {each.id: _due_at(each) - now for each in pending if _due_at(each) > now}
+
+    @override
+    def reclaim_expired(self, *, limit: int) -> int:
+        with self._store.transaction() as session:
+            now = session.now()
+            sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
+            expired = sorted((d for d in sending if _lease_end(d) <= now), key=_lease_end)[:limit]
+            self._settle(session, [_interrupted(session, each, now=now) for each in expired])
+            return len(expired)
+
+    @override
+    def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
+        with self._store.transaction() as session:
+            last = session.now() - older_than
+            waiting = (each for each in session.tables.events.values() if each.dispatched_at is None)
+            return [each.id for each in sorted(waiting, key=age) if age(each)[0] <= last][:limit]
+
+    @override
+    def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
+        with self._store.transaction() as session:
+            return [delivery.id for delivery in _due(session, overdue_by=overdue_by)[:limit]]
+
+    @override
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
+        with self._store.transaction() as session:
+            remember(session)
+            quick, slow = (
+                sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
+                for lane in (False, True)
+            )
+            return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
+
+    def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
+        webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
+        if delivery.forced or not webhook.is_active:
+            return True
+        return not health.is_throttled(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+
+    def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
+        kept = [each for each in settlements if _settled(session, each)]
+        turns, event_ids = judge(session, kept, rules=self._rules)
+        return Settled(frozenset(each.fencing_key for each in kept), slots=turns, event_ids=event_ids)
+
+
+def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
+    last = session.now() - overdue_by
+    waiting = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.PENDING and not d.held)
+    return sorted((d for d in waiting if _due_at(d) <= last), key=lambda d: (_due_at(d), d.id))
+
+
+def _due_at(pending: WebhookDelivery) -> datetime:
+    return cast("datetime", pending.next_attempt_at)
+
+
+def _lease_end(sending: WebhookDelivery) -> datetime:
+    return cast("datetime", sending.lease_expires_at)
+
+
+def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
+    tables, now = session.tables, session.now()
+    webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
+    lease_until = now + timedelta(milliseconds=webhook.timeout_ms) + lease_slack
+    claimed = delivery.claimed(lease_until=lease_until)
+    tables.deliveries[delivery.id] = claimed
+    tables.claimed_at[delivery.id] = now
+    return Claim(
+        claimed,
+        webhook,
+        event.payload,
+        targeted=event.target_webhook_id == webhook.id,
+        erased=event.payload_erased_at is not None,
+    )
+
+
+def _settled(session: Session, settlement: Settlement) -> bool:
+    """Store a result unless the delivery has a new owner, or none, since it was claimed for it."""
+    after, now = settlement.delivery, session.now()
+    held = session.tables.deliveries.get(after.id)
+    if held is None or held.status is not DeliveryStatus.SENDING or held.claim_no != after.claim_no:
+        return False
+    if held.error_message == ERASED:
+        # Its payload was erased meanwhile, and the answer may repeat it.
+        after = replace(after, response_body=None)
+    if after.status is DeliveryStatus.PENDING:
+        wait = settlement.wait if settlement.wait is not None else timedelta(0)
+        after = replace(after, next_attempt_at=now + wait)
+    elif after.status is DeliveryStatus.SUCCEEDED:
+        after = replace(after, delivered_at=now)
+    session.tables.deliveries[after.id] = after
+    if settlement.attempt is not None:
+        _record(session, after, settlement.attempt)
+    return True
+
+
+def _interrupted(session: Session, delivery: WebhookDelivery, *, now: datetime) -> Settlement:
+    began = session.tables.claimed_at[delivery.id]
+    # Nothing ran longer than its lease, however long ago that was.
+    ended = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
+    duration_ms = max(0, round((ended - began) / timedelta(milliseconds=1)))
+    cut_off = AttemptResult(
+        started_at=began,
+        duration_ms=duration_ms,
+        error_kind=ErrorKind.INTERRUPTED,
+        error_message=INTERRUPTED,
+    )
+    return Settlement(delivery.interrupted(now=now, duration_ms=duration_ms), attempt=cut_off)
+
+
+def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> None:
+    attempt = WebhookAttempt(
+        id=uuid4(),
+        delivery_id=after.id,
+        attempt_number=after.attempt_count,
+        started_at=result.started_at,
+        duration_ms=result.duration_ms,
+        status_code=result.status_code,
+        response_body=after.response_body,
+        error_kind=result.error_kind,
+        error_message=result.error_message,
+        redialled=result.redialled,
+    )
+    before = session.tables.attempts.get(after.id, ())
+    session.tables.attempts[after.id] = (*before, attempt)

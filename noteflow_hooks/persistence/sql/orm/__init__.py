@@ -1,0 +1,33 @@
+"""The tables of schema ``noteflow``. Names are public; what the columns mean is in the domain's values.
+
+CHECK constraints repeat the domain's rules, so that rows damaged by hand are refused by the database already.
+"""
+
+from noteflow_hooks.persistence.sql.orm.access import ApiTokenRow, WorkspaceRow
+from noteflow_hooks.persistence.sql.orm.base import SCHEMA, Base, ExactJson
+from noteflow_hooks.persistence.sql.orm.deliveries import WebhookAttemptRow, WebhookDeliveryRow
+from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
+from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
+from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
+from noteflow_hooks.persistence.sql.orm.task_runs import TaskRunRow
+from noteflow_hooks.persistence.sql.orm.webhooks import WebhookConfigRow, WebhookHealthRow
+
+__all__ = [
+    "SCHEMA",
+    "ApiTokenRow",
+    "Base",
+    "ExactJson",
+    "MeetingRow",
+    "RecordingRow",
+    "SegmentRow",
+    "SummaryRow",
+    "TaskRunRow",
+    "WebhookAttemptRow",
+    "WebhookConfigRow",
+    "WebhookDeliveryRow",
+    "WebhookEventRow",
+    "WebhookHealthRow",
+    "WebhookRedeliveryRow",
+    "WebhookReplayRow",
+    "WorkspaceRow",
+]

@@ -1,0 +1,124 @@
+"""Deliveries, and the attempts of each."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, ordered_key
+
+
+class WebhookDeliveryRow(Base):
+    """One event for one endpoint."""
+
+    __tablename__ = "webhook_deliveries"
+    __table_args__ = (
+        CheckConstraint("status IN ('pending', 'sending', 'succeeded', 'dead', 'skipped')", name="status"),
+        CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="next_attempt_at"),
+        CheckConstraint(
+            "(status = 'sending') = (lease_expires_at IS NOT NULL) AND (status = 'sending') = (claimed_at IS NOT NULL)",
+            name="lease",
+        ),
+        CheckConstraint(
+            "(status = 'succeeded') = (delivered_at IS NOT NULL)"
+            " AND (status <> 'succeeded' OR status_code BETWEEN 200 AND 299)",
+            name="succeeded",
+        ),
+        CheckConstraint(
+            "attempt_count >= 0 AND claim_no >= 0 AND budget_used >= 0 AND interruptions >= 0", name="counts"
+        ),
+        UniqueConstraint("event_id", "webhook_id"),
+        # What claims top themselves up with, and the sweep looks for.
+        Index(
+            "ix_webhook_deliveries_due",
+            "next_attempt_at",
+            "id",
+            postgresql_where=text("status = 'pending' AND NOT held"),
+        ),
+        Index("ix_webhook_deliveries_leased", "lease_expires_at", postgresql_where=text("status = 'sending'")),
+        # An endpoint's turn takes the held ones; its end skips all.
+        Index(
+            "ix_webhook_deliveries_waiting",
+            "held",
+            "webhook_id",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        # What counts against an endpoint's cap.
+        Index("ix_webhook_deliveries_sending", "webhook_id", postgresql_where=text("status = 'sending'")),
+        Index(
+            "ix_webhook_deliveries_undelivered",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status <> 'succeeded'"),
+        ),
+        Index(
+            "ix_webhook_deliveries_workspace_id_created_at_id",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+        ),
+        Index(
+            "ix_webhook_deliveries_webhook_id_created_at_id",
+            "webhook_id",
+            text("created_at DESC"),
+            text("id DESC"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = ordered_key()
+    workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id")
+    webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id")
+    event_id: Mapped[uuid.UUID] = belongs_to("webhook_events.id")
+    event_type: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16), server_default="pending")
+    status_code: Mapped[int | None] = mapped_column(Integer)
+    response_body: Mapped[str | None]
+    error_message: Mapped[str | None]
+    attempt_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    next_attempt_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: While it is pending: waits for its endpoint's turn, out of what claims top themselves up with.
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
+    forced: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class WebhookAttemptRow(Base):
+    """One POST on record."""
+
+    __tablename__ = "webhook_attempts"
+    __table_args__ = (
+        UniqueConstraint("delivery_id", "attempt_number"),
+        Index("ix_webhook_attempts_started_at", "started_at"),
+        CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
+        CheckConstraint("octet_length(response_body) <= 4096", name="response_body"),
+        CheckConstraint(
+            "error_kind IN ('timeout', 'dns', 'address_not_allowed', 'connect', 'tls', 'protocol', 'redirect',"
+            " 'status', 'interrupted', 'secret_unavailable', 'internal')",
+            name="error_kind",
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = ordered_key()
+    delivery_id: Mapped[uuid.UUID] = belongs_to("webhook_deliveries.id")
+    attempt_number: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    duration_ms: Mapped[int] = mapped_column(Integer)
+    status_code: Mapped[int | None] = mapped_column(Integer)
+    response_body: Mapped[str | None]
+    error_kind: Mapped[str | None] = mapped_column(String(32))
+    error_message: Mapped[str | None]
+    #: Sent a second time, over a new connection: the kept one had ended before any byte of an answer.
+    redialled: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -1,0 +1,67 @@
+"""Replays, and the record of what was sent again."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from noteflow_hooks.persistence.sql.orm.base import NOW, SCHEMA, Base, belongs_to, key
+
+
+class WebhookReplayRow(Base):
+    """A request to send many deliveries again, and how far it has come."""
+
+    __tablename__ = "webhook_replays"
+    __table_args__ = (
+        CheckConstraint("state IN ('running', 'done', 'cancelled')", name="state"),
+        CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished_at"),
+        CheckConstraint("status IN ('succeeded', 'dead', 'skipped')", name="status"),
+        CheckConstraint("matched >= 0 AND sent >= 0 AND rate_per_s > 0", name="counts"),
+        Index("ix_webhook_replays_running", "paced_at", postgresql_where=text("state = 'running'")),
+        Index("ix_webhook_replays_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
+        Index(
+            "ix_webhook_replays_workspace_id_created_at_id",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+        ),
+    )
+
+    id: Mapped[uuid.UUID] = key()
+    workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id")
+    webhook_id: Mapped[uuid.UUID | None] = belongs_to("webhook_configs.id", index=True)
+    event_type: Mapped[str | None]
+    #: None stands for what was not delivered: dead and skipped.
+    status: Mapped[str | None] = mapped_column(String(16))
+    created_after: Mapped[datetime | None]
+    created_before: Mapped[datetime]
+    rate_per_s: Mapped[float]
+    state: Mapped[str] = mapped_column(String(16), server_default="running")
+    matched: Mapped[int] = mapped_column(Integer)
+    sent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: The last delivery that was looked at, oldest first.
+    cursor_created_at: Mapped[datetime | None]
+    cursor_id: Mapped[uuid.UUID | None]
+    #: Up to when its rate has been used.
+    paced_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    finished_at: Mapped[datetime | None]
+
+
+class WebhookRedeliveryRow(Base):
+    """That a delivery was made due once more, by a person or by a replay."""
+
+    __tablename__ = "webhook_redeliveries"
+    __table_args__ = (Index("ix_webhook_redeliveries_delivery_id_requested_at", "delivery_id", "requested_at"),)
+
+    id: Mapped[uuid.UUID] = key()
+    delivery_id: Mapped[uuid.UUID] = belongs_to("webhook_deliveries.id")
+    replay_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey(f"{SCHEMA}.webhook_replays.id", ondelete="SET NULL"), index=True
+    )
+    requested_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    previous_status: Mapped[str] = mapped_column(String(16))
+    after_attempt: Mapped[int] = mapped_column(Integer)

@@ -1,0 +1,105 @@
+"""Endpoints, and the health of each."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, String, Text, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
+
+
+class WebhookConfigRow(Base):
+    """An endpoint. Secrets are ciphertext."""
+
+    __tablename__ = "webhook_configs"
+    __table_args__ = (
+        CheckConstraint(
+            r"url ~ '^https://[^/]' OR url ~ '^http://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)'", name="url"
+        ),
+        CheckConstraint("timeout_ms BETWEEN 100 AND 30000", name="timeout_ms"),
+        CheckConstraint("max_retries BETWEEN 1 AND 20", name="max_retries"),
+        CheckConstraint(
+            "events <@ ARRAY['meeting.completed', 'summary.generated', 'recording.started', 'recording.stopped',"
+            " 'webhook.failing', 'webhook.disabled']::text[]",
+            name="events",
+        ),
+        CheckConstraint("rate_limit_per_s BETWEEN 0.01 AND 1000", name="rate_limit_per_s"),
+        CheckConstraint("max_concurrency BETWEEN 1 AND 1000", name="max_concurrency"),
+        CheckConstraint(
+            "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
+        ),
+        Index(
+            "ix_webhook_configs_workspace_id_id",
+            "workspace_id",
+            "id",
+            postgresql_where=text("deleted_at IS NULL"),
+        ),
+        Index(
+            "ix_webhook_configs_workspace_id_created_at_id",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+        ),
+        # What retention removes once nothing is left of it.
+        Index("ix_webhook_configs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
+    )
+
+    id: Mapped[uuid.UUID] = key()
+    workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id")
+    name: Mapped[str] = mapped_column(String(255), server_default="Webhook")
+    url: Mapped[str]
+    events: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    secret: Mapped[bytes | None]
+    secret_hint: Mapped[str] = mapped_column(String(4), server_default="")
+    previous_secret: Mapped[bytes | None]
+    previous_secret_expires_at: Mapped[datetime | None]
+    enabled: Mapped[bool] = mapped_column(server_default=text("true"))
+    timeout_ms: Mapped[int] = mapped_column(Integer, server_default=text("10000"))
+    max_retries: Mapped[int] = mapped_column(Integer, server_default=text("3"))
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    updated_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    disabled_reason: Mapped[str | None]
+    deleted_at: Mapped[datetime | None]
+    #: The custom headers as ciphertext, and their names, which are no secret.
+    headers: Mapped[bytes | None]
+    header_names: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    rate_limit_per_s: Mapped[float | None]
+    max_concurrency: Mapped[int | None] = mapped_column(Integer)
+    paused_at: Mapped[datetime | None]
+
+
+class WebhookHealthRow(Base):
+    """How an endpoint does, and when its held deliveries have their next turn. A trigger adds it with the endpoint."""
+
+    __tablename__ = "webhook_health"
+    __table_args__ = (
+        # Where workers look for turns: those of quick endpoints, and those of slow ones.
+        Index(
+            "ix_webhook_health_quick_turn_at",
+            "turn_at",
+            postgresql_where=text("turn_at IS NOT NULL AND slow_since IS NULL"),
+        ),
+        Index(
+            "ix_webhook_health_slow_turn_at",
+            "turn_at",
+            postgresql_where=text("turn_at IS NOT NULL AND slow_since IS NOT NULL"),
+        ),
+    )
+
+    webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id", primary_key=True)
+    turn_at: Mapped[datetime | None]
+    awaiting_room: Mapped[bool] = mapped_column(server_default=text("false"))
+    failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    failing_since: Mapped[datetime | None]
+    last_failure_at: Mapped[datetime | None]
+    warned_at: Mapped[datetime | None]
+    open_until: Mapped[datetime | None]
+    opened: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    probing_until: Mapped[datetime | None]
+    ramp: Mapped[int | None] = mapped_column(Integer)
+    slow_since: Mapped[datetime | None]
+    quick: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    rate_at: Mapped[datetime | None]
