@@ -117,7 +117,7 @@ class WebhookExecutor:
             custom = dict(check_headers(claim.webhook.headers))
         except InvalidInputError as error:
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
-        if any(name.lower() == "accept" for name in custom):
+        if "accept" in map(str.lower, custom):
             del headers["Accept"]
         return headers | custom
 

@@ -49,7 +49,7 @@ class System:
         self.wake_ups = KeptWakeUps()
         self.bulkhead = Bulkhead(threads, tuning=BULKHEAD)
         self.answer = answer
-        given: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "policy": EXACT,
             "chunk": 5,
             "lease_slack": timedelta(seconds=10),
@@ -57,7 +57,7 @@ class System:
             # In real time, which no other test here depends on than the one that is about it.
             "slow_after": timedelta(seconds=PATIENCE_S),
         }
-        self.rules = DeliveryRules(**given | rules)
+        self.rules = DeliveryRules(**defaults | rules)
         self.service = DeliveryService(
             self.store,
             self._post,
