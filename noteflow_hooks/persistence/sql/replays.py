@@ -141,8 +141,8 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         found = self._session.execute(_page(replay, room + 1)).all()
         page = found[:room]
         if page:
-            given = {"ids": [each.id for each in page], "replay_id": replay.id}
-            self._session.execute(_SEND_AGAIN, given)
+            params = {"ids": [each.id for each in page], "replay_id": replay.id}
+            self._session.execute(_SEND_AGAIN, params)
         cursor = Position(page[-1].created_at, page[-1].id) if page else None
         self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
         return len(page)

@@ -45,7 +45,7 @@ class DirectStatements:
         """Lend connections from the engine's pool."""
         self._engine = engine
 
-    def rows(self, statement: DirectStatement, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
         try:
             lent = self._engine.raw_connection()
@@ -56,7 +56,7 @@ class DirectStatements:
             connection.autocommit = True
             cursor = psycopg.RawCursor(connection)
             rows: list[tuple[Any, ...]] = cursor.execute(
-                statement.sql, [given[name] for name in statement.names]
+                statement.sql, [params[name] for name in statement.names]
             ).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import text
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import (
-    GATED,
-    NEEDED,
-    NEEDED_COLUMNS,
-    NEEDED_FROM,
-    ROOM,
-    lease_end,
+from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.rows import (
+    CLAIM_COLUMNS,
+    ClaimRow,
+    DispatchReport,
+    columns,
+    no_columns,
 )
 
 #: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
@@ -44,10 +42,10 @@ named AS MATERIALIZED (
     FROM (SELECT *, 0 AS later FROM named UNION ALL SELECT *, 1 FROM others) AS waiting
 ), made AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
-           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled, matching.gated,
-           matching.paused, matching.slow, matching.timeout_ms
+           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
+           matching.throttled, matching.paused, matching.slow, matching.timeout_ms
     FROM picked CROSS JOIN LATERAL (
-        SELECT config.id, config.enabled, {GATED} AS gated, config.paused_at IS NOT NULL AS paused,
+        SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, config.timeout_ms
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
@@ -68,7 +66,7 @@ named AS MATERIALIZED (
 ), ranked AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
            enabled AND NOT forced
-              AND (gated OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
+              AND (throttled OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
     FROM made
 )
 """  # noqa: S608 - put together from constants of this file
@@ -93,19 +91,21 @@ turning AS MATERIALIZED (
 )
 """
 
-#: What is told beside what was claimed; the ids come with every workspace's first one before any workspace's second.
-_TOLD = """
-ARRAY(
+#: What is reported beside what was claimed.
+_REPORTED = columns(
+    DispatchReport,
+    {
+        "delivery_ids": """ARRAY(
            SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
            WHERE inserted.status = 'pending' AND NOT inserted.held
            ORDER BY ranked.nth, ranked.place
-       ) AS delivery_ids,
-       EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
-       EXISTS (SELECT FROM ranked WHERE held AND slow) AS throttled_slow,
-       (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
-       EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
-"""
-TOLD_COLUMNS: Final = 5
+       )""",
+        "throttled": "EXISTS (SELECT FROM ranked WHERE held AND NOT slow)",
+        "throttled_slow": "EXISTS (SELECT FROM ranked WHERE held AND slow)",
+        "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
+        "more": "EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others",
+    },
+)
 
 #: Makes deliveries of events, and claims none. Nobody waits for the disk: where a crash of the server takes the
 #: deliveries, the event is dispatched once more, and nothing was sent yet, since each claim waits for the disk, and so
@@ -123,7 +123,7 @@ WITH unhurried AS MATERIALIZED (
     ON CONFLICT (event_id, webhook_id) DO NOTHING
     RETURNING id, event_id, webhook_id, status, held
 ), {_FOLLOWED}
-SELECT {_TOLD} FROM unhurried
+SELECT {_REPORTED} FROM unhurried
 """)  # noqa: S608 - put together from constants of this file
 
 #: The same, and this worker is the owner of the first ``:claim`` of those that may go at once: a few fresh events need
@@ -137,7 +137,7 @@ WITH {_MADE}, waiting AS MATERIALIZED (
     WHERE enabled AND NOT held AND NOT EXISTS (SELECT FROM ranked WHERE held)
     ORDER BY nth, place
     LIMIT :claim
-), {ROOM}, going AS MATERIALIZED (
+), {ROOM}, selected AS MATERIALIZED (
     SELECT event_id, webhook_id FROM (
         SELECT waiting.event_id, waiting.webhook_id, waiting.forced OR row_number() OVER (
                    PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.place
@@ -145,8 +145,8 @@ WITH {_MADE}, waiting AS MATERIALIZED (
         FROM waiting JOIN room USING (webhook_id)
     ) AS first WHERE goes
 ), owned AS MATERIALIZED (
-    SELECT ranked.*, going.event_id IS NOT NULL AS goes
-    FROM ranked LEFT JOIN going ON going.event_id = ranked.event_id AND going.webhook_id = ranked.webhook_id
+    SELECT ranked.*, selected.event_id IS NOT NULL AS goes
+    FROM ranked LEFT JOIN selected ON selected.event_id = ranked.event_id AND selected.webhook_id = ranked.webhook_id
 ), inserted AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced,
@@ -163,7 +163,7 @@ WITH {_MADE}, waiting AS MATERIALIZED (
 ), claimed AS (
     SELECT * FROM inserted WHERE status = 'sending'
 ), {_FOLLOWED}
-SELECT {NEEDED}, {", ".join(["NULL"] * TOLD_COLUMNS)} FROM {NEEDED_FROM}
+SELECT {CLAIM_COLUMNS}, {no_columns(DispatchReport)} FROM {CLAIM_SOURCE}
 UNION ALL
-SELECT {", ".join(["NULL"] * NEEDED_COLUMNS)}, {_TOLD}
+SELECT {no_columns(ClaimRow)}, {_REPORTED}
 """)  # noqa: S608 - put together from constants of this file

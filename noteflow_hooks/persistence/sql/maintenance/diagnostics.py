@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import inspect, text
 
-from noteflow_hooks.persistence.sql.delivery import statements
+from noteflow_hooks.persistence.sql.delivery import lookup_statements
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class Vitals:
     def now(self) -> datetime:
         """Return the time by the database's clock."""
         with self._alone.connect() as connection:
-            now: datetime = connection.execute(statements.NOW).scalar_one()
+            now: datetime = connection.execute(lookup_statements.NOW).scalar_one()
         return now
 
     def samples(self) -> Sequence[Sample]:

@@ -201,7 +201,7 @@ class SqlAlchemyRetentionStore(RetentionStore):
 
     def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> Swept:
         behind = after if after is not None else _BEGINNING
-        given = {"age": age, "limit": limit, "moment": behind.created_at, "id": behind.id}
+        params = {"age": age, "limit": limit, "moment": behind.created_at, "id": behind.id}
         with self._engine.begin() as connection:
-            row = connection.execute(statement, given).one()
+            row = connection.execute(statement, params).one()
         return Swept(row.rows, None if row.id is None else Position(row.moment, row.id))
