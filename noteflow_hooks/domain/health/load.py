@@ -37,6 +37,11 @@ def is_throttled_from_the_start(
     return webhook.is_active and not forced and (health.is_throttled(webhook) or nth > burst)
 
 
+def may_have_slot(webhook: WebhookConfig) -> bool:
+    """Tell whether what is throttled of an endpoint can go at all: a paused one gets no slot until it resumes."""
+    return webhook.paused_at is None or not webhook.is_active
+
+
 def is_merely_flooded(webhook: WebhookConfig, health: EndpointHealth) -> bool:
     """Tell whether nothing but the number of its deliveries throttles an endpoint, so that its cap alone counts."""
     marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_limit_per_s)

@@ -59,7 +59,7 @@ def give_missing_slots(session: Session) -> None:
     """Give a slot to endpoints that have throttled deliveries and no slot."""
     for each in session.tables.deliveries.values():
         webhook = session.tables.webhooks[each.webhook_id]
-        if each.held and (webhook.paused_at is None or not webhook.is_active):
+        if each.held and load.may_have_slot(webhook):
             wake(session, each.webhook_id)
 
 

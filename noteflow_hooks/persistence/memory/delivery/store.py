@@ -121,12 +121,10 @@ class InMemoryDeliveryStore(DeliveryStore):
     def reclaim_expired(self, *, limit: int) -> int:
         with self._store.transaction() as session:
             now = session.now()
-            sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
-            expired = sorted((d for d in sending if _lease_end(d) <= now), key=_lease_end)[:limit]
-            self._settle(
-                session,
-                [interruption(each, claimed_at=session.tables.claimed_at[each.id], now=now) for each in expired],
-            )
+            stored = session.tables.deliveries.values()
+            expired = sorted((each for each in stored if each.is_expired(now)), key=_lease_end)[:limit]
+            claimed_at = session.tables.claimed_at
+            self._settle(session, [interruption(each, claimed_at=claimed_at[each.id], now=now) for each in expired])
             return len(expired)
 
     @override
@@ -164,8 +162,8 @@ class InMemoryDeliveryStore(DeliveryStore):
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
     last = session.now() - overdue_by
-    waiting = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.PENDING and not d.held)
-    return sorted((d for d in waiting if _due_at(d) <= last), key=lambda d: (_due_at(d), d.id))
+    due = (each for each in session.tables.deliveries.values() if each.is_due(last))
+    return sorted(due, key=lambda each: (_due_at(each), each.id))
 
 
 def _due_at(pending: WebhookDelivery) -> datetime:

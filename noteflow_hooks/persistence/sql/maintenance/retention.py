@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import text
 from typing_extensions import override
 
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from sqlalchemy import TextClause
     from sqlalchemy.engine import Engine
 
+#: The statuses of a delivery that waits or is under way; whatever has one stays.
+_IN_HAND: Final = f"({', '.join(repr(each.value) for each in DeliveryStatus if each not in FINAL_STATUSES)})"
 _BEGINNING: Final = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
@@ -67,7 +70,7 @@ def _sweep_settled(where: str, *, then: str) -> TextClause:
     SELECT looked.*, own.total, own.settled,
            sum(own.total) OVER (ORDER BY looked.moment, looked.id) - own.total AS before
     FROM looked CROSS JOIN LATERAL (
-        SELECT count(*) AS total, count(*) FILTER (WHERE status IN ('pending', 'sending')) = 0 AS settled
+        SELECT count(*) AS total, count(*) FILTER (WHERE status IN {_IN_HAND}) = 0 AS settled
         FROM noteflow.webhook_deliveries WHERE event_id = looked.id
     ) AS own
 ), judged AS MATERIALIZED (
@@ -84,7 +87,7 @@ def _sweep_settled(where: str, *, then: str) -> TextClause:
     SELECT chosen.id, held.ids FROM chosen CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(id), '{{}}') AS ids FROM (
             SELECT id FROM noteflow.webhook_deliveries
-            WHERE event_id = chosen.id AND status NOT IN ('pending', 'sending')
+            WHERE event_id = chosen.id AND status NOT IN {_IN_HAND}
             FOR UPDATE SKIP LOCKED
         ) AS delivery
     ) AS held
@@ -127,16 +130,16 @@ _REMOVE_ATTEMPTS: Final = _sweep(
     "webhook_attempts",
     moment="started_at",
     where="true",
-    then="""chosen AS MATERIALIZED (
+    then=f"""chosen AS MATERIALIZED (
     SELECT attempt.id FROM looked CROSS JOIN LATERAL (
         SELECT id, delivery_id FROM noteflow.webhook_attempts WHERE id = looked.id FOR UPDATE SKIP LOCKED
     ) AS attempt
     WHERE (
         SELECT status FROM noteflow.webhook_deliveries WHERE id = attempt.delivery_id
-    ) NOT IN ('pending', 'sending')
+    ) NOT IN {_IN_HAND}
 ), done AS (
     DELETE FROM noteflow.webhook_attempts WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id
-)""",
+)""",  # noqa: S608 - put together from constants of this file
 )
 
 _REMOVE_REPLAYS: Final = _sweep(
