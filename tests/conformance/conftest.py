@@ -63,6 +63,12 @@ def engine(database_url: str) -> Iterator[Engine]:
 
 
 @pytest.fixture
+def tables(engine: Engine, clean_database: str) -> Engine:  # noqa: ARG001 - emptied is all it has to be
+    """Offer the database itself, emptied."""
+    return engine
+
+
+@pytest.fixture
 def postgres_world(engine: Engine, clean_database: str) -> World:  # noqa: ARG001 - emptied is all it has to be
     """Offer the database, emptied."""
     stores = partial(SqlAlchemyDeliveryStore, engine, _BOX)

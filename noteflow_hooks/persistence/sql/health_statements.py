@@ -11,6 +11,7 @@ from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
 from noteflow_hooks.persistence.sql.limits import SLOTS_CONSIDERED
 
 #: How many POSTs an endpoint has under way. Those with a cap of their own and those in the slow lane may stall.
+# rule of domain.health.load.in_flight
 IN_FLIGHT = f"""
 noteflow.in_flight(
     config.id,
@@ -20,6 +21,8 @@ noteflow.in_flight(
 
 #: Locks endpoints that have a scheduling slot now, with how many POSTs each has under way. Every workspace's first one
 #: comes before any workspace's second; among those, and within a workspace, who has waited longest comes first.
+# rule of domain.health.slots.has_slot
+# rule of domain.health.slots.in_fair_order
 _SLOTS = f"""
 WITH due AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at, config.workspace_id
@@ -76,6 +79,7 @@ RETURNING id
 """)
 
 #: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
+# rule of domain.deliveries.WebhookDelivery.skipped
 SKIP_WAITING = text("""
 UPDATE noteflow.webhook_deliveries
 SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
@@ -88,6 +92,7 @@ WHERE id IN (
 RETURNING id
 """)
 
+# rule of domain.health.slots.has_slot
 _THROTTLED_IN = """
 (SELECT count(*) FROM (
     SELECT FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
@@ -106,6 +111,7 @@ COUNT_THROTTLED = text(
 
 #: Gives a slot to endpoints that have throttled deliveries and no slot: only a change by hand leaves one like that.
 #: Steps from endpoint to endpoint through the index, however many deliveries each has.
+# rule of domain.health.load.may_have_slot
 GIVE_MISSING_SLOTS = text("""
 WITH RECURSIVE holder AS (
     (SELECT webhook_id FROM noteflow.webhook_deliveries WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)

@@ -174,6 +174,7 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
 
     @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
+        # rule of domain.meetings.Recording.is_abandoned
         silent = RecordingRow.seen_at <= func.now() - silent_for
         mine = or_(silent, RecordingRow.server == server) if server is not None else silent
         statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))

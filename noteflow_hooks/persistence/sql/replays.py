@@ -42,7 +42,8 @@ Columns = TypeVarTuple("Columns")
 
 #: Makes settled deliveries, whose rows are locked, due once more: held, with a fresh budget, each on record, and their
 #: endpoints with a turn. ``WebhookDelivery.sent_again`` says the same of one.
-_SEND_AGAIN = text("""
+# rule of domain.deliveries.WebhookDelivery.sent_again
+SEND_AGAIN = text("""
 WITH chosen AS MATERIALIZED (
     SELECT id, webhook_id, status, attempt_count FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[]))
 ), again AS (
@@ -66,6 +67,7 @@ FROM turning WHERE health.webhook_id = turning.webhook_id
 _RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])
 #: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
 #: has its step right now.
+# rule of domain.replays.Replay.allowed
 _NEXT = (
     select(WebhookReplayRow, func.now())
     .where(
@@ -142,7 +144,7 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         page = found[:room]
         if page:
             params = {"ids": [each.id for each in page], "replay_id": replay.id}
-            self._session.execute(_SEND_AGAIN, params)
+            self._session.execute(SEND_AGAIN, params)
         cursor = Position(page[-1].created_at, page[-1].id) if page else None
         self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
         return len(page)
@@ -162,6 +164,7 @@ def _wanted(workspace_id: UUID, replay_id: UUID) -> Select[WebhookReplayRow]:
 
 def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
     """Return the statement for the deliveries that the replay is about, wherever it has come to."""
+    # rule of domain.matching.is_sent_again
     table, config, event = WebhookDeliveryRow, WebhookConfigRow, WebhookEventRow
     statement = of_endpoint(narrowed(statement, table, replay.workspace_id, replay.criteria), replay.criteria)
     if DeliveryStatus.SUCCEEDED not in replay.statuses:

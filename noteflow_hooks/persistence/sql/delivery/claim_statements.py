@@ -26,6 +26,7 @@ from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 
 #: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
 #: ``EndpointHealth.is_throttled``.
+# rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
@@ -34,12 +35,14 @@ THROTTLED = """
 
 def lease_end(timeout_ms: str) -> str:
     """Return when a claim's lease ends, for that column; it counts within what is allowed, whatever its row holds."""
+    # rule of domain.webhooks.WebhookConfig.lease
     allowed = bounded_sql(timeout_ms, "timeout_ms")
     return f"clock_timestamp() + make_interval(secs => {allowed} / 1000.0 + :slack_s)"
 
 
 #: Makes this worker the owner of the deliveries in ``selected``. The claim's number goes on from 0 where a row that was
 #: changed by hand has the last one: else the statement would fail, for all deliveries.
+# rule of domain.deliveries.WebhookDelivery.claimed
 _CLAIMED = f"""
 claimed AS (
     UPDATE noteflow.webhook_deliveries AS delivery
@@ -70,6 +73,8 @@ _CLAIMS: Final = 1_852_793_958
 #: How many more deliveries each endpoint may be sent, of those that have something in ``waiting``. The endpoints'
 #: health is locked before their POSTs are counted: together, all workers keep each endpoint's cap. An endpoint that
 #: somebody else has locked, beside claims, is left out, so that none holds up the others.
+# rule of domain.health.load.claimable_at_once
+# rule of domain.health.load.in_flight
 ROOM = f"""
 in_line AS MATERIALIZED (
     SELECT pg_advisory_xact_lock({_CLAIMS}, line)
@@ -96,6 +101,7 @@ in_line AS MATERIALIZED (
 
 #: Takes due deliveries of open endpoints for this worker. What can't go is held, and gets a turn; what is for an
 #: endpoint that somebody else has locked is passed over. A row without a delivery comes where nothing was claimed.
+# rule of domain.deliveries.WebhookDelivery.is_due
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
@@ -158,6 +164,7 @@ SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 """)  # noqa: S608 - put together from constants of this file
 
 #: What makes an endpoint one that is gated by nothing but the number of its deliveries.
+# rule of domain.health.load.is_merely_flooded
 _FLOODED = """
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
@@ -166,6 +173,8 @@ _FLOODED = """
 #: The turns of endpoints that are merely flooded, as one statement, where the endpoint that has waited longest is such
 #: a one; the domain's ``turns`` says the same. Each endpoint's first delivery comes before any one's second. One row
 #: more than there are deliveries tells when the next turns are, and whether other endpoints have a turn now.
+# rule of domain.health.slots.has_slot
+# rule of domain.health.scheduling.after_slot
 CLAIM_FLOODED = text(f"""
 WITH due AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at, {_FLOODED} AS flooded

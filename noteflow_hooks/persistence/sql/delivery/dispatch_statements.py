@@ -22,6 +22,8 @@ _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND
 #: trouble. Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at
 #: ``:limit``. What is for a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``:
 #: no flood fills the queue for the rest.
+# rule of domain.fan_out.receives
+# rule of domain.health.load.is_throttled_from_the_start
 _MADE = f"""
 named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,

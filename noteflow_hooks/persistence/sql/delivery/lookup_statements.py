@@ -7,6 +7,7 @@ from sqlalchemy import text
 #: Not ``now()``, which is when the transaction began.
 NOW = text("SELECT clock_timestamp()")
 
+# rule of domain.deliveries.WebhookDelivery.is_due
 WAITS = text("""
 SELECT id, next_attempt_at - now() AS wait FROM noteflow.webhook_deliveries
 WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at > now()
@@ -19,6 +20,7 @@ ORDER BY created_at, id
 LIMIT :limit
 """)
 
+# rule of domain.deliveries.WebhookDelivery.is_due
 DUE = text("""
 SELECT id FROM noteflow.webhook_deliveries
 WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() - CAST(:age AS interval)

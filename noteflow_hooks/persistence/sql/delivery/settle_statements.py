@@ -10,6 +10,7 @@ from sqlalchemy import text
 from noteflow_hooks.persistence.sql.delivery.rows import SettledRow, columns
 
 #: Where also a success calls for a look at the endpoint's health: it was not well before.
+# rule of domain.health.circuit_breaker.apply_results
 _ILL = """
 (health.failures > 0 OR health.ramp IS NOT NULL
  OR coalesce(health.open_until, health.slow_since, health.failing_since) IS NOT NULL)
@@ -28,6 +29,7 @@ _SETTLED_COLUMNS = columns(
 #: whether it has a scheduling slot now, since there is room again that it has waited for. An attempt whose number is on
 #: record, since somebody set the delivery's count back, is left out: its result could not be stored otherwise, and it
 #: would be made again and again.
+# rule of domain.settling.stored
 SETTLE = text(f"""
 WITH result AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
@@ -70,6 +72,7 @@ FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
 
 #: Locks deliveries that a worker holds past its lease. Right after the server's start those from before it are left to
 #: their workers, which have tried to store results all the while: what is taken from them would be sent twice.
+# rule of domain.deliveries.WebhookDelivery.is_expired
 EXPIRED = text("""
 SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
 WHERE status = 'sending' AND lease_expires_at <= now()

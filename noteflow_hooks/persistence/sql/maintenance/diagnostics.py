@@ -55,6 +55,7 @@ SELECT (SELECT count(*) FROM (SELECT 1 {rows} LIMIT :most) AS counted) AS rows, 
 
 _BACKLOG = {
     "events": text(_waiting("webhook_events", moment="created_at", where="dispatched_at IS NULL")),
+    # rule of domain.deliveries.WebhookDelivery.is_due
     "deliveries": text(
         _waiting(
             "webhook_deliveries",
@@ -62,6 +63,7 @@ _BACKLOG = {
             where="status = 'pending' AND NOT held AND next_attempt_at <= now()",
         )
     ),
+    # rule of domain.deliveries.WebhookDelivery.is_expired
     "leases": text(
         _waiting(
             "webhook_deliveries", moment="lease_expires_at", where="status = 'sending' AND lease_expires_at <= now()"
