@@ -111,12 +111,21 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
             "rate_at": rarely,
         }
     )
-    return st.builds(Endpoint, config.map(_consistent), health)
+    return st.builds(_endpoint, config, health, calm=st.booleans())
 
 
-def _consistent(config: dict[str, Any]) -> dict[str, Any]:
-    """Disable what is deleted, as deleting does."""
-    return config | {"enabled": config["enabled"] and config["deleted_at"] is None}
+#: What speaks against sending to an endpoint: half of them have nothing of it.
+_MARKS = ("deleted_at", "paused_at", "rate_limit_per_s", "turn_at", "open_until", "probing_until", "ramp", "slow_since")
+
+
+def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> Endpoint:
+    """Make an endpoint; what is deleted is disabled, too."""
+    if calm:
+        config, health = (
+            {name: None if name in _MARKS else value for name, value in columns.items()} for columns in (config, health)
+        )
+    enabled = calm or (config["enabled"] and config["deleted_at"] is None)
+    return Endpoint(config | {"enabled": enabled}, health)
 
 
 class Rows:

@@ -54,7 +54,7 @@ def test_each_such_test_has_its_mark_in_the_sql() -> None:
 def test_each_mark_names_what_is_there() -> None:
     """A rule that was renamed is renamed in its marks."""
     for rule in marks():
-        assert callable(_resolve(f"noteflow_hooks.{rule}")), rule
+        assert _resolve(f"noteflow_hooks.{rule}") is not None, rule
 
 
 def _resolve(dotted: str) -> object:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
     from noteflow_hooks.domain.health.state import EndpointHealth
+
+#: The most events that a round of dispatching takes, and the most that one message or one batch names.
+EVENTS_PER_ROUND: Final = 500
 
 
 class DeliveryStore(Protocol):

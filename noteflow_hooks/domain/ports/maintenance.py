@@ -26,23 +26,23 @@ class RetentionStore(Protocol):
     is not settled stays, and so does for now what somebody else holds.
     """
 
-    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         ...
 
-    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove attempts that were made so long ago, of deliveries that are settled."""
         ...
 
-    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         ...
 
-    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove replays that ended so long ago, once what they sent again is gone."""
         ...
 
-    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...
 
@@ -60,7 +60,7 @@ class TaskRuns(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class PurgeBatch:
     """What came of one call of retention."""
 
     #: How many rows were erased or removed; what lies below a removed row is not counted.

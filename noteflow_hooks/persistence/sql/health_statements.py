@@ -71,14 +71,15 @@ FROM json_to_recordset(CAST(:rows AS json)) AS new (
 WHERE health.webhook_id = new.webhook_id
 """)
 
-#: Disables an endpoint; nobody disables one that a person has disabled already.
+#: Disables an endpoint, unless a person has done so already.
 DISABLE = text("""
 UPDATE noteflow.webhook_configs SET enabled = false, disabled_reason = :reason
 WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
 RETURNING id
 """)
 
-#: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
+#: Skips what waits for an endpoint, up to a limit. What is claimed at this moment is passed over: its claim
+#: finds the endpoint disabled.
 # rule of domain.deliveries.WebhookDelivery.skipped
 SKIP_WAITING = text("""
 UPDATE noteflow.webhook_deliveries

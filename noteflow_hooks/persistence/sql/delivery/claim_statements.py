@@ -24,8 +24,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 
-#: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
-#: ``EndpointHealth.is_throttled``.
+#: What throttles an endpoint: its deliveries are held, and claimed in its scheduling slots.
 # rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
@@ -34,14 +33,14 @@ THROTTLED = """
 
 
 def lease_end(timeout_ms: str) -> str:
-    """Return when a claim's lease ends, for that column; it counts within what is allowed, whatever its row holds."""
+    """Return when a claim's lease ends, for that column. A timeout out of bounds counts as the nearest within them."""
     # rule of domain.webhooks.WebhookConfig.lease
     allowed = bounded_sql(timeout_ms, "timeout_ms")
     return f"clock_timestamp() + make_interval(secs => {allowed} / 1000.0 + :slack_s)"
 
 
-#: Makes this worker the owner of the deliveries in ``selected``. The claim's number goes on from 0 where a row that was
-#: changed by hand has the last one: else the statement would fail, for all deliveries.
+#: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest
+#: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
 _CLAIMED = f"""
 claimed AS (
@@ -65,14 +64,14 @@ JOIN (
 JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
 """  # noqa: S608 - put together from constants
 
-#: Claims of the same endpoints go one after the other, which none waits long for: each is a statement by itself, and
-#: the server ends it whatever becomes of its worker. They queue in so many lines, always in the lines' order; the first
-#: number tells these locks from others'.
+#: The first number of the advisory locks that claims take, which tells them from other locks. Claims of the same
+#: endpoints go one after the other. None waits long: each is a statement by itself, and the server ends it whatever
+#: becomes of its worker. Endpoints share a small number of locks, and all claims take those in the same order.
 _CLAIMS: Final = 1_852_793_958
 
-#: How many more deliveries each endpoint may be sent, of those that have something in ``waiting``. The endpoints'
-#: health is locked before their POSTs are counted: together, all workers keep each endpoint's cap. An endpoint that
-#: somebody else has locked, beside claims, is left out, so that none holds up the others.
+#: How many more deliveries may go to each endpoint that has some in ``waiting``. The endpoints' health is locked before
+#: their POSTs are counted: so all workers together keep each endpoint's cap. An endpoint that something other than a
+#: claim has locked is left out, so that it holds up no other.
 # rule of domain.health.load.claimable_at_once
 # rule of domain.health.load.in_flight
 ROOM = f"""
@@ -99,8 +98,9 @@ in_line AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
-#: Takes due deliveries of open endpoints for this worker. What can't go is held, and gets a turn; what is for an
-#: endpoint that somebody else has locked is passed over. A row without a delivery comes where nothing was claimed.
+#: Claims due deliveries of endpoints that are not throttled. What an endpoint has no room for is throttled from then
+#: on; what is for an endpoint that somebody else has locked is passed over. Each row has the report beside its claim;
+#: where nothing was claimed, there is one row with the report alone.
 # rule of domain.deliveries.WebhookDelivery.is_due
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
@@ -120,20 +120,20 @@ WITH named AS MATERIALIZED (
     SELECT waiting.id, waiting.webhook_id, room.paused_at, room.slow_since,
            waiting.forced OR row_number() OVER (
                PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.later, waiting.next_attempt_at
-           ) <= room.places AS goes
+           ) <= room.places AS may_go
     FROM waiting JOIN room USING (webhook_id)
 ), selected AS MATERIALIZED (
-    SELECT id, webhook_id FROM ranked WHERE goes
-), {_CLAIMED}, holding AS (
+    SELECT id, webhook_id FROM ranked WHERE may_go
+), {_CLAIMED}, throttled AS (
     UPDATE noteflow.webhook_deliveries SET held = true
-    WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT goes))
-), woken AS (
+    WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
+), scheduled AS (
     UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
-    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL))
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT may_go AND paused_at IS NULL))
 )
 SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
 FROM (
-    SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS throttled,
+    SELECT (SELECT count(*) FROM ranked WHERE NOT may_go) AS throttled,
            (SELECT count(*) FROM named) < :limit AND EXISTS (
                SELECT FROM noteflow.webhook_deliveries
                WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
@@ -141,38 +141,39 @@ FROM (
            ) OR EXISTS (
                SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
            ) AS passed_over,
-           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
+           EXISTS (SELECT FROM ranked WHERE NOT may_go AND paused_at IS NULL AND slow_since IS NULL)
            OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS slots_due,
-           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_slots_due
+           EXISTS (SELECT FROM ranked WHERE NOT may_go AND paused_at IS NULL AND slow_since IS NOT NULL)
+           AS slow_slots_due
 ) AS report LEFT JOIN ({CLAIM_SOURCE}) ON true
 """)  # noqa: S608 - put together from constants of this file
 
-#: Takes so many held deliveries of each of these endpoints, whose health is locked, those due longest first.
+#: Claims so many throttled deliveries of each of these endpoints, whose health is locked, those due longest first.
 CLAIM_THROTTLED = text(f"""
-WITH given AS (
+WITH share AS (
     SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:counts AS integer[])) AS each (webhook_id, places)
 ), selected AS MATERIALIZED (
-    SELECT waiting.id, given.webhook_id FROM given CROSS JOIN LATERAL (
+    SELECT waiting.id, share.webhook_id FROM share CROSS JOIN LATERAL (
         SELECT id FROM noteflow.webhook_deliveries
-        WHERE webhook_id = given.webhook_id AND status = 'pending' AND held
+        WHERE webhook_id = share.webhook_id AND status = 'pending' AND held
         ORDER BY next_attempt_at
-        LIMIT given.places
+        LIMIT share.places
         FOR UPDATE SKIP LOCKED
     ) AS waiting
 ), {_CLAIMED}
 SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 """)  # noqa: S608 - put together from constants of this file
 
-#: What makes an endpoint one that is gated by nothing but the number of its deliveries.
+#: Where nothing but the number of its deliveries throttles an endpoint.
 # rule of domain.health.load.is_merely_flooded
 _FLOODED = """
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
     AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL
 """
-#: The turns of endpoints that are merely flooded, as one statement, where the endpoint that has waited longest is such
-#: a one; the domain's ``turns`` says the same. Each endpoint's first delivery comes before any one's second. One row
-#: more than there are deliveries tells when the next turns are, and whether other endpoints have a turn now.
+#: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
+#: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these
+#: endpoints have their next slots, and whether others have a slot now.
 # rule of domain.health.slots.has_slot
 # rule of domain.health.scheduling.after_slot
 CLAIM_FLOODED = text(f"""
@@ -186,7 +187,7 @@ WITH due AS MATERIALIZED (
     SELECT pg_advisory_xact_lock({_CLAIMS}, line)
     FROM (SELECT DISTINCT hashtext(webhook_id::text) & {CLAIM_LINES - 1} AS line FROM due ORDER BY line) AS lines
     WHERE (SELECT flooded FROM due ORDER BY turn_at LIMIT 1)
-), turning AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT health.* FROM noteflow.webhook_health AS health
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM due WHERE flooded))
       AND health.turn_at <= clock_timestamp() AND health.slow_since IS NULL AND (SELECT count(*) FROM in_line) > 0
@@ -195,7 +196,7 @@ WITH due AS MATERIALIZED (
 ), rooms AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at,
            greatest(1, coalesce(config.max_concurrency, :concurrency))::bigint - {IN_FLIGHT} AS room
-    FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    FROM locked AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE {_FLOODED}
 ), waiting AS MATERIALIZED (
     SELECT rooms.webhook_id, rooms.turn_at, held.id,

@@ -39,7 +39,7 @@ class DirectStatement:
 
 
 class DirectStatements:
-    """Runs them."""
+    """Runs such statements."""
 
     def __init__(self, engine: Engine) -> None:
         """Lend connections from the engine's pool."""
@@ -55,9 +55,8 @@ class DirectStatements:
         try:
             connection.autocommit = True
             cursor = psycopg.RawCursor(connection)
-            rows: list[tuple[Any, ...]] = cursor.execute(
-                statement.sql, [params[name] for name in statement.names]
-            ).fetchall()
+            values = list(map(params.__getitem__, statement.names))
+            rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
             if connection.closed:

@@ -13,15 +13,14 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     no_columns,
 )
 
-#: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
-#: PostgreSQL can't take for text: the statement would fail, for all events.
+#: The endpoint that an event of ``webhook.failing`` or ``webhook.disabled`` is about. A payload with an escape, which
+#: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
 _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
                 THEN payload ->> 'webhook_id' END"""
 
-#: Makes rows of deliveries out of events. An endpoint must have been there before the event, and is not told of its own
-#: trouble. Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at
-#: ``:limit``. What is for a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``:
-#: no flood fills the queue for the rest.
+#: Makes rows of deliveries out of events, in the order of the events, the named ones first, and then of the endpoints'
+#: ids; they are cut at ``:limit``. What is for a throttled endpoint is throttled from the start, and so is what one
+#: endpoint gets beyond ``:burst``: so no flood fills the queue for the rest.
 # rule of domain.fan_out.receives
 # rule of domain.health.load.is_throttled_from_the_start
 _MADE = f"""
@@ -75,14 +74,14 @@ named AS MATERIALIZED (
 
 #: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached.
 _FOLLOWED = """
-turning AS MATERIALIZED (
+locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
     ORDER BY webhook_id
     FOR NO KEY UPDATE
-), woken AS (
+), scheduled AS (
     UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM turning))
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -128,11 +127,11 @@ WITH unhurried AS MATERIALIZED (
 SELECT {_REPORTED} FROM unhurried
 """)  # noqa: S608 - put together from constants of this file
 
-#: The same, and this worker is the owner of the first ``:claim`` of those that may go at once: a few fresh events need
-#: no second statement, no second wait for the disk, and no second version of their rows. What its endpoint has no room
-#: for at this moment stays pending, and the next claim that comes by sees to it. Where something is held, nothing is
-#: claimed: the one locks endpoints' health by their ids and waits for it, the other takes what is free, and both in one
-#: statement could wait for a settle that waits for it.
+#: The same, and this worker claims the first ``:claim`` of those that may go at once: a few fresh events need no second
+#: statement, no second wait for the disk, and no second version of their rows. What an endpoint has no room for at this
+#: moment stays pending, for the next claim. Where anything is throttled, nothing is claimed. Throttling waits for locks
+#: on endpoints' health, in the order of their ids; claiming takes those locks that are free. One statement that did
+#: both could wait for a settle that waits for it.
 DISPATCH_AND_CLAIM = text(f"""
 WITH {_MADE}, waiting AS MATERIALIZED (
     SELECT event_id, webhook_id, forced, nth, place FROM ranked
@@ -143,22 +142,23 @@ WITH {_MADE}, waiting AS MATERIALIZED (
     SELECT event_id, webhook_id FROM (
         SELECT waiting.event_id, waiting.webhook_id, waiting.forced OR row_number() OVER (
                    PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.place
-               ) <= room.places AS goes
+               ) <= room.places AS may_go
         FROM waiting JOIN room USING (webhook_id)
-    ) AS first WHERE goes
+    ) AS first WHERE may_go
 ), owned AS MATERIALIZED (
-    SELECT ranked.*, selected.event_id IS NOT NULL AS goes
+    SELECT ranked.*, selected.event_id IS NOT NULL AS may_go
     FROM ranked LEFT JOIN selected ON selected.event_id = ranked.event_id AND selected.webhook_id = ranked.webhook_id
 ), inserted AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced,
          claim_no, claimed_at, lease_expires_at)
     SELECT workspace_id, webhook_id, event_id, event_type,
-           CASE WHEN goes THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled AND NOT goes THEN now() END, held,
-           enabled AND forced AND NOT goes,
-           CASE WHEN goes THEN 1 ELSE 0 END, CASE WHEN goes THEN clock_timestamp() END,
-           CASE WHEN goes THEN {lease_end("timeout_ms")} END
+           CASE WHEN may_go THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
+           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END,
+           CASE WHEN enabled AND NOT may_go THEN now() END, held,
+           enabled AND forced AND NOT may_go,
+           CASE WHEN may_go THEN 1 ELSE 0 END, CASE WHEN may_go THEN clock_timestamp() END,
+           CASE WHEN may_go THEN {lease_end("timeout_ms")} END
     FROM owned
     ON CONFLICT (event_id, webhook_id) DO NOTHING
     RETURNING *

@@ -1,4 +1,4 @@
-"""Results as the statement that settles takes them: one JSON text for any number of them."""
+"""Results as the statement that settles them takes them: any number of them as one JSON text."""
 
 from __future__ import annotations
 

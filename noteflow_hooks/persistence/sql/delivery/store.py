@@ -14,6 +14,7 @@ from noteflow_hooks.domain.health.circuit_breaker import is_notable
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
+    EVENTS_PER_ROUND,
     Claimed,
     DeliveryStore,
     Dispatched,
@@ -43,7 +44,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     claims_of,
     report_of,
 )
-from noteflow_hooks.persistence.sql.limits import EVENTS_PER_ROUND, OTHER_EVENTS_PER_ROUND
+from noteflow_hooks.persistence.sql.limits import OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -161,17 +162,19 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return Settled(frozenset())
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
-        if any(self._is_notable(each) for each in settlements):
+        notable = [self._is_notable(each) for each in settlements]
+        params = result_params(zip(settlements, notable, strict=True))
+        if any(notable):
             with self._engine.begin() as connection:
-                return self._settle(connection, settlements)
-        stored = [SettledRow._make(row) for row in self._direct.rows(_SETTLE, self._params(settlements))]
+                return self._settle(connection, settlements, params)
+        stored = [SettledRow._make(row) for row in self._direct.rows(_SETTLE, params)]
         if not any(row.examined for row in stored):
             return Settled(frozenset(row.fencing_key for row in stored), slots=_slots(stored))
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
 
-    def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
-        rows = connection.execute(settle_statements.SETTLE, self._params(settlements))
+    def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
+        rows = connection.execute(settle_statements.SETTLE, params)
         return self._examined(connection, settlements, [SettledRow._make(row) for row in rows])
 
     def _examined(
@@ -185,9 +188,6 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
         return Settled(keys, slots=[*_slots(stored), *changes.slots], event_ids=changes.event_ids)
-
-    def _params(self, settlements: Sequence[Settlement]) -> dict[str, str]:
-        return result_params((each, self._is_notable(each)) for each in settlements)
 
     def _is_notable(self, settlement: Settlement) -> bool:
         return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
@@ -236,7 +236,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
         try:
             with connection.begin_nested():
-                self._settle(connection, [self._interruption(row) for row in rows])
+                cut_off = [self._interruption(row) for row in rows]
+                self._settle(connection, cut_off, result_params((each, False) for each in cut_off))
         except UnavailableError:
             raise
         except Exception:

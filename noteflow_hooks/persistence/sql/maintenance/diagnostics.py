@@ -108,8 +108,8 @@ class Waiting:
     longest: timedelta | None
 
 
-class Vitals:
-    """Asks. Whatever does not answer, or refuses, raises :class:`UnavailableError`."""
+class DatabaseDiagnostics:
+    """Asks the database. Whatever does not answer, or refuses, raises :class:`UnavailableError`."""
 
     def __init__(self, engine: Engine) -> None:
         """Use the engine's connections, for a statement each."""
