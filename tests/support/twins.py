@@ -84,7 +84,7 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
             "deleted_at": st.sampled_from([None, None, None, -60.0]),
             "paused_at": rarely,
             "rate_limit_per_s": st.sampled_from([None, None, None, 0.5, 20.0, 1000.0]),
-            "max_concurrency": st.sampled_from([None, None, 1, 3, 12]),
+            "max_concurrency": st.sampled_from([None, None, None, 1, 3, 12]),
             "timeout_ms": st.sampled_from([100, 2_000, 30_000]),
             "events": st.sampled_from(
                 [

@@ -57,8 +57,8 @@ def _purge_events(where: str, *, then: str) -> TextClause:
     """Return the statement that finds settled events; ``then`` is about ``whole``, the events, and ``own`` below them.
 
     ``own`` has all their deliveries. Both are locked: an event is left out where somebody else has locked one of its
-    deliveries, or sends one again at this moment. A call is cut where the deliveries come to the limit; one event with more
-    of them than that is taken whole.
+    deliveries, or sends one again at this moment. A call is cut where the deliveries come to the limit; one event with
+    more of them than that is taken whole.
     """
     return _purge(
         "webhook_events",
