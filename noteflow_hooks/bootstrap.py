@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
@@ -60,8 +61,8 @@ class ServerParts:
     webhook_service: WebhookService | None
     #: How many calls may use the database at once.
     database_threads: int
-    #: Takes a function that tells how many calls wait in the server: hints are then sent in fuller messages.
-    watch: Callable[[Callable[[], int]], None]
+    #: Takes a function that tells how many calls wait in the server: while many do, wake-ups go in fuller messages.
+    report_backlog: Callable[[Callable[[], int]], None]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -116,26 +117,27 @@ class DiagnosticParts:
 def server(settings: Settings) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    refuse_celerys_variables()
     engine = create_engine(str(settings.database_url), connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
     units = _units(engine, settings)
     service = None
-    watch: Callable[[Callable[[], int]], None] = _watch_nothing
+    report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        hints = publisher.connect(str(settings.redis_url))
+        publishers = publisher.connect(settings.redis)
         service = WebhookService(
             units,
-            hints.events.announce,
-            hint=hints.deliveries.announce,
+            publishers.events.announce,
+            wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
-            on_close=hints.close,
+            on_close=publishers.close,
         )
-        watch = hints.watch
+        report_backlog = publishers.report_backlog
     stack = ExitStack()
     stack.callback(engine.dispose)
     if service is not None:
         stack.callback(service.close)
-    return ServerParts(units, service, SERVER_CONNECTIONS, watch, stack.close)
+    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, stack.close)
 
 
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
@@ -245,8 +247,8 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         raise SettingsError(str(error)) from None
 
 
-def _watch_nothing(_: Callable[[], int]) -> None:
-    """Take no notice: without webhooks there are no hints to send."""
+def _ignore_backlog(_: Callable[[], int]) -> None:
+    """Take no notice: without webhooks nothing is sent to workers."""
 
 
 def _networks(text: str) -> list[str]:

@@ -2,99 +2,121 @@
 
 from __future__ import annotations
 
+import logging
 import sys
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery, signals
+from celery import signals
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
-from kombu.utils import functional
 
 from noteflow_hooks import logs
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
+from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.broker.kombu_internals import wait_without_blocking_others
+from noteflow_hooks.broker.names import (
+    DELIVER_QUEUE,
+    DELIVER_TASK,
+    DISPATCH_QUEUE,
+    DISPATCH_TASK,
+    MAINTENANCE_QUEUE,
+    PURGE_TASK,
+    QUEUES,
+    RELAY_TASK,
+    SWEEP_TASK,
+)
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
+from workers.celery_internals import GuardedCelery
+from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
-    import logging
+    from celery import Celery
 
-RELAY_TASK = "noteflow.hooks.relay"
-SWEEP_TASK = "noteflow.hooks.sweep"
-PURGE_TASK = "noteflow.hooks.purge"
-SLOW_QUEUE = "deliver.slow"
-MAINTENANCE_QUEUE = "maintenance"
-QUEUES = (DISPATCH_QUEUE, DELIVER_QUEUE, SLOW_QUEUE, MAINTENANCE_QUEUE)
+    from noteflow_hooks.broker.redis_url import RedisAddress
 
+log = logging.getLogger(__name__)
 
-# kombu's stubs leave out what it imports.
-_functional: Any = functional
+#: The names are public. A queue that nobody consumes would swallow wake-ups, so a slip in ``-Q`` makes none.
+_QUEUES: Final[dict[str, object]] = {
+    "task_queues": [Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
+    "task_create_missing_queues": False,
+    "task_default_queue": MAINTENANCE_QUEUE,
+    "task_routes": {
+        DISPATCH_TASK: {"queue": DISPATCH_QUEUE},
+        DELIVER_TASK: {"queue": DELIVER_QUEUE},
+        RELAY_TASK: {"queue": MAINTENANCE_QUEUE},
+        SWEEP_TASK: {"queue": MAINTENANCE_QUEUE},
+        PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
+    },
+}
+#: Ids in, counts out: nothing needs another serializer, and a result store would be pure cost.
+_MESSAGES: Final[dict[str, object]] = {"accept_content": ["json"], "task_ignore_result": True}
+_TRANSPORT_OPTIONS: Final[dict[str, object]] = {
+    # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
+    # acknowledgement each message costs one round trip in place of three, and none ever comes twice.
+    "ack_emulation": False,
+    # kombu's default is to wait for ever; a frozen Redis must not freeze a worker.
+    "socket_timeout": 10,
+    "socket_connect_timeout": 5,
+    "socket_keepalive": True,
+    # Under gevent every task has a connection of its own; kombu's default of 10 would refuse the rest.
+    "max_connections": 500,
+    # Who asks for a queue's length while Redis is away is refused at once; kombu's default takes six seconds.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+}
+_BROKER: Final[dict[str, object]] = {
+    "broker_transport_options": _TRANSPORT_OPTIONS,
+    # Redis may be away for a night: a worker waits for it as long as it takes.
+    "broker_connection_retry_on_startup": True,
+    "broker_connection_max_retries": None,
+    # It also waits for one that is full, or has a key of another kind in a queue's place.
+    "broker_channel_error_retry": True,
+}
+_WORKER: Final[dict[str, object]] = {
+    # POSTs under way when Redis goes are finished and recorded.
+    "worker_cancel_long_running_tasks_on_connection_loss": False,
+    # More than one waiting message a slot would sit with a busy worker while another is idle.
+    "worker_prefetch_multiplier": 1,
+}
+#: The least time after which a tick's message expires. It is sent as a date, and hosts' clocks may differ by minutes.
+_TICK_EXPIRES_S: Final = 900
 
 
 def build(settings: Settings) -> Celery:
     """Make the app; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
-    # Under gevent kombu 5.7 has kept the blocking one, from before Celery replaces it: while Redis is away the whole
-    # process would stand still for seconds at a time, no result would be stored, and leases would run out.
-    _functional.sleep = time.sleep
-    app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
-    app.conf.update(
-        # Ids in, counts out: nothing needs another serializer, and a result store would be pure cost.
-        accept_content=["json"],
-        task_ignore_result=True,
-        # The names are public. A queue that nobody consumes would swallow hints, so none comes up by a slip.
-        task_queues=[Queue(name, Exchange(""), routing_key=name) for name in QUEUES],
-        task_create_missing_queues=False,
-        task_default_queue=MAINTENANCE_QUEUE,
-        task_routes={
-            DISPATCH_TASK: {"queue": DISPATCH_QUEUE},
-            DELIVER_TASK: {"queue": DELIVER_QUEUE},
-            RELAY_TASK: {"queue": MAINTENANCE_QUEUE},
-            SWEEP_TASK: {"queue": MAINTENANCE_QUEUE},
-            PURGE_TASK: {"queue": MAINTENANCE_QUEUE},
-        },
-        # Redis' own, but for what is no task: that would end each worker that meets it.
-        broker_transport="workers.broker:Transport",
-        broker_transport_options={
-            # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
-            # acknowledgement each message costs one round trip in place of three, and none ever comes twice.
-            "ack_emulation": False,
-            # kombu's default is to wait for ever; a frozen Redis must not freeze a worker.
-            "socket_timeout": 10,
-            "socket_connect_timeout": 5,
-            "socket_keepalive": True,
-            # Under gevent every task has a connection of its own; kombu's default of 10 would refuse the rest.
-            "max_connections": 500,
-            # Who looks at a queue's length while Redis is away is told so at once; kombu's default takes six seconds.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0.2,
-            "interval_max": 0.2,
-        },
-        # Redis may be away for a night: a worker waits for it as long as it takes.
-        broker_connection_retry_on_startup=True,
-        broker_connection_max_retries=None,
-        # So is one that is full, or has a key of another kind in a queue's place.
-        broker_channel_error_retry=True,
-        # POSTs under way when Redis goes are finished and recorded.
-        worker_cancel_long_running_tasks_on_connection_loss=False,
-        # More than one waiting message a slot would sit with a busy worker while another is idle.
-        worker_prefetch_multiplier=1,
-        # In memory: a few periods need no file to remember when they last ran.
-        beat_scheduler="celery.beat:Scheduler",
-        beat_schedule={
+    refuse_celerys_variables()
+    wait_without_blocking_others()
+    app = GuardedCelery("noteflow-hooks", include=["workers.tasks"])
+    app.conf.update(_QUEUES | _MESSAGES | _BROKER | _broker(settings.redis) | _WORKER | _beat(settings))
+    return app
+
+
+def _broker(address: RedisAddress) -> dict[str, object]:
+    # Redis' own transport, but for what is no task: that would end each worker that meets it.
+    transport = PLAIN_TRANSPORT if address.tls is None else TLS_TRANSPORT
+    return {**address.celery_options, "broker_transport": transport}
+
+
+def _beat(settings: Settings) -> dict[str, object]:
+    return {
+        # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
+        # back would hold up relay and sweep for as long.
+        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
+        "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
             "purge": _every(settings.purge_every_s, PURGE_TASK),
         },
-    )
-    return app
+    }
 
 
 def _every(seconds: float, task: str) -> dict[str, object]:
-    # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done. The
-    # limit is long, since it is an absolute time and hosts' clocks may differ by minutes.
-    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, 900)}}
+    # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done.
+    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, _TICK_EXPIRES_S)}}
 
 
 @signals.after_setup_logger.connect
@@ -108,10 +130,28 @@ def format_logs(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Cel
 
 
 @signals.celeryd_init.connect
+@signals.beat_init.connect
+def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """End a worker or beat whose command line has Celery replace our settings, as ``celery -b`` does."""
+    try:
+        refuse_celerys_variables()
+    except SettingsError as error:
+        sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.celeryd_init.connect
 def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
+    warn_of_slips()
+
+
+@signals.beat_init.connect
+def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say which of our variables are no settings."""
+    for line in unknown_variables():
+        log.warning("%s", line)
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -16,12 +16,22 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
+from noteflow_hooks.broker.names import (
+    DELIVER_QUEUE,
+    DELIVER_TASK,
+    DISPATCH_QUEUE,
+    DISPATCH_TASK,
+    PURGE_TASK,
+    RELAY_TASK,
+    SLOW_QUEUE,
+    SWEEP_TASK,
+)
+from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
-from workers.app import PURGE_TASK, RELAY_TASK, SLOW_QUEUE, SWEEP_TASK, app, settings
+from workers.app import app, settings
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -222,7 +232,4 @@ def _has_room(queue: str) -> bool:
 
 
 def _queued(queue: str) -> int:
-    pool: Any = app.pool  # of connections, whatever the types say
-    with pool.acquire(block=True) as connection:
-        # The Redis transport's own channel has the client.
-        return int(connection.default_channel.client.llen(queue))
+    return queue_depth(app, queue)

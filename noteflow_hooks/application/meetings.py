@@ -1,6 +1,7 @@
-"""The life of a meeting's recordings: begun by a stream, ended by it, by the meeting's end, or for a dead server.
+"""The life of a meeting, and of its recordings: a stream begins one; the stream or the meeting's end ends it.
 
-Each function works in the caller's unit of work and records the events there; ``service`` None records none.
+Where a server dies, another one ends its recordings. Each function works in the caller's unit of work and records the
+events there; ``service`` None records none.
 """
 
 from __future__ import annotations
@@ -8,15 +9,40 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording
+from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, check_title
 from noteflow_hooks.errors import NotFoundError, PreconditionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import datetime, timedelta
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.meetings import Segment, Summary
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+
+
+def new_meeting(workspace_id: UUID, title: str, *, now: datetime) -> Meeting:
+    """Make a meeting that can be recorded; raise InvalidInputError for a title that can't be."""
+    return Meeting(
+        id=uuid4(),
+        workspace_id=workspace_id,
+        title=check_title(title),
+        state=MeetingState.ACTIVE,
+        created_at=now,
+    )
+
+
+def find_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting:
+    """Return the meeting, or raise NotFoundError where the workspace has none of that id."""
+    meeting = unit.meetings.get(workspace_id, meeting_id, lock=lock)
+    if meeting is None:
+        raise NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")
+    return meeting
+
+
+def read_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID) -> tuple[Meeting, Summary | None]:
+    """Return a meeting and its summary, or raise NotFoundError."""
+    return find_meeting(unit, workspace_id, meeting_id), unit.meetings.get_summary(meeting_id)
 
 
 def start_recording(
@@ -28,8 +54,8 @@ def start_recording(
     server: str,
     now: datetime,
 ) -> Recording:
-    """Begin a recording; raise NotFoundError or PreconditionError where there is no meeting that can be recorded."""
-    meeting = _locked(unit, workspace_id, meeting_id)
+    """Begin a recording; raise NotFoundError, or PreconditionError where the meeting can't be recorded now."""
+    meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is not MeetingState.ACTIVE:
         raise PreconditionError(f"meeting {meeting_id} is stopped; it can't be recorded any more")
     recording = Recording(
@@ -50,8 +76,8 @@ def start_recording(
 def end_recording(
     unit: UnitOfWork, service: WebhookService | None, recording: Recording, *, duration_seconds: float
 ) -> bool:
-    """End a recording, once: False where it had ended already, and then nothing is recorded."""
-    meeting = _locked(unit, recording.workspace_id, recording.meeting_id)
+    """End a recording, once: False where it had ended already, and then there is no event."""
+    meeting = find_meeting(unit, recording.workspace_id, recording.meeting_id, lock=True)
     if not unit.meetings.end_recording(recording.id, duration_seconds):
         return False
     if service is not None:
@@ -59,6 +85,60 @@ def end_recording(
             meeting.id, meeting.title, duration_seconds, workspace_id=meeting.workspace_id, unit=unit
         )
     return True
+
+
+def add_segments(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, segments: Sequence[Segment]) -> None:
+    """Store a stream's segments; raise PreconditionError where the meeting was stopped meanwhile."""
+    meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
+    if meeting.state is not MeetingState.ACTIVE:
+        raise ended_elsewhere(meeting_id)
+    unit.meetings.add_segments(meeting_id, segments)
+
+
+def finish_stream(
+    unit: UnitOfWork,
+    service: WebhookService | None,
+    workspace_id: UUID,
+    meeting_id: UUID,
+    *,
+    recording: Recording | None,
+    segments: Sequence[Segment],
+    duration_seconds: float,
+) -> None:
+    """Store a stream's last segments and end its recording, if audio came and it has one.
+
+    Raise PreconditionError where that had ended before. It is raised, not returned, so that the segments are rolled
+    back: they would come twice where an earlier attempt's commit only seemed to fail.
+    """
+    add_segments(unit, workspace_id, meeting_id, segments)
+    if recording is not None and not end_recording(unit, service, recording, duration_seconds=duration_seconds):
+        raise ended_elsewhere(meeting_id)
+
+
+def stop_streamed_meeting(
+    unit: UnitOfWork,
+    service: WebhookService | None,
+    workspace_id: UUID,
+    meeting_id: UUID,
+    *,
+    recording: Recording | None,
+    segments: Sequence[Segment],
+    seconds: Callable[[], float],
+) -> Meeting:
+    """Stop a meeting that a stream records, with the segments and seconds of audio that only the stream knows."""
+
+    def recorded_s(open_recording: Recording) -> float:
+        is_ours = recording is not None and open_recording.id == recording.id
+        return seconds() if is_ours else open_recording.duration_seconds
+
+    if find_meeting(unit, workspace_id, meeting_id, lock=True).state is MeetingState.ACTIVE:
+        unit.meetings.add_segments(meeting_id, segments)
+    return stop_meeting(unit, service, workspace_id, meeting_id, recorded_s=recorded_s)
+
+
+def ended_elsewhere(meeting_id: UUID) -> PreconditionError:
+    """Return the error of a stream whose recording was ended, but not by the stream."""
+    return PreconditionError(f"meeting {meeting_id} was stopped, or its recording ended, meanwhile")
 
 
 def stop_meeting(
@@ -69,18 +149,18 @@ def stop_meeting(
     *,
     recorded_s: Callable[[Recording], float] = lambda recording: recording.duration_seconds,
 ) -> Meeting:
-    """Stop a meeting, ending its recording first, and return it; one that was stopped before comes back as it is.
+    """End the meeting's recording, stop it and return it; one that was stopped before is returned as it is.
 
-    ``recorded_s`` tells how many seconds an open recording has, for a server that knows better than the store.
+    ``recorded_s`` returns how many seconds an open recording has: the server that records it knows more than the store.
     """
-    meeting = _locked(unit, workspace_id, meeting_id)
+    meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is MeetingState.COMPLETED:
         return meeting
     recording = unit.meetings.open_recording(meeting_id)
     if recording is not None:
         end_recording(unit, service, recording, duration_seconds=max(recorded_s(recording), recording.duration_seconds))
     unit.meetings.complete(meeting_id)
-    stopped = _locked(unit, workspace_id, meeting_id)
+    stopped = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if service is not None:
         service.trigger_meeting_completed(stopped, unit)
     return stopped
@@ -93,17 +173,10 @@ def end_abandoned(
     silent_for: timedelta,
     server: str | None = None,
 ) -> int:
-    """End the recordings that no server keeps alive, and those that ``server`` left open before; return how many."""
+    """End the recordings without a heartbeat for so long, and all open ones of ``server``; return how many."""
     ended = 0
     with units() as unit:
         for recording in unit.meetings.abandoned_recordings(silent_for=silent_for, server=server):
             ended += end_recording(unit, service, recording, duration_seconds=recording.duration_seconds)
         unit.commit()
     return ended
-
-
-def _locked(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID) -> Meeting:
-    meeting = unit.meetings.get(workspace_id, meeting_id, lock=True)
-    if meeting is None:
-        raise NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")
-    return meeting

@@ -11,7 +11,7 @@ from noteflow_hooks.bench.traffic import BODY
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from noteflow_hooks.bench.processes import Spoken
+    from noteflow_hooks.bench.processes import LineProcess
     from noteflow_hooks.bench.stage import Stage
 
 _CONNECTIONS: Final = 20
@@ -33,14 +33,14 @@ def bare_rate(stage: Stage, posts: int, *, loops: int = WORKERS, is_tls: bool = 
     return rate
 
 
-def _loops(stage: Stage, *, is_tls: bool, dials: bool) -> Sequence[Spoken]:
+def _loops(stage: Stage, *, is_tls: bool, dials: bool) -> Sequence[LineProcess]:
     return stage.kept(
         f"bare loops, TLS {is_tls}, each dials {dials}",
         lambda: [_loop(stage, is_tls=is_tls, dials=dials) for _ in range(WORKERS)],
     )
 
 
-def _loop(stage: Stage, *, is_tls: bool, dials: bool) -> Spoken:
+def _loop(stage: Stage, *, is_tls: bool, dials: bool) -> LineProcess:
     options = ["--ca", str(stage.ca_bundle)] if is_tls else []
     if dials:
         options.append("--dial")

@@ -29,7 +29,7 @@ def _nothing() -> None:
     """Let a wait go on."""
 
 
-class Spoken:
+class LineProcess:
     """A Python module that runs as a process, is told lines, and answers each with a line of JSON.
 
     Args:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 
-from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.bench.tenants import Tenants
 from noteflow_hooks.bench.usage import peak_mb
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.background import until
@@ -117,11 +118,11 @@ class Stage:
         pids = [pid for name, pid in self.system.processes.items() if name.startswith("worker-")]
         self.worker_peak_mb = max(self.worker_peak_mb, *map(peak_mb, pids))
 
-    def process(self, module: str, *arguments: str) -> Spoken:
+    def process(self, module: str, *arguments: str) -> LineProcess:
         """Start a module of this package that is spoken to."""
-        spoken = Spoken(f"{__package__}.{module}", *arguments, check=self._check)
-        self._stack.callback(spoken.close)
-        return spoken
+        process = LineProcess(f"{__package__}.{module}", *arguments, check=self._check)
+        self._stack.callback(process.close)
+        return process
 
     def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
         """Start another program, which has the system's settings and this environment."""
@@ -146,7 +147,7 @@ class Stage:
 
     def new_hints(self) -> Publishers:
         """Return a way to tell the workers of events, as the server has one, over a new connection."""
-        self.hints = publisher.connect(self.system.redis_url)
+        self.hints = publisher.connect(RedisAddress.parse(self.system.redis_url))
         self._stack.callback(self.hints.close)
         return self.hints
 

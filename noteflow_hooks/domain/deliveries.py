@@ -83,6 +83,8 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: Whether a kept connection had ended, and the request was sent a second time over a new one.
+    redialled: bool = False
 
     @property
     def succeeded(self) -> bool:
@@ -92,7 +94,7 @@ class AttemptResult:
 
 @dataclass(frozen=True, slots=True)
 class WebhookAttempt:
-    """One POST, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
+    """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
 
     id: UUID
     delivery_id: UUID
@@ -103,6 +105,8 @@ class WebhookAttempt:
     response_body: str | None = field(repr=False)
     error_kind: str | None
     error_message: str | None
+    #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
+    redialled: bool = False
 
 
 @dataclass(frozen=True, slots=True)

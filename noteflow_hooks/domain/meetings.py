@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_text
+from noteflow_hooks.domain.payloads import NAME_LIMIT, TITLE_LIMIT, check_text
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 _SEGMENT_LIMIT: Final = 10_000
-_SPEAKER_LIMIT: Final = 255
+#: The most characters of a summary's text, the most points and action items that it may have, and of each of those.
+_SUMMARY_LIMIT: Final = 100_000
+_POINTS_LIMIT: Final = 1_000
+_POINT_LIMIT: Final = 2_000
 _SAMPLE_RATES: Final = range(1_000, 384_001)
 _CHANNELS: Final = range(1, 33)
 
@@ -117,8 +120,23 @@ def check_segment(segment: Segment) -> Segment:
     """Return the segment if it can be stored, else raise :class:`InvalidInputError`."""
     check_text("segments.text", segment.text, limit=_SEGMENT_LIMIT, allow_empty=False)
     if segment.speaker is not None:
-        check_text("segments.speaker", segment.speaker, limit=_SPEAKER_LIMIT)
+        check_text("segments.speaker", segment.speaker, limit=NAME_LIMIT)
     # Written so that NaN fails too: it compares false with everything.
     if not 0 <= segment.start_seconds <= segment.end_seconds < float("inf"):
         raise InvalidInputError("segments", "start_seconds and end_seconds must be finite, from 0 on, in this order")
     return segment
+
+
+def check_summary(summary: Summary) -> Summary:
+    """Return the summary if it can be stored, else raise :class:`InvalidInputError`."""
+    check_text("summary.executive_summary", summary.executive_summary, limit=_SUMMARY_LIMIT, allow_empty=False)
+    _check_points("summary.key_points", summary.key_points)
+    _check_points("summary.action_items", summary.action_items)
+    return summary
+
+
+def _check_points(field: str, points: tuple[str, ...]) -> None:
+    if len(points) > _POINTS_LIMIT:
+        raise InvalidInputError(field, f"has {len(points)} entries; at most {_POINTS_LIMIT} are allowed")
+    for point in points:
+        check_text(field, point, limit=_POINT_LIMIT, allow_empty=False)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
+
+#: How many rows a page has where none says how many, and how many it may have.
+DEFAULT_PAGE_SIZE: Final = 50
+MAX_PAGE_SIZE: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +24,21 @@ class Position:
 
     created_at: datetime
     id: UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Which page of a list is asked for."""
+
+    #: How many rows it shows.
+    size: int = DEFAULT_PAGE_SIZE
+    #: Where the page before ended; None for the first page.
+    after: Position | None = None
+
+    @property
+    def limit(self) -> int:
+        """How many rows to read: one more than are shown tells whether there is another page."""
+        return self.size + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +67,12 @@ class Undelivered:
     def id(self) -> UUID:
         """What tells it from others of the list: the delivery's id, or the event's."""
         return self.event_id if self.delivery is None else self.delivery.id
+
+
+def check_page_size(size: int) -> int:
+    """Return how many rows to show; 0 stands for the default, and what is not allowed raises InvalidInputError."""
+    if not 0 <= size <= MAX_PAGE_SIZE:
+        raise InvalidInputError(
+            "page_size", f"is {size}; allowed are 1 to {MAX_PAGE_SIZE}, and 0 for {DEFAULT_PAGE_SIZE}"
+        )
+    return size or DEFAULT_PAGE_SIZE

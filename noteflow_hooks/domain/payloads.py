@@ -13,6 +13,8 @@ from noteflow_hooks.errors import InvalidInputError
 PAYLOAD_LIMIT_BYTES: Final = 10_240
 #: The most characters a title may have.
 TITLE_LIMIT: Final = 500
+#: The most characters of any name, of a meeting's id, and of an idempotency key.
+NAME_LIMIT: Final = 255
 
 _SHORTENED: Final = "executive_summary"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
@@ -36,6 +38,11 @@ def check_text(name: str, value: str, *, limit: int | None = None, allow_empty: 
     if not allow_empty and not value.strip():
         raise InvalidInputError(name, "must not be empty")
     return value
+
+
+def check_name(field: str, value: str) -> str:
+    """Return the text if it can be a name, or an id that a caller chooses; else raise :class:`InvalidInputError`."""
+    return check_text(field, value, limit=NAME_LIMIT, allow_empty=False)
 
 
 def encode(payload: dict[str, Any]) -> bytes:

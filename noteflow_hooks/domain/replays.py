@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
+from noteflow_hooks.domain.rate import TokenBucket, full_in_s
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError
 
 if TYPE_CHECKING:
@@ -113,9 +114,9 @@ class Replay:
 
     def allowed(self, *, now: datetime) -> int:
         """Return how many may be made due now; none within :data:`SPACING` of what its rate has been used for."""
-        idle = self._idle(now)
-        # Rounded, since moments have microseconds only.
-        return math.floor(round(idle.total_seconds() * self.rate_per_s, 3)) if idle >= SPACING else 0
+        if self.paced_at is None or now - self.paced_at < SPACING:
+            return 0
+        return self._bucket.available(full_in_s(self._full_at(now), now=now))
 
     def stepped(self, sent: int, *, cursor: Position | None, more: bool, now: datetime) -> Replay:
         """Note a step that made so many due, the last one at the cursor; without ``more`` it is done."""
@@ -124,7 +125,7 @@ class Replay:
             self,
             sent=self.sent + sent,
             cursor=cursor if cursor is not None else self.cursor,
-            paced_at=now - self._idle(now) + timedelta(seconds=sent / self.rate_per_s),
+            paced_at=self._bucket.full_at_after(sent, full_at=self._full_at(now), now=now) - STANDSTILL,
             state=ReplayState.RUNNING if more else ReplayState.DONE,
             finished_at=None if more else now,
         )
@@ -134,10 +135,14 @@ class Replay:
         self._require_running("cancelling")
         return replace(self, state=ReplayState.CANCELLED, finished_at=now)
 
-    def _idle(self, now: datetime) -> timedelta:
-        """Return for how long its rate was not used, as far as that counts."""
-        used = self.paced_at if self.paced_at is not None else now
-        return min(now - used, STANDSTILL)
+    @property
+    def _bucket(self) -> TokenBucket:
+        """What its rate allows: a full one holds what it may catch up after it stood still."""
+        return TokenBucket(self.rate_per_s, burst=self.rate_per_s * STANDSTILL.total_seconds())
+
+    def _full_at(self, now: datetime) -> datetime:
+        """Return when that bucket is full. At ``paced_at`` it is empty, and it fills in :data:`STANDSTILL`."""
+        return (self.paced_at if self.paced_at is not None else now) + STANDSTILL
 
     def _require_running(self, what: str) -> None:
         if self.state is not ReplayState.RUNNING:

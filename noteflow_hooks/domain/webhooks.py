@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
 from noteflow_hooks.domain.headers import check_headers
-from noteflow_hooks.domain.payloads import check_text
+from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.signing import check_secret, secret_hint
+from noteflow_hooks.signing import generate_secret, secret_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,7 +28,6 @@ MAX_RETRIES: Final = range(1, 21)
 MAX_CONCURRENCY: Final = range(1, 1001)
 #: The least and the most that ``rate_limit_per_s`` may be.
 RATE_LIMIT_PER_S: Final = (0.01, 1000.0)
-_NAME_LIMIT: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class WebhookConfig:
             workspace_id=workspace_id,
             url=str(parse_url(url, allow_http_loopback=allow_http_loopback)),
             events=check_events(events),
-            name=check_text("name", name, limit=_NAME_LIMIT, allow_empty=False),
+            name=check_name("name", name),
             secret=None if secret is None else check_secret(secret),
             secret_hint="" if secret is None else secret_hint(secret),
             enabled=enabled,
@@ -147,6 +147,23 @@ class WebhookConfig:
             return (self.secret,)
         return (self.secret, self.previous_secret)
 
+    def rotated(self, secret: str, *, previous_until: datetime) -> WebhookConfig:
+        """Give it a new secret; the one before, if it was signed, signs beside it until that moment."""
+        return replace(
+            self,
+            secret=secret,
+            secret_hint=secret_hint(secret),
+            secret_unavailable=self.headers_unreadable,
+            secret_unreadable=False,
+            previous_secret=self.secret,
+            previous_secret_expires_at=None if self.secret is None else previous_until,
+        )
+
+
+def new_secret(secret: str | None = None) -> str:
+    """Return the secret if it can be one, and one of our own where none is given; else raise InvalidInputError."""
+    return check_secret(secret) if secret is not None else generate_secret()
+
 
 def check_events(events: Iterable[str]) -> tuple[str, ...]:
     """Return the types sorted, once each, or raise :class:`InvalidInputError` for one that can't be subscribed to."""
@@ -164,6 +181,13 @@ def check_range(name: str, value: int, allowed: range) -> int:
     if value not in allowed:
         raise InvalidInputError(name, f"is {value}; allowed are {allowed.start} to {allowed.stop - 1}")
     return value
+
+
+def check_seconds(name: str, value: float, *, limit: timedelta) -> timedelta:
+    """Return a number of seconds from 0 to the limit, else raise :class:`InvalidInputError` with the bounds."""
+    if not (math.isfinite(value) and 0 <= value <= limit.total_seconds()):
+        raise InvalidInputError(name, f"is {value:g}; allowed are 0 to {limit.total_seconds():g} seconds")
+    return timedelta(seconds=value)
 
 
 def _check_rate(value: float) -> float:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _SUCCESSES: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+#: No date is longer, and what is parsed of one is not for long texts.
+_DATE_LIMIT: Final = 64
 
 
 class Outcome(NamedTuple):
@@ -64,6 +66,8 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
     try:
         if _SECONDS.fullmatch(value):
             return timedelta(seconds=min(float(value), RETRY_AFTER_CAP.total_seconds()))
+        if len(value) > _DATE_LIMIT:
+            return None
         moment = parsedate_to_datetime(value)
         return max(timedelta(), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
     except (ValueError, TypeError, OverflowError):

@@ -62,15 +62,19 @@ class WebhookExecutor:
         """Make one attempt, within the webhook's ``timeout_ms``. No receiver, network or row makes it raise."""
         started_at, started = self._now(), self._monotonic()
         deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
+        signed: SignedPost | None = None
         try:
-            outcome = self._attempt(claim, started_at, deadline)
+            signed = self._signed(claim, started_at, deadline)
+            with self._transport.sent(signed) as reply:
+                outcome = answered(reply, claim.webhook, now=started_at)
         except ExchangeError as error:
             outcome = failed(error)
         except Exception:  # the boundary: our own fault costs this attempt, not those beside it
             logger.exception("Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id)
             outcome = Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
         duration_ms = round((self._monotonic() - started) * 1000)
-        result = AttemptResult(started_at, duration_ms, *outcome)
+        redialled = signed is not None and signed.redialled
+        result = AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
         _log(claim, result)
         return result
 
@@ -78,15 +82,13 @@ class WebhookExecutor:
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _attempt(self, claim: Claim, moment: datetime, deadline: Deadline) -> Outcome:
+    def _signed(self, claim: Claim, moment: datetime, deadline: Deadline) -> SignedPost:
         if claim.webhook.secret_unavailable:
             what = "secret" if claim.webhook.secret_unreadable else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         url = self._endpoint(claim.webhook.url)
         headers = self._headers(claim, url, moment)
-        post = SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
-        with self._transport.sent(post) as reply:
-            return answered(reply, claim.webhook, now=moment)
+        return SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
 
     def _endpoint(self, url: str) -> EndpointUrl:
         try:
@@ -99,6 +101,7 @@ class WebhookExecutor:
         headers = {
             "Host": _host_header(url),
             "User-Agent": self._user_agent,
+            "Accept": "*/*",
             "Accept-Encoding": "identity",
             "Content-Type": "application/json",
             "Content-Length": str(len(claim.payload)),
@@ -110,7 +113,10 @@ class WebhookExecutor:
         if secrets := claim.webhook.secrets_at(moment):
             headers["X-NoteFlow-Signature"] = sign(claim.payload, secrets[0])
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
-        return headers | _custom(claim.webhook)
+        custom = _custom(claim.webhook)
+        if "accept" in map(str.lower, custom):
+            del headers["Accept"]
+        return headers | custom
 
 
 def _custom(webhook: WebhookConfig) -> dict[str, str]:
@@ -128,7 +134,7 @@ def _parsed(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
 
 def _host_header(url: EndpointUrl) -> str:
     host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
-    return host if url.port == {"https": 443, "http": 80}[url.scheme] else f"{host}:{url.port}"
+    return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
 
 
 def _log(claim: Claim, result: AttemptResult) -> None:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from noteflow_hooks.local.stack.supervisor import Part
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: The groups that are killed as a whole.
 GROUPS: Final = ("worker-1", "worker-2")
@@ -34,7 +34,7 @@ _READY: Final = " ready."
 class Crew:
     """The workers; use it as a context manager around everything that needs them."""
 
-    def __init__(self, rig: Rig, app: str) -> None:
+    def __init__(self, rig: SystemRig, app: str) -> None:
         """``app`` is the Celery app that they run."""
         self._rig = rig
         commands = {name: worker_command(number) for number, name in enumerate(GROUPS, start=1)}

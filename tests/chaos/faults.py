@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from tests.chaos.crew import Crew
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: How long a database or a broker is away at the most before it is started again.
 _AWAY_S: Final = 1.0
@@ -39,7 +39,7 @@ class Faults:
         chance: Decides who is hit, how and for how long.
     """
 
-    def __init__(self, rig: Rig, crew: Crew, *, paths: Mapping[str, str], chance: random.Random) -> None:
+    def __init__(self, rig: SystemRig, crew: Crew, *, paths: Mapping[str, str], chance: random.Random) -> None:
         self._rig = rig
         self._crew = crew
         self._paths = paths

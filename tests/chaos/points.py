@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.chaos.points_stage import Row
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: How often each point is played in a whole round: sixty kills.
 PLAYS: Final = 4
@@ -90,7 +90,7 @@ def a_round(seed: int) -> list[Point]:
     return points
 
 
-def play(point: Point, rig: Rig) -> Played:
+def play(point: Point, rig: SystemRig) -> Played:
     """Play one on a system that has nothing else to do and all of whose workers are parts of it; takes some seconds.
 
     From the main thread: it starts what it has killed. A fault that comes elsewhere is played to its end and, unless
@@ -103,7 +103,7 @@ def play(point: Point, rig: Rig) -> Played:
     raise AssertionError(f"{point.name}: the fault came elsewhere {_TRIES} times")
 
 
-def _played(point: Point, rig: Rig) -> Played:
+def _played(point: Point, rig: SystemRig) -> Played:
     with rig.as_new_tenant(), ExitStack() as stack:
         stage = Stage(rig, stack)
         # However it ends, the next play finds everything alive.
@@ -112,10 +112,10 @@ def _played(point: Point, rig: Rig) -> Played:
         stage.revive()
         if stage.recovery_s is None:
             stage.recover()
-        return _judged(point, stage)
+        return _verdict(point, stage)
 
 
-def _judged(point: Point, stage: Stage) -> Played:
+def _verdict(point: Point, stage: Stage) -> Played:
     rows = stage.rows()
     posts = {webhook_id: stage.posts(webhook_id, stage.event_id) for webhook_id in stage.paths}
     arrived = {each.webhook_id for each in rows if each.status == "succeeded" and posts[each.webhook_id]}

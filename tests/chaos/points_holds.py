@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
     import redis
 
-    from tests.support.receiver_connection import Line
-    from tests.support.system_rig import Rig
+    from tests.support.receiver_connection import ReceiverConnection
+    from tests.support.system_rig import SystemRig
 
 #: How long an answer or a write is kept back at the most.
 _KEPT_S: Final = 60.0
@@ -35,11 +35,11 @@ class Kept:
         self._answer = Answer(given.status, (*given.headers, ("Connection", "close")), given.body)
         self._came, self._let_go = threading.Event(), threading.Event()
 
-    def __call__(self, line: Line) -> None:
+    def __call__(self, connection: ReceiverConnection) -> None:
         """Serve the one request."""
         self._came.set()
         self._let_go.wait(_KEPT_S)
-        line.send(self._answer.encode())
+        connection.send(self._answer.encode())
 
     def wait(self) -> None:
         """Return once the request has come as a whole."""
@@ -53,7 +53,7 @@ class Kept:
 class Lock:
     """A lock that a connection of ours holds in PostgreSQL."""
 
-    def __init__(self, rig: Rig, holder: psycopg.Connection) -> None:
+    def __init__(self, rig: SystemRig, holder: psycopg.Connection) -> None:
         """The rig's own connection looks at who waits."""
         self._rig = rig
         self._holder = holder
@@ -84,7 +84,7 @@ class Lock:
 
 
 @contextmanager
-def locked(rig: Rig, statement: str, *values: str) -> Iterator[Lock]:
+def locked(rig: SystemRig, statement: str, *values: str) -> Iterator[Lock]:
     """Hold what the statement locks."""
     with closing(psycopg.connect(rig.system.database_url)) as holder:
         holder.execute(statement.encode(), values)
@@ -106,7 +106,7 @@ def writes_held(client: redis.Redis) -> Iterator[None]:
 
 
 @contextmanager
-def frozen(rig: Rig, names: Iterable[str]) -> Iterator[None]:
+def frozen(rig: SystemRig, names: Iterable[str]) -> Iterator[None]:
     """Stop these parts of the system."""
     with ExitStack() as stack:
         for name in names:

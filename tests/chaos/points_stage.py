@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import grpc
 
-from tests.support.publishing import posts
+from tests.support.steady_publisher import posts
 from tests.support.system_rig import a_path
 from tests.support.waiting import until
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from tests.support.receiver import Receiver
     from tests.support.receiver_connection import Script
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: What an attempt may take. Its lease, with the system's slack beside, is the longest that recovery waits for.
 TIMEOUT_MS: Final = 1500
@@ -48,7 +48,7 @@ class Row(NamedTuple):
 class Stage:
     """One play: an event for some endpoints of a workspace of their own."""
 
-    def __init__(self, rig: Rig, ends_with: ExitStack) -> None:
+    def __init__(self, rig: SystemRig, ends_with: ExitStack) -> None:
         """``ends_with`` is closed when the play is over."""
         self.rig = rig
         self.ends_with = ends_with

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.chaos.points import a_round, play
-from tests.support.system_rig import Rig
+from tests.support.system_rig import SystemRig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,7 +18,7 @@ def play_round(seed: int, folder: Path, *, check: Callable[[], None], tell: Call
     """Play each point four times, in an order of the seed's, on a system of its own; from the main thread."""
     tell("starting a quiet system for kills at exact points")
     plays: list[Played] = []
-    with Rig(folder) as rig:
+    with SystemRig(folder) as rig:
         for number, point in enumerate(a_round(seed), 1):
             check()
             plays.append(play(point, rig))

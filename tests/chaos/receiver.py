@@ -22,7 +22,7 @@ from tests.support.receiver import Receiver
 from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Line, ReceivedRequest
+    from tests.support.receiver_connection import ReceivedRequest, ReceiverConnection
 
 #: How long it takes over an answer, so that there are POSTs in flight whenever somebody dies.
 _TAKES_S: Final = 0.05
@@ -40,17 +40,17 @@ class Recipient:
         #: The endpoints' secrets, by path.
         self.secrets: dict[str, str] = {}
 
-    def serve(self, line: Line) -> None:
+    def serve(self, connection: ReceiverConnection) -> None:
         """Take one connection's requests until one is not answered, or no more come."""
-        while request := line.read_request():
+        while request := connection.read_request():
             post = self._noted(request)
             match post.did:
                 case Did.RESET:
-                    return line.reset()
+                    return connection.reset()
                 case Did.HUNG:
-                    return line.wait_for_end()
-            line.pause(_TAKES_S)
-            line.send(Answer(_STATUS[post.did], body=body(post.did, post.nth)).encode())
+                    return connection.wait_for_end()
+            connection.pause(_TAKES_S)
+            connection.send(Answer(_STATUS[post.did], body=body(post.did, post.nth)).encode())
         return None
 
     def _noted(self, request: ReceivedRequest) -> Post:

@@ -1,7 +1,8 @@
 """The product's tables held against the ledgers: what it has on record is what happened.
 
 Exactly this holds: each POST has an attempt of its delivery that tells what came of it, or an attempt that a crash
-interrupted and that was under way when the POST came; no attempt tells of two; and none has a status that no POST got.
+interrupted and that was under way when the POST came; no attempt tells of two, but that one which was redialled, or cut
+off, may tell of a POST before whose connection was reset; and none has a status that no POST got.
 """
 
 from __future__ import annotations
@@ -54,7 +55,9 @@ def _attempts(ledgers: Ledgers, tables: Tables) -> Iterator[Violation]:
     unrecorded, invented = [], []
     for delivery in tables.deliveries:
         left = list(attempts.get(delivery.id, []))
-        unrecorded += [_told(delivery, post) for post in posts.get(delivery.pair, []) if not _taken(post, left)]
+        redialled = [each for each in left if each.redialled or each.error_kind == _INTERRUPTED]
+        untold = [post for post in posts.get(delivery.pair, []) if not _taken(post, left)]
+        unrecorded += [_told(delivery, post) for post in untold if not _was_redialled(post, redialled)]
         invented += [f"{delivery.id} attempt {each.number}" for each in left if each.status_code is not None]
     yield from found(Broken.UNRECORDED, unrecorded)
     yield from found(Broken.INVENTED, invented)
@@ -73,6 +76,16 @@ def _taken(post: Post, left: list[Attempt]) -> bool:
     attempt = next(exact, None) or next(cut_off, None)
     if attempt is not None:
         left.remove(attempt)
+    return attempt is not None
+
+
+def _was_redialled(post: Post, redialled: list[Attempt]) -> bool:
+    """Take the attempt that the POST was the first of two of; tell whether there was one."""
+    if post.did is not Did.RESET:
+        return False
+    attempt = next((each for each in redialled if each.covers(post.clock_at, slack_s=_SLACK_S)), None)
+    if attempt is not None:
+        redialled.remove(attempt)
     return attempt is not None
 
 

@@ -87,6 +87,7 @@ def _figures(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "duplicates: allowed at the most": verdict.allowed,
         "attempts on record": len(evidence.tables.attempts),
         "attempts on record: interrupted": kinds["interrupted"],
+        "attempts on record: redialled": sum(each.redialled for each in evidence.tables.attempts),
         "looks at what is past its lease": evidence.looks,
         "longest past its lease, s": evidence.overstay_s,
         "left past its lease by a sweep": evidence.left_by_sweeps,

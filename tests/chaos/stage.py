@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.processes import LineProcess
 from tests.chaos.crew import Crew
 from tests.chaos.watch import LeaseWatch
-from tests.support.canary import Canary, found
-from tests.support.system_rig import Rig
+from tests.support.canary_secrets import CanarySecret, found
+from tests.support.system_rig import SystemRig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +38,11 @@ class Stage:
     def __init__(self, stack: ExitStack, options: Options, folder: Path, *, check: Callable[[], None]) -> None:
         #: The receiver's ledger.
         self.posts = folder / "posts.jsonl"
-        receiver = Spoken("tests.chaos.receiver", str(options.seed), str(self.posts), check=check)
+        receiver = LineProcess("tests.chaos.receiver", str(options.seed), str(self.posts), check=check)
         stack.callback(receiver.close)
         #: What stands before the path in each endpoint's URL.
         self.url = f"http://127.0.0.1:{receiver.greeting}"
-        self.rig = stack.enter_context(Rig(folder / "system", workers=0, **_SETTINGS))
+        self.rig = stack.enter_context(SystemRig(folder / "system", workers=0, **_SETTINGS))
         check()
         self.crew = stack.enter_context(Crew(self.rig, options.app))
         self.watch = stack.enter_context(LeaseWatch(self.rig.system.database_url))
@@ -77,4 +77,4 @@ class Stage:
             "Valkey's password": settings["redis_url"].partition("://:")[2].partition("@")[0],
             **{f"the secret of {webhook.url}": webhook.secret for webhook in self._webhooks},
         }
-        return frozenset(found((Canary.of(name, value) for name, value in secrets.items()), logs))
+        return frozenset(found((CanarySecret.of(name, value) for name, value in secrets.items()), logs))

@@ -17,7 +17,7 @@ _DELIVERIES: Final = (
 )
 _ATTEMPTS: Final = (
     "SELECT delivery_id::text, attempt_number, extract(epoch FROM started_at)::float8, duration_ms, status_code,"
-    " response_body, error_kind FROM noteflow.webhook_attempts ORDER BY delivery_id, attempt_number"
+    " response_body, error_kind, redialled FROM noteflow.webhook_attempts ORDER BY delivery_id, attempt_number"
 )
 _OPEN: Final = (
     "SELECT (SELECT count(*) FROM noteflow.webhook_deliveries WHERE status IN ('pending', 'sending')),"
@@ -53,6 +53,8 @@ class Attempt:
     status_code: int | None
     body: str | None
     error_kind: str | None
+    #: Whether it may stand for two POSTs, the first over a kept connection that ended unanswered.
+    redialled: bool = False
 
     def covers(self, clock_at: float, *, slack_s: float) -> bool:
         """Tell whether it was under way at that moment, or so little before or after that clocks explain it."""

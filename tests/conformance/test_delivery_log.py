@@ -141,7 +141,7 @@ def test_attempts_are_listed_first_one_first(world: World) -> None:
     delivery = world.delivery(workspace_id, max_retries=3)
     results = [
         a_failure(started_at=NOON, response_body=None),
-        a_failure(started_at=NOON + hours(1), status_code=429, error_message="HTTP 429"),
+        a_failure(started_at=NOON + hours(1), status_code=429, error_message="HTTP 429", redialled=True),
         an_attempt_result(started_at=NOON + hours(2), response_body="grüß 😀"),
     ]
     assert world.attempts(delivery.id) == []
@@ -151,7 +151,7 @@ def test_attempts_are_listed_first_one_first(world: World) -> None:
     assert [each.attempt_number for each in attempts] == [1, 2, 3]
     assert {each.delivery_id for each in attempts} == {delivery.id}
     assert len({each.id for each in attempts}) == 3
-    fields = ("started_at", "duration_ms", "status_code", "response_body", "error_kind", "error_message")
+    fields = ("started_at", "duration_ms", "status_code", "response_body", "error_kind", "error_message", "redialled")
     for attempt, result in zip(attempts, results, strict=True):
         assert [getattr(attempt, f) for f in fields] == [getattr(result, f) for f in fields]
 

@@ -16,10 +16,10 @@ from noteflow_hooks.local.stack.programs import BEAT, worker_command
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.probe import check_serving
 from tests.support.builders import a_payload
-from tests.support.extra_programs import FarRedis, kill, log_of, started
+from tests.support.extra_programs import DelayedRedis, kill, log_of, started
 from tests.support.receiver_connection import Answer
 from tests.support.stopwatch import Stopwatch, answered_within
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -32,18 +32,18 @@ DEADLINE_S: Final = 2.0
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-def a_held_post(rig: Rig, path: str, **fields: int) -> pb.Webhook:
+def a_held_post(rig: SystemRig, path: str, **fields: int) -> pb.Webhook:
     """Publish an event for a new endpoint there, and return once its request is in and its answer is kept back."""
     webhook = rig.webhook(path, **fields)
     rig.receiver.hold()
@@ -52,13 +52,13 @@ def a_held_post(rig: Rig, path: str, **fields: int) -> pb.Webhook:
     return webhook
 
 
-def count(rig: Rig, statement: str, *values: object) -> int:
+def count(rig: SystemRig, statement: str, *values: object) -> int:
     """Return the number that the statement selects."""
     [(found,)] = rig.database.execute(statement, values).fetchall()
     return int(found)
 
 
-def assert_sent_twice(rig: Rig, webhook: pb.Webhook, path: str) -> None:
+def assert_sent_twice(rig: SystemRig, webhook: pb.Webhook, path: str) -> None:
     """Expect one delivery that was sent once more after an interruption, the same as before, and no third time."""
     [delivery] = rig.settled(webhook, "succeeded")
     assert [each.error_kind for each in delivery.attempts] == ["interrupted", ""]
@@ -67,7 +67,7 @@ def assert_sent_twice(rig: Rig, webhook: pb.Webhook, path: str) -> None:
     assert {each.header("webhook-id") for each in requests} == {delivery.event_id}
 
 
-def test_a_flushed_redis_loses_no_event(rig: Rig) -> None:
+def test_a_flushed_redis_loses_no_event(rig: SystemRig) -> None:
     """Emptied with every hint in it, while no worker is there: each event comes once, without a hand lent."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -80,14 +80,14 @@ def test_a_flushed_redis_loses_no_event(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(20, path=path)) == 20
 
 
-def hinted_at(rig: Rig) -> set[str]:
+def hinted_at(rig: SystemRig) -> set[str]:
     """Return the ids of the events that messages in the queue name."""
     waiting: Any = rig.redis.lrange("dispatch", 0, -1)
     bodies = [json.loads(base64.b64decode(json.loads(each)["body"])) for each in waiting]
     return {event_id for [[event_ids], *_] in bodies for event_id in event_ids}
 
 
-def test_a_frozen_redis_leaves_the_server_free_for_many_calls_at_once(rig: Rig) -> None:
+def test_a_frozen_redis_leaves_the_server_free_for_many_calls_at_once(rig: SystemRig) -> None:
     """More than it has threads are all answered in time, and it says that it serves."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -100,7 +100,7 @@ def test_a_frozen_redis_leaves_the_server_free_for_many_calls_at_once(rig: Rig) 
     assert len(rig.receiver.wait_for(200, path=path)) == 200
 
 
-def seconds_for_a_hundred(rig: Rig) -> float:
+def seconds_for_a_hundred(rig: SystemRig) -> float:
     """Publish a hundred events at once, and return how long it takes until all are accepted."""
     request = pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))
     with Stopwatch() as watch:
@@ -109,7 +109,7 @@ def seconds_for_a_hundred(rig: Rig) -> float:
         return watch.seconds
 
 
-def test_retries_that_redis_refuses_are_made_all_the_same(rig: Rig) -> None:
+def test_retries_that_redis_refuses_are_made_all_the_same(rig: SystemRig) -> None:
     """It takes no hint at them while their waits begin and end; each is made once it does again, and once only."""
     path = a_path()
     rig.receiver.script(path, *[Answer(500)] * 5, Answer(200))
@@ -129,7 +129,7 @@ def test_retries_that_redis_refuses_are_made_all_the_same(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(10, path=path)) == 10
 
 
-def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: Rig) -> None:
+def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: SystemRig) -> None:
     """A lock in PostgreSQL keeps the answer from being recorded; the interrupted attempt is on record instead."""
     path = a_path()
     webhook = a_held_post(rig, path, timeout_ms=4000)
@@ -145,13 +145,13 @@ def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: R
     assert_sent_twice(rig, webhook, path)
 
 
-def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_twice(rig: Rig) -> None:
+def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_twice(rig: SystemRig) -> None:
     """Cut off from Redis, it records one of two answers and dies: only what it has not recorded is sent again."""
     path, other = a_path(), a_path()
-    rig.receiver.script(other, lambda line: line.pause(60), Answer(200))
+    rig.receiver.script(other, lambda connection: connection.pause(60), Answer(200))
     hung = rig.webhook(other, timeout_ms=6000)
     rig.kill("worker-1")
-    with FarRedis(rig) as redis, started(rig, "far-worker", worker_command(1), redis_url=redis.url) as worker:
+    with DelayedRedis(rig) as redis, started(rig, "far-worker", worker_command(1), redis_url=redis.url) as worker:
         recorded = a_held_post(rig, path, timeout_ms=30_000)
         rig.receiver.wait_for(1, path=other)
         redis.swallow()
@@ -164,7 +164,7 @@ def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
-def test_a_worker_killed_soon_after_it_was_told_to_stop_hands_over(rig: Rig) -> None:
+def test_a_worker_killed_soon_after_it_was_told_to_stop_hands_over(rig: SystemRig) -> None:
     """SIGTERM, and SIGKILL two seconds later with a POST still under way: one duplicate after the lease."""
     path = a_path()
     webhook = a_held_post(rig, path, timeout_ms=8000)
@@ -178,7 +178,7 @@ def test_a_worker_killed_soon_after_it_was_told_to_stop_hands_over(rig: Rig) -> 
     assert_sent_twice(rig, webhook, path)
 
 
-def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: Rig) -> None:
+def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: SystemRig) -> None:
     """Another delivers meanwhile; the answer that the first one comes back with, a failure, is not recorded."""
     path = a_path()
     rig.receiver.script(path, Answer(500, body=b"late"), Answer(200))
@@ -192,7 +192,7 @@ def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: Rig
         assert_sent_twice(rig, webhook, path)
 
 
-def test_with_beat_dead_new_events_flow_and_lost_hints_wait_for_its_return(rig: Rig) -> None:
+def test_with_beat_dead_new_events_flow_and_lost_hints_wait_for_its_return(rig: SystemRig) -> None:
     """What nobody was told of is not lost: it is delivered as soon as beat is back."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -205,7 +205,7 @@ def test_with_beat_dead_new_events_flow_and_lost_hints_wait_for_its_return(rig: 
     assert len(rig.receiver.wait_for(6, path=path)) == 6
 
 
-def test_five_beats_send_nothing_twice(rig: Rig) -> None:
+def test_five_beats_send_nothing_twice(rig: SystemRig) -> None:
     """Each calls for relay and sweep while hints are lost, POSTs under way and failing: each attempt is made once."""
     path = a_path()
     rig.receiver.script(path, *[Answer(500)] * 10, Answer(200))
@@ -224,6 +224,6 @@ def test_five_beats_send_nothing_twice(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(60, path=path)) == 60
 
 
-def calls_of(rig: Rig, beat: Program) -> int:
+def calls_of(rig: SystemRig, beat: Program) -> int:
     """Return how often a beat has called for the sweep."""
     return log_of(rig, beat.name).read_text().count("noteflow.hooks.sweep")

@@ -17,15 +17,15 @@ from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER, worker_command
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.support.extra_programs import FarRedis, log_of, started
+from tests.support.extra_programs import DelayedRedis, log_of, started
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 pytestmark = pytest.mark.chaos
 
@@ -36,13 +36,13 @@ GRACE_S: Final = 50
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
@@ -67,14 +67,14 @@ def plain(pool: str, *, app: str = "workers.app") -> Sequence[str]:
     )
 
 
-def test_half_a_second_more_to_redis_costs_time_and_nothing_else(rig: Rig) -> None:
+def test_half_a_second_more_to_redis_costs_time_and_nothing_else(rig: SystemRig) -> None:
     """Server, workers and beat are all that far from it: each event comes once, and messages don't pile up."""
     path, address = a_path(), free_address()
     webhook = rig.webhook(path)
     for name in ("worker-1", "beat"):
         rig.kill(name)
     with (
-        FarRedis(rig) as redis,
+        DelayedRedis(rig) as redis,
         started(rig, "far-server", SERVER, redis_url=redis.url, grpc_bind=address),
         started(rig, "far-worker-1", worker_command(1), redis_url=redis.url),
         started(rig, "far-worker-2", worker_command(2), redis_url=redis.url),
@@ -95,7 +95,7 @@ def test_half_a_second_more_to_redis_costs_time_and_nothing_else(rig: Rig) -> No
     assert len(rig.receiver.wait_for(501, path=path)) == 501
 
 
-def test_a_full_redis_loses_nothing_and_keeps_no_worker_down(rig: Rig) -> None:
+def test_a_full_redis_loses_nothing_and_keeps_no_worker_down(rig: SystemRig) -> None:
     """A worker that dies meanwhile is started again as `up` does it, waits for room and delivers each event once."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -113,7 +113,7 @@ def test_a_full_redis_loses_nothing_and_keeps_no_worker_down(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "solo"])
-def test_a_plain_worker_outlives_a_full_redis(rig: Rig, pool: str) -> None:
+def test_a_plain_worker_outlives_a_full_redis(rig: SystemRig, pool: str) -> None:
     """Under any pool, and with nobody there to start it again; what failed meanwhile is tried again."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
@@ -135,7 +135,7 @@ def test_a_plain_worker_outlives_a_full_redis(rig: Rig, pool: str) -> None:
 
 
 @contextmanager
-def full(rig: Rig) -> Iterator[None]:
+def full(rig: SystemRig) -> Iterator[None]:
     """Have Redis refuse all that takes room, for as long as the block runs."""
     used = rig.redis.info("memory")
     assert isinstance(used, dict)
@@ -146,20 +146,20 @@ def full(rig: Rig) -> Iterator[None]:
         rig.redis.config_set("maxmemory", 0)
 
 
-def supervised(rig: Rig, check: Callable[[], bool], *, what: str) -> None:
+def supervised(rig: SystemRig, check: Callable[[], bool], *, what: str) -> None:
     """Return once it is true; whatever of the system dies meanwhile is started again as by `up`."""
     ends_at = time.monotonic() + PATIENCE_S
     keep_running(rig.system.parts, ended=lambda: check() or time.monotonic() > ends_at)
     assert check(), what
 
 
-def count(rig: Rig, statement: str, *values: object) -> int:
+def count(rig: SystemRig, statement: str, *values: object) -> int:
     """Return the number that the statement selects."""
     [(found,)] = rig.database.execute(statement, values).fetchall()
     return int(found)
 
 
-def test_a_pool_child_killed_in_mid_post_costs_one_duplicate(rig: Rig) -> None:
+def test_a_pool_child_killed_in_mid_post_costs_one_duplicate(rig: SystemRig) -> None:
     """The prefork worker lives on, with another child in its place, and makes the delivery after its lease."""
     path = a_path()
     webhook = rig.webhook(path, timeout_ms=1000)
@@ -193,7 +193,7 @@ def speaks_to(process: psutil.Process, port: int) -> bool:
 
 
 @pytest.mark.parametrize("pool", ["gevent", "prefork", "threads"])
-def test_a_worker_told_to_stop_finishes_a_post_of_fifteen_seconds(rig: Rig, pool: str) -> None:
+def test_a_worker_told_to_stop_finishes_a_post_of_fifteen_seconds(rig: SystemRig, pool: str) -> None:
     """Within its grace; it takes nothing new meanwhile, which another one delivers, and nothing is sent twice."""
     path, quick = a_path(), a_path()
     rig.receiver.script(path, answers_late)
@@ -217,14 +217,14 @@ def test_a_worker_told_to_stop_finishes_a_post_of_fifteen_seconds(rig: Rig, pool
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
-def answers_late(line: Line) -> None:
+def answers_late(connection: ReceiverConnection) -> None:
     """Answer after fifteen seconds."""
-    line.pause(15)
-    line.send(Answer(200).encode())
+    connection.pause(15)
+    connection.send(Answer(200).encode())
 
 
 @pytest.mark.parametrize("pool", ["prefork", "threads", "gevent"])
-def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: Rig, pool: str) -> None:
+def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: SystemRig, pool: str) -> None:
     """Its wait in the worker is five times as long as an unacknowledged message's in Redis."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
@@ -243,10 +243,10 @@ def test_a_retry_that_waits_longer_than_redis_does_is_made_once(rig: Rig, pool: 
     assert sent < 50
 
 
-def test_ten_thousand_deliveries_for_a_dead_endpoint_hold_up_no_healthy_one(rig: Rig) -> None:
+def test_ten_thousand_deliveries_for_a_dead_endpoint_hold_up_no_healthy_one(rig: SystemRig) -> None:
     """Its events come about as soon as they did before."""
     healthy, dead = a_path(), a_path()
-    rig.receiver.script(dead, lambda line: line.pause(60))
+    rig.receiver.script(dead, lambda connection: connection.pause(60))
     rig.webhook(healthy)
     latency_s(rig, healthy)
     quiet_s = latency_s(rig, healthy)
@@ -265,7 +265,7 @@ def test_ten_thousand_deliveries_for_a_dead_endpoint_hold_up_no_healthy_one(rig:
     assert beside_s <= 4 * quiet_s
 
 
-def latency_s(rig: Rig, path: str) -> float:
+def latency_s(rig: SystemRig, path: str) -> float:
     """Return the 95th percentile of how long an event takes to its endpoint, of two hundred one after the other."""
     taken, before = [], sum(each.path == path for each in rig.receiver.requests)
     for number in range(1, 201):

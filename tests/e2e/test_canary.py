@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.signing import verify_signature, verify_standard
-from tests.support.canary import Canary, found
 from tests.support.canary_run import CanaryRun
+from tests.support.canary_secrets import CanarySecret, found
 
 if TYPE_CHECKING:
     from tests.support.receiver_connection import ReceivedRequest
@@ -46,7 +46,7 @@ def test_no_path_or_query_is_to_be_seen(done: CanaryRun, place: str) -> None:
 def test_the_search_sees_what_is_there(done: CanaryRun, place: str) -> None:
     """The same search finds a delivery in each place, where that shows one."""
     shown = {"inspect": done.waiting_id, "process list": "workers.app worker"}.get(place, done.delivery_id)
-    assert found([Canary.of("shown", shown)], done.seen[place])
+    assert found([CanarySecret.of("shown", shown)], done.seen[place])
 
 
 def test_the_logs_tell_of_every_fault(done: CanaryRun) -> None:
@@ -69,7 +69,7 @@ def test_the_endpoints_got_what_nobody_else_sees(done: CanaryRun) -> None:
     """Path, query, header values, and signatures by each secret: the canaries were in use all the time."""
     sent = "\n".join(f"{each.target} {each.headers}" for each in done.requests).encode()
     headers = [*done.secrets.headers.values(), *done.secrets.later_headers.values()]
-    for canary in (*done.secrets.of_urls, *(Canary.of("header", each) for each in headers)):
+    for canary in (*done.secrets.of_urls, *(CanarySecret.of("header", each) for each in headers)):
         assert canary.found_in(sent), canary.name
     for secret in done.secrets.of_endpoints:
         assert any(is_signed(each, secret) for each in done.requests)

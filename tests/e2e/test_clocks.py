@@ -13,7 +13,7 @@ import pytest
 from noteflow_hooks.signing import verify_standard
 from tests.support.extra_programs import log_of, started
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker, wait_until_ready, with_variables
 
@@ -33,14 +33,14 @@ AHEAD, BEHIND = 600, -600
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
     """A system with one worker, whose clock is right."""
-    with Rig(tmp_path_factory.mktemp("system"), retry_base_s=WAIT_S) as running:
+    with SystemRig(tmp_path_factory.mktemp("system"), retry_base_s=WAIT_S) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
@@ -59,7 +59,7 @@ def faked(offset_s: int) -> dict[str, str]:
     [pytest.param(True, id="alone"), pytest.param(False, id="beside-one-that-is-right", marks=pytest.mark.chaos)],
 )
 @pytest.mark.parametrize("offset_s", [AHEAD, BEHIND], ids=["ahead", "behind"])
-def test_a_worker_with_a_wrong_clock_retries_at_the_right_times(rig: Rig, offset_s: int, *, alone: bool) -> None:
+def test_a_worker_with_a_wrong_clock_retries_at_the_right_times(rig: SystemRig, offset_s: int, *, alone: bool) -> None:
     """Two failures each, then a success: no attempt before its time, none minutes late, and none too many."""
     name, paths = f"wrong-{offset_s}-{alone}", [a_path() for _ in range(EVENTS)]
     webhooks = [_failing_twice(rig, path) for path in paths]
@@ -85,7 +85,7 @@ def test_a_worker_with_a_wrong_clock_retries_at_the_right_times(rig: Rig, offset
             assert _signed_at(requests[0].headers, requests[0].body, webhook.secret, offset_s)
 
 
-def _failing_twice(rig: Rig, path: str) -> pb.Webhook:
+def _failing_twice(rig: SystemRig, path: str) -> pb.Webhook:
     rig.receiver.script(path, Answer(500), Answer(500), Answer(200))
     return rig.webhook(path)
 

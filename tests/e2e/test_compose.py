@@ -22,8 +22,9 @@ from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
 from tests.support.compose_file import read
-from tests.support.compose_services import ComposedSystem, poll
+from tests.support.compose_services import ComposedSystem
 from tests.support.receiver import Receiver
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,9 +92,9 @@ def system(database: str, receiver: Receiver, tmp_path_factory: pytest.TempPathF
         )
         try:
             composed.start()
-            poll(
+            until(
                 lambda: flower(composed, "/api/workers?status=1") == dict.fromkeys(WORKERS, True),
-                within_s=120,
+                timeout_s=120,
                 what=lambda: "\n".join(map(str, composed.running)),
             )
             yield composed
@@ -167,9 +168,9 @@ def test_the_delivery_is_on_record(delivered: Delivered, database: str) -> None:
     """
     with psycopg.connect(database, autocommit=True, row_factory=dict_row) as connection:
         delivery_id = delivered.request.header("X-NoteFlow-Delivery")
-        poll(
+        until(
             lambda: connection.execute(query, [delivery_id]).fetchone(),
-            within_s=120,
+            timeout_s=120,
             what=lambda: "the delivery's result was not recorded",
         )
         row = connection.execute(query, [delivery_id]).fetchone()
@@ -189,9 +190,9 @@ def test_flower_shows_nothing_without_its_password(
 @pytest.mark.usefixtures("delivered")
 def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
     """The event's dispatch, which sends its last chunk itself, is there: ids as arguments, counts as its result."""
-    poll(
+    until(
         lambda: bool(finished(system, DISPATCH)),
-        within_s=120,
+        timeout_s=120,
         what=lambda: str(flower(system, "/api/tasks")),
     )
     # Others may be there: the relay's and the sweep's hints, which find nothing left to do.
@@ -207,7 +208,7 @@ def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
 
 def test_flower_knows_no_address_secret_or_payload(system: ComposedSystem, delivered: Delivered) -> None:
     """Whatever Flower can be asked, its answers hold neither what was sent, nor where to, nor anybody's password."""
-    poll(lambda: "1 succeeded" in page(system, "/api/tasks"), within_s=120, what=lambda: "Flower shows no delivery")
+    until(lambda: "1 succeeded" in page(system, "/api/tasks"), timeout_s=120, what=lambda: "Flower shows no delivery")
     tasks = [f"/{kind}/{key}" for key in finished(system, DISPATCH, DELIVER) for kind in ("task", "api/task/info")]
     workers = [f"/worker/{name}" for name in sorted(WORKERS)]
     shown = "".join(page(system, each) for each in ("/api/tasks", "/api/workers?refresh=1", *workers, *tasks))
@@ -230,7 +231,7 @@ def test_flower_knows_no_address_secret_or_payload(system: ComposedSystem, deliv
 @pytest.mark.parametrize("task", ["noteflow.hooks.relay", "noteflow.hooks.sweep"])
 def test_beat_has_lost_work_looked_for(system: ComposedSystem, task: str) -> None:
     """With nobody asking, a worker runs the relay and the sweep."""
-    poll(lambda: finished(system, task), within_s=120, what=lambda: "\n".join(map(str, system.running)))
+    until(lambda: finished(system, task), timeout_s=120, what=lambda: "\n".join(map(str, system.running)))
 
 
 def test_every_process_ends_when_it_is_told_to(system: ComposedSystem) -> None:

@@ -18,12 +18,12 @@ from noteflow_hooks.local.stack.programs import SERVER
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature, verify_standard
+from tests.support.blackhole_proxy import BlackholeProxy
 from tests.support.extra_programs import started
-from tests.support.mute_proxy import Mute
-from tests.support.publishing import keyed, posts
 from tests.support.receiver_connection import Answer
+from tests.support.steady_publisher import posts, publish_request
 from tests.support.stopwatch import answered_within
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.worker_programs import pooled_worker, wait_until_ready
 
@@ -44,19 +44,19 @@ TOUCH: Final = "UPDATE noteflow.webhook_deliveries SET claim_no = claim_no WHERE
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system"), deliver_chunk=10) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system"), deliver_chunk=10) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
 @contextlib.contextmanager
-def rival(rig: Rig) -> Iterator[psycopg.Connection]:
+def rival(rig: SystemRig) -> Iterator[psycopg.Connection]:
     """Offer a transaction that is never a deadlock's victim, and that is undone in the end."""
     with psycopg.connect(rig.system.database_url) as connection:
         connection.execute("SET LOCAL deadlock_timeout = '60 s'")
@@ -64,12 +64,12 @@ def rival(rig: Rig) -> Iterator[psycopg.Connection]:
         connection.rollback()
 
 
-def value(rig: Rig, statement: str, *given: object) -> Any:  # noqa: ANN401 - whatever the column holds
+def value(rig: SystemRig, statement: str, *given: object) -> Any:  # noqa: ANN401 - whatever the column holds
     [(found,)] = rig.database.execute(statement.encode(), given).fetchall()
     return found
 
 
-def wait_for_a_waiting_statement(rig: Rig, other: psycopg.Connection) -> int:
+def wait_for_a_waiting_statement(rig: SystemRig, other: psycopg.Connection) -> int:
     """Return the process of PostgreSQL's that waits."""
     found: list[int | None] = []
 
@@ -81,25 +81,25 @@ def wait_for_a_waiting_statement(rig: Rig, other: psycopg.Connection) -> int:
     return found[-1] or 0
 
 
-def refusal(rig: Rig) -> grpc.StatusCode:
+def refusal(rig: SystemRig) -> grpc.StatusCode:
     """Return with what code an event is refused, within the client's deadline."""
     with pytest.raises(grpc.RpcError) as refused, answered_within(DEADLINE_S):
-        rig.client.events.PublishEvent(keyed(), timeout=PATIENCE_S)
+        rig.client.events.PublishEvent(publish_request(), timeout=PATIENCE_S)
     return refused.value.code()
 
 
-def publish_keyed(rig: Rig, request: pb.PublishEventRequest) -> str:
+def publish_keyed(rig: SystemRig, request: pb.PublishEventRequest) -> str:
     """Publish, patiently: the server may have been started a moment ago."""
     return rig.client.events.PublishEvent(request, timeout=PATIENCE_S, wait_for_ready=True).id
 
 
-def events(rig: Rig, key: str) -> int:
+def events(rig: SystemRig, key: str) -> int:
     """Count the stored events of that idempotency key."""
     return int(value(rig, "SELECT count(*) FROM noteflow.webhook_events WHERE idempotency_key = %s", key))
 
 
 @pytest.mark.parametrize("mode", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
-def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: Rig, mode: signal.Signals) -> None:
+def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: SystemRig, mode: signal.Signals) -> None:
     """As ``pg_ctl stop -m`` does it. Answers that come while it is away are recorded; nothing is sent twice."""
     path = a_path()
     webhook = rig.webhook(path, timeout_ms=30_000)
@@ -114,12 +114,12 @@ def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: Rig, mode
     rig.restart("postgres")
     deliveries = rig.settled(webhook, "succeeded", count=5)
     assert {each.attempt_count for each in deliveries} == {1}
-    sent.add(publish_keyed(rig, keyed()))
+    sent.add(publish_keyed(rig, publish_request()))
     rig.settled(webhook, "succeeded", count=6)
     assert posts(rig.receiver, path) == dict.fromkeys(sent, 1)
 
 
-def test_a_database_without_a_free_connection_refuses_and_loses_nothing(rig: Rig) -> None:
+def test_a_database_without_a_free_connection_refuses_and_loses_nothing(rig: SystemRig) -> None:
     """Others hold every one of them: calls are refused at once, results wait, and all goes on by itself after."""
     path = a_path()
     webhook = rig.webhook(path, timeout_ms=30_000)
@@ -133,13 +133,13 @@ def test_a_database_without_a_free_connection_refuses_and_loses_nothing(rig: Rig
     assert refused <= {grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED}
     deliveries = rig.settled(webhook, "succeeded", count=3)
     assert {each.attempt_count for each in deliveries} == {1}
-    sent.add(publish_keyed(rig, keyed()))
+    sent.add(publish_keyed(rig, publish_request()))
     rig.settled(webhook, "succeeded", count=4)
     assert posts(rig.receiver, path) == dict.fromkeys(sent, 1)
 
 
 @contextlib.contextmanager
-def every_connection(rig: Rig) -> Iterator[None]:
+def every_connection(rig: SystemRig) -> Iterator[None]:
     """Hold all that the database has, those of the system too, which are cut."""
     with contextlib.ExitStack() as held:
         first = held.enter_context(psycopg.connect(rig.system.database_url, autocommit=True))
@@ -156,7 +156,7 @@ def every_connection(rig: Rig) -> Iterator[None]:
         yield
 
 
-def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same(rig: Rig) -> None:
+def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same(rig: SystemRig) -> None:
     """A second connection crosses it; the result is stored at the second try, and nothing is sent again."""
     path = a_path()
     webhook, before = rig.webhook(path, timeout_ms=30_000), deadlocks(rig)
@@ -179,7 +179,7 @@ def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same
     until(lambda: deadlocks(rig) == before + 1, what="PostgreSQL has counted the deadlock")
 
 
-def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: Rig) -> None:
+def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: SystemRig) -> None:
     """The second attempt of a delivery stands in its endpoint's line while somebody crosses it; it is made once."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
@@ -199,13 +199,13 @@ def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: Rig) -> None:
     until(lambda: deadlocks(rig) == before + 1, what="PostgreSQL has counted the deadlock")
 
 
-def deadlocks(rig: Rig) -> int:
+def deadlocks(rig: SystemRig) -> int:
     return int(value(rig, "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"))
 
 
-def test_a_server_killed_before_the_commit_has_stored_nothing(rig: Rig) -> None:
+def test_a_server_killed_before_the_commit_has_stored_nothing(rig: SystemRig) -> None:
     """The caller sees an error; the same key, published again, makes one event and one delivery."""
-    path, request = a_path(), keyed()
+    path, request = a_path(), publish_request()
     webhook = rig.webhook(path)
     with rival(rig) as other:
         other.execute("LOCK TABLE noteflow.webhook_events IN SHARE MODE")
@@ -221,28 +221,28 @@ def test_a_server_killed_before_the_commit_has_stored_nothing(rig: Rig) -> None:
     assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {event_id: 1})
 
 
-def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: Rig) -> None:
+def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: SystemRig) -> None:
     """A proxy swallows the reply and cuts: the retry is told the same id; another body under that key is refused."""
-    path, request = a_path(), keyed()
+    path, request = a_path(), publish_request()
     webhook = rig.webhook(path)
-    with Mute(rig.system.grpc) as proxy, connect(proxy.address, rig.token) as client:
+    with BlackholeProxy(rig.system.grpc) as proxy, connect(proxy.address, rig.token) as client:
         client.events.ListEvents(pb.ListEventsRequest())
-        proxy.mute()
+        proxy.swallow()
         call = client.events.PublishEvent.future(request)
         until(lambda: events(rig, request.idempotency_key) == 1, what="the event is stored")
         proxy.cut()
         assert call.code() is grpc.StatusCode.UNAVAILABLE
         event_id = client.events.PublishEvent(request, wait_for_ready=True, timeout=PATIENCE_S).id
         with pytest.raises(grpc.RpcError) as refused:
-            client.events.PublishEvent(keyed(request.idempotency_key, title="Another"))
+            client.events.PublishEvent(publish_request(request.idempotency_key, title="Another"))
     assert refused.value.code() is grpc.StatusCode.ALREADY_EXISTS
     rig.settled(webhook, "succeeded")
     assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {event_id: 1})
 
 
-def test_fifty_publishers_of_one_key_at_two_servers_make_one_event(rig: Rig) -> None:
+def test_fifty_publishers_of_one_key_at_two_servers_make_one_event(rig: SystemRig) -> None:
     """Each over a connection of its own, every other one to a second server; all are told the same id."""
-    path, request, address = a_path(), keyed(), free_address()
+    path, request, address = a_path(), publish_request(), free_address()
     webhook = rig.webhook(path)
 
     def publish(server: str) -> str:
@@ -267,7 +267,7 @@ DAMAGE: Final = [
 ]
 
 
-def test_rows_that_nobody_can_make_sense_of_end_with_a_reason_and_the_others_flow(rig: Rig) -> None:
+def test_rows_that_nobody_can_make_sense_of_end_with_a_reason_and_the_others_flow(rig: SystemRig) -> None:
     """URLs, secrets and headers changed by hand, and an event of an unknown type, beside an endpoint that is well."""
     worker_pid, path = rig.pid("worker-1"), a_path()
     fine = rig.webhook(path)
@@ -289,7 +289,7 @@ def test_rows_that_nobody_can_make_sense_of_end_with_a_reason_and_the_others_flo
     assert rig.pid("worker-1") == worker_pid
 
 
-def test_what_changes_between_the_queue_and_the_post_counts(rig: Rig) -> None:
+def test_what_changes_between_the_queue_and_the_post_counts(rig: SystemRig) -> None:
     """Deleted, disabled and unsubscribed endpoints get nothing; a new URL and a new secret are the ones that count."""
     names = ("deleted", "disabled", "unsubscribed", "moved", "rotated", "same")
     paths = {name: a_path() for name in names}
@@ -316,7 +316,7 @@ def test_what_changes_between_the_queue_and_the_post_counts(rig: Rig) -> None:
         assert verify_standard(request.body, dict(request.headers), secret)
 
 
-def waiting(rig: Rig, webhook: pb.Webhook) -> list[tuple[Any, ...]]:
+def waiting(rig: SystemRig, webhook: pb.Webhook) -> list[tuple[Any, ...]]:
     """Return the deliveries of the endpoint's workspace that are not settled."""
     statement = """
         SELECT delivery.id FROM noteflow.webhook_deliveries AS delivery
@@ -326,14 +326,14 @@ def waiting(rig: Rig, webhook: pb.Webhook) -> list[tuple[Any, ...]]:
     return rig.database.execute(statement, [webhook.workspace_id]).fetchall()
 
 
-def outcome(rig: Rig, webhook: pb.Webhook) -> tuple[str, int]:
+def outcome(rig: SystemRig, webhook: pb.Webhook) -> tuple[str, int]:
     """Return how an endpoint's only delivery stands, and after how many attempts; of a deleted one, too."""
     statement = "SELECT status, attempt_count FROM noteflow.webhook_deliveries WHERE webhook_id = %s"
     [(status, attempts)] = rig.database.execute(statement, [webhook.id]).fetchall()
     return status, attempts
 
 
-def update(rig: Rig, webhook: pb.Webhook, **changes: Any) -> None:  # noqa: ANN401 - a request's fields
+def update(rig: SystemRig, webhook: pb.Webhook, **changes: Any) -> None:  # noqa: ANN401 - a request's fields
     request = pb.UpdateWebhookRequest(webhook_id=webhook.id, **changes)
     request.update_mask.paths.extend(changes)
     rig.client.webhooks.UpdateWebhook(request)

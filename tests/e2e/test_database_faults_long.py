@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from tests.support.extra_programs import log_of
-from tests.support.publishing import keyed, posts
-from tests.support.system_rig import Rig, a_path
+from tests.support.steady_publisher import posts, publish_request
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ DISK: Final = "192m"
 EVENTS: Final = 20
 
 
-def attempt(rig: Rig, request: pb.PublishEventRequest) -> str | grpc.StatusCode:
+def attempt(rig: SystemRig, request: pb.PublishEventRequest) -> str | grpc.StatusCode:
     """Publish within the client's deadline, and return the event's id, or the code with which it is refused."""
     try:
         return rig.client.events.PublishEvent(request, timeout=DEADLINE_S).id
@@ -44,7 +44,7 @@ def attempt(rig: Rig, request: pb.PublishEventRequest) -> str | grpc.StatusCode:
         return code
 
 
-def accepted_at_last(rig: Rig, request: pb.PublishEventRequest) -> str:
+def accepted_at_last(rig: SystemRig, request: pb.PublishEventRequest) -> str:
     """Publish again and again, and return the event's id."""
     told: list[str | grpc.StatusCode] = []
 
@@ -56,7 +56,7 @@ def accepted_at_last(rig: Rig, request: pb.PublishEventRequest) -> str:
     return str(told[-1])
 
 
-def cpu_s(rig: Rig, name: str) -> float:
+def cpu_s(rig: SystemRig, name: str) -> float:
     times = psutil.Process(rig.pid(name)).cpu_times()
     return float(times.user + times.system)
 
@@ -64,7 +64,7 @@ def cpu_s(rig: Rig, name: str) -> float:
 def test_a_database_that_is_away_for_a_while_is_waited_for_in_peace(tmp_path: Path) -> None:
     """Each call is refused in time, workers say a line a second at the most, and what waited is delivered after."""
     path = a_path()
-    with Rig(tmp_path, **PERIODS) as rig:
+    with SystemRig(tmp_path, **PERIODS) as rig:
         webhook, worker = rig.webhook(path), rig.pid("worker-1")
         with rig.frozen("worker-1"):
             sent = {rig.publish() for _ in range(EVENTS)}
@@ -75,7 +75,7 @@ def test_a_database_that_is_away_for_a_while_is_waited_for_in_peace(tmp_path: Pa
         began, lines, used_s = time.monotonic(), _lines(rig), cpu_s(rig, "worker-1")
         codes = set()
         while time.monotonic() < began + AWAY_S:
-            codes.add(attempt(rig, keyed()))
+            codes.add(attempt(rig, publish_request()))
         assert codes == {grpc.StatusCode.UNAVAILABLE}
         assert _lines(rig) - lines <= AWAY_S
         assert cpu_s(rig, "worker-1") - used_s < AWAY_S / 10
@@ -85,7 +85,7 @@ def test_a_database_that_is_away_for_a_while_is_waited_for_in_peace(tmp_path: Pa
         assert rig.pid("worker-1") == worker
 
 
-def _lines(rig: Rig) -> int:
+def _lines(rig: SystemRig) -> int:
     return len(log_of(rig, "worker-1").read_text().splitlines())
 
 
@@ -110,13 +110,13 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_accepts_nothing_falsely_and_costs_nothing_once_there_is_room(small_disk: Path) -> None:
     """Calls are refused while it lasts; what was accepted is delivered, and a refused key can be published again."""
     path = a_path()
-    with Rig(small_disk) as rig:
+    with SystemRig(small_disk) as rig:
         webhook = rig.webhook(path, max_retries=10)
         accepted = {rig.publish()}
         rig.settled(webhook, "succeeded")
         ballast = fill(small_disk)
         # Text that can't be compressed: the first few may find room in pages that are there.
-        requests = [keyed(noise=secrets.token_hex(4500)) for _ in range(EVENTS)]
+        requests = [publish_request(noise=secrets.token_hex(4500)) for _ in range(EVENTS)]
         told = [attempt(rig, request) for request in requests]
         assert told.count(grpc.StatusCode.UNAVAILABLE) >= EVENTS / 2
         assert {each for each in told if isinstance(each, grpc.StatusCode)} == {grpc.StatusCode.UNAVAILABLE}

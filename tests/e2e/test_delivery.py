@@ -13,32 +13,32 @@ from standardwebhooks.webhooks import Webhook
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
-from tests.support.hostile_cases.doors import DOORS, Door
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS, FaultyListener
 from tests.support.hostile_receiver import closes, resets, trickles
 from tests.support.hostile_server import CASES, HostileServer
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.hostile_cases.case import Case
+    from tests.support.hostile_cases.case import HostileCase
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system"), registrations_per_minute=0) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system"), registrations_per_minute=0) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-def test_a_stopped_meeting_is_delivered_signed_and_recorded(rig: Rig) -> None:
+def test_a_stopped_meeting_is_delivered_signed_and_recorded(rig: SystemRig) -> None:
     """Both signatures verify, one of them by code that is not ours, and the row says what happened."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -73,7 +73,7 @@ def test_a_stopped_meeting_is_delivered_signed_and_recorded(rig: Rig) -> None:
     assert delivery.payload.encode() == request.body
 
 
-def test_500_500_200_is_delivered_on_the_third_attempt(rig: Rig) -> None:
+def test_500_500_200_is_delivered_on_the_third_attempt(rig: SystemRig) -> None:
     """Three attempt rows, one delivery id, byte-identical bodies, and a fresh timestamp each time."""
     path = a_path()
     rig.receiver.script(path, Answer(500, body=b"no"), Answer(500), Answer(200))
@@ -91,7 +91,7 @@ def test_500_500_200_is_delivered_on_the_third_attempt(rig: Rig) -> None:
         Webhook(webhook.secret).verify(request.body, dict(request.headers))
 
 
-def test_an_endpoint_that_never_answers_2xx_ends_dead(rig: Rig) -> None:
+def test_an_endpoint_that_never_answers_2xx_ends_dead(rig: SystemRig) -> None:
     """The message starts with the contract's words, and no further attempt is made."""
     path = a_path()
     rig.receiver.script(path, Answer(503))
@@ -102,7 +102,7 @@ def test_an_endpoint_that_never_answers_2xx_ends_dead(rig: Rig) -> None:
     assert delivery.attempt_count == len(rig.receiver.wait_for(2, path=path)) == 2
 
 
-def test_a_dead_delivery_can_be_sent_again(rig: Rig) -> None:
+def test_a_dead_delivery_can_be_sent_again(rig: SystemRig) -> None:
     """It reuses the row: attempts go on counting, with a fresh budget."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(500), Answer(200))
@@ -118,7 +118,7 @@ def test_a_dead_delivery_can_be_sent_again(rig: Rig) -> None:
     assert [each.attempt_number for each in delivery.attempts] == [1, 2, 3]
 
 
-def test_a_trickling_endpoint_is_cut_at_its_timeout(rig: Rig) -> None:
+def test_a_trickling_endpoint_is_cut_at_its_timeout(rig: SystemRig) -> None:
     """A header byte at a time keeps no worker beyond the webhook's own deadline."""
     path = a_path()
     rig.receiver.script(path, trickles(b"HTTP/1.1 200 OK\r\nX-Slow: " + b"x" * 1000))
@@ -130,7 +130,7 @@ def test_a_trickling_endpoint_is_cut_at_its_timeout(rig: Rig) -> None:
     assert 900 <= delivery.duration_ms < 40_000
 
 
-def test_a_disabled_endpoint_gets_a_row_and_no_post(rig: Rig) -> None:
+def test_a_disabled_endpoint_gets_a_row_and_no_post(rig: SystemRig) -> None:
     """And an unsubscribed one neither."""
     disabled, unsubscribed, subscribed = a_path(), a_path(), a_path()
     off = rig.webhook(disabled, enabled=False)
@@ -144,7 +144,7 @@ def test_a_disabled_endpoint_gets_a_row_and_no_post(rig: Rig) -> None:
     assert {each.path for each in rig.receiver.requests}.isdisjoint({disabled, unsubscribed})
 
 
-def test_another_workspaces_endpoint_gets_neither(rig: Rig) -> None:
+def test_another_workspaces_endpoint_gets_neither(rig: SystemRig) -> None:
     """An event matches its own workspace's endpoints only."""
     path, mine = a_path(), a_path()
     with rig.connect(rig.new_workspace()) as stranger:
@@ -158,7 +158,7 @@ def test_another_workspaces_endpoint_gets_neither(rig: Rig) -> None:
     assert path not in {each.path for each in rig.receiver.requests}
 
 
-def test_an_endpoint_changed_between_two_attempts_gets_the_next_one_at_its_new_address(rig: Rig) -> None:
+def test_an_endpoint_changed_between_two_attempts_gets_the_next_one_at_its_new_address(rig: SystemRig) -> None:
     """URL and secret are read when the attempt is made; the old secret signs beside the new one."""
     old, new = a_path(), a_path()
     rig.receiver.script(old, Answer(500))
@@ -175,7 +175,7 @@ def test_an_endpoint_changed_between_two_attempts_gets_the_next_one_at_its_new_a
     assert verify_signature(received.body, received.header("X-NoteFlow-Signature") or "", rotated.secret)
 
 
-def test_a_test_delivery_comes_back_with_its_outcome(rig: Rig) -> None:
+def test_a_test_delivery_comes_back_with_its_outcome(rig: SystemRig) -> None:
     """It goes to its target whatever that subscribes to."""
     path = a_path()
     webhook = rig.webhook(path, events=[])
@@ -185,7 +185,7 @@ def test_a_test_delivery_comes_back_with_its_outcome(rig: Rig) -> None:
     assert json.loads(request.body)["event"] == "webhook.test"
 
 
-def test_twenty_copies_of_a_hint_make_one_post(rig: Rig) -> None:
+def test_twenty_copies_of_a_hint_make_one_post(rig: SystemRig) -> None:
     """A message is a hint: the claim decides."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -194,7 +194,7 @@ def test_twenty_copies_of_a_hint_make_one_post(rig: Rig) -> None:
     rig.receiver.wait_for(1, path=path)
     [delivery] = rig.deliveries(webhook)
     for _ in range(20):
-        rig.hint("deliver", delivery.id)
+        rig.wake("deliver", delivery.id)
     until(lambda: rig.redis.llen("deliver") == 0, what="the copies are consumed")
     rig.receiver.release()
     rig.settled(webhook, "succeeded")
@@ -203,7 +203,7 @@ def test_twenty_copies_of_a_hint_make_one_post(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(2, path=path)) == 2
 
 
-def test_a_lost_answer_costs_one_duplicate_under_the_same_id(rig: Rig) -> None:
+def test_a_lost_answer_costs_one_duplicate_under_the_same_id(rig: SystemRig) -> None:
     """An RST, and an end without a word, after a whole request: sent again, and known by its ids for what it is."""
     path = a_path()
     rig.receiver.script(path, resets, closes, Answer(200))
@@ -216,33 +216,36 @@ def test_a_lost_answer_costs_one_duplicate_under_the_same_id(rig: Rig) -> None:
     assert len({(each.header("webhook-id"), each.header("X-NoteFlow-Delivery"), each.body) for each in requests}) == 1
 
 
-def test_a_worker_lives_through_every_hostile_endpoint(rig: Rig) -> None:
+def test_a_worker_lives_through_every_hostile_endpoint(rig: SystemRig) -> None:
     """One event goes to all of them at once; each row has its outcome, and the same worker delivers the next event."""
     worker, path = rig.pid("worker-1"), a_path()
     with HostileServer() as server:
         made = {name: rig.webhook(url=server.url(name), **_limits(case)) for name, case in CASES.items()}
-        doors = {name: rig.webhook(url=server.door(name), **_limits(door)) for name, door in DOORS.items()}
+        listeners = {
+            name: rig.webhook(url=server.listener(name), **_limits(listener))
+            for name, listener in FAULTY_LISTENERS.items()
+        }
         rig.publish()
-        count = len(made) + len(doors)
+        count = len(made) + len(listeners)
         until(lambda: len(_attempted(rig)) == count, what="an attempt at each of them", timeout_s=120)
         rows = _attempted(rig)
     for name, webhook in made.items():
         assert rows[webhook.id] in [tuple(each) for each in CASES[name].outcomes], name
-    for name, webhook in doors.items():
-        assert rows[webhook.id][1] in DOORS[name].kinds, name
+    for name, webhook in listeners.items():
+        assert rows[webhook.id][1] in FAULTY_LISTENERS[name].kinds, name
     good = rig.webhook(path)
     rig.publish()
     rig.settled(good, "succeeded")
     assert rig.pid("worker-1") == worker
 
 
-def _limits(tried: Case | Door) -> dict[str, Any]:
+def _limits(tried: HostileCase | FaultyListener) -> dict[str, Any]:
     """Return an endpoint's limits: a time that is short only where whatever takes long comes to the same."""
     comes_to_nothing = tried.is_drawn_out and ErrorKind.TIMEOUT in tried.kinds
     return {"timeout_ms": 4_000 if comes_to_nothing else 12_000 if tried.is_drawn_out else 30_000, "max_retries": 1}
 
 
-def _attempted(rig: Rig) -> dict[str, tuple[int | None, str | None, str | None]]:
+def _attempted(rig: SystemRig) -> dict[str, tuple[int | None, str | None, str | None]]:
     """Return what is on record of each endpoint's only attempt."""
     found = rig.database.execute(
         "SELECT delivery.webhook_id, attempt.status_code, attempt.error_kind, attempt.error_message"
@@ -254,7 +257,7 @@ def _attempted(rig: Rig) -> dict[str, tuple[int | None, str | None, str | None]]
     return {str(row[0]): (row[1], row[2], row[3]) for row in found.fetchall()}
 
 
-def test_five_thousand_events_need_few_messages(rig: Rig) -> None:
+def test_five_thousand_events_need_few_messages(rig: SystemRig) -> None:
     """Published as fast as one client can, fewer than 2,000 messages carry them all to success."""
     webhook = rig.webhook(a_path())
     before = rig.messages()

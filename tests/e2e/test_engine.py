@@ -16,16 +16,16 @@ import pytest
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import a_payload
-from tests.support.publishing import posts
 from tests.support.receiver_connection import Answer
+from tests.support.steady_publisher import posts
 from tests.support.stopwatch import Stopwatch
-from tests.support.system_rig import Rig, a_path, patiently
+from tests.support.system_rig import SystemRig, a_path, retry_while_unavailable
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 OK = Answer(200)
 #: The longest that an endpoint may take.
@@ -33,21 +33,21 @@ HANG_MS = 30_000
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
     """Two workers; a breaker that opens after three failures, for two seconds."""
     folder = tmp_path_factory.mktemp("system")
     periods = {"breaker_open_s": 2, "breaker_open_max_s": 2, "slow_after_s": 0.5}
-    with Rig(folder, workers=2, breaker_failures=3, **periods) as running:
+    with SystemRig(folder, workers=2, breaker_failures=3, **periods) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-class Crowd:
+class RequestCounter:
     """A receiver's behaviour that counts how many requests it has at once, each for a moment.
 
     The first ones stay until as many are there as are expected, however far apart they come.
@@ -59,30 +59,30 @@ class Crowd:
         self._expected = expected
         self.most = 0
 
-    def __call__(self, line: Line) -> None:
+    def __call__(self, connection: ReceiverConnection) -> None:
         with self._changed:
             self._present += 1
             self.most = max(self.most, self._present)
             self._changed.notify_all()
             self._changed.wait_for(lambda: self.most >= self._expected, timeout=20)
-        line.pause(0.1)
+        connection.pause(0.1)
         # Before the answer: the next request may come as soon as that is out.
         with self._changed:
             self._present -= 1
-        line.send(OK.encode())
+        connection.send(OK.encode())
 
 
-def update(rig: Rig, webhook: pb.Webhook, **changes: Any) -> pb.Webhook:  # noqa: ANN401 - a request's fields
+def update(rig: SystemRig, webhook: pb.Webhook, **changes: Any) -> pb.Webhook:  # noqa: ANN401 - a request's fields
     request = pb.UpdateWebhookRequest(webhook_id=webhook.id, **changes)
     request.update_mask.paths.extend(changes)
     return rig.client.webhooks.UpdateWebhook(request)
 
 
-def shown(rig: Rig, webhook: pb.Webhook) -> pb.Webhook:
+def shown(rig: SystemRig, webhook: pb.Webhook) -> pb.Webhook:
     return rig.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id))
 
 
-def break_down(rig: Rig, path: str) -> pb.Webhook:
+def break_down(rig: SystemRig, path: str) -> pb.Webhook:
     """Register an endpoint, and have three deliveries fail and die."""
     rig.receiver.script(path, Answer(503))
     webhook = rig.webhook(path, max_retries=1)
@@ -93,18 +93,18 @@ def break_down(rig: Rig, path: str) -> pb.Webhook:
     return webhook
 
 
-def test_two_workers_keep_one_cap(rig: Rig) -> None:
+def test_two_workers_keep_one_cap(rig: SystemRig) -> None:
     """Thirty deliveries to an endpoint that takes three at once: never a fourth, and all arrive."""
-    path, crowd = a_path(), Crowd(expected=3)
-    rig.receiver.script(path, crowd)
+    path, counter = a_path(), RequestCounter(expected=3)
+    rig.receiver.script(path, counter)
     webhook = rig.webhook(path, max_concurrency=3, timeout_ms=30_000)
     for _ in range(30):
         rig.publish()
     rig.settled(webhook, "succeeded", count=30)
-    assert crowd.most == 3
+    assert counter.most == 3
 
 
-def test_a_rate_limit_is_kept_and_used(rig: Rig) -> None:
+def test_a_rate_limit_is_kept_and_used(rig: SystemRig) -> None:
     """Twenty a second: whichever second one looks at, no more than that and its burst; and all arrive."""
     path = a_path()
     webhook = rig.webhook(path, rate_limit_per_s=20)
@@ -121,7 +121,7 @@ def test_a_rate_limit_is_kept_and_used(rig: Rig) -> None:
 
 
 @contextlib.contextmanager
-def claims_noted(rig: Rig, webhook: pb.Webhook) -> Iterator[Callable[[], list[float]]]:
+def claims_noted(rig: SystemRig, webhook: pb.Webhook) -> Iterator[Callable[[], list[float]]]:
     """Offer the moments at which the endpoint's deliveries are claimed, by the database's clock alone, in seconds.
 
     When they arrive depends on how the machine has workers and receiver take turns.
@@ -144,10 +144,10 @@ def claims_noted(rig: Rig, webhook: pb.Webhook) -> Iterator[Callable[[], list[fl
         rig.database.execute("DROP TABLE noteflow.noted")
 
 
-def test_what_hangs_holds_up_nobody(rig: Rig) -> None:
+def test_what_hangs_holds_up_nobody(rig: SystemRig) -> None:
     """While an endpoint with hundreds of deliveries never answers, two hundred for a healthy one all arrive."""
     hanging, healthy = a_path(), a_path()
-    rig.receiver.script(hanging, lambda line: line.pause(60))
+    rig.receiver.script(hanging, lambda connection: connection.pause(60))
     hung = rig.webhook(hanging, events=["recording.started"], timeout_ms=HANG_MS, max_retries=1)
     fine = rig.webhook(healthy)
     with Stopwatch() as quiet:
@@ -167,7 +167,7 @@ def test_what_hangs_holds_up_nobody(rig: Rig) -> None:
     rig.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=hung.id))
 
 
-def publish_together(rig: Rig, event_type: str, *, count: int) -> None:
+def publish_together(rig: SystemRig, event_type: str, *, count: int) -> None:
     """Publish so many events as fast as can be: what hangs does so for half a minute only."""
     fields = a_payload() if event_type == "meeting.completed" else {"meeting_id": "m", "title": "t"}
     payload = json.dumps(fields)
@@ -179,10 +179,10 @@ def publish_together(rig: Rig, event_type: str, *, count: int) -> None:
     calls = [(each, publish.future(each, timeout=PATIENCE_S)) for each in requests]
     for request, call in calls:
         if call.exception() is not None:
-            patiently(partial(publish, request, timeout=PATIENCE_S))
+            retry_while_unavailable(partial(publish, request, timeout=PATIENCE_S))
 
 
-def test_an_open_breaker_holds_deliveries_without_using_attempts(rig: Rig) -> None:
+def test_an_open_breaker_holds_deliveries_without_using_attempts(rig: SystemRig) -> None:
     """They are pending with the reason; a probe finds the endpoint well again, and all go out."""
     path = a_path()
     webhook = break_down(rig, path)
@@ -198,7 +198,7 @@ def test_an_open_breaker_holds_deliveries_without_using_attempts(rig: Rig) -> No
     until(lambda: shown(rig, webhook).health.state == "healthy", what="the endpoint is healthy")
 
 
-def test_a_test_is_sent_while_the_breaker_is_open(rig: Rig) -> None:
+def test_a_test_is_sent_while_the_breaker_is_open(rig: SystemRig) -> None:
     """And what comes of it is told to the caller."""
     path = a_path()
     webhook = break_down(rig, path)
@@ -209,7 +209,7 @@ def test_a_test_is_sent_while_the_breaker_is_open(rig: Rig) -> None:
     until(lambda: rig.delivery(dead.id).attempt_count == 2, what="the redelivery's attempt")
 
 
-def test_410_disables_and_the_others_are_told(rig: Rig) -> None:
+def test_410_disables_and_the_others_are_told(rig: SystemRig) -> None:
     """The endpoint that is gone hears no more; the one that subscribes to such news gets it, signed like all."""
     path, news = a_path(), a_path()
     rig.receiver.script(path, Answer(410))
@@ -225,14 +225,14 @@ def test_410_disables_and_the_others_are_told(rig: Rig) -> None:
     assert (delivery.status, delivery.error_message, delivery.attempt_count) == ("dead", "HTTP 410", 1)
 
 
-def test_a_pause_holds_and_a_resume_lets_go(rig: Rig) -> None:
+def test_a_pause_holds_and_a_resume_lets_go(rig: SystemRig) -> None:
     """Nothing is sent while it lasts; everything is when it is over."""
     path = a_path()
     webhook = update(rig, rig.webhook(path), paused=True)
     for _ in range(5):
         rig.publish()
     until(lambda: len(rig.deliveries(webhook)) == 5, what="the deliveries")
-    rig.hint("deliver", *(each.id for each in rig.deliveries(webhook)))
+    rig.wake("deliver", *(each.id for each in rig.deliveries(webhook)))
     until(lambda: rig.redis.llen("deliver") == 0, what="the hint is consumed")
     assert all("is paused since" in each.reason for each in rig.deliveries(webhook))
     assert not any(each.path == path for each in rig.receiver.requests)
@@ -240,7 +240,7 @@ def test_a_pause_holds_and_a_resume_lets_go(rig: Rig) -> None:
     rig.settled(webhook, "succeeded", count=5)
 
 
-def test_fifty_publishers_of_one_key_make_one_event(rig: Rig) -> None:
+def test_fifty_publishers_of_one_key_make_one_event(rig: SystemRig) -> None:
     """They race, each over a connection of its own, and one of them never hears the answer."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -262,7 +262,7 @@ def test_fifty_publishers_of_one_key_make_one_event(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
-def test_one_list_says_what_was_not_delivered_and_why(rig: Rig) -> None:
+def test_one_list_says_what_was_not_delivered_and_why(rig: SystemRig) -> None:
     """Skipped, dead and held ones, each with a reason; what succeeded is not in it."""
     rig.webhook(a_path())
     off = rig.webhook(a_path(), enabled=False)
@@ -284,7 +284,7 @@ def test_one_list_says_what_was_not_delivered_and_why(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize("count", [1_000, pytest.param(20_000, marks=pytest.mark.chaos)])
-def test_a_replay_that_is_killed_twice_sends_each_once(rig: Rig, count: int) -> None:
+def test_a_replay_that_is_killed_twice_sends_each_once(rig: SystemRig, count: int) -> None:
     """But for what was in flight when its workers were killed; and it finishes."""
     path = a_path()
     rig.receiver.script(path, OK)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.chaos.points import POINTS, a_round, play
 from tests.chaos.points_table import table
-from tests.support.system_rig import Rig
+from tests.support.system_rig import SystemRig
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,8 +28,8 @@ LONG: Final = {
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
@@ -43,14 +43,14 @@ def assert_kept(played: Played) -> None:
     "point",
     [pytest.param(each, id=each.name, marks=[pytest.mark.chaos] if each.name in LONG else []) for each in POINTS],
 )
-def test_what_dies_at_a_point_costs_no_event(rig: Rig, point: Point) -> None:
+def test_what_dies_at_a_point_costs_no_event(rig: SystemRig, point: Point) -> None:
     """The event comes, as often as it must, with every attempt on record; and the system goes on."""
     assert_kept(play(point, rig))
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("seed", [1])
-def test_sixty_kills_in_any_order_cost_no_event(rig: Rig, seed: int) -> None:
+def test_sixty_kills_in_any_order_cost_no_event(rig: SystemRig, seed: int) -> None:
     """Each point four times, one after the other on one system, which nobody brings into order between."""
     plays = [play(point, rig) for point in a_round(seed)]
     for line in table(plays):

@@ -16,7 +16,7 @@ from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import QUICK, Rig, a_path
+from tests.support.system_rig import QUICK, SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -27,24 +27,24 @@ DEADLINE_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system"), workers=2) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system"), workers=2) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-def stop_some_meetings(rig: Rig, count: int) -> None:
+def stop_some_meetings(rig: SystemRig, count: int) -> None:
     """Hold meetings to their end, each call within the client's deadline."""
     for _ in range(count):
         rig.stop_meeting(rig.meeting(), within_s=DEADLINE_S)
 
 
-def test_a_dead_redis_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
+def test_a_dead_redis_fails_no_meeting_and_loses_no_event(rig: SystemRig) -> None:
     """Killed, and back empty: what was committed meanwhile is delivered, each event once."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -55,7 +55,7 @@ def test_a_dead_redis_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(10, path=path)) == 10
 
 
-def test_a_frozen_redis_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
+def test_a_frozen_redis_fails_no_meeting_and_loses_no_event(rig: SystemRig) -> None:
     """Stopped in its tracks: connections hang, the calls don't."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -65,7 +65,7 @@ def test_a_frozen_redis_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(10, path=path)) == 10
 
 
-def test_a_redis_that_refuses_writes_fails_no_meeting_and_loses_no_event(rig: Rig) -> None:
+def test_a_redis_that_refuses_writes_fails_no_meeting_and_loses_no_event(rig: SystemRig) -> None:
     """Neither the announcements nor the retries of failed deliveries are lost."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(500), Answer(200))
@@ -78,7 +78,7 @@ def test_a_redis_that_refuses_writes_fails_no_meeting_and_loses_no_event(rig: Ri
     rig.settled(webhook, "succeeded", count=5)
 
 
-def test_five_thousand_events_committed_while_redis_is_away_need_few_messages(rig: Rig) -> None:
+def test_five_thousand_events_committed_while_redis_is_away_need_few_messages(rig: SystemRig) -> None:
     """Fewer than 1,000 messages bring them all to success: relay sends chunks, and turns are hinted at sparingly."""
     webhook = rig.webhook(a_path())
     with rig.frozen("valkey"):
@@ -88,7 +88,7 @@ def test_five_thousand_events_committed_while_redis_is_away_need_few_messages(ri
     assert rig.messages() - before < 1000
 
 
-def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: Rig) -> None:
+def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: SystemRig) -> None:
     """Each of many calls fails with UNAVAILABLE within two seconds; then the system goes on by itself."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -103,7 +103,7 @@ def test_a_frozen_postgres_is_unavailable_at_once_and_well_after(rig: Rig) -> No
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
-def test_a_restarted_postgres_costs_no_delivery(rig: Rig) -> None:
+def test_a_restarted_postgres_costs_no_delivery(rig: SystemRig) -> None:
     """POSTs under way while it restarts are recorded afterwards, and sent once."""
     path = a_path()
     webhook = rig.webhook(path, timeout_ms=30_000)
@@ -120,7 +120,7 @@ def test_a_restarted_postgres_costs_no_delivery(rig: Rig) -> None:
     assert {each.attempt_count for each in rig.deliveries(webhook)} == {1}
 
 
-def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: Rig) -> None:
+def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: SystemRig) -> None:
     """What was answered meanwhile is recorded once it is back; nobody takes it from its worker before that."""
     path = a_path()
     webhook = rig.webhook(path, timeout_ms=6000)
@@ -139,7 +139,7 @@ def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: 
     assert {each.attempt_count for each in rig.deliveries(webhook)} == {1}
 
 
-def test_a_worker_killed_in_mid_post_hands_over_after_its_lease(rig: Rig) -> None:
+def test_a_worker_killed_in_mid_post_hands_over_after_its_lease(rig: SystemRig) -> None:
     """Another one makes the delivery, with the interrupted attempt on record; nothing else is sent twice."""
     path, quiet = a_path(), a_path()
     webhook, other = rig.webhook(path, timeout_ms=4000), rig.webhook(quiet, events=["recording.started"])
@@ -163,7 +163,7 @@ def test_a_worker_killed_in_mid_post_hands_over_after_its_lease(rig: Rig) -> Non
     rig.restart("worker-2")
 
 
-def test_a_worker_told_to_stop_finishes_what_is_under_way(rig: Rig) -> None:
+def test_a_worker_told_to_stop_finishes_what_is_under_way(rig: SystemRig) -> None:
     """SIGTERM in mid-POST: the answer still comes in and is recorded; nothing is sent twice."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -183,7 +183,7 @@ def test_a_worker_told_to_stop_finishes_what_is_under_way(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(2, path=path)) == 2
 
 
-def test_a_dead_beat_holds_up_nothing_new(rig: Rig) -> None:
+def test_a_dead_beat_holds_up_nothing_new(rig: SystemRig) -> None:
     """Relay and sweep are for what got lost; what doesn't needs neither."""
     webhook = rig.webhook(a_path())
     rig.kill("beat")
@@ -192,7 +192,7 @@ def test_a_dead_beat_holds_up_nothing_new(rig: Rig) -> None:
     rig.restart("beat")
 
 
-def test_a_killed_server_loses_no_event_that_it_committed(rig: Rig) -> None:
+def test_a_killed_server_loses_no_event_that_it_committed(rig: SystemRig) -> None:
     """Killed before it could tell anybody: the relay finds the event, and a restarted server serves on."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -206,7 +206,7 @@ def test_a_killed_server_loses_no_event_that_it_committed(rig: Rig) -> None:
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
-def test_a_recording_of_a_killed_server_is_ended_by_the_next_one(rig: Rig) -> None:
+def test_a_recording_of_a_killed_server_is_ended_by_the_next_one(rig: SystemRig) -> None:
     """Its ``recording.stopped`` is delivered, once."""
     path = a_path()
     webhook = rig.webhook(path, events=["recording.started", "recording.stopped"])
@@ -220,7 +220,7 @@ def test_a_recording_of_a_killed_server_is_ended_by_the_next_one(rig: Rig) -> No
     assert [each.event_type for each in reversed(rig.deliveries(webhook))] == ["recording.started", "recording.stopped"]
 
 
-def test_a_client_that_vanishes_in_mid_stream_ends_its_recording(rig: Rig) -> None:
+def test_a_client_that_vanishes_in_mid_stream_ends_its_recording(rig: SystemRig) -> None:
     """Both events come, each once, and the meeting can be recorded again."""
     path = a_path()
     webhook = rig.webhook(path, events=["recording.started", "recording.stopped"])
@@ -234,7 +234,7 @@ def test_a_client_that_vanishes_in_mid_stream_ends_its_recording(rig: Rig) -> No
     assert sorted(map(str, kinds)) == ["recording.started"] * 2 + ["recording.stopped"] * 2
 
 
-def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Rig) -> None:
+def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: SystemRig) -> None:
     """A server of its own, beside the other; its webhook calls name the setting."""
     webhook, address = rig.webhook(a_path()), free_address()
     settings = {**rig.settings, "grpc_bind": address, "webhooks_enabled": False, "data_dir": rig.folder}
@@ -258,7 +258,7 @@ def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Rig
 
 
 @pytest.mark.parametrize("pool", ["prefork", "gevent", "solo"])
-def test_a_plain_worker_delivers_under_any_pool(rig: Rig, pool: str) -> None:
+def test_a_plain_worker_delivers_under_any_pool(rig: SystemRig, pool: str) -> None:
     """``celery -A workers.app worker`` with nothing but the pool named, also over TLS and with a failure to retry."""
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
@@ -282,7 +282,7 @@ def test_a_plain_worker_delivers_under_any_pool(rig: Rig, pool: str) -> None:
     assert len(rig.receiver.wait_for(21, path=path)) == 21
 
 
-def _stops(rig: Rig, meeting_id: str) -> bool:
+def _stops(rig: SystemRig, meeting_id: str) -> bool:
     try:
         return rig.stop_meeting(meeting_id).state == "completed"
     except grpc.RpcError:

@@ -14,7 +14,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.signing import verify_signature
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,18 +26,18 @@ EVENTS: Final = 20
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("keys"), secret_keys=f"{NEW},{OLD}") as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("keys"), secret_keys=f"{NEW},{OLD}") as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-def rotated(rig: Rig, *keys: str) -> Rotation:
+def rotated(rig: SystemRig, *keys: str) -> Rotation:
     """Re-encrypt everything with the first of these keys, as `keys rotate` does."""
     url = rig.system.database_url
     parts = bootstrap.keys(GivenSettings(database_url=url, secret_keys=",".join(keys)))
@@ -47,7 +47,7 @@ def rotated(rig: Rig, *keys: str) -> Rotation:
         parts.close()
 
 
-def test_deliveries_go_on_while_their_keys_are_rotated(rig: Rig) -> None:
+def test_deliveries_go_on_while_their_keys_are_rotated(rig: SystemRig) -> None:
     """Server and worker have both keys; each POST is signed, and none has to be made twice."""
     paths = [a_path() for _ in range(3)]
     webhooks = [rig.webhook(path, events=["meeting.completed"]) for path in paths]
@@ -67,7 +67,7 @@ def test_deliveries_go_on_while_their_keys_are_rotated(rig: Rig) -> None:
     assert [each for each in rotated(rig, NEW).unreadable if str(each.webhook_id) in ids] == []
 
 
-def test_a_secret_that_no_key_opens_fails_its_own_deliveries_and_no_others(rig: Rig) -> None:
+def test_a_secret_that_no_key_opens_fails_its_own_deliveries_and_no_others(rig: SystemRig) -> None:
     """They are `secret_unavailable`, nothing is sent, and the worker that found it out goes on."""
     worker, lost_path, well_path = rig.pid("worker-1"), a_path(), a_path()
     lost, well = rig.webhook(lost_path, max_retries=1), rig.webhook(well_path)
@@ -88,7 +88,7 @@ def test_a_secret_that_no_key_opens_fails_its_own_deliveries_and_no_others(rig: 
     assert [(str(each.webhook_id), each.column) for each in unreadable] == [(lost.id, "secret")]
 
 
-def test_every_line_of_a_log_is_a_record_and_none_tells_a_secret(rig: Rig) -> None:
+def test_every_line_of_a_log_is_a_record_and_none_tells_a_secret(rig: SystemRig) -> None:
     """Server, worker and beat alike; beside them there is only the line that says where the server listens."""
     secret, path = "whsec_" + "canary" * 8, f"{a_path()}/canary-path?key=canary-query"
     webhook = rig.webhook(path, secret=secret, generate_secret=False)
@@ -105,6 +105,6 @@ def test_every_line_of_a_log_is_a_record_and_none_tells_a_secret(rig: Rig) -> No
     assert [each for each in hidden if each in said] == []
 
 
-def _records(rig: Rig, name: str) -> list[dict[str, Any]]:
+def _records(rig: SystemRig, name: str) -> list[dict[str, Any]]:
     lines = (rig.folder / "logs" / f"{name}.log").read_text().splitlines()
     return [json.loads(line) for line in lines if not (name == "server" and line.startswith("serving gRPC on "))]

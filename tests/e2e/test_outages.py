@@ -10,12 +10,12 @@ import psutil
 import pytest
 from redis.exceptions import RedisError
 
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
+from noteflow_hooks.broker.names import DELIVER_QUEUE, DISPATCH_QUEUE
 from noteflow_hooks.delivery.service import QUEUE_BOUND
 from tests.chaos.ledgers import Accepted, read
 from tests.chaos.publisher import Publisher
-from tests.support.publishing import posts
-from tests.support.system_rig import Rig
+from tests.support.steady_publisher import posts
+from tests.support.system_rig import SystemRig
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ WHERE created_at <= %s AND (dispatched_at IS NULL OR EXISTS (
 
 
 @contextmanager
-def under_load(rig: Rig, ledger: Path) -> Iterator[Publisher]:
+def under_load(rig: SystemRig, ledger: Path) -> Iterator[Publisher]:
     """Publish to two endpoints at the rate, from some seconds before the block on; end once all is accepted."""
     for path in PATHS:
         rig.webhook(path)
@@ -54,7 +54,7 @@ def under_load(rig: Rig, ledger: Path) -> Iterator[Publisher]:
         until(lambda: publisher.is_done, what="everything is accepted", timeout_s=120)
 
 
-def pass_away(rig: Rig) -> None:
+def pass_away(rig: SystemRig) -> None:
     """Let the outage last; workers must not die of it, nor spin."""
     pids = [rig.pid(name) for name in WORKERS]
     began, used_s = time.monotonic(), sum(map(_cpu_s, pids))
@@ -63,7 +63,7 @@ def pass_away(rig: Rig) -> None:
     assert sum(map(_cpu_s, pids)) - used_s < AWAY_S / 10
 
 
-def drain(rig: Rig, look: Callable[[], object] = lambda: None) -> None:
+def drain(rig: SystemRig, look: Callable[[], object] = lambda: None) -> None:
     """Wait until all events from before now are delivered, looking meanwhile; fail where it takes too long."""
     [(now,)] = rig.database.execute("SELECT clock_timestamp()").fetchall()
 
@@ -74,7 +74,7 @@ def drain(rig: Rig, look: Callable[[], object] = lambda: None) -> None:
     until(is_drained, what="it drains", timeout_s=DRAINED_S)
 
 
-def assert_delivered_once(rig: Rig, accepted: list[Accepted]) -> None:
+def assert_delivered_once(rig: SystemRig, accepted: list[Accepted]) -> None:
     """Expect every accepted event at each endpoint, in one POST."""
     ids = {each.event_id for each in accepted}
     assert len(ids) == EVENTS
@@ -86,7 +86,7 @@ def assert_delivered_once(rig: Rig, accepted: list[Accepted]) -> None:
 def test_redis_gone_for_a_minute_fails_no_call_and_loses_nothing(tmp_path: Path) -> None:
     """It comes back empty; what waited is delivered within a minute, and its queues stay within their bound."""
     lengths: list[int] = []
-    with Rig(tmp_path / "system", workers=2, **PERIODS) as rig:
+    with SystemRig(tmp_path / "system", workers=2, **PERIODS) as rig:
         with under_load(rig, tmp_path / "ledger"):
             rig.kill("valkey")
             pass_away(rig)
@@ -100,7 +100,7 @@ def test_redis_gone_for_a_minute_fails_no_call_and_loses_nothing(tmp_path: Path)
 
 def test_postgres_gone_for_a_minute_accepts_nothing_falsely_and_loses_nothing(tmp_path: Path) -> None:
     """Calls are refused meanwhile, and tried again by their callers; all is delivered within a minute of its return."""
-    with Rig(tmp_path / "system", workers=2, **PERIODS) as rig:
+    with SystemRig(tmp_path / "system", workers=2, **PERIODS) as rig:
         with under_load(rig, tmp_path / "ledger") as publisher:
             rig.disconnect()
             rig.kill("postgres")
@@ -114,14 +114,14 @@ def test_postgres_gone_for_a_minute_accepts_nothing_falsely_and_loses_nothing(tm
         assert_delivered_once(rig, read(tmp_path / "ledger", Accepted))
 
 
-def _queued(rig: Rig) -> list[int]:
+def _queued(rig: SystemRig) -> list[int]:
     """Return how long the queues are; none while Redis is not back yet."""
     with suppress(RedisError):
         return [int(str(rig.redis.llen(queue))) for queue in (DISPATCH_QUEUE, DELIVER_QUEUE)]
     return []
 
 
-def _count(rig: Rig) -> int:
+def _count(rig: SystemRig) -> int:
     statement = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE status = 'succeeded'"
     [(count,)] = rig.database.execute(statement).fetchall()
     return int(count)

@@ -9,32 +9,32 @@ from uuid import uuid4
 import pytest
 from celery import Celery
 
+from noteflow_hooks.broker.names import QUEUES
 from tests.support.poison_messages import NO_MESSAGE, POISON
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUEUES: Final = ("dispatch", "deliver", "deliver.slow", "maintenance")
 #: The channel by which `celery inspect` and `celery control` speak to workers.
 BROADCASTS: Final = "/0.celery.pidbox"
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
 @contextlib.contextmanager
-def same_worker(rig: Rig) -> Iterator[None]:
+def same_worker(rig: SystemRig) -> Iterator[None]:
     """Expect the worker to live through the block, and to take messages afterwards."""
     before = rig.pid("worker-1")
     yield
@@ -46,7 +46,7 @@ def same_worker(rig: Rig) -> Iterator[None]:
     assert rig.pid("worker-1") == before
 
 
-def test_poison_in_every_place_costs_no_delivery(rig: Rig) -> None:
+def test_poison_in_every_place_costs_no_delivery(rig: SystemRig) -> None:
     """Each message that a server or beat sent is stolen and poison put in its place; each event still comes once."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -62,22 +62,22 @@ def test_poison_in_every_place_costs_no_delivery(rig: Rig) -> None:
     assert set(received) == events
 
 
-def test_tasks_that_name_what_is_not_there_do_nothing(rig: Rig) -> None:
+def test_tasks_that_name_what_is_not_there_do_nothing(rig: SystemRig) -> None:
     """A delivery of nobody, one that was sent, and an event of nobody; then the sent one twenty times at once."""
     path = a_path()
     webhook = rig.webhook(path)
     rig.publish()
     [delivery] = rig.settled(webhook, "succeeded")
     with same_worker(rig):
-        rig.hint("deliver", str(uuid4()), delivery.id)
-        rig.hint("dispatch", str(uuid4()), delivery.event_id)
+        rig.wake("deliver", str(uuid4()), delivery.id)
+        rig.wake("dispatch", str(uuid4()), delivery.event_id)
         for _ in range(20):
-            rig.hint("deliver", delivery.id)
+            rig.wake("deliver", delivery.id)
     assert rig.delivery(delivery.id) == delivery
     assert len([each for each in rig.receiver.requests if each.path == path]) == 1
 
 
-def test_poison_that_is_broadcast_ends_no_worker(rig: Rig) -> None:
+def test_poison_that_is_broadcast_ends_no_worker(rig: SystemRig) -> None:
     """And an inspection is answered after it."""
     with same_worker(rig):
         for each in POISON.values():
@@ -86,7 +86,7 @@ def test_poison_that_is_broadcast_ends_no_worker(rig: Rig) -> None:
         until(lambda: app.control.ping(timeout=1), what="the worker answers")
 
 
-def test_a_key_of_another_kind_in_a_queues_place_is_waited_for(rig: Rig) -> None:
+def test_a_key_of_another_kind_in_a_queues_place_is_waited_for(rig: SystemRig) -> None:
     """The worker goes on once it is gone, without a new start."""
     with same_worker(rig):
         rig.redis.delete("deliver")

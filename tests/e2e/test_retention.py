@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -20,14 +20,14 @@ QUICKLY: dict[str, Any] = {
 TABLES = ("webhook_configs", "webhook_events", "webhook_deliveries", "webhook_attempts")
 
 
-def counts(rig: Rig) -> list[int]:
+def counts(rig: SystemRig) -> list[int]:
     """Return how many endpoints, events, deliveries and attempts there are."""
     counted = ", ".join(f"(SELECT count(*) FROM noteflow.{table})" for table in TABLES)  # noqa: S608 - the names above
     [row] = rig.database.execute(f"SELECT {counted}").fetchall()
     return list(row)
 
 
-def set_paused(rig: Rig, webhook: pb.Webhook, *, paused: bool) -> None:
+def set_paused(rig: SystemRig, webhook: pb.Webhook, *, paused: bool) -> None:
     request = pb.UpdateWebhookRequest(webhook_id=webhook.id, paused=paused)
     request.update_mask.paths.append("paused")
     rig.client.webhooks.UpdateWebhook(request)
@@ -35,7 +35,7 @@ def set_paused(rig: Rig, webhook: pb.Webhook, *, paused: bool) -> None:
 
 def test_settled_deliveries_go_and_pending_ones_stay(tmp_path_factory: pytest.TempPathFactory) -> None:
     """A paused endpoint's delivery outlives all periods, with its payload, and goes once it is delivered."""
-    with Rig(tmp_path_factory.mktemp("system"), **QUICKLY) as rig:
+    with SystemRig(tmp_path_factory.mktemp("system"), **QUICKLY) as rig:
         quick, held = a_path(), a_path()
         open_one, paused = rig.webhook(quick), rig.webhook(held, events=["recording.started"])
         set_paused(rig, paused, paused=True)

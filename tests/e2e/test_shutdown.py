@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.local.stack.programs import PATIENCE_S
 from tests.support.extra_programs import started
-from tests.support.publishing import Publisher, posts, publisher
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.steady_publisher import SteadyPublisher, posts, steady_publisher
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
 
@@ -22,49 +23,48 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.local.stack.supervisor import Part
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 #: The worst that a program may take; what it waits for here takes a fraction of it.
 GRACE_S: Final = 40.0
 #: How long the receiver keeps each answer back: longer than a worker takes to end that waits for nothing.
 ANSWER_S: Final = 1.5
 PER_S: Final = 25
-QUEUES: Final = ("dispatch", "deliver", "deliver.slow", "maintenance")
 GEVENT: Final = ("gevent", "-c", "16")
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
     """A system without a worker: each test brings its own, for which this receiver is not slow."""
-    with Rig(tmp_path_factory.mktemp("system"), workers=0, slow_after_s=5) as running:
+    with SystemRig(tmp_path_factory.mktemp("system"), workers=0, slow_after_s=5) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
-def answer_late(line: Line) -> None:
-    line.pause(ANSWER_S)
-    line.send(Answer(200).encode())
+def answer_late(connection: ReceiverConnection) -> None:
+    connection.pause(ANSWER_S)
+    connection.send(Answer(200).encode())
 
 
-def an_endpoint(rig: Rig) -> tuple[str, pb.Webhook]:
+def an_endpoint(rig: SystemRig) -> tuple[str, pb.Webhook]:
     """Register an endpoint whose receiver takes its time."""
     path = a_path()
     rig.receiver.script(path, answer_late)
     return path, rig.webhook(path)
 
 
-def sending(rig: Rig, webhook: pb.Webhook) -> int:
+def sending(rig: SystemRig, webhook: pb.Webhook) -> int:
     statement = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE webhook_id = %s AND status = 'sending'"
     [(count,)] = rig.database.execute(statement, [webhook.id]).fetchall()
     return int(count)
 
 
-def sent_once(rig: Rig, webhook: pb.Webhook, path: str, load: Publisher) -> None:
+def sent_once(rig: SystemRig, webhook: pb.Webhook, path: str, load: SteadyPublisher) -> None:
     """Wait until every accepted event is delivered, and fail where one was sent twice."""
     rig.settled(webhook, "succeeded", count=len(load.accepted))
     assert posts(rig.receiver, path) == dict.fromkeys(load.accepted, 1)
@@ -78,11 +78,13 @@ def sent_once(rig: Rig, webhook: pb.Webhook, path: str, load: Publisher) -> None
         pytest.param(("prefork", "-c", "2"), id="prefork", marks=pytest.mark.chaos),
     ],
 )
-def test_a_worker_that_is_told_to_end_under_load_leaves_nothing_half_done(rig: Rig, pool: tuple[str, ...]) -> None:
+def test_a_worker_that_is_told_to_end_under_load_leaves_nothing_half_done(
+    rig: SystemRig, pool: tuple[str, ...]
+) -> None:
     """It ends well and in time, with nothing `sending`; the next worker does the rest, and nothing is sent twice."""
     path, webhook = an_endpoint(rig)
     first, second = (f"{pool[0]}-{number}" for number in (1, 2))
-    load = publisher(rig, per_s=PER_S)
+    load = steady_publisher(rig, per_s=PER_S)
     with load.running():
         with started(rig, first, pooled_worker(*pool, name=first)) as worker:
             rig.receiver.wait_for(30, path=path)
@@ -96,7 +98,7 @@ def test_a_worker_that_is_told_to_end_under_load_leaves_nothing_half_done(rig: R
         sent_once(rig, webhook, path, load)
 
 
-def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: Rig) -> None:
+def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: SystemRig) -> None:
     """Three of them, each at another point of its wait for messages, with a beat that has ended, as on Ctrl-C."""
     names = [f"idle-{number}" for number in range(3)]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(names)) as ends:
@@ -110,10 +112,10 @@ def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: Rig) -
 
 
 @pytest.mark.chaos
-def test_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(rig: Rig) -> None:
+def test_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(rig: SystemRig) -> None:
     """A rolling restart of both under load, twice round: every event is sent, and sent once."""
     path, webhook = an_endpoint(rig)
-    load = publisher(rig, per_s=PER_S)
+    load = steady_publisher(rig, per_s=PER_S)
     run = {name: partial(started, rig, name, pooled_worker(*GEVENT, name=name)) for name in ("rolling-1", "rolling-2")}
     with run["rolling-1"]() as one, run["rolling-2"]() as two:
         for name in run:
@@ -127,10 +129,10 @@ def test_workers_that_are_restarted_one_after_the_other_lose_and_double_nothing(
         sent_once(rig, webhook, path, load)
 
 
-def test_a_server_that_is_told_to_end_under_load_finishes_its_calls(rig: Rig) -> None:
+def test_a_server_that_is_told_to_end_under_load_finishes_its_calls(rig: SystemRig) -> None:
     """It ends well; what it accepted is delivered, and what it refused is accepted by the next one, under its key."""
     path, webhook = an_endpoint(rig)
-    load = publisher(rig, per_s=PER_S)
+    load = steady_publisher(rig, per_s=PER_S)
     server = part(rig, "server")
     with started(rig, "server-1", pooled_worker(*GEVENT, name="server-1")):
         with load.running():
@@ -141,10 +143,10 @@ def test_a_server_that_is_told_to_end_under_load_finishes_its_calls(rig: Rig) ->
         sent_once(rig, webhook, path, load)
 
 
-def test_a_beat_that_is_told_to_end_ends_at_once_and_costs_nothing(rig: Rig) -> None:
+def test_a_beat_that_is_told_to_end_ends_at_once_and_costs_nothing(rig: SystemRig) -> None:
     """Events go on meanwhile, and what only it brings along comes as soon as it is back."""
     path, webhook = an_endpoint(rig)
-    load = publisher(rig, per_s=PER_S)
+    load = steady_publisher(rig, per_s=PER_S)
     beat = part(rig, "beat")
     with started(rig, "beat-1", pooled_worker(*GEVENT, name="beat-1")):
         with load.running():
@@ -158,5 +160,5 @@ def test_a_beat_that_is_told_to_end_ends_at_once_and_costs_nothing(rig: Rig) -> 
     assert set(posts(rig.receiver, path).values()) == {1}
 
 
-def part(rig: Rig, name: str) -> Part:
+def part(rig: SystemRig, name: str) -> Part:
     return next(each for each in rig.system.parts if each.name == name)

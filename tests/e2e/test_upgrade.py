@@ -22,9 +22,9 @@ from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER
 from noteflow_hooks.rpc.client import connect
 from tests.support.extra_programs import started
-from tests.support.publishing import Publisher, posts
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.steady_publisher import SteadyPublisher, posts
+from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
 
@@ -69,34 +69,34 @@ def former(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def rig(former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Rig]:
+def rig(former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SystemRig]:
     """A system of the release before, on its own schema."""
     monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision=BEFORE))
     monkeypatch.setenv("PYTHONPATH", str(former))
-    with Rig(tmp_path) as running:
+    with SystemRig(tmp_path) as running:
         monkeypatch.undo()
         yield running
 
 
-def revision(rig: Rig) -> str:
+def revision(rig: SystemRig) -> str:
     [(found,)] = rig.database.execute("SELECT version_num FROM noteflow.alembic_version").fetchall()
     return str(found)
 
 
-def migrate(rig: Rig) -> None:
+def migrate(rig: SystemRig) -> None:
     """Bring the database to the newest schema, as an operator does with this release."""
     command = [sys.executable, "-m", "noteflow_hooks.cli", "migrate"]
     subprocess.run(command, env=variables(rig.settings), cwd=rig.folder, check=True, stdout=subprocess.DEVNULL)
 
 
-def wait_until_sent(rig: Rig, count: int) -> None:
+def wait_until_sent(rig: SystemRig, count: int) -> None:
     """Return once so many deliveries have succeeded; asked of the database, since servers come and go."""
     statement = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE status = 'succeeded'"
     until(lambda: rig.database.execute(statement).fetchall()[0][0] >= count, what=f"{count} deliveries succeed")
 
 
 @pytest.mark.chaos
-def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: Rig, former: Path) -> None:
+def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: SystemRig, former: Path) -> None:
     """Events come before, during and after; the schema goes up first, then each program in its turn."""
     path, address = a_path(), free_address()
     rig.receiver.script(path, *SCRIPT, Answer(200))
@@ -104,7 +104,7 @@ def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: Rig, former: Path) 
     assert {_code_of(rig, name) for name in PROGRAMS} == {str(former)}
     assert revision(rig) == BEFORE
     with connect(address, rig.token) as renewed, contextlib.ExitStack() as programs:
-        load = Publisher([rig.client, renewed], per_s=30)
+        load = SteadyPublisher([rig.client, renewed], per_s=30)
         with load.running():
             go_on(rig, load)
             migrate(rig)
@@ -124,12 +124,12 @@ def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: Rig, former: Path) 
     assert sum(came.values()) == len(load.accepted) + FAILURES
 
 
-def go_on(rig: Rig, load: Publisher) -> None:
+def go_on(rig: SystemRig, load: SteadyPublisher) -> None:
     """Let thirty more events be accepted, and all that were by then be delivered."""
     load.wait_for(30)
     wait_until_sent(rig, len(load.accepted))
 
 
-def _code_of(rig: Rig, name: str) -> str:
+def _code_of(rig: SystemRig, name: str) -> str:
     """Return the folder that a program imports its code from."""
     return psutil.Process(rig.pid(name)).environ()["PYTHONPATH"].split(os.pathsep)[0]

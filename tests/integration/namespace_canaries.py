@@ -17,17 +17,17 @@ from noteflow_hooks.egress import EgressPolicy, system_lookup
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support import namespace_script as interfaces
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.canary_servers import SECRET, CanaryServers
 from tests.support.certificates import authority_pem
 from tests.support.egress_rows import PUBLIC, PUBLIC_V6, Fate
 from tests.support.egress_table import ROWS
 from tests.support.name_server import NameServer, Zone
-from tests.support.namespace_canaries import SECRET, Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from noteflow_hooks.egress import Lookup
-    from tests.support.egress_rows import Row
+    from tests.support.egress_rows import EgressRow
 
 #: Where canaries listen beside the table's ports: where a mistake would be likely to lead.
 _PORTS: Final = {80, 443, 8080, 8443}
@@ -53,7 +53,10 @@ REDIRECTS: Final = tuple(
 def main(names: str) -> dict[str, Any]:
     """Return the report of all parts; ``names`` is ``hook`` or ``system``."""
     interfaces.take_every_address()
-    with Canaries({row.port for row in ROWS} | _PORTS, _certified()) as canaries, NameServer(_zones()) as name_server:
+    with (
+        CanaryServers({row.port for row in ROWS} | _PORTS, _certified()) as canaries,
+        NameServer(_zones()) as name_server,
+    ):
         if names == "system":
             name_server.serve("127.0.0.1", 53)
             interfaces.ask_only("127.0.0.1", folder=Path(tempfile.mkdtemp()))
@@ -70,7 +73,7 @@ def main(names: str) -> dict[str, Any]:
 class _Poster:
     """Posts, and tells what came of it: the error's kind and the visits of canaries."""
 
-    def __init__(self, canaries: Canaries) -> None:
+    def __init__(self, canaries: CanaryServers) -> None:
         self._canaries = canaries
 
     def post(self, url: str, egress: EgressPolicy) -> tuple[str | None, list[Any]]:
@@ -93,12 +96,12 @@ class _Poster:
                 yield from (visit.address for visit in self.post(row.url, egress)[1])
 
 
-def _policy(row: Row, names: str) -> EgressPolicy:
+def _policy(row: EgressRow, names: str) -> EgressPolicy:
     lookup: Lookup = system_lookup if names == "system" else lambda _: row.answers
     return EgressPolicy(allow=row.allow, deny=row.deny, lookup=lookup)
 
 
-def is_served(row: Row) -> bool:
+def is_served(row: EgressRow) -> bool:
     """Tell whether a name server can give the row's answers: zones have no place in a record."""
     return bool(row.asks) and not any("%" in each for each in row.answers)
 

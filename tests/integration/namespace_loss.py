@@ -10,9 +10,9 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support import namespace_script as interfaces
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.canary_servers import SECRET, CanaryServers
 from tests.support.certificates import authority_pem
 from tests.support.egress_rows import PUBLIC
-from tests.support.namespace_canaries import SECRET, Canaries
 
 #: The most attempts that a delivery gets.
 _ATTEMPTS: Final = 15
@@ -22,7 +22,7 @@ def main(count: str) -> dict[str, Any]:
     """Return the attempts of so many deliveries by their error's kind, and how many verified posts arrived."""
     interfaces.take_every_address()
     _lose_packets()
-    with Canaries([443], [PUBLIC]) as canaries, ThreadPoolExecutor(int(count)) as threads:
+    with CanaryServers([443], [PUBLIC]) as canaries, ThreadPoolExecutor(int(count)) as threads:
         executor = WebhookExecutor(EgressPolicy(), ca_bundle=authority_pem())
         attempts = list(threads.map(_delivered, [executor] * int(count)))
         executor.close()

@@ -22,10 +22,10 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support import namespace_script as interfaces
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.canary_servers import SECRET, CanaryServers
 from tests.support.certificates import authority_pem
 from tests.support.egress_rows import PUBLIC
 from tests.support.name_server import NXDOMAIN, SERVFAIL, NameServer, Zone
-from tests.support.namespace_canaries import SECRET, Canaries
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def main(_: str) -> dict[str, Any]:
     interfaces.take_every_address()
     zones = {**_FAULTS, _WELL: Zone(turns=_ONE), **dict.fromkeys(_HELD, Zone(code=NXDOMAIN, is_held=True))}
     names = {"slow.example", "many.example", _WELL}
-    with Canaries([443], names), NameServer(zones) as name_server:
+    with CanaryServers([443], names), NameServer(zones) as name_server:
         name_server.serve("127.0.0.1", 53)
         interfaces.ask_only("127.0.0.1", folder=Path(tempfile.mkdtemp()))
         with ThreadPoolExecutor(len(_HELD) + len(_FAULTS)) as threads:

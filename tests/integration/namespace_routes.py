@@ -10,9 +10,9 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support import namespace_script as interfaces
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.canary_servers import SECRET, CanaryServers
 from tests.support.certificates import authority_pem
 from tests.support.egress_rows import PUBLIC, PUBLIC_V6
-from tests.support.namespace_canaries import SECRET, Canaries
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,7 +47,7 @@ def main() -> dict[str, Any]:
     """Return each name's outcome: the error's kind, its message, and the time in milliseconds."""
     _lay_routes()
     urls = {**{name: f"https://{name}/hooks" for name in NAMES}, "closed": CLOSED}
-    with Canaries([443], NAMES), ThreadPoolExecutor(len(urls)) as threads:
+    with CanaryServers([443], NAMES), ThreadPoolExecutor(len(urls)) as threads:
         executor = WebhookExecutor(EgressPolicy(lookup=NAMES.__getitem__), ca_bundle=authority_pem())
         webhooks = [a_webhook(url=url, secret=SECRET, timeout_ms=_limit_ms(name)) for name, url in urls.items()]
         results = list(threads.map(executor.post, [Claim(a_delivery(), each, b"{}") for each in webhooks]))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.errors import NoteFlowHooksError
 from tests.support.waiting import PATIENCE_S, until
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Spoken]:
-    with Spoken("noteflow_hooks.bench.receiver") as running:
+def receiver() -> Iterator[LineProcess]:
+    with LineProcess("noteflow_hooks.bench.receiver") as running:
         yield running
 
 
@@ -31,7 +31,7 @@ def post(port: int, path: str, *, webhook_id: str) -> socket.socket:
     return connection
 
 
-def test_the_receiver_notes_what_it_took(receiver: Spoken) -> None:
+def test_the_receiver_notes_what_it_took(receiver: LineProcess) -> None:
     """By the id's first receipt; what it answers with 500 it has not taken."""
     [port] = receiver.greeting
     first, second = "1".rjust(36, "0"), "2".rjust(36, "0")
@@ -45,7 +45,7 @@ def test_the_receiver_notes_what_it_took(receiver: Spoken) -> None:
     assert receiver.ask("count")["posts"] == 0
 
 
-def test_the_receiver_hangs_up_when_it_is_told_to(receiver: Spoken) -> None:
+def test_the_receiver_hangs_up_when_it_is_told_to(receiver: LineProcess) -> None:
     """Whoever waits would else wait for its own timeout."""
     [port] = receiver.greeting
     with post(port, "/hang", webhook_id="3".rjust(36, "0")) as connection, post(port, "/ok", webhook_id="4") as other:
@@ -64,7 +64,7 @@ def _has_ended(connection: socket.socket) -> bool:
 
 def test_a_process_that_has_ended_is_named() -> None:
     """In place of an answer that never comes."""
-    with Spoken("noteflow_hooks.bench.receiver") as receiver:
+    with LineProcess("noteflow_hooks.bench.receiver") as receiver:
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
             receiver.ask("nonsense")
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
@@ -74,7 +74,7 @@ def test_a_process_that_has_ended_is_named() -> None:
 def test_a_process_that_can_not_do_it_says_why() -> None:
     """The publishing client, for one, where no server answers."""
     with (
-        Spoken("noteflow_hooks.bench.publishing", "127.0.0.1:1") as client,
+        LineProcess("noteflow_hooks.bench.publishing", "127.0.0.1:1") as client,
         pytest.raises(NoteFlowHooksError, match=r"no server answers at 127\.0\.0\.1:1"),
     ):
         client.ask(json.dumps([{"tokens": ["t"], "count": 1}]))

@@ -11,12 +11,12 @@ import pytest
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
-from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig, a_path
+from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,19 +29,21 @@ PAYLOAD = json.dumps(a_payload())
 
 
 @pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    with Rig(tmp_path_factory.mktemp("system")) as running:
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
+    with SystemRig(tmp_path_factory.mktemp("system")) as running:
         yield running
 
 
 @pytest.fixture
-def rig(system: Rig) -> Iterator[Rig]:
+def rig(system: SystemRig) -> Iterator[SystemRig]:
     with system.as_new_tenant() as tenant:
         yield tenant
 
 
 @pytest.fixture
-def command(rig: Rig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+def command(
+    rig: SystemRig, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Command:
     """The command line, with the system's server and a token for a workspace of its own."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv(f"{PREFIX}SERVER", rig.system.grpc)
@@ -61,12 +63,12 @@ def loaded(result: tuple[int, str, str]) -> Any:  # noqa: ANN401 - whatever JSON
     return json.loads(printed)
 
 
-def added(command: Command, rig: Rig, *words: str) -> dict[str, Any]:
+def added(command: Command, rig: SystemRig, *words: str) -> dict[str, Any]:
     webhook: dict[str, Any] = loaded(command("webhooks", "add", rig.receiver.url(a_path()), "--json", *words))
     return webhook
 
 
-def test_an_endpoint_is_registered_for_the_four_meeting_events_and_signed(command: Command, rig: Rig) -> None:
+def test_an_endpoint_is_registered_for_the_four_meeting_events_and_signed(command: Command, rig: SystemRig) -> None:
     """What a newcomer means by `webhooks add URL`; the secret is shown then and never again."""
     webhook = added(command, rig)
     assert webhook["events"] == ["meeting.completed", "recording.started", "recording.stopped", "summary.generated"]
@@ -76,7 +78,7 @@ def test_an_endpoint_is_registered_for_the_four_meeting_events_and_signed(comman
     assert loaded(command("webhooks", "show", webhook["id"], "--json")) == listed_one
 
 
-def test_an_endpoint_is_registered_as_it_is_described(command: Command, rig: Rig) -> None:
+def test_an_endpoint_is_registered_as_it_is_described(command: Command, rig: SystemRig) -> None:
     """Each option is the field of its name."""
     words = [
         "--events",
@@ -93,7 +95,7 @@ def test_an_endpoint_is_registered_as_it_is_described(command: Command, rig: Rig
     assert not added(command, rig, "--unsigned")["signed"]
 
 
-def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: Rig) -> None:
+def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: SystemRig) -> None:
     """And nowhere else."""
     webhook = added(command, rig)
     changed = loaded(command("webhooks", "update", webhook["id"], "--events", "", "--max-retries", "1", "--json"))
@@ -105,7 +107,7 @@ def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: 
     assert "previous_secret_expires_at" in rotated
 
 
-def test_an_endpoint_is_told_more_and_less(command: Command, rig: Rig) -> None:
+def test_an_endpoint_is_told_more_and_less(command: Command, rig: SystemRig) -> None:
     """Headers by name alone, limits and a pause; each can be taken back."""
     words = ["--header", "Authorization: Bearer c4n4ry", "--rate-limit-per-s", "2.5", "--max-concurrency", "4"]
     webhook = added(command, rig, *words)
@@ -124,7 +126,7 @@ def test_an_endpoint_is_told_more_and_less(command: Command, rig: Rig) -> None:
     assert "max_concurrency" not in changed
 
 
-def test_an_endpoint_is_paused_and_resumed(command: Command, rig: Rig) -> None:
+def test_an_endpoint_is_paused_and_resumed(command: Command, rig: SystemRig) -> None:
     """The list says so, and since when."""
     webhook = added(command, rig)
     assert "paused_at" in loaded(command("webhooks", "pause", webhook["id"], "--json"))
@@ -136,7 +138,7 @@ def test_an_endpoint_is_paused_and_resumed(command: Command, rig: Rig) -> None:
     assert (resumed["paused"], "paused_at" in resumed) == (False, False)
 
 
-def test_a_removed_endpoint_is_gone(command: Command, rig: Rig) -> None:
+def test_a_removed_endpoint_is_gone(command: Command, rig: SystemRig) -> None:
     """For every command."""
     webhook = added(command, rig)
     assert command("webhooks", "remove", webhook["id"]) == (0, f"removed {webhook['id']}\n", "")
@@ -148,7 +150,7 @@ def test_a_removed_endpoint_is_gone(command: Command, rig: Rig) -> None:
     assert loaded(command("webhooks", "list", "--json")) == []
 
 
-def test_a_test_says_whether_it_arrived(command: Command, rig: Rig) -> None:
+def test_a_test_says_whether_it_arrived(command: Command, rig: SystemRig) -> None:
     """By its exit code too."""
     path = a_path()
     [webhook_id] = [rig.webhook(path, max_retries=1).id]
@@ -159,7 +161,7 @@ def test_a_test_says_whether_it_arrived(command: Command, rig: Rig) -> None:
     assert command("webhooks", "test", webhook_id, "--json")[0] == 1
 
 
-def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, rig: Rig) -> None:
+def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, rig: SystemRig) -> None:
     """The way of an operator through the commands."""
     path = a_path()
     webhook = rig.webhook(path)
@@ -176,7 +178,7 @@ def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, 
     assert len(rig.receiver.wait_for(2, path=path)) == 2
 
 
-def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig: Rig) -> None:
+def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig: SystemRig) -> None:
     """For people, and as one object for programs."""
     webhook = rig.webhook(a_path())
     rig.publish(title="\x1b[31mred")
@@ -184,9 +186,10 @@ def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig
     _, printed, _ = command("deliveries", "show", delivery.id)
     assert '"title": "\\u001b[31mred"' in printed
     assert "ATTEMPT NUMBER" in printed
+    assert "REDIALLED" in printed
     assert "\x1b" not in printed
     shown = loaded(command("deliveries", "show", delivery.id, "--json"))
-    assert [each["status_code"] for each in shown["attempts"]] == [200]
+    assert [(each["status_code"], each["redialled"]) for each in shown["attempts"]] == [(200, False)]
 
 
 def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -223,7 +226,7 @@ def test_what_the_server_refuses_is_one_line(command: Command, words: list[str],
     assert says in complaint
 
 
-def test_lists_go_on_over_pages(rig: Rig) -> None:
+def test_lists_go_on_over_pages(rig: SystemRig) -> None:
     """Up to the limit, or to the end."""
     for _ in range(3):
         rig.publish()
@@ -234,14 +237,14 @@ def test_lists_go_on_over_pages(rig: Rig) -> None:
         request.page_size = min(request.page_size, 2)
         return rig.client.events.ListEvents(request)
 
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events")) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3)) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1)) == 1
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events").rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3).rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1).rows) == 1
     assert asked == [500, 500, 3, 1, 1]
 
 
 def test_tail_prints_changes_until_it_is_interrupted(
-    command: Command, rig: Rig, monkeypatch: pytest.MonkeyPatch
+    command: Command, rig: SystemRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A line for each; what was there before stays unsaid."""
     webhook = rig.webhook(a_path())

@@ -13,7 +13,8 @@ import pytest
 from redis import Redis
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.doctor.broker import QUEUES, Broker
+from noteflow_hooks.broker.names import QUEUES
+from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.cli.doctor.findings import State
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run

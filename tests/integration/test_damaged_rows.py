@@ -16,7 +16,7 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.sql.engine import create_engine
 from tests.support.builders import an_event
-from tests.support.damaged_rows import World, make_lax, no_hint
+from tests.support.damaged_rows import DamagedRowsRig, make_lax, no_hint
 from tests.support.receiver import Receiver
 from tests.support.waiting import until
 
@@ -59,9 +59,9 @@ def executor() -> Iterator[WebhookExecutor]:
 
 
 @pytest.fixture
-def world(lax_database: str, engine: Engine, executor: WebhookExecutor) -> Iterator[World]:
+def world(lax_database: str, engine: Engine, executor: WebhookExecutor) -> Iterator[DamagedRowsRig]:
     with Receiver() as receiver:
-        made = World(lax_database, engine, executor, receiver)
+        made = DamagedRowsRig(lax_database, engine, executor, receiver)
         yield made
         made.connection.close()
 
@@ -136,7 +136,7 @@ DAMAGE: Final = [
 
 @pytest.mark.parametrize(("damage", "status", "word"), DAMAGE, ids=[damage[26:90] for damage, *_ in DAMAGE])
 def test_a_damaged_row_ends_with_its_reason_and_the_others_flow(
-    world: World, damage: str, status: str, word: str
+    world: DamagedRowsRig, damage: str, status: str, word: str
 ) -> None:
     """It is sent where that makes sense, else dead or skipped; the endpoint beside it has its delivery at once."""
     ids = [each for chunk in world.service.dispatch([]) for each in chunk]
@@ -161,7 +161,7 @@ def test_a_damaged_row_ends_with_its_reason_and_the_others_flow(
 
 @pytest.mark.parametrize("timeout_ms", [MOST, -MOST])
 def test_a_lease_is_never_longer_than_the_longest_time_limit_nor_over_before_it_begins(
-    world: World, timeout_ms: int
+    world: DamagedRowsRig, timeout_ms: int
 ) -> None:
     """Else a worker that dies would hold the delivery for weeks, or it would be claimed again and again, unsent."""
     ids = [each for chunk in world.service.dispatch([]) for each in chunk]
@@ -189,7 +189,9 @@ TAKEN: Final = "status = 'sending', delivered_at = NULL, lease_expires_at = now(
         ("lease_expires_at = '-infinity'", SENT),
     ],
 )
-def test_a_delivery_in_an_impossible_state_is_taken_back_or_ended(world: World, changes: str, status: str) -> None:
+def test_a_delivery_in_an_impossible_state_is_taken_back_or_ended(
+    world: DamagedRowsRig, changes: str, status: str
+) -> None:
     """Its first attempt is on record; beside it, what a dead worker held of the other endpoint is taken back."""
     world.work()
     world.connection.execute(f"UPDATE noteflow.webhook_deliveries SET {TAKEN}")
@@ -222,7 +224,7 @@ def test_a_delivery_in_an_impossible_state_is_taken_back_or_ended(world: World, 
         ("meeting_id = E'\\x1b[2J'", 2),
     ],
 )
-def test_a_damaged_event_holds_up_no_other(world: World, changes: str, count: int) -> None:
+def test_a_damaged_event_holds_up_no_other(world: DamagedRowsRig, changes: str, count: int) -> None:
     """It goes out as it stands, or to nobody; the next event reaches both endpoints."""
     world.connection.execute(f"UPDATE noteflow.webhook_events SET {changes}")
     with world.unit() as unit:
@@ -239,7 +241,7 @@ def test_a_damaged_event_holds_up_no_other(world: World, changes: str, count: in
     assert not any(each.header("x-forged") for each in world.receiver.requests)
 
 
-def test_a_type_that_would_end_a_header_is_not_sent_though_it_is_subscribed(world: World) -> None:
+def test_a_type_that_would_end_a_header_is_not_sent_though_it_is_subscribed(world: DamagedRowsRig) -> None:
     """Rows of both kinds were changed; a type that merely is unknown, as a newer release's would be, goes out."""
     types = ["E'x\\r\\nX-Forged: y'", "E'x\\r\\n y'", "'meeting.unknown'"]
     world.connection.execute(config(f"events = ARRAY[{', '.join(types)}]"))
@@ -256,14 +258,14 @@ def test_a_type_that_would_end_a_header_is_not_sent_though_it_is_subscribed(worl
     }
 
 
-def test_text_that_is_no_json_never_becomes_a_payload(world: World) -> None:
+def test_text_that_is_no_json_never_becomes_a_payload(world: DamagedRowsRig) -> None:
     """The column's type refuses it, whoever writes."""
     with pytest.raises(psycopg.errors.InvalidTextRepresentation):
         world.connection.execute("UPDATE noteflow.webhook_events SET payload = 'no json'")
 
 
 @pytest.mark.parametrize("rate", ["'Infinity'", "'NaN'", "0", "-1"])
-def test_a_replay_at_an_impossible_rate_goes_on_at_a_possible_one(world: World, rate: str) -> None:
+def test_a_replay_at_an_impossible_rate_goes_on_at_a_possible_one(world: DamagedRowsRig, rate: str) -> None:
     """It is done in the end, and the sweep's other work with it."""
     world.connection.execute(config("enabled = false"))
     until(lambda: world.work() and world.row("hurt") is not None, what="one is skipped")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
-import time
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -22,7 +22,7 @@ import redis
 from noteflow_hooks.local.children import unprivileged
 from noteflow_hooks.local.children.process import ServerProcess
 from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedServerError, EmbeddedValkey, cluster
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -67,16 +67,17 @@ def valkey_client(valkey: EmbeddedValkey) -> redis.Redis:
     return redis.Redis.from_url(valkey.url, decode_responses=True)
 
 
-def eventually_gone(pid: int, *, timeout_s: float = PATIENCE_S) -> bool:
-    """Whether the process ends in time; one that ended and that nobody has asked after counts as gone."""
-    deadline = time.monotonic() + timeout_s
-    while time.monotonic() < deadline:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                time.sleep(0.02)
-                continue
+def is_gone(pid: int) -> bool:
+    """Whether the process has ended; one that nobody has asked after since counts as gone."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
         return True
-    return False
+
+
+def wait_until_gone(pid: int) -> None:
+    """Return once the process has ended."""
+    until(lambda: is_gone(pid), what=f"process {pid} ends")
 
 
 def test_postgres_keeps_its_data_its_url_and_its_folder_over_a_restart(tmp_path: Path) -> None:
@@ -117,7 +118,7 @@ def test_the_postgres_that_a_killed_run_left_is_taken_over(
     if frozen:
         os.kill(left, signal.SIGSTOP)
     with EmbeddedPostgres(tmp_path / "postgres") as postgres:
-        assert eventually_gone(left)
+        wait_until_gone(left)
         assert query(postgres, "SELECT 1") == [(1,)]
 
 
@@ -138,7 +139,7 @@ def test_postgres_comes_back_after_its_own_kill_with_all_that_was_committed(tmp_
         pid = postgres.pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        assert eventually_gone(pid)
+        wait_until_gone(pid)
         postgres.start()
         assert query(postgres, "SELECT number FROM kept") == [(7,)]
 
@@ -253,7 +254,7 @@ def test_the_valkey_that_a_killed_run_left_is_taken_over(
 ) -> None:
     left = killed_run("valkey", tmp_path)
     with EmbeddedValkey(tmp_path) as valkey, valkey_client(valkey) as client:
-        assert eventually_gone(left)
+        wait_until_gone(left)
         assert client.ping()
 
 
@@ -285,7 +286,7 @@ def test_a_server_that_ignores_every_signal_is_killed(tmp_path: Path) -> None:
     pid = server.pid
     server.stop([(signal.SIGINT, 0.1), (signal.SIGTERM, 0.1)])
     assert pid is not None
-    assert eventually_gone(pid)
+    wait_until_gone(pid)
     assert server.pid is None
 
 
@@ -305,3 +306,19 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for server in (EmbeddedPostgres(tmp_path / "postgres"), EmbeddedValkey(tmp_path / "valkey")):
         with pytest.raises(EmbeddedServerError, match=r"noteflow-hooks\[embedded\]"):
             server.start()
+
+
+def test_postgresql_starts_from_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its programs call each other through a shell, to which a dollar sign means something; nothing is left of it."""
+    odd = tmp_path / "d\u00e9$HOME `x` b"
+    installed = cluster.binary("initdb").parents[2]
+    for each in (installed, installed.with_name(f"{installed.name}.libs")):
+        shutil.copytree(each, odd / each.name, symlinks=True)
+    monkeypatch.setattr(cluster, "binary", lambda name: odd / installed.name / "pginstall" / "bin" / name)
+    monkeypatch.setenv("LC_ALL", "C")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with EmbeddedPostgres(odd / "data") as postgres:
+        assert query(postgres, "SELECT 1") == [(1,)]
+    assert list(temporary.iterdir()) == []

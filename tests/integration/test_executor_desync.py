@@ -22,7 +22,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.support.receiver_connection import Line
+    from tests.support.receiver_connection import ReceiverConnection
 
 #: Answers that end where they say.
 FRAMED: Final = {
@@ -92,12 +92,12 @@ def test_an_answer_that_comes_unasked_is_not_the_next_requests(executor: Webhook
     """Also where it was not there yet when the first one had been read."""
     was_read, has_sent = threading.Event(), threading.Event()
 
-    def answers_again(line: Line) -> None:
-        line.send(EMPTY_OK)
+    def answers_again(connection: ReceiverConnection) -> None:
+        connection.send(EMPTY_OK)
         was_read.wait(PATIENCE_S)
-        line.send(FORGED)
+        connection.send(FORGED)
         has_sent.set()
-        line.wait_for_end()
+        connection.wait_for_end()
 
     receiver.script("/", answers_again, Answer(503))
     claim, before = a_claim(receiver), receiver.connections
@@ -112,10 +112,10 @@ def test_trailers_and_extensions_end_where_they_end(executor: WebhookExecutor, r
     """What is framed as it should be leaves the connection to be used, and its trailers mean nothing."""
     framed = CHUNKED_OK + b"2;name=value\r\nok\r\n0\r\nConnection: close\r\nSet-Cookie: a=b\r\n\r\n"
 
-    def answers_twice(line: Line) -> None:
-        line.send(framed)
-        line.read_request()
-        line.send(EMPTY_OK)
+    def answers_twice(connection: ReceiverConnection) -> None:
+        connection.send(framed)
+        connection.read_request()
+        connection.send(EMPTY_OK)
 
     receiver.script("/", answers_twice)
     claim, before = a_claim(receiver), receiver.connections

@@ -40,6 +40,17 @@ def a_claim(receiver: Receiver, *headers: tuple[str, str], **webhook: Any) -> Cl
     return Claim(a_delivery(), endpoint, b'{"event":"meeting.completed"}')
 
 
+@pytest.mark.parametrize("name", ["Accept", "accept", "ACCEPT"])
+def test_an_accept_header_of_the_endpoints_own_stands_alone(
+    executor: WebhookExecutor, receiver: Receiver, name: str
+) -> None:
+    """It takes the place of ours, however it is written."""
+    webhook = a_webhook(url=receiver.url(host="localhost"), headers=((name, "text/plain"),))
+    assert executor.post(Claim(a_delivery(), webhook, b"{}")).succeeded
+    [request] = receiver.requests
+    assert [value for each, value in request.headers if each.lower() == "accept"] == ["text/plain"]
+
+
 def test_custom_headers_arrive_over_tls_with_every_attempt(executor: WebhookExecutor, receiver: Receiver) -> None:
     """Each as it was given and once, beside the request's own, which are those of an endpoint without any."""
     receiver.script("/", Answer(500), Answer(200))

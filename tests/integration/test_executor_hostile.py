@@ -18,8 +18,8 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support.builders import EXACT, NOON, a_delivery, a_webhook
 from tests.support.certificates import authority_pem
-from tests.support.hostile_cases.case import Case, fault_of
-from tests.support.hostile_cases.doors import DOORS, Door
+from tests.support.hostile_cases.case import HostileCase, fault_of
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS, FaultyListener
 from tests.support.hostile_receiver import floods, never_reads, trickles
 from tests.support.hostile_server import CASES, HostileServer
 from tests.support.receiver import Receiver, closed_port
@@ -89,7 +89,10 @@ def attempts(executor: WebhookExecutor) -> dict[str, Attempt]:
             for scheme in ("https", "http")
             if case.speaks(scheme)
         }
-        asked |= {f"door {name}": (server.door(name), limit_ms(door)) for name, door in DOORS.items()}
+        asked |= {
+            f"listener {name}": (server.listener(name), limit_ms(listener))
+            for name, listener in FAULTY_LISTENERS.items()
+        }
         # What computes comes first, so that it takes nothing of the time of what waits.
         made: dict[str, Attempt] = {}
         for at_once, waits in ((AT_WORK, False), (WAITING, True)):
@@ -99,7 +102,7 @@ def attempts(executor: WebhookExecutor) -> dict[str, Attempt]:
         return made
 
 
-def limit_ms(tried: Case | Door) -> int:
+def limit_ms(tried: HostileCase | FaultyListener) -> int:
     """Return an attempt's time limit: short only where whatever takes long comes to the same."""
     if not tried.is_drawn_out:
         return PLENTY_MS
@@ -123,14 +126,14 @@ def test_a_hostile_answer_ends_in_time_and_is_named(scheme: str, name: str, atte
         assert result.response_body == case.body
 
 
-@pytest.mark.parametrize("name", DOORS)
+@pytest.mark.parametrize("name", FAULTY_LISTENERS)
 def test_a_hostile_listener_ends_in_time_and_is_named(name: str, attempts: dict[str, Attempt]) -> None:
     """TLS that is none, or that never ends, fails within the deadline, and is never fallen back from."""
-    door, made = DOORS[name], attempts[f"door {name}"]
-    assert made.result.error_kind in door.kinds
+    listener, made = FAULTY_LISTENERS[name], attempts[f"listener {name}"]
+    assert made.result.error_kind in listener.kinds
     assert made.took_s < AT_MOST_S
     if made.result.error_kind is ErrorKind.TLS:
-        assert door.words in (made.result.error_message or "")
+        assert listener.words in (made.result.error_message or "")
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if fault_of(name) == "E18"])
@@ -152,7 +155,7 @@ def test_every_fault_of_an_endpoint_is_tried() -> None:
     for name, where in ELSEWHERE.items():
         file, _, test = where.partition("::")
         assert f"def {test}(" in (Path(__file__).parents[1] / file).read_text(), name
-    covered = {fault_of(name) for name in (*CASES, *DOORS)} | set(ELSEWHERE)
+    covered = {fault_of(name) for name in (*CASES, *FAULTY_LISTENERS)} | set(ELSEWHERE)
     assert covered == {f"E{number}" for number in range(1, 26)}
 
 
@@ -185,9 +188,9 @@ def test_a_flood_of_interim_answers_costs_little_computing_time(executor: Webhoo
 
 def test_no_failed_handshake_is_followed_by_a_request(executor: WebhookExecutor) -> None:
     """Where the certificate isn't good, nothing of the request is sent, encrypted or not."""
-    for name, door in DOORS.items():
-        if door.kinds == (ErrorKind.TLS,) and "certificate" in door.words + name and "wants" not in name:
-            with door.receiver() as receiver:
+    for name, listener in FAULTY_LISTENERS.items():
+        if listener.kinds == (ErrorKind.TLS,) and "certificate" in listener.words + name and "wants" not in name:
+            with listener.receiver() as receiver:
                 attempt(executor, f"https://localhost:{receiver.port}/", timeout_ms=PLENTY_MS)
                 assert receiver.connections == 1
                 assert receiver.requests == []

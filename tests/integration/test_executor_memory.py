@@ -11,7 +11,7 @@ from typing import Final
 import pytest
 
 from tests.support.certificates import authority_pem
-from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS
 from tests.support.hostile_server import CASES, HostileServer
 
 HERE: Final = Path(__file__).parent
@@ -26,7 +26,8 @@ def asked(server: HostileServer) -> dict[str, tuple[str, int]]:
     """Return each address over TLS and how long to wait there."""
     cases = {name: (server.url(name), _SHORT_MS if case.is_drawn_out else _LONG_MS) for name, case in CASES.items()}
     return cases | {
-        name: (server.door(name), _SHORT_MS if door.is_drawn_out else _LONG_MS) for name, door in DOORS.items()
+        name: (server.listener(name), _SHORT_MS if listener.is_drawn_out else _LONG_MS)
+        for name, listener in FAULTY_LISTENERS.items()
     }
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.support.hostile_cases.case import path_of
-from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS
 from tests.support.hostile_server import CASES
 from tests.support.waiting import PATIENCE_S
 
@@ -22,10 +22,10 @@ def test_run_by_hand_it_prints_what_it_serves() -> None:
     folder = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
-        trust, *lines = [server.stdout.readline() for _ in range(1 + len(CASES) + len(DOORS))]
+        trust, *lines = [server.stdout.readline() for _ in range(1 + len(CASES) + len(FAULTY_LISTENERS))]
         authority = trust.removeprefix("Trust ").partition(";")[0]
         addresses = {line.split("  ")[1].partition(":")[0]: line.split("  ")[0] for line in lines}
-        assert list(addresses) == [*CASES, *DOORS]
+        assert list(addresses) == [*CASES, *FAULTY_LISTENERS]
         url = urlsplit(addresses["E19 is gone"])
         context = ssl.create_default_context(cafile=authority)
         client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=PATIENCE_S)
@@ -38,6 +38,6 @@ def test_run_by_hand_it_prints_what_it_serves() -> None:
 
 def test_every_behaviour_has_a_path_of_its_own() -> None:
     """No two cases share one, and a path says which fault it is."""
-    paths = [path_of(name) for name in (*CASES, *DOORS)]
+    paths = [path_of(name) for name in (*CASES, *FAULTY_LISTENERS)]
     assert len(set(paths)) == len(paths)
     assert path_of("E2 trickles a head") == "/e02-trickles-a-head"

@@ -106,6 +106,16 @@ def rows(clean_database: str) -> Iterator[psycopg.Connection]:
 KEY = uuid4()
 
 
+def test_an_attempt_of_the_release_before_is_not_redialled(rows: psycopg.Connection) -> None:
+    """Its workers go on beside the new schema: they know nothing of the column."""
+    rows.execute(
+        "INSERT INTO noteflow.webhook_attempts (delivery_id, attempt_number, started_at, duration_ms, status_code)"
+        " VALUES (%(id)s, 1, now(), 1, 200)",
+        {"id": KEY},
+    )
+    assert rows.execute("SELECT redialled FROM noteflow.webhook_attempts").fetchall() == [(False,)]
+
+
 def test_an_update_sets_updated_at(rows: psycopg.Connection) -> None:
     """A trigger keeps it, whoever writes."""
     rows.execute("UPDATE noteflow.webhook_configs SET updated_at = '2000-01-01'")

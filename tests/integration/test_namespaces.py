@@ -18,7 +18,7 @@ from tests.support.egress_table import ROWS
 from tests.support.network_namespace import run_inside
 
 if TYPE_CHECKING:
-    from tests.support.egress_rows import Row
+    from tests.support.egress_rows import EgressRow
 
 _SCRIPT: Final = Path(__file__).with_name("namespace_canaries.py")
 #: What must be out of reach before all else: metadata, credentials, private networks, and this machine itself.
@@ -69,7 +69,7 @@ def test_the_allowed_addresses_alone_are_reached_and_get_their_posts(names: str,
     assert report["stray"] == []
 
 
-def _is_right(row: Row, kind: str | None, visits: list[list[Any]]) -> bool:
+def _is_right(row: EgressRow, kind: str | None, visits: list[list[Any]]) -> bool:
     if row.fate is not Fate.ALLOWED:
         return kind == _KINDS[row.fate] and not visits
     expected, posts = ("tls", 0) if row.asks in UNCERTIFIED else (None, 1)

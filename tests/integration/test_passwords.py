@@ -11,13 +11,14 @@ import pytest
 from sqlalchemy import make_url, text
 
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import FAILED, run
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
-from tests.support.canary import Canary, found, letters
+from tests.support.canary_secrets import CanarySecret, found, letters
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.local.servers import EmbeddedPostgres
 
 PASSWORD: Final = letters()
-CANARIES: Final = [Canary.of("password", PASSWORD)]
+CANARIES: Final = [CanarySecret.of("password", PASSWORD)]
 
 
 def urls(postgres: EmbeddedPostgres) -> list[str]:
@@ -64,8 +65,8 @@ def test_a_broker_that_refuses_us_is_told_of_without_the_password(
     """By every library on the way there, at DEBUG."""
     caplog.set_level(logging.DEBUG)
     refused = make_url(redis_url).set(password=PASSWORD).render_as_string(hide_password=False)
-    hints = publisher.connect(refused)
-    hints.events.announce([uuid4()])
+    publishers = publisher.connect(RedisAddress.parse(refused))
+    publishers.events.announce([uuid4()])
     until(lambda: "Redis takes no hints" in caplog.text, what="the refusal is logged")
-    hints.close()
+    publishers.close()
     assert found(CANARIES, caplog.text.encode()) == set()

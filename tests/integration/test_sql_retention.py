@@ -106,7 +106,7 @@ def store(clean_database: str) -> Iterator[Store]:
     engine.dispose()
 
 
-def beside(store: Store, call: Callable[[], object]) -> threading.Thread:
+def in_a_thread(store: Store, call: Callable[[], object]) -> threading.Thread:
     """Run it in a thread, and return once it waits for a lock."""
     thread = threading.Thread(target=call)
     thread.start()
@@ -122,7 +122,7 @@ def test_a_result_that_comes_while_a_meeting_is_erased_leaves_no_answer(store: S
     [claim] = store.claims()
     with store.unit() as unit:
         assert unit.events.erase_meeting(store.workspace_id, "m-1") == (1, 0)
-        thread = beside(store, partial(store.settle, claim))
+        thread = in_a_thread(store, partial(store.settle, claim))
         unit.commit()
     thread.join()
     [delivery] = store.of(event_id)
@@ -139,7 +139,7 @@ def test_erasing_a_meeting_waits_for_its_dispatch(store: Store) -> None:
     counts: list[tuple[int, int]] = []
     with store.engine.begin() as connection:
         connection.execute(dispatch_statements.DISPATCH, given)
-        thread = beside(store, lambda: counts.append(store.erase_meeting()))
+        thread = in_a_thread(store, lambda: counts.append(store.erase_meeting()))
     thread.join()
     assert counts == [(1, 2)]
     assert [each.error_message for each in store.of(event_id)] == [ERASED] * 2
@@ -179,7 +179,7 @@ def test_sending_again_what_is_being_removed_finds_nothing(store: Store) -> None
     with store.engine.begin() as connection:
         given = {"age": NO_TIME, "limit": 9, "moment": "-infinity", "id": event_id}
         assert connection.execute(retention._REMOVE_EVENTS, given).one().rows == 1  # noqa: SLF001 - left open on purpose
-        thread = beside(store, send_again)
+        thread = in_a_thread(store, send_again)
     thread.join()
     assert [type(each) for each in said] == [NotFoundError]
 

@@ -30,7 +30,7 @@ def holding_one(url: str) -> Iterator[Any]:
     with Redis.from_url(url) as broker:
         broker.lpush("deliver", json.dumps(a_message([])))
     options = {"ack_emulation": False, "max_retries": 1, "interval_start": 0, "interval_max": 0}
-    with Connection(url, transport="workers.broker:Transport", transport_options=options) as connection:
+    with Connection(url, transport="workers.transport:Transport", transport_options=options) as connection:
         channel: Any = connection.channel()
         bound = QUEUE(channel)
         until(lambda: bound.get(no_ack=False) is not None, what="the message is taken")
@@ -54,7 +54,11 @@ def test_what_can_not_go_back_is_let_go(
     kept.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(kept))
     server = EmbeddedValkey(tmp_path / "valkey")
-    with caplog.at_level(logging.INFO, logger="workers.broker"), server, holding_one(server.url) as channel:
+    with (
+        caplog.at_level(logging.INFO, logger="noteflow_hooks.broker.kombu_internals"),
+        server,
+        holding_one(server.url) as channel,
+    ):
         server.stop()
         with closing(channel):
             pass

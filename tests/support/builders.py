@@ -24,6 +24,7 @@ EXACT: Final = RetryPolicy(jitter=0)
 
 
 def a_workspace(**overrides: Any) -> Workspace:
+    """Make a workspace that nothing belongs to."""
     return replace(Workspace(id=uuid4(), name="Acme"), **overrides)
 
 
@@ -108,11 +109,13 @@ def a_failure(**overrides: Any) -> AttemptResult:
 
 
 def a_meeting(**overrides: Any) -> Meeting:
+    """Make a meeting that goes on and that nobody records."""
     made = Meeting(id=uuid4(), workspace_id=uuid4(), title="Weekly", state=MeetingState.ACTIVE, created_at=NOON)
     return replace(made, **overrides)
 
 
 def a_recording(**overrides: Any) -> Recording:
+    """Make a recording under way, which its server was seen at just now."""
     made = Recording(
         id=uuid4(),
         meeting_id=uuid4(),
@@ -125,11 +128,13 @@ def a_recording(**overrides: Any) -> Recording:
 
 
 def a_segment(**overrides: Any) -> Segment:
+    """Make a sentence of 1.75 s by a speaker who has a name."""
     made = Segment(text="Good morning.", start_seconds=0.5, end_seconds=2.25, speaker="Ada")
     return replace(made, **overrides)
 
 
 def a_summary(**overrides: Any) -> Summary:
+    """Make a summary with key points and action items."""
     made = Summary("All is well.", key_points=("the sky is blue",), action_items=("go out", "come back"))
     return replace(made, **overrides)
 

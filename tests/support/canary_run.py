@@ -19,11 +19,11 @@ from noteflow_hooks.local.stack.programs import BEAT, worker_command
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support import system_evidence as evidence
-from tests.support.canary import Secrets
+from tests.support.canary_secrets import CanarySecrets
 from tests.support.hostile_receiver import never_answers
 from tests.support.receiver import Receiver
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import Rig
+from tests.support.system_rig import SystemRig
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class CanaryRun:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.secrets = Secrets()
+        self.secrets = CanarySecrets()
         #: What each place showed.
         self.seen: dict[str, bytes] = {}
         #: What the endpoints were sent.
@@ -91,7 +91,7 @@ class CanaryRun:
         """Start everything, put the canaries through it, and keep what was to be seen; takes some 20 s."""
         with pytest.MonkeyPatch.context() as patch, Receiver(tls=True, ca=trustme.CA()) as mistrusted:
             self._make_talkative(patch)
-            with Rig(self._folder, secret_keys=",".join(self.secrets.keys), retry_countdown_max_s=1800) as rig:
+            with SystemRig(self._folder, secret_keys=",".join(self.secrets.keys), retry_countdown_max_s=1800) as rig:
                 self.secrets.token = rig.token
                 self.secrets.passwords["Redis"] = str(make_url(rig.system.redis_url).password)
                 self._go(rig, mistrusted, patch)
@@ -111,7 +111,7 @@ class CanaryRun:
 
         patch.setattr(System, "database_url", property(with_password))
 
-    def _go(self, rig: Rig, mistrusted: Receiver, patch: pytest.MonkeyPatch) -> None:
+    def _go(self, rig: SystemRig, mistrusted: Receiver, patch: pytest.MonkeyPatch) -> None:
         monitor = evidence.Monitor(rig.system.redis_url)
         with evidence.Flower(rig, self._folder / "flower.log") as flower:
             for name in _ENDPOINTS:
@@ -154,7 +154,7 @@ class CanaryRun:
         }
         return scripts.get(name, Answer())
 
-    def _deliver(self, rig: Rig) -> None:
+    def _deliver(self, rig: SystemRig) -> None:
         rig.database.execute(
             "UPDATE noteflow.webhook_configs SET secret = overlay(secret placing %s from 20) WHERE id = %s",
             [b"damaged", self._webhooks["unreadable"].id],
@@ -176,15 +176,15 @@ class CanaryRun:
     def _worker_log(self) -> str:
         return (self._folder / "logs" / "worker-1.log").read_text()
 
-    def _look_at_queues(self, rig: Rig) -> None:
+    def _look_at_queues(self, rig: SystemRig) -> None:
         """Look into Redis while messages wait; they name the delivery, as every hint does."""
         with rig.frozen("worker-1"):
             for _ in range(3):
-                rig.hint("deliver", self.delivery_id)
+                rig.wake("deliver", self.delivery_id)
             until(lambda: rig.redis.llen("deliver"), what="messages wait")
             self.seen["queues"] = evidence.keys(rig.redis)
 
-    def _send_again(self, rig: Rig) -> None:
+    def _send_again(self, rig: SystemRig) -> None:
         service, webhook = rig.client.webhooks, self._webhooks["delivered"]
         changed = pb.UpdateWebhookRequest(webhook_id=webhook.id, headers=_headers(self.secrets.later_headers))
         changed.update_mask.paths.append("headers")
@@ -198,7 +198,7 @@ class CanaryRun:
         rig.settled(webhook, "succeeded", count=2)
         rig.settled(self._webhooks["echoing"], "dead")
 
-    def _answers(self, rig: Rig) -> bytes:
+    def _answers(self, rig: SystemRig) -> bytes:
         service = rig.client.webhooks
         answers: list[Message] = [
             service.ListWebhooks(pb.ListWebhooksRequest()),
@@ -211,7 +211,7 @@ class CanaryRun:
             answers += [service.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id)), *rig.deliveries(webhook)]
         return b"\n".join(each.SerializeToString() + str(each).encode() for each in answers)
 
-    def _commands(self, rig: Rig, patch: pytest.MonkeyPatch) -> bytes:
+    def _commands(self, rig: SystemRig, patch: pytest.MonkeyPatch) -> bytes:
         patch.chdir(self._folder)
         said = {**rig.settings, "server": rig.system.grpc, "token": rig.token}
         # In the other order, so that everything is under the wrong one.

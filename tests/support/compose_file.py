@@ -74,7 +74,7 @@ class Service:
 
 
 @dataclass(frozen=True, slots=True)
-class Composition:
+class ComposeFile:
     """The whole file."""
 
     spec: dict[str, Any]
@@ -92,9 +92,9 @@ class Composition:
         return [services[name] for name in order if services[name].is_ours]
 
 
-def read(variables: Mapping[str, str], *, path: Path = ROOT / "compose.yaml") -> Composition:
+def read(variables: Mapping[str, str], *, path: Path = ROOT / "compose.yaml") -> ComposeFile:
     """Read the file with these variables; raise MissingVariableError where it needs one that is not among them."""
-    return Composition(_filled(yaml.safe_load(path.read_text()), variables))
+    return ComposeFile(_filled(yaml.safe_load(path.read_text()), variables))
 
 
 def interpolate(text: str, variables: Mapping[str, str]) -> str:

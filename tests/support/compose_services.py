@@ -9,17 +9,18 @@ import os
 import re
 import subprocess
 import sys
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+from tests.support.waiting import until
 
-    from tests.support.compose_file import Composition, Service
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from tests.support.compose_file import ComposeFile, Service
 
 #: Of this process's own environment, what lets a process run here at all and be measured.
 _KEPT: Final = re.compile(r"PYTHONPATH|LANG|TMPDIR|LD_LIBRARY_PATH|COVERAGE_.*")
@@ -30,16 +31,8 @@ _LISTENING: Final = {
 }
 
 
-def poll(ready: Callable[[], object], *, within_s: float, what: Callable[[], str]) -> None:
-    """Return once ``ready`` is true; fail, with what ``what`` says, when time is up."""
-    ends_at = time.monotonic() + within_s
-    while not ready():
-        assert time.monotonic() < ends_at, f"not within {within_s:g} s: {what()}"
-        time.sleep(0.05)
-
-
 @dataclass(frozen=True, slots=True)
-class Running:
+class ServiceProcess:
     """One container's stand-in. A scaled service has several."""
 
     service: Service
@@ -66,13 +59,13 @@ class Running:
 class ComposedSystem:
     """All services that run our code, started in their order. ``replaced`` takes the place of what the file says."""
 
-    composition: Composition
+    composition: ComposeFile
     folder: Path
     replaced: Mapping[str, str]
     #: What a container would have mounted or been given beyond the file, as in a ``compose.override.yaml``.
     added: Mapping[str, str]
     scale: Mapping[str, int]
-    running: list[Running] = field(default_factory=list)
+    running: list[ServiceProcess] = field(default_factory=list)
     addresses: dict[str, str] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -94,7 +87,7 @@ class ComposedSystem:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    def stop(self) -> Iterator[tuple[Running, int, list[psutil.Process]]]:
+    def stop(self) -> Iterator[tuple[ServiceProcess, int, list[psutil.Process]]]:
         """End each process, the last one first; yield it with its exit code and what is left of its family."""
         while self.running:
             each = self.running.pop()
@@ -110,7 +103,7 @@ class ComposedSystem:
                 process.kill()
             yield each, code, left
 
-    def _spawn(self, service: Service, container: str) -> Running:
+    def _spawn(self, service: Service, container: str) -> ServiceProcess:
         environment = self._environment(service)
         log_path = self.folder / f"{container}.log"
         with log_path.open("wb") as log:
@@ -122,7 +115,7 @@ class ComposedSystem:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        running = Running(service, process, log_path, environment)
+        running = ServiceProcess(service, process, log_path, environment)
         if "service_completed_successfully" in self._conditions(service.name):
             assert process.wait(120) == 0, str(running)
         return running
@@ -137,17 +130,19 @@ class ComposedSystem:
         replaced = {name: value for name, value in self.replaced.items() if name in said}
         return {**kept, "PATH": path, "HOME": str(self.folder), **said, **self.added, **replaced}
 
-    def _wait_until_healthy(self, running: Running) -> None:
+    def _wait_until_healthy(self, running: ServiceProcess) -> None:
         inside, said = _LISTENING[running.service.name]
-        poll(lambda: said.search(running.log) or running.process.poll() is not None, within_s=120, what=running.__str__)
+        until(
+            lambda: said.search(running.log) or running.process.poll() is not None, timeout_s=120, what=running.__str__
+        )
         found = said.search(running.log)
         assert found, str(running)
         self.addresses[running.service.name] = found[1]
         check = [word.replace(inside, found[1]) for word in running.service.health_command]
         assert check != running.service.health_command, f"{running.service.name}: the check asks another address"
-        poll(lambda: self._succeeds(check, running), within_s=120, what=running.__str__)
+        until(lambda: self._succeeds(check, running), timeout_s=120, what=running.__str__)
 
-    def _succeeds(self, check: list[str], running: Running) -> bool:
+    def _succeeds(self, check: list[str], running: ServiceProcess) -> bool:
         done = subprocess.run(
             check, cwd=self.folder, env=running.environment, capture_output=True, timeout=30, check=False
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from tests.support.receiver import Receiver
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Behaviour, Line, ReceivedRequest
+    from tests.support.receiver_connection import Behaviour, ReceivedRequest, ReceiverConnection
 
 
 class ConnectProxy:
@@ -46,26 +46,26 @@ class ConnectProxy:
         """Return its address as a setting names it; ``user`` is ``name:password``."""
         return f"http://{user}{'@' if user else ''}{host}:{self.port}"
 
-    def _serve(self, line: Line) -> None:
-        request = line.read_request()
+    def _serve(self, connection: ReceiverConnection) -> None:
+        request = connection.read_request()
         if request is None:
             return
         self.asked.append(request)
         if self._behaviour is not None:
-            self._behaviour(line)
+            self._behaviour(connection)
         elif self._authorization not in (None, request.header("Proxy-Authorization")):
-            line.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
+            connection.send(b"HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic\r\n\r\n")
         else:
-            _join(line, int(request.target.rpartition(":")[2]))
+            _join(connection, int(request.target.rpartition(":")[2]))
 
 
-def _join(line: Line, port: int) -> None:
+def _join(connection: ReceiverConnection, port: int) -> None:
     with socket.create_connection(("127.0.0.1", port)) as upstream:
         # With a header or two, as proxies have them.
-        line.send(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
-        answers = threading.Thread(target=_pump, args=(upstream, line.sock), name="tunnel", daemon=True)
+        connection.send(b"HTTP/1.1 200 Connection established\r\nVia: 1.1 proxy\r\n\r\n")
+        answers = threading.Thread(target=_pump, args=(upstream, connection.sock), name="tunnel", daemon=True)
         answers.start()
-        _pump(line.sock, upstream)
+        _pump(connection.sock, upstream)
         answers.join()
 
 

@@ -44,7 +44,7 @@ def make_lax(url: str) -> None:
             connection.execute(statement)
 
 
-class World:
+class DamagedRowsRig:
     """A worker's parts over that database, a receiver, and two endpoints: one to be hurt, one that stays well."""
 
     def __init__(self, url: str, engine: Engine, executor: WebhookExecutor, receiver: Receiver) -> None:
@@ -77,6 +77,7 @@ class World:
             unit.commit()
 
     def unit(self) -> SqlAlchemyUnitOfWork:
+        """Begin a unit of work on that database."""
         return SqlAlchemyUnitOfWork(self.engine, BOX)
 
     def work(self) -> bool:
@@ -90,7 +91,8 @@ class World:
         advance_replays(self.unit)
         return True
 
-    def row(self, name: str) -> Row | None:
+    def row(self, name: str) -> DeliveryRow | None:
+        """Return the delivery to the endpoint of that name, or None."""
         found = self.connection.execute(
             "SELECT delivery.status, coalesce(delivery.error_message, ''), webhook.name"
             " FROM noteflow.webhook_deliveries AS delivery"
@@ -98,7 +100,7 @@ class World:
             " WHERE webhook.name = %s",
             [name],
         ).fetchone()
-        return None if found is None else Row(found[0], found[1], self._kinds(name))
+        return None if found is None else DeliveryRow(found[0], found[1], self._kinds(name))
 
     def _kinds(self, name: str) -> list[str]:
         rows = self.connection.execute(
@@ -112,7 +114,9 @@ class World:
 
 
 @dataclass(frozen=True)
-class Row:
+class DeliveryRow:
+    """A delivery's status and error, and the kinds of its attempts' errors in their order."""
+
     status: str
     message: str
     kinds: Sequence[str]

@@ -29,7 +29,7 @@ class Fate(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class EgressRow:
     """One row. Addresses and networks are text, as an operator or a name server writes them."""
 
     url: str
@@ -45,25 +45,25 @@ class Row:
     deny: tuple[str, ...] = ()
 
 
-def literal(address: str, fate: Fate, *, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> Row:
+def literal(address: str, fate: Fate, *, allow: Iterable[str] = (), deny: Iterable[str] = ()) -> EgressRow:
     """Make the row of an address that stands in the URL itself."""
     host = f"[{address}]" if ":" in address else address
     dials = (address,) if fate is Fate.ALLOWED else ()
-    return Row(url=f"https://{host}/hooks", fate=fate, dials=dials, allow=tuple(allow), deny=tuple(deny))
+    return EgressRow(url=f"https://{host}/hooks", fate=fate, dials=dials, allow=tuple(allow), deny=tuple(deny))
 
 
-def named(address: str, fate: Fate) -> Row:
+def named(address: str, fate: Fate) -> EgressRow:
     """Make the row of a name with that one address; the name tells which."""
     return resolved(f"a{re.sub('[^0-9a-z]', '-', address.lower())}a", fate, [address])
 
 
 def resolved(
     label: str, fate: Fate, answers: Sequence[str], *, allow: Iterable[str] = (), deny: Iterable[str] = ()
-) -> Row:
+) -> EgressRow:
     """Make the row of the name ``<label>.example`` with those answers; at most eight addresses are tried."""
     name = f"{label}.example"
     dials = tuple(dict.fromkeys(answers))[:8] if fate is Fate.ALLOWED else ()
-    return Row(
+    return EgressRow(
         url=f"https://{name}/hooks",
         fate=fate,
         asks=name,
@@ -74,19 +74,19 @@ def resolved(
     )
 
 
-def refused(url: str, says: str) -> Row:
+def refused(url: str, says: str) -> EgressRow:
     """Make the row of a URL that the parser refuses."""
-    return Row(url=url, fate=Fate.MALFORMED, says=says)
+    return EgressRow(url=url, fate=Fate.MALFORMED, says=says)
 
 
-def written(url: str, host: str, *, port: int = 443, answer: str = PUBLIC) -> Row:
+def written(url: str, host: str, *, port: int = 443, answer: str = PUBLIC) -> EgressRow:
     """Make the row of a URL in some notation that names ``host``, an address or a name with that one answer."""
     is_address = ":" in host or host.rpartition(".")[2].isdigit()
     if is_address:
-        return Row(url=url, fate=Fate.ALLOWED, dials=(host,), port=port)
-    return Row(url=url, fate=Fate.ALLOWED, asks=host, answers=(answer,), dials=(answer,), port=port)
+        return EgressRow(url=url, fate=Fate.ALLOWED, dials=(host,), port=port)
+    return EgressRow(url=url, fate=Fate.ALLOWED, asks=host, answers=(answer,), dials=(answer,), port=port)
 
 
-def disguised(url: str, asks: str = "", answer: str = "127.0.0.1") -> Row:
+def disguised(url: str, asks: str = "", answer: str = "127.0.0.1") -> EgressRow:
     """Make the row of a URL in some notation for a forbidden address, or for a name that resolves to one."""
-    return Row(url=url, fate=Fate.FORBIDDEN, asks=asks, answers=(answer,) if asks else ())
+    return EgressRow(url=url, fate=Fate.FORBIDDEN, asks=asks, answers=(answer,) if asks else ())

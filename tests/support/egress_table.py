@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.support.egress_rows import PUBLIC, PUBLIC_V6, Fate, Row, literal, named, resolved
+from tests.support.egress_rows import PUBLIC, PUBLIC_V6, EgressRow, Fate, literal, named, resolved
 from tests.support.egress_urls import URLS
 
 #: What is no public internet (IANA IPv4 Special-Purpose Address Registry, multicast, class E, Azure's WireServer), with
@@ -126,12 +126,17 @@ ADDRESSES_ALLOWED: Final = (
 )
 
 
-def _around(ranges: str) -> tuple[Row, ...]:
+def _around(ranges: str) -> tuple[EgressRow, ...]:
     """Return each range's two ends and its two neighbours."""
     rows = []
     for line in ranges.strip().splitlines():
         _, before, first, last, after = line.split()
-        fates = {first: Fate.FORBIDDEN, last: Fate.FORBIDDEN, before: Fate.ALLOWED, after: Fate.ALLOWED}
+        fates = {
+            first: Fate.FORBIDDEN,
+            last: Fate.FORBIDDEN,
+            before: Fate.ALLOWED,
+            after: Fate.ALLOWED,
+        }
         rows += [make(each, fate) for each, fate in fates.items() if each != "-" for make in (literal, named)]
     return tuple(rows)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from tests.support.egress_rows import PUBLIC_V6, Row, disguised, refused, written
+from tests.support.egress_rows import PUBLIC_V6, EgressRow, disguised, refused, written
 
 _NOT_FOUR: Final = "not written as four decimal numbers"
 _NO_NAME: Final = "host name that is not valid"
@@ -79,7 +79,7 @@ DISGUISED: Final = (
     disguised("https://рауоо.example./", "xn--80a2aafq.example.", "192.168.1.5"),  # noqa: RUF001 - Cyrillic
 )
 
-REFUSED: Final[tuple[Row, ...]] = (
+REFUSED: Final[tuple[EgressRow, ...]] = (
     # Addresses in the notations of inet_aton, which other programs read.
     refused("https://2130706433/", _NOT_FOUR),
     refused("https://4294967295/", _NOT_FOUR),

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
-from noteflow_hooks.bench.processes import Spoken
+from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.programs import PATIENCE_S, Program
 from tests.support.waiting import until
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: A way so long that nothing which sets out now arrives while a test runs.
 _NEVER_MS: Final = 7_200_000
 
 
 @contextmanager
-def started(rig: Rig, name: str, command: Sequence[str], **settings: Any) -> Iterator[Program]:  # noqa: ANN401 - settings of any type
+def started(rig: SystemRig, name: str, command: Sequence[str], **settings: Any) -> Iterator[Program]:  # noqa: ANN401 - settings of any type
     """Run the command with the rig's settings, but for these, for as long as the block runs."""
     program = Program(
         name,
@@ -41,7 +41,7 @@ def started(rig: Rig, name: str, command: Sequence[str], **settings: Any) -> Ite
         program.stop(patience_s=PATIENCE_S)
 
 
-def log_of(rig: Rig, name: str) -> Path:
+def log_of(rig: SystemRig, name: str) -> Path:
     """Return where the log of a program is, of the rig's own or beside it."""
     return rig.folder / "logs" / f"{name}.log"
 
@@ -54,14 +54,14 @@ def kill(program: Program) -> None:
     until(lambda: program.pid is None, what=f"{program.name} ends")
 
 
-class FarRedis:
+class DelayedRedis:
     """The rig's Redis at a distance that changes; use it as a context manager. At first it is none."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: SystemRig) -> None:
         self._broker = urlsplit(rig.system.redis_url)
 
     def __enter__(self) -> Self:
-        self._between = Spoken("noteflow_hooks.bench.delays", str(self._broker.port))
+        self._between = LineProcess("noteflow_hooks.bench.delays", str(self._broker.port))
         [port] = self._between.greeting
         #: What programs are told that are to be so far from it.
         self.url = self._broker._replace(netloc=f":{self._broker.password}@{self._broker.hostname}:{port}").geturl()

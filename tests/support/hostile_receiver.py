@@ -1,4 +1,4 @@
-"""What receivers do wrong, each as a behaviour of a :class:`~tests.support.receiver.Receiver`'s line."""
+"""What receivers do wrong, each as a behaviour of a :class:`~tests.support.receiver.Receiver`'s connection."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tests.support.certificates import authority, server_context
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Behaviour, Line
+    from tests.support.receiver_connection import Behaviour, ReceiverConnection
 
 OK = b"HTTP/1.1 200 OK\r\n"
 EMPTY_OK = OK + b"Content-Length: 0\r\n\r\n"
@@ -18,9 +18,9 @@ EMPTY_OK = OK + b"Content-Length: 0\r\n\r\n"
 def says(*pieces: bytes) -> Behaviour:
     """Send these and close."""
 
-    def behave(line: Line) -> None:
+    def behave(connection: ReceiverConnection) -> None:
         for piece in pieces:
-            line.send(piece)
+            connection.send(piece)
 
     return behave
 
@@ -28,9 +28,9 @@ def says(*pieces: bytes) -> Behaviour:
 def says_and_waits(data: bytes) -> Behaviour:
     """Send this and keep the connection open."""
 
-    def behave(line: Line) -> None:
-        line.send(data)
-        line.wait_for_end()
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(data)
+        connection.wait_for_end()
 
     return behave
 
@@ -38,9 +38,9 @@ def says_and_waits(data: bytes) -> Behaviour:
 def trickles(data: bytes, *, after: bytes = b"") -> Behaviour:
     """Send ``after`` at once, then ``data`` byte by byte, over and over."""
 
-    def behave(line: Line) -> None:
-        line.send(after)
-        line.trickle(data)
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(after)
+        connection.trickle(data)
 
     return behave
 
@@ -48,46 +48,46 @@ def trickles(data: bytes, *, after: bytes = b"") -> Behaviour:
 def floods(data: bytes, *, after: bytes = b"") -> Behaviour:
     """Send ``after``, then ``data`` as fast as it is taken, without end."""
 
-    def behave(line: Line) -> None:
-        line.send(after)
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(after)
         while True:
-            line.send(data)
+            connection.send(data)
 
     return behave
 
 
-def never_answers(line: Line) -> None:
+def never_answers(connection: ReceiverConnection) -> None:
     """Read everything and say nothing."""
-    line.wait_for_end()
+    connection.wait_for_end()
 
 
-def never_reads(line: Line) -> None:
+def never_reads(connection: ReceiverConnection) -> None:
     """Leave even the request unread."""
-    line.pause(60)
+    connection.pause(60)
 
 
-def resets(line: Line) -> None:
+def resets(connection: ReceiverConnection) -> None:
     """Answer the request with an RST."""
-    line.reset()
+    connection.reset()
 
 
-def resets_after_head(line: Line) -> None:
+def resets_after_head(connection: ReceiverConnection) -> None:
     """Break off with an RST in the middle of a body."""
-    line.send(OK + b"Content-Length: 100\r\n\r\npartial")
-    line.pause(0.3)  # An RST may overtake what was not read yet.
-    line.reset()
+    connection.send(OK + b"Content-Length: 100\r\n\r\npartial")
+    connection.pause(0.3)  # An RST may overtake what was not read yet.
+    connection.reset()
 
 
-def closes(_line: Line) -> None:
+def closes(_line: ReceiverConnection) -> None:
     """Close without a word."""
 
 
 def says_and_ends_properly(data: bytes) -> Behaviour:
     """Send this, then close TLS with its own word for that, which most servers leave out."""
 
-    def behave(line: Line) -> None:
-        line.send(data)
-        line.end_tls()
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(data)
+        connection.end_tls()
 
     return behave
 
@@ -95,10 +95,10 @@ def says_and_ends_properly(data: bytes) -> Behaviour:
 def breaks_tls(after: bytes) -> Behaviour:
     """Send this, then what is no TLS record, and wait."""
 
-    def behave(line: Line) -> None:
-        line.send(after)
-        line.send_beneath(b"\x99 no record of TLS " * 10)
-        line.wait_for_end()
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(after)
+        connection.send_beneath(b"\x99 no record of TLS " * 10)
+        connection.wait_for_end()
 
     return behave
 
@@ -106,11 +106,11 @@ def breaks_tls(after: bytes) -> Behaviour:
 def says_more_later(data: bytes, *, later: bytes) -> Behaviour:
     """Answer, and a moment later answer again, though nothing was asked."""
 
-    def behave(line: Line) -> None:
-        line.send(data)
-        line.pause(0.1)
-        line.send(later)
-        line.wait_for_end()
+    def behave(connection: ReceiverConnection) -> None:
+        connection.send(data)
+        connection.pause(0.1)
+        connection.send(later)
+        connection.wait_for_end()
 
     return behave
 
@@ -119,8 +119,8 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
     """Behave as each of these in turn, over and over."""
     turns = itertools.cycle(behaviours)
 
-    def behave(line: Line) -> None:
-        next(turns)(line)
+    def behave(connection: ReceiverConnection) -> None:
+        next(turns)(connection)
 
     return behave
 
@@ -128,23 +128,23 @@ def in_turn(*behaviours: Behaviour) -> Behaviour:
 def once_greeted(behaviour: Behaviour) -> Behaviour:
     """Shake hands, then behave so without reading any request."""
 
-    def behave(line: Line) -> None:
-        line.secure(server_context(authority(), ("localhost", "127.0.0.1")))
-        behaviour(line)
+    def behave(connection: ReceiverConnection) -> None:
+        connection.secure(server_context(authority(), ("localhost", "127.0.0.1")))
+        behaviour(connection)
 
     return behave
 
 
-def trickles_a_record(line: Line) -> None:
+def trickles_a_record(connection: ReceiverConnection) -> None:
     """Shake hands properly, then send an answer whose one TLS record comes byte by byte."""
     came, goes = ssl.MemoryBIO(), ssl.MemoryBIO()
     tls = server_context(authority(), ("localhost",)).wrap_bio(came, goes, server_side=True)
     while not _shakes_hands(tls):
-        line.send(goes.read())
-        came.write(line.sock.recv(65_536))
-    line.send(goes.read())
+        connection.send(goes.read())
+        came.write(connection.sock.recv(65_536))
+    connection.send(goes.read())
     tls.write(OK + b"X: " + b"x" * 4096)
-    line.trickle(goes.read())
+    connection.trickle(goes.read())
 
 
 def _shakes_hands(tls: ssl.SSLObject) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from tests.support.hostile_cases.answers import ANSWERS
 from tests.support.hostile_cases.bodies import BODIES
-from tests.support.hostile_cases.case import Case, path_of
-from tests.support.hostile_cases.doors import DOORS
+from tests.support.hostile_cases.case import HostileCase, path_of
+from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS
 from tests.support.hostile_cases.heads import HEADS
 from tests.support.receiver import Receiver
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
-CASES: Final[dict[str, Case]] = {**HEADS, **BODIES, **ANSWERS}
+CASES: Final[dict[str, HostileCase]] = {**HEADS, **BODIES, **ANSWERS}
 
 
 class HostileServer:
@@ -32,11 +32,11 @@ class HostileServer:
         """Bind the ports."""
         self.secure = Receiver(tls=True)
         self.plain = Receiver()
-        self._doors = {name: door.receiver() for name, door in DOORS.items()}
+        self._listeners = {name: listener.receiver() for name, listener in FAULTY_LISTENERS.items()}
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            for receiver in (self.secure, self.plain, *self._doors.values()):
+            for receiver in (self.secure, self.plain, *self._listeners.values()):
                 stack.enter_context(receiver)
             self._stack = stack.pop_all()
         for name, case in CASES.items():
@@ -53,16 +53,16 @@ class HostileServer:
         """Return the address of a case."""
         return (self.secure if scheme == "https" else self.plain).url(path_of(name), host="localhost")
 
-    def door(self, name: str) -> str:
+    def listener(self, name: str) -> str:
         """Return the address of a listener with a fault."""
-        return f"https://localhost:{self._doors[name].port}{path_of(name)}"
+        return f"https://localhost:{self._listeners[name].port}{path_of(name)}"
 
     def lines(self) -> Iterator[str]:
         """Return a line for each address."""
         for name, case in CASES.items():
             yield f"{self.url(name)}  {name}: {' or '.join(map(str, case.outcomes))}"
-        for name, door in DOORS.items():
-            yield f"{self.door(name)}  {name}: {' or '.join(kind or 'delivered' for kind in door.kinds)}"
+        for name, listener in FAULTY_LISTENERS.items():
+            yield f"{self.listener(name)}  {name}: {' or '.join(kind or 'delivered' for kind in listener.kinds)}"
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import threading
 from typing import TYPE_CHECKING, Final, Self
 
 from tests.support.certificates import authority, authority_pem, server_context
-from tests.support.receiver_connection import Answer, Behaviour, Line, ReceivedRequest, Script
+from tests.support.receiver_connection import Answer, Behaviour, ReceivedRequest, ReceiverConnection, Script
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Receiver:
         self._greeting = greeting
         self._scripts: dict[str, list[Script]] = {}
         self._requests: list[ReceivedRequest] = []
-        self._lines: set[Line] = set()
+        self._open: set[ReceiverConnection] = set()
         self._changed = threading.Condition()
         self._closing = threading.Event()
         self._is_held = False
@@ -77,8 +77,8 @@ class Receiver:
         self._acceptor.join()
         self._listener.close()
         with self._changed:
-            for line in self._lines:
-                line.hang_up()
+            for connection in self._open:
+                connection.hang_up()
 
     @property
     def ca_pem(self) -> Path:
@@ -129,28 +129,28 @@ class Receiver:
                 sock.close()
                 return
             self.connections += 1
-            line = Line(sock, number=self.connections, closing=self._closing)
+            connection = ReceiverConnection(sock, number=self.connections, closing=self._closing)
             with self._changed:
-                self._lines.add(line)
-            threading.Thread(target=self._serve, args=(line,), name="receiver-line", daemon=True).start()
+                self._open.add(connection)
+            threading.Thread(target=self._serve, args=(connection,), name="receiver-connection", daemon=True).start()
 
-    def _serve(self, line: Line) -> None:
+    def _serve(self, connection: ReceiverConnection) -> None:
         try:
             if self._greeting is not None:
-                self._greeting(line)
+                self._greeting(connection)
                 return
             if self._context is not None:
-                line.secure(self._context)
-            while (request := line.read_request()) and self._answered(line, request):
+                connection.secure(self._context)
+            while (request := connection.read_request()) and self._answered(connection, request):
                 pass
         except (OSError, ValueError):
             pass  # The other side went away or spoke something else, which is what many tests are about.
         finally:
             with self._changed:
-                self._lines.discard(line)
-            line.close()
+                self._open.discard(connection)
+            connection.close()
 
-    def _answered(self, line: Line, request: ReceivedRequest) -> bool:
+    def _answered(self, connection: ReceiverConnection, request: ReceivedRequest) -> bool:
         """Answer, and tell whether the connection goes on."""
         with self._changed:
             self._requests.append(request)
@@ -159,9 +159,9 @@ class Receiver:
             script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
             self._changed.wait_for(lambda: not self._is_held)
         if isinstance(script, Answer):
-            line.send(script.encode())
+            connection.send(script.encode())
             return True
-        script(line)
+        script(connection)
         return False
 
 

@@ -52,7 +52,7 @@ class Answer:
         return "\r\n".join([*lines, "", ""]).encode("latin-1") + self.body
 
 
-class Line:
+class ReceiverConnection:
     """One connection, seen from the receiver."""
 
     def __init__(self, sock: socket.socket, *, number: int, closing: threading.Event) -> None:
@@ -81,6 +81,11 @@ class Line:
         headers = tuple((name, value.strip()) for name, _, value in (line.partition(":") for line in lines))
         length = next((value for name, value in headers if name.lower() == "content-length"), "0")
         return ReceivedRequest(method, target, headers, file.read(int(length)), self._number)
+
+    def peek(self) -> None:
+        """Return once the next request has begun, or the connection has ended."""
+        if self._file is not None:
+            self._file.peek(1)
 
     def send(self, data: bytes) -> None:
         """Send it."""
@@ -130,6 +135,6 @@ class Line:
 
 
 #: Answers with bytes of its own making; the connection is closed when it returns.
-Behaviour: TypeAlias = Callable[[Line], None]
+Behaviour: TypeAlias = Callable[[ReceiverConnection], None]
 #: Each answers one request; the last one answers all that follow.
 Script: TypeAlias = Answer | Behaviour

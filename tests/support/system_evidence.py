@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     import psycopg
 
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 _PAGES: Final = (
     "/",
@@ -132,7 +132,7 @@ class Flower:
 
     login: Final = ("operator", "a-password-of-flowers")
 
-    def __init__(self, rig: Rig, log_path: Path) -> None:
+    def __init__(self, rig: SystemRig, log_path: Path) -> None:
         self._log_path = log_path
         command = ["-m", "celery", "-A", "workers.app", "flower", "--address=127.0.0.1", "--port=0", "--logging=debug"]
         with log_path.open("wb") as log:

@@ -48,7 +48,7 @@ QUICK: Final[dict[str, Any]] = {
 }
 
 
-class Rig:
+class SystemRig:
     """A running system and a receiver; use it as a context manager."""
 
     def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
@@ -109,7 +109,7 @@ class Rig:
         """Register an endpoint at that path of the receiver, with a secret of its own."""
         fields = {"url": self.receiver.url(path), "events": ["meeting.completed"], "generate_secret": True}
         request = pb.RegisterWebhookRequest(**{**fields, **overrides})
-        return patiently(lambda: self.client.webhooks.RegisterWebhook(request))
+        return retry_while_unavailable(lambda: self.client.webhooks.RegisterWebhook(request))
 
     @property
     def database(self) -> psycopg.Connection:
@@ -133,11 +133,13 @@ class Rig:
         request = pb.PublishEventRequest(
             event_type="meeting.completed", payload_json=payload, idempotency_key=uuid4().hex
         )
-        return patiently(lambda: self.client.events.PublishEvent(request)).id
+        return retry_while_unavailable(lambda: self.client.events.PublishEvent(request)).id
 
     def meeting(self) -> str:
         """Create a meeting and return its id."""
-        return patiently(lambda: self.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Weekly"))).id
+        return retry_while_unavailable(
+            lambda: self.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Weekly"))
+        ).id
 
     def stop_meeting(self, meeting_id: str, *, within_s: float = PATIENCE_S) -> pb.Meeting:
         """Stop it; fail where the answer, whatever it is, takes longer."""
@@ -147,13 +149,13 @@ class Rig:
     def deliveries(self, webhook: pb.Webhook) -> list[pb.Delivery]:
         """Return an endpoint's deliveries, newest first, each with its attempts."""
         request = pb.ListDeliveriesRequest(webhook_id=webhook.id, page_size=500)
-        listed = patiently(lambda: self.client.webhooks.ListDeliveries(request))
+        listed = retry_while_unavailable(lambda: self.client.webhooks.ListDeliveries(request))
         return [self.delivery(each.id) for each in listed.deliveries]
 
     def delivery(self, delivery_id: str) -> pb.Delivery:
         """Return a delivery with its attempts."""
         request = pb.GetDeliveryRequest(delivery_id=delivery_id)
-        return patiently(lambda: self.client.webhooks.GetDelivery(request))
+        return retry_while_unavailable(lambda: self.client.webhooks.GetDelivery(request))
 
     def settled(
         self, webhook: pb.Webhook, status: str, *, count: int = 1, timeout_s: float = PATIENCE_S
@@ -207,7 +209,7 @@ class Rig:
         assert isinstance(commands, dict)
         return int(commands.get("cmdstat_lpush", {"calls": 0})["calls"])
 
-    def hint(self, queue: str, *ids: str) -> None:
+    def wake(self, queue: str, *ids: str) -> None:
         """Put one message with these ids into a queue."""
         app = Celery(broker=self.system.redis_url, set_as_current=False)
         app.send_task(f"noteflow.hooks.{queue}", args=[list(ids)], queue=queue, ignore_result=True)
@@ -251,7 +253,7 @@ class Stream:
         self._ended.wait()
 
 
-def patiently(call: Callable[[], T]) -> T:
+def retry_while_unavailable(call: Callable[[], T]) -> T:
     """Call, and again where the server found its database silent, as it does after a pause of the machine."""
     ends_at = time.monotonic() + PATIENCE_S
     while True:

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 PATIENCE_S: Final = 60.0
 
 
-def until(check: Callable[[], object], *, what: str, timeout_s: float = PATIENCE_S) -> None:
-    """Return once ``check`` is true; fail when time is up."""
+def until(check: Callable[[], object], *, what: str | Callable[[], str], timeout_s: float = PATIENCE_S) -> None:
+    """Return once ``check`` is true; fail when time is up, and say what was waited for."""
     pause, ends_at = threading.Event(), time.monotonic() + timeout_s
     while not check():
-        assert time.monotonic() < ends_at, f"waited {timeout_s} s in vain: {what}"
+        assert time.monotonic() < ends_at, f"waited {timeout_s:g} s in vain: {what() if callable(what) else what}"
         pause.wait(0.02)

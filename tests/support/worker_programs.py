@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noteflow_hooks.local.stack.supervisor import Part
-    from tests.support.system_rig import Rig
+    from tests.support.system_rig import SystemRig
 
 #: What the logs of a worker, a server and a beat say once they work.
 _READY: Final = (" ready.", "serving gRPC on", "beat: Starting...")
@@ -37,7 +37,7 @@ def with_variables(command: Sequence[str], **variables: str) -> Sequence[str]:
     return (env, *(f"{name}={value}" for name, value in variables.items()), *command)
 
 
-def wait_until_ready(rig: Rig, name: str, *, times: int = 1) -> None:
+def wait_until_ready(rig: SystemRig, name: str, *, times: int = 1) -> None:
     """Return once the program of that name works, for the so-manieth time since its log began."""
 
     def is_ready() -> bool:

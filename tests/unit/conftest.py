@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import socket
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import pytest
 from hypothesis import HealthCheck, settings
+
+from noteflow_hooks.settings import PREFIX
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 # By its own measures Hypothesis fails what is slow, which here says something of the machine alone.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -20,3 +26,11 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No `.env`, no settings in the environment, no running `up`: an empty folder is where commands run."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "WEBHOOK_SECRET"]:
+        monkeypatch.delenv(name)

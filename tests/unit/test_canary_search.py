@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import pytest
 
-from tests.support.canary import Canary, awkward, found, letters
+from tests.support.canary_secrets import CanarySecret, awkward, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,18 +40,18 @@ WAYS: Final[dict[str, Callable[[bytes], bytes]]] = {
 @pytest.mark.parametrize("value", [awkward(), letters()], ids=["awkward", "plain"])
 def test_a_canary_is_found_in_every_form(written: Callable[[bytes], bytes], value: str) -> None:
     """Also where it was cut, and in the middle of something else."""
-    canary = Canary.of("secret", value)
+    canary = CanarySecret.of("secret", value)
     assert found([canary], NOISE + written(canary.value) + NOISE)
 
 
 def test_what_is_not_there_is_not_found() -> None:
     """Neither in another value's noise, nor in what only its owner could have read it out of."""
-    canary = Canary.of("secret", awkward())
+    canary = CanarySecret.of("secret", awkward())
     assert found([canary], NOISE) == set()
     assert found([canary], zlib.compress(canary.value)) == set()
 
 
 def test_what_is_found_says_what_it_is_and_how_it_was_written() -> None:
     """So that a failure names the leak, and repeats no value."""
-    canary = Canary.of("token", letters())
+    canary = CanarySecret.of("token", letters())
     assert found([canary], base64.b64encode(canary.value)) == {"token, in base64"}

@@ -230,6 +230,41 @@ def test_one_interrupted_attempt_tells_of_one_post_only() -> None:
     assert found == {Broken.UNRECORDED}
 
 
+def a_redial(*dids: Did, **changes: Any) -> Evidence:  # noqa: ANN401 - an attempt's fields
+    """Make the evidence of two POSTs that came at once, and of one attempt that tells of the second."""
+    first, second = (replace(each, clock_at=1.0) for each in posts(*dids))
+    return evidence([first, second], [an_attempt(second, number=1, **changes)])
+
+
+def test_a_redialled_attempt_tells_of_a_reset_and_of_what_came_after_it() -> None:
+    """Two receipts, one attempt."""
+    assert report(a_redial(Did.RESET, Did.ANSWERED, redialled=True)).is_green
+
+
+@pytest.mark.parametrize(
+    ("dids", "changes"),
+    [
+        # Sent twice, and not said so.
+        ((Did.RESET, Did.ANSWERED), {}),
+        # Only a connection that ended is dialled anew.
+        ((Did.HUNG, Did.ANSWERED), {"redialled": True}),
+        ((Did.FAILED, Did.ANSWERED), {"redialled": True}),
+    ],
+)
+def test_an_attempt_that_may_not_have_been_redialled_tells_of_one_post(
+    dids: tuple[Did, Did], changes: dict[str, Any]
+) -> None:
+    """The other one is nowhere on record."""
+    assert report(a_redial(*dids, **changes)).broken == {Broken.UNRECORDED}
+
+
+def test_a_redialled_attempt_tells_of_two_posts_at_the_most() -> None:
+    """A third one under the same attempt would be one too many."""
+    came = [replace(each, clock_at=1.0) for each in posts(Did.RESET, Did.RESET, Did.ANSWERED)]
+    found = report(evidence(came, [an_attempt(came[2], number=1, redialled=True)])).broken
+    assert found == {Broken.UNRECORDED}
+
+
 def test_attempts_that_are_not_numbered_through_are_red() -> None:
     """One of them was lost, or counted twice."""
     came = posts(Did.ANSWERED)

@@ -1,16 +1,13 @@
-"""The command line itself: exit codes, one line for each thing that is wrong, and where a server is looked for."""
+"""The command line itself: exit codes, one line for each thing that is wrong, help, and what it reads and prints."""
 
 from __future__ import annotations
 
 import io
-import json
 import os
-import socket
 import subprocess
 import sys
 from contextlib import nullcontext
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import click
 import pytest
@@ -20,23 +17,12 @@ from noteflow_hooks.cli.root import COMMANDS, root
 from noteflow_hooks.cli.support import remote
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
-from noteflow_hooks.local.children.process import FolderLock
-from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 HEAVY = ("grpc", "sqlalchemy", "celery", "pydantic", "noteflow_hooks.local.servers")
 
-
-@pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No `.env`, no settings, no running `up`."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "WEBHOOK_SECRET"]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.mark.parametrize(
@@ -202,194 +188,6 @@ def test_text_that_is_no_utf_8_is_wrong_use(capsys: pytest.CaptureFixture[str]) 
     """Python hands such bytes on as lone surrogates."""
     assert run(root, ["webhooks", "add", "https://a.example/\udcff", "--server", "a:1", "--token", "t"]) == 2
     assert "not valid UTF-8" in capsys.readouterr().err
-
-
-@pytest.fixture
-def addresses(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """The servers and tokens that commands would call; nothing is called."""
-    called: list[tuple[str, str]] = []
-
-    def connect(server: str, token: str) -> None:
-        called.append((server, token))
-        raise UnavailableError("not called")
-
-    monkeypatch.setattr(remote, "connect", connect)
-    return called
-
-
-def running_up(folder: Path) -> None:
-    (folder / ".noteflow-hooks").mkdir()
-    (folder / ".noteflow-hooks" / "up.json").write_text(json.dumps({"grpc": "127.0.0.1:7", "token": "ups"}))
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "--server a:1 --token t webhooks list",
-        "webhooks --server a:1 --token t list",
-        "webhooks list --server a:1 --token t",
-        "--server b:2 --token u webhooks list --server a:1 --token t",
-    ],
-)
-def test_server_and_token_may_stand_anywhere(line: str, addresses: list[tuple[str, str]]) -> None:
-    """The last one counts."""
-    run(root, line.split())
-    assert addresses == [("a:1", "t")]
-
-
-def test_the_environment_names_a_server_and_options_beat_it(
-    addresses: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """Both beat a running `up`."""
-    running_up(tmp_path)
-    monkeypatch.setenv(f"{PREFIX}SERVER", "b:2")
-    monkeypatch.setenv(f"{PREFIX}TOKEN", "u")
-    run(root, ["webhooks", "list"])
-    run(root, ["webhooks", "list", "--server", "a:1"])
-    assert addresses == [("b:2", "u"), ("a:1", "u")]
-
-
-def test_a_running_up_is_found(addresses: list[tuple[str, str]], tmp_path: Path) -> None:
-    """Its own address and token, where nothing else is given."""
-    running_up(tmp_path)
-    run(root, ["webhooks", "list"])
-    run(root, ["webhooks", "list", "--token", "t"])
-    assert addresses == [("127.0.0.1:7", "ups"), ("127.0.0.1:7", "t")]
-
-
-def test_the_token_of_up_goes_to_no_other_server(
-    addresses: list[tuple[str, str]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whoever runs that one could use it."""
-    running_up(tmp_path)
-    assert run(root, ["webhooks", "list", "--server", "a:1"]) == 1
-    assert addresses == []
-    assert "no token for a:1" in capsys.readouterr().err
-
-
-def test_a_broken_up_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With what to do about it."""
-    running_up(tmp_path)
-    (tmp_path / ".noteflow-hooks" / "up.json").write_text("{")
-    assert run(root, ["webhooks", "list"]) == 1
-    assert "up.json holds no JSON object: remove it" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("command", "held", "says"),
-    [
-        ("webhooks list", {}, "up.json holds no grpc: remove it"),
-        ("webhooks list", {"grpc": "x"}, "up.json holds 'x' as grpc, which is not HOST:PORT: remove it"),
-        ("webhooks list", {"grpc": "127.0.0.1:7"}, "up.json holds no token: remove it"),
-        ("workspaces list", {"grpc": "127.0.0.1:7"}, "up.json holds no database_url: remove it"),
-        ("workspaces list", {"database_url": 7}, "up.json holds no database_url: remove it"),
-    ],
-)
-def test_an_up_file_that_is_not_ours_is_named(
-    command: str, held: dict[str, object], says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Whatever it is that a command looks for in it."""
-    running_up(tmp_path)
-    (tmp_path / ".noteflow-hooks" / "up.json").write_text(json.dumps(held))
-    assert run(root, command.split()) == 1
-    complaint = capsys.readouterr().err
-    assert says in complaint
-    assert complaint.count("\n") == 1
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The data folder of an `up` that must not come so far that it starts anything."""
-
-    def start(*_: object, **__: object) -> None:
-        raise UnavailableError("started")
-
-    monkeypatch.setattr("noteflow_hooks.local.stack.System.start", start)
-    monkeypatch.setenv(f"{PREFIX}DATA_DIR", str(tmp_path / "data"))
-    return tmp_path / "data"
-
-
-def refusal_of_up(capsys: pytest.CaptureFixture[str]) -> str:
-    """What `up` says when it starts nothing."""
-    assert run(root, ["up"]) == 1
-    printed = capsys.readouterr()
-    assert (printed.out, printed.err.count("\n")) == ("", 1)
-    return printed.err.removeprefix("noteflow-hooks: ").rstrip()
-
-
-def test_up_says_at_once_that_it_starts(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It takes seconds until there is more to say."""
-    assert run(root, ["up"]) == 1
-    assert capsys.readouterr().out.startswith("starting PostgreSQL")
-    assert folder.is_dir()
-
-
-def test_a_data_folder_that_is_none_is_named_with_its_setting(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """With what is there instead."""
-    folder.touch()
-    assert refusal_of_up(capsys) == f"{PREFIX}DATA_DIR is '{folder}': {folder} is no folder"
-
-
-def test_a_data_folder_that_can_not_be_made_is_named_with_its_setting(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """With the reason: nobody can make a folder there."""
-    monkeypatch.setenv(f"{PREFIX}DATA_DIR", "/proc/x")
-    assert refusal_of_up(capsys).startswith(f"{PREFIX}DATA_DIR is '/proc/x': /proc/x can't be made or used: ")
-
-
-def test_a_data_folder_in_use_is_named_with_its_setting(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Since that is what one changes."""
-    folder.mkdir()
-    lock = FolderLock(folder)
-    lock.acquire()
-    assert refusal_of_up(capsys).endswith(f"or name another folder in {PREFIX}DATA_DIR")
-    lock.release()
-
-
-@pytest.mark.parametrize(
-    ("name", "held", "says"),
-    [
-        ("secret_keys", b"", "secret_keys holds no key any more"),
-        ("secret_keys", b"short", "secret_keys holds no key any more"),
-        ("secret_keys", b"\xff", "secret_keys holds no key any more"),
-        ("state.json", b'{"grpc": "x"}', "state.json holds 'x' as grpc, which is not HOST:PORT"),
-        ("state.json", b'{"grpc": 7}', "state.json holds no grpc"),
-    ],
-)
-def test_what_up_has_kept_and_is_damaged_is_named(
-    name: str, held: bytes, says: str, folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Before anything starts."""
-    folder.mkdir()
-    (folder / name).write_bytes(held)
-    assert f"{folder}/{says}" in refusal_of_up(capsys)
-
-
-@pytest.mark.usefixtures("folder")
-def test_an_address_where_up_can_not_listen_is_refused(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Here, and not in the log of a server that dies."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        bind = f"127.0.0.1:{taken.getsockname()[1]}"
-        monkeypatch.setenv(f"{PREFIX}GRPC_BIND", bind)
-        assert refusal_of_up(capsys) == (f"{PREFIX}GRPC_BIND is '{bind}': can't listen there: Address already in use")
-    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", "192.0.2.1:7000")
-    assert refusal_of_up(capsys).startswith(f"{PREFIX}GRPC_BIND is '192.0.2.1:7000': can't listen there: ")
-
-
-@pytest.mark.usefixtures("folder")
-def test_up_listens_where_this_machine_alone_reaches_it(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """It speaks no TLS, also where the settings have a certificate for `serve`; plaintext must be asked for."""
-    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", f"0.0.0.0:{free_address().rpartition(':')[2]}")
-    monkeypatch.setenv(f"{PREFIX}GRPC_TLS_CERT", "/none")
-    assert "others than this machine may reach that, and `up` speaks no TLS" in refusal_of_up(capsys)
-    monkeypatch.setenv(f"{PREFIX}GRPC_INSECURE_PLAINTEXT", "true")
-    assert run(root, ["up"]) == 1
-    assert capsys.readouterr().err == "noteflow-hooks: started\n"
 
 
 def test_an_answer_shows_its_fields_in_the_protos_order() -> None:

@@ -13,8 +13,7 @@ from noteflow_hooks.cli.support.failures import WRONG_USE, run
 from noteflow_hooks.local.files import write_object, write_private
 from noteflow_hooks.local.stack.home import Home
 from noteflow_hooks.local.up_state import UpState
-from noteflow_hooks.settings import PREFIX
-from tests.support.canary import Canary, found, letters
+from tests.support.canary_secrets import CanarySecret, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,13 +23,7 @@ SECRET: Final = letters()
 ADD: Final = ("webhooks", "add", "https://a.example")
 REMOTE: Final = ("--server", "127.0.0.1:1", "--token", SECRET)
 
-
-@pytest.fixture(autouse=True)
-def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No `.env`, no settings, no running `up`."""
-    monkeypatch.chdir(tmp_path)
-    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "WEBHOOK_SECRET"]:
-        monkeypatch.delenv(name)
+pytestmark = pytest.mark.usefixtures("no_settings")
 
 
 @pytest.mark.parametrize(
@@ -61,7 +54,7 @@ def test_a_complaint_repeats_no_secret(words: tuple[str, ...], capsys: pytest.Ca
     assert run(root, words) == WRONG_USE
     printed = capsys.readouterr()
     assert printed.err.startswith("noteflow-hooks: ")
-    assert found([Canary.of("secret", SECRET)], f"{printed.out}{printed.err}".encode()) == set()
+    assert found([CanarySecret.of("secret", SECRET)], f"{printed.out}{printed.err}".encode()) == set()
 
 
 def test_no_line_of_a_file_of_headers_is_repeated(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
@@ -70,7 +63,7 @@ def test_no_line_of_a_file_of_headers_is_repeated(capsys: pytest.CaptureFixture[
     assert run(root, [*ADD, "--headers-file", "headers"]) == WRONG_USE
     complaint = capsys.readouterr().err
     assert "line 2: 'Name: value' is needed" in complaint
-    assert found([Canary.of("value", SECRET)], complaint.encode()) == set()
+    assert found([CanarySecret.of("value", SECRET)], complaint.encode()) == set()
 
 
 @pytest.fixture
@@ -103,8 +96,8 @@ def test_files_with_secrets_are_for_this_user_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("generous")
 def test_a_data_folder_is_for_this_user_alone(tmp_path: Path) -> None:
     """With its logs and what programs leave behind where they work; one that was there keeps its rights, they don't."""
-    (tmp_path / "given").mkdir(mode=0o777)
-    for name, rights in (("made", 0o700), ("given", 0o777)):
+    (tmp_path / "given").mkdir(mode=0o755)
+    for name, rights in (("made", 0o700), ("given", 0o755)):
         home = Home(tmp_path / name)
         home.take()
         home.give_up()

@@ -20,7 +20,7 @@ from tests.support.egress_table import IPV4_RANGES, IPV6_RANGES, ROWS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tests.support.egress_rows import Row
+    from tests.support.egress_rows import EgressRow
 
 every_row = pytest.mark.parametrize(
     "row", [pytest.param(row, id=f"{number:03}-{ascii(row.url)[1:60]}") for number, row in enumerate(ROWS)]
@@ -30,7 +30,7 @@ every_row = pytest.mark.parametrize(
 class NameServer:
     """Answers as the row says, and keeps what it was asked."""
 
-    def __init__(self, row: Row) -> None:
+    def __init__(self, row: EgressRow) -> None:
         self.row = row
         self.asked: list[str] = []
 
@@ -62,7 +62,7 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
 
 
 @every_row
-def test_a_registration_ends_as_the_table_says(row: Row) -> None:
+def test_a_registration_ends_as_the_table_says(row: EgressRow) -> None:
     """What may be dialled, or has no address yet, is registered; all else is refused with the words for it."""
     names = NameServer(row)
     if row.fate in (Fate.ALLOWED, Fate.NAMELESS):
@@ -76,7 +76,7 @@ def test_a_registration_ends_as_the_table_says(row: Row) -> None:
 
 
 @every_row
-def test_an_attempt_dials_what_the_table_says(row: Row, dialled: list[tuple[str, int]]) -> None:
+def test_an_attempt_dials_what_the_table_says(row: EgressRow, dialled: list[tuple[str, int]]) -> None:
     """The addresses that were answered are dialled by number, in their order; of a refused row nothing is."""
     names = NameServer(row)
     executor = WebhookExecutor(names.policy())
@@ -87,7 +87,7 @@ def test_an_attempt_dials_what_the_table_says(row: Row, dialled: list[tuple[str,
     _check_result(result, row)
 
 
-def _check_result(result: AttemptResult, row: Row) -> None:
+def _check_result(result: AttemptResult, row: EgressRow) -> None:
     message = result.error_message or ""
     match row.fate:
         case Fate.ALLOWED:

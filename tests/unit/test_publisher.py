@@ -17,6 +17,7 @@ from kombu.transport.redis import Channel
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import Publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -144,15 +145,15 @@ def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch)
     assert [until - time.monotonic() > 500 for until in rests_until] == [False, True, True, True]
 
 
-def test_a_crowd_of_waiting_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
-    """While calls wait for their turn in the server, hints are farther apart."""
+def test_a_backlog_of_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While many calls wait in the server, messages are farther apart."""
     rests_until: list[float] = []
     broker = Broker()
     hints = Publisher(broker.send)
-    monkeypatch.setattr(publisher, "_CROWDED_SPACING_S", 1000.0)
+    monkeypatch.setattr(publisher, "_BACKLOG_SPACING_S", 1000.0)
     monkeypatch.setattr(hints, "_rest", rests_until.append)
-    for count, crowd in enumerate((0, 19, 20), start=1):
-        hints.crowd = partial(int, crowd)
+    for count, backlog in enumerate((0, 19, 20), start=1):
+        hints.report_backlog(partial(int, backlog))
         hints.announce([uuid4()])
         until(lambda: len(rests_until) == count, what="it rests")  # noqa: B023 - called at once
     hints.close(timeout_s=PATIENCE_S)
@@ -163,7 +164,7 @@ def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatc
     """What lies in a queue names the task and the event or delivery, and nothing of a payload."""
     server, event_id, delivery_id = fakeredis.FakeServer(), uuid4(), uuid4()
     monkeypatch.setattr(Channel, "_get_client", lambda _: lambda **_: fakeredis.FakeRedis(server=server))
-    hints = publisher.connect("redis://redis.example:6379/0")
+    hints = publisher.connect(RedisAddress.parse("redis://redis.example:6379/0"))
     # One after the other: what both threads import at once, as they begin, may warn, and warnings are errors here.
     for each, wanted in ((hints.events, event_id), (hints.deliveries, delivery_id)):
         each.announce([wanted])

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.domain.urls import parse_url
@@ -26,14 +27,14 @@ from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
 from noteflow_hooks.settings import Settings
 from tests.support.builders import a_delivery, a_webhook
-from tests.support.canary import Canary, Secrets, found, letters
+from tests.support.canary_secrets import CanarySecret, CanarySecrets, found, letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECRETS: Final = Secrets()
+SECRETS: Final = CanarySecrets()
 PASSWORD: Final = letters()
-CANARIES: Final = [*SECRETS.everywhere, *SECRETS.of_urls, Canary.of("password", PASSWORD)]
+CANARIES: Final = [*SECRETS.everywhere, *SECRETS.of_urls, CanarySecret.of("password", PASSWORD)]
 WEBHOOK: Final = a_webhook(
     url=f"https://host.example/{SECRETS.path}?key={SECRETS.query}",
     secret=SECRETS.of_endpoints[0],
@@ -78,7 +79,7 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "parts of the server": lambda: bootstrap.server(settings()),
     "engine": lambda: create_engine(GIVEN["database_url"]),
     "database URL": lambda: create_engine(GIVEN["database_url"]).url,
-    "publishers": lambda: publisher.connect(GIVEN["redis_url"]),
+    "publishers": lambda: publisher.connect(RedisAddress.parse(GIVEN["redis_url"])),
     "proxy": lambda: parse_proxy(GIVEN["egress_proxy"]),
     "post": a_post,
     "route": lambda: a_post().route,

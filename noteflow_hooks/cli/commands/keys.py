@@ -3,33 +3,38 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.application.keys import report_keys
 from noteflow_hooks.cli.support.database import database_settings, tables_needed
 from noteflow_hooks.cli.support.failures import DONE, FAILED
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from noteflow_hooks.bootstrap import KeyParts
-    from noteflow_hooks.persistence.sql.maintenance.reencryption import KeyUse, Unreadable
+    from noteflow_hooks.persistence.sql.maintenance.reencryption import Unreadable
 
 _COLUMNS: Final = ("key", "role", "ciphertexts", "unreadable")
 
 
 @click.group(cls=CommandGroup)
+@example("keys check")
 def keys() -> None:
     """Make keys for the stored secrets, and re-encrypt those, in the database."""
 
 
 @keys.command()
+@example("keys generate")
 @as_json
 def generate(*, as_json: bool) -> None:
     """Make a new key. Put it in front of the others in NOTEFLOW_HOOKS_SECRET_KEYS; it is kept nowhere else."""
@@ -42,6 +47,7 @@ def generate(*, as_json: bool) -> None:
 
 
 @keys.command()
+@example("keys rotate")
 @as_json
 def rotate(*, as_json: bool) -> int:
     """Re-encrypt under the first key what is under another; exit with 1 if anything can't be read.
@@ -62,6 +68,7 @@ def rotate(*, as_json: bool) -> int:
 
 
 @keys.command()
+@example("keys check")
 @as_json
 def check(*, as_json: bool) -> int:
     """Try every stored secret and say which keys they are under; exit with 1 if any can't be read.
@@ -69,23 +76,9 @@ def check(*, as_json: bool) -> int:
     A key with no ciphertexts may be dropped, once no server or worker has it as its first.
     """
     with _key_parts() as parts:
-        rows = _rows(parts.key_ids, parts.secrets.use())
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
-    return FAILED if any(row["unreadable"] for row in rows) else DONE
-
-
-def _rows(key_ids: tuple[str, ...], uses: Mapping[str, KeyUse]) -> list[dict[str, Any]]:
-    """Return our keys in their order, then those that only ciphertexts name."""
-    named = [*key_ids, *sorted(uses.keys() - set(key_ids))]
-    return [
-        {
-            "key": key_id,
-            "role": "missing" if key_id not in key_ids else "encrypts" if key_id == key_ids[0] else "decrypts",
-            "ciphertexts": uses[key_id].ciphertexts if key_id in uses else 0,
-            "unreadable": uses[key_id].unreadable if key_id in uses else 0,
-        }
-        for key_id in named
-    ]
+        reports = report_keys(parts.key_ids, parts.secrets.use())
+    show_rows([asdict(each) for each in reports], columns=_COLUMNS, as_json=as_json)
+    return FAILED if any(each.unreadable for each in reports) else DONE
 
 
 def _unreadable(each: Unreadable) -> dict[str, Any]:

@@ -10,7 +10,10 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError, ResponseError
 
-from noteflow_hooks.broker.publisher import DELIVER_QUEUE, DISPATCH_QUEUE
+from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.broker.kombu_internals import redis_client
+from noteflow_hooks.broker.names import QUEUES
+from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
 from noteflow_hooks.errors import UnavailableError
 
@@ -19,7 +22,6 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.settings import Settings
 
-QUEUES: Final = (DISPATCH_QUEUE, DELIVER_QUEUE, "deliver.slow", "maintenance")
 #: kombu tries to connect twice, so that an answer takes two seconds at the most.
 _TIMEOUT_S: Final = 1.0
 #: How long an answer of a worker, and then each further one, is waited for.
@@ -63,8 +65,8 @@ class Broker:
 
     def queues(self) -> Verdict:
         """Judge how many messages wait."""
-        with self._client() as client:
-            return queues({name: int(client.llen(name)) for name in QUEUES})
+        with _answer_needed():
+            return queues({name: queue_depth(self._made(), name) for name in QUEUES})
 
     def workers(self) -> Verdict:
         """Judge who answers, and takes from which queues."""
@@ -83,7 +85,9 @@ class Broker:
     def _made(self) -> Celery:
         if self._app is None:
             self._settings.require("redis_url")
-            self._app = Celery("noteflow-hooks-doctor", broker=self._settings.redis_url, set_as_current=False)
+            refuse_celerys_variables()
+            self._app = Celery("noteflow-hooks-doctor", set_as_current=False)
+            self._app.conf.update(self._settings.redis.celery_options)
             self._app.conf.broker_transport_options = {
                 "socket_timeout": _TIMEOUT_S,
                 "socket_connect_timeout": _TIMEOUT_S,
@@ -96,10 +100,8 @@ class Broker:
 
     @contextmanager
     def _client(self) -> Iterator[Any]:
-        with _answer_needed():
-            pool: Any = self._made().pool  # of connections, whatever the types say
-            with pool.acquire(block=True) as connection:
-                yield connection.default_channel.client
+        with _answer_needed(), redis_client(self._made()) as client:
+            yield client
 
 
 @contextmanager

@@ -23,7 +23,7 @@ class RetentionStore(Protocol):
     """What goes once it is old: each method is one short transaction, and safe to run beside any other.
 
     A call looks at about ``limit`` rows, oldest first, from behind ``after`` on: where the call before it came to. What
-    is not settled stays, and so does for now what somebody else holds.
+    is not settled stays, and so does what somebody else holds; a later call finds it.
     """
 
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

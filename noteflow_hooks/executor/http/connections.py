@@ -7,6 +7,7 @@ import re
 import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from noteflow_hooks.executor.http.faults import UnansweredError
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
@@ -38,6 +39,10 @@ class Connection:
         """Take over a connected socket."""
         self.route = route
         self._wire = Wire(sock, deadline)
+        #: Whether a POST found that it had ended: before any byte of an answer, and by no timeout.
+        self.ended_unanswered = False
+        #: Until when it may be used again, by the clock of those that are idle.
+        self.good_until = 0.0
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak TLS from here on; a root's dot is no part of the name that a certificate is for."""
@@ -52,7 +57,11 @@ class Connection:
             # Head and body at once: one packet and one TLS record instead of two.
             self._wire.sendall(request)
         reply = Reply(self._wire)
-        reply.begin()
+        try:
+            reply.begin()
+        except (ConnectionError, UnansweredError):
+            self.ended_unanswered = not (reply.has_begun or self._wire.may_hold_answer)
+            raise
         return reply
 
     def is_quiet(self) -> bool:
@@ -88,35 +97,39 @@ class IdleConnections:
     def take(self, route: Route) -> Connection | None:
         """Return a connection that can be used at once, or None."""
         while True:
+            now = self._monotonic()
             with self._lock:
-                dropped = self._pop_outdated()
+                dropped = self._pop_outdated(now)
                 waiting = self._by_route.get(route)
                 connection = next(reversed(waiting)) if waiting else None
                 if connection is not None:
                     self._forget(connection)
-            _close(dropped)
-            if connection is None or connection.is_quiet():
+            if dropped:
+                _close(dropped)
+            if connection is None or (connection.good_until > now and connection.is_quiet()):
                 return connection
             connection.close()
 
-    def put(self, connection: Connection) -> None:
-        """Keep the connection for its route; the oldest make room."""
+    def put(self, connection: Connection, *, at_most_s: float) -> None:
+        """Keep the connection for its route, for so long at the most; the oldest make room."""
+        now = self._monotonic()
+        connection.good_until = now + min(at_most_s, self._max_age_s)
         with self._lock:
-            self._since[connection] = self._monotonic()
+            self._since[connection] = now
             self._by_route.setdefault(connection.route, {})[connection] = None
-            dropped = self._pop_outdated()
+            dropped = self._pop_outdated(now)
         _close(dropped)
 
     def close(self) -> None:
         """Close them all, and every one that is put back from now on."""
         with self._lock:
             self._limit = 0
-            dropped = self._pop_outdated()
+            dropped = self._pop_outdated(self._monotonic())
         _close(dropped)
 
-    def _pop_outdated(self) -> list[Connection]:
+    def _pop_outdated(self, now: float) -> list[Connection]:
         dropped = []
-        expired = self._monotonic() - self._max_age_s
+        expired = now - self._max_age_s
         while self._since:
             connection, since = next(iter(self._since.items()))
             if len(self._since) <= self._limit and since > expired:

@@ -19,6 +19,8 @@ class _Incoming(io.RawIOBase):
         self.allowance = sys.maxsize
         #: Reads nothing and says "nothing yet", so that the buffer above can be looked at.
         self.paused = False
+        #: Whether any byte has come.
+        self.has_input = False
         #: Whether the other side has closed, or the allowance was used up.
         self.ended = False
 
@@ -31,7 +33,10 @@ class _Incoming(io.RawIOBase):
         room = memoryview(buffer)[: self.allowance]
         count = self._receive(room) if room else 0
         self.allowance -= count
-        self.ended = not count
+        if count:
+            self.has_input = True
+        else:
+            self.ended = True
         return count
 
 
@@ -54,6 +59,11 @@ class Inbox(io.BufferedReader):
         if not self.closed:
             self._surplus = self._buffered()
         super().close()
+
+    @property
+    def has_input(self) -> bool:
+        """Whether any byte has come, read or not."""
+        return self._incoming.has_input
 
     @property
     def is_clean(self) -> bool:

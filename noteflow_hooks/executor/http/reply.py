@@ -6,13 +6,13 @@ what they are not.
 
 from __future__ import annotations
 
+import math
 import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.executor.http.body import pieces
-from noteflow_hooks.executor.http.faults import ExchangeError, protocol
+from noteflow_hooks.executor.http.faults import ExchangeError, UnansweredError, protocol
 
 if TYPE_CHECKING:
     from noteflow_hooks.executor.http.wire import Wire
@@ -34,6 +34,10 @@ _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)\r?\n")
 _INTERIM: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 _BODILESS: Final = frozenset({HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _LENGTH: Final = re.compile("[0-9]{1,18}")
+_KEPT_S: Final = re.compile(r"(?:^|[ ,;])timeout=([0-9]{1,9})(?![0-9])", re.IGNORECASE)
+#: The part of its time that a connection is used for. The rest is for the way there and back, and for receivers that
+#: round to whole seconds.
+_KEPT_SHARE: Final = 0.5
 
 
 class Reply:
@@ -57,6 +61,18 @@ class Reply:
     def is_reusable(self) -> bool:
         """Whether, after :meth:`read_body`, the connection may carry another request."""
         return self._is_persistent and self._is_complete and self._inbox.is_clean
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether any byte of it has come."""
+        return self._inbox.has_input
+
+    @property
+    def kept_s(self) -> float:
+        """How long the connection may be idle, by ``Keep-Alive: timeout=``, and still be used; infinity by none."""
+        said = self.header("keep-alive")
+        match = _KEPT_S.search(said) if said is not None else None
+        return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
 
     def begin(self) -> None:
         """Read heads until the final one is complete; interim answers are passed over."""
@@ -110,7 +126,7 @@ class Reply:
         if len(line) > limit:
             raise protocol("head too large")
         if at_start and not line:
-            raise ExchangeError(ErrorKind.CONNECT, "Connection closed without a response")
+            raise UnansweredError
         if not line.endswith(b"\n"):
             raise protocol("head broken off")
         return line

@@ -36,6 +36,8 @@ class Tls:
         self._stream = stream
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._goes, server_hostname=server_name)
+        #: How many bytes have come since the last request, TLS's own included.
+        self._fed = 0
 
     def shake_hands(self) -> None:
         """Agree on keys; raise ssl.SSLError unless the certificate is valid for the server's name."""
@@ -43,6 +45,7 @@ class Tls:
 
     def sendall(self, data: bytes) -> None:
         """Encrypt and send all of it."""
+        self._fed = 0
         for start in range(0, len(data), _PIECE):
             self._run(self._tls.write, data[start : start + _PIECE])
 
@@ -50,10 +53,19 @@ class Tls:
         """Read what has come, at least a byte; 0 means that the other side has ended TLS or the connection."""
         try:
             # With a buffer it returns a count, which its types don't know.
-            return cast("int", self._run(self._tls.read, len(buffer), buffer))
+            count = cast("int", self._run(self._tls.read, len(buffer), buffer))
         except ssl.SSLEOFError:
             # Without TLS's own word for it, as most servers do. Whether the answer was complete, its framing says.
             return 0
+        if not count:
+            # TLS's own word for the end: nothing of what came is left over.
+            self._fed = 0
+        return count
+
+    @property
+    def may_hold_answer(self) -> bool:
+        """Whether bytes have come since the last request of which a part may belong to an answer's first record."""
+        return self._fed > 0
 
     def has_input(self) -> bool:
         """Tell whether there is something that came off the stream and was not read yet."""
@@ -84,6 +96,7 @@ class Tls:
 
     def _feed(self) -> int:
         data = self._stream.receive()
+        self._fed += len(data)
         if data:
             self._came.write(data)
         else:

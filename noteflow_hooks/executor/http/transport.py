@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Final, cast
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3.util import Timeout
 
 from noteflow_hooks.executor.http.connections import Connection, IdleConnections, Route
 from noteflow_hooks.executor.http.dialling import dialled
-from noteflow_hooks.executor.http.faults import from_network, is_ours
+from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
 from noteflow_hooks.executor.http.trust import tls_context
 from noteflow_hooks.executor.http.tunnel import tunnelled
 
@@ -35,8 +36,11 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.http.stream import Deadline
 
 _IDLE_LIMIT: Final = 256
-#: Node, uvicorn and Apache close what has been idle for 5 s; a POST that meets that moment would fail.
-_IDLE_MAX_AGE_S: Final = 4.0
+#: gunicorn closes what has been idle for 2 s, uWSGI for 4, Node, uvicorn and Apache for 5. A POST that meets that
+#: moment is sent twice.
+_IDLE_MAX_AGE_S: Final = 1.5
+#: Made once, for requests makes one a call where it gets none, which its types don't know; each wait has the deadline.
+_TIMEOUT: Final = Timeout()
 
 
 class SignedPost(PreparedRequest):
@@ -56,6 +60,8 @@ class SignedPost(PreparedRequest):
         self.deadline = deadline
         #: What it was sent over, from then on.
         self.connection: Connection | None = None
+        #: Whether a kept connection turned out to have ended, and a new one was dialled in its place.
+        self.redialled = False
 
 
 class Transport(HTTPAdapter):
@@ -74,7 +80,7 @@ class Transport(HTTPAdapter):
         """Send it and offer the answer, its head complete and its body unread; raise ExchangeError if none came."""
         reply: Reply | None = None
         try:
-            reply = cast("Reply", self.send(post).raw)
+            reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
             yield reply
         finally:
             self._done_with(post.connection, reply)
@@ -84,14 +90,28 @@ class Transport(HTTPAdapter):
         self._idle.close()
         super().close()
 
-    def connect(self, post: SignedPost) -> Connection:
-        """Give the post a connection: one that waits for its route, or a new one."""
-        post.connection = self._idle.take(post.route)
-        if post.connection is None:
-            post.connection = Connection(post.route, self._reached(post), post.deadline)
-            if post.endpoint.scheme == "https":
-                post.connection.secure(self._context)
-        return post.connection
+    def exchange(self, post: SignedPost, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+        """Send it over a connection that waits for its route, or else over a new one; return the answer, its head read.
+
+        A kept connection that the receiver was just closing is no failure of the receiver's: where it ends before any
+        byte of an answer, the post goes out once more, over a new one. It may have arrived both times.
+        """
+        kept = post.connection = self._idle.take(post.route)
+        if kept is not None:
+            try:
+                return kept.post(target, headers, body, post.deadline)
+            except (ConnectionError, ExchangeError):
+                if not kept.ended_unanswered:
+                    raise
+            kept.close()
+            post.redialled = True
+        return self._dial(post).post(target, headers, body, post.deadline)
+
+    def _dial(self, post: SignedPost) -> Connection:
+        connection = post.connection = Connection(post.route, self._reached(post), post.deadline)
+        if post.endpoint.scheme == "https":
+            connection.secure(self._context)
+        return connection
 
     def _reached(self, post: SignedPost) -> socket.socket:
         proxy = self._egress.proxy_for(post.endpoint)
@@ -103,7 +123,7 @@ class Transport(HTTPAdapter):
         if connection is None:
             return
         if reply is not None and reply.is_reusable:
-            self._idle.put(connection)
+            self._idle.put(connection, at_most_s=reply.kept_s)
         else:
             connection.close()
 
@@ -135,8 +155,7 @@ class _Channel:
 
     def urlopen(self, *, url: str, headers: Mapping[str, str], body: bytes, **_: object) -> Reply:
         try:
-            connection = self._transport.connect(self._post)
-            return connection.post(url, headers, body, self._post.deadline)
+            return self._transport.exchange(self._post, url, headers, body)
         except OSError as error:
             if is_ours(error):
                 raise

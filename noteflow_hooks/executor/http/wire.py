@@ -48,6 +48,11 @@ class Wire:
         """Tell at once whether there is something to read, or the end."""
         return (self._tls is not None and self._tls.has_input()) or self._stream.has_input()
 
+    @property
+    def may_hold_answer(self) -> bool:
+        """Whether something has come since the last request that can't be read, and may belong to an answer."""
+        return self._tls is not None and self._tls.may_hold_answer
+
     def rest(self, seconds: float) -> None:
         """Leave the connection alone for so long, but not beyond the deadline."""
         time.sleep(min(seconds, self.deadline.remaining()))

@@ -1,13 +1,11 @@
-"""Token buckets, one for each key, in a bounded number. Each is one moment, so that nothing has to refill them.
-
-The generic cell rate algorithm (ITU-T I.371): a bucket is known by when it would be full again. What is taken moves
-that moment on; it is refused where the moment would lie further ahead than a whole burst takes.
-"""
+"""Token buckets in memory, one for each key, in a bounded number. Their rule is the one of ``domain/rate.py``."""
 
 from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.rate import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,32 +27,36 @@ class Buckets:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """``burst`` is how many may be taken from a full bucket at once; a rate of 0 means that nothing is refused."""
-        self._interval_s = 1 / rate_per_s if rate_per_s else 0.0
-        self._whole_s = burst * self._interval_s
+        self._bucket = TokenBucket(rate_per_s, burst) if rate_per_s else None
         self._remembered = remembered
         self._clock = clock
-        # Two generations: what was not asked for while one filled up is dropped with the other, without a search.
+        # Two generations: when the younger one is large enough it becomes the older one, and what was in that and has
+        # not been asked for since is dropped with it, without a search.
         self._full_at: dict[UUID, float] = {}
         self._full_at_before: dict[UUID, float] = {}
 
     def take(self, key: UUID) -> float:
         """Take one from the key's bucket and return 0, or return after how many seconds there will be one."""
+        if self._bucket is None:
+            return 0.0
         now = self._clock()
-        full_at = self._full_at.get(key)
-        if full_at is None:
-            full_at = self._full_at_before.pop(key, now)
-        after = max(full_at, now) + self._interval_s
-        short_s = after - now - self._whole_s
-        # A thousandth of one may be missing: sums of many intervals are never exact.
-        taken = short_s <= self._interval_s / 1000
-        self._keep(key, after if taken else full_at)
-        return 0.0 if taken else short_s
+        full_in_s = self._known(key, default=now) - now
+        if self._bucket.available(full_in_s):
+            self._remember(key, now + self._bucket.full_in_s_after(1, full_in_s=full_in_s))
+            return 0.0
+        self._remember(key, now + full_in_s)
+        return self._bucket.wait_s(1, full_in_s=full_in_s)
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""
         return len(self._full_at) + len(self._full_at_before)
 
-    def _keep(self, key: UUID, full_at: float) -> None:
+    def _known(self, key: UUID, *, default: float) -> float:
+        """Return when the key's bucket is full, and take it out of the older generation."""
+        full_at = self._full_at.get(key)
+        return full_at if full_at is not None else self._full_at_before.pop(key, default)
+
+    def _remember(self, key: UUID, full_at: float) -> None:
         self._full_at[key] = full_at
         if len(self._full_at) >= self._remembered:
             self._full_at_before, self._full_at = self._full_at, {}

@@ -1,4 +1,4 @@
-"""From domain values to messages. A secret goes out only where a caller asks for it by name, a header's value never."""
+"""From values to messages. A secret is in a message only where it is passed in, a header's value never."""
 
 from __future__ import annotations
 
@@ -6,24 +6,23 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
+    from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
-    from noteflow_hooks.domain.paging import Undelivered
     from noteflow_hooks.domain.replays import Redelivery, Replay
-    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
 def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meeting:
-    """Return a meeting, with its summary where one is given."""
+    """Return a meeting, with its summary if it has one."""
     return pb.Meeting(
         id=str(meeting.id),
         workspace_id=str(meeting.workspace_id),
@@ -47,10 +46,9 @@ def summary_message(summary: Summary) -> pb.Summary:
     )
 
 
-def webhook_message(
-    webhook: WebhookConfig, health: EndpointHealth | None = None, *, secret: str | None = None
-) -> pb.Webhook:
-    """Return an endpoint, a new one's health if none is given; ``secret`` only for the call that made or changed it."""
+def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webhook:
+    """Return an endpoint with its health; ``secret`` only for the call that made or changed it."""
+    webhook = view.webhook
     return pb.Webhook(
         id=str(webhook.id),
         workspace_id=str(webhook.workspace_id),
@@ -73,12 +71,12 @@ def webhook_message(
         max_concurrency=webhook.max_concurrency,
         paused=webhook.paused_at is not None,
         paused_at=_time(webhook.paused_at),
-        health=health_message(health if health is not None else EndpointHealth(webhook.id)),
+        health=health_message(view.health),
     )
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:
-    """Return how an endpoint does."""
+    """Return an endpoint's health."""
     return pb.WebhookHealth(
         state=health.state,
         failures=health.failures,
@@ -89,15 +87,9 @@ def health_message(health: EndpointHealth) -> pb.WebhookHealth:
     )
 
 
-def delivery_message(
-    delivery: WebhookDelivery,
-    *,
-    reason: str | None,
-    payload: str | None = None,
-    attempts: Iterable[WebhookAttempt] = (),
-    redeliveries: Iterable[Redelivery] = (),
-) -> pb.Delivery:
-    """Return a delivery, with the reason why it is not delivered, and what else is given."""
+def delivery_message(view: DeliveryView) -> pb.Delivery:
+    """Return a delivery, with the reason why it is not delivered, and what else the view has of it."""
+    delivery = view.delivery
     return pb.Delivery(
         id=str(delivery.id),
         webhook_id=str(delivery.webhook_id),
@@ -113,10 +105,10 @@ def delivery_message(
         lease_expires_at=_time(delivery.lease_expires_at),
         delivered_at=_time(delivery.delivered_at),
         created_at=_time(delivery.created_at),
-        payload=payload,
-        attempts=map(attempt_message, attempts),
-        reason=reason,
-        redeliveries=map(redelivery_message, redeliveries),
+        payload=None if view.payload is None else view.payload.decode(),
+        attempts=map(attempt_message, view.attempts),
+        reason=view.reason,
+        redeliveries=map(redelivery_message, view.redeliveries),
     )
 
 
@@ -132,11 +124,12 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         response_body=attempt.response_body,
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
+        redialled=attempt.redialled,
     )
 
 
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
-    """Return that a delivery was sent again."""
+    """Return the record of one redelivery."""
     return pb.Redelivery(
         requested_at=_time(redelivery.requested_at),
         replay_id=_text(redelivery.replay_id),
@@ -145,13 +138,14 @@ def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
     )
 
 
-def undelivered_message(row: Undelivered, *, reason: str) -> pb.Undelivered:
+def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
     """Return what was not delivered, and why."""
+    row = view.undelivered
     message = pb.Undelivered(
         event_id=str(row.event_id),
         event_type=row.event_type,
         status="undispatched",
-        reason=reason,
+        reason=view.reason,
         created_at=_time(row.created_at),
     )
     if row.delivery is not None:

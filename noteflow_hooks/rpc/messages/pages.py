@@ -1,15 +1,14 @@
-"""Pages of lists: sizes, the opaque tokens that say where a page ended, and answers that fit into one message."""
+"""Pages of lists as callers see them: opaque tokens that say where a page ended, and answers that fit a message."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.paging import Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,16 +16,12 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-#: What ``page_size`` 0 means.
-DEFAULT_SIZE: Final = 50
-#: The most that a caller may ask for.
-MAX_SIZE: Final = 500
-#: A page ends early where its rows would get near to the 4 MiB that gRPC clients take by default.
+#: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
 
 
 class Row(Protocol):
-    """What a listed thing has: the order of lists is by these."""
+    """What everything that is listed has. Lists are in the order of these two, newest first."""
 
     @property
     def id(self) -> UUID:
@@ -35,7 +30,7 @@ class Row(Protocol):
 
     @property
     def created_at(self) -> datetime | None:
-        """First in the order; there on everything that was stored."""
+        """First in the order; None only where it is not stored yet."""
         ...
 
 
@@ -57,26 +52,9 @@ R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Which page is asked for."""
-
-    size: int
-    after: Position | None
-
-    @property
-    def limit(self) -> int:
-        """How many rows to read: one more than are shown tells whether there is another page."""
-        return self.size + 1
-
-
 def parse_page(request: PageRequest) -> Page:
-    """Return the page that is asked for; raise InvalidInputError for a size or token that can't be."""
-    if not 0 <= request.page_size <= MAX_SIZE:
-        raise InvalidInputError(
-            "page_size", f"is {request.page_size}; allowed are 1 to {MAX_SIZE}, and 0 for {DEFAULT_SIZE}"
-        )
-    return Page(request.page_size or DEFAULT_SIZE, _position(request.page_token))
+    """Return the page that is asked for; raise InvalidInputError for a bad size or token."""
+    return Page(check_page_size(request.page_size), _position(request.page_token))
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:

@@ -1,23 +1,23 @@
-"""From messages to domain values; what is wrong raises InvalidInputError that names the field."""
+"""From messages to values of the application; what is wrong raises InvalidInputError that names the field."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
+from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
-from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment
+from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter
-from noteflow_hooks.domain.payloads import check_text
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=StrEnum)
 
-_SUMMARY_LIMIT: Final = 100_000
-_POINT_LIMIT: Final = 2_000
-_POINTS_LIMIT: Final = 1_000
+#: The most segments of one message, which are stored together.
 _SEGMENTS_LIMIT: Final = 5_000
+#: The fields that a mask names without a value to take the limit away.
+_LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 
 
 def parse_id(field: str, value: str) -> UUID:
-    """Return the id, which must be written as a UUID usually is."""
+    """Return the id, which must be written in the usual form, with hyphens."""
     try:
         parsed = UUID(value)
     except ValueError:
@@ -50,22 +50,37 @@ def parse_time(field: str, value: Timestamp) -> datetime:
         raise InvalidInputError(field, "must be a time from year 1 to 9999") from None
 
 
-def parse_seconds(field: str, value: float, *, limit: float) -> float:
-    """Return a number of seconds from 0 to ``limit``."""
-    if not (math.isfinite(value) and 0 <= value <= limit):
-        raise InvalidInputError(field, f"is {value:g}; allowed are 0 to {limit:g} seconds")
-    return value
+def optional(message: Message, field: str) -> Any:  # noqa: ANN401 - each field has its own type
+    """Return an optional field's value, None where the message doesn't have it."""
+    return getattr(message, field) if message.HasField(field) else None
 
 
-def parse_headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
-    """Return custom headers as they came, for the domain to check."""
-    return [(each.name, each.value) for each in messages]
+def parse_registration(request: pb.RegisterWebhookRequest) -> Registration:
+    """Return what is asked for, for the application to check."""
+    return Registration(
+        url=request.url,
+        events=request.events,
+        name=optional(request, "name"),
+        secret=optional(request, "secret"),
+        generate_secret=request.generate_secret,
+        timeout_ms=optional(request, "timeout_ms"),
+        max_retries=optional(request, "max_retries"),
+        enabled=optional(request, "enabled"),
+        headers=_headers(request.headers),
+        rate_limit_per_s=optional(request, "rate_limit_per_s"),
+        max_concurrency=optional(request, "max_concurrency"),
+    )
+
+
+def parse_changes(request: pb.UpdateWebhookRequest) -> dict[str, Any]:
+    """Return the fields that the mask names with their values, for the application to check those."""
+    return {name: _changed(request, name) for name in check_changeable(request.update_mask.paths)}
 
 
 def parse_filter(
     request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
 ) -> DeliveryFilter:
-    """Return the filters that are set and not empty; of the statuses only these are allowed."""
+    """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
     return replace(
         parse_kind(request),
         status=_one_of("status", request.status, statuses) if request.status else None,
@@ -99,16 +114,8 @@ def parse_summary(message: pb.Summary) -> Summary:
     )
 
 
-def check_summary(summary: Summary) -> Summary:
-    """Return the summary if it can be stored, else raise."""
-    check_text("summary.executive_summary", summary.executive_summary, limit=_SUMMARY_LIMIT, allow_empty=False)
-    _check_points("summary.key_points", summary.key_points)
-    _check_points("summary.action_items", summary.action_items)
-    return summary
-
-
 def parse_format(message: pb.AudioFormat) -> AudioFormat:
-    """Return the audio's format, with one channel and two bytes a sample where nothing is said."""
+    """Return the audio's format; the defaults are one channel and two bytes a sample."""
     return AudioFormat.create(
         message.sample_rate,
         message.channels if message.HasField("channels") else 1,
@@ -135,15 +142,18 @@ def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
     ]
 
 
+def _changed(request: pb.UpdateWebhookRequest, name: str) -> Any:  # noqa: ANN401 - each field has its own type
+    if name == "headers":
+        return _headers(request.headers)
+    return optional(request, name) if name in _LIMITS else getattr(request, name)
+
+
+def _headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
+    return [(each.name, each.value) for each in messages]
+
+
 def _one_of(field: str, value: str, allowed: Collection[E]) -> E:
     for each in allowed:
         if each == value:
             return each
     raise InvalidInputError(field, f"{value[:100]!r} is not allowed here; allowed: {', '.join(sorted(allowed))}")
-
-
-def _check_points(field: str, points: tuple[str, ...]) -> None:
-    if len(points) > _POINTS_LIMIT:
-        raise InvalidInputError(field, f"has {len(points)} entries; at most {_POINTS_LIMIT} are allowed")
-    for point in points:
-        check_text(field, point, limit=_POINT_LIMIT, allow_empty=False)

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import logging
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.ids import ordered_id
-from noteflow_hooks.domain.payloads import check_text
-from noteflow_hooks.domain.publishing import MEETING_ID_LIMIT, event_from_json
+from noteflow_hooks.application.events import erase_meeting, publish_event
+from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import event_message
 from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.parse import optional
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
-
-log = logging.getLogger(__name__)
 
 
 class EventMixin:
@@ -30,20 +25,19 @@ class EventMixin:
     async def PublishEvent(self: ServicerHost, request: pb.PublishEventRequest, _: Context) -> pb.Event:
         """Store an event, or return the one that its idempotency key stands for."""
         service, workspace_id = required(self._webhook_service), current_workspace()
-
-        def publish(unit: UnitOfWork) -> Event:
-            # Parsed here, in a thread: a megabyte of JSON would hold up every other call.
-            event = event_from_json(
-                ordered_id(),
+        # The payload is parsed in there, in a thread: a megabyte of JSON would hold up every other call.
+        event = await self._database.run(
+            lambda unit: publish_event(
+                with_webhooks(unit),
+                service,
                 workspace_id,
                 request.event_type,
                 request.payload_json,
-                idempotency_key=request.idempotency_key if request.HasField("idempotency_key") else None,
+                idempotency_key=optional(request, "idempotency_key"),
                 now=datetime.now(UTC),
             )
-            return service.publish(event, with_webhooks(unit))
-
-        return event_message(await self._database.run(publish))
+        )
+        return event_message(event)
 
     async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """Return a page of the workspace's events."""
@@ -60,10 +54,8 @@ class EventMixin:
     ) -> pb.EraseMeetingPayloadsResponse:
         """Erase the payloads of a meeting's events; without any, that is no error."""
         required(self._webhook_service)
-        meeting_id = check_text("meeting_id", request.meeting_id, limit=MEETING_ID_LIMIT, allow_empty=False)
-        workspace_id = current_workspace()
+        workspace_id, meeting_id = current_workspace(), check_name("meeting_id", request.meeting_id)
         events, skipped = await self._database.run(
-            lambda unit: with_webhooks(unit).events.erase_meeting(workspace_id, meeting_id)
+            lambda unit: erase_meeting(with_webhooks(unit), workspace_id, meeting_id)
         )
-        log.info("meeting %r: %d payloads erased on request, %d deliveries skipped", meeting_id, events, skipped)
         return pb.EraseMeetingPayloadsResponse(events=events, skipped=skipped)

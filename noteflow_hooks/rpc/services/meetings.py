@@ -1,27 +1,24 @@
-"""MeetingService: meetings are stored with what they cause, and no webhook trouble ever fails them."""
+"""MeetingService: a meeting's change and its event are stored together, and no failure of webhooks fails it."""
 
 from __future__ import annotations
 
 import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.meetings import Meeting, MeetingState, Segment, Summary, check_title
-from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
+from noteflow_hooks.application.meetings import new_meeting, read_meeting
+from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
 from noteflow_hooks.rpc.messages.pages import fill, parse_page
-from noteflow_hooks.rpc.messages.parse import check_summary, parse_id, parse_summary
+from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator
 
-    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
-    from noteflow_hooks.rpc.services.summarizer import Summarize
 
 
 class MeetingMixin:
@@ -29,24 +26,13 @@ class MeetingMixin:
 
     async def CreateMeeting(self: ServicerHost, request: pb.CreateMeetingRequest, _: Context) -> pb.Meeting:
         """Make a meeting that can be recorded."""
-        meeting = Meeting(
-            id=uuid4(),
-            workspace_id=current_workspace(),
-            title=check_title(request.title),
-            state=MeetingState.ACTIVE,
-            created_at=datetime.now(UTC),
-        )
+        meeting = new_meeting(current_workspace(), request.title, now=datetime.now(UTC))
         return meeting_message(await self._database.run(lambda unit: unit.meetings.create(meeting)))
 
     async def GetMeeting(self: ServicerHost, request: pb.GetMeetingRequest, _: Context) -> pb.Meeting:
         """Return one meeting, with its summary."""
         workspace_id, meeting_id = current_workspace(), parse_id("meeting_id", request.meeting_id)
-
-        def read(unit: UnitOfWork) -> pb.Meeting:
-            meeting = _found(unit, workspace_id, meeting_id)
-            return meeting_message(meeting, unit.meetings.get_summary(meeting_id))
-
-        return await self._database.run(read)
+        return meeting_message(*await self._database.run(lambda unit: read_meeting(unit, workspace_id, meeting_id)))
 
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
@@ -68,17 +54,11 @@ class MeetingMixin:
         if request.HasField("summary"):
             summary = parse_summary(request.summary)
         else:
-            segments = await self._database.run(lambda unit: _transcript(unit, workspace_id, meeting_id))
-            summary = await asyncio.to_thread(_summarized, self._summarize, segments)
-
-        def store(unit: UnitOfWork) -> None:
-            _found(unit, workspace_id, meeting_id, lock=True)
-            unit.meetings.put_summary(meeting_id, summary)
-            if self._webhook_service is not None:
-                meeting = _found(unit, workspace_id, meeting_id)
-                self._webhook_service.trigger_summary_generated(meeting, summary, unit)
-
-        await self._database.run(store)
+            segments = await self._database.run(lambda unit: read_transcript(unit, workspace_id, meeting_id))
+            summary = await asyncio.to_thread(make_summary, self._summarize, segments)
+        await self._database.run(
+            lambda unit: store_summary(unit, self._webhook_service, workspace_id, meeting_id, summary)
+        )
         return summary_message(summary)
 
     async def StreamAudioSegments(
@@ -88,26 +68,3 @@ class MeetingMixin:
     ) -> pb.StreamAudioSegmentsResponse:
         """Record audio until the caller ends the stream."""
         return await self._streams.record(current_workspace(), request_iterator, token_id=current_token())
-
-
-def _found(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting:
-    meeting = unit.meetings.get(workspace_id, meeting_id, lock=lock)
-    if meeting is None:
-        raise NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")
-    return meeting
-
-
-def _transcript(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID) -> Sequence[Segment]:
-    _found(unit, workspace_id, meeting_id)
-    segments = unit.meetings.get_segments(meeting_id)
-    if not segments:
-        raise PreconditionError(f"meeting {meeting_id} has no transcript to summarize; give a finished summary")
-    return segments
-
-
-def _summarized(summarize: Summarize, segments: Sequence[Segment]) -> Summary:
-    try:
-        return check_summary(summarize(segments))
-    except InvalidInputError as error:
-        # Not the caller's fault, so it must not be answered as if it were.
-        raise RuntimeError(f"the summarizer's answer can't be stored: {error}") from error

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.events import EventMixin
-from noteflow_hooks.rpc.services.host import EndpointRules
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.replays import ReplayMixin
-from noteflow_hooks.rpc.services.summarizer import Summarize, summarize_briefly
 
 if TYPE_CHECKING:
     import grpc
@@ -35,7 +35,7 @@ class HooksServicer(
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,
 ):
-    """Answers every RPC. Its ``streams`` must have been given the same ``webhook_service``."""
+    """Answers every RPC. Its ``streams`` must have the same ``webhook_service``."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class HooksServicer(
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
     ) -> None:
-        """Without a ``webhook_service`` meetings work, and the other two services say what is switched off."""
+        """Without a ``webhook_service`` meetings work, and the other two services refuse and name the setting."""
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service

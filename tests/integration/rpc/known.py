@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -14,6 +14,25 @@ from tests.support.builders import a_delivery, a_payload, an_event
 
 if TYPE_CHECKING:
     from tests.integration.rpc.world import World
+
+#: Their smallest and their largest, but where one in between is what most calls give.
+_NUMBERS: Final[dict[str, list[Any]]] = {
+    "sample_rate": [1000, 384_000],
+    "channels": [1, 32],
+    "bytes_per_sample": [1, 4],
+    "audio": [b"", bytes(100)],
+    "timeout_ms": [100, 30_000],
+    "max_retries": [1, 20],
+    "rate_limit_per_s": [0.01, 1000.0],
+    "max_concurrency": [1, 1000],
+    "rate_per_s": [0.1, 10_000.0],
+    "overlap_seconds": [0, 2_592_000],
+    "wait_seconds": [0.0, 0.01],
+    "start_seconds": [0.0],
+    "end_seconds": [0.0, 1e300],
+    "seconds": [0, 1_700_000_000],
+    "nanos": [0, 999_999_999],
+}
 
 
 def known_values(world: World) -> dict[str, list[Any]]:
@@ -43,21 +62,7 @@ def known_values(world: World) -> dict[str, list[Any]]:
         "page_token": ["", page.next_page_token],
         "page_size": [0, 1, 500],
         "paths": ["url", "events", "headers", "enabled", "paused", "rate_limit_per_s", "name"],
-        "sample_rate": [1000, 384_000],
-        "channels": [1, 32],
-        "bytes_per_sample": [1, 4],
-        "audio": [b"", bytes(100)],
-        "timeout_ms": [100, 30_000],
-        "max_retries": [1, 20],
-        "rate_limit_per_s": [0.01, 1000.0],
-        "max_concurrency": [1, 1000],
-        "rate_per_s": [0.1, 10_000.0],
-        "overlap_seconds": [0, 2_592_000],
-        "wait_seconds": [0.0, 0.01],
-        "start_seconds": [0.0],
-        "end_seconds": [0.0, 1e300],
-        "seconds": [0, 1_700_000_000],
-        "nanos": [0, 999_999_999],
+        **_NUMBERS,
     }
 
 

@@ -13,8 +13,8 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.services.host import EndpointRules
 from tests.integration.rpc.world import World, refused
 
 if TYPE_CHECKING:

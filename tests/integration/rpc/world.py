@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import grpc
 import pytest
 
+from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
@@ -20,8 +21,8 @@ from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
-from noteflow_hooks.rpc.services.host import EndpointRules
+from noteflow_hooks.rpc.server.options import ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer
 from tests.support.builders import a_token, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 

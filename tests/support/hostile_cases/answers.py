@@ -8,17 +8,17 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import TYPE_CHECKING, Final
 
-from tests.support.hostile_cases.case import EMPTY_OK, Case, delivered, redirected, refused
+from tests.support.hostile_cases.case import EMPTY_OK, HostileCase, delivered, redirected, refused
 from tests.support.hostile_receiver import says
 
 if TYPE_CHECKING:
-    from tests.support.receiver_connection import Behaviour, Line
+    from tests.support.receiver_connection import Behaviour, ReceiverConnection
 
 _DAY_S: Final = 86_400.0
 _BUSY: Final = b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: 0\r\n"
 
 
-def _waits(value: bytes, wait_s: float | None) -> Case:
+def _waits(value: bytes, wait_s: float | None) -> HostileCase:
     """Expect the wait that this header asks for."""
     case = refused(says(_BUSY + b"Retry-After: " + value + b"\r\n\r\n"), 429)
     return replace(case, wait_s=None if wait_s is None else (wait_s, wait_s))
@@ -27,9 +27,9 @@ def _waits(value: bytes, wait_s: float | None) -> Case:
 def _until(seconds: float) -> Behaviour:
     """Ask for a wait until so many seconds from now."""
 
-    def behave(line: Line) -> None:
+    def behave(connection: ReceiverConnection) -> None:
         moment = datetime.now(UTC) + timedelta(seconds=seconds)
-        line.send(_BUSY + b"Retry-After: " + format_datetime(moment, usegmt=True).encode() + b"\r\n\r\n")
+        connection.send(_BUSY + b"Retry-After: " + format_datetime(moment, usegmt=True).encode() + b"\r\n\r\n")
 
     return behave
 

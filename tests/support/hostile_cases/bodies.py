@@ -6,7 +6,7 @@ import gzip
 import zlib
 from typing import Final
 
-from tests.support.hostile_cases.case import CHUNKED_OK, EMPTY_OK, OK, Case, delivered, redirected, refused
+from tests.support.hostile_cases.case import CHUNKED_OK, EMPTY_OK, OK, HostileCase, delivered, redirected, refused
 from tests.support.hostile_receiver import (
     breaks_tls,
     floods,
@@ -35,7 +35,7 @@ def _redirect(location: bytes) -> bytes:
     return b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\n"
 
 
-def _chunked(body: bytes, kept: str) -> Case:
+def _chunked(body: bytes, kept: str) -> HostileCase:
     """Expect a delivery, and so much of the chunks' text."""
     return delivered(says(CHUNKED_OK + body)).keeping(kept)
 

@@ -19,7 +19,7 @@ LOST: Final = "Connection closed without a response"
 RESET: Final = "Connection reset by peer"
 
 
-class Outcome(NamedTuple):
+class ExpectedOutcome(NamedTuple):
     """What is on record of an attempt."""
 
     status: int | None
@@ -32,11 +32,11 @@ class Outcome(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Case:
+class HostileCase:
     """A behaviour and the outcomes that it may have, of which there is one but where the network decides."""
 
     behaviour: Behaviour
-    outcomes: tuple[Outcome, ...]
+    outcomes: tuple[ExpectedOutcome, ...]
     #: Whether it only ends at the attempt's deadline.
     is_drawn_out: bool = False
     #: Whether it makes no sense without TLS.
@@ -55,42 +55,47 @@ class Case:
         """Tell whether it makes sense over http or https."""
         return scheme == "https" or not self.needs_tls
 
-    def drawn_out(self) -> Case:
+    def drawn_out(self) -> HostileCase:
         """Return the same, of a behaviour that goes on until the deadline."""
         return replace(self, is_drawn_out=True)
 
-    def over_tls(self) -> Case:
+    def over_tls(self) -> HostileCase:
         """Return the same, of a behaviour that needs TLS."""
         return replace(self, needs_tls=True)
 
-    def keeping(self, body: str) -> Case:
+    def keeping(self, body: str) -> HostileCase:
         """Return the same, of which this body must be on record."""
         return replace(self, body=body)
 
 
-def delivered(behaviour: Behaviour, status: int = 200) -> Case:
-    return Case(behaviour, (Outcome(status, None, None),))
+def delivered(behaviour: Behaviour, status: int = 200) -> HostileCase:
+    """Expect a delivery with that status."""
+    return HostileCase(behaviour, (ExpectedOutcome(status, None, None),))
 
 
-def timeout(behaviour: Behaviour) -> Case:
-    return Case(behaviour, (Outcome(None, ErrorKind.TIMEOUT, TIMED_OUT),), is_drawn_out=True)
+def timeout(behaviour: Behaviour) -> HostileCase:
+    """Expect no answer before the attempt ends."""
+    return HostileCase(behaviour, (ExpectedOutcome(None, ErrorKind.TIMEOUT, TIMED_OUT),), is_drawn_out=True)
 
 
-def malformed(behaviour: Behaviour, problem: str) -> Case:
-    return Case(behaviour, (Outcome(None, ErrorKind.PROTOCOL, f"Invalid HTTP response: {problem}"),))
+def malformed(behaviour: Behaviour, problem: str) -> HostileCase:
+    """Expect an answer that is not HTTP, for that reason."""
+    return HostileCase(behaviour, (ExpectedOutcome(None, ErrorKind.PROTOCOL, f"Invalid HTTP response: {problem}"),))
 
 
-def refused(behaviour: Behaviour, status: int, kind: ErrorKind = ErrorKind.STATUS) -> Case:
-    return Case(behaviour, (Outcome(status, kind, f"HTTP {status}"),))
+def refused(behaviour: Behaviour, status: int, kind: ErrorKind = ErrorKind.STATUS) -> HostileCase:
+    """Expect that status on record as a failure."""
+    return HostileCase(behaviour, (ExpectedOutcome(status, kind, f"HTTP {status}"),))
 
 
-def redirected(behaviour: Behaviour, status: int = 302) -> Case:
+def redirected(behaviour: Behaviour, status: int = 302) -> HostileCase:
+    """Expect a redirect, which nobody follows."""
     return refused(behaviour, status, ErrorKind.REDIRECT)
 
 
-def lost(behaviour: Behaviour, *messages: str) -> Case:
+def lost(behaviour: Behaviour, *messages: str) -> HostileCase:
     """Expect no answer, said in one of these ways."""
-    return Case(behaviour, tuple(Outcome(None, ErrorKind.CONNECT, each) for each in messages))
+    return HostileCase(behaviour, tuple(ExpectedOutcome(None, ErrorKind.CONNECT, each) for each in messages))
 
 
 def path_of(name: str) -> str:

@@ -9,7 +9,7 @@ from tests.support.hostile_cases.case import (
     LOST,
     OK,
     RESET,
-    Case,
+    HostileCase,
     delivered,
     lost,
     malformed,
@@ -31,7 +31,7 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 _PREFACE: Final = b"\x00\x00\x12\x04\x00\x00\x00\x00\x00" + b"\x00\x03\x00\x00\x00\x80\n" * 3
 
 
-def _with(header: bytes) -> Case:
+def _with(header: bytes) -> HostileCase:
     """Expect a delivery, whatever that header line is."""
     return delivered(says(OK + header + b"\r\nContent-Length: 2\r\n\r\nok")).keeping("ok")
 
@@ -121,7 +121,7 @@ VALUES: Final = {
         says(b"HTTP/1.1 500 \xff\xfe<script>alert(1)</script>\x00\x1b[2J\r\nContent-Length: 0\r\n\r\n"), 500
     ),
     "E14 sets cookies": _with(b"Set-Cookie: id=1; Secure\r\nSet-Cookie: \x00\xff"),
-    "E20 fails, fails and succeeds": Case(
+    "E20 fails, fails and succeeds": HostileCase(
         in_turn(*[says(b"HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n")] * 2, says(EMPTY_OK)),
         (*refused(closes, 503).outcomes, *delivered(closes).outcomes),
     ),

@@ -212,6 +212,7 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> 
         response_body=after.response_body,
         error_kind=result.error_kind,
         error_message=result.error_message,
+        redialled=result.redialled,
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)

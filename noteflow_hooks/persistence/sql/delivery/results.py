@@ -46,4 +46,5 @@ def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
         "status_code": result.status_code,
         "error_kind": result.error_kind,
         "error_message": result.error_message,
+        "redialled": result.redialled,
     }

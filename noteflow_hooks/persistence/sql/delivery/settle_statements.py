@@ -50,11 +50,13 @@ WITH result AS MATERIALIZED (
     RETURNING delivery.id, delivery.claim_no, delivery.webhook_id, delivery.response_body, result.notable
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
-        (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message)
+        (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
+         redialled)
     SELECT result.id, result.attempt_count, attempt.started_at, attempt.duration_ms, attempt.status_code,
-           stored.response_body, attempt.error_kind, attempt.error_message
+           stored.response_body, attempt.error_kind, attempt.error_message, attempt.redialled
     FROM stored JOIN result USING (id, claim_no) CROSS JOIN LATERAL json_to_record(result.attempt) AS attempt (
-        started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text)
+        started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text,
+        redialled boolean)
     WHERE result.attempt IS NOT NULL
     ON CONFLICT (delivery_id, attempt_number) DO NOTHING
 ), freed AS MATERIALIZED (

@@ -121,3 +121,5 @@ class WebhookAttemptRow(Base):
     response_body: Mapped[str | None]
     error_kind: Mapped[str | None] = mapped_column(String(32))
     error_message: Mapped[str | None]
+    #: Sent a second time, over a new connection: the kept one had ended before any byte of an answer.
+    redialled: Mapped[bool] = mapped_column(server_default=text("false"))

@@ -1,0 +1,133 @@
+"""What a caller may see of the deliveries, why one is not delivered, tests, and sending one again.
+
+Each function works in the caller's unit of work.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.application.endpoints import find_webhook
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
+from noteflow_hooks.domain.health.reasons import UNDISPATCHED
+from noteflow_hooks.errors import NotFoundError, PreconditionError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+    from noteflow_hooks.domain.replays import Redelivery
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryView:
+    """A delivery, and why it is not delivered."""
+
+    delivery: WebhookDelivery
+    #: In words; None where it succeeded.
+    reason: str | None
+    #: What only :func:`read_delivery` fills in: what was sent, each attempt, and each time that it was sent again.
+    payload: bytes | None = None
+    attempts: Sequence[WebhookAttempt] = ()
+    redeliveries: Sequence[Redelivery] = ()
+
+    @property
+    def id(self) -> UUID:
+        """The delivery's id."""
+        return self.delivery.id
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When its event was dispatched."""
+        return self.delivery.created_at
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing is done with it any more, unless someone sends it again."""
+        return self.delivery.status in FINAL_STATUSES
+
+
+@dataclass(frozen=True, slots=True)
+class UndeliveredView:
+    """What was accepted and is not delivered, and why."""
+
+    undelivered: Undelivered
+    reason: str
+
+    @property
+    def id(self) -> UUID:
+        """The delivery's id, or the event's."""
+        return self.undelivered.id
+
+    @property
+    def created_at(self) -> datetime:
+        """When the event was stored, or matched with the endpoint."""
+        return self.undelivered.created_at
+
+
+def list_deliveries(
+    unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
+) -> Sequence[DeliveryView]:
+    """Return a page of the workspace's deliveries, newest first."""
+    found = unit.deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after)
+    reasons = unit.deliveries.reasons(found)
+    return [DeliveryView(each, reasons.get(each.id)) for each in found]
+
+
+def list_undelivered(
+    unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
+) -> Sequence[UndeliveredView]:
+    """Return a page of what was accepted and is not delivered, newest first."""
+    found = unit.deliveries.undelivered_page(workspace_id, criteria, limit=page.limit, after=page.after)
+    reasons = unit.deliveries.reasons([each.delivery for each in found if each.delivery is not None])
+    return [UndeliveredView(each, reasons.get(each.id, UNDISPATCHED)) for each in found]
+
+
+def read_delivery(unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:
+    """Return one delivery with all that is known of it, or raise NotFoundError."""
+    delivery = unit.deliveries.get_by_id(workspace_id, delivery_id)
+    if delivery is None:
+        raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+    event = unit.events.get_by_id(delivery.event_id)
+    return DeliveryView(
+        delivery,
+        _reason(unit, delivery),
+        payload=None if event is None else event.payload,
+        attempts=unit.deliveries.attempts(delivery_id),
+        redeliveries=unit.deliveries.redeliveries(delivery_id),
+    )
+
+
+def redeliver(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:
+    """Make a delivery that has ended due once more; raise NotFoundError, or PreconditionError where that can't be."""
+    delivery = service.send_again(workspace_id, delivery_id, unit)
+    unit.on_commit(lambda: log.info("delivery %s is sent again", delivery_id))
+    return DeliveryView(delivery, _reason(unit, delivery))
+
+
+def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID) -> UUID:
+    """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled."""
+    webhook = find_webhook(unit, workspace_id, webhook_id)
+    if not webhook.enabled:
+        reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
+        raise PreconditionError(f"webhook {webhook_id} is disabled{reason}; enable it, then test it")
+    return service.trigger_test(webhook, unit)
+
+
+def delivery_of_test(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:
+    """Return the delivery of a test event as it is now; None while the event waits to be dispatched."""
+    found = unit.deliveries.get_by_event(event_id)
+    return DeliveryView(found[0], _reason(unit, found[0])) if found else None
+
+
+def _reason(unit: UnitOfWork, delivery: WebhookDelivery) -> str | None:
+    return unit.deliveries.reasons([delivery]).get(delivery.id)

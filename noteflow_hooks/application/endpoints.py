@@ -1,0 +1,239 @@
+"""What a caller may do with the endpoints of a workspace. What is checked at registration is checked at every change.
+
+An endpoint of another workspace is not found. Each function works in the caller's unit of work.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.webhooks import (
+    DEFAULT_MAX_RETRIES,
+    DEFAULT_NAME,
+    DEFAULT_TIMEOUT_MS,
+    WebhookConfig,
+    check_seconds,
+    new_secret,
+)
+from noteflow_hooks.errors import InvalidInputError, NotFoundError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.paging import Page
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+
+log = logging.getLogger(__name__)
+
+#: For how long the previous secret signs beside a new one, where the caller doesn't say.
+OVERLAP: Final = timedelta(hours=24)
+#: For how long it may.
+OVERLAP_LIMIT: Final = timedelta(days=30)
+#: What of an endpoint can be changed. ``paused`` is whether it is to be; the rest are fields of WebhookConfig.
+CHANGEABLE: Final = (
+    "url",
+    "events",
+    "name",
+    "enabled",
+    "timeout_ms",
+    "max_retries",
+    "headers",
+    "rate_limit_per_s",
+    "max_concurrency",
+    "paused",
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EndpointRules:
+    """What this server allows and assumes when an endpoint is registered or changed."""
+
+    #: Whether plain http to this machine is allowed: for development.
+    allow_http_loopback: bool = False
+    #: What a registration gets that names no ``timeout_ms``.
+    timeout_ms: int = DEFAULT_TIMEOUT_MS
+    #: What a registration gets that names no ``max_retries``.
+    max_retries: int = DEFAULT_MAX_RETRIES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """What a caller asks for when it registers an endpoint; None leaves a field to its default."""
+
+    url: str = field(repr=False)
+    events: Sequence[str] = ()
+    name: str | None = None
+    #: The endpoint's secret; without one, and without ``generate_secret``, it is unsigned.
+    secret: str | None = field(default=None, repr=False)
+    #: Whether a secret is to be made.
+    generate_secret: bool = False
+    timeout_ms: int | None = None
+    max_retries: int | None = None
+    enabled: bool | None = None
+    headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
+    rate_limit_per_s: float | None = None
+    max_concurrency: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new secret, and for how long the one before signs on beside it."""
+
+    secret: str = field(repr=False)
+    overlap: timedelta
+
+    @classmethod
+    def create(cls, secret: str | None = None, *, overlap_s: float | None = None) -> Rotation:
+        """Make a rotation, to a secret of our own where none is given; raise InvalidInputError that names the field."""
+        made = new_secret(secret)
+        if overlap_s is None:
+            return cls(made, OVERLAP)
+        return cls(made, check_seconds("overlap_seconds", overlap_s, limit=OVERLAP_LIMIT))
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """An endpoint and its health."""
+
+    webhook: WebhookConfig
+    health: EndpointHealth
+
+    @property
+    def id(self) -> UUID:
+        """The endpoint's id."""
+        return self.webhook.id
+
+    @property
+    def created_at(self) -> datetime | None:
+        """When it was registered."""
+        return self.webhook.created_at
+
+
+def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
+    """Make the endpoint that is asked for; raise InvalidInputError that names the field."""
+    if asked.generate_secret and asked.secret is not None:
+        raise InvalidInputError("generate_secret", "must not be set together with secret")
+    return WebhookConfig.create(
+        workspace_id,
+        asked.url,
+        asked.events,
+        name=asked.name if asked.name is not None else DEFAULT_NAME,
+        secret=new_secret() if asked.generate_secret else asked.secret,
+        timeout_ms=asked.timeout_ms if asked.timeout_ms is not None else rules.timeout_ms,
+        max_retries=asked.max_retries if asked.max_retries is not None else rules.max_retries,
+        enabled=asked.enabled if asked.enabled is not None else True,
+        headers=asked.headers,
+        rate_limit_per_s=asked.rate_limit_per_s,
+        max_concurrency=asked.max_concurrency,
+        allow_http_loopback=rules.allow_http_loopback,
+    )
+
+
+def find_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
+    """Return the endpoint, or raise NotFoundError where the workspace has none of that id."""
+    webhook = unit.webhooks.get_by_id(webhook_id, lock=lock)
+    if webhook is None or webhook.workspace_id != workspace_id:
+        raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
+    return webhook
+
+
+def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> EndpointView:
+    """Return one endpoint, or raise NotFoundError."""
+    return _viewed(unit, find_webhook(unit, workspace_id, webhook_id))
+
+
+def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> list[EndpointView]:
+    """Return a page of the workspace's endpoints, newest first."""
+    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
+    health = unit.webhooks.get_health([each.id for each in rows])
+    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows]
+
+
+def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names, once each; raise InvalidInputError for none, or for one that can't be changed."""
+    distinct = tuple(dict.fromkeys(names))
+    unknown = [name for name in distinct if name not in CHANGEABLE]
+    if unknown or not distinct:
+        problem = f"{unknown[0][:100]!r} can't be changed" if unknown else "names no field"
+        raise InvalidInputError("update_mask", f"{problem}; allowed: {', '.join(CHANGEABLE)}")
+    return distinct
+
+
+def change_webhook(
+    unit: UnitOfWork,
+    service: WebhookService,
+    workspace_id: UUID,
+    webhook_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    rules: EndpointRules,
+    now: datetime,
+) -> EndpointView:
+    """Set the fields that ``changes`` names, which are of :data:`CHANGEABLE`, and return the endpoint as stored.
+
+    Raise NotFoundError, or InvalidInputError as a registration would. Whether a new URL may be reached is for the
+    caller to check before, outside the transaction: a look-up takes its time, and the endpoint's row is locked here.
+    """
+    webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
+    unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, ", ".join(changes)))
+    return _viewed(unit, stored)
+
+
+def rotate_secret(
+    unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, rotation: Rotation, *, now: datetime
+) -> EndpointView:
+    """Give an endpoint its new secret; the one before, if it has one, signs beside it until the overlap is over."""
+    webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    stored = unit.webhooks.update(webhook.rotated(rotation.secret, previous_until=now + rotation.overlap))
+    unit.on_commit(lambda: log.info("webhook %s changed: secret", webhook_id))
+    return _viewed(unit, stored)
+
+
+def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> None:
+    """Delete an endpoint and its secrets; what waits for it is skipped."""
+    unit.webhooks.delete(find_webhook(unit, workspace_id, webhook_id).id)
+    unit.on_commit(lambda: log.info("webhook %s removed", webhook_id))
+
+
+def _viewed(unit: UnitOfWork, webhook: WebhookConfig) -> EndpointView:
+    health = unit.webhooks.get_health([webhook.id])
+    return EndpointView(webhook, health.get(webhook.id, EndpointHealth(webhook.id)))
+
+
+def _changed(
+    webhook: WebhookConfig, changes: Mapping[str, Any], *, rules: EndpointRules, now: datetime
+) -> WebhookConfig:
+    named = dict(changes)
+    paused = named.pop("paused", None)
+    checked = _checked(webhook, named, rules)
+    fields: dict[str, Any] = {name: getattr(checked, name) for name in named}
+    if fields.get("enabled"):
+        fields["disabled_reason"] = None
+    if "headers" in fields:
+        fields |= {"header_names": checked.header_names, "secret_unavailable": webhook.secret_unreadable}
+    if paused is not None:
+        # Pausing an endpoint that is paused keeps the time since when it is.
+        since = webhook.paused_at if webhook.paused_at is not None else now
+        fields["paused_at"] = since if paused else None
+    return replace(webhook, **fields)
+
+
+def _checked(webhook: WebhookConfig, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
+    """Return an endpoint that has the named fields and is valid."""
+    rest = dict(named)
+    # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
+    return WebhookConfig.create(
+        webhook.workspace_id,
+        rest.pop("url", "https://unchanged.invalid/"),
+        rest.pop("events", ()),
+        **rest,
+        allow_http_loopback=rules.allow_http_loopback,
+    )

@@ -1,0 +1,144 @@
+"""All that relies on what kombu keeps to itself, in one place: a new kombu is read against this module, and no other.
+
+``tests/unit/test_kombu_internals.py`` names the version that was read, and holds each thing that is relied on.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from contextlib import contextmanager
+from queue import Empty
+from typing import TYPE_CHECKING, Any, Final
+
+from kombu import connection
+from kombu.transport import redis, virtual
+from kombu.utils import functional
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+
+    from celery import Celery
+
+log = logging.getLogger(__name__)
+
+#: What Python raises over data that is not what code takes it for. Where the worker itself can't go on, for want of
+#: memory, threads or Redis, it raises others.
+MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+#: The command that waits for the next message of some queues.
+_FETCH: Final = "BRPOP"
+
+# kombu's stubs leave out what is private to it, and what its modules import.
+_Channel: Any = redis.Channel
+_QoS: Any = virtual.QoS
+_functional: Any = functional
+_connection: Any = connection
+
+
+@contextmanager
+def redis_client(app: Celery) -> Iterator[Any]:
+    """Offer redis-py's client of a connection from the app's pool: the way that its messages go, too."""
+    pool: Any = app.pool  # of connections, whatever the types say
+    with pool.acquire(block=True) as acquired:
+        # Only the channel of the Redis transport has one.
+        yield acquired.default_channel.client
+
+
+def wait_without_blocking_others() -> None:
+    """Have kombu's pauses between tries to connect let other greenlets run. Call it once gevent has patched `time`.
+
+    kombu imports its `sleep` before Celery has gevent replace it. While Redis is away the whole process would stand
+    still for seconds at a time, no result would be stored, and leases would run out.
+    """
+    _functional.sleep = time.sleep
+
+
+def show_as_schemes(schemes: Mapping[str, str]) -> None:
+    """Have URLs that kombu shows begin with the scheme, in place of the transport's own name, by which it is found."""
+    _connection.Connection.resolve_aliases.update(schemes)
+
+
+class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyped
+    """The messages that a worker has taken and not begun; they go back when it ends."""
+
+    def restore_unacked(self) -> list[Any]:
+        """Put them back; where Redis takes none, let them go.
+
+        kombu would pickle those into a file in the system's temporary folder, one for each loss of the connection,
+        which nobody ever reads.
+        """
+        if lost := super().restore_unacked():
+            log.info("%d messages could not be put back; relay and sweep find what they stood for", len(lost))
+        return []
+
+
+class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untyped
+    """A channel of the Redis transport that hands on only what it finds no problem with, and lets no message end it."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's own
+        """Take what kombu's own takes."""
+        super().__init__(*args, **kwargs)
+        if not self.ack_emulation:
+            self.QoS = _UnfinishedMessages
+
+    def problem_with_message(self, raw: bytes, *, queue: str) -> str | None:
+        """Return why the message is to be dropped, in words that repeat none of it; None where it is good."""
+        raise NotImplementedError
+
+    def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
+        """Return the same of what was broadcast to all workers, and is read already."""
+        raise NotImplementedError
+
+    def basic_consume(self, queue: str, *args: Any, callback: Callable[[Any], object], **kwargs: Any) -> Any:  # noqa: ANN401 - kombu's own
+        """Consume from the queue; give up a message that Celery stumbles over all the same."""
+
+        def guarded(message: Any) -> None:  # noqa: ANN401 - kombu's message
+            try:
+                callback(message)
+            except MALFORMED as error:
+                log.warning("a message from queue %s was dropped: %s", queue, type(error).__name__, exc_info=True)
+                # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
+                if not message.acknowledged:
+                    message.reject_log_error(log, self.connection_errors)
+
+        return super().basic_consume(queue, *args, callback=guarded, **kwargs)
+
+    def _get_client(self) -> Any:  # noqa: ANN401 - redis-py's class, or kombu's variant of it
+        return type("Client", (_FilteringClient, super()._get_client()), {"problem_with": self._problem_with})
+
+    def _problem_with(self, key: bytes, raw: bytes) -> str | None:
+        # Behind the separator stands the message's priority.
+        queue = key.decode("utf-8", "replace").partition(self.sep)[0]
+        problem = self.problem_with_message(raw, queue=queue)
+        if problem is not None:
+            log.warning("a message of %d bytes from queue %s was dropped: %s", len(raw), queue, problem)
+        return problem
+
+    def _receive_one(self, c: Any) -> Any:  # noqa: ANN401 - kombu's own
+        try:
+            return super()._receive_one(c)
+        except (ArithmeticError, RecursionError) as error:
+            # kombu itself catches the other errors of a text that can't be read.
+            log.warning("a broadcast was dropped: it can't be read (%s)", type(error).__name__)
+            raise Empty from None
+
+    def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:  # noqa: ANN401 - kombu's own
+        problem = self.problem_with_broadcast(message, exchange=exchange)
+        if problem is None:
+            return super()._deliver_fanout_message(message, exchange)
+        log.warning("a broadcast to %s was dropped: %s", exchange, problem)
+        return True
+
+
+class _FilteringClient:
+    """A Redis client whose answers leave out messages that must not be handed on."""
+
+    problem_with: Callable[[bytes, bytes], str | None]
+
+    def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
+        """Return what Redis answered; None, which means that no message came in time, in place of a bad one."""
+        answer = super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # redis-py's class follows
+        if command_name != _FETCH or not answer:
+            return answer
+        key, raw = answer
+        return answer if self.problem_with(key, raw) is None else None
