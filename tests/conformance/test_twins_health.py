@@ -212,7 +212,7 @@ def test_what_flooded_endpoints_get_in_a_slot_is_one_thing(
                 health,
                 webhook,
                 room=room,
-                given=share if more else share + 1,
+                share=share if more else share + 1,
                 claimed=share,
                 now=rows.now,
                 lease=webhook.lease(timedelta(0)),

@@ -40,7 +40,7 @@ class OwnSlot:
             self.health,
             self.webhook,
             room=self.room,
-            given=self.share,
+            share=self.share,
             claimed=claimed,
             now=self.now,
             lease=self.webhook.lease(lease_slack),
