@@ -34,8 +34,8 @@ def wake(session: Session, webhook_id: UUID) -> None:
 
 def throttled_of(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:
     """Return an endpoint's throttled deliveries, those due longest first."""
-    held = (each for each in session.tables.deliveries.values() if each.webhook_id == webhook_id and each.held)
-    return sorted(held, key=lambda each: cast("datetime", each.next_attempt_at))
+    throttled = (each for each in session.tables.deliveries.values() if each.webhook_id == webhook_id and each.held)
+    return sorted(throttled, key=lambda each: cast("datetime", each.next_attempt_at))
 
 
 def skip_waiting(session: Session, webhook_id: UUID, reason: str) -> None:

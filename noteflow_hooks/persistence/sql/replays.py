@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 Columns = TypeVarTuple("Columns")
 
-#: Makes settled deliveries, whose rows are locked, due once more: held, with a fresh budget, each on record, and their
-#: endpoints with a turn. ``WebhookDelivery.sent_again`` says the same of one.
+#: Makes settled deliveries, whose rows are locked, due once more: throttled, with a fresh budget, each on record, and
+#: their endpoints with a scheduling slot.
 # rule of domain.deliveries.WebhookDelivery.sent_again
 SEND_AGAIN = text("""
 WITH chosen AS MATERIALIZED (
@@ -54,13 +54,13 @@ WITH chosen AS MATERIALIZED (
 ), recorded AS (
     INSERT INTO noteflow.webhook_redeliveries (delivery_id, replay_id, previous_status, after_attempt)
     SELECT id, :replay_id, status, attempt_count FROM chosen
-), turning AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health WHERE webhook_id IN (SELECT webhook_id FROM chosen)
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 )
 UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-FROM turning WHERE health.webhook_id = turning.webhook_id
+FROM locked WHERE health.webhook_id = locked.webhook_id
 """)
 
 #: A replay's rate, within what is allowed whatever stands in its row.

@@ -138,7 +138,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         params = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
         skipped = self._session.execute(health_statements.SKIP_WAITING, params)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
-            # Its turns skip the rest, without a POST.
+            # Its scheduling slots skip the rest, without a POST.
             statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)
             self._session.execute(statement.values(turn_at=func.now()))
 

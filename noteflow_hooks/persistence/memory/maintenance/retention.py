@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.tables import Tables
 
 RowT = TypeVar("RowT")
-#: A row, with what it is judged by and its id.
+#: A row, with the moment that its age is counted from and its id.
 _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
 

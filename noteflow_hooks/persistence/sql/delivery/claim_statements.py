@@ -24,7 +24,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 
-#: What throttles an endpoint: its deliveries are held, and claimed in its scheduling slots.
+#: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
 # rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL

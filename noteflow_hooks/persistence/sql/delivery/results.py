@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def result_params(settlements: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
-    """Return the parameters for results, each given with whether it is a notable one."""
+    """Return the parameters for results, each with whether it is a notable one."""
     return {"rows": json.dumps([_row(each, notable=notable) for each, notable in settlements]), "erased": ERASED}
 
 

@@ -123,8 +123,8 @@ class SettledRow(NamedTuple):
 
 def columns(row: type[Any], expressions: Mapping[str, str] | None = None, *, table: str = "") -> str:
     """Return the list of columns that makes such rows, out of expressions by name, or the table's own columns."""
-    given = expressions if expressions is not None else {}
-    return ", ".join(f"{given.get(name, f'{table}.{name}')} AS {name}" for name in row._fields)
+    known = expressions if expressions is not None else {}
+    return ", ".join(f"{known.get(name, f'{table}.{name}')} AS {name}" for name in row._fields)
 
 
 def no_columns(row: type[Any]) -> str:

@@ -42,7 +42,7 @@ class WebhookDeliveryRow(Base):
             postgresql_where=text("status = 'pending' AND NOT held"),
         ),
         Index("ix_webhook_deliveries_leased", "lease_expires_at", postgresql_where=text("status = 'sending'")),
-        # An endpoint's turn takes the held ones; its end skips all.
+        # An endpoint's scheduling slot claims the throttled ones; its end skips all.
         Index(
             "ix_webhook_deliveries_waiting",
             "held",
@@ -92,7 +92,7 @@ class WebhookDeliveryRow(Base):
     budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    #: While it is pending: waits for its endpoint's turn, out of what claims top themselves up with.
+    #: While it is pending: it is throttled, and waits for its endpoint's scheduling slot. Other claims don't see it.
     held: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
     forced: Mapped[bool] = mapped_column(server_default=text("false"))

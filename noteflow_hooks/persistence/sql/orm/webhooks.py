@@ -78,11 +78,11 @@ class WebhookConfigRow(Base):
 
 
 class WebhookHealthRow(Base):
-    """How an endpoint does, and when its held deliveries have their next turn. A trigger adds it with the endpoint."""
+    """How an endpoint does, and when it has its next scheduling slot. A trigger adds the row with the endpoint."""
 
     __tablename__ = "webhook_health"
     __table_args__ = (
-        # Where workers look for turns: those of quick endpoints, and those of slow ones.
+        # Where workers look for scheduling slots: those of quick endpoints, and those of slow ones.
         Index(
             "ix_webhook_health_quick_turn_at",
             "turn_at",
