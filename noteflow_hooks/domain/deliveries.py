@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.retry import RetryPolicy
@@ -308,6 +310,21 @@ class Claim:
             return f"Event {self.delivery.event_type} not subscribed"
         return None
 
+    def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
+        """Return the delivery's next state: after an attempt, or without one skipped or given back.
+
+        ``draw`` is uniform in [0, 1).
+        """
+        if result is not None:
+            after, wait = self.delivery.attempted(
+                result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
+            )
+            return Settlement(after, wait=wait, attempt=result)
+        reason = self.reason_to_skip()
+        if reason is not None:
+            return Settlement(self.delivery.skipped(reason))
+        return Settlement(self.delivery.released(), wait=timedelta(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -318,6 +335,11 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether an attempt was made and did not succeed."""
+        return self.attempt is not None and not self.attempt.succeeded
 
     @property
     def fencing_key(self) -> tuple[UUID, int]:

@@ -2,7 +2,7 @@
 
 What is not settled never goes. Each batch is a transaction of its own. A call is one batch of each kind, and tells how
 long to rest until the next one, longer than it took: so however much there is to remove, delivering goes on at its
-pace. The rest is the caller's: a worker has better use for a place than to sleep in it. Any number of calls may run at
+pace. The rest is the caller's: a worker has better use for a slot than to sleep in it. Any number of calls may run at
 once.
 """
 
@@ -55,7 +55,7 @@ class Purged(Counter[str]):
         return ", ".join(f"{count} {name}" for name, count in self.items() if count) or "nothing is old enough"
 
 
-class Purge(Protocol):
+class PurgeOneBatch(Protocol):
     """One of the methods of :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
 
     def __call__(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -65,7 +65,7 @@ class Purge(Protocol):
 
 class _Step(NamedTuple):
     name: str
-    purge: Purge
+    purge: PurgeOneBatch
     period: timedelta
 
 
@@ -80,7 +80,7 @@ class RetentionService:
         batch: int = BATCH,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``batch`` is how many rows are looked at in a transaction."""
+        """``batch`` is how many rows are examined in a transaction."""
         self._steps = (
             # Only what has no payload is removed, so a longer period for payloads counts for nothing.
             _Step("payloads", store.erase_payloads, min(periods.payloads, periods.events)),

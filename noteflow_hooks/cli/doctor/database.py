@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.crypto import key_id
 from noteflow_hooks.errors import SecretUnavailableError
-from noteflow_hooks.maintenance.clock import SKEW_LIMIT
+from noteflow_hooks.maintenance.clock import measure_skew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -100,13 +100,9 @@ def connections(server: Server) -> Verdict:
 
 def clock(store_now: Callable[[], datetime], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Verdict:
     """Judge this machine's clock by the database's: what differs by more than it took to ask."""
-    asked_at = now()
-    told_at = store_now()
-    doubt = (now() - asked_at) / 2
-    skew = asked_at + doubt - told_at
-    side = "ahead of" if skew > timedelta(0) else "behind"
-    found = f"this machine is {seconds(abs(skew))} {side} the database"
-    if abs(skew) - doubt > SKEW_LIMIT:
+    skew = measure_skew(store_now, now=now)
+    found = f"this machine is {seconds(abs(skew.ahead))} {skew.side} the database"
+    if skew.is_wrong:
         return warning(found, "set its clock: signatures carry that time, and receivers refuse 300 s and more")
     return ok(found)
 

@@ -83,7 +83,7 @@ class DeliveryStore(Protocol):
 class Dispatched:
     """What one round of dispatching made."""
 
-    #: The new deliveries that are due at once, neither held nor claimed.
+    #: The new deliveries that are due at once, neither throttled nor claimed.
     delivery_ids: tuple[UUID, ...]
     #: How many events were finished with.
     events: int

@@ -50,13 +50,13 @@ class Connection:
 
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
-        self._wire.deadline = deadline
         request = _head(target, headers) + body
+        inbox = self._wire.begin(deadline)
         # It may have closed because it has answered already, without waiting for the end.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Head and body at once: one packet and one TLS record instead of two.
             self._wire.sendall(request)
-        reply = Reply(self._wire)
+        reply = Reply(self._wire, inbox)
         try:
             reply.begin()
         except (ConnectionError, UnansweredError):

@@ -52,7 +52,6 @@ class SignedPost(PreparedRequest):
         """``headers`` must hold Host and Content-Length; ``deadline`` is the whole exchange's."""
         super().__init__()
         self.method = "POST"
-        self.url = str(url)
         self.headers = cast("CaseInsensitiveDict[str]", headers)
         self.body = body
         self.endpoint = url
