@@ -26,7 +26,7 @@ from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine, with_driver
-from noteflow_hooks.persistence.sql.maintenance.diagnostics import Vitals
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
@@ -109,10 +109,10 @@ class KeyParts:
 
 
 @dataclass(frozen=True, slots=True)
-class VitalParts:
+class DiagnosticParts:
     """What `doctor` needs of the database."""
 
-    vitals: Vitals
+    diagnostics: DatabaseDiagnostics
     task_runs: TaskRuns
     box: SecretBox
     close: Callable[[], None]
@@ -199,7 +199,7 @@ def keys(settings: Settings) -> KeyParts:
     return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
 
 
-def vitals(settings: Settings) -> VitalParts:
+def diagnostics(settings: Settings) -> DiagnosticParts:
     """Make what looks at the database; whatever takes longer than two seconds is given up."""
     settings.require("database_url")
     engine = create_engine(
@@ -208,7 +208,7 @@ def vitals(settings: Settings) -> VitalParts:
         connect_timeout_s=_LOOK_TIMEOUT_S,
         statement_timeout_ms=1000 * _LOOK_TIMEOUT_S,
     )
-    return VitalParts(Vitals(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+    return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
 
 
 def revisions() -> tuple[str, ...]:

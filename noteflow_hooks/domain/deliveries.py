@@ -142,6 +142,16 @@ class WebhookDelivery:
     #: A person asked for the next attempt: it goes past all that would hold it back.
     forced: bool = False
 
+    def is_due(self, moment: datetime) -> bool:
+        """Tell whether it may be claimed by then without a scheduling slot."""
+        pending = self.status is DeliveryStatus.PENDING and not self.held
+        return pending and self.next_attempt_at is not None and self.next_attempt_at <= moment
+
+    def is_expired(self, moment: datetime) -> bool:
+        """Tell whether the lease of the worker that holds it has run out by then."""
+        sending = self.status is DeliveryStatus.SENDING
+        return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
+
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
         """Take it for one attempt."""
         self._require(DeliveryStatus.PENDING)
@@ -215,6 +225,14 @@ class WebhookDelivery:
             held=False,
             forced=False,
         )
+
+    def erased(self) -> WebhookDelivery:
+        """Forget what may repeat its payload: what waits is skipped, and what is under way is marked."""
+        if self.status is DeliveryStatus.PENDING:
+            return replace(self.skipped(ERASED), response_body=None)
+        # By the mark, an answer that comes later is not stored either.
+        marked = ERASED if self.status is DeliveryStatus.SENDING else self.error_message
+        return replace(self, error_message=marked, response_body=None)
 
     def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
         """Reclaim it from a worker whose lease has expired. It counts as an attempt, but against no budget."""

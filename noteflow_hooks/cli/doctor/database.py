@@ -18,7 +18,7 @@ from noteflow_hooks.maintenance.clock import measure_skew
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from noteflow_hooks.bootstrap import VitalParts
+    from noteflow_hooks.bootstrap import DiagnosticParts
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Sample, Server
     from noteflow_hooks.settings import Settings
@@ -33,27 +33,27 @@ _MIGRATE: Final = "run `noteflow-hooks migrate`"
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[VitalParts]:
+def opened(settings: Settings) -> Iterator[DiagnosticParts]:
     """Yield what asks the database; nothing is connected before it is asked for."""
-    parts = bootstrap.vitals(settings)
+    parts = bootstrap.diagnostics(settings)
     try:
         yield parts
     finally:
         parts.close()
 
 
-def checks(parts: VitalParts) -> list[Check]:
+def checks(parts: DiagnosticParts) -> list[Check]:
     """Return the checks, each with what it needs before it."""
-    vitals, server = parts.vitals, cache(parts.vitals.server)
+    database, server = parts.diagnostics, cache(parts.diagnostics.server)
     there, ours = ("postgres",), ("postgres", "schema")
     return [
-        Check("postgres", lambda: answers(vitals.now), remedy=_START),
+        Check("postgres", lambda: answers(database.now), remedy=_START),
         Check("version", lambda: version(server()), remedy=_AGAIN, needs=there),
         Check("durability", lambda: durability(server()), remedy=_AGAIN, needs=there),
         Check("connections", lambda: connections(server()), remedy=_AGAIN, needs=there),
-        Check("clock", lambda: clock(vitals.now), remedy=_AGAIN, needs=there),
-        Check("schema", lambda: schema(vitals.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
-        Check("keys", lambda: keys(vitals.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
+        Check("clock", lambda: clock(database.now), remedy=_AGAIN, needs=there),
+        Check("schema", lambda: schema(database.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
+        Check("keys", lambda: keys(database.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
     ]
 
 

@@ -14,16 +14,14 @@ if TYPE_CHECKING:
 
 #: The names under which :class:`TaskRuns` has the two tasks that find whatever waits.
 RELAY: Final = "relay"
-
-
 SWEEP: Final = "sweep"
 
 
 class RetentionStore(Protocol):
     """What goes once it is old: each method is one short transaction, and safe to run beside any other.
 
-    A call looks at about ``limit`` rows, oldest first, from behind ``after`` on: where the call before it came to. What
-    is not settled stays, and so does what somebody else holds; a later call finds it.
+    A call examines about ``limit`` rows, oldest first, behind ``after``: the last one that the call before it examined.
+    What is not settled stays, and so does what somebody else has locked; a later call finds it.
     """
 
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -65,5 +63,5 @@ class PurgeBatch:
 
     #: How many rows were erased or removed; what lies below a removed row is not counted.
     rows: int
-    #: The last row that was examined, its moment whichever it is judged by; None where it was the last old enough.
+    #: The last row that was examined, with the moment that its age is counted from; None where no more are old enough.
     cursor: Position | None

@@ -15,7 +15,7 @@ from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
-from noteflow_hooks.persistence.sql.health_statements import SKIPPED_AT_ONCE
+from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
 from noteflow_hooks.persistence.sql.paging import newest_first
 
@@ -135,10 +135,10 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return [self._converter.delivery_to_domain(row) for row in rows]
 
     def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
-        given = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
-        skipped = self._session.execute(health_statements.SKIP_WAITING, given)
+        params = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
+        skipped = self._session.execute(health_statements.SKIP_WAITING, params)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
-            # Its turns skip the rest, without a POST.
+            # Its scheduling slots skip the rest, without a POST.
             statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)
             self._session.execute(statement.values(turn_at=func.now()))
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.tables import Tables
 
 RowT = TypeVar("RowT")
-#: A row, with what it is judged by and its id.
+#: A row, with the moment that its age is counted from and its id.
 _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
 
@@ -53,10 +53,10 @@ class InMemoryRetentionStore(RetentionStore):
             tables = self._store.tables
             made = [((each.started_at, each.id), each) for own in tables.attempts.values() for each in own]
             page, cursor = _page(made, self._store.now() - older_than, limit, after)
-            going = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
-            for each in going:
+            chosen = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
+            for each in chosen:
                 _remove_attempt(tables, each)
-            return PurgeBatch(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
     def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -64,10 +64,10 @@ class InMemoryRetentionStore(RetentionStore):
             tables = self._store.tables
             erased = [(age(each), each) for each in tables.events.values() if each.payload_erased_at is not None]
             page, cursor = _page(erased, self._store.now() - older_than, limit, after)
-            going = [each for each in page if _is_settled(tables, each)]
-            for each in going:
+            chosen = [each for each in page if _is_settled(tables, each)]
+            for each in chosen:
                 _remove_event(tables, each)
-            return PurgeBatch(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -78,10 +78,10 @@ class InMemoryRetentionStore(RetentionStore):
             ]
             page, cursor = _page(ended, self._store.now() - older_than, limit, after)
             named = {each.replay_id for own in tables.redeliveries.values() for each in own}
-            going = [each for each in page if each.id not in named]
-            for each in going:
+            chosen = [each for each in page if each.id not in named]
+            for each in chosen:
                 del tables.replays[each.id]
-            return PurgeBatch(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -92,11 +92,11 @@ class InMemoryRetentionStore(RetentionStore):
             ]
             page, cursor = _page(deleted, self._store.now() - older_than, limit, after)
             named = _named_webhooks(tables)
-            going = [each for each in page if each.id not in named]
-            for each in going:
+            chosen = [each for each in page if each.id not in named]
+            for each in chosen:
                 del tables.webhooks[each.id]
                 tables.health.pop(each.id, None)
-            return PurgeBatch(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
 
 def _page(

@@ -39,13 +39,13 @@ class DirectStatement:
 
 
 class DirectStatements:
-    """Runs them."""
+    """Runs such statements."""
 
     def __init__(self, engine: Engine) -> None:
         """Lend connections from the engine's pool."""
         self._engine = engine
 
-    def rows(self, statement: DirectStatement, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
         try:
             lent = self._engine.raw_connection()
@@ -55,7 +55,7 @@ class DirectStatements:
         try:
             connection.autocommit = True
             cursor = psycopg.RawCursor(connection)
-            values = list(map(given.__getitem__, statement.names))
+            values = list(map(params.__getitem__, statement.names))
             rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
