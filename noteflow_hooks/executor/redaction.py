@@ -27,8 +27,7 @@ SEARCHED_LIMIT: Final = 64 * 4096
 
 #: How answers write what they repeat, the outer encoding first. JSON may hold HTML, or JSON as text.
 _WAYS: Final = ((PERCENT,), (HTML,), (ESCAPES,), (ESCAPES, HTML), (ESCAPES, ESCAPES))
-
-
+#: A text by the way in which it was decoded.
 _Texts: TypeAlias = dict[tuple[Encoding, ...], bytes]
 
 

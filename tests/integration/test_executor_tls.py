@@ -99,6 +99,14 @@ def test_servers_of_either_version_are_spoken_to(executor: WebhookExecutor, vers
         assert post(executor, receiver).succeeded
 
 
+def test_more_certificates_than_100_kb_are_refused_unread(executor: WebhookExecutor) -> None:
+    """However many names stand in them, or however long their chain is: the bound on what they cost to check."""
+    names = (f"name-{number}.example.com" for number in range(6_000))
+    with Receiver(tls=True, names=("localhost", *names)) as receiver:
+        result = post(executor, receiver)
+    assert (result.error_kind, result.error_message) == (ErrorKind.TLS, "TLS error: excessive message size")
+
+
 def test_a_certificate_by_common_name_alone_is_refused(executor: WebhookExecutor) -> None:
     """RFC 9525, 6.3: a name counts among the alternative names, wherever else it may stand."""
     with Receiver(context=common_name_context(authority(), "localhost")) as receiver:

@@ -11,8 +11,6 @@ from noteflow_hooks.domain.deliveries import TIMED_OUT, ErrorKind
 
 #: What our own machine runs out of. No receiver's fault, so none of its budget.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-
-
 #: OpenSSL's words in the text of an error, between its library and the line of Python's source.
 _WORDS: Final = re.compile(r"\[SSL\] ([a-z0-9 ]+) \(_ssl\.c:[0-9]+\)")
 

@@ -49,11 +49,11 @@ class Stream:
         #: May be exchanged for the next exchange's.
         self.deadline = deadline
         #: Whether something was waited for since the last request.
-        self._has_come = False
+        self._has_waited = False
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""
-        self._has_come = False
+        self._has_waited = False
         rest = memoryview(data)
         while rest:
             rest = rest[self._within(self.sock.send, rest) :]
@@ -86,9 +86,9 @@ class Stream:
         A server that writes its answer in small pieces, and leaves Nagle's algorithm on, sends the second one when the
         first is acknowledged. Linux forgets the wish with the next piece. Most answers come in one, and ask for none.
         """
-        if self._has_come and _QUICKACK is not None:
+        if self._has_waited and _QUICKACK is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
-        self._has_come = True
+        self._has_waited = True
 
     def _within(self, operation: Callable[..., T], given: Any) -> T:  # noqa: ANN401 - the call's own
         # Each call waits once, and no longer than for what is left of the exchange's time.
