@@ -6,9 +6,11 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 from typing import TYPE_CHECKING, Any
 
+from billiard import pool, popen_fork
 from celery import Celery, beat
 from celery.apps.worker import Worker
 from celery.schedules import schedstate, schedule
@@ -22,6 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _Worker: Any = Worker
+_pool: Any = pool
+_popen_fork: Any = popen_fork
+_billiards_terminate_job: Any = pool.Pool.terminate_job
 _ScheduleEntry: Any = beat.ScheduleEntry
 _Scheduler: Any = beat.Scheduler
 _state: Any = state
@@ -45,6 +50,26 @@ class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
         release = getattr(self, "_quick_release", None)
         if release is not None:
             release()
+
+
+def end_children_by_sigquit() -> None:
+    """Have a worker end its child processes by SIGQUIT, which they handle as SIGTERM: that is for the worker alone.
+
+    systemd sends SIGTERM to each process of a service. A child that took it itself would leave its POSTs without a
+    result, and they would be sent again, while the worker waits for them.
+    """
+    _popen_fork.TERM_SIGNAL = _pool.TERM_SIGNAL = signal.SIGQUIT
+    _pool.Pool.terminate_job = _terminate_job
+
+
+def ignore_sigterm() -> None:
+    """Call it in a child process before it takes tasks; billiard leaves a signal alone that is ignored by then."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _terminate_job(pool: Any, pid: int, sig: int | None = None) -> None:  # noqa: ANN401 - billiard's pool
+    # What `celery control terminate` names is SIGTERM too.
+    _billiards_terminate_job(pool, pid, signal.SIGQUIT if sig == signal.SIGTERM else sig)
 
 
 class SteadyEntry(_ScheduleEntry):  # type: ignore[misc]  # Celery's class is untyped

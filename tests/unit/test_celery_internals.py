@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from operator import attrgetter
@@ -10,9 +11,11 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from billiard import common, pool, popen_fork
 from celery import beat
 from celery.apps import worker as worker_app
 from celery.bin import worker as worker_command
+from celery.concurrency import prefork
 from celery.exceptions import TaskRevokedError
 from celery.worker import components, worker
 
@@ -33,6 +36,11 @@ USES: Final[list[tuple[ModuleType, str, tuple[str, ...], str]]] = [
         ("_process_task", "_quick_release"),
         "workers call the guarded one, and count slots so",
     ),
+    (popen_fork, "Popen.terminate", ("TERM_SIGNAL",), "children are ended by a signal that can be chosen"),
+    (pool, "Pool.terminate_job", ("TERM_SIGNAL",), "so are those of one task"),
+    (pool, "Worker.after_fork", ("initializer", "reset_signals"), "what is ignored by then stays ignored"),
+    (common, "_should_override_term_signal", ("SIG_IGN",), "and it does so because it is ignored"),
+    (prefork, "process_initializer", ("worker_process_init",), "a child tells us of its beginning before that"),
     (beat, "Scheduler.tick", ("_when", "is_due"), "beat's heap is ordered by the clock of SteadyScheduler"),
     (beat, "Scheduler.populate_heap", ("_when", "is_due"), "and so it is at first"),
     (beat, "Scheduler.reserve", ("schedule",), "each call makes a new entry, whose period begins then"),
@@ -91,6 +99,29 @@ def test_periods_go_by_the_monotonic_clock(clocks: SimpleNamespace) -> None:
         while scheduler.tick() == 0:
             pass
     assert sent == pytest.approx([105.1, 110.2])
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Which processes billiard sends which signals."""
+    sent: list[tuple[int, int]] = []
+    for module in (pool, popen_fork):
+        monkeypatch.setattr(module, "TERM_SIGNAL", signal.SIGTERM)
+    monkeypatch.setattr(pool.Pool, "terminate_job", pool.Pool.terminate_job)
+    monkeypatch.setattr(pool, "_kill", lambda *each: sent.append(each))
+    monkeypatch.setattr("os.kill", lambda *each: sent.append(each))
+    return sent
+
+
+def test_a_worker_ends_its_children_by_sigquit(ends: list[tuple[int, int]]) -> None:
+    """All of them, and one whose task is to end; other signals than SIGTERM are sent as they are."""
+    celery_internals.end_children_by_sigquit()
+    child: Any = SimpleNamespace(pid=5, returncode=None)
+    popen_fork.Popen.terminate(child)
+    made: Any = SimpleNamespace(_process_by_pid=lambda pid: (SimpleNamespace(pid=pid), 0))
+    for each in (None, signal.SIGTERM, signal.SIGKILL):
+        pool.Pool.terminate_job(made, 5, each)
+    assert ends == [(5, signal.SIGQUIT)] * 3 + [(5, signal.SIGKILL)]
 
 
 class Request:
