@@ -282,8 +282,8 @@ def unknown_variables() -> list[str]:
     """Return a line for each variable with our prefix that is no setting: a slip, whose setting has its default."""
     known = sorted(name.upper() for name in (*Settings.model_fields, *CallerSettings.model_fields))
     # Pydantic has them in lower case: their case is of no account.
-    given = {*EnvSettingsSource(Settings).env_vars, *named_in_env_file()}
-    ours = sorted(name.upper().removeprefix(PREFIX) for name in given if name.upper().startswith(PREFIX))
+    names = {*EnvSettingsSource(Settings).env_vars, *named_in_env_file()}
+    ours = sorted(name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX))
     return [_slip(name, known) for name in ours if name not in known]
 
 
