@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 _COLUMNS: Final = ("id", "event_type", "meeting_id", "idempotency_key", "payload", "occurred_at", "dispatched_at")
 _DELIVERY_COLUMNS: Final = ("id", "webhook_id", "status", "attempt_count", "status_code", "created_at", "reason")

@@ -19,8 +19,8 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.client import connect
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError, UnavailableError
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.probe import check_serving
 from noteflow_hooks.rpc.server.tls import TlsFiles, client_credentials

@@ -5,6 +5,8 @@ from __future__ import annotations
 import grpc
 import pytest
 
+from noteflow_hooks.client import connect
+from noteflow_hooks.client.connection import translated
 from noteflow_hooks.errors import (
     AlreadyExistsError,
     InvalidInputError,
@@ -13,7 +15,6 @@ from noteflow_hooks.errors import (
     PreconditionError,
     UnavailableError,
 )
-from noteflow_hooks.rpc.client import connect, translated
 
 Code = grpc.StatusCode
 #: How gRPC begins its words for a connection that failed, and how it goes on where TLS did.
