@@ -60,7 +60,7 @@ def tail_lines(
         list(changes.among(next(looks)))
         for rows in looks:
             for row in changes.among(rows):
-                click.echo(json.dumps(row) if names is None else _line(row, names))
+                click.echo(json.dumps(row) if names is None else _line(row, names), color=screen().has_colours)
 
 
 def _looks(
