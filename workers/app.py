@@ -26,7 +26,7 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, unknown_variables
-from workers.celery_internals import GuardedCelery
+from workers.celery_internals import GuardedCelery, end_children_by_sigquit, ignore_sigterm
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
@@ -103,8 +103,9 @@ def _broker(address: RedisAddress) -> dict[str, object]:
 
 def _beat(settings: Settings) -> dict[str, object]:
     return {
-        # In memory: a few periods need no file to remember when they last ran.
-        "beat_scheduler": "celery.beat:Scheduler",
+        # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
+        # back would hold up relay and sweep for as long.
+        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
         "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
@@ -136,6 +137,18 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         refuse_celerys_variables()
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.celeryd_init.connect
+def keep_children_from_sigterm(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Leave it to the worker alone, which lets its children finish what they do."""
+    end_children_by_sigquit()
+
+
+@signals.worker_process_init.connect
+def leave_sigterm_to_the_worker(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Go on with what is under way when the whole process group is told to end."""
+    ignore_sigterm()
 
 
 @signals.celeryd_init.connect

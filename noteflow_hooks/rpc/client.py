@@ -59,9 +59,9 @@ def connect(
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
-    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over the
-    network unencrypted; else NoteFlowHooksError is raised. ``server_name`` is what its certificate must be for, where
-    that is another name than the host.
+    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over
+    the network unencrypted; else NoteFlowHooksError is raised. ``server_name`` is what its certificate must be for,
+    where that is another name than the host.
     """
     return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext)
 

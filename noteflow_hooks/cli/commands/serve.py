@@ -31,7 +31,7 @@ def serve() -> None:
     parts = bootstrap.server(settings)
     try:
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
-        parts.report_backlog(lambda: server.waiting)
+        parts.report_backlog(lambda: server.backlog)
         run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))
     finally:
         parts.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.domain.paging import ALL_EVENTS
+from noteflow_hooks.domain.paging import ALL_EVENTS, DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ class WebhookRepository(Protocol):
         """Store a delivery and return it as stored."""
         ...
 
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         """Return an endpoint's deliveries, newest first."""
         ...
 

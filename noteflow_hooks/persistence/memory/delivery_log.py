@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
-from noteflow_hooks.persistence.memory.replays import narrowed, send_again
+from noteflow_hooks.persistence.memory.replays import send_again
 from noteflow_hooks.persistence.memory.tables import age, counted, newest
 
 if TYPE_CHECKING:
@@ -106,7 +105,7 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
         stored = self._session.tables.deliveries.values()
-        return [d for d in stored if self._workspace(d) == workspace_id and _meets(d, criteria)]
+        return [d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria)]
 
     def _undelivered(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the deliveries that have not succeeded, and the events that wait."""
@@ -114,28 +113,18 @@ class InMemoryDeliveryLog(DeliveryLog):
         deliveries = (
             Undelivered(each.event_id, each.event_type, age(each)[0], each)
             for each in stored
-            if each.status is not DeliveryStatus.SUCCEEDED
-            and self._workspace(each) == workspace_id
-            and _meets(each, replace(criteria, status=None))
+            if self._workspace(each) == workspace_id and is_undelivered(each, criteria)
         )
         return [*deliveries, *self._waiting(workspace_id, criteria)]
 
     def _waiting(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the events that wait to be matched with endpoints."""
-        waiting = (each for each in self._session.tables.events.values() if each.dispatched_at is None)
+        stored = self._session.tables.events.values()
         return [
             Undelivered(each.id, each.event_type, age(each)[0])
-            for each in waiting
-            if each.workspace_id == workspace_id and criteria.webhook_id is None and narrowed(each, criteria)
+            for each in stored
+            if each.workspace_id == workspace_id and is_unmatched(each, criteria)
         ]
 
     def _workspace(self, delivery: WebhookDelivery) -> UUID:
         return self._session.tables.events[delivery.event_id].workspace_id
-
-
-def _meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    return (
-        criteria.webhook_id in (None, delivery.webhook_id)
-        and criteria.status in (None, delivery.status)
-        and narrowed(delivery, criteria)
-    )

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 Columns = TypeVarTuple("Columns")
 #: Written out in the statement: only so it is known to be what the index of the undelivered is about.
+# rule of domain.matching.is_undelivered
 NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
 
 
@@ -55,6 +56,7 @@ def narrowed(
     criteria: DeliveryFilter,
 ) -> Select[*Columns]:
     """Return the statement for those rows of a workspace that meet the criteria that both tables have."""
+    # rule of domain.matching.meets
     statement = statement.where(table.workspace_id == workspace_id)
     if criteria.event_type is not None:
         statement = statement.where(table.event_type == criteria.event_type)
@@ -227,6 +229,7 @@ def _undelivered(
     parts = [(deliveries.where(NOT_SUCCEEDED), delivery)]
     if criteria.webhook_id is None:
         waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
+        # rule of domain.matching.is_unmatched
         parts.append((waiting.where(event.dispatched_at.is_(None)), event))
     return parts
 
