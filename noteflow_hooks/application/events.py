@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.deliveries import DeliveryView
+from noteflow_hooks.domain.fan_out import why_not_sent
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.publishing import event_from_json
-from noteflow_hooks.domain.recipients import why_not_sent
 from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.fan_out import NotSent
     from noteflow_hooks.domain.paging import EventFilter, Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.domain.recipients import NotSent
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: So many deliveries of an event are shown with it.

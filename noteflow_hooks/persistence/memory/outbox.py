@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.matching import is_listed
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.memory.erasing import erase
-from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
+from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,7 +71,7 @@ class InMemoryEventOutbox(EventOutbox):
 
     def _wanted(self, workspace_id: UUID, criteria: EventFilter) -> list[Event]:
         stored = self._session.tables.events.values()
-        return [e for e in stored if e.workspace_id == workspace_id and _meets(e, criteria)]
+        return [e for e in stored if e.workspace_id == workspace_id and is_listed(e, criteria)]
 
     def _under_key(self, event: Event) -> Event | None:
         if event.idempotency_key is None:
@@ -78,13 +79,3 @@ class InMemoryEventOutbox(EventOutbox):
         owner = (event.workspace_id, event.idempotency_key)
         stored = self._session.tables.events.values()
         return next((e for e in stored if (e.workspace_id, e.idempotency_key) == owner), None)
-
-
-def _meets(event: Event, criteria: EventFilter) -> bool:
-    created_at = age(event)[0]
-    return (
-        criteria.event_type in (None, event.event_type)
-        and criteria.meeting_id in (None, event.meeting_id)
-        and (criteria.created_after is None or criteria.created_after <= created_at)
-        and (criteria.created_before is None or created_at < criteria.created_before)
-    )

@@ -107,6 +107,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
 
 
 def _wanted(workspace_id: UUID, criteria: EventFilter) -> Select[WebhookEventRow]:
+    # rule of domain.matching.is_listed
     event = WebhookEventRow
     statement = select(event).where(event.workspace_id == workspace_id)
     if criteria.event_type is not None:
