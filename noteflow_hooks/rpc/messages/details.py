@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 KEY: Final = "grpc-status-details-bin"
 #: The most bytes of a line. On the wire it may take three times as many, and the status repeats it.
 _LINE_LIMIT: Final = 1000
+#: The most bytes of all violations together.
+_VIOLATIONS_LIMIT: Final = 2000
 
 
 def bounded(line: str) -> str:
@@ -42,9 +44,18 @@ def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tupl
 def _message(error: Exception) -> Message | None:
     message: Message | None = None
     if isinstance(error, InvalidInputError):
-        violation = BadRequest.FieldViolation(field=bounded(error.field), description=bounded(error.problem))
-        message = BadRequest(field_violations=[violation])
+        message = BadRequest(field_violations=_violations(error))
     if isinstance(error, RateLimitError):
         message = info = RetryInfo()
         info.retry_delay.FromTimedelta(error.retry_after)
     return message
+
+
+def _violations(error: InvalidInputError) -> list[BadRequest.FieldViolation]:
+    """Return as many of what is wrong as can be answered, and one at least."""
+    kept: list[BadRequest.FieldViolation] = []
+    for field, problem in error.violations:
+        kept.append(BadRequest.FieldViolation(field=bounded(field), description=bounded(problem)))
+        if sum(each.ByteSize() for each in kept) > _VIOLATIONS_LIMIT:
+            return kept[: max(1, len(kept) - 1)]
+    return kept
