@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.egress import EgressPolicy

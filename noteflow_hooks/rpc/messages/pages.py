@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
+#: Longer than any token of ours.
+_TOKEN_LIMIT: Final = 200
 
 
 class Row(Protocol):
@@ -81,6 +83,8 @@ def _position(token: str) -> Position | None:
     if not token:
         return None
     try:
+        if len(token) > _TOKEN_LIMIT:
+            raise ValueError  # noqa: TRY301 - handled right below, as what can't be decoded is
         moment, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
         position = Position(datetime.fromisoformat(moment), UUID(identifier))
     except (binascii.Error, ValueError):

@@ -43,10 +43,13 @@ class EventMixin:
         """Return a page of the workspace's events."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        rows = await self._database.run(
-            lambda unit: with_webhooks(unit).events.list_page(workspace_id, limit=page.limit, after=page.after)
+        events, token = await self._database.run(
+            lambda unit: fill(
+                page,
+                with_webhooks(unit).events.list_page(workspace_id, limit=page.limit, after=page.after),
+                event_message,
+            )
         )
-        events, token = fill(page, rows, event_message)
         return pb.ListEventsResponse(events=events, next_page_token=token)
 
     async def EraseMeetingPayloads(

@@ -47,10 +47,13 @@ class ReplayMixin:
         """Return a page of the workspace's replays."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        rows = await self._database.run(
-            lambda unit: with_webhooks(unit).replays.list_page(workspace_id, limit=page.limit, after=page.after)
+        replays, token = await self._database.run(
+            lambda unit: fill(
+                page,
+                with_webhooks(unit).replays.list_page(workspace_id, limit=page.limit, after=page.after),
+                replay_message,
+            )
         )
-        replays, token = fill(page, rows, replay_message)
         return pb.ListReplaysResponse(replays=replays, next_page_token=token)
 
     async def CancelReplay(self: ServicerHost, request: pb.CancelReplayRequest, _: Context) -> pb.Replay:
