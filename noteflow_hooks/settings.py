@@ -5,6 +5,7 @@ One bad value stops the start with one line that names the variable, what it hol
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import ssl
 from datetime import timedelta
@@ -13,7 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
 from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
@@ -26,7 +27,7 @@ from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
 #: Looked for in the folder that a program runs in.
-_ENV_FILE: Final = ".env"
+ENV_FILE: Final = Path(".env")
 
 
 def _keys(text: str) -> str:
@@ -102,20 +103,57 @@ Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 
 
-class Settings(BaseSettings):
-    """What the operator decides. Each field's description says what it may hold.
+class _Variables(BaseSettings):
+    """Variables of the environment and of ``.env``. Each field's description says what it may hold.
 
     A field that may hold a password or a key has ``repr=False``: nothing repeats what it holds, errors included.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=_ENV_FILE,
+        env_file=ENV_FILE,
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
         hide_input_in_errors=True,
     )
+
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
+        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(cls._line(error)) from None
+        except UnicodeDecodeError as error:
+            where = ENV_FILE.absolute()
+            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
+
+    @classmethod
+    def _line(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        field = cls.model_fields[name]
+        value = repr(first["input"]) if field.repr else "a value that is not shown here"
+        problem = first.get("ctx", {}).get("error")
+        if isinstance(problem, RedisUrlError):
+            value = f"{value}: {problem}"
+        return f"{PREFIX}{name.upper()} is {value}; it may hold {field.description}"
+
+
+class CallerSettings(_Variables):
+    """Which server commands call, and as whom, where no option says so."""
+
+    server: str | None = Field(None, description="an address and a port, such as 127.0.0.1:50051")
+    token: str | None = Field(None, repr=False, description="an API token")
+    tls_ca: str | None = Field(None, description="the path of a PEM file with certificates, or system")
+    tls_cert: str | None = Field(None, description="the path of a PEM file with your own certificate")
+    tls_key: str | None = Field(None, description="the path of a PEM file with its key")
+    insecure: bool = Field(default=False, description="true or false")
+
+
+class Settings(_Variables):
+    """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
     database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
@@ -187,14 +225,8 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
-        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
-        try:
-            settings = cls(**overrides)
-        except ValidationError as error:
-            raise SettingsError(_line(error)) from None
-        except UnicodeDecodeError as error:
-            where = Path(_ENV_FILE).absolute()
-            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
+        """Read as above, and look into CA_BUNDLE."""
+        settings = super().load(**overrides)
         if settings.ca_bundle is not None:
             _check_certificates(settings.ca_bundle)
         return settings
@@ -247,6 +279,25 @@ class Settings(BaseSettings):
                 raise SettingsError(f"{PREFIX}{name.upper()} is not set; it must hold {_allowed(name)}")
 
 
+def unknown_variables() -> list[str]:
+    """Return a line for each variable with our prefix that is no setting: a slip, whose setting has its default."""
+    known = sorted(name.upper() for name in (*Settings.model_fields, *CallerSettings.model_fields))
+    # Pydantic has them in lower case: their case is of no account.
+    names = {*EnvSettingsSource(Settings).env_vars, *named_in_env_file()}
+    ours = sorted(name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX))
+    return [_slip(name, known) for name in ours if name not in known]
+
+
+def named_in_env_file() -> set[str]:
+    """Return the names in ``.env``, in lower case; none where there is no such file."""
+    return set(DotEnvSettingsSource(Settings).env_vars)
+
+
+def _slip(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"{PREFIX}{name} is no setting and is ignored; the nearest is {PREFIX}{near[0]}"
+
+
 def _check_certificates(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -255,16 +306,6 @@ def _check_certificates(path: Path) -> None:
         raise SettingsError(
             f"{bundle}, where no certificate can be read; it may hold {_allowed('ca_bundle')}"
         ) from None
-
-
-def _line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    value = repr(first["input"]) if Settings.model_fields[name].repr else "a value that is not shown here"
-    problem = first.get("ctx", {}).get("error")
-    if isinstance(problem, RedisUrlError):
-        value = f"{value}: {problem}"
-    return f"{PREFIX}{name.upper()} is {value}; it may hold {_allowed(name)}"
 
 
 def _allowed(name: str) -> str:

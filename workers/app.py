@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
@@ -24,16 +25,16 @@ from noteflow_hooks.broker.names import (
     SWEEP_TASK,
 )
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings
-from workers.celery_internals import GuardedCelery
+from noteflow_hooks.settings import Settings, unknown_variables
+from workers.celery_internals import GuardedCelery, end_children_by_sigquit, ignore_sigterm
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
-    import logging
-
     from celery import Celery
 
     from noteflow_hooks.broker.redis_url import RedisAddress
+
+log = logging.getLogger(__name__)
 
 #: The names are public. A queue that nobody consumes would swallow wake-ups, so a slip in ``-Q`` makes none.
 _QUEUES: Final[dict[str, object]] = {
@@ -102,8 +103,9 @@ def _broker(address: RedisAddress) -> dict[str, object]:
 
 def _beat(settings: Settings) -> dict[str, object]:
     return {
-        # In memory: a few periods need no file to remember when they last ran.
-        "beat_scheduler": "celery.beat:Scheduler",
+        # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
+        # back would hold up relay and sweep for as long.
+        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
         "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
@@ -138,10 +140,30 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 
 
 @signals.celeryd_init.connect
+def keep_children_from_sigterm(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Leave it to the worker alone, which lets its children finish what they do."""
+    end_children_by_sigquit()
+
+
+@signals.worker_process_init.connect
+def leave_sigterm_to_the_worker(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Go on with what is under way when the whole process group is told to end."""
+    ignore_sigterm()
+
+
+@signals.celeryd_init.connect
 def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
+    warn_of_slips()
+
+
+@signals.beat_init.connect
+def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say which of our variables are no settings."""
+    for line in unknown_variables():
+        log.warning("%s", line)
 
 
 def _load() -> tuple[Settings, Celery]:

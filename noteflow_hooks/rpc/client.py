@@ -50,14 +50,20 @@ _UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
 
 def connect(
-    server: str, token: str, *, credentials: grpc.ChannelCredentials | None = None, plaintext: bool = False
+    server: str,
+    token: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    server_name: str | None = None,
+    plaintext: bool = False,
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
-    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over the
-    network unencrypted; else NoteFlowHooksError is raised.
+    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over
+    the network unencrypted; else NoteFlowHooksError is raised. ``server_name`` is what its certificate must be for,
+    where that is another name than the host.
     """
-    return Client(server, token, credentials=credentials, plaintext=plaintext)
+    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext)
 
 
 class Client:
@@ -69,11 +75,13 @@ class Client:
         token: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str | None = None,
         plaintext: bool = False,
     ) -> None:
         self._server = server
         if credentials is not None:
-            self._channel = grpc.secure_channel(server, credentials, options=_OPTIONS)
+            named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
+            self._channel = grpc.secure_channel(server, credentials, options=(*_OPTIONS, *named))
         elif plaintext or _is_here(server):
             self._channel = grpc.insecure_channel(server, options=_OPTIONS)
         else:

@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
-from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
@@ -237,9 +237,9 @@ def test_lists_go_on_over_pages(rig: SystemRig) -> None:
         request.page_size = min(request.page_size, 2)
         return rig.client.events.ListEvents(request)
 
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events")) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3)) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1)) == 1
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events").rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3).rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1).rows) == 1
     assert asked == [500, 500, 3, 1, 1]
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -51,6 +52,28 @@ def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, va
     assert said.startswith(f"noteflow-hooks: {line}")
     assert "\n" not in said
     assert "canary" not in said
+
+
+@pytest.mark.parametrize("program", ["worker -P solo", "beat"])
+def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(tmp_path: Path, program: str) -> None:
+    """By workers and beat, with the nearest one."""
+    environment = {**variables(GOOD), f"{PREFIX}RETRY_CAP": "9"}
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", *program.split()]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "RETRY_CAP" in line), "")
+        process.kill()
+    assert "NOTEFLOW_HOOKS_RETRY_CAP is no setting and is ignored; the nearest is NOTEFLOW_HOOKS_RETRY_CAP_S" in said
+
+
+def test_a_server_warns_of_it_too(tmp_path: Path) -> None:
+    """Before it looks for its database."""
+    environment = {**variables({}), f"{PREFIX}RETRY_CAP": "9"}
+    command = [sys.executable, "-m", "noteflow_hooks.cli", "serve"]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "NOTEFLOW_HOOKS_RETRY_CAP is no setting and is ignored" in ended.stderr
 
 
 @pytest.mark.parametrize(

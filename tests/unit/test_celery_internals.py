@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import signal
+from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from operator import attrgetter
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from billiard import common, pool, popen_fork
+from celery import beat
 from celery.apps import worker as worker_app
 from celery.bin import worker as worker_command
+from celery.concurrency import prefork
 from celery.exceptions import TaskRevokedError
 from celery.worker import components, worker
 
 from workers import celery_internals
-from workers.celery_internals import GuardedCelery, GuardedWorker
+from workers.celery_internals import GuardedCelery, GuardedWorker, SteadyScheduler
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -31,6 +36,14 @@ USES: Final[list[tuple[ModuleType, str, tuple[str, ...], str]]] = [
         ("_process_task", "_quick_release"),
         "workers call the guarded one, and count slots so",
     ),
+    (popen_fork, "Popen.terminate", ("TERM_SIGNAL",), "children are ended by a signal that can be chosen"),
+    (pool, "Pool.terminate_job", ("TERM_SIGNAL",), "so are those of one task"),
+    (pool, "Worker.after_fork", ("initializer", "reset_signals"), "what is ignored by then stays ignored"),
+    (common, "_should_override_term_signal", ("SIG_IGN",), "and it does so because it is ignored"),
+    (prefork, "process_initializer", ("worker_process_init",), "a child tells us of its beginning before that"),
+    (beat, "Scheduler.tick", ("_when", "is_due"), "beat's heap is ordered by the clock of SteadyScheduler"),
+    (beat, "Scheduler.populate_heap", ("_when", "is_due"), "and so it is at first"),
+    (beat, "Scheduler.reserve", ("schedule",), "each call makes a new entry, whose period begins then"),
     (worker_command, "worker.callback", ("Worker",), "the command starts the app's own worker class"),
 ]
 
@@ -61,6 +74,54 @@ def test_the_apps_workers_are_guarded() -> None:
     assert issubclass(app.Worker, GuardedWorker)
     assert issubclass(GuardedWorker, worker_app.Worker)
     assert app.Worker.app is app
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+    """The clocks that beat goes by, which stand still until they are moved."""
+    clocks = SimpleNamespace(monotonic=100.0, wall=datetime(2026, 1, 31, 12, tzinfo=UTC))
+    monkeypatch.setattr(celery_internals, "time", SimpleNamespace(monotonic=lambda: clocks.monotonic))
+    monkeypatch.setattr(GuardedCelery, "now", lambda _: clocks.wall)
+    return clocks
+
+
+def test_periods_go_by_the_monotonic_clock(clocks: SimpleNamespace) -> None:
+    """Whatever the wall clock does meanwhile; each call begins a new period."""
+    app = GuardedCelery(set_as_current=False)
+    app.conf.beat_schedule = {"sweep": {"task": "sweep", "schedule": 5.0}}
+    scheduler: Any = SteadyScheduler(app, lazy=False)
+    sent: list[float] = []
+    scheduler.producer = None
+    scheduler.apply_async = lambda *_, **__: sent.append(clocks.monotonic)
+    for moved_s, wall_s in ((0, 0), (4.9, -600), (0.2, 0), (4.9, 7200), (0.2, 0)):
+        clocks.monotonic += moved_s
+        clocks.wall += timedelta(seconds=wall_s)
+        while scheduler.tick() == 0:
+            pass
+    assert sent == pytest.approx([105.1, 110.2])
+
+
+@pytest.fixture
+def ends(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
+    """Which processes billiard sends which signals."""
+    sent: list[tuple[int, int]] = []
+    for module in (pool, popen_fork):
+        monkeypatch.setattr(module, "TERM_SIGNAL", signal.SIGTERM)
+    monkeypatch.setattr(pool.Pool, "terminate_job", pool.Pool.terminate_job)
+    monkeypatch.setattr(pool, "_kill", lambda *each: sent.append(each))
+    monkeypatch.setattr("os.kill", lambda *each: sent.append(each))
+    return sent
+
+
+def test_a_worker_ends_its_children_by_sigquit(ends: list[tuple[int, int]]) -> None:
+    """All of them, and one whose task is to end; other signals than SIGTERM are sent as they are."""
+    celery_internals.end_children_by_sigquit()
+    child: Any = SimpleNamespace(pid=5, returncode=None)
+    popen_fork.Popen.terminate(child)
+    made: Any = SimpleNamespace(_process_by_pid=lambda pid: (SimpleNamespace(pid=pid), 0))
+    for each in (None, signal.SIGTERM, signal.SIGKILL):
+        pool.Pool.terminate_job(made, 5, each)
+    assert ends == [(5, signal.SIGQUIT)] * 3 + [(5, signal.SIGKILL)]
 
 
 class Request:

@@ -175,7 +175,7 @@ def tasks(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> ModuleType:
 @pytest.fixture
 def named(tasks: ModuleType) -> Callable[[Any], Any]:
     """What tasks take for ids."""
-    found: Callable[[Any], Any] = tasks.named
+    found: Callable[[Any], Any] = tasks.parsed_ids
     return found
 
 

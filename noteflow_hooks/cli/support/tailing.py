@@ -5,20 +5,23 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.cli.support.listing import listed
+from noteflow_hooks.cli.support.screen import screen
 from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.printable import cell, escape
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from noteflow_hooks.rpc.client import Client
-    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
 WATCHED: Final = MAX_PAGE_SIZE
@@ -47,24 +50,41 @@ class Changes:
             del self._seen[next(iter(self._seen))]
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What the server has just answered."""
+
+    #: The newest deliveries, newest first.
+    rows: list[dict[str, Any]]
+    _server: Client
+    _names: dict[str, str]
+
+    def name_of(self, row: dict[str, Any]) -> str:
+        """Return what the delivery's endpoint is called; a deleted one has no name any more, but its id."""
+        webhook_id = row["webhook_id"]
+        if webhook_id not in self._names:
+            webhooks = listed(self._server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
+            self._names.update({each["id"]: each["name"] for each in webhooks.rows})
+        return self._names.setdefault(webhook_id, webhook_id)
+
+
 def tail_lines(
     connect: Callable[[], Client], request: pb.ListDeliveriesRequest, *, every_s: float, as_json: bool
 ) -> None:
     """Print a line for each change from now on, until interrupted."""
     changes = Changes()
     with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_looks(connect, request, every_s)) as looks:
-        list(changes.among(next(looks)))
-        for rows in looks:
-            for row in changes.among(rows):
-                click.echo(json.dumps(row) if as_json else line(row))
+        list(changes.among(next(looks).rows))
+        for look in looks:
+            for row in changes.among(look.rows):
+                click.echo(json.dumps(row) if as_json else line(row, endpoint=look.name_of(row), at=datetime.now(UTC)))
 
 
-def _looks(
-    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float
-) -> Generator[list[dict[str, Any]]]:
+def _looks(connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float) -> Generator[Look]:
     """Yield the newest deliveries again and again; a server that has answered once is waited for when it goes away."""
     # Whether it answered last time; None before the first answer.
     answers: bool | None = None
+    names: dict[str, str] = {}
     while True:
         try:
             # A new connection after each failure: an old one would wait longer and longer before it tries again.
@@ -72,7 +92,7 @@ def _looks(
                 while True:
                     rows = _newest(server.webhooks.ListDeliveries, request)
                     answers = True
-                    yield rows
+                    yield Look(rows, server, names)
                     time.sleep(every_s)
         except UnavailableError as error:
             if answers is None:
@@ -85,16 +105,18 @@ def _looks(
 
 def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:
     request.page_token = ""
-    return listed(call, request, field="deliveries", limit=WATCHED)
+    return [*listed(call, request, field="deliveries", limit=WATCHED).rows]
 
 
-def line(row: dict[str, Any]) -> str:
-    """Return what is printed of a delivery."""
-    values = [row["id"], f"{row['event_type']:<17}", f"{row['status']:<9}", f"attempts {row['attempt_count']}"]
+def line(row: dict[str, Any], *, endpoint: str, at: datetime) -> str:
+    """Return what is printed of a delivery: when it was seen so, and whose it is."""
+    status = screen().coloured(f"{cell(row['status']):<9}")
+    known = [f"{at:%H:%M:%S}Z", cell(row["id"]), cell(endpoint), f"{cell(row['event_type']):<17}", status]
+    said = [f"attempts {row['attempt_count']}"]
     if "status_code" in row:
-        values.append(f"HTTP {row['status_code']}")
+        said.append(f"HTTP {row['status_code']}")
     if "duration_ms" in row:
-        values.append(f"{row['duration_ms']} ms")
+        said.append(f"{row['duration_ms']} ms")
     if why := row.get("reason") or row.get("error_message"):
-        values.append(why)
-    return "  ".join(map(cell, values))
+        said.append(cell(why))
+    return "  ".join([*known, *said])

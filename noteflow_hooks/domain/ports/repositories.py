@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
@@ -58,7 +60,7 @@ class WebhookRepository(Protocol):
         """Store a delivery and return it as stored."""
         ...
 
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         """Return an endpoint's deliveries, newest first."""
         ...
 

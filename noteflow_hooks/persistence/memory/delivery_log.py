@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
-from noteflow_hooks.persistence.memory.replays import narrowed, send_again
+from noteflow_hooks.persistence.memory.replays import send_again
 from noteflow_hooks.persistence.memory.tables import age, newest
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class InMemoryDeliveryLog(DeliveryLog):
         self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
     ) -> Sequence[WebhookDelivery]:
         stored = self._session.tables.deliveries.values()
-        chosen = (d for d in stored if self._workspace(d) == workspace_id and _meets(d, criteria))
+        chosen = (d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria))
         return newest(chosen, limit=limit, after=after)
 
     @override
@@ -59,11 +58,11 @@ class InMemoryDeliveryLog(DeliveryLog):
     @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
         webhooks, now = self._session.tables.webhooks, self._session.now()
-        said = {
+        explained = {
             each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
             for each in deliveries
         }
-        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+        return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
     def undelivered_page(
@@ -73,9 +72,7 @@ class InMemoryDeliveryLog(DeliveryLog):
         deliveries = (
             Undelivered(each.event_id, each.event_type, age(each)[0], each)
             for each in stored
-            if each.status is not DeliveryStatus.SUCCEEDED
-            and self._workspace(each) == workspace_id
-            and _meets(each, replace(criteria, status=None))
+            if self._workspace(each) == workspace_id and is_undelivered(each, criteria)
         )
         return newest([*deliveries, *self._waiting(workspace_id, criteria)], limit=limit, after=after)
 
@@ -96,20 +93,12 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     def _waiting(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the events that wait to be matched with endpoints."""
-        waiting = (each for each in self._session.tables.events.values() if each.dispatched_at is None)
+        stored = self._session.tables.events.values()
         return [
             Undelivered(each.id, each.event_type, age(each)[0])
-            for each in waiting
-            if each.workspace_id == workspace_id and criteria.webhook_id is None and narrowed(each, criteria)
+            for each in stored
+            if each.workspace_id == workspace_id and is_unmatched(each, criteria)
         ]
 
     def _workspace(self, delivery: WebhookDelivery) -> UUID:
         return self._session.tables.events[delivery.event_id].workspace_id
-
-
-def _meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    return (
-        criteria.webhook_id in (None, delivery.webhook_id)
-        and criteria.status in (None, delivery.status)
-        and narrowed(delivery, criteria)
-    )

@@ -106,8 +106,9 @@ class InMemoryMeetingRepository(MeetingRepository):
 
     @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        last = self._session.now() - silent_for
-        silent = [each for each in self._open() if each.seen_at <= last or each.server == server]
+        now = self._session.now()
+        stored = self._session.tables.recordings.values()
+        silent = [each for each in stored if each.is_abandoned(now, silent_for=silent_for, server=server)]
         return sorted(silent, key=lambda recording: (recording.started_at, recording.id))
 
     def _open(self) -> list[Recording]:

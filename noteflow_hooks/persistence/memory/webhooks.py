@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
@@ -118,7 +119,7 @@ class InMemoryWebhookRepository(WebhookRepository):
         return stored
 
     @override
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         return newest(self._deliveries(webhook_id), limit=limit)
 
     def _visible(self) -> list[WebhookConfig]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 Columns = TypeVarTuple("Columns")
 #: Written out in the statement: only so it is known to be what the index of the undelivered is about.
+# rule of domain.matching.is_undelivered
 NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
 
 
@@ -55,6 +56,7 @@ def narrowed(
     criteria: DeliveryFilter,
 ) -> Select[*Columns]:
     """Return the statement for those rows of a workspace that meet the criteria that both tables have."""
+    # rule of domain.matching.meets
     statement = statement.where(table.workspace_id == workspace_id)
     if criteria.event_type is not None:
         statement = statement.where(table.event_type == criteria.event_type)
@@ -124,11 +126,11 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
             .where(config.id.in_({each.webhook_id for each in left}))
             .execution_options(populate_existing=True)
         )
-        said: dict[UUID, str | None] = {}
+        explained: dict[UUID, str | None] = {}
         for webhook, own, now in self._session.execute(statement) if left else ():
             endpoint = self._converter.config_to_domain(webhook), health_to_domain(own)
-            said |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
-        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+            explained |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
+        return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
     def undelivered_page(
@@ -140,6 +142,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after=after, limit=limit)]
         if criteria.webhook_id is None:
             waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
+            # rule of domain.matching.is_unmatched
             parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after=after, limit=limit))
         both = union_all(*parts).subquery()
         page = select(both).order_by(both.c.created_at.desc(), both.c.id.desc()).limit(limit)

@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
 #: their ids, so that two servers' updates can't wait for each other.
 _TOUCH: Final = text("""
-WITH given AS MATERIALIZED (
+WITH sign AS MATERIALIZED (
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS each (id, seconds)
 ), living AS MATERIALIZED (
-    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM given) AND ended_at IS NULL
+    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM sign) AND ended_at IS NULL
     ORDER BY id
     FOR NO KEY UPDATE
 )
 UPDATE noteflow.recordings AS recording
-SET seen_at = now(), duration_seconds = given.seconds
-FROM given JOIN living USING (id)
-WHERE recording.id = given.id
+SET seen_at = now(), duration_seconds = sign.seconds
+FROM sign JOIN living USING (id)
+WHERE recording.id = sign.id
 RETURNING recording.id
 """)
 
@@ -174,7 +174,8 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
 
     @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        silent = RecordingRow.seen_at < func.now() - silent_for
+        # rule of domain.meetings.Recording.is_abandoned
+        silent = RecordingRow.seen_at <= func.now() - silent_for
         mine = or_(silent, RecordingRow.server == server) if server is not None else silent
         statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))
         rows = self._session.scalars(statement.order_by(RecordingRow.started_at, RecordingRow.id))

@@ -73,9 +73,9 @@ class SqlAlchemyEventOutbox(EventOutbox):
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
-        given = {"workspace_id": workspace_id, "meeting_id": meeting_id}
+        params = {"workspace_id": workspace_id, "meeting_id": meeting_id}
         # Each statement sees what those whose locks it or an earlier one has waited for have done.
-        event_ids = list(self._session.scalars(erasing.ERASE_MEETING, given))
+        event_ids = list(self._session.scalars(erasing.ERASE_MEETING, params))
         own = self._session.execute(erasing.SKIP_ERASED, {"ids": event_ids, "reason": ERASED}).all()
         self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": [each.id for each in own]})
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in own)

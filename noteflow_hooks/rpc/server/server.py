@@ -80,8 +80,8 @@ class HooksServer:
         return address
 
     @property
-    def waiting(self) -> int:
-        """The backlog: how many calls wait for a thread of the database. There after :meth:`start`."""
+    def backlog(self) -> int:
+        """How many calls wait for a thread of the database. There after :meth:`start`."""
         return self._database.waiting
 
     async def stop(self, grace: timedelta = timedelta(seconds=5)) -> None:
