@@ -1,52 +1,24 @@
-"""A small synchronous client, for commands: stubs that carry the token, and errors of the project's own tree."""
+"""A connection to the server: the stubs of its three services. A token goes unencrypted to this machine alone."""
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
-from noteflow_hooks.errors import (
-    AlreadyExistsError,
-    InvalidInputError,
-    LimitError,
-    NoteFlowHooksError,
-    NotFoundError,
-    PreconditionError,
-    UnavailableError,
-)
+from noteflow_hooks.client.calls import Authorizing, Translating
+from noteflow_hooks.errors import InvalidInputError, UnencryptedError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
     from types import TracebackType
 
-Q = TypeVar("Q")
-
-#: How long a call may take that names no timeout of its own, in seconds.
-TIMEOUT_S: Final = 15.0
+#: How long a call may take that names no timeout of its own.
+TIMEOUT: Final = timedelta(seconds=15)
 #: The environment's proxies are meant for the web: gRPC would send even calls to this machine through one.
-_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
-
-_ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
-    grpc.StatusCode.NOT_FOUND: NotFoundError,
-    grpc.StatusCode.ALREADY_EXISTS: AlreadyExistsError,
-    grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
-    grpc.StatusCode.RESOURCE_EXHAUSTED: LimitError,
-}
-#: How gRPC's own messages begin where no server is reached.
-_UNREACHED: Final = (
-    "failed to connect",
-    "errors resolving",
-    "dns resolution",
-    "connections to all backends",
-    "name resolution",
-)
-#: What BoringSSL says of a certificate, inside gRPC's message for a connection that failed.
-_UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
+OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 
 def connect(
@@ -56,18 +28,45 @@ def connect(
     credentials: grpc.ChannelCredentials | None = None,
     server_name: str | None = None,
     plaintext: bool = False,
+    timeout: timedelta = TIMEOUT,
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
-    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over
-    the network unencrypted; else NoteFlowHooksError is raised. ``server_name`` is what its certificate must be for,
-    where that is another name than the host.
+    ``credentials`` are those of TLS: ``grpc.ssl_channel_credentials()`` trusts the authorities that gRPC brings along.
+    ``server_name`` is what the server's certificate must be for, where that is another name than the host. Without
+    credentials the server must be on this machine, unless ``plaintext`` allows the token to go over the network
+    unencrypted.
+
+    ``timeout`` is how long a call may take; a stream of audio may take any time. A call's own ``timeout``, in seconds,
+    goes before it: ``client.events.PublishEvent(request, timeout=2.5)``.
+
+    Raises UnencryptedError where the token would go over the network unencrypted, and InvalidInputError for a token
+    that can't be one.
     """
-    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext)
+    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext, timeout=timeout)
 
 
 class Client:
-    """Use it in a ``with`` block: leaving that closes the channel, and turns a call's error into one of ours."""
+    """A connection, with the stubs of the three services; :func:`connect` makes it.
+
+    Any number of threads may share it. It connects by itself, and anew where the connection is lost. Leaving its
+    ``with`` block closes it.
+
+    A call that fails raises an error of ``noteflow_hooks.errors`` there and then; what gRPC said stands in its
+    ``__cause__``:
+
+    - InvalidInputError: a field is wrong; ``violations`` has all that are.
+    - UnauthenticatedError, ScopeError: the token opens nothing, or not this.
+    - NotFoundError: the workspace has no such thing.
+    - AlreadyExistsError: the idempotency key was used for something else.
+    - PreconditionError: it comes at the wrong moment.
+    - LimitError: there is too much of something; as RateLimitError it says in ``retry_after`` when to try again.
+    - UnavailableError: the server, or what it needs, does not answer, or not in time. Try again, with the same
+      idempotency key: what was called for may have been done all the same.
+    - NoteFlowHooksError: anything else, such as a certificate that is not trusted.
+
+    A call's ``future`` raises them from its ``result``.
+    """
 
     def __init__(
         self,
@@ -77,28 +76,27 @@ class Client:
         credentials: grpc.ChannelCredentials | None = None,
         server_name: str | None = None,
         plaintext: bool = False,
+        timeout: timedelta = TIMEOUT,
     ) -> None:
-        self._server = server
-        if credentials is not None:
-            named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
-            self._channel = grpc.secure_channel(server, credentials, options=(*_OPTIONS, *named))
-        elif plaintext or _is_here(server):
-            self._channel = grpc.insecure_channel(server, options=_OPTIONS)
-        else:
-            raise NoteFlowHooksError(
-                f"{server} may be another machine, where a token does not go unencrypted: "
-                "give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same"
+        """Take what :func:`connect` takes."""
+        # gRPC's own error for what can't be sent would quote it.
+        if not token or not all("!" <= character <= "~" for character in token):
+            raise InvalidInputError(
+                "token", "is empty, or holds characters that no token has; visible ASCII is allowed"
             )
-        channel = grpc.intercept_channel(self._channel, _TokenInterceptor(token))
-        #: MeetingService.
+        if credentials is None and not plaintext and not _is_here(server):
+            raise UnencryptedError(f"{server} may be another machine, where a token does not go unencrypted")
+        self._channel = _channel(server, credentials, server_name)
+        channel = grpc.intercept_channel(self._channel, Translating(server), Authorizing(token, timeout=timeout))
+        #: MeetingService: meetings, their recordings and summaries.
         self.meetings = pb_grpc.MeetingServiceStub(channel)
-        #: WebhookService.
+        #: WebhookService: endpoints, deliveries and replays.
         self.webhooks = pb_grpc.WebhookServiceStub(channel)
-        #: EventService.
+        #: EventService: events, from any program.
         self.events = pb_grpc.EventServiceStub(channel)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection; calls that are under way are cancelled."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -108,45 +106,13 @@ class Client:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
-        if isinstance(error, grpc.RpcError):
-            raise translated(error, self._server) from None
 
 
-def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
-    """Return a call's error as one of ours, with one clear line as its message."""
-    code = error.code()
-    words = (error.details() or code.name).partition("\n")[0]
-    if code is grpc.StatusCode.INVALID_ARGUMENT:
-        field, _, problem = words.partition(": ")
-        return InvalidInputError(field, problem) if problem else NoteFlowHooksError(words)
-    if code is grpc.StatusCode.UNAVAILABLE:
-        return (
-            _unreachable(words, server)
-            if words.lower().startswith(_UNREACHED)
-            else UnavailableError(f"{server}: {words}")
-        )
-    if code is grpc.StatusCode.UNAUTHENTICATED:
-        return NoteFlowHooksError(f"{server}: a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN")
-    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
-        return UnavailableError(f"{server} did not answer in time")
-    return _ERRORS.get(code, NoteFlowHooksError)(words)
-
-
-def _unreachable(words: str, server: str) -> NoteFlowHooksError:
-    """Return the error for a server that was not reached: no second attempt helps where TLS fails."""
-    if found := _UNTRUSTED.search(words):
-        return NoteFlowHooksError(f"{server}: its certificate is not trusted: {found[1]}")
-    if "Hostname Verification" in words:
-        return NoteFlowHooksError(f"{server}: its certificate is for another name")
-    if "WRONG_VERSION_NUMBER" in words:
-        return NoteFlowHooksError(f"{server} does not speak TLS")
-    if "handshake failed" in words.lower():
-        return NoteFlowHooksError(f"{server}: TLS fails: {words.rpartition('SSL routines:')[2]}")
-    if "Socket closed" in words or "onnection reset" in words:
-        return UnavailableError(
-            f"{server} closes the connection: it may want TLS (--tls-ca), or a certificate of yours (--tls-cert)"
-        )
-    return UnavailableError(f"no server answers at {server}")
+def _channel(server: str, credentials: grpc.ChannelCredentials | None, server_name: str | None) -> grpc.Channel:
+    if credentials is None:
+        return grpc.insecure_channel(server, options=OPTIONS)
+    named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
+    return grpc.secure_channel(server, credentials, options=(*OPTIONS, *named))
 
 
 def _is_here(server: str) -> bool:
@@ -158,56 +124,3 @@ def _is_here(server: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost"
-
-
-@dataclass(frozen=True)
-class _Details(grpc.ClientCallDetails):
-    """A call's details: gRPC has only an interface for them."""
-
-    method: str
-    timeout: float | None
-    metadata: Any
-    credentials: grpc.CallCredentials | None
-    wait_for_ready: bool | None
-    compression: grpc.Compression | None
-
-
-class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
-    """Adds the token to every call, and a timeout to every unary one that has none.
-
-    gRPC's own call credentials can't be used: it refuses them on a channel without TLS.
-    """
-
-    def __init__(self, token: str) -> None:
-        self._entry = ("authorization", f"Bearer {token}")
-
-    def intercept_unary_unary(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.ClientCallDetails,
-        request: Q,
-    ) -> Any:  # noqa: ANN401 - a call, whose kinds have no common type
-        """Call with the token, and within a timeout."""
-        timeout = client_call_details.timeout
-        bounded = TIMEOUT_S if timeout is None else timeout
-        return continuation(self._with_token(client_call_details, bounded), request)
-
-    def intercept_stream_unary(
-        self,
-        continuation: Callable[..., Any],
-        client_call_details: grpc.ClientCallDetails,
-        request_iterator: Iterator[Q],
-    ) -> Any:  # noqa: ANN401 - as above
-        """Call with the token; a stream takes as long as it takes."""
-        details = self._with_token(client_call_details, client_call_details.timeout)
-        return continuation(details, request_iterator)
-
-    def _with_token(self, details: grpc.ClientCallDetails, timeout: float | None) -> _Details:
-        return _Details(
-            method=details.method,
-            timeout=timeout,
-            metadata=[*(details.metadata or ()), self._entry],
-            credentials=details.credentials,
-            wait_for_ready=details.wait_for_ready,
-            compression=details.compression,
-        )

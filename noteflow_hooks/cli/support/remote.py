@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def client() -> Iterator[Client]:
-    """Yield a client for the server and token that count here; errors of calls inside become the project's own."""
+    """Yield a client for the server and token that count here; its calls raise the project's own errors."""
     with connector()() as connected:
         yield connected
 

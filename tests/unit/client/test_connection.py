@@ -1,84 +1,59 @@
-"""What a command tells its user when a call fails: one line, whatever gRPC says."""
+"""Where a token may go, what can be one, and what comes with the client's import."""
 
 from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Final
 
 import grpc
 import pytest
 
 from noteflow_hooks.client import connect
-from noteflow_hooks.client.connection import translated
-from noteflow_hooks.errors import (
-    AlreadyExistsError,
-    InvalidInputError,
-    LimitError,
-    NoteFlowHooksError,
-    PreconditionError,
-    UnavailableError,
-)
+from noteflow_hooks.errors import InvalidInputError, UnencryptedError
 
-Code = grpc.StatusCode
-#: How gRPC begins its words for a connection that failed, and how it goes on where TLS did.
-FAILED = "failed to connect to all addresses; last error: UNKNOWN: ipv4:127.0.0.1:1:"
-TLS = "Tls handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:"
-UNTRUSTED = f"{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: expired: OK"
-
-
-class Refusal(grpc.RpcError):
-    """An answer, as a call raises it."""
-
-    def __init__(self, code: grpc.StatusCode, details: str) -> None:
-        self._answer = code, details
-
-    def code(self) -> grpc.StatusCode:
-        """Return the code."""
-        return self._answer[0]
-
-    def details(self) -> str:
-        """Return the line."""
-        return self._answer[1]
+#: All of ours that the client may bring along: itself, the errors, and the generated code in its rooms.
+OURS: Final = {
+    "noteflow_hooks",
+    "noteflow_hooks.client",
+    "noteflow_hooks.client.answers",
+    "noteflow_hooks.client.calls",
+    "noteflow_hooks.client.connection",
+    "noteflow_hooks.errors",
+    "noteflow_hooks.rpc",
+    "noteflow_hooks.rpc.proto",
+    "noteflow_hooks.rpc.proto.noteflow",
+    "noteflow_hooks.rpc.proto.noteflow.v1",
+    "noteflow_hooks.rpc.proto.noteflow.v1.noteflow_pb2",
+    "noteflow_hooks.rpc.proto.noteflow.v1.noteflow_pb2_grpc",
+}
+#: All of others': gRPC and protobuf, what grpcio needs, and those of its sisters that it imports where they are there.
+OTHERS: Final = {
+    "cython_runtime",
+    "google",
+    "grpc",
+    "grpc_health",
+    "grpc_reflection",
+    "grpc_tools",
+    "typing_extensions",
+}
 
 
-@pytest.mark.parametrize(
-    ("code", "details", "kind", "line"),
-    [
-        (Code.INVALID_ARGUMENT, "url: is bad", InvalidInputError, "url: is bad"),
-        (Code.INVALID_ARGUMENT, "is bad", NoteFlowHooksError, "is bad"),
-        (Code.ALREADY_EXISTS, "there", AlreadyExistsError, "there"),
-        (Code.FAILED_PRECONDITION, "not now", PreconditionError, "not now"),
-        (Code.RESOURCE_EXHAUSTED, "too many", LimitError, "too many"),
-        (Code.UNAVAILABLE, "failed to connect to all", UnavailableError, "no server answers at host:1"),
-        (Code.UNAVAILABLE, "the database is away", UnavailableError, "host:1: the database is away"),
-        (
-            Code.UNAVAILABLE,
-            f"{FAILED} {UNTRUSTED}",
-            NoteFlowHooksError,
-            "host:1: its certificate is not trusted: expired",
-        ),
-        (
-            Code.UNAVAILABLE,
-            f"{FAILED} Hostname Verification Check failed.",
-            NoteFlowHooksError,
-            "host:1: its certificate is for another name",
-        ),
-        (Code.UNAVAILABLE, f"{FAILED} {TLS}WRONG_VERSION_NUMBER: x", NoteFlowHooksError, "host:1 does not speak TLS"),
-        (Code.UNAVAILABLE, f"{FAILED} {TLS}NO_CIPHER: x", NoteFlowHooksError, "host:1: TLS fails: NO_CIPHER: x"),
-        (
-            Code.UNAVAILABLE,
-            f"{FAILED} Socket closed",
-            UnavailableError,
-            "host:1 closes the connection: it may want TLS (--tls-ca), or a certificate of yours (--tls-cert)",
-        ),
-        (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),
-        (Code.INTERNAL, "broken\ntrace", NoteFlowHooksError, "broken"),
-        (Code.UNIMPLEMENTED, "", NoteFlowHooksError, "UNIMPLEMENTED"),
-    ],
-)
-def test_an_answer_becomes_one_line_of_the_right_kind(
-    code: grpc.StatusCode, details: str, kind: type[Exception], line: str
-) -> None:
-    """The kinds are the project's own."""
-    error = translated(Refusal(code, details), "host:1")
-    assert (type(error), str(error)) == (kind, line)
+def test_nothing_but_grpc_comes_with_the_client() -> None:
+    """No Celery, no SQLAlchemy, no settings: it is imported in a fresh interpreter, and all there is is looked at."""
+    code = "import json, sys, noteflow_hooks.client; print(json.dumps([*sys.modules]))"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    found = set(json.loads(ended.stdout))
+    assert {name for name in found if name.split(".")[0] == "noteflow_hooks"} == OURS
+    assert strangers(found) <= OTHERS
+    assert strangers({*found, "sqlalchemy.orm", "json"}) - OTHERS == {"sqlalchemy"}
+
+
+def strangers(modules: set[str]) -> set[str]:
+    """Return the packages among the modules that are neither Python's own nor ours, nor an editable install's hook."""
+    packages = {name.split(".")[0] for name in modules} - sys.stdlib_module_names
+    return {name for name in packages if not name.startswith("_")} - {"noteflow_hooks"}
 
 
 @pytest.mark.parametrize(
@@ -95,7 +70,16 @@ def test_a_token_goes_to_this_machine_without_tls(server: str) -> None:
 )
 def test_a_token_goes_nowhere_else_without_tls(server: str) -> None:
     """Unless that is asked for; a name may stand for this machine now, and for another in a moment."""
-    with pytest.raises(NoteFlowHooksError, match=r"a token does not go unencrypted: give --tls-ca FILE .*--insecure"):
+    with pytest.raises(UnencryptedError) as refused:
         connect(server, "t")
+    assert str(refused.value) == f"{server} may be another machine, where a token does not go unencrypted"
     connect(server, "t", plaintext=True).close()
     connect(server, "t", credentials=grpc.ssl_channel_credentials()).close()
+
+
+@pytest.mark.parametrize("token", ["", "nfh_ü", "nfh_ a", "nfh_a\n", "nfh_\0"])
+def test_what_can_be_no_token_is_refused_and_not_repeated(token: str) -> None:
+    """It may be a secret of another kind, and gRPC's own error would quote it."""
+    with pytest.raises(InvalidInputError, match=r"^token: is empty, or holds characters that no token has") as refused:
+        connect("127.0.0.1:1", token)
+    assert "nfh_" not in str(refused.value)
