@@ -12,6 +12,8 @@
     ├── LimitError                 the workspace has as many of something as it may have
     │   └── RateLimitError         more in a time than is allowed; says when to try again
     ├── UnavailableError           the database or the broker doesn't answer; try again
+    │   └── ClosedConnectionError  a server closes the connection before it has answered
+    ├── UnencryptedError           a token would go over the network for everybody to read
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
@@ -106,6 +108,14 @@ class UnavailableError(NoteFlowHooksError):
         """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
+
+
+class ClosedConnectionError(UnavailableError):
+    """A server closes the connection: it may want TLS, or a certificate of the caller's."""
+
+
+class UnencryptedError(NoteFlowHooksError):
+    """A token does not go to another machine unencrypted, unless the caller says so."""
 
 
 class SecretUnavailableError(NoteFlowHooksError):

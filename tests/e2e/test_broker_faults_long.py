@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 import psutil
 import pytest
 
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.local.stack import keep_running
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER, worker_command
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import DelayedRedis, log_of, started
 from tests.support.receiver_connection import Answer

@@ -13,9 +13,9 @@ import grpc
 import psycopg
 import pytest
 
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import SERVER
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.support.blackhole_proxy import BlackholeProxy

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.receiver_connection import Answer
 from tests.support.system_rig import QUICK, SystemRig, a_path

@@ -17,10 +17,10 @@ import psutil
 import pytest
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER
-from noteflow_hooks.rpc.client import connect
 from tests.support.extra_programs import started
 from tests.support.receiver_connection import Answer
 from tests.support.steady_publisher import SteadyPublisher, posts

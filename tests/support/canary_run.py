@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
     from tests.support.receiver_connection import ReceivedRequest, Script
 
 #: `serve` with every logger of every library at DEBUG.

@@ -18,7 +18,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
     from tests.support.receiver import Receiver
     from tests.support.system_rig import SystemRig
 

@@ -17,11 +17,11 @@ from celery import Celery
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import a_payload
 from tests.support.receiver import Receiver
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
 
 T = TypeVar("T")
 

@@ -14,9 +14,9 @@ from noteflow_hooks.cli.support.options import SERVER, TOKEN
 from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
     from noteflow_hooks.settings import Settings
 
 

@@ -13,11 +13,11 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.client.connection import Client
 from noteflow_hooks.domain.access import ALL_SCOPES, Scope, generate_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import auth, tokens
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL

@@ -7,8 +7,8 @@ from typing import Any
 import grpc
 import pytest
 
+from noteflow_hooks.client.connection import Client
 from noteflow_hooks.domain.access import hash_token
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import tokens
 from tests.integration.rpc.world import World, a_stream, eventually, refused
 from tests.support.waiting import PATIENCE_S

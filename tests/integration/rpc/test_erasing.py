@@ -16,7 +16,7 @@ from tests.integration.rpc.world import World, refused
 from tests.support.builders import a_delivery, an_event
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 

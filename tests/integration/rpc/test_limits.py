@@ -27,7 +27,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
 
 TOO_MUCH = grpc.StatusCode.RESOURCE_EXHAUSTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT

@@ -13,9 +13,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from noteflow_hooks.client.connection import connect
 from noteflow_hooks.errors import NoteFlowHooksError, NotFoundError, SettingsError, UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve

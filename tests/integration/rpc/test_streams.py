@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
-from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.client.connection import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import FORMAT, Stream, World, a_stream, eventually, refused
 from tests.support.builders import a_recording

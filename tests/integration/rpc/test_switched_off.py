@@ -15,7 +15,7 @@ from tests.integration.rpc.world import World, a_stream, refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client.connection import Client
 
 SETTING = "NOTEFLOW_HOOKS_WEBHOOKS_ENABLED"
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import grpc
 import pytest
 
+from noteflow_hooks.client.connection import Client
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import tokens
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb

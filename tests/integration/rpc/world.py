@@ -15,10 +15,10 @@ import pytest
 
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.webhooks import WebhookService
+from noteflow_hooks.client.connection import Client
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.options import ServerOptions

@@ -1,19 +1,22 @@
-"""What a command tells its user when a call fails: one line, whatever gRPC says."""
+"""What the client says when a call fails: one line, whatever gRPC says, and no word of anybody's options."""
 
 from __future__ import annotations
 
 import grpc
 import pytest
 
+from noteflow_hooks.client import connect
+from noteflow_hooks.client.answers import translated
 from noteflow_hooks.errors import (
     AlreadyExistsError,
+    ClosedConnectionError,
     InvalidInputError,
     LimitError,
     NoteFlowHooksError,
     PreconditionError,
     UnavailableError,
+    UnencryptedError,
 )
-from noteflow_hooks.rpc.client import connect, translated
 
 Code = grpc.StatusCode
 #: How gRPC begins its words for a connection that failed, and how it goes on where TLS did.
@@ -64,8 +67,8 @@ class Refusal(grpc.RpcError):
         (
             Code.UNAVAILABLE,
             f"{FAILED} Socket closed",
-            UnavailableError,
-            "host:1 closes the connection: it may want TLS (--tls-ca), or a certificate of yours (--tls-cert)",
+            ClosedConnectionError,
+            "host:1 closes the connection: it may want TLS, or a certificate of yours",
         ),
         (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),
         (Code.INTERNAL, "broken\ntrace", NoteFlowHooksError, "broken"),
@@ -94,7 +97,7 @@ def test_a_token_goes_to_this_machine_without_tls(server: str) -> None:
 )
 def test_a_token_goes_nowhere_else_without_tls(server: str) -> None:
     """Unless that is asked for; a name may stand for this machine now, and for another in a moment."""
-    with pytest.raises(NoteFlowHooksError, match=r"a token does not go unencrypted: give --tls-ca FILE .*--insecure"):
+    with pytest.raises(UnencryptedError, match=r"a token does not go unencrypted$"):
         connect(server, "t")
     connect(server, "t", plaintext=True).close()
     connect(server, "t", credentials=grpc.ssl_channel_credentials()).close()
