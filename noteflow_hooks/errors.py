@@ -55,9 +55,9 @@ class InvalidInputError(NoteFlowHooksError):
         first, *others = errors
         if not others:
             return first
-        said = cls(first.field, "; ".join([first.problem, *map(str, others)]))
-        said.violations = tuple(each for error in errors for each in error.violations)
-        return said
+        joined = cls(first.field, "; ".join([first.problem, *map(str, others)]))
+        joined.violations = tuple(each for error in errors for each in error.violations)
+        return joined
 
 
 class SettingsError(NoteFlowHooksError):

@@ -124,8 +124,8 @@ def test_turns_are_shared_out_among_endpoints(world: World) -> None:
 
 def test_a_workspace_with_many_endpoints_has_no_more_turns_than_one_with_few(world: World) -> None:
     """Each workspace's first endpoint comes before any workspace's second, however long that has waited."""
-    crowd = world.workspace()
-    many = [world.webhook(crowd, rate_limit_per_s=1) for _ in range(5)]
+    busy = world.workspace()
+    many = [world.webhook(busy, rate_limit_per_s=1) for _ in range(5)]
     dispatch(world, many[0])
     lone = endpoint(world, rate_limit_per_s=1)
     dispatch(world, lone)

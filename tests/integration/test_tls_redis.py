@@ -86,10 +86,10 @@ def doctor(url: str) -> Broker:
 
 def test_the_servers_messages_go_by_tls(front: tuple[TlsFront, str], broker: Redis) -> None:
     """Those of the gRPC server's publisher, and its look at a queue's length."""
-    hints = publisher.connect(RedisAddress.parse(front[1]))
-    hints.events.announce([uuid4()])
+    publishers = publisher.connect(RedisAddress.parse(front[1]))
+    publishers.events.announce([uuid4()])
     until(lambda: broker.llen("dispatch") == 1, what="the message is there")
-    hints.close()
+    publishers.close()
 
 
 def test_doctor_looks_by_tls(front: tuple[TlsFront, str], broker: Redis) -> None:
@@ -132,10 +132,10 @@ def test_a_certificate_that_is_not_good_is_refused(
     """By the server's publisher, by doctor and by workers, before the password is sent."""
     with tls(valkey, context()) as (front, place):
         url = place + options
-        hints = publisher.connect(RedisAddress.parse(url))
-        hints.events.announce([uuid4()])
-        until(lambda: "Redis takes no hints" in caplog.text, what="the publisher is refused")
-        hints.close()
+        publishers = publisher.connect(RedisAddress.parse(url))
+        publishers.events.announce([uuid4()])
+        until(lambda: "Redis takes no publishers" in caplog.text, what="the publisher is refused")
+        publishers.close()
         with pytest.raises(UnavailableError, match="certificate verify failed"):
             doctor(url).writes()
         with celery_program(tmp_path, "worker", *SOLO, settings=given(url), wait=False) as worker:

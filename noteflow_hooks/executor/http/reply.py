@@ -72,8 +72,8 @@ class Reply:
     @property
     def kept_s(self) -> float:
         """How long the connection may be idle, by ``Keep-Alive: timeout=``, and still be used; infinity by none."""
-        said = self.header("keep-alive")
-        match = _KEPT_S.search(said) if said is not None else None
+        value = self.header("keep-alive")
+        match = _KEPT_S.search(value) if value is not None else None
         return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
 
     def begin(self) -> None:

@@ -66,11 +66,11 @@ class InMemoryDeliveryLog(DeliveryLog):
     @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
         webhooks, now = self._session.tables.webhooks, self._session.now()
-        said = {
+        explained = {
             each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
             for each in deliveries
         }
-        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+        return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
     def undelivered_page(

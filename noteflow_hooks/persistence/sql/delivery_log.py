@@ -134,11 +134,11 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
             .where(config.id.in_({each.webhook_id for each in left}))
             .execution_options(populate_existing=True)
         )
-        said: dict[UUID, str | None] = {}
+        explained: dict[UUID, str | None] = {}
         for webhook, own, now in self._session.execute(statement) if left else ():
             endpoint = self._converter.config_to_domain(webhook), health_to_domain(own)
-            said |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
-        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+            explained |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
+        return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
     def undelivered_page(
