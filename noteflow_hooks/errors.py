@@ -12,7 +12,7 @@
     ├── LimitError                 the workspace has as many of something as it may have
     │   └── RateLimitError         more in a time than is allowed; says when to try again
     ├── UnavailableError           the database, the broker or the server doesn't answer; try again
-    │   └── ConnectionClosedError  the server closes each connection before it answers
+    │   └── ClosedConnectionError  the server closes each connection before it answers
     ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
@@ -110,7 +110,7 @@ class UnavailableError(NoteFlowHooksError):
         self.detail = detail
 
 
-class ConnectionClosedError(UnavailableError):
+class ClosedConnectionError(UnavailableError):
     """The server closes the connection, as one does that wants TLS, or a certificate of the caller's."""
 
 
