@@ -26,7 +26,7 @@ FAILED: Final = 1
 WRONG_USE: Final = 2
 #: What a shell reports for a process that SIGINT ended.
 INTERRUPTED: Final = 130
-_HINTS: Final[dict[type[Exception], str]] = {
+_REMEDIES: Final[dict[type[Exception], str]] = {
     UnauthenticatedError: ", in --token or NOTEFLOW_HOOKS_TOKEN",
     ClosedConnectionError: " (--tls-ca, --tls-cert)",
     UnencryptedError: ": give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same",
@@ -64,12 +64,12 @@ def _report(error: Exception) -> int:
         case InvalidInputError():
             return _say(str(error), WRONG_USE)
         case _:
-            return _say(f"{error}{_detail(error)}{_hint(error)}", FAILED)
+            return _say(f"{error}{_detail(error)}{_remedy(error)}", FAILED)
 
 
-def _hint(error: Exception) -> str:
+def _remedy(error: Exception) -> str:
     """Return by which options of ours it may be mended; the client that raised it knows of none."""
-    return next((hint for kind, hint in _HINTS.items() if isinstance(error, kind)), "")
+    return next((remedy for kind, remedy in _REMEDIES.items() if isinstance(error, kind)), "")
 
 
 def _detail(error: Exception) -> str:
