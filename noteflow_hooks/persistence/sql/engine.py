@@ -16,11 +16,12 @@ from psycopg.adapt import Loader
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
 
 if TYPE_CHECKING:
     from psycopg.abc import AdaptContext, Buffer
@@ -165,9 +166,7 @@ def _load_every_moment(connection: Any, _: object) -> None:  # noqa: ANN401 - SQ
 
 def unavailable(error: BaseException) -> UnavailableError | None:
     """Return the error of a database that is away, gone or refuses, where psycopg's says so; else None."""
-    if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
-        return None
-    return _unavailable(type(error).__name__, error)
+    return _unavailable(type(error).__name__, error) if is_away(error) else None
 
 
 def shortened(error: _Error) -> _Error:
@@ -181,10 +180,12 @@ def _as_unavailable(context: ExceptionContext) -> BaseException | None:
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None:
             shortened(error)
-    lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
-    if not lost:
-        return None
     cause = context.original_exception
+    if ends_connection(cause):
+        # Gives up the whole pool, each connection of which may lead to the same server.
+        context.is_disconnect = True
+    if not context.is_disconnect and not is_away(cause):
+        return None
     reason = type(cause).__name__ if isinstance(context.sqlalchemy_exception, DBAPIError) else "no connection"
     return _unavailable(reason, cause)
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from noteflow_hooks.persistence.sql.engine import shortened, unavailable
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,8 +61,8 @@ class DirectStatements:
             ).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
-            if connection.closed:
-                # What else the pool has is as old, and most likely as dead.
+            if connection.closed or ends_connection(error):
+                # What else the pool has is as old, and most likely as dead, or leads to the same server.
                 lent.invalidate()
                 self._engine.dispose()
             else:
