@@ -82,6 +82,18 @@ def _url(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _database(text: str) -> str:
+    """Check what can be told without libpq, which says the rest of it: several hosts may be named, each with a port."""
+    parts = urlsplit(text)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("no such URL")
+    if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
+        raise ValueError("no such port")
+    return text
+
+
 def _bind(text: str) -> str:
     if text.startswith("unix:") and text != "unix:":
         return text
@@ -112,9 +124,10 @@ class Settings(BaseSettings):
     )
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
-    database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
+    postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
     redis_url: Annotated[str, _url("redis", "rediss")] | None = Field(
         None, repr=False, description="a URL such as redis://:password@host:6379/0"
     )

@@ -22,6 +22,7 @@ def serve() -> None:
     logs.configure(settings.log_format)
     parts = bootstrap.server(settings)
     try:
+        bootstrap.refuse_pooler(settings)
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
         parts.report_backlog(lambda: server.waiting)
         run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from noteflow_hooks.persistence.sql.engine import shortened, unavailable
+from noteflow_hooks.persistence.sql.pooling import raw_cursor
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ class DirectStatements:
         connection: Any = lent.driver_connection
         try:
             connection.autocommit = True
-            cursor = psycopg.RawCursor(connection)
+            cursor = raw_cursor(connection)
             rows: list[tuple[Any, ...]] = cursor.execute(
                 statement.sql, [given[name] for name in statement.names]
             ).fetchall()
