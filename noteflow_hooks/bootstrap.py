@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any, Final
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.tuning import BULKHEAD, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
+from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
-from noteflow_hooks.persistence.sql.maintenance.diagnostics import Vitals
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
@@ -71,6 +74,8 @@ class WorkerParts:
     """What a worker process is made of."""
 
     deliveries: DeliveryService
+    #: Finds what nobody would see to any more.
+    rescue: Rescue
     #: Warns where this process's clock and the database's disagree.
     check_clock: Callable[[], None]
     #: Ends the recordings of servers that are gone; returns how many.
@@ -104,10 +109,10 @@ class KeyParts:
 
 
 @dataclass(frozen=True, slots=True)
-class VitalParts:
+class DiagnosticParts:
     """What `doctor` needs of the database."""
 
-    vitals: Vitals
+    diagnostics: DatabaseDiagnostics
     task_runs: TaskRuns
     box: SecretBox
     close: Callable[[], None]
@@ -116,17 +121,18 @@ class VitalParts:
 def server(settings: Settings) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    refuse_celerys_variables()
     engine = engine_of(settings, connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(str(settings.redis_url))
+        publishers = publisher.connect(settings.redis)
         service = WebhookService(
             units,
             publishers.events.announce,
-            hint=publishers.deliveries.announce,
+            wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
         )
@@ -141,32 +147,35 @@ def server(settings: Settings) -> ServerParts:
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``announce`` hints at events that the worker itself commits.
+    ``announce`` has events dispatched that the worker itself commits.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
-    pool = Bulkhead(settings.post_concurrency)
+    bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules)
     deliveries = DeliveryService(
         delivery_store,
         executor.post,
-        pool,
-        policy=settings.retry_policy,
-        chunk=settings.deliver_chunk,
-        lease_slack=timedelta(seconds=settings.lease_slack_s),
-        countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
-        slow_after=timedelta(seconds=settings.slow_after_s),
+        bulkhead,
+        rules=DeliveryRules(
+            policy=settings.retry_policy,
+            chunk=settings.deliver_chunk,
+            lease_slack=timedelta(seconds=settings.lease_slack_s),
+            countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
+            slow_after=timedelta(seconds=settings.slow_after_s),
+        ),
         announce=announce,
     )
     stack = ExitStack()
     # The last one first: results come in for as long as POSTs are under way.
-    for close in (engine.dispose, executor.close, deliveries.close, pool.close):
+    for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close):
         stack.callback(close)
     return WorkerParts(
         deliveries=deliveries,
+        rescue=Rescue(delivery_store, chunk=settings.deliver_chunk),
         check_clock=ClockWatch(delivery_store.now).check,
         end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
         advance_replays=lambda: advance_replays(units),
@@ -190,11 +199,11 @@ def keys(settings: Settings) -> KeyParts:
     return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
 
 
-def vitals(settings: Settings) -> VitalParts:
+def diagnostics(settings: Settings) -> DiagnosticParts:
     """Make what looks at the database; whatever takes longer than two seconds is given up."""
     settings.require("database_url")
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
-    return VitalParts(Vitals(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+    return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
 
 
 def refuse_pooler(settings: Settings) -> None:

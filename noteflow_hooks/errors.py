@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import timedelta
 
 
@@ -44,6 +45,18 @@ class InvalidInputError(NoteFlowHooksError):
         super().__init__(f"{field}: {problem}")
         self.field = field
         self.problem = problem
+        #: Everything that is wrong, each as a field and its problem; :meth:`of_all` makes one of several.
+        self.violations: tuple[tuple[str, str], ...] = ((field, problem),)
+
+    @classmethod
+    def of_all(cls, errors: Sequence[InvalidInputError]) -> InvalidInputError:
+        """Return one error that says all of them, in one line; ``errors`` has at least one."""
+        first, *others = errors
+        if not others:
+            return first
+        joined = cls(first.field, "; ".join([first.problem, *map(str, others)]))
+        joined.violations = tuple(each for error in errors for each in error.violations)
+        return joined
 
 
 class SettingsError(NoteFlowHooksError):

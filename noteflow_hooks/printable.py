@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -22,10 +23,37 @@ def escape(text: str, *, keep: str = "") -> str:
 def table(heads: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     """Return the rows in columns as wide as their widest cell, two spaces apart."""
     lines = [list(heads), *([cell(value) for value in row] for row in rows)]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(columns_of, column)) for column in zip(*lines, strict=True)]
     return "\n".join(
-        "  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        "  ".join(text + " " * (width - columns_of(text)) for text, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
     )
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal the text takes: East Asian characters two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(_columns(character) for character in text)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return the text, cut with an ellipsis where it takes more than so many columns."""
+    if columns_of(text) <= width:
+        return text
+    kept, room = "", width - 1
+    for character in text:
+        room -= _columns(character)
+        if room < 0:
+            break
+        kept += character
+    return f"{kept}…"
+
+
+def _columns(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) == "Mn":
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
 def cell(value: object) -> str:

@@ -5,6 +5,7 @@ One bad value stops the start with one line that names the variable, what it hol
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import ssl
 from datetime import timedelta
@@ -13,8 +14,9 @@ from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
@@ -25,7 +27,7 @@ from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
 #: Looked for in the folder that a program runs in.
-_ENV_FILE: Final = ".env"
+ENV_FILE: Final = Path(".env")
 
 
 def _keys(text: str) -> str:
@@ -67,21 +69,6 @@ def _schedule(text: str) -> str:
     return text
 
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            # Reading the port raises for one that is no port, and repeats what stands there: a password's end, maybe.
-            is_good = parts.scheme in schemes and parts.port != 0
-        except ValueError:
-            is_good = False
-        if not is_good:
-            raise ValueError("no such URL")
-        return text
-
-    return AfterValidator(check)
-
-
 def _database(text: str) -> str:
     """Check what can be told without libpq, which says the rest of it: several hosts may be named, each with a port."""
     parts = urlsplit(text)
@@ -91,6 +78,11 @@ def _database(text: str) -> str:
         raise ValueError("no such URL")
     if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
         raise ValueError("no such port")
+    return text
+
+
+def _redis_url(text: str) -> str:
+    RedisAddress.parse(text).check_files()
     return text
 
 
@@ -108,28 +100,67 @@ Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 
 
-class Settings(BaseSettings):
-    """What the operator decides. Each field's description says what it may hold.
+class _Variables(BaseSettings):
+    """Variables of the environment and of ``.env``. Each field's description says what it may hold.
 
     A field that may hold a password or a key has ``repr=False``: nothing repeats what it holds, errors included.
     """
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
-        env_file=_ENV_FILE,
+        env_file=ENV_FILE,
         extra="ignore",
         frozen=True,
         env_ignore_empty=True,
         hide_input_in_errors=True,
     )
 
+    @classmethod
+    def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
+        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
+        try:
+            return cls(**overrides)
+        except ValidationError as error:
+            raise SettingsError(cls._line(error)) from None
+        except UnicodeDecodeError as error:
+            where = ENV_FILE.absolute()
+            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
+
+    @classmethod
+    def _line(cls, error: ValidationError) -> str:
+        first = error.errors()[0]
+        name = str(first["loc"][0])
+        field = cls.model_fields[name]
+        value = repr(first["input"]) if field.repr else "a value that is not shown here"
+        problem = first.get("ctx", {}).get("error")
+        if isinstance(problem, RedisUrlError):
+            value = f"{value}: {problem}"
+        return f"{PREFIX}{name.upper()} is {value}; it may hold {field.description}"
+
+
+class CallerSettings(_Variables):
+    """Which server commands call, and as whom, where no option says so."""
+
+    server: str | None = Field(None, description="an address and a port, such as 127.0.0.1:50051")
+    token: str | None = Field(None, repr=False, description="an API token")
+    tls_ca: str | None = Field(None, description="the path of a PEM file with certificates, or system")
+    tls_cert: str | None = Field(None, description="the path of a PEM file with your own certificate")
+    tls_key: str | None = Field(None, description="the path of a PEM file with its key")
+    insecure: bool = Field(default=False, description="true or false")
+
+
+class Settings(_Variables):
+    """What the operator decides."""
+
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
     postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
-    redis_url: Annotated[str, _url("redis", "rediss")] | None = Field(
-        None, repr=False, description="a URL such as redis://:password@host:6379/0"
+    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+        None,
+        repr=False,
+        description="a URL such as redis://:password@host:6379/0, or with TLS rediss://user:password@host:6379/0",
     )
     grpc_bind: Annotated[str, AfterValidator(_bind)] = Field(
         "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051, or unix: and a path"
@@ -191,17 +222,16 @@ class Settings(BaseSettings):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
-        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
-        try:
-            settings = cls(**overrides)
-        except ValidationError as error:
-            raise SettingsError(_line(error)) from None
-        except UnicodeDecodeError as error:
-            where = Path(_ENV_FILE).absolute()
-            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
+        """Read as above, and look into CA_BUNDLE."""
+        settings = super().load(**overrides)
         if settings.ca_bundle is not None:
             _check_certificates(settings.ca_bundle)
         return settings
+
+    @property
+    def redis(self) -> RedisAddress:
+        """Where the broker is; ``require("redis_url")`` comes before."""
+        return RedisAddress.parse(str(self.redis_url))
 
     @property
     def retry_policy(self) -> RetryPolicy:
@@ -246,6 +276,25 @@ class Settings(BaseSettings):
                 raise SettingsError(f"{PREFIX}{name.upper()} is not set; it must hold {_allowed(name)}")
 
 
+def unknown_variables() -> list[str]:
+    """Return a line for each variable with our prefix that is no setting: a slip, whose setting has its default."""
+    known = sorted(name.upper() for name in (*Settings.model_fields, *CallerSettings.model_fields))
+    # Pydantic has them in lower case: their case is of no account.
+    names = {*EnvSettingsSource(Settings).env_vars, *named_in_env_file()}
+    ours = sorted(name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX))
+    return [_slip(name, known) for name in ours if name not in known]
+
+
+def named_in_env_file() -> set[str]:
+    """Return the names in ``.env``, in lower case; none where there is no such file."""
+    return set(DotEnvSettingsSource(Settings).env_vars)
+
+
+def _slip(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0)
+    return f"{PREFIX}{name} is no setting and is ignored; the nearest is {PREFIX}{near[0]}"
+
+
 def _check_certificates(path: Path) -> None:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -254,13 +303,6 @@ def _check_certificates(path: Path) -> None:
         raise SettingsError(
             f"{bundle}, where no certificate can be read; it may hold {_allowed('ca_bundle')}"
         ) from None
-
-
-def _line(error: ValidationError) -> str:
-    first = error.errors()[0]
-    name = str(first["loc"][0])
-    value = repr(first["input"]) if Settings.model_fields[name].repr else "a value that is not shown here"
-    return f"{PREFIX}{name.upper()} is {value}; it may hold {_allowed(name)}"
 
 
 def _allowed(name: str) -> str:

@@ -1,4 +1,6 @@
-"""Signatures over the exact bytes that are sent. Pure functions; a receiver may use them as they are.
+"""Signatures over the exact bytes that are sent. Pure functions that need the standard library alone.
+
+A receiver may use them as they are, or copy this file: it imports nothing else of ours.
 
 Two schemes go out beside each other: ``X-NoteFlow-Signature`` (hex, keyed with the secret's text)
 and Standard Webhooks 1.0 (https://github.com/standard-webhooks/standard-webhooks, "Signature scheme").
@@ -9,11 +11,10 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import re
 import secrets as _random
 import time
 from typing import TYPE_CHECKING
-
-from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -27,6 +28,8 @@ _SIGNATURE_PREFIX = "sha256="
 _DECODED_BYTES = range(24, 65)
 _PLAIN_CHARACTERS = range(8, 257)
 _HINT_FROM_CHARACTERS = 24
+#: Unix seconds as they are sent; enough digits for the next thirty thousand years.
+_TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
 def generate_secret() -> str:
@@ -34,19 +37,19 @@ def generate_secret() -> str:
     return SECRET_PREFIX + base64.b64encode(_random.token_bytes(32)).decode("ascii")
 
 
-def check_secret(secret: str) -> str:
-    """Return the secret if it may be used, else raise :class:`InvalidInputError`, without repeating it.
+def secret_problem(secret: str) -> str | None:
+    """Return why the secret may not be used, without repeating it; None where it may.
 
     Allowed are ``whsec_`` and strict base64 of 24 to 64 bytes, or 8 to 256 visible ASCII characters.
     """
     if secret.startswith(SECRET_PREFIX):
-        decoded = _decoded(secret) or b""
+        decoded = _decoded(secret)
         # Encoded anew: some receivers' decoders refuse what has other bits set behind the last byte.
         if len(decoded) not in _DECODED_BYTES or SECRET_PREFIX + base64.b64encode(decoded).decode("ascii") != secret:
-            raise InvalidInputError("secret", "after whsec_ there must be strict base64 of 24 to 64 bytes")
+            return "after whsec_ there must be strict base64 of 24 to 64 bytes"
     elif len(secret) not in _PLAIN_CHARACTERS or not all("!" <= c <= "~" for c in secret):
-        raise InvalidInputError("secret", "must be whsec_… or 8 to 256 visible ASCII characters, without spaces")
-    return secret
+        return "must be whsec_… or 8 to 256 visible ASCII characters, without spaces"
+    return None
 
 
 def secret_hint(secret: str) -> str:
@@ -60,17 +63,23 @@ def sign(payload: bytes, secret: str) -> str:
 
 
 def verify_signature(payload: bytes, signature: str, secret: str) -> bool:
-    """Tell in constant time whether ``X-NoteFlow-Signature`` fits the raw body; False for whatever is malformed."""
+    """Tell in constant time whether ``X-NoteFlow-Signature`` fits the raw body.
+
+    False, and never an error, for whatever is malformed, the secret included.
+    """
     try:
+        if secret_problem(secret) is not None:
+            return False
         return hmac.compare_digest(sign(payload, secret).encode(), signature.encode())
-    except (AttributeError, TypeError, UnicodeEncodeError):
+    except (AttributeError, TypeError, ValueError):
         return False
 
 
 def sign_standard(message_id: str, timestamp: int, payload: bytes, secrets: Sequence[str]) -> str:
     """Return the value of ``webhook-signature``: one ``v1,<base64>`` a secret, in their order, a space between.
 
-    ``timestamp`` is unix seconds, the same as in ``webhook-timestamp``.
+    ``timestamp`` is unix seconds, the same as in ``webhook-timestamp``. Raise ValueError for a ``whsec_`` secret that
+    decodes to nothing: anybody could make its signature.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, payload)
     digests = (hmac.digest(_standard_key(secret), content, "sha256") for secret in secrets)
@@ -85,14 +94,17 @@ def verify_standard(
     tolerance_s: float = DEFAULT_TOLERANCE_S,
     now: float | None = None,
 ) -> bool:
-    """Tell whether the Standard Webhooks headers fit the raw body and are recent; False for whatever is malformed.
+    """Tell whether the Standard Webhooks headers fit the raw body and are recent.
 
-    ``headers`` is any mapping of names to values, in whatever case; ``now`` is unix seconds, by default the clock's.
+    False, and never an error, for whatever is malformed, the secret included. ``headers`` is any mapping of names to
+    values, in whatever case; ``now`` is unix seconds, by default the clock's.
     """
     try:
         lowered = {name.lower(): value for name, value in headers.items()}
+        if secret_problem(secret) is not None or not _TIMESTAMP.fullmatch(lowered["webhook-timestamp"]):
+            return False
         timestamp = int(lowered["webhook-timestamp"])
-        if abs((time.time() if now is None else now) - timestamp) > tolerance_s:
+        if not abs((time.time() if now is None else now) - timestamp) <= tolerance_s:
             return False
         expected = sign_standard(lowered["webhook-id"], timestamp, payload, [secret]).encode()
         given = lowered["webhook-signature"].split(" ")
@@ -103,11 +115,15 @@ def verify_standard(
 
 
 def _standard_key(secret: str) -> bytes:
-    return (_decoded(secret) or b"") if secret.startswith(SECRET_PREFIX) else secret.encode()
+    key = _decoded(secret) if secret.startswith(SECRET_PREFIX) else secret.encode()
+    if not key:
+        raise ValueError("the secret has no bytes to sign with")
+    return key
 
 
-def _decoded(secret: str) -> bytes | None:
+def _decoded(secret: str) -> bytes:
+    """Return the bytes behind ``whsec_``; none where that is no base64."""
     try:
         return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return b""

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
-from celery import Celery, signals
+from celery import signals
 from celery.utils.log import get_multiprocessing_logger
 from kombu import Exchange, Queue
 
 from noteflow_hooks import logs
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.broker.kombu_internals import wait_without_blocking_others
 from noteflow_hooks.broker.names import (
     DELIVER_QUEUE,
@@ -23,10 +25,16 @@ from noteflow_hooks.broker.names import (
     SWEEP_TASK,
 )
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
+from workers.celery_internals import GuardedCelery, end_beat_at_its_next_step, end_children_by_sigquit, ignore_sigterm
+from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
-    import logging
+    from celery import Celery
+
+    from noteflow_hooks.broker.redis_url import RedisAddress
+
+log = logging.getLogger(__name__)
 
 #: The names are public. A queue that nobody consumes would swallow wake-ups, so a slip in ``-Q`` makes none.
 _QUEUES: Final[dict[str, object]] = {
@@ -60,8 +68,6 @@ _TRANSPORT_OPTIONS: Final[dict[str, object]] = {
     "interval_max": 0.2,
 }
 _BROKER: Final[dict[str, object]] = {
-    # Redis' own, but for what is no task: that would end each worker that meets it.
-    "broker_transport": "workers.transport:Transport",
     "broker_transport_options": _TRANSPORT_OPTIONS,
     # Redis may be away for a night: a worker waits for it as long as it takes.
     "broker_connection_retry_on_startup": True,
@@ -82,16 +88,24 @@ _TICK_EXPIRES_S: Final = 900
 def build(settings: Settings) -> Celery:
     """Make the app; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
+    refuse_celerys_variables()
     wait_without_blocking_others()
-    app = Celery("noteflow-hooks", broker=settings.redis_url, include=["workers.tasks"])
-    app.conf.update(_QUEUES | _MESSAGES | _BROKER | _WORKER | _beat(settings))
+    app = GuardedCelery("noteflow-hooks", include=["workers.tasks"])
+    app.conf.update(_QUEUES | _MESSAGES | _BROKER | _broker(settings.redis) | _WORKER | _beat(settings))
     return app
+
+
+def _broker(address: RedisAddress) -> dict[str, object]:
+    # Redis' own transport, but for what is no task: that would end each worker that meets it.
+    transport = PLAIN_TRANSPORT if address.tls is None else TLS_TRANSPORT
+    return {**address.celery_options, "broker_transport": transport}
 
 
 def _beat(settings: Settings) -> dict[str, object]:
     return {
-        # In memory: a few periods need no file to remember when they last ran.
-        "beat_scheduler": "celery.beat:Scheduler",
+        # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
+        # back would hold up relay and sweep for as long.
+        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
         "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
@@ -116,10 +130,46 @@ def format_logs(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Cel
 
 
 @signals.celeryd_init.connect
+@signals.beat_init.connect
+def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """End a worker or beat whose command line has Celery replace our settings, as ``celery -b`` does."""
+    try:
+        refuse_celerys_variables()
+    except SettingsError as error:
+        sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.celeryd_init.connect
+def keep_children_from_sigterm(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Leave it to the worker alone, which lets its children finish what they do."""
+    end_children_by_sigquit()
+
+
+@signals.beat_init.connect
+def end_beat(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Let no signal to end be lost; it comes after Celery's own handlers are in place."""
+    end_beat_at_its_next_step(sender)
+
+
+@signals.worker_process_init.connect
+def leave_sigterm_to_the_worker(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Go on with what is under way when the whole process group is told to end."""
+    ignore_sigterm()
+
+
+@signals.celeryd_init.connect
 def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Log what comes before Celery's handlers do, and print no drawing in front of lines that a program reads."""
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
+    warn_of_slips()
+
+
+@signals.beat_init.connect
+def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say which of our variables are no settings."""
+    for line in unknown_variables():
+        log.warning("%s", line)
 
 
 def _load() -> tuple[Settings, Celery]:

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from celery import signals
@@ -28,7 +28,8 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.concurrency.sender import BackgroundSender
-from noteflow_hooks.delivery.service import FLOW_HINTS, QUEUED_CHUNKS
+from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
+from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from workers.app import app, settings
@@ -40,76 +41,83 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A database or broker that is away: said in a line, without a traceback, and tried again by relay and sweep.
+#: A database or broker that is away: logged in a line, without a traceback, and tried again by relay and sweep.
 AWAY = (UnavailableError, OperationalError, RedisError)
 
 #: The longest that calls of the purge may follow each other, whatever a message says.
 _PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
-hinter = BackgroundSender()
+#: Each lane's queue.
+_QUEUES: Final = {Lane.QUICK: DELIVER_QUEUE, Lane.SLOW: SLOW_QUEUE}
+
+sender = BackgroundSender(
+    most=SENDER_MOST,
+    pause_s=SENDER_PAUSE_S,
+    lost="Redis takes no wake-ups (%s); relay and sweep find what they were about",
+)
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
 
 @app.task(name=DISPATCH_TASK, throws=AWAY)
 def dispatch(event_ids: list[str]) -> str:
-    """Turn committed events into deliveries and hand those to the deliver queue, but for a chunk, sent here."""
-    ids, deliveries, hints = named(event_ids), parts().deliveries, Hints()
+    """Turn committed events into deliveries and enqueue those, but for a chunk that is sent here."""
+    ids, deliveries, wake_ups = parsed_ids(event_ids), parts().deliveries, TaskWakeUps()
     if DELIVER_QUEUE not in app.amqp.queues.consume_from:
         # Others of the operator's workers make the POSTs.
-        made = sum(map(_hand_over, deliveries.dispatch(ids, hint=hints, room=_has_room_for_chunks)))
+        made = deliveries.dispatch(ids, wake_ups=wake_ups)
         return f"{made} deliveries" if made else "nothing to deliver"
     # A message for the one event of a quiet moment would cost it as much time as all else.
-    made, done = deliveries.dispatch_and_deliver(ids, hand_over=hints.hand_over, hint=hints)
-    return f"{made} deliveries: {done}" if made else "nothing to deliver"
+    made, outcomes = deliveries.dispatch_and_deliver(ids, wake_ups=wake_ups)
+    return f"{made} deliveries: {outcomes}" if made else "nothing to deliver"
 
 
 # The row counts attempts, so Celery must not: its own limit is off.
 @app.task(name=DELIVER_TASK, bind=True, max_retries=None, throws=AWAY)
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
-    """Send what is due, and hint again at what failed and waits for a short while."""
-    deliveries, ids = parts().deliveries, named(delivery_ids)
-    hints = Hints(retries=self.request.retries)
+    """Send what is due, and retry later what failed and waits for a short while."""
+    deliveries, ids = parts().deliveries, parsed_ids(delivery_ids)
+    wake_ups = TaskWakeUps(retries=self.request.retries)
     came_by = (self.request.delivery_info or {}).get("routing_key")
-    done = deliveries.deliver(ids, hint=hints, slow=came_by == SLOW_QUEUE)
+    outcomes = deliveries.deliver(ids, wake_ups=wake_ups, lane=Lane.SLOW if came_by == SLOW_QUEUE else Lane.QUICK)
     if self.request.retries and ids:
-        for wait, early in deliveries.early(ids).items():
-            hints(wait, early)
-    return str(done)
+        for delay, early in deliveries.early(ids).items():
+            wake_ups.retry_later(early, delay=delay)
+    return str(outcomes)
 
 
 @app.task(name=RELAY_TASK, throws=AWAY)
 def relay() -> str:
-    """Hint at events that were committed and not dispatched: their announcement was lost."""
+    """Have events dispatched that were committed and not dispatched: their announcement was lost."""
     began = time.monotonic()
     grace = timedelta(seconds=settings.relay_after_s)
-    hints = parts().deliveries.undispatched(older_than=grace, queued=_queued(DISPATCH_QUEUE))
-    for chunk in hints:
+    chunks = parts().rescue.undispatched(older_than=grace, queued=_queued(DISPATCH_QUEUE))
+    for chunk in chunks:
         dispatch.delay(_texts(chunk))
     parts().task_runs.note(RELAY, took=timedelta(seconds=time.monotonic() - began))
-    return f"{sum(map(len, hints))} events"
+    return f"{sum(map(len, chunks))} events"
 
 
 @app.task(name=SWEEP_TASK, throws=AWAY)
 def sweep() -> str:
-    """Take back what dead workers and servers held, and hint at deliveries that are overdue, or have a turn."""
-    deliveries, began = parts().deliveries, time.monotonic()
-    reclaimed = deliveries.reclaim_expired()
-    # What comes due now has its own hint on the way; what was taken back has none.
+    """Reclaim what dead workers and servers held, and wake tasks for what is overdue or has a scheduling slot."""
+    rescue, began = parts().rescue, time.monotonic()
+    reclaimed = rescue.reclaim_expired()
+    # What comes due now has its own message on the way; what was reclaimed has none.
     grace = timedelta(0) if reclaimed else timedelta(seconds=settings.sweep_every_s)
     queued = _queued(DELIVER_QUEUE)
-    hints = deliveries.overdue(by=grace, queued=queued)
-    for chunk in hints:
+    chunks = rescue.overdue(by=grace, queued=queued)
+    for chunk in chunks:
         deliver.delay(_texts(chunk))
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
-    turns, throttled_slow = deliveries.turns(queued=queued + len(hints), queued_slow=_queued(SLOW_QUEUE))
-    for queue, count in ((DELIVER_QUEUE, turns), (SLOW_QUEUE, throttled_slow)):
+    quick, slow = rescue.wake_ups(queued=queued + len(chunks), queued_slow=_queued(SLOW_QUEUE))
+    for lane, count in ((Lane.QUICK, quick), (Lane.SLOW, slow)):
         for _ in range(count):
-            deliver.apply_async(([],), queue=queue)
+            deliver.apply_async(([],), queue=_QUEUES[lane])
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
-    return f"{reclaimed} taken back, {sum(map(len, hints))} overdue, {turns + throttled_slow} turns"
+    return f"{reclaimed} taken back, {sum(map(len, chunks))} overdue, {quick + slow} turns"
 
 
 @app.task(name=PURGE_TASK, throws=AWAY)
@@ -118,7 +126,7 @@ def purge(left_s: float = settings.purge_every_s) -> str:
     done = parts().purge()
     left_s = min(left_s, _PURGE_MOST_S) - (done.took + done.rest).total_seconds()
     if done.more and left_s > 0:
-        # It rests as a message, not in this place: where a worker has only one, deliveries take it meanwhile.
+        # It rests as a message, not in a slot of the worker: where that has only one, deliveries take it meanwhile.
         purge.apply_async((left_s,), countdown=done.rest.total_seconds())
     return str(done)
 
@@ -132,8 +140,8 @@ def parts() -> bootstrap.WorkerParts:
         return _parts
 
 
-class Hints:
-    """What one task hints at: Celery retries of ``deliver``, also when it has returned and late results come in.
+class TaskWakeUps:
+    """What one task sends: Celery retries of ``deliver``, also when it has returned and late results come in.
 
     They go out on their own. Once one is refused, the sweep does the rest: a Redis that is away must not hold up
     results that are to be stored, nor POSTs whose leases run.
@@ -143,15 +151,23 @@ class Hints:
         """``retries`` is how many there have been before, as Celery counts them."""
         self._retries = retries
 
-    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-        """Hint at these deliveries after the wait; without any, at the turns of a lane."""
-        due, queue = time.monotonic() + wait.total_seconds(), SLOW_QUEUE if slow else DELIVER_QUEUE
-        is_wanted = bool(delivery_ids or wait)
-        hinter.put(lambda: self._send(_texts(delivery_ids), queue, due) if is_wanted or _has_room(queue) else None)
+    def enqueue(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
+        """Have another task send these, which no message has named before."""
+        # A large fan-out must not fill everybody's queue.
+        sender.put(
+            lambda: None if if_room and _queued(DELIVER_QUEUE) >= QUEUED_CHUNKS else deliver.delay(_texts(delivery_ids))
+        )
 
-    def hand_over(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
-        """Hint at a chunk of deliveries that nobody has hinted at before."""
-        hinter.put(lambda: _hand_over(delivery_ids) if not if_room or _has_room_for_chunks() else None)
+    def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
+        """Have a task send these after the delay."""
+        due = time.monotonic() + delay.total_seconds()
+        sender.put(lambda: self._send(_texts(delivery_ids), DELIVER_QUEUE, due))
+
+    def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
+        """Have a task look, after the delay, for what the lane has."""
+        due, queue = time.monotonic() + delay.total_seconds(), _QUEUES[lane]
+        # Those that wait in the queue at this moment look for the same.
+        sender.put(lambda: self._send([], queue, due) if delay or _queued(queue) < QUEUED_WAKE_UPS else None)
 
     def _send(self, texts: list[str], queue: str, due: float) -> None:
         # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject.
@@ -187,20 +203,20 @@ def close(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         ended, _parts = _parts, None
     if ended is not None:
         ended.close()
-    # Behind the last results, which may have hinted at something.
-    hinter.close()
+    # Behind the last results, which may have woken something.
+    sender.close()
 
 
 def _announce(event_ids: Sequence[UUID]) -> None:
-    # A hint like any other: the relay finds what it would have told of.
-    hinter.put(lambda: dispatch.delay(_texts(event_ids)))
+    # A message like any other: the relay finds what it was about.
+    sender.put(lambda: dispatch.delay(_texts(event_ids)))
 
 
-def named(given: object) -> list[UUID]:
+def parsed_ids(argument: object) -> list[UUID]:
     """Return what of a task's argument are ids. Others may write to Redis too; without any it takes what is due."""
-    texts = given if isinstance(given, list) else []
+    texts = argument if isinstance(argument, list) else []
     ids = [parsed for each in texts if (parsed := _parsed(each)) is not None]
-    if len(ids) < len(texts) or texts is not given:
+    if len(ids) < len(texts) or texts is not argument:
         log.warning("a hint names what is no id; %d of %d are", len(ids), len(texts))
     return ids
 
@@ -214,22 +230,6 @@ def _parsed(text: object) -> UUID | None:
 
 def _texts(ids: Sequence[UUID]) -> list[str]:
     return [str(each) for each in ids]
-
-
-def _hand_over(delivery_ids: list[UUID]) -> int:
-    """Hint at deliveries and return how many they are."""
-    deliver.delay(_texts(delivery_ids))
-    return len(delivery_ids)
-
-
-def _has_room_for_chunks() -> bool:
-    """Tell whether one more chunk is worth queueing: a large fan-out must not fill everybody's queue."""
-    return _queued(DELIVER_QUEUE) < QUEUED_CHUNKS
-
-
-def _has_room(queue: str) -> bool:
-    """Tell whether one more hint at turns is worth sending; those that wait take the same turns."""
-    return _queued(queue) < FLOW_HINTS
 
 
 def _queued(queue: str) -> int:

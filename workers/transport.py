@@ -5,9 +5,11 @@ Nothing is lost with it: the row is the truth, and relay and sweep find what a m
 
 from __future__ import annotations
 
+from typing import Final
+
 from kombu.transport import redis
 
-from noteflow_hooks.broker.kombu_internals import GuardedChannel
+from noteflow_hooks.broker.kombu_internals import GuardedChannel, show_as_schemes
 from workers.messages import problem_with, problem_with_broadcast
 
 
@@ -18,12 +20,23 @@ class Channel(GuardedChannel):
         """Ask what may stand in a message."""
         return problem_with(raw, queue=queue)
 
-    def problem_with_broadcast(self, message: object) -> str | None:
+    def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
         """Ask what may stand in a broadcast."""
-        return problem_with_broadcast(message)
+        return problem_with_broadcast(message, exchange=exchange)
 
 
 class Transport(redis.Transport):
-    """Redis' own, with that channel. Celery finds it by the setting ``broker_transport``."""
+    """Redis' own, with that channel."""
 
     Channel = Channel
+
+
+class TlsTransport(Transport):
+    """The same for ``rediss``, so that both can be told apart by name."""
+
+
+#: By one of these Celery finds its transport, in the setting ``broker_transport``.
+PLAIN_TRANSPORT: Final = "workers.transport:Transport"
+TLS_TRANSPORT: Final = "workers.transport:TlsTransport"
+# Flower connects by the URL that kombu shows, and knows only kombu's own schemes.
+show_as_schemes({PLAIN_TRANSPORT: "redis", TLS_TRANSPORT: "rediss"})

@@ -1,1 +1,1 @@
-"""What a caller may ask for, in one unit of work each; gRPC and the commands only translate."""
+"""What a caller may ask for. gRPC and the commands only translate; they decide nothing."""

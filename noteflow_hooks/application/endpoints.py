@@ -100,7 +100,7 @@ class Rotation:
 
 @dataclass(frozen=True, slots=True)
 class EndpointView:
-    """An endpoint and how it does."""
+    """An endpoint and its health."""
 
     webhook: WebhookConfig
     health: EndpointHealth
@@ -137,7 +137,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
 
 
 def find_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig:
-    """Return the endpoint of that workspace, or raise NotFoundError: another workspace's is not there either."""
+    """Return the endpoint, or raise NotFoundError where the workspace has none of that id."""
     webhook = unit.webhooks.get_by_id(webhook_id, lock=lock)
     if webhook is None or webhook.workspace_id != workspace_id:
         raise NotFoundError(f"webhook_id: no webhook {webhook_id} in this workspace")
@@ -149,11 +149,12 @@ def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> Endp
     return _viewed(unit, find_webhook(unit, workspace_id, webhook_id))
 
 
-def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> list[EndpointView]:
-    """Return a page of the workspace's endpoints, newest first."""
-    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
+def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[list[EndpointView], int]:
+    """Return a page of the workspace's endpoints, newest first, and how many there are where the page asks."""
+    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
     health = unit.webhooks.get_health([each.id for each in rows])
-    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows]
+    total = unit.webhooks.count(workspace_id, ids=page.ids) if page.counts else 0
+    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows], total
 
 
 def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
@@ -220,7 +221,7 @@ def _changed(
     if "headers" in fields:
         fields |= {"header_names": checked.header_names, "secret_unavailable": webhook.secret_unreadable}
     if paused is not None:
-        # Pausing it once more leaves the time since when it is.
+        # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
     return replace(webhook, **fields)
@@ -229,7 +230,7 @@ def _changed(
 def _checked(webhook: WebhookConfig, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
     rest = dict(named)
-    # What is not named takes a valid value here and is not looked at: it may stem from a time with other rules.
+    # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
         webhook.workspace_id,
         rest.pop("url", "https://unchanged.invalid/"),

@@ -17,7 +17,7 @@ class KeyRole(StrEnum):
     ENCRYPTS = "encrypts"
     #: One behind it, for what was stored before.
     DECRYPTS = "decrypts"
-    #: One that ciphertexts name and nobody has.
+    #: One that ciphertexts name and that is not configured.
     MISSING = "missing"
 
 

@@ -1,7 +1,7 @@
 """The life of a meeting, and of its recordings: a stream begins one; the stream or the meeting's end ends it.
 
-Where a server dies, another one ends its recordings. Each function works in the caller's unit of
-work and records the events there; ``service`` None records none.
+Where a server dies, another one ends its recordings. Each function works in the caller's unit of work and records the
+events there; ``service`` None records none.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Segment, Summary
+    from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 
@@ -33,7 +34,7 @@ def new_meeting(workspace_id: UUID, title: str, *, now: datetime) -> Meeting:
 
 
 def find_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting:
-    """Return the meeting of that workspace, or raise NotFoundError: another workspace's is not there either."""
+    """Return the meeting, or raise NotFoundError where the workspace has none of that id."""
     meeting = unit.meetings.get(workspace_id, meeting_id, lock=lock)
     if meeting is None:
         raise NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")
@@ -54,7 +55,7 @@ def start_recording(
     server: str,
     now: datetime,
 ) -> Recording:
-    """Begin a recording; raise NotFoundError or PreconditionError where there is no meeting that can be recorded."""
+    """Begin a recording; raise NotFoundError, or PreconditionError where the meeting can't be recorded now."""
     meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is not MeetingState.ACTIVE:
         raise PreconditionError(f"meeting {meeting_id} is stopped; it can't be recorded any more")
@@ -76,7 +77,7 @@ def start_recording(
 def end_recording(
     unit: UnitOfWork, service: WebhookService | None, recording: Recording, *, duration_seconds: float
 ) -> bool:
-    """End a recording, once: False where it had ended already, and then nothing is recorded."""
+    """End a recording, once: False where it had ended already, and then there is no event."""
     meeting = find_meeting(unit, recording.workspace_id, recording.meeting_id, lock=True)
     if not unit.meetings.end_recording(recording.id, duration_seconds):
         return False
@@ -137,7 +138,7 @@ def stop_streamed_meeting(
 
 
 def ended_elsewhere(meeting_id: UUID) -> PreconditionError:
-    """Return the error of a stream whose recording was ended by somebody else."""
+    """Return the error of a stream whose recording was ended, but not by the stream."""
     return PreconditionError(f"meeting {meeting_id} was stopped, or its recording ended, meanwhile")
 
 
@@ -149,9 +150,9 @@ def stop_meeting(
     *,
     recorded_s: Callable[[Recording], float] = lambda recording: recording.duration_seconds,
 ) -> Meeting:
-    """Stop a meeting, ending its recording first, and return it; one that was stopped before comes back as it is.
+    """End the meeting's recording, stop it and return it; one that was stopped before is returned as it is.
 
-    ``recorded_s`` tells how many seconds an open recording has, for a server that knows better than the store.
+    ``recorded_s`` returns how many seconds an open recording has: the server that records it knows more than the store.
     """
     meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is MeetingState.COMPLETED:
@@ -173,10 +174,16 @@ def end_abandoned(
     silent_for: timedelta,
     server: str | None = None,
 ) -> int:
-    """End the recordings that no server keeps alive, and those that ``server`` left open before; return how many."""
+    """End the recordings without a heartbeat for so long, and all open ones of ``server``; return how many."""
     ended = 0
     with units() as unit:
         for recording in unit.meetings.abandoned_recordings(silent_for=silent_for, server=server):
             ended += end_recording(unit, service, recording, duration_seconds=recording.duration_seconds)
         unit.commit()
     return ended
+
+
+def list_meetings(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[Sequence[Meeting], int]:
+    """Return a page of the workspace's meetings, newest first, and how many there are where the page asks."""
+    rows = unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
+    return rows, unit.meetings.count(workspace_id, ids=page.ids) if page.counts else 0

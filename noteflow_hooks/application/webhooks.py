@@ -49,18 +49,18 @@ class WebhookService:
         units: Callable[[], UnitOfWork],
         announce: Announce,
         *,
-        hint: Announce = lambda _: None,
+        wake: Announce = lambda _: None,
         check_url: Callable[[str], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_close: Callable[[], None] = lambda: None,
     ) -> None:
-        """``announce`` hints at committed events, ``hint`` at deliveries that are due.
+        """``announce`` names committed events to the workers, ``wake`` deliveries that are due.
 
         ``check_url`` raises for an endpoint that may not be reached.
         """
         self._units = units
         self._announce = announce
-        self._hint = hint
+        self._wake = wake
         self._check_url = check_url
         self._now = now
         self._on_close = on_close
@@ -79,10 +79,10 @@ class WebhookService:
         return stored
 
     def update_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
-        """Store a changed endpoint and return it as stored; what that lets go is hinted at after the commit."""
+        """Store a changed endpoint and return it as stored; workers are woken after the commit for what may go now."""
         stored = unit.webhooks.update(config)
-        # Any id is a hint: a worker that finds no delivery of it takes the turns that are due.
-        unit.on_commit(lambda: self._hint([stored.id]))
+        # No delivery has this id, which is enough: a worker that is woken takes whatever may go now.
+        unit.on_commit(lambda: self._wake([stored.id]))
         return stored
 
     def check_url(self, url: str) -> None:
@@ -104,7 +104,7 @@ class WebhookService:
             return unit.webhooks.get_all_enabled()
 
     def close(self) -> None:
-        """Let go of the connections that announcing holds."""
+        """Close the connections that announcing uses."""
         self._on_close()
 
     def trigger_meeting_completed(self, meeting: Meeting, unit: UnitOfWork) -> UUID | None:
@@ -181,7 +181,7 @@ class WebhookService:
         )
 
     def trigger_test(self, webhook: WebhookConfig, unit: UnitOfWork) -> UUID:
-        """Record ``webhook.test`` for that endpoint alone. Asked for by a person, so a failure raises."""
+        """Record ``webhook.test`` for that endpoint alone. A person waits for it, so a failure is raised."""
         now = self._now()
         payload = WebhookTestPayload(
             event=WebhookEventType.WEBHOOK_TEST,
@@ -200,9 +200,12 @@ class WebhookService:
         return stored
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID, unit: UnitOfWork) -> WebhookDelivery:
-        """Make a settled delivery due once more, and hint at it after the commit; raise where that can't be."""
+        """Make a delivery that has ended due once more, and wake a worker for it after the commit.
+
+        Raise NotFoundError or PreconditionError where that can't be.
+        """
         delivery = unit.deliveries.send_again(workspace_id, delivery_id)
-        unit.on_commit(lambda: self._hint([delivery_id]))
+        unit.on_commit(lambda: self._wake([delivery_id]))
         return delivery
 
     def _record(
@@ -210,17 +213,17 @@ class WebhookService:
         unit: UnitOfWork,
         workspace_id: UUID,
         event_type: WebhookEventType,
-        say: Callable[[str], WebhookPayload],
+        payload_at: Callable[[str], WebhookPayload],
     ) -> UUID | None:
         now = self._now()
         try:
             with unit.savepoint():
-                event = new_event(ordered_id(), workspace_id, say(format_timestamp(now)), occurred_at=now)
+                event = new_event(ordered_id(), workspace_id, payload_at(format_timestamp(now)), occurred_at=now)
                 return self.publish(event, unit).id
         except UnavailableError:
             raise
         except Exception:
-            # The boundary that keeps webhooks from hurting meetings: whatever failed, the meeting's change goes on.
+            # The boundary that keeps webhooks from failing meetings: whatever went wrong, the meeting's change goes on.
             self.failures = next(self._failed)
             log.exception("Failed to trigger %s webhooks", event_type)
             return None

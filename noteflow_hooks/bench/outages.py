@@ -51,7 +51,7 @@ def redis_dead(stage: Stage, tenant: Tenant) -> Iterator[None]:
         yield
     finally:
         valkey.start()
-    stage.new_hints()
+    stage.new_publishers()
     _until_all_flows(stage, tenant)
 
 

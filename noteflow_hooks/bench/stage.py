@@ -15,6 +15,7 @@ from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.bench.tenants import Tenants
 from noteflow_hooks.bench.usage import peak_mb
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.background import until
@@ -70,7 +71,7 @@ class Stage:
         self.system.start(self.settings, workers=WORKERS, check=check)
         self.database = stack.enter_context(psycopg.connect(self.system.database_url, autocommit=True))
         self.tenants = self._tenants()
-        self.hints: Publishers = self.new_hints()
+        self.publishers: Publishers = self.new_publishers()
 
     def check(self) -> None:
         """Raise where the run is to end: somebody wants it to, or a process has died."""
@@ -144,11 +145,11 @@ class Stage:
         program.stop(patience_s=patience_s)
         self._programs.remove(program)
 
-    def new_hints(self) -> Publishers:
+    def new_publishers(self) -> Publishers:
         """Return a way to tell the workers of events, as the server has one, over a new connection."""
-        self.hints = publisher.connect(self.system.redis_url)
-        self._stack.callback(self.hints.close)
-        return self.hints
+        self.publishers = publisher.connect(RedisAddress.parse(self.system.redis_url))
+        self._stack.callback(self.publishers.close)
+        return self.publishers
 
     def _tenants(self) -> Tenants:
         settings = GivenSettings(database_url=self.system.database_url, secret_keys=self.settings["secret_keys"])

@@ -74,7 +74,7 @@ def burst(
     stage.receiver.ask("reset")
     before = cpu_seconds(_pids(stage))
     began = time.monotonic()
-    stage.hints.events.announce(ids)
+    stage.publishers.events.announce(ids)
     took_s = until_received(stage, expected) - began
     afterwards()
     settle(stage)
@@ -104,7 +104,7 @@ def until_idle(stage: Stage) -> None:
 def settle(stage: Stage) -> None:
     """Wait until nothing is under way any more; tell the workers of events whose hints were lost."""
     left = [row[0] for row in stage.database.execute(_UNDISPATCHED).fetchall()]
-    stage.hints.events.announce(left)
+    stage.publishers.events.announce(left)
     stage.wait(lambda: stage.database.execute(_WAITING).fetchone() == (False,), what="every delivery is settled")
 
 

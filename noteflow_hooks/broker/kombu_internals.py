@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
 
+from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from celery import Celery
 
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 #: What Python raises over data that is not what code takes it for. Where the worker itself can't go on, for want of
 #: memory, threads or Redis, it raises others.
-_MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: The command that waits for the next message of some queues.
 _FETCH: Final = "BRPOP"
 
@@ -31,15 +32,16 @@ _FETCH: Final = "BRPOP"
 _Channel: Any = redis.Channel
 _QoS: Any = virtual.QoS
 _functional: Any = functional
+_connection: Any = connection
 
 
 @contextmanager
 def redis_client(app: Celery) -> Iterator[Any]:
     """Offer redis-py's client of a connection from the app's pool: the way that its messages go, too."""
     pool: Any = app.pool  # of connections, whatever the types say
-    with pool.acquire(block=True) as connection:
+    with pool.acquire(block=True) as acquired:
         # Only the channel of the Redis transport has one.
-        yield connection.default_channel.client
+        yield acquired.default_channel.client
 
 
 def wait_without_blocking_others() -> None:
@@ -49,6 +51,11 @@ def wait_without_blocking_others() -> None:
     still for seconds at a time, no result would be stored, and leases would run out.
     """
     _functional.sleep = time.sleep
+
+
+def show_as_schemes(schemes: Mapping[str, str]) -> None:
+    """Have URLs that kombu shows begin with the scheme, in place of the transport's own name, by which it is found."""
+    _connection.Connection.resolve_aliases.update(schemes)
 
 
 class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyped
@@ -78,7 +85,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
         """Return why the message is to be dropped, in words that repeat none of it; None where it is good."""
         raise NotImplementedError
 
-    def problem_with_broadcast(self, message: object) -> str | None:
+    def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
         """Return the same of what was broadcast to all workers, and is read already."""
         raise NotImplementedError
 
@@ -88,7 +95,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
         def guarded(message: Any) -> None:  # noqa: ANN401 - kombu's message
             try:
                 callback(message)
-            except _MALFORMED as error:
+            except MALFORMED as error:
                 log.warning("a message from queue %s was dropped: %s", queue, type(error).__name__, exc_info=True)
                 # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
                 if not message.acknowledged:
@@ -116,7 +123,7 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
             raise Empty from None
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:  # noqa: ANN401 - kombu's own
-        problem = self.problem_with_broadcast(message)
+        problem = self.problem_with_broadcast(message, exchange=exchange)
         if problem is None:
             return super()._deliver_fanout_message(message, exchange)
         log.warning("a broadcast to %s was dropped: %s", exchange, problem)

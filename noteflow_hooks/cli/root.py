@@ -12,6 +12,7 @@ import click
 from noteflow_hooks import __version__
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.groups import LazyGroup
+from noteflow_hooks.cli.support.helping import example, write_whole
 from noteflow_hooks.cli.support.options import remote_options
 
 if TYPE_CHECKING:
@@ -36,18 +37,36 @@ COMMANDS: Final = {
 }
 
 
+class _Root(LazyGroup):
+    """The list of commands, whose help also says how a shell completes them."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        """Write where each shell reads it."""
+        with formatter.section("Completion, for the shell's own start file"):
+            write_whole(formatter, COMPLETION)
+
+
+COMPLETION: Final = (
+    'eval "$(_NOTEFLOW_HOOKS_COMPLETE=bash_source noteflow-hooks)"   # bash: ~/.bashrc',
+    'eval "$(_NOTEFLOW_HOOKS_COMPLETE=zsh_source noteflow-hooks)"    # zsh: ~/.zshrc',
+    "_NOTEFLOW_HOOKS_COMPLETE=fish_source noteflow-hooks | source    # fish: config.fish",
+)
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Root,
     modules={name: f"noteflow_hooks.cli.commands.{name}" for name in COMMANDS},
     summaries=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
 )
 @click.version_option(__version__, prog_name="noteflow-hooks")
+@example("demo", "up", "webhooks add https://crm.example/hooks --name CRM", "deliveries tail")
 @remote_options
 def root() -> None:
     """Tell other systems what happens in NoteFlow's meetings, by signed and recorded webhooks.
 
-    Settings are environment variables that start with NOTEFLOW_HOOKS_, or lines of .env.
+    Settings are environment variables that start with NOTEFLOW_HOOKS_, or lines of .env. Endpoints go by name or id; of
+    an id, as many characters are enough as make it the only one, but for what changes something.
     """
 
 

@@ -1,7 +1,7 @@
-"""The threads that POST: bounded in number, shared by all tasks of a process. Under gevent they are greenlets.
+"""A bulkhead for calls that may hang: how many run at once is bounded, and what hangs leaves room for the rest.
 
-There are two shares. Whoever wants to POST reserves places in the quick one first; what takes long moves over to the
-slow one, so that endpoints that hang leave the quick share to the rest.
+It has a quick share and a slow one. A caller takes permits of the quick share first; a call that takes long moves to
+the slow share, and its permit is free again. Under gevent the threads are greenlets.
 """
 
 from __future__ import annotations
@@ -10,7 +10,9 @@ import math
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Generic, Self, TypeVar
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -19,22 +21,26 @@ if TYPE_CHECKING:
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 
-#: While others are under way, results are handed over in groups at least this far apart: each costs its taker a
-#: transaction. What comes last, and so a lone result, is handed over at once.
-_GROUP_SPACING_S: Final = 0.02
-#: How long to wait for all the room that is wanted, before less will do. Quick receivers give a chunk's room back in
-#: less; without the wait a busy process claims a few rows at a time, and pays for each claim as for a full one.
-_PATIENCE_S: Final = 0.1
-#: A call that takes longer than this moves over to the slow share, whatever becomes of it.
-_MOVE_AFTER_S: Final = 0.05
-#: The part of the places that slow endpoints' turns may take.
-_SLOW_SHARE: Final = 4
-#: So many times the quick share may be under way in all, with what has moved over. Each costs a thread and a socket.
-_ALL: Final = 5
+
+@dataclass(frozen=True, slots=True)
+class BulkheadTuning:
+    """How long a bulkhead waits, and how its shares are measured."""
+
+    #: How long a caller waits for all the permits that it wants, before fewer will do.
+    patience_s: float
+    #: A call that takes longer than this moves to the slow share, whatever becomes of it.
+    move_after_s: float
+    #: While other calls are under way, results are handed over in groups at least this far apart. What comes last, and
+    #: so a lone result, is handed over at once.
+    group_spacing_s: float
+    #: The slow share's permits are one in so many of the quick share's.
+    slow_divisor: int
+    #: How many calls may be under way in all, moved ones included, as a multiple of the quick share.
+    total_multiple: int
 
 
 class _Slot:
-    """Where one call runs; all places change under their pool's lock."""
+    """Where one call runs; all slots change under their bulkhead's lock."""
 
     __slots__ = ("is_free", "slow")
 
@@ -44,68 +50,82 @@ class _Slot:
 
 
 class Bulkhead:
-    """Runs calls concurrently, at most ``size`` quick ones at once; whoever wants to make some reserves room first."""
+    """Runs calls concurrently, at most ``size`` quick ones at once; a caller takes permits first."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, tuning: BulkheadTuning) -> None:
         """``size`` is the most calls in the quick share."""
         self._size = size
+        self._tuning = tuning
         self._free = size
-        self._slow_free = max(1, size // _SLOW_SHARE)
-        #: How many calls may yet move over.
-        self._movable = (_ALL - 1) * size - self._slow_free
+        self._slow_free = max(1, size // tuning.slow_divisor)
+        #: How many calls may yet move to the slow share.
+        self._movable = (tuning.total_multiple - 1) * size - self._slow_free
         self._wanted = 1
-        #: How many wait urgently.
+        #: How many callers wait urgently.
         self._urgent = 0
-        # One at a time waits for room, so that a place that becomes free wakes one thread and not all.
-        self._turn = threading.Lock()
+        # One caller at a time waits for permits, so that a slot that becomes free wakes one thread and not all.
+        self._queue = threading.Lock()
         self._changed = threading.Condition()
         self._threads: ThreadPoolExecutor | None = None
+        #: How many callers are at work at this moment, waiting for permits or using some.
+        self.callers = 0
+
+    @contextmanager
+    def caller(self) -> Iterator[None]:
+        """Count as a caller at work inside the ``with`` block."""
+        with self._changed:
+            self.callers += 1
+        try:
+            yield
+        finally:
+            with self._changed:
+                self.callers -= 1
 
     def reserve(self, wanted: int, *, urgent: int = 0) -> Permits:
-        """Wait for room, at first for all that is wanted, after a moment for one call at least; take what is free.
+        """Wait for permits, at first for all that are wanted, after a moment for one at least; take what is free.
 
-        With ``urgent``, wait for one place only, before all others, and where not all is free take no more than that.
+        With ``urgent``, wait for one only, before all others, and where not all are free take no more than that.
         """
         if urgent:
             return self._reserve_urgently(wanted, urgent)
-        with self._turn, self._changed:
-            self._wait_for_room(min(wanted, self._size), timeout_s=_PATIENCE_S)
-            self._wait_for_room(1, timeout_s=None)
+        with self._queue, self._changed:
+            self._wait_for(min(wanted, self._size), timeout_s=self._tuning.patience_s)
+            self._wait_for(1, timeout_s=None)
             taken = min(wanted, self._free)
             self._free -= taken
-        return Permits(self, taken, slow=False)
+        return Permits(self, taken, slow=False, tuning=self._tuning)
 
     def reserve_free(self, wanted: int) -> Permits:
         """Take what is free and nobody waits for urgently, which may be nothing, and wait for none."""
         with self._changed:
             taken = 0 if self._urgent else max(0, min(wanted, self._free))
             self._free -= taken
-        return Permits(self, taken, slow=False)
+        return Permits(self, taken, slow=False, tuning=self._tuning)
 
     def reserve_slow(self, wanted: int) -> Permits:
         """Take what is free of the slow share, which may be nothing: nobody waits for what is slow."""
         with self._changed:
             taken = max(0, min(wanted, self._slow_free))
             self._slow_free -= taken
-        return Permits(self, taken, slow=True)
+        return Permits(self, taken, slow=True, tuning=self._tuning)
 
     def release(self, count: int, *, slow: bool) -> None:
-        """Give that much room back."""
+        """Give that many permits back."""
         with self._changed:
             self._give_back(count, slow=slow)
 
-    def leave(self, place: _Slot) -> None:
-        """Give a call's place back; it has ended."""
+    def leave(self, slot: _Slot) -> None:
+        """Give a call's slot back; it has ended."""
         with self._changed:
-            place.is_free = True
-            self._give_back(1, slow=place.slow)
+            slot.is_free = True
+            self._give_back(1, slow=slot.slow)
 
-    def move(self, places: Sequence[_Slot]) -> None:
-        """Move calls that take long over to the slow share, as far as there may be so many."""
+    def move(self, slots: Sequence[_Slot]) -> None:
+        """Move calls that take long to the slow share, as far as there may be so many."""
         with self._changed:
-            for place in places:
-                if not (place.slow or place.is_free) and self._slow_free > -self._movable:
-                    place.slow = True
+            for slot in slots:
+                if not (slot.slow or slot.is_free) and self._slow_free > -self._movable:
+                    slot.slow = True
                     self._slow_free -= 1
                     self._give_back(1, slow=False)
 
@@ -114,7 +134,8 @@ class Bulkhead:
         # Made late: a prefork worker's children must not inherit threads that don't exist after the fork.
         with self._changed:
             if self._threads is None:
-                self._threads = ThreadPoolExecutor(_ALL * self._size, thread_name_prefix="post")
+                most = self._tuning.total_multiple * self._size
+                self._threads = ThreadPoolExecutor(most, thread_name_prefix="post")
         self._threads.submit(call, *args)
 
     def close(self) -> None:
@@ -125,11 +146,17 @@ class Bulkhead:
     def _reserve_urgently(self, wanted: int, urgent: int) -> Permits:
         with self._changed:
             self._urgent += 1
-            self._changed.wait_for(lambda: self._free > 0)
-            self._urgent -= 1
+            try:
+                self._changed.wait_for(lambda: self._free > 0)
+            except BaseException:
+                # Killed while it waited: the others waited for it, and nothing that it gives back will wake them.
+                self._changed.notify_all()
+                raise
+            finally:
+                self._urgent -= 1
             taken = min(wanted if self._free >= wanted else urgent, self._free)
             self._free -= taken
-        return Permits(self, taken, slow=False)
+        return Permits(self, taken, slow=False, tuning=self._tuning)
 
     def _give_back(self, count: int, *, slow: bool) -> None:
         if slow:
@@ -141,20 +168,21 @@ class Bulkhead:
         elif self._free >= self._wanted:
             self._changed.notify()
 
-    def _wait_for_room(self, wanted: int, *, timeout_s: float | None) -> None:
+    def _wait_for(self, wanted: int, *, timeout_s: float | None) -> None:
         self._wanted = wanted
         self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
 
 
 class Permits:
-    """Room for some calls. Each gives its place back as it ends; leaving the ``with`` block gives back the rest."""
+    """Permits for some calls. Each is given back as its call ends; leaving the ``with`` block gives back the rest."""
 
-    def __init__(self, pool: Bulkhead, size: int, *, slow: bool) -> None:
+    def __init__(self, bulkhead: Bulkhead, size: int, *, slow: bool, tuning: BulkheadTuning) -> None:
         """Made by :class:`Bulkhead`."""
-        self._pool = pool
+        self._bulkhead = bulkhead
         self._unused = size
         self._slow = slow
-        #: How many calls there is room for.
+        self._tuning = tuning
+        #: How many calls may be made.
         self.size = size
 
     def __enter__(self) -> Self:
@@ -163,16 +191,16 @@ class Permits:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._pool.release(self._unused, slow=self._slow)
+        self._bulkhead.release(self._unused, slow=self._slow)
 
     def begin(self, call: Callable[[Job], Result], jobs: Sequence[Job]) -> Calls[Job, Result]:
-        """Begin the calls, at most as many as there is room for.
+        """Begin the calls, at most as many as there are permits.
 
         ``call`` should not raise; if it does, the error is raised where the results are gathered.
         """
-        self._pool.release(self._unused - len(jobs), slow=self._slow)
-        self._unused = 0
-        calls: Calls[Job, Result] = Calls(self._pool, jobs, slow=self._slow)
+        calls: Calls[Job, Result] = Calls(self._bulkhead, jobs, slow=self._slow, tuning=self._tuning)
+        spare, self._unused = self._unused - len(jobs), 0
+        self._bulkhead.release(spare, slow=self._slow)
         calls.begin(call)
         return calls
 
@@ -180,9 +208,10 @@ class Permits:
 class Calls(Generic[Job, Result]):
     """Calls under way. A waiting taker is woken by the first and the last result of a group, not by each."""
 
-    def __init__(self, pool: Bulkhead, jobs: Sequence[Job], *, slow: bool) -> None:
+    def __init__(self, bulkhead: Bulkhead, jobs: Sequence[Job], *, slow: bool, tuning: BulkheadTuning) -> None:
         """Made by :meth:`Permits.begin`."""
-        self._pool = pool
+        self._bulkhead = bulkhead
+        self._tuning = tuning
         self._jobs = jobs
         self._under_way = {number: _Slot(slow=slow) for number in range(len(jobs))}
         self._come: list[tuple[Job, Result]] = []
@@ -194,15 +223,15 @@ class Calls(Generic[Job, Result]):
 
     def begin(self, call: Callable[[Job], Result]) -> None:
         """Hand the calls to the threads."""
-        places = dict(self._under_way)
+        slots = dict(self._under_way)
         try:
-            for number, place in list(places.items()):
-                self._pool.submit(self._run, call, number, place)
-                del places[number]
+            for number, slot in list(slots.items()):
+                self._bulkhead.submit(self._run, call, number, slot)
+                del slots[number]
         except BaseException:
-            # No thread could be started: the places of those that never began are free again.
-            for place in places.values():
-                self._pool.leave(place)
+            # No thread could be started: the slots of those that never began are free again.
+            for slot in slots.values():
+                self._bulkhead.leave(slot)
             raise
 
     def groups(
@@ -211,11 +240,11 @@ class Calls(Generic[Job, Result]):
         """Yield results in groups as they come in, then raise the first error.
 
         With ``patience_s``, what is still under way after so long is left to itself: its result goes to ``late``. The
-        quick share has its places back long before that.
+        quick share has its permits back long before that.
         """
         began = time.monotonic()
         until = math.inf if patience_s is None else began + patience_s
-        moving = began + _MOVE_AFTER_S
+        moving = began + self._tuning.move_after_s
         while self._under_way or self._come:
             now = time.monotonic()
             if now >= until:
@@ -227,17 +256,17 @@ class Calls(Generic[Job, Result]):
                 moving = math.inf
             wait_s = min(until, moving) - now
             if self._some.wait(None if math.isinf(wait_s) else wait_s):
-                self._all.wait(_GROUP_SPACING_S)
+                self._all.wait(self._tuning.group_spacing_s)
                 if group := self._take(None):
                     yield group
         if self._errors:
             raise self._errors[0]
 
     def left(self) -> list[Job]:
-        """Move what is still under way over to the slow share, and return it."""
+        """Move what is still under way to the slow share, and return it."""
         with self._lock:
             under_way = dict(self._under_way)
-        self._pool.move(list(under_way.values()))
+        self._bulkhead.move(list(under_way.values()))
         return [self._jobs[number] for number in under_way]
 
     def _take(self, late: Callable[[tuple[Job, Result]], None] | None) -> list[tuple[Job, Result]]:
@@ -249,7 +278,7 @@ class Calls(Generic[Job, Result]):
             come, self._come = self._come, []
         return come
 
-    def _run(self, call: Callable[[Job], Result], number: int, place: _Slot) -> None:
+    def _run(self, call: Callable[[Job], Result], number: int, slot: _Slot) -> None:
         try:
             result = call(self._jobs[number])
         except BaseException as error:  # noqa: BLE001 - handed over, and raised where the results are gathered
@@ -257,7 +286,7 @@ class Calls(Generic[Job, Result]):
         else:
             self._put(number, come=(self._jobs[number], result))
         finally:
-            self._pool.leave(place)
+            self._bulkhead.leave(slot)
 
     def _put(self, number: int, *, come: tuple[Job, Result] | None = None, error: BaseException | None = None) -> None:
         with self._lock:

@@ -1,59 +1,105 @@
-"""Work that one thread at a time does for all: who comes meanwhile leaves it to that one, and goes.
+"""Coalescing: one caller leads and works for all, and who comes meanwhile leaves its items to the leader and goes.
 
-Sixteen tasks that dispatch side by side take sixteen connections to the database, and get in each other's way there.
+It is single-flight for work that adds up: the items of all who came are the leader's next batch.
 """
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Sequence
-    from uuid import UUID
+    from collections.abc import Iterable
+    from types import TracebackType
+
+Item = TypeVar("Item")
 
 
-class Coalescer:
-    """Ids that wait for whoever is at work."""
+class Coalescer(Generic[Item]):
+    """Items that wait for whoever leads. One for a process."""
 
     def __init__(self, *, most: int) -> None:
-        """``most`` is how many ids one batch has at the most."""
+        """``most`` is how many items one batch has at the most."""
         self._most = most
         self._lock = threading.Lock()
-        self._waiting: list[UUID] = []
-        self._is_busy = False
-        self._goes_on = False
+        self._waiting: list[Item] = []
+        self._leader: Leadership[Item] | None = None
 
-    def go_on(self) -> None:
-        """Have one more batch come, were it empty; for who is at work."""
-        self._goes_on = True
+    def lead(self, items: Iterable[Item]) -> Leadership[Item]:
+        """Bring items; use what is returned in a ``with`` block and go through its batches."""
+        return Leadership(self, items)
 
-    def batches(self, ids: Sequence[UUID]) -> Generator[list[UUID]]:
-        """Yield the ids, and what others bring meanwhile, in batches; at least one, were it empty.
-
-        Nothing is yielded while another thread is at it: that one gets these ids. If it fails, they wait for the next.
-        """
+    def join(self, leadership: Leadership[Item], items: Iterable[Item]) -> list[Item] | None:
+        """Add the items; return the first batch to whoever leads from now on, and None where another one does."""
         with self._lock:
-            self._waiting.extend(ids)
-            if self._is_busy:
-                return
-            self._is_busy = True
-            batch = self._take()
-        try:
-            while True:
-                yield batch
-                with self._lock:
-                    # Together, or ids that come in between would wait for nobody.
-                    if not (self._waiting or self._goes_on):
-                        self._is_busy = False
-                        return
-                    batch = self._take()
-        except BaseException:
-            self._is_busy = False
-            raise
+            self._waiting.extend(items)
+            if self._leader is not None:
+                return None
+            self._leader = leadership
+            return self._take()
 
-    def _take(self) -> list[UUID]:
-        self._goes_on = False
+    def next(self, leadership: Leadership[Item], *, wants_more: bool) -> list[Item] | None:
+        """Return the leader's next batch; None once nothing waits, and then it leads no more."""
+        with self._lock:
+            if self._waiting or wants_more:
+                return self._take()
+            # Under the same lock, or items that come in between would wait for nobody.
+            self.resign(leadership)
+            return None
+
+    def resign(self, leadership: Leadership[Item]) -> None:
+        """End the leadership, if it goes on; without a lock, for which a leader could be killed while it waits."""
+        if self._leader is leadership:
+            self._leader = None
+
+    def _take(self) -> list[Item]:
         batch = self._waiting[: self._most]
         del self._waiting[: self._most]
         return batch
+
+
+class Leadership(Generic[Item]):
+    """One caller's part; leading is bound to the ``with`` block, and ends with it whatever happens in there.
+
+    Its batches are the caller's items and what others bring meanwhile: at least one batch, were it empty, and none
+    where another caller leads, who gets these items too. If the block fails, what waits is left to the next leader.
+    """
+
+    def __init__(self, coalescer: Coalescer[Item], items: Iterable[Item]) -> None:
+        """Made by :meth:`Coalescer.lead`."""
+        self._coalescer = coalescer
+        self._items = items
+        self._batch: list[Item] | None = None
+        self._leads = False
+        self._wants_more = False
+
+    def __enter__(self) -> Self:
+        try:
+            self._batch = self._coalescer.join(self, self._items)
+            self._leads = self._batch is not None
+        except BaseException:
+            self._coalescer.resign(self)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._coalescer.resign(self)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> list[Item]:
+        batch, self._batch = self._batch, None
+        if batch is None and self._leads:
+            wants_more, self._wants_more = self._wants_more, False
+            batch = self._coalescer.next(self, wants_more=wants_more)
+        if batch is None:
+            self._leads = False
+            raise StopIteration
+        return batch
+
+    def go_on(self) -> None:
+        """Have one more batch come, were it empty."""
+        self._wants_more = True

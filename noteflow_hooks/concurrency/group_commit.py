@@ -1,7 +1,7 @@
 """Group commit: what contends for the same rows is stored together, by one thread of a process for all who wait.
 
 Stored side by side, each batch would hold a connection and stand in line for the same lock. What comes while a store
-is under way is the next one, as a whole, so that a lone batch waits for nobody.
+is under way is the next group, as a whole, so that a lone batch waits for nobody.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ class GroupCommit(Generic[Item, Outcome]):
     def commit(self, items: list[Item], until: float) -> Committed[Outcome]:
         """Return once they are stored, or raise what storing their group raised.
 
-        ``until`` is a moment by this process's clock, for ``store``.
+        ``until`` is a moment by this process's clock, for ``store``. The first one of a group stores it. If that one is
+        ended while it waits for its turn to store, so are the others of its group, by the same error.
         """
         with self._lock:
             group = self._gathering
@@ -47,16 +48,19 @@ class GroupCommit(Generic[Item, Outcome]):
             group.items += items
             group.until = max(group.until, until)
         if leads:
-            with self._storing:
-                self._store_group(group)
+            self._lead(group)
         return Committed(group.outcome.result(), leads)
 
-    def _store_group(self, group: _Group[Item, Outcome]) -> None:
-        with self._lock:
-            self._gathering = _Group()
+    def _lead(self, group: _Group[Item, Outcome]) -> None:
         try:
-            group.outcome.set_result(self._store(group.items, group.until))
-        except BaseException as error:  # noqa: BLE001 - handed over to all who wait, and raised there
+            with self._storing:
+                with self._lock:
+                    self._gathering = _Group()
+                group.outcome.set_result(self._store(group.items, group.until))
+        except BaseException as error:  # noqa: BLE001 - handed over to all who wait, and raised there: a killed leader's too
+            # Without the lock, which could be the next thing to wait for: only its leader replaces a group.
+            if self._gathering is group:
+                self._gathering = _Group()
             group.outcome.set_exception(error)
 
 

@@ -1,153 +1,142 @@
-"""What a worker takes next: due deliveries of open endpoints, and what the others have in their turns."""
+"""Claims: what a worker takes next. Due deliveries of unrestricted endpoints, and throttled ones in their slots."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.delivery.wake_ups import WakeUpDebouncer
+from noteflow_hooks.delivery.tuning import CLAIM_PAUSE_S, CLAIM_TRIES, FEW, LOOK_AGAIN_AFTER, THROTTLED_DIVISOR
+from noteflow_hooks.delivery.wake_ups import Lane
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from noteflow_hooks.delivery.tuning import Clock
+    from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
     from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore
 
-#: So many named deliveries are somebody's fresh events; more are a backlog's, and whoever takes that takes them too.
-_FEW: Final = 10
-#: While endpoints wait for their turn, the part of a chunk that is theirs.
-_TURNS_PART: Final = 4
+_NOW: Final = SchedulingSlot(timedelta(0), slow=False)
+_SOON: Final = SchedulingSlot(LOOK_AGAIN_AFTER, slow=False)
 
 
-#: How often to look for turns that somebody else holds at this moment, how long to wait between, and when to look
-#: again after that.
-_PATIENCE: Final = 4
-_PAUSE_S: Final = 0.004
-_SOON: Final = SchedulingSlot(timedelta(milliseconds=20), slow=False)
-#: So many tasks that go on keep a process busy; a hint to itself would cost it as much as ten deliveries.
-_ENOUGH: Final = 2
+@dataclass(frozen=True, slots=True)
+class LeasedClaim:
+    """A claim, how long its lease allows a POST to begin, and the way to wake a task for what comes next."""
 
-
-class Hint(Protocol):
-    """What hints at deliveries again: at these ones, or with none at the turns that a lane has."""
-
-    def __call__(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-        """Hint after the wait; it must not raise, and may leave out a hint that would only join a long queue."""
-        ...
-
-
-def no_hint(wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-    """Be nobody's hint: the sweep finds what it would have told of."""
+    claim: Claim
+    #: By this process's clock. A POST that begins by then ends within its lease, which is longer by its timeout.
+    start_by: float
+    wake_ups: WakeUps
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
     """What one round took."""
 
-    claims: list[Claim]
+    claims: list[LeasedClaim]
     #: Whether another round may find more.
     more: bool
-    #: Whether that one need look at turns only.
-    turns_only: bool = False
-    #: Whether there was no room for all of the named ones, so that some of them may be left.
-    named_left: bool = False
+    #: Whether that one need look at throttled deliveries only.
+    throttled_only: bool = False
+    #: The named ones that there was no room for, so that some of them may be left.
+    left: Sequence[UUID] = ()
 
 
 class Claimer:
-    """Takes deliveries for all tasks of a process."""
+    """Claims deliveries for all tasks of a process."""
 
-    def __init__(
-        self,
-        store: DeliveryStore,
-        *,
-        lease_slack: timedelta,
-        countdown_max: timedelta,
-        sleep: Callable[[float], None],
-        monotonic: Callable[[], float],
-        loops: Callable[[], int] = lambda: 0,
-    ) -> None:
-        """``countdown_max`` is the longest wait that is hinted at; the sweep sees to longer ones.
-
-        ``loops`` tells how many tasks of this process take one chunk after the other at this moment.
-        """
+    def __init__(self, store: DeliveryStore, slots: SlotWakeUps, *, lease_slack: timedelta, clock: Clock) -> None:
+        """``slots`` knows which wake-ups are on their way."""
         self._store = store
+        self._slots = slots
         self._lease_slack = lease_slack
-        self._countdown_max = countdown_max
-        self._sleep = sleep
-        self._hints = WakeUpDebouncer(monotonic)
-        self._loops = loops
-        #: Whether a turn came that nobody has looked for since, and that no hint was sent for.
-        self._owes_a_look = False
-        #: Whether turns were due when somebody last looked.
-        self._turns_due = False
+        self._clock = clock
+        #: Whether an endpoint had a slot when somebody last looked.
+        self._slots_due = False
 
-    def take(self, named: Sequence[UUID], *, size: int, hint: Hint, slow: bool, turns_only: bool = False) -> Taken:
-        """Take up to ``size`` deliveries: the named ones, others that are due, and those of turns that are due.
+    def take(
+        self,
+        named: Sequence[UUID],
+        *,
+        size: int,
+        wake_ups: WakeUps,
+        lane: Lane = Lane.QUICK,
+        throttled_only: bool = False,
+    ) -> Taken:
+        """Claim up to ``size`` deliveries: the named ones, others that are due, and throttled ones whose slot it is.
 
-        With ``slow`` only the slow lane's turns are taken.
+        Of the slow lane, only throttled ones are claimed.
         """
         if not size:
             return Taken([], more=False)
-        if slow or turns_only:
-            claims = list(self._turns(size, hint=hint, slow=slow))
-            # Where nothing is left of turns, a look at all the rest follows.
-            return Taken(claims, more=bool(claims) or not slow, turns_only=bool(claims))
-        # A part is kept for endpoints that wait for their turn, or those that don't would leave them nothing.
-        limit = max(1, size - size // _TURNS_PART) if self._turns_due else size
+        # A lease counts from no earlier than this.
+        began = self._clock.monotonic()
+        if lane is Lane.SLOW or throttled_only:
+            claims = self._claim_throttled(size, lane, wake_ups).claims
+            # Where no slot has anything left, a look at all the rest follows.
+            more = bool(claims) or lane is Lane.QUICK
+            return Taken(self._leased(claims, began, wake_ups), more=more, throttled_only=bool(claims))
+        return self._take_due(named, size, began, wake_ups)
+
+    def _take_due(self, named: Sequence[UUID], size: int, began: float, wake_ups: WakeUps) -> Taken:
+        # A part is kept for throttled deliveries, or those that are not would leave them nothing.
+        limit = max(1, size - size // THROTTLED_DIVISOR) if self._slots_due else size
         claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
-        self._turns_due = claimed.slots_due
+        self._slots_due = claimed.slots_due
         if claimed.slow_slots_due:
-            hint(timedelta(0), [], slow=True)
-        full = len(claimed) + claimed.throttled >= limit
+            wake_ups.wake(Lane.SLOW)
+        is_full = len(claimed) + claimed.throttled >= limit
+        ids = {each.delivery.id for each in claimed}
+        missed = [each for each in named if each not in ids]
         if claimed.passed_over:
-            self._hint_again(named, claimed, full=full, hint=hint)
-        claims, room = list(claimed), size - len(claimed)
-        turned = self._due_turns(room, hint=hint) if claimed.slots_due and room else []
-        # The named ones come first: where others were taken, nothing is left of them that is due and free.
-        named_left = full and {each.delivery.id for each in claimed}.issubset(named)
-        return Taken(claims + turned, more=full or bool(turned), turns_only=not full, named_left=named_left)
+            self._wake_for_passed_over(missed, is_few=len(named) <= FEW, is_full=is_full, wake_ups=wake_ups)
+        room = size - len(claimed)
+        throttled = self._claim_due_slots(room, wake_ups) if claimed.slots_due and room else []
+        # The named ones come first: where others were claimed, nothing is left of them that is due and free.
+        is_left = is_full and ids.issubset(named)
+        return Taken(
+            self._leased([*claimed, *throttled], began, wake_ups),
+            more=is_full or bool(throttled),
+            throttled_only=not is_full,
+            left=missed if is_left else (),
+        )
 
-    def _hint_again(self, named: Sequence[UUID], claimed: Claimed, *, full: bool, hint: Hint) -> None:
-        """Hint at what was passed over, soon: whoever is busy with its endpoint now is so for a moment only."""
-        if len(named) <= _FEW:
-            taken = {each.delivery.id for each in claimed}
-            hint(_SOON.wait, [each for each in named if each not in taken])
-        elif not full:
-            # Of a backlog, each chunk passes over the same endpoints'. They have been due for the longest by then, so
-            # that whoever tops up takes them first: one hint for all that this process has passed over.
-            self.hint_at([_SOON], hint)
+    def _leased(self, claims: Sequence[Claim], began: float, wake_ups: WakeUps) -> list[LeasedClaim]:
+        start_by = began + self._lease_slack.total_seconds()
+        return [LeasedClaim(each, start_by, wake_ups) for each in claims]
 
-    def hint_at(self, turns: Sequence[SchedulingSlot], hint: Hint) -> None:
-        """Hint at turns that come soon, unless another hint on its way serves them, or enough tasks go on anyway."""
-        for turn in turns:
-            if not (turn.wait or turn.slow) and self._loops() >= _ENOUGH:
-                self._owes_a_look = True
-                continue
-            if turn.wait <= self._countdown_max and self._hints.is_wanted(turn):
-                hint(turn.wait, [], slow=turn.slow)
+    def _wake_for_passed_over(self, missed: list[UUID], *, is_few: bool, is_full: bool, wake_ups: WakeUps) -> None:
+        """Have a task look again, soon: whoever is busy with a delivery or its endpoint now is so for a moment only."""
+        if is_few:
+            wake_ups.retry_later(missed, delay=LOOK_AGAIN_AFTER)
+        elif not is_full:
+            # Each chunk of a backlog passes over deliveries of the same endpoints. They have been due for the longest
+            # by then, so that whoever tops up claims them first: one wake-up for all that this process passed over.
+            self._slots.wake_for([_SOON], wake_ups)
 
-    def leave(self, hint: Hint) -> None:
-        """Have a task look for turns that others of this process were left to; for one that goes on no more."""
-        if self._owes_a_look:
-            self.hint_at([SchedulingSlot(timedelta(0), slow=False)], hint)
+    def wake_for_owed(self, wake_ups: WakeUps) -> None:
+        """Wake a task for a slot that was left to others of this process; for a task that goes on no more."""
+        if self._slots.is_owed:
+            self._slots.wake_for([_NOW], wake_ups)
 
-    def _due_turns(self, size: int, *, hint: Hint) -> list[Claim]:
-        """Take turns that are due. Where somebody else is just taking them, wait a moment for what that leaves."""
-        for _ in range(_PATIENCE):
-            taken = self._turns(size, hint=hint, slow=False)
-            if taken or not taken.passed_over:
-                return list(taken)
-            self._sleep(_PAUSE_S)
-        self.hint_at([_SOON], hint)
+    def _claim_due_slots(self, size: int, wake_ups: WakeUps) -> Sequence[Claim]:
+        """Claim throttled deliveries. Where somebody else is just at it, wait a moment for what that leaves."""
+        for _ in range(CLAIM_TRIES):
+            claimed = self._claim_throttled(size, Lane.QUICK, wake_ups)
+            if claimed or not claimed.passed_over:
+                return claimed.claims
+            self._clock.sleep(CLAIM_PAUSE_S)
+        self._slots.wake_for([_SOON], wake_ups)
         return []
 
-    def _turns(self, size: int, *, hint: Hint, slow: bool) -> Claimed:
-        if not slow:
-            self._owes_a_look = False
-        taken = self._store.claim_throttled(limit=size, slow=slow, lease_slack=self._lease_slack)
-        # What could go on at once brings another task along: one alone would wait for its own receivers.
-        self.hint_at(taken.slots, hint)
-        return taken
+    def _claim_throttled(self, size: int, lane: Lane, wake_ups: WakeUps) -> Claimed:
+        if lane is Lane.QUICK:
+            self._slots.is_owed = False
+        claimed = self._store.claim_throttled(limit=size, slow=lane is Lane.SLOW, lease_slack=self._lease_slack)
+        # What can go on at once brings another task along: one alone would wait for its own receivers.
+        self._slots.wake_for(claimed.slots, wake_ups)
+        return claimed

@@ -1,105 +1,92 @@
-"""Committed events become deliveries, a batch at a time, whose ids go on in chunks; one thread is at it."""
+"""Committed events become deliveries, a batch at a time; one task of a process is at it, for all of them."""
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
-from uuid import UUID  # noqa: TC003 - a NamedTuple's fields
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency.coalescer import Coalescer
+from noteflow_hooks.delivery.claimer import LeasedClaim
+from noteflow_hooks.delivery.tuning import DISPATCH_PAGE, FEW
+from noteflow_hooks.delivery.wake_ups import Lane
+from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Sequence
+    from uuid import UUID
 
-    from noteflow_hooks.delivery.claimer import Hint
-    from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
+    from noteflow_hooks.delivery.wake_ups import WakeUps
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore, Dispatched
 
-#: Deliveries made by one dispatching transaction, at the most.
-DISPATCH_PAGE: Final = 2_000
-#: The most events that one batch has, and one hint at events.
-EVENTS_PER_HINT: Final = 500
-#: So many events are a quiet moment's, whose deliveries are claimed as they are made. More are worth a chunk of their
-#: own, which whoever is free takes.
-FEW_EVENTS: Final = 10
 
+@dataclass(slots=True)
+class DispatchedWork:
+    """What dispatching leaves to its caller."""
 
-class Chunk(NamedTuple):
-    """Deliveries that one hint is to name."""
-
-    ids: list[UUID]
-    #: Whether the hint is wanted however many wait in the queue. Without it the deliveries are taken by those that do.
-    is_first: bool
-
-
-class HandOver(Protocol):
-    """What hints at a chunk, for others to send."""
-
-    def __call__(self, delivery_ids: list[UUID], *, if_room: bool) -> object:
-        """Hint, with ``if_room`` only where the queue has room for one more; it must neither wait nor raise."""
-        ...
-
-
-class Own:
-    """What the one who dispatches is to send, claimed as it was made."""
-
-    def __init__(self, size: int, now: Callable[[], float]) -> None:
-        """There is room for so many; ``now`` is this process's clock."""
-        #: The moment, by this process's clock.
-        self.now = now
-        #: How many more there is room for.
-        self.room = size
-        #: The claims, each with the moment, by this process's clock, that its lease counts from at the earliest.
-        self.claims: list[tuple[float, Claim]] = []
-
-    def take(self, claims: Sequence[Claim], began: float) -> None:
-        """Keep them."""
-        self.claims += [(began, each) for each in claims]
-        self.room -= len(claims)
+    #: How many deliveries were made, those enqueued along the way included.
+    made: int = 0
+    #: Inline claims: what was claimed as it was made. Nobody else sends them before their leases end.
+    claims: list[LeasedClaim] = field(default_factory=list)
+    #: Where there are no claims: what is left, at most a chunk, for the caller to send or to enqueue.
+    chunk: list[UUID] = field(default_factory=list)
+    #: What ended dispatching early, to be raised once the claims are sent.
+    error: Exception | None = None
 
 
 class Dispatcher:
     """Dispatches for all tasks of a process."""
 
-    def __init__(self, store: DeliveryStore, *, chunk: int, lease_slack: timedelta) -> None:
-        """``chunk`` is how many deliveries one hint names."""
+    def __init__(self, store: DeliveryStore, *, rules: DeliveryRules, clock: Clock) -> None:
+        """A message names as many deliveries as the rules say."""
         self._store = store
-        self._chunk = chunk
-        self._lease_slack = lease_slack
-        self._outbox = Coalescer(most=EVENTS_PER_HINT)
+        self._rules = rules
+        self._clock = clock
+        self._slack_s = rules.lease_slack.total_seconds()
+        self._coalescer: Coalescer[UUID] = Coalescer(most=EVENTS_PER_ROUND)
 
-    def chunks(self, event_ids: Sequence[UUID], *, hint: Hint, own: Own | None = None) -> Iterator[Chunk]:
-        """Make deliveries of the named events and of all others that wait; yield their ids in chunks.
+    def dispatch(self, event_ids: Sequence[UUID], *, room: int, wake_ups: WakeUps) -> DispatchedWork:
+        """Make deliveries of the named events and of all others that wait; return what the caller is to send.
 
-        ``hint`` is called for what goes in its endpoints' turns instead. What of a few events ``own`` has room for is
-        claimed, and not yielded. Where another thread is at it, that one takes these events too, and nothing is yielded
-        here.
+        Of a few events, as many deliveries as there is ``room`` for are claimed in the same statement. Full chunks of
+        the others are enqueued as soon as they are made, so that a large fan-out flows meanwhile. Where another task
+        dispatches, that one takes these events too, and nothing is left to this one.
         """
-        rest: list[UUID] = []
-        for named in self._outbox.batches(event_ids):
-            page = self._page(named, own)
-            if page.more:
-                # Together with what others bring meanwhile.
-                self._outbox.go_on()
-            yield from self._chunks_of(rest, page)
-            for slow, is_due in ((False, page.throttled), (True, page.throttled_slow)):
-                if is_due:
-                    hint(timedelta(0), [], slow=slow)
+        work = DispatchedWork()
+        with self._coalescer.lead(event_ids) as batches:
+            try:
+                for batch in batches:
+                    began = self._clock.monotonic()
+                    size = room - len(work.claims) if 0 < len(batch) <= FEW else 0
+                    page = self._store.dispatch(
+                        batch, limit=DISPATCH_PAGE, claim=size, lease_slack=self._rules.lease_slack
+                    )
+                    for claim in page.claims:
+                        work.claims.append(LeasedClaim(claim, began + self._slack_s, wake_ups))
+                    if page.more:
+                        # Together with what others bring meanwhile.
+                        batches.go_on()
+                    if page.delivery_ids or page.throttled or page.throttled_slow:
+                        self._pass_on(page, work, wake_ups)
+                if work.claims and work.chunk:
+                    wake_ups.enqueue(work.chunk, if_room=False)
+                    work.chunk = []
+            except Exception as error:  # noqa: BLE001 - raised by the caller, once it has sent what is claimed
+                work.error = error
+        work.made += len(work.claims)
+        return work
 
-    def _page(self, named: list[UUID], own: Own | None) -> Dispatched:
-        if own is None or not own.room or not 0 < len(named) <= FEW_EVENTS:
-            return self._store.dispatch(named, limit=DISPATCH_PAGE)
-        began = own.now()
-        page = self._store.dispatch(named, limit=DISPATCH_PAGE, claim=own.room, lease_slack=self._lease_slack)
-        own.take(page.claims, began)
-        return page
-
-    def _chunks_of(self, rest: list[UUID], page: Dispatched) -> Iterator[Chunk]:
-        """Yield chunks of what waits and of what the page brings; leave in ``rest`` what the next page may fill up."""
-        rest.extend(page.delivery_ids)
-        first = True
-        while len(rest) >= self._chunk or (rest and not page.more):
-            # Every workspace's first delivery is among a page's first.
-            yield Chunk(rest[: self._chunk], first)
-            del rest[: self._chunk]
-            first = False
+    def _pass_on(self, page: Dispatched, work: DispatchedWork, wake_ups: WakeUps) -> None:
+        """Enqueue full chunks, and leave the rest for the next page to fill up; wake lanes for what is throttled."""
+        work.made += len(page.delivery_ids)
+        # In front, since every workspace's first delivery is among a page's first.
+        waiting, size, is_first = [*page.delivery_ids, *work.chunk], self._rules.chunk, True
+        while len(waiting) > size:
+            wake_ups.enqueue(waiting[:size], if_room=not is_first)
+            del waiting[:size]
+            is_first = False
+        work.chunk = waiting
+        if page.throttled:
+            wake_ups.wake(Lane.QUICK)
+        if page.throttled_slow:
+            wake_ups.wake(Lane.SLOW)

@@ -1,41 +1,41 @@
-"""What came of attempts becomes rows: each delivery's next state, its attempt, and hints at what comes due soon."""
+"""Results become rows: each delivery's next state, its attempt, and the retries that come due soon."""
 
 from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from noteflow_hooks.concurrency.group_commit import GroupCommit
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_PAUSES_S
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import timedelta
     from uuid import UUID
 
-    from noteflow_hooks.delivery.claimer import Claimer, Hint
+    from noteflow_hooks.delivery.claimer import LeasedClaim
+    from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
+    from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
-    from noteflow_hooks.domain.retry import RetryPolicy
 
 log = logging.getLogger(__name__)
 
-#: Rows that come due within this of each other go back in one message, when the last of them is due.
-_RETRY_WINDOW: Final = timedelta(milliseconds=200)
-#: The first and the longest pause between two tries to store results while the database is away.
-_STORE_PAUSES_S: Final = (0.1, 2.0)
-#: How long it is tried beyond the leases. While the database is away nobody else can take the deliveries, and right
-#: after its start nobody does.
-_STORE_BEYOND_S: Final = 300.0
 #: What an operator needs to know beyond the attempt's message, which is the tenant's to read.
-_HINTS: Final = {
+_ADVICE: Final = {
     ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
 }
+
+Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | None]"
+#: A result with the settlement that it leads to, and the fencing key under which that counts.
+_Settling: TypeAlias = "tuple[LeasedClaim, Settlement, tuple[UUID, int]]"
 
 
 class Outcomes(Counter[str]):
@@ -47,104 +47,82 @@ class Outcomes(Counter[str]):
         return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
 
 
-@dataclass(frozen=True, slots=True)
-class LeasedClaim:
-    """A claim, when its lease ends by this process's own clock, and whom to tell of what comes next."""
-
-    claim: Claim
-    #: After that, it may be somebody else's.
-    until: float
-    hint: Hint
-
-
-Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | None]"
-
-
 class Settler:
     """Stores results for all tasks of a process."""
 
     def __init__(
-        self,
-        store: DeliveryStore,
-        claimer: Claimer,
-        *,
-        policy: RetryPolicy,
-        countdown_max: timedelta,
-        announce: Announce,
-        draw: Callable[[], float],
-        sleep: Callable[[float], None],
-        monotonic: Callable[[], float],
+        self, store: DeliveryStore, slots: SlotWakeUps, *, rules: DeliveryRules, announce: Announce, clock: Clock
     ) -> None:
-        """``claimer`` knows which hints at turns are on their way; ``announce`` hints at events."""
+        """``slots`` knows which wake-ups are on their way; ``announce`` has recorded events dispatched."""
         self._store = store
-        self._claimer = claimer
-        self._policy = policy
-        self._countdown_max = countdown_max
+        self._slots = slots
+        self._rules = rules
         self._announce = announce
-        self._draw = draw
-        self._sleep = sleep
-        self._monotonic = monotonic
+        self._clock = clock
         self._failures = GroupCommit(self._store_patiently)
 
-    def settle(self, group: list[Result], done: Outcomes) -> None:
-        """Store results and count them in ``done``; hint at what comes due again soon, and at turns.
+    def settle(self, group: list[Result]) -> Outcomes:
+        """Store results and return what came of them; see to it that what comes due again soon is retried.
 
-        Those of endpoints that are well wait for no failure's.
+        Failures are stored with those of other tasks; what succeeded waits for none of them.
         """
-        failed = [each for each in group if each[1] is not None and not each[1].succeeded]
-        others = [each for each in group if each[1] is None or each[1].succeeded]
-        for part, store in ((others, self._store_patiently), (failed, self._store_failures)):
-            if part:
-                self._settle(part, done, store)
+        failed: list[_Settling] = []
+        others: list[_Settling] = []
+        for leased, result in group:
+            settlement = leased.claim.settlement(result, policy=self._rules.policy, draw=self._clock.draw)
+            part = failed if settlement.is_failure else others
+            part.append((leased, settlement, settlement.fencing_key))
+        outcomes = self._settle(others, self._store_patiently) if others else Outcomes()
+        if failed:
+            outcomes += self._settle(failed, self._store_failures)
+        return outcomes
 
-    def _settle(self, group: list[Result], done: Outcomes, store: Callable[[list[Settlement], float], Settled]) -> None:
-        settlements = [self._settlement(held, result) for held, result in group]
-        settled = store(settlements, max(held.until for held, _ in group))
-        waits: dict[Hint, dict[UUID, timedelta]] = {}
-        for (held, _), each in zip(group, settlements, strict=True):
-            kept = each.fencing_key in settled.fencing_keys
-            done[_outcome(each) if kept else "lost"] += 1
-            _log(held.claim, each, kept=kept)
-            if kept and each.wait is not None and each.wait <= self._countdown_max:
-                waits.setdefault(held.hint, {})[each.delivery.id] = each.wait
-        for hint, own in waits.items():
-            for wait, ids in grouped(own).items():
-                hint(wait, ids)
-        self._claimer.hint_at(settled.slots, group[0][0].hint)
+    def _settle(self, group: list[_Settling], store: Callable[[list[Settlement], float], Settled]) -> Outcomes:
+        settlements = [settlement for _, settlement, _ in group]
+        lease_end = max(leased.start_by + leased.claim.webhook.timeout_ms / 1000 for leased, _, _ in group)
+        settled = store(settlements, lease_end)
+        outcomes = Outcomes()
+        for leased, settlement, key in group:
+            is_kept = key in settled.fencing_keys
+            outcomes[_outcome(settlement) if is_kept else "lost"] += 1
+            _log(leased.claim, settlement, is_kept=is_kept)
+        self._follow_up(group, settled)
+        return outcomes
+
+    def _follow_up(self, group: list[_Settling], settled: Settled) -> None:
+        """Send the retries and wake-ups that follow from what was stored, and announce its events."""
+        waits: dict[WakeUps, dict[UUID, timedelta]] = {}
+        for leased, settlement, key in group:
+            wait = settlement.wait
+            if wait is not None and wait <= self._rules.countdown_max and key in settled.fencing_keys:
+                waits.setdefault(leased.wake_ups, {})[settlement.delivery.id] = wait
+        for wake_ups, own in waits.items():
+            for delay, ids in grouped(own).items():
+                wake_ups.retry_later(ids, delay=delay)
+        if settled.slots:
+            self._slots.wake_for(settled.slots, group[0][0].wake_ups)
         if settled.event_ids:
             self._announce(settled.event_ids)
 
-    def _settlement(self, held: LeasedClaim, result: AttemptResult | None) -> Settlement:
-        claim = held.claim
-        if result is not None:
-            after, wait = claim.delivery.attempted(
-                result, max_retries=claim.webhook.max_retries, policy=self._policy, draw=self._draw()
-            )
-            return Settlement(delivery=after, wait=wait, attempt=result)
-        reason = claim.reason_to_skip()
-        if reason is not None:
-            return Settlement(delivery=claim.delivery.skipped(reason))
-        return Settlement(delivery=claim.delivery.released(), wait=timedelta(0))
-
     def _store_failures(self, group: list[Settlement], until: float) -> Settled:
-        """Store failures with those of other tasks; what follows from all of them is told to one task alone."""
+        """Store failures with those of other tasks; what follows from all of them is one task's to do."""
         settled, leads = self._failures.commit(group, until)
         return settled if leads else Settled(settled.fencing_keys)
 
     def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
 
-        Tries for some minutes longer than the leases run: a result counts for as long as nobody took the delivery back.
+        Tries for some minutes longer than the leases run: a result counts until the delivery is reclaimed.
         """
-        pause, longest = _STORE_PAUSES_S
+        pause, longest = STORE_PAUSES_S
         while True:
             try:
                 return self._store_group(group)
             except UnavailableError:
-                if self._monotonic() >= until + _STORE_BEYOND_S:
+                if self._clock.monotonic() >= until + STORE_BEYOND_S:
                     raise
                 log.warning("%d results wait for the database", len(group))
-            self._sleep(pause)
+            self._clock.sleep(pause)
             pause = min(2 * pause, longest)
 
     def _store_group(self, group: list[Settlement]) -> Settled:
@@ -169,7 +147,7 @@ class Settler:
             except UnavailableError:
                 raise
             except Exception:
-                # The boundary of one row: its lease runs out and the sweep takes it back.
+                # The boundary of one row: its lease expires, and the sweep reclaims it.
                 log.exception("the result of delivery %s could not be stored", settlement.delivery.id)
         return Settled(frozenset())
 
@@ -184,7 +162,7 @@ def grouped(waits: dict[UUID, timedelta]) -> dict[timedelta, list[UUID]]:
     groups: dict[timedelta, list[UUID]] = {}
     longest: timedelta | None = None
     for key, wait in sorted(waits.items(), key=lambda item: item[1], reverse=True):
-        if longest is None or longest - wait > _RETRY_WINDOW:
+        if longest is None or longest - wait > RETRY_WINDOW:
             longest = wait
         groups.setdefault(longest, []).append(key)
     return groups
@@ -202,13 +180,13 @@ def _without_text(settlement: Settlement) -> Settlement:
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
 
 
-def _log(claim: Claim, settlement: Settlement, *, kept: bool) -> None:
+def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
-    if not kept:
+    if not is_kept:
         log.warning("delivery %s was taken back before its result was recorded", delivery.id)
     elif result is None:
         log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
-    elif result.succeeded:
+    elif delivery.status is DeliveryStatus.SUCCEEDED:
         log.info("delivery %s to %s succeeded", delivery.id, host_of(claim.webhook.url))
     else:
         log.log(
@@ -220,5 +198,5 @@ def _log(claim: Claim, settlement: Settlement, *, kept: bool) -> None:
             host_of(claim.webhook.url),
             result.error_message,
             result.duration_ms,
-            _HINTS.get(result.error_kind or ErrorKind.INTERNAL, ""),
+            _ADVICE.get(result.error_kind or ErrorKind.INTERNAL, ""),
         )

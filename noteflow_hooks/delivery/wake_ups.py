@@ -1,38 +1,97 @@
-"""Which hints at turns are worth sending: one takes all turns that are due in its lane, whosever they are."""
+"""Wake-ups: messages that bring a task to what can go on. Any may be lost; relay and sweep find what it was about."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Final
+from datetime import timedelta
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from noteflow_hooks.delivery.tuning import BUSY_TASKS, DEBOUNCE_PART, DEBOUNCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+    from uuid import UUID
 
+    from noteflow_hooks.concurrency.bulkhead import Bulkhead
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
 
-#: A turn may come so much later than it could, in parts of its wait and in seconds: others' hints then serve it too.
-_LATER: Final = 0.1
-_LATER_S: Final = 0.02
+AT_ONCE: Final = timedelta(0)
+
+
+class Lane(Enum):
+    """Where throttled deliveries are claimed: slow endpoints have a lane of their own, for which nobody waits."""
+
+    QUICK = "quick"
+    SLOW = "slow"
+
+
+class WakeUps(Protocol):
+    """How one task sends messages. None of the calls waits or raises, and each may be in vain."""
+
+    def enqueue(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
+        """Have another task send these; with ``if_room`` only where the queue is short enough for one more message."""
+        ...
+
+    def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
+        """Have a task send these after the delay."""
+        ...
+
+    def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
+        """Have a task look, after the delay, for what the lane has; one that waits in its queue already will do."""
+        ...
+
+
+class NoWakeUps:
+    """Sends nothing: the sweep finds it all."""
+
+    def enqueue(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
+        """Leave them to the sweep."""
+
+    def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
+        """Leave them to the sweep."""
+
+    def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
+        """Leave the lane to the sweep."""
 
 
 class WakeUpDebouncer:
-    """Remembers when this process has hints on their way."""
+    """Remembers when this process's wake-ups arrive: one serves all slots of its lane, whichever endpoint has them."""
 
     def __init__(self, monotonic: Callable[[], float]) -> None:
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        #: By lane, whether slow: when hints arrive.
         self._arrivals: dict[bool, list[float]] = {False: [], True: []}
 
-    def is_wanted(self, turn: SchedulingSlot) -> bool:
-        """Tell whether no hint on its way serves this turn; if so, one is taken to be on its way now."""
-        now, wait_s = self._monotonic(), turn.wait.total_seconds()
+    def is_wanted(self, slot: SchedulingSlot) -> bool:
+        """Tell whether no wake-up on its way serves this slot; if so, one is taken to be on its way now."""
+        now, wait_s = self._monotonic(), slot.wait.total_seconds()
         earliest = now + wait_s
-        latest = earliest + wait_s * _LATER + _LATER_S
+        latest = earliest + wait_s * DEBOUNCE_PART + DEBOUNCE_S
         with self._lock:
-            arrivals = [each for each in self._arrivals[turn.slow] if each > now]
+            arrivals = [each for each in self._arrivals[slot.slow] if each > now]
             wanted = not any(earliest <= each <= latest for each in arrivals)
             if wanted:
                 arrivals.append(earliest)
-            self._arrivals[turn.slow] = arrivals
+            self._arrivals[slot.slow] = arrivals
         return wanted
+
+
+class SlotWakeUps:
+    """Decides for all tasks of a process which scheduling slots are worth a wake-up."""
+
+    def __init__(self, bulkhead: Bulkhead, *, countdown_max: timedelta, monotonic: Callable[[], float]) -> None:
+        """The bulkhead's callers are this process's tasks; slots beyond ``countdown_max`` are left to the sweep."""
+        self._bulkhead = bulkhead
+        self._countdown_max = countdown_max
+        self._debouncer = WakeUpDebouncer(monotonic)
+        #: Whether a slot was left to tasks that go on anyway, and none of them has looked since.
+        self.is_owed = False
+
+    def wake_for(self, slots: Iterable[SchedulingSlot], wake_ups: WakeUps) -> None:
+        """Send a wake-up for each slot that comes soon, unless another serves it, or enough tasks go on anyway."""
+        for slot in slots:
+            if not (slot.wait or slot.slow) and self._bulkhead.callers >= BUSY_TASKS:
+                self.is_owed = True
+            elif slot.wait <= self._countdown_max and self._debouncer.is_wanted(slot):
+                wake_ups.wake(Lane.SLOW if slot.slow else Lane.QUICK, delay=slot.wait)

@@ -73,6 +73,10 @@ class ApiToken:
         """Tell whether it opens its workspace at that moment: neither revoked by then nor past its end."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
 
+    def use_is_due(self, moment: datetime) -> bool:
+        """Tell whether a use at that moment is noted: the last one that was lies far enough back."""
+        return self.last_used_at is None or self.last_used_at <= moment - USE_NOTED_EVERY
+
 
 def generate_token() -> str:
     """Make a new token: ``nfh_`` and 256 random bits."""

@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
-    from datetime import datetime, timedelta
+    from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.retry import RetryPolicy
@@ -140,6 +142,16 @@ class WebhookDelivery:
     #: A person asked for the next attempt: it goes past all that would hold it back.
     forced: bool = False
 
+    def is_due(self, moment: datetime) -> bool:
+        """Tell whether it may be claimed by then without a scheduling slot."""
+        pending = self.status is DeliveryStatus.PENDING and not self.held
+        return pending and self.next_attempt_at is not None and self.next_attempt_at <= moment
+
+    def is_expired(self, moment: datetime) -> bool:
+        """Tell whether the lease of the worker that holds it has run out by then."""
+        sending = self.status is DeliveryStatus.SENDING
+        return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
+
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
         """Take it for one attempt."""
         self._require(DeliveryStatus.PENDING)
@@ -213,6 +225,14 @@ class WebhookDelivery:
             held=False,
             forced=False,
         )
+
+    def erased(self) -> WebhookDelivery:
+        """Forget what may repeat its payload: what waits is skipped, and what is under way is marked."""
+        if self.status is DeliveryStatus.PENDING:
+            return replace(self.skipped(ERASED), response_body=None)
+        # By the mark, an answer that comes later is not stored either.
+        marked = ERASED if self.status is DeliveryStatus.SENDING else self.error_message
+        return replace(self, error_message=marked, response_body=None)
 
     def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
         """Reclaim it from a worker whose lease has expired. It counts as an attempt, but against no budget."""
@@ -290,6 +310,21 @@ class Claim:
             return f"Event {self.delivery.event_type} not subscribed"
         return None
 
+    def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
+        """Return the delivery's next state: after an attempt, or without one skipped or given back.
+
+        ``draw`` is uniform in [0, 1).
+        """
+        if result is not None:
+            after, wait = self.delivery.attempted(
+                result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
+            )
+            return Settlement(after, wait=wait, attempt=result)
+        reason = self.reason_to_skip()
+        if reason is not None:
+            return Settlement(self.delivery.skipped(reason))
+        return Settlement(self.delivery.released(), wait=timedelta(0))
+
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
@@ -300,6 +335,11 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether an attempt was made and did not succeed."""
+        return self.attempt is not None and not self.attempt.succeeded
 
     @property
     def fencing_key(self) -> tuple[UUID, int]:

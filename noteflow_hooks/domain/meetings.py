@@ -10,7 +10,7 @@ from noteflow_hooks.domain.payloads import NAME_LIMIT, TITLE_LIMIT, check_text
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
 _SEGMENT_LIMIT: Final = 10_000
@@ -81,6 +81,10 @@ class Recording:
     seen_at: datetime
     duration_seconds: float = 0.0
     ended_at: datetime | None = None
+
+    def is_abandoned(self, moment: datetime, *, silent_for: timedelta, server: str | None = None) -> bool:
+        """Tell whether it is open without a sign of life for so long by then, or open and that server's."""
+        return self.ended_at is None and (self.seen_at <= moment - silent_for or self.server == server)
 
 
 @dataclass(frozen=True, slots=True)

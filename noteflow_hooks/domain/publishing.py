@@ -6,7 +6,8 @@ import dataclasses
 import hashlib
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.domain.events import (
     PUBLISHABLE,
@@ -23,7 +24,10 @@ from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_name, check_text, 
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
+
+T = TypeVar("T")
 
 #: The most bytes of JSON text that are looked at; above this a payload can't fit, even shortened.
 INPUT_LIMIT_BYTES: Final = 1_048_576
@@ -61,17 +65,13 @@ def event_from_json(
             "event_type", f"{event_type[:100]!r} can't be published; allowed: {', '.join(PUBLISHABLE)}"
         )
     given = _parse(payload_json)
-    occurred_at = _timestamp(given, now)
-    fields = {
-        "event": event_type,
-        "timestamp": format_timestamp(occurred_at),
-        "meeting_id": given.get("meeting_id"),
-    }
-    if given.get("event", event_type) != event_type:
-        raise InvalidInputError("event", f"must be {event_type!r} or absent")
-    for field in dataclasses.fields(_CLASSES[event_type]):
-        if field.default is dataclasses.MISSING and field.name not in ("event", "timestamp"):
-            fields[field.name] = _checked(field.name, str(field.type).split(" ")[0], given)
+    refused: list[InvalidInputError] = []
+    occurred_at = _collected(refused, lambda: _timestamp(given, now)) or now
+    fields = {"event": event_type, "timestamp": format_timestamp(occurred_at)}
+    fields |= _checked_fields(event_type, given, refused)
+    key = _collected(refused, lambda: _checked_key(idempotency_key))
+    if refused:
+        raise InvalidInputError.of_all(refused)
     extra = {name: value for name, value in given.items() if name not in fields}
     return Event(
         id=event_id,
@@ -80,9 +80,40 @@ def event_from_json(
         payload=encode(fields | extra),
         occurred_at=occurred_at,
         meeting_id=str(fields["meeting_id"]),
-        idempotency_key=None if idempotency_key is None else check_name("idempotency_key", idempotency_key),
+        idempotency_key=key,
         request_digest=_digest(fields | extra, timed=given.get("timestamp") is not None),
     )
+
+
+def required_fields(event_type: str) -> dict[str, str]:
+    """Return what a payload of a type that can be published must have: each field, and what kind of value it takes."""
+    return {
+        field.name: str(field.type).split(" ")[0]
+        for field in dataclasses.fields(_CLASSES[event_type])
+        if field.default is dataclasses.MISSING and field.name not in ("event", "timestamp")
+    }
+
+
+def kind_in_words(kind: str) -> str:
+    """Return what a kind of :func:`required_fields` is called: text, a number, a whole number, true or false."""
+    return _KINDS[kind][1]
+
+
+def _checked_fields(event_type: str, given: dict[str, Any], refused: list[InvalidInputError]) -> dict[str, Any]:
+    """Return the type's own fields, as far as they are what they should be."""
+    if given.get("event", event_type) != event_type:
+        refused.append(InvalidInputError("event", f"must be {event_type!r} or absent"))
+    needed = required_fields(event_type).items()
+    return {name: _collected(refused, partial(_checked, name, kind, given)) for name, kind in needed}
+
+
+def _collected(refused: list[InvalidInputError], check: Callable[[], T]) -> T | None:
+    """Return what the check returns; where it refuses, None, and the refusal is kept beside the others."""
+    try:
+        return check()
+    except InvalidInputError as error:
+        refused.append(error)
+        return None
 
 
 def _parse(text: str) -> dict[str, Any]:
@@ -145,6 +176,10 @@ def _as_float(name: str, value: int) -> float:
         return float(value)
     except OverflowError:
         raise InvalidInputError(name, "must be a finite number") from None
+
+
+def _checked_key(key: str | None) -> str | None:
+    return None if key is None else check_name("idempotency_key", key)
 
 
 def _digest(payload: dict[str, Any], *, timed: bool) -> bytes:

@@ -11,9 +11,10 @@ from uuid import UUID, uuid4
 from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.signing import check_secret, generate_secret, secret_hint
+from noteflow_hooks.signing import generate_secret, secret_hint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -131,7 +132,12 @@ class WebhookConfig:
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
-        return event_type in self.events and is_event_name(event_type)
+        # A type that is known can't end a header; what else stands in the row may.
+        return event_type in self.events and (event_type in SUBSCRIBABLE or is_event_name(event_type))
+
+    def lease(self, slack: timedelta) -> timedelta:
+        """Return for how long a delivery to it is claimed: its timeout, and what comes before and after the POST."""
+        return timedelta(milliseconds=self.timeout_ms) + slack
 
     def secrets_at(self, moment: datetime) -> tuple[str, ...]:
         """Return the secrets that sign at that moment, newest first; empty means unsigned."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, ErrorKind
+from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 
@@ -17,9 +17,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.http.faults import ExchangeError
     from noteflow_hooks.executor.http.reply import Reply
 
-_SUCCESSES: Final = range(200, 300)
 _REDIRECTS: Final = range(300, 400)
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
+#: No date is longer, and what is parsed of one is not for long texts.
+_DATE_LIMIT: Final = 64
 
 
 class Outcome(NamedTuple):
@@ -41,7 +42,7 @@ def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
     """Return what the answer means; its body is read here, and can change the outcome no more."""
     read = reply.read_body(keep=RESPONSE_KEPT_BYTES + LONGEST)
     body = storable(without_credentials(read, webhook, keep=RESPONSE_KEPT_BYTES))
-    if reply.status in _SUCCESSES:
+    if reply.status in SUCCESS:
         return Outcome(reply.status, body)
     kind = ErrorKind.REDIRECT if reply.status in _REDIRECTS else ErrorKind.STATUS
     retry_after = parse_retry_after(reply.header("retry-after"), now=now)
@@ -64,6 +65,8 @@ def parse_retry_after(value: str | None, *, now: datetime) -> timedelta | None:
     try:
         if _SECONDS.fullmatch(value):
             return timedelta(seconds=min(float(value), RETRY_AFTER_CAP.total_seconds()))
+        if len(value) > _DATE_LIMIT:
+            return None
         moment = parsedate_to_datetime(value)
         return max(timedelta(), moment.replace(tzinfo=moment.tzinfo or UTC) - now)
     except (ValueError, TypeError, OverflowError):

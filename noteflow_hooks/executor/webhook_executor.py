@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 
 logger = logging.getLogger(__name__)
@@ -61,10 +60,9 @@ class WebhookExecutor:
     def post(self, claim: Claim) -> AttemptResult:
         """Make one attempt, within the webhook's ``timeout_ms``. No receiver, network or row makes it raise."""
         started_at, started = self._now(), self._monotonic()
-        deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
         signed: SignedPost | None = None
         try:
-            signed = self._signed(claim, started_at, deadline)
+            signed = self._signed(claim, started_at, ends_at=started + claim.webhook.timeout_ms / 1000)
             with self._transport.sent(signed) as reply:
                 outcome = answered(reply, claim.webhook, now=started_at)
         except ExchangeError as error:
@@ -82,12 +80,13 @@ class WebhookExecutor:
         """Close the connections that are kept open."""
         self._transport.close()
 
-    def _signed(self, claim: Claim, moment: datetime, deadline: Deadline) -> SignedPost:
+    def _signed(self, claim: Claim, moment: datetime, *, ends_at: float) -> SignedPost:
         if claim.webhook.secret_unavailable:
             what = "secret" if claim.webhook.secret_unreadable else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         url = self._endpoint(claim.webhook.url)
         headers = self._headers(claim, url, moment)
+        deadline = Deadline(ends_at, self._monotonic)
         return SignedPost(claim.webhook.id, url, headers=headers, body=claim.payload, deadline=deadline)
 
     def _endpoint(self, url: str) -> EndpointUrl:
@@ -113,18 +112,14 @@ class WebhookExecutor:
         if secrets := claim.webhook.secrets_at(moment):
             headers["X-NoteFlow-Signature"] = sign(claim.payload, secrets[0])
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
-        custom = _custom(claim.webhook)
-        if any(name.lower() == "accept" for name in custom):
+        try:
+            # Checked anew: their row may have been changed by hand.
+            custom = dict(check_headers(claim.webhook.headers))
+        except InvalidInputError as error:
+            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
+        if "accept" in map(str.lower, custom):
             del headers["Accept"]
         return headers | custom
-
-
-def _custom(webhook: WebhookConfig) -> dict[str, str]:
-    """Return the endpoint's own headers, checked anew: their row may have been changed by hand."""
-    try:
-        return dict(check_headers(webhook.headers))
-    except InvalidInputError as error:
-        raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
 
 
 @lru_cache(maxsize=1024)
@@ -134,7 +129,7 @@ def _parsed(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
 
 def _host_header(url: EndpointUrl) -> str:
     host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
-    return host if url.port == {"https": 443, "http": 80}[url.scheme] else f"{host}:{url.port}"
+    return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
 
 
 def _log(claim: Claim, result: AttemptResult) -> None:

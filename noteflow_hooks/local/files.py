@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
+from noteflow_hooks.local.private import check_folder, read
 
 _REMEDY: Final = "remove it, or put back what it held"
 
@@ -41,13 +42,25 @@ def write_object(path: Path, value: dict[str, Any]) -> None:
     write_private(path, json.dumps(value, indent=2) + "\n")
 
 
+def read_keys(data_dir: Path) -> str | None:
+    """Return the keys that `up` keeps, in the form of SECRET_KEYS; None where it keeps none."""
+    check_folder(data_dir)
+    text = read(keys_file(data_dir))
+    return None if text is None else text.decode(errors="replace").strip()
+
+
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, None where there is no such file; raise for one that holds something else."""
-    try:
-        value = json.loads(path.read_bytes())
-    except (FileNotFoundError, NotADirectoryError):
+    """Return the JSON object in a file, None where there is no such file.
+
+    Raise for one that holds something else, and NotPrivateError for one that other users could have written.
+    """
+    check_folder(path.parent)
+    text = read(path)
+    if text is None:
         return None
-    except ValueError:
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise NoteFlowHooksError(f"{path} holds no JSON object: {_REMEDY}")

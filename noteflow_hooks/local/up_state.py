@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.crypto import generate_key, parse_keys
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
-from noteflow_hooks.local.files import address_in, keys_file, read_object, up_file, write_object, write_private
+from noteflow_hooks.local.files import (
+    address_in,
+    keys_file,
+    read_keys,
+    read_object,
+    up_file,
+    write_object,
+    write_private,
+)
 from noteflow_hooks.local.stack import Identity
 
 if TYPE_CHECKING:
@@ -41,9 +49,10 @@ class UpState:
     def secret_keys(self) -> str:
         """Return the keys, in the form of SECRET_KEYS; a new one is made where there is none."""
         path = keys_file(self._folder)
-        if not path.exists():
-            write_private(path, generate_key() + "\n")
-        text = path.read_text(encoding="utf-8", errors="replace").strip()
+        text = read_keys(self._folder)
+        if text is None:
+            text = generate_key()
+            write_private(path, text + "\n")
         if not _are_keys(text):
             raise NoteFlowHooksError(f"{path} holds no key any more: put back what it held, or secrets can't be read")
         return text

@@ -1,6 +1,6 @@
 """Running replays go on: the workers call this now and then, and each call takes the steps that are due by then.
 
-A step is a transaction of its own. What it makes due waits for its endpoint's turn, like anything else that is held.
+A step is a transaction of its own. What it makes due is throttled: it waits for a scheduling slot of its endpoint.
 """
 
 from __future__ import annotations

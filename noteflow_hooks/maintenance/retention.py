@@ -2,7 +2,7 @@
 
 What is not settled never goes. Each batch is a transaction of its own. A call is one batch of each kind, and tells how
 long to rest until the next one, longer than it took: so however much there is to remove, delivering goes on at its
-pace. The rest is the caller's: a worker has better use for a place than to sleep in it. Any number of calls may run at
+pace. The rest is the caller's: a worker has better use for a slot than to sleep in it. Any number of calls may run at
 once.
 """
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from noteflow_hooks.domain.paging import Position
-    from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
+    from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
 
 log = logging.getLogger(__name__)
 
@@ -55,17 +55,17 @@ class Purged(Counter[str]):
         return ", ".join(f"{count} {name}" for name, count in self.items() if count) or "nothing is old enough"
 
 
-class Sweep(Protocol):
+class PurgeOneBatch(Protocol):
     """One of the methods of :class:`noteflow_hooks.domain.ports.maintenance.RetentionStore`."""
 
-    def __call__(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def __call__(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Do one batch."""
         ...
 
 
 class _Step(NamedTuple):
     name: str
-    sweep: Sweep
+    purge: PurgeOneBatch
     period: timedelta
 
 
@@ -80,7 +80,7 @@ class RetentionService:
         batch: int = BATCH,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``batch`` is how many rows are looked at in a transaction."""
+        """``batch`` is how many rows are examined in a transaction."""
         self._steps = (
             # Only what has no payload is removed, so a longer period for payloads counts for nothing.
             _Step("payloads", store.erase_payloads, min(periods.payloads, periods.events)),
@@ -97,9 +97,9 @@ class RetentionService:
         """Do a batch of each kind, so that much of one keeps no other waiting; return what was done."""
         done, began = Purged(), self._monotonic()
         for step in self._steps:
-            swept = step.sweep(step.period, limit=self._batch, after=self._came_to.get(step.name))
-            done[step.name] += swept.rows
-            self._came_to[step.name] = swept.cursor
+            batch = step.purge(step.period, limit=self._batch, after=self._came_to.get(step.name))
+            done[step.name] += batch.rows
+            self._came_to[step.name] = batch.cursor
         done.more = any(self._came_to.values())
         done.took = timedelta(seconds=self._monotonic() - began)
         done.rest = REST * done.took

@@ -1,1 +1,1 @@
-"""The gRPC server: each module turns calls into use cases and their results and errors into answers."""
+"""The gRPC server: it turns calls into use cases, and their results and errors into answers."""

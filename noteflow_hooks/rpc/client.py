@@ -28,7 +28,7 @@ Q = TypeVar("Q")
 
 #: How long a call may take that names no timeout of its own, in seconds.
 TIMEOUT_S: Final = 15.0
-#: What the environment says of proxies is meant for the web: gRPC would send even calls to this machine through one.
+#: The environment's proxies are meant for the web: gRPC would send even calls to this machine through one.
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 _ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
@@ -37,27 +37,33 @@ _ERRORS: Final[dict[grpc.StatusCode, type[NoteFlowHooksError]]] = {
     grpc.StatusCode.FAILED_PRECONDITION: PreconditionError,
     grpc.StatusCode.RESOURCE_EXHAUSTED: LimitError,
 }
-#: How gRPC's own words for a server that isn't there begin.
-_NOBODY: Final = (
+#: How gRPC's own messages begin where no server is reached.
+_UNREACHED: Final = (
     "failed to connect",
     "errors resolving",
     "dns resolution",
     "connections to all backends",
     "name resolution",
 )
-#: What OpenSSL's heirs say of a certificate, in gRPC's words for a connection that failed.
+#: What BoringSSL says of a certificate, inside gRPC's message for a connection that failed.
 _UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
 
 def connect(
-    server: str, token: str, *, credentials: grpc.ChannelCredentials | None = None, plaintext: bool = False
+    server: str,
+    token: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    server_name: str | None = None,
+    plaintext: bool = False,
 ) -> Client:
     """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
 
-    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` says that the token may go
-    over the network for everybody to read: NoteFlowHooksError.
+    Without TLS ``credentials`` the server must be on this machine, unless ``plaintext`` allows the token to go over
+    the network unencrypted; else NoteFlowHooksError is raised. ``server_name`` is what its certificate must be for,
+    where that is another name than the host.
     """
-    return Client(server, token, credentials=credentials, plaintext=plaintext)
+    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext)
 
 
 class Client:
@@ -69,11 +75,13 @@ class Client:
         token: str,
         *,
         credentials: grpc.ChannelCredentials | None = None,
+        server_name: str | None = None,
         plaintext: bool = False,
     ) -> None:
         self._server = server
         if credentials is not None:
-            self._channel = grpc.secure_channel(server, credentials, options=_OPTIONS)
+            named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
+            self._channel = grpc.secure_channel(server, credentials, options=(*_OPTIONS, *named))
         elif plaintext or _is_here(server):
             self._channel = grpc.insecure_channel(server, options=_OPTIONS)
         else:
@@ -90,7 +98,7 @@ class Client:
         self.events = pb_grpc.EventServiceStub(channel)
 
     def close(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         self._channel.close()
 
     def __enter__(self) -> Self:
@@ -113,7 +121,9 @@ def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
         return InvalidInputError(field, problem) if problem else NoteFlowHooksError(words)
     if code is grpc.StatusCode.UNAVAILABLE:
         return (
-            _unreachable(words, server) if words.lower().startswith(_NOBODY) else UnavailableError(f"{server}: {words}")
+            _unreachable(words, server)
+            if words.lower().startswith(_UNREACHED)
+            else UnavailableError(f"{server}: {words}")
         )
     if code is grpc.StatusCode.UNAUTHENTICATED:
         return NoteFlowHooksError(f"{server}: a valid token is needed, in --token or NOTEFLOW_HOOKS_TOKEN")
@@ -123,7 +133,7 @@ def translated(error: grpc.RpcError, server: str) -> NoteFlowHooksError:
 
 
 def _unreachable(words: str, server: str) -> NoteFlowHooksError:
-    """Tell a server that isn't there from one with which TLS fails, which no second attempt mends."""
+    """Return the error for a server that was not reached: no second attempt helps where TLS fails."""
     if found := _UNTRUSTED.search(words):
         return NoteFlowHooksError(f"{server}: its certificate is not trusted: {found[1]}")
     if "Hostname Verification" in words:
@@ -140,7 +150,7 @@ def _unreachable(words: str, server: str) -> NoteFlowHooksError:
 
 
 def _is_here(server: str) -> bool:
-    """Tell whether the address is this machine by its form alone: what a name server says may change."""
+    """Tell by its form alone whether the address is this machine: a name server's answer may change."""
     if server.startswith("unix:"):
         return True
     host = server.rpartition(":")[0].removeprefix("[").removesuffix("]")
@@ -152,7 +162,7 @@ def _is_here(server: str) -> bool:
 
 @dataclass(frozen=True)
 class _Details(grpc.ClientCallDetails):
-    """A call's details, of which gRPC's own are an interface only."""
+    """A call's details: gRPC has only an interface for them."""
 
     method: str
     timeout: float | None
@@ -165,7 +175,7 @@ class _Details(grpc.ClientCallDetails):
 class _TokenInterceptor(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
     """Adds the token to every call, and a timeout to every unary one that has none.
 
-    gRPC's own call credentials are no way: it refuses them on a channel without TLS.
+    gRPC's own call credentials can't be used: it refuses them on a channel without TLS.
     """
 
     def __init__(self, token: str) -> None:

@@ -20,6 +20,7 @@ from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStor
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
+from tests.conformance.model.throttling import MINUTE
 from tests.conformance.model.world import World
 
 if TYPE_CHECKING:
@@ -35,6 +36,12 @@ def world(request: pytest.FixtureRequest) -> World:
     """Offer an empty store, which a fixture named after the parameter makes."""
     made: World = request.getfixturevalue(f"{request.param}_world")
     return made
+
+
+@pytest.fixture
+def breaking(world: World) -> World:
+    """Offer a store in which three failures in a row open a breaker, for a minute at first and for three at most."""
+    return world.under(breaker_failures=3, breaker_open=MINUTE, breaker_open_max=3 * MINUTE)
 
 
 @pytest.fixture
@@ -60,6 +67,12 @@ def engine(database_url: str) -> Iterator[Engine]:
     engine = create_engine(database_url, connections=24)
     yield engine
     engine.dispose()
+
+
+@pytest.fixture
+def tables(engine: Engine, clean_database: str) -> Engine:  # noqa: ARG001 - emptied is all it has to be
+    """Offer the database itself, emptied."""
+    return engine
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import pytest
 
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.tuning import BULKHEAD, DeliveryRules
+from noteflow_hooks.delivery.wake_ups import NoWakeUps
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
@@ -28,19 +30,21 @@ BUSY = Answer(429, (("Retry-After", "120"),))
 def deliver(world: World, delivery_id: UUID, *, skew: timedelta) -> None:
     """Deliver as a worker does whose clock is so far off."""
     executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True), now=lambda: datetime.now(UTC) + skew)
-    pool = Bulkhead(4)
+    bulkhead = Bulkhead(4, tuning=BULKHEAD)
     service = DeliveryService(
         world.deliveries,
         executor.post,
-        pool,
-        policy=EXACT,
-        chunk=5,
-        lease_slack=SLACK,
-        countdown_max=timedelta(0),
-        slow_after=timedelta(seconds=30),
+        bulkhead,
+        rules=DeliveryRules(
+            policy=EXACT,
+            chunk=5,
+            lease_slack=SLACK,
+            countdown_max=timedelta(0),
+            slow_after=timedelta(seconds=30),
+        ),
     )
-    service.deliver([delivery_id], hint=lambda *_, **__: None)
-    pool.close()
+    service.deliver([delivery_id], wake_ups=NoWakeUps())
+    bulkhead.close()
     service.close()
     executor.close()
 

@@ -10,7 +10,7 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.domain.ports.delivery_store import ThrottledCount
-from tests.conformance.test_gates import MINUTE, claim, dispatch, endpoint, settle, turn
+from tests.conformance.model.throttling import MINUTE, claim, claim_slots, dispatch, endpoint, settle
 from tests.support.builders import a_failure, an_attempt_result
 
 if TYPE_CHECKING:
@@ -34,23 +34,23 @@ def test_a_probe_keeps_to_the_cap(fragile: World) -> None:
     settle(fragile, list(claim(fragile, [done])), a_failure())
     dispatch(fragile, webhook, 2)
     fragile.age(MINUTE)
-    assert turn(fragile) == []
+    assert claim_slots(fragile) == []
     assert fragile.deliveries.reclaim_expired(limit=9) == 1
-    assert len(turn(fragile)) == 1
+    assert len(claim_slots(fragile)) == 1
 
 
 def test_a_probe_keeps_to_the_rate(fragile: World) -> None:
     """One in a hundred seconds: it waits for its time, though the breaker's is over, and uses that up."""
     webhook = endpoint(fragile, rate_limit_per_s=0.01)
     dispatch(fragile, webhook, 3)
-    settle(fragile, turn(fragile), a_failure())
+    settle(fragile, claim_slots(fragile), a_failure())
     fragile.age(MINUTE)
-    assert turn(fragile) == []
+    assert claim_slots(fragile) == []
     fragile.age(timedelta(seconds=40))
-    probe = turn(fragile)
+    probe = claim_slots(fragile)
     assert len(probe) == 1
     settle(fragile, probe, an_attempt_result())
-    assert turn(fragile) == []
+    assert claim_slots(fragile) == []
 
 
 @pytest.mark.parametrize("how", ["taken back", "our fault"])
@@ -62,12 +62,12 @@ def test_what_was_under_way_when_the_breaker_opened_makes_no_room_for_a_second_p
     settle(fragile, [failing], a_failure())
     dispatch(fragile, webhook, 2)
     fragile.age(MINUTE)
-    assert len(turn(fragile)) == 1
+    assert len(claim_slots(fragile)) == 1
     if how == "taken back":
         assert fragile.deliveries.reclaim_expired(limit=9) == 1
     else:
         settle(fragile, [old], a_failure(status_code=None, error_kind=ErrorKind.INTERNAL))
-    assert turn(fragile) == []
+    assert claim_slots(fragile) == []
 
 
 def test_a_new_url_and_the_end_of_a_pause_in_one_change_let_go_what_was_held(world: World) -> None:
@@ -75,7 +75,7 @@ def test_a_new_url_and_the_end_of_a_pause_in_one_change_let_go_what_was_held(wor
     webhook = endpoint(world, paused_at=datetime.now(UTC))
     dispatch(world, webhook, 2)
     world.change(replace(webhook, url="https://elsewhere.example/", paused_at=None))
-    assert len(turn(world)) == 2
+    assert len(claim_slots(world)) == 2
 
 
 def test_a_long_backlog_in_one_lane_hides_nothing_in_the_other(world: World) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter
-from noteflow_hooks.domain.ports.maintenance import Swept
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.errors import NotFoundError
 from tests.conformance.model.world import SLACK
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DAY = timedelta(days=1)
 NO_TIME = timedelta(0)
-NOTHING = Swept(0, None)
+NOTHING = PurgeBatch(0, None)
 ECHO = "you said: Weekly"
 
 
@@ -83,7 +83,7 @@ def test_old_payloads_are_erased_with_what_was_answered(world: World) -> None:
     world.webhook(workspace_id)
     event, delivery = settled(world, workspace_id)
     attempts = world.attempts(delivery.id)
-    assert world.retention.erase_payloads(NO_TIME, limit=9) == Swept(1, None)
+    assert world.retention.erase_payloads(NO_TIME, limit=9) == PurgeBatch(1, None)
     erased = stored(world, event)
     assert erased.payload_erased_at is not None
     assert erased == replace(event, payload=b"{}", payload_erased_at=erased.payload_erased_at)
@@ -101,7 +101,7 @@ def test_old_events_go_with_all_below_them(world: World) -> None:
     world.attempt(delivery.id)
     world.retention.erase_payloads(NO_TIME, limit=9)
     other, kept = settled(world, workspace_id)
-    assert world.retention.remove_events(NO_TIME, limit=9) == Swept(1, None)
+    assert world.retention.remove_events(NO_TIME, limit=9) == PurgeBatch(1, None)
     assert world.read_event(event) is None
     with world.units() as unit:
         assert unit.deliveries.get_by_id(workspace_id, delivery.id) is None
@@ -177,7 +177,7 @@ def test_one_open_delivery_keeps_the_whole_event(world: World) -> None:
     world.settle(world.claim(waiting.id), a_failure(), wait=NO_TIME)
     event, deliveries = stored(world, event), of(world, event)
     assert erase_and_remove(world) == 0
-    assert world.retention.remove_attempts(NO_TIME, limit=9) == Swept(1, None)
+    assert world.retention.remove_attempts(NO_TIME, limit=9) == PurgeBatch(1, None)
     assert (stored(world, event), of(world, event)) == (event, deliveries)
     assert [len(world.attempts(each.id)) for each in (done, waiting)] == [0, 1]
 
@@ -200,7 +200,7 @@ def test_a_delivery_without_its_old_attempts_goes_on_counting(world: World) -> N
     workspace_id = world.workspace()
     world.webhook(workspace_id)
     _, delivery = settled(world, workspace_id)
-    assert world.retention.remove_attempts(NO_TIME, limit=9) == Swept(2, None)
+    assert world.retention.remove_attempts(NO_TIME, limit=9) == PurgeBatch(2, None)
     assert not world.attempts(delivery.id)
     assert world.read(workspace_id, delivery.id) == delivery
     world.send_again(workspace_id, delivery.id)
@@ -216,7 +216,7 @@ def test_attempts_go_by_their_own_age(world: World) -> None:
     world.attempt(delivery.id, started_at=delivery.created_at)
     world.age(DAY)
     assert world.retention.remove_attempts(DAY + hours(1), limit=9) == NOTHING
-    assert world.retention.remove_attempts(DAY, limit=9) == Swept(1, None)
+    assert world.retention.remove_attempts(DAY, limit=9) == PurgeBatch(1, None)
 
 
 def test_a_removed_events_key_is_free_again(world: World) -> None:
@@ -307,7 +307,7 @@ def test_old_replays_go_once_what_they_sent_again_is_gone(world: World) -> None:
     assert world.settle(claim, an_attempt_result())
     assert world.retention.remove_replays(NO_TIME, limit=9).rows == 0
     assert erase_and_remove(world) == 1
-    assert world.retention.remove_replays(NO_TIME, limit=9) == Swept(1, None)
+    assert world.retention.remove_replays(NO_TIME, limit=9) == PurgeBatch(1, None)
     with world.units() as unit:
         assert unit.replays.get(workspace_id, replay.id) is None
 
@@ -334,6 +334,6 @@ def test_deleted_endpoints_go_once_nothing_names_them(world: World, left: str) -
     world.deliveries.dispatch([], limit=9)
     erase_and_remove(world)
     world.retention.remove_replays(NO_TIME, limit=9)
-    assert sweep(NO_TIME, limit=9) == Swept(1, None)
+    assert sweep(NO_TIME, limit=9) == PurgeBatch(1, None)
     with world.units() as unit:
         assert [each.id for each in unit.webhooks.get_all(workspace_id)] == [kept.id]

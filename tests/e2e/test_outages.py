@@ -11,7 +11,7 @@ import pytest
 from redis.exceptions import RedisError
 
 from noteflow_hooks.broker.names import DELIVER_QUEUE, DISPATCH_QUEUE
-from noteflow_hooks.delivery.service import QUEUE_BOUND
+from noteflow_hooks.maintenance.rescue import QUEUE_BOUND
 from tests.chaos.ledgers import Accepted, read
 from tests.chaos.publisher import Publisher
 from tests.support.steady_publisher import posts

@@ -98,6 +98,20 @@ def test_a_worker_that_is_told_to_end_under_load_leaves_nothing_half_done(
         sent_once(rig, webhook, path, load)
 
 
+def test_a_process_group_that_is_told_to_end_sends_nothing_twice(rig: SystemRig) -> None:
+    """As systemd ends a service: child processes leave SIGTERM to their worker, and finish their POSTs."""
+    path, webhook = an_endpoint(rig)
+    first, second = "group-1", "group-2"
+    with started(rig, first, pooled_worker("prefork", "-c", "2", name=first)) as worker:
+        wait_until_ready(rig, first)
+        events = {rig.publish() for _ in range(10)}
+        rig.receiver.wait_for(2, path=path)
+        tell_to_end(worker, within_s=GRACE_S, whole_group=True)
+    with started(rig, second, pooled_worker(*GEVENT, name=second)):
+        rig.settled(webhook, "succeeded", count=len(events))
+    assert posts(rig.receiver, path) == dict.fromkeys(events, 1)
+
+
 def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: SystemRig) -> None:
     """Three of them, each at another point of its wait for messages, with a beat that has ended, as on Ctrl-C."""
     names = [f"idle-{number}" for number in range(3)]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import psutil
 
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
+from noteflow_hooks.delivery.tuning import BULKHEAD
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
@@ -69,7 +70,7 @@ def main(bundle: str, count: str) -> None:
     executor = WebhookExecutor(
         EgressPolicy(allow=["127.0.0.0/8", "::1/128"], allow_http_loopback=True), ca_bundle=Path(bundle)
     )
-    pool = Bulkhead(_CHUNK)
+    pool = Bulkhead(_CHUNK, tuning=BULKHEAD)
     for _ in posts(executor, pool, itertools.islice(claims, 2 * len(webhooks))):
         pass
     executor.close()

@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
-from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
@@ -203,7 +203,7 @@ def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["webhooks", "show", "x"], 2, "webhook_id: must be a UUID"),
+        (["webhooks", "show", "x"], 1, "no webhook 'x' here"),
         (["webhooks", "add", "ftp://a.example"], 2, "url: must start with https://"),
         (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),
         (["webhooks", "add", "https://10.0.0.1/"], 2, "url: address not allowed"),
@@ -237,9 +237,9 @@ def test_lists_go_on_over_pages(rig: SystemRig) -> None:
         request.page_size = min(request.page_size, 2)
         return rig.client.events.ListEvents(request)
 
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events")) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3)) == 3
-    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1)) == 1
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events").rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=3).rows) == 3
+    assert len(listed(two_a_page, pb.ListEventsRequest(), field="events", limit=1).rows) == 1
     assert asked == [500, 500, 3, 1, 1]
 
 

@@ -160,9 +160,9 @@ def test_a_database_without_our_tables_wants_to_be_migrated(database: psycopg.Co
     """It has no revision."""
     name = f"doctor_{uuid4().hex}"
     database.execute(f"CREATE DATABASE {name}")
-    parts = bootstrap.vitals(settings(database_url=database_url.replace("@/noteflow", f"@/{name}")))
+    parts = bootstrap.diagnostics(settings(database_url=database_url.replace("@/noteflow", f"@/{name}")))
     with closing(parts):
-        assert parts.vitals.revision() is None
+        assert parts.diagnostics.revision() is None
     database.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
@@ -205,7 +205,7 @@ def test_what_waits_is_told_of_with_its_figures(
 def test_moments_that_python_has_none_for_are_no_trouble(database: psycopg.Connection, database_url: str) -> None:
     """Set by hand, past the application: such a row has waited for ever."""
     database.execute("INSERT INTO noteflow.task_runs (name, ended_at) VALUES ('sweep', '-infinity')")
-    parts = bootstrap.vitals(settings(database_url=database_url))
+    parts = bootstrap.diagnostics(settings(database_url=database_url))
     assert parts.task_runs.ages()["sweep"] > timedelta(days=365)
     parts.close()
 

@@ -40,12 +40,43 @@ def test_a_request_is_handed_on_as_it_came() -> None:
     assert came[0].headers["x-noteflow-event"] == "x"
 
 
-@pytest.mark.parametrize("length", ["-1", "1048577", "x"])
-def test_a_length_that_no_payload_has_is_refused(length: str) -> None:
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("Content-Length: 1048577", 413),
+        ("Content-Length: -1", 400),
+        ("Content-Length: x", 400),
+        ("Content-Length: 1_0", 400),
+        ("Content-Length: ", 400),
+        ("Content-Length: \u00b2", 400),
+        (f"Content-Length: {'9' * 5000}", 400),
+        ("Content-Length: 2\r\nContent-Length: 3", 400),
+        ("Transfer-Encoding: chunked", 400),
+    ],
+)
+def test_a_length_that_no_payload_has_is_refused(head: str, status: int) -> None:
     """Before anything is read."""
     with Receiver(lambda _: 200) as receiver, socket.create_connection((HOST, port_of(receiver))) as line:
-        line.sendall(f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
-        assert line.recv(100).startswith(b"HTTP/1.1 413 ")
+        line.sendall(f"POST / HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n".encode("latin-1"))
+        assert line.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_a_body_that_breaks_off_is_answered_400() -> None:
+    """And given to nobody."""
+    came: list[Received] = []
+
+    def answer(received: Received) -> int:
+        came.append(received)
+        return 200
+
+    with (
+        Receiver(answer) as receiver,
+        socket.create_connection((HOST, port_of(receiver))) as line,
+    ):
+        line.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{}")
+        line.shutdown(socket.SHUT_WR)
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+    assert came == []
 
 
 def test_callers_that_go_away_are_nothing_to_talk_about(capfd: pytest.CaptureFixture[str]) -> None:
@@ -85,6 +116,26 @@ def test_listen_says_how_to_register_it_verifies_and_ends_quietly(listener: List
     printed, _ = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 0
     assert "X-NoteFlow-Signature   verified\n  Standard Webhooks      absent" in printed
+    assert "Traceback" not in printed
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"\xff\x00", {}),
+        (b"<html>", {}),
+        (b"[" * 30_000, {}),
+        (BODY, {"webhook-id": "x", "webhook-timestamp": "1" * 400, "webhook-signature": "v1,x"}),
+    ],
+)
+def test_listen_answers_whatever_comes(listener: Listener, body: bytes, headers: dict[str, str]) -> None:
+    """With 400 to what it can't read; wrong headers are a verdict that it prints."""
+    process, welcome = listener
+    [url] = re.findall(r"http://127\.0\.0\.1:\d+/", welcome)[:1]
+    assert requests.post(url, data=body, headers=headers, timeout=PATIENCE_S).status_code == (202 if headers else 400)
+    process.send_signal(signal.SIGINT)
+    printed, _ = process.communicate(timeout=PATIENCE_S)
+    assert ("WRONG" in printed) == bool(headers)
     assert "Traceback" not in printed
 
 

@@ -10,13 +10,14 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from noteflow_hooks.delivery.wake_ups import NoWakeUps
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.persistence.sql.engine import create_engine
 from tests.support.builders import an_event
-from tests.support.damaged_rows import DamagedRowsRig, make_lax, no_hint
+from tests.support.damaged_rows import DamagedRowsRig, make_lax
 from tests.support.receiver import Receiver
 from tests.support.waiting import until
 
@@ -139,9 +140,9 @@ def test_a_damaged_row_ends_with_its_reason_and_the_others_flow(
     world: DamagedRowsRig, damage: str, status: str, word: str
 ) -> None:
     """It is sent where that makes sense, else dead or skipped; the endpoint beside it has its delivery at once."""
-    ids = [each for chunk in world.service.dispatch([]) for each in chunk]
+    ids = world.dispatched()
     world.connection.execute(damage)
-    world.service.deliver(ids, hint=no_hint)
+    world.service.deliver(ids, wake_ups=NoWakeUps())
     fine = world.row("fine")
     assert fine is not None
     assert fine.status == SENT
@@ -164,7 +165,7 @@ def test_a_lease_is_never_longer_than_the_longest_time_limit_nor_over_before_it_
     world: DamagedRowsRig, timeout_ms: int
 ) -> None:
     """Else a worker that dies would hold the delivery for weeks, or it would be claimed again and again, unsent."""
-    ids = [each for chunk in world.service.dispatch([]) for each in chunk]
+    ids = world.dispatched()
     world.connection.execute(config(f"timeout_ms = {timeout_ms}"))
     assert len(world.store.claim(ids, limit=2, lease_slack=timedelta(0))) == 2
     [(shortest, longest)] = world.connection.execute(

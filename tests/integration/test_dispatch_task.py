@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import pytest
@@ -13,8 +13,10 @@ from redis import Redis
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from types import ModuleType
+
+    from noteflow_hooks.delivery.wake_ups import WakeUps
 
 CHUNKS = [[uuid4(), uuid4()], [uuid4()]]
 
@@ -30,19 +32,15 @@ class Deliveries:
     def deliveries(self) -> Deliveries:
         return self
 
-    def dispatch(self, _: Sequence[UUID], **__: Any) -> Iterator[list[UUID]]:  # noqa: ANN401 - as it is called
-        return iter(self.chunks)
+    def dispatch(self, _: Sequence[UUID], *, wake_ups: WakeUps) -> int:
+        for each in self.chunks:
+            wake_ups.enqueue(each, if_room=False)
+        return sum(map(len, self.chunks))
 
-    def dispatch_and_deliver(
-        self,
-        _: Sequence[UUID],
-        *,
-        hand_over: Callable[..., object],
-        **__: Any,  # noqa: ANN401 - as it is called
-    ) -> tuple[int, str]:
+    def dispatch_and_deliver(self, _: Sequence[UUID], *, wake_ups: WakeUps) -> tuple[int, str]:
         *others, own = self.chunks or [[]]
         for each in others:
-            hand_over(each, if_room=False)
+            wake_ups.enqueue(each, if_room=False)
         self.sent += own
         return sum(map(len, self.chunks)), f"{len(own)} succeeded"
 
@@ -74,7 +72,7 @@ def run(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, chunks: Sequence[lis
 def test_a_chunk_is_sent_by_the_task_itself(tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go to the queue."""
     assert run(tasks, monkeypatch, CHUNKS) == ("3 deliveries: 1 succeeded", CHUNKS[1])
-    until(lambda: queued(broker) == CHUNKS[:1], what="the first chunk's hint")
+    until(lambda: queued(broker) == CHUNKS[:1], what="the first chunk is queued")
 
 
 def test_a_worker_that_does_not_take_from_deliver_makes_no_post(
@@ -84,7 +82,7 @@ def test_a_worker_that_does_not_take_from_deliver_makes_no_post(
     queues = tasks.app.amqp.queues
     monkeypatch.setattr(queues, "_consume_from", {"dispatch": queues["dispatch"]})
     assert run(tasks, monkeypatch, CHUNKS) == ("3 deliveries", [])
-    assert queued(broker) == CHUNKS
+    until(lambda: queued(broker) == CHUNKS, what="both chunks are queued")
 
 
 def test_an_event_that_nobody_subscribed_to_is_no_error(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -304,3 +306,19 @@ def test_a_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for server in (EmbeddedPostgres(tmp_path / "postgres"), EmbeddedValkey(tmp_path / "valkey")):
         with pytest.raises(EmbeddedServerError, match=r"noteflow-hooks\[embedded\]"):
             server.start()
+
+
+def test_postgresql_starts_from_any_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its programs call each other through a shell, to which a dollar sign means something; nothing is left of it."""
+    odd = tmp_path / "d\u00e9$HOME `x` b"
+    installed = cluster.binary("initdb").parents[2]
+    for each in (installed, installed.with_name(f"{installed.name}.libs")):
+        shutil.copytree(each, odd / each.name, symlinks=True)
+    monkeypatch.setattr(cluster, "binary", lambda name: odd / installed.name / "pginstall" / "bin" / name)
+    monkeypatch.setenv("LC_ALL", "C")
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    with EmbeddedPostgres(odd / "data") as postgres:
+        assert query(postgres, "SELECT 1") == [(1,)]
+    assert list(temporary.iterdir()) == []

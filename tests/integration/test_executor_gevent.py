@@ -13,8 +13,11 @@ from tests.support.certificates import authority_pem
 from tests.support.hostile_cases.faulty_listeners import FAULTY_LISTENERS
 from tests.support.hostile_receiver import OK, trickles, trickles_a_record
 from tests.support.receiver import Receiver
+from tests.support.receiver_connection import Answer
 
 HERE = Path(__file__).parent
+#: Three times the posts, on a machine that others use as well; each answer searched for each value made it thousands.
+BESIDE = 100
 ENDLESS = "E21 asks for handshakes without end"
 
 
@@ -64,3 +67,15 @@ def test_trickles_end_at_the_deadline_under_gevent() -> None:
         results = outcomes(posts(*urls, timeout_ms=1500))
     assert [kind for kind, _ in results] == ["timeout"] * 4
     assert all(1500 <= duration_ms < 60_000 for _, duration_ms in results)
+
+
+def test_hostile_answers_hold_up_no_quiet_endpoint_under_gevent() -> None:
+    """40 answers that are made to be hard to redact, beside 20 posts: those take about as long as alone."""
+    with Receiver() as hostile, Receiver() as quiet:
+        hostile.script("/", Answer(body=b"cccccccc" + b"a" * 28_664))
+        command = [sys.executable, str(HERE / "gevent_hostile.py"), hostile.url(), quiet.url()]
+        printed = subprocess.run(
+            command, stdout=subprocess.PIPE, check=True, timeout=300, env={"PYTHONPATH": str(HERE.parents[1])}
+        ).stdout
+    alone_s, beside_s = json.loads(printed)
+    assert beside_s < BESIDE * alone_s

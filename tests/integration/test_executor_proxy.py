@@ -18,6 +18,7 @@ from tests.support.certificates import authority_pem
 from tests.support.connect_proxy import ConnectProxy
 from tests.support.hostile_receiver import closes, floods, never_answers, says, says_and_waits, trickles
 from tests.support.receiver import Receiver, closed_port
+from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -80,6 +81,17 @@ def test_a_tunnel_is_kept_for_its_webhook_alone(proxy: ConnectProxy, receiver: R
     executor.close()
     assert [request.connection for request in receiver.requests] == [1, 1, 2, 1]
     assert len(proxy.asked) == 2
+
+
+def test_a_tunnel_that_has_ended_is_made_anew_once(proxy: ConnectProxy, receiver: Receiver) -> None:
+    """As any kept connection is: the proxy is asked a second time, for the same attempt."""
+    receiver.script("/", Answer(), closes, Answer())
+    executor = an_executor(proxy.url())
+    webhook = a_webhook(url=receiver.url(host=NAME), timeout_ms=60_000)
+    results = [executor.post(Claim(a_delivery(), webhook, b"{}")) for _ in range(2)]
+    executor.close()
+    assert [(each.error_kind, each.redialled) for each in results] == [(None, False), (None, True)]
+    assert (len(proxy.asked), len(receiver.requests)) == (2, 3)
 
 
 def test_the_urls_user_is_told_to_the_proxy_and_never_logged(

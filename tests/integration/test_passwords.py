@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import make_url, text
 
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import FAILED, run
 from noteflow_hooks.errors import UnavailableError
@@ -64,7 +65,7 @@ def test_a_broker_that_refuses_us_is_told_of_without_the_password(
     """By every library on the way there, at DEBUG."""
     caplog.set_level(logging.DEBUG)
     refused = make_url(redis_url).set(password=PASSWORD).render_as_string(hide_password=False)
-    publishers = publisher.connect(refused)
+    publishers = publisher.connect(RedisAddress.parse(refused))
     publishers.events.announce([uuid4()])
     until(lambda: "Redis takes no hints" in caplog.text, what="the refusal is logged")
     publishers.close()

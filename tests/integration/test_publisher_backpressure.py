@@ -12,6 +12,7 @@ from redis import Redis
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.names import DISPATCH_QUEUE
 from noteflow_hooks.broker.queue_depth import QueueBackpressure
+from noteflow_hooks.broker.redis_url import RedisAddress
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def broker(redis_url: str) -> Iterator[Redis]:
 def publishers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
     """Publishers that look at the queue more often, and find a handful long."""
     monkeypatch.setattr(publisher, "QueueBackpressure", partial(QueueBackpressure, full=10, look_every=4))
-    made = publisher.connect(redis_url)
+    made = publisher.connect(RedisAddress.parse(redis_url))
     yield made
     made.close()
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
-    from noteflow_hooks.domain.ports.maintenance import Swept
+    from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 
 NO_TIME = timedelta(0)
 BOX = SecretBox([bytes(32)])
@@ -200,7 +200,7 @@ def test_a_batch_is_cut_where_its_deliveries_come_to_the_limit(store: Store) -> 
     store.endpoints(3)
     store.settled(5)
     for sweep in (store.retention.erase_payloads, store.retention.remove_events):
-        found: list[Swept] = [sweep(NO_TIME, limit=6)]
+        found: list[PurgeBatch] = [sweep(NO_TIME, limit=6)]
         while found[-1].cursor is not None:
             found.append(sweep(NO_TIME, limit=6, after=found[-1].cursor))
         assert [each.rows for each in found] == [2, 2, 1]

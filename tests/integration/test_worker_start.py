@@ -10,6 +10,7 @@ import pytest
 
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack.environment import variables
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,7 +27,15 @@ GOOD = {
     ("name", "value", "line"),
     [
         ("database_url", "", "NOTEFLOW_HOOKS_DATABASE_URL is not set; it must hold a URL such as"),
-        ("redis_url", "redis://h:canary/0", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here; it may hold"),
+        ("redis_url", "redis://h:canary/0", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here: before"),
+        (
+            "redis_url",
+            "redis://:123/canary@host:6379/0",
+            "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here: ",
+        ),
+        ("redis_url", "redis://:canary@h/0?bogus=1", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here: "),
+        ("redis_url", "redis://:canary@h/0?protocol=2", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not shown here: "),
+        ("redis_url", "rediss://:canary@h/0?ssl_cert_reqs=requird", "NOTEFLOW_HOOKS_REDIS_URL is a value that is not "),
         ("secret_keys", "", "NOTEFLOW_HOOKS_SECRET_KEYS is not set; it must hold keys of"),
         ("sweep_every_s", "often", "NOTEFLOW_HOOKS_SWEEP_EVERY_S is 'often'; it may hold a number of seconds above 0"),
     ],
@@ -43,3 +52,50 @@ def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, va
     assert said.startswith(f"noteflow-hooks: {line}")
     assert "\n" not in said
     assert "canary" not in said
+
+
+@pytest.mark.parametrize("program", ["worker -P solo", "beat"])
+def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(tmp_path: Path, program: str) -> None:
+    """By workers and beat, with the nearest one."""
+    environment = {**variables(GOOD), f"{PREFIX}RETRY_CAP": "9"}
+    command = [sys.executable, "-m", "celery", "-A", "workers.app", *program.split()]
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        said = next((line for line in process.stderr if "RETRY_CAP" in line), "")
+        process.kill()
+    assert "NOTEFLOW_HOOKS_RETRY_CAP is no setting and is ignored; the nearest is NOTEFLOW_HOOKS_RETRY_CAP_S" in said
+
+
+def test_a_server_warns_of_it_too(tmp_path: Path) -> None:
+    """Before it looks for its database."""
+    environment = {**variables({}), f"{PREFIX}RETRY_CAP": "9"}
+    command = [sys.executable, "-m", "noteflow_hooks.cli", "serve"]
+    ended = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "NOTEFLOW_HOOKS_RETRY_CAP is no setting and is ignored" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "program", [("worker", "-P", "solo"), ("beat",), ("inspect", "ping")], ids=lambda each: each[0]
+)
+@pytest.mark.parametrize("how", ["variable", "option"])
+def test_another_broker_than_ours_ends_a_program_with_one_line(
+    tmp_path: Path, program: tuple[str, ...], how: str
+) -> None:
+    """Named by Celery's variable, or by its option, which sets that."""
+    elsewhere = "redis://:canary@127.0.0.1:1/0"
+    option, extra = ([], {"CELERY_BROKER_URL": elsewhere}) if how == "variable" else (["-b", elsewhere], {})
+    ended = subprocess.run(
+        [sys.executable, "-m", "celery", "-A", "workers.app", *option, *program],
+        env=variables(GOOD) | extra,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert ended.returncode == 1
+    assert "noteflow-hooks: CELERY_BROKER_URL would replace our settings: unset it" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "canary" not in ended.stderr + ended.stdout

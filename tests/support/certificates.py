@@ -79,9 +79,52 @@ def self_signed_context(name: str) -> ssl.SSLContext:
     signed = made.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False).sign(
         key, hashes.SHA256()
     )
+    return _context(key, signed)
+
+
+def common_name_context(ca: trustme.CA, name: str) -> ssl.SSLContext:
+    """Return a server's context whose certificate has the name as its common name, and no alternative names."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    issuer = x509.load_pem_x509_certificate(ca.cert_pem.bytes())
+    signer = serialization.load_pem_private_key(ca.private_key_pem.bytes(), None)
+    assert isinstance(signer, ec.EllipticCurvePrivateKey)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    made = x509.CertificateBuilder(issuer.subject, subject, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    return _context(key, made.sign(signer, hashes.SHA256()))
+
+
+def dhe_context(folder: Path, *, bits: int) -> ssl.SSLContext:
+    """Return the context of a server that speaks TLS 1.2 with DHE alone, over a modulus of so many bits.
+
+    It is no prime, for finding one takes hours; computing with it takes as long.
+    """
+    path = folder / "dh.pem"
+    path.write_text(ssl.DER_cert_to_PEM_cert(_der(0x30, _number(2**bits - 2 ** (bits - 64) - 1) + _number(2))))
+    path.write_text(path.read_text().replace("CERTIFICATE", "DH PARAMETERS"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # All suites of DHE that clients offer have an RSA signature.
+    authority().issue_cert("localhost", key_type=trustme.KeyType.RSA).configure_cert(context)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    context.set_ciphers("DHE:@SECLEVEL=0")
+    context.load_dh_params(str(path))
+    return context
+
+
+def _context(key: ec.EllipticCurvePrivateKey, signed: x509.Certificate) -> ssl.SSLContext:
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     with trustme.Blob(private + signed.public_bytes(pem)).tempfile() as path:
         context.load_cert_chain(path)
     return context
+
+
+def _number(value: int) -> bytes:
+    return _der(0x02, value.to_bytes(value.bit_length() // 8 + 1))
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    """Return the content with its tag and its length (X.690, 8.1.3)."""
+    length = len(content).to_bytes(2)
+    return bytes([tag, 0x82]) + length + content if len(content) > 127 else bytes([tag, len(content)]) + content

@@ -12,12 +12,16 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.tuning import BULKHEAD, DeliveryRules
+from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.replays import advance_replays
+from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.settings import Settings
 from tests.support.builders import a_webhook, a_workspace, an_event
+from tests.support.wake_ups import KeptWakeUps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,13 +60,16 @@ class DamagedRowsRig:
         self.service = DeliveryService(
             self.store,
             executor.post,
-            Bulkhead(8),
-            policy=RetryPolicy(base=timedelta(milliseconds=1), jitter=0),
-            chunk=50,
-            lease_slack=timedelta(seconds=0.5),
-            countdown_max=timedelta(seconds=60),
-            slow_after=timedelta(seconds=5),
+            Bulkhead(8, tuning=BULKHEAD),
+            rules=DeliveryRules(
+                policy=RetryPolicy(base=timedelta(milliseconds=1), jitter=0),
+                chunk=50,
+                lease_slack=timedelta(seconds=0.5),
+                countdown_max=timedelta(seconds=60),
+                slow_after=timedelta(seconds=5),
+            ),
         )
+        self.rescue = Rescue(self.store, chunk=50)
         with self.unit() as unit:
             workspace = unit.access.create_workspace(a_workspace())
             for name in ("hurt", "fine"):
@@ -82,14 +89,20 @@ class DamagedRowsRig:
 
     def work(self) -> bool:
         """Do all that workers do, once; whatever it raises fails the test. True, for use in conditions."""
-        ids = [each for chunk in self.service.dispatch([]) for each in chunk]
-        self.service.reclaim_expired()
-        overdue = [each for chunk in self.service.overdue(by=timedelta(0), queued=0) for each in chunk]
-        self.service.deliver(ids + overdue, hint=no_hint)
-        self.service.deliver([], hint=no_hint, slow=True)
-        self.service.turns(queued=0, queued_slow=0)
+        ids = self.dispatched()
+        self.rescue.reclaim_expired()
+        overdue = [each for chunk in self.rescue.overdue(by=timedelta(0), queued=0) for each in chunk]
+        self.service.deliver(ids + overdue, wake_ups=NoWakeUps())
+        self.service.deliver([], wake_ups=NoWakeUps(), lane=Lane.SLOW)
+        self.rescue.wake_ups(queued=0, queued_slow=0)
         advance_replays(self.unit)
         return True
+
+    def dispatched(self) -> list[UUID]:
+        """Dispatch, and return the deliveries that were made."""
+        wake_ups = KeptWakeUps()
+        self.service.dispatch([], wake_ups=wake_ups)
+        return wake_ups.enqueued
 
     def row(self, name: str) -> DeliveryRow | None:
         """Return the delivery to the endpoint of that name, or None."""
@@ -120,7 +133,3 @@ class DeliveryRow:
     status: str
     message: str
     kinds: Sequence[str]
-
-
-def no_hint(wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-    """Give no hint: every round looks for all that is due."""

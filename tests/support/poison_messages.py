@@ -159,6 +159,40 @@ _DAMAGED: Final[dict[str, dict[str, Any]]] = {
     "ten thousand ids of nothing": a_message([str(uuid4()) for _ in range(10_000)]),
     "an id of a megabyte": a_message(["f" * 1_048_576]),
 }
+#: What Celery would do more with than begin a task of ours: limits of time, stamps, links, groups, and its own tasks.
+_LADEN: Final[dict[str, dict[str, Any]]] = {
+    "time limits past all numbers": a_message([], timelimit=[10**400, 10**400]),
+    "one time limit": a_message([], timelimit=[1]),
+    "two time limits": a_message([], timelimit=[1, 1]),
+    "three time limits": a_message([], timelimit=[None, None, None]),
+    "stamped headers an object": a_message([], stamped_headers=[{}]),
+    "stamped headers": a_message([], stamped_headers=["a"], stamps={"a": "b"}),
+    "stamps a list": a_message([], stamps=[1]),
+    "a group": a_message([], group="a"),
+    "a place in a group": a_message([], group_index=1),
+    "another name for the logs": a_message([], shadow="noteflow.hooks.purge"),
+    "a replaced task": a_message([], replaced_task_nesting=10**9),
+    "retries past all numbers": a_message([], retries=10**400),
+    "an id of a megabyte less a little": a_message([], id="a" * 900_000),
+    "a link as a header": a_message([], callbacks=[{"task": "celery.chunks", "args": []}]),
+    "a chain as a header": a_message([], chain=[{"task": "noteflow.hooks.purge", "args": []}]),
+    "a chord as a header": a_message([], chord={"task": "noteflow.hooks.purge"}),
+    "a log file": a_message([], logfile="/tmp/x", loglevel="x"),  # noqa: S108 - nothing is written there
+    "a link": a_message([], embed=_EMBED | {"callbacks": [{"task": "noteflow.hooks.purge", "args": []}]}),
+    "a chain": a_message([], embed=_EMBED | {"chain": [{"task": "noteflow.hooks.purge", "args": []}]}),
+    "something else to follow": a_message([], embed=_EMBED | {"timelimit": None}),
+    "a routing key that is a list": _with_property("delivery_info", {"exchange": "", "routing_key": []}),
+    "a priority past all numbers": _with_property("priority", 10**400),
+    "celery.chunks": a_message({"task": "noteflow.hooks.sweep"}, [[[]]] * 3, 1, task="celery.chunks"),
+    "celery.map": a_message({"task": "noteflow.hooks.sweep"}, [[], []], task="celery.map"),
+    "celery.starmap": a_message({"task": "noteflow.hooks.sweep"}, [[], []], task="celery.starmap"),
+    "celery.group": a_message([], [], "a", [], task="celery.group"),
+    "celery.chain": a_message(task="celery.chain"),
+    "celery.chord": a_message([], [], task="celery.chord"),
+    "celery.accumulate": a_message(1, 2, task="celery.accumulate"),
+    "celery.backend_cleanup": a_message(task="celery.backend_cleanup"),
+    "celery.ping": a_message(task="celery.ping"),
+}
 #: What is a message, but none that can be carried out.
-DAMAGED: Final = {name: json.dumps(message).encode() for name, message in _DAMAGED.items()}
+DAMAGED: Final = {name: json.dumps(message).encode() for name, message in (_DAMAGED | _LADEN).items()}
 POISON: Final = NO_MESSAGE | DAMAGED

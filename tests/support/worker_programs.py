@@ -15,6 +15,7 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from noteflow_hooks.local.stack.programs import Program
     from noteflow_hooks.local.stack.supervisor import Part
     from tests.support.system_rig import SystemRig
 
@@ -47,10 +48,16 @@ def wait_until_ready(rig: SystemRig, name: str, *, times: int = 1) -> None:
     until(is_ready, what=f"{name} is ready")
 
 
-def tell_to_end(part: Part, *, within_s: float) -> None:
-    """Send SIGTERM and return once it has ended; fail where that takes too long or is no good end."""
+def tell_to_end(part: Part | Program, *, within_s: float, whole_group: bool = False) -> None:
+    """Send SIGTERM and return once it has ended; fail where that takes too long or is no good end.
+
+    ``whole_group`` sends it to all processes of its group, as systemd does.
+    """
     assert part.pid is not None
     with answered_within(within_s):
-        os.kill(part.pid, signal.SIGTERM)
+        if whole_group:
+            os.killpg(os.getpgid(part.pid), signal.SIGTERM)
+        else:
+            os.kill(part.pid, signal.SIGTERM)
         until(lambda: part.pid is None, what=f"{part.name} ends")
     assert part.fate == ENDED_WELL, part.fate

@@ -10,8 +10,10 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from noteflow_hooks.settings import PREFIX
+from tests.support.delivery_system import System
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # By its own measures Hypothesis fails what is slow, which here says something of the machine alone.
@@ -26,6 +28,14 @@ def _no_sockets(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket.socket, "connect_ex", refuse)
+
+
+@pytest.fixture
+def system() -> Iterator[System]:
+    """The workers' half over the store in memory."""
+    made = System()
+    yield made
+    made.bulkhead.close()
 
 
 @pytest.fixture

@@ -1,13 +1,17 @@
-"""When a process hints to itself at turns: not while its tasks go on anyway, and never so that a turn is forgotten."""
+"""When a process wakes itself for scheduling slots: not while its tasks go on anyway, and never so that one is lost."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.claimer import Claimer
+from noteflow_hooks.delivery.tuning import BULKHEAD, Clock
+from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
 from noteflow_hooks.domain.ports.delivery_store import Claimed, SchedulingSlot
+from tests.support.wake_ups import KeptWakeUps
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
@@ -16,7 +20,7 @@ NOW = SchedulingSlot(timedelta(0), slow=False)
 
 
 class Empty:
-    """A store in which no turn has anything to take."""
+    """A store in which no slot has anything to claim."""
 
     def claim_throttled(self, **_: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
         return Claimed([])
@@ -30,72 +34,69 @@ class Busy:
 
 
 class Process:
-    """A claimer, how many of its tasks go on, and the hints that it sent."""
+    """A claimer, as many tasks as go on, and the wake-ups that were sent."""
 
-    def __init__(self, *, loops: int, store: object | None = None) -> None:
-        self.loops = loops
-        self.hints: list[tuple[timedelta, bool]] = []
-        self.named: list[UUID] = []
+    def __init__(self, *, tasks: int, store: object | None = None) -> None:
+        self.bulkhead = Bulkhead(1, tuning=BULKHEAD)
+        self.bulkhead.callers = tasks
+        self.wake_ups = KeptWakeUps()
+        clock = Clock(monotonic=lambda: 100.0, sleep=lambda _: None)
+        self.slots = SlotWakeUps(self.bulkhead, countdown_max=timedelta(seconds=60), monotonic=clock.monotonic)
         self.claimer = Claimer(
             cast("DeliveryStore", store if store is not None else Empty()),
+            self.slots,
             lease_slack=timedelta(seconds=1),
-            countdown_max=timedelta(seconds=60),
-            sleep=lambda _: None,
-            monotonic=lambda: 100.0,
-            loops=lambda: self.loops,
+            clock=clock,
         )
 
-    def hint(self, wait: timedelta, delivery_ids: list[UUID], *, slow: bool = False) -> None:
-        self.named += delivery_ids
-        self.hints.append((wait, slow))
-
-    def hint_at(self, *turns: SchedulingSlot) -> None:
-        self.claimer.hint_at(turns, self.hint)
+    def wake_for(self, *slots: SchedulingSlot) -> None:
+        self.slots.wake_for(slots, self.wake_ups)
 
 
 def test_one_task_that_goes_on_brings_another_along() -> None:
     """Alone it would wait for its own receivers."""
-    process = Process(loops=1)
-    process.hint_at(NOW)
-    assert process.hints == [(timedelta(0), False)]
+    process = Process(tasks=1)
+    process.wake_for(NOW)
+    assert process.wake_ups.woken == [(Lane.QUICK, timedelta(0))]
 
 
-def test_tasks_that_go_on_need_no_hint() -> None:
-    """They look for turns themselves; later turns, and those of the slow lane, they don't take."""
-    process = Process(loops=2)
+def test_tasks_that_go_on_need_no_wake_up() -> None:
+    """They look for slots themselves; later slots, and those of the slow lane, they don't take."""
+    process = Process(tasks=2)
     later, slow = SchedulingSlot(timedelta(seconds=1), slow=False), SchedulingSlot(timedelta(0), slow=True)
-    process.hint_at(NOW, later, slow)
-    assert process.hints == [(later.wait, False), (slow.wait, True)]
+    process.wake_for(NOW, later, slow)
+    assert process.wake_ups.woken == [(Lane.QUICK, later.wait), (Lane.SLOW, slow.wait)]
 
 
-def test_a_task_that_ends_hints_at_the_turn_that_was_left_to_it() -> None:
+def test_a_task_that_ends_wakes_for_the_slot_that_was_left_to_it() -> None:
     """Or nobody would look for it before the sweep does."""
-    process = Process(loops=2)
-    process.hint_at(NOW)
-    process.loops = 0
-    process.claimer.leave(process.hint)
-    assert process.hints == [(timedelta(0), False)]
+    process = Process(tasks=2)
+    process.wake_for(NOW)
+    process.bulkhead.callers = 0
+    process.claimer.wake_for_owed(process.wake_ups)
+    assert process.wake_ups.woken == [(Lane.QUICK, timedelta(0))]
 
 
-def test_a_task_that_ends_hints_at_nothing_once_somebody_has_looked() -> None:
+def test_a_task_that_ends_wakes_nobody_once_somebody_has_looked() -> None:
     """What was there then has been taken."""
-    process = Process(loops=2)
-    process.hint_at(NOW)
-    process.claimer.take([], size=5, hint=process.hint, slow=False, turns_only=True)
-    process.claimer.leave(process.hint)
-    assert process.hints == []
+    process = Process(tasks=2)
+    process.wake_for(NOW)
+    process.claimer.take([], size=5, wake_ups=process.wake_ups, throttled_only=True)
+    process.claimer.wake_for_owed(process.wake_ups)
+    assert process.wake_ups.woken == []
 
 
-def test_a_few_that_were_passed_over_are_hinted_at_by_name() -> None:
+def test_a_few_that_were_passed_over_are_retried_by_name() -> None:
     """They are somebody's fresh events, and need not wait behind a backlog."""
-    process, ids = Process(loops=1, store=Busy()), [uuid4()]
-    process.claimer.take(ids, size=50, hint=process.hint, slow=False)
-    assert (process.named, [wait < timedelta(seconds=1) for wait, _ in process.hints]) == (ids, [True])
+    process, ids = Process(tasks=1, store=Busy()), [uuid4()]
+    process.claimer.take(ids, size=50, wake_ups=process.wake_ups)
+    [(delay, named)] = process.wake_ups.retries
+    assert (named, delay < timedelta(seconds=1)) == (ids, True)
 
 
-def test_what_chunks_of_a_backlog_passed_over_takes_one_hint() -> None:
+def test_what_chunks_of_a_backlog_passed_over_takes_one_wake_up() -> None:
     """Each chunk passes over the same endpoints'; whoever tops up takes what has been due for the longest."""
-    process = Process(loops=1, store=Busy())
+    process = Process(tasks=1, store=Busy())
     for _ in range(10):
-        process.claimer.take([uuid4() for _ in range(50)], size=50, hint=process.hint, slow=False)
-    assert (process.named, len(process.hints)) == ([], 1)
+        process.claimer.take([uuid4() for _ in range(50)], size=50, wake_ups=process.wake_ups)
+    assert (process.wake_ups.retries, len(process.wake_ups.woken)) == ([], 1)

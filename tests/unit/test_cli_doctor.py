@@ -11,15 +11,18 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.broker.names import QUEUES
-from noteflow_hooks.cli.doctor import broker, database, flow
+from noteflow_hooks.cli.doctor import broker, database, flow, place
 from noteflow_hooks.cli.doctor.examination import examine
-from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, ok, seconds
+from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, looked, ok, seconds
+from noteflow_hooks.cli.doctor.place import Place
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST, Sample, Server, Waiting
+from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 SERVER: Final = Server(
     version=18,
@@ -256,3 +259,13 @@ def test_a_check_that_hangs_holds_up_nobody() -> None:
 def test_lengths_of_time_are_said_as_people_read_them(length_s: float, said: str) -> None:
     """With as many digits as mean something."""
     assert seconds(timedelta(seconds=length_s)) == said
+
+
+def test_a_variable_that_is_no_setting_is_a_warning(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """With the nearest one: the setting that was meant has its default."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv(f"{PREFIX}SECRET_KEYS", generate_key())
+    there = Place(Settings.load(), "the environment's", "127.0.0.1:7", server_is_named=False, own=None)
+    assert looked(place.check(there)).state is State.OK
+    monkeypatch.setenv(f"{PREFIX}RETRY_CAP", "9")
+    assert_told(looked(place.check(there)), State.WARNING, "the nearest is NOTEFLOW_HOOKS_RETRY_CAP_S")

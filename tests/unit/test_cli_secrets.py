@@ -96,8 +96,8 @@ def test_files_with_secrets_are_for_this_user_alone(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("generous")
 def test_a_data_folder_is_for_this_user_alone(tmp_path: Path) -> None:
     """With its logs and what programs leave behind where they work; one that was there keeps its rights, they don't."""
-    (tmp_path / "given").mkdir(mode=0o777)
-    for name, rights in (("made", 0o700), ("given", 0o777)):
+    (tmp_path / "given").mkdir(mode=0o755)
+    for name, rights in (("made", 0o700), ("given", 0o755)):
         home = Home(tmp_path / name)
         home.take()
         home.give_up()

@@ -64,6 +64,74 @@ def test_the_environment_names_a_server_and_options_beat_it(
     assert addresses == [("b:2", "u"), ("a:1", "u")]
 
 
+def test_an_env_file_counts_for_server_and_token_too(addresses: list[tuple[str, str]], tmp_path: Path) -> None:
+    """As for every other setting; it beats a running `up`, and options beat it."""
+    running_up(tmp_path)
+    (tmp_path / ".env").write_text(f"{PREFIX}SERVER=b:2\n{PREFIX}TOKEN=u\n{PREFIX}INSECURE=\n")
+    run(root, ["webhooks", "list"])
+    run(root, ["webhooks", "list", "--server", "a:1"])
+    assert addresses == [("b:2", "u"), ("a:1", "u")]
+
+
+@pytest.mark.parametrize(
+    ("bind", "asked"), [("127.0.0.1:7001", "127.0.0.1:7001"), ("0.0.0.0:7001", "127.0.0.1:7001"), ("[::]:7", "[::1]:7")]
+)
+def test_where_nothing_is_named_the_server_of_this_machine_is_called(
+    bind: str, asked: str, addresses: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """That of `up`, else the one at GRPC_BIND, or at its default."""
+    monkeypatch.setenv(f"{PREFIX}TOKEN", "t")
+    run(root, ["webhooks", "list"])
+    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", bind)
+    run(root, ["webhooks", "list"])
+    running_up(tmp_path)
+    run(root, ["webhooks", "list"])
+    assert addresses == [("127.0.0.1:50051", "t"), (asked, "t"), ("127.0.0.1:7", "t")]
+
+
+def test_a_server_at_grpc_bind_without_a_token_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server is named there."""
+    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", "127.0.0.1:7001")
+    assert run(root, ["webhooks", "list"]) == 1
+    assert capsys.readouterr().err == (
+        "noteflow-hooks: no token for 127.0.0.1:7001: give --token, or set NOTEFLOW_HOOKS_TOKEN\n"
+    )
+
+
+def test_health_asks_the_server_of_up(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no address is given, as every other command does; else the one at GRPC_BIND."""
+    asked: list[str] = []
+    monkeypatch.setattr("noteflow_hooks.cli.commands.health.check_serving", lambda where, **_: asked.append(where))
+    monkeypatch.setenv(f"{PREFIX}GRPC_BIND", "0.0.0.0:7001")
+    assert run(root, ["health"]) == 0
+    running_up(tmp_path)
+    assert run(root, ["health"]) == 0
+    assert run(root, ["health", "127.0.0.1:9"]) == 0
+    assert asked == ["127.0.0.1:7001", "127.0.0.1:7", "127.0.0.1:9"]
+
+
+@pytest.mark.usefixtures("addresses")
+def test_a_variable_that_is_no_setting_is_told_of_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the nearest one; in the environment as in `.env`."""
+    monkeypatch.setenv(f"{PREFIX}SERVR", "a:1")
+    (tmp_path / ".env").write_text(f"{PREFIX}TOKEN=t\n{PREFIX}RETRY_CAP=9\nFLOWER_USER=x\n")
+    run(root, ["webhooks", "list"])
+    assert capsys.readouterr().err.splitlines()[:-1] == [
+        (
+            "noteflow-hooks: warning: NOTEFLOW_HOOKS_RETRY_CAP is no setting and is ignored; "
+            "the nearest is NOTEFLOW_HOOKS_RETRY_CAP_S"
+        ),
+        (
+            "noteflow-hooks: warning: NOTEFLOW_HOOKS_SERVR is no setting and is ignored; "
+            "the nearest is NOTEFLOW_HOOKS_SERVER"
+        ),
+    ]
+
+
 def test_a_running_up_is_found(addresses: list[tuple[str, str]], tmp_path: Path) -> None:
     """Its own address and token, where nothing else is given."""
     running_up(tmp_path)

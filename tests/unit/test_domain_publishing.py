@@ -66,6 +66,24 @@ def test_each_meeting_type_can_be_published_and_needs_all_its_fields(event_type:
         assert refusal(less, event_type=event_type) == f"{name}: is missing"
 
 
+def test_all_that_is_wrong_is_said_at_once() -> None:
+    """In one line for people, and one by one for programs."""
+    given = {"event": "other", "timestamp": "soon", "title": 7, "segment_count": -1}
+    with pytest.raises(InvalidInputError) as caught:
+        published(given, key="")
+    assert caught.value.violations == (
+        ("timestamp", "must be ISO 8601 with its offset from UTC, such as 2026-01-31T12:00:00Z"),
+        ("event", "must be 'meeting.completed' or absent"),
+        ("meeting_id", "is missing"),
+        ("title", "must be text"),
+        ("duration_seconds", "is missing"),
+        ("segment_count", "must not be negative"),
+        ("has_summary", "is missing"),
+        ("idempotency_key", "must not be empty"),
+    )
+    assert str(caught.value) == "; ".join(f"{field}: {problem}" for field, problem in caught.value.violations)
+
+
 @pytest.mark.parametrize("event_type", ["webhook.test", "webhook.failing", "webhook.disabled", "", "nonsense"])
 def test_other_types_cannot_be_published(event_type: str) -> None:
     """The refusal names the types that can."""

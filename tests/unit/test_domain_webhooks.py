@@ -151,10 +151,10 @@ def test_the_bounds_themselves_are_allowed(field: str, value: object) -> None:
     assert getattr(create(**{field: value}), field) == value
 
 
-@pytest.mark.parametrize(("secret", "hint"), [(LONG, "-end"), (LONG[1:], ""), (None, "")])
-def test_only_long_secrets_give_a_hint(secret: str | None, hint: str) -> None:
+@pytest.mark.parametrize(("secret", "shown"), [(LONG, "-end"), (LONG[1:], ""), (None, "")])
+def test_only_long_secrets_give_a_hint(secret: str | None, shown: str) -> None:
     """Four characters of 24 tell little, of 23 too much."""
-    assert create(secret=secret).secret_hint == hint
+    assert create(secret=secret).secret_hint == shown
 
 
 def test_secrets_are_not_in_a_repr() -> None:

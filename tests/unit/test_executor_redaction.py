@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from noteflow_hooks.executor.redaction import LONGEST, REDACTED, without_credentials
 from noteflow_hooks.signing import generate_secret
@@ -27,13 +30,63 @@ CANARIES = [
     CanarySecret.of("secret", SECRET),
     CanarySecret.of("former secret", FORMER),
 ]
+
+
+def lower_escapes(text: str) -> str:
+    """Quote as a URL does, with digits in lower case."""
+    return re.sub("%..", lambda match: match[0].lower(), quote(text, safe=""))
+
+
+def go_json(text: str) -> str:
+    """Write JSON that may stand in HTML, as Go does."""
+    return re.sub("[<>&]", lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text))
+
+
+def by_number(text: str, form: str, *, plain: str = "") -> str:
+    """Write all but letters and digits, and what is in ``plain``, as their numbers."""
+    return "".join(each if each.isalnum() or each in plain else form.format(ord(each)) for each in text)
+
+
 #: How answers repeat what they were sent.
 WAYS: Final[dict[str, Callable[[str], str]]] = {
     "text": lambda text: text,
     "JSON": json.dumps,
     "JSON with escaped slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "JSON as Go writes it": go_json,
+    "JSON, all by number": lambda text: by_number(text, "\\u{:04x}"),
+    "JSON, all by number in capitals": lambda text: by_number(text, "\\u{:04X}"),
+    "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
     "HTML": html.escape,
+    "HTML by decimal number": lambda text: by_number(text, "&#{};"),
+    "HTML by hex number": lambda text: by_number(text, "&#x{:X};"),
+    "HTML by padded number": lambda text: by_number(text, "&#{:03};"),
+    "HTML as Mustache writes it": lambda text: html.escape(text).replace("/", "&#x2F;").replace("=", "&#x3D;"),
+    "HTML in JSON": lambda text: go_json(html.escape(text)),
     "URL": lambda text: quote(text, safe=""),
+    "URL in lower case": lower_escapes,
+    "a text of Python's": repr,
+    "a text of Rust's": lambda text: by_number(text, "\\u{{{:x}}}"),
+    "a text by bytes": lambda text: by_number(text, "\\x{:02x}"),
+}
+#: Those that put it between quotes, which are none of the value's.
+QUOTING: Final = frozenset(
+    {"JSON", "JSON with escaped slashes", "JSON as Go writes it", "JSON in JSON", "HTML in JSON", "a text of Python's"}
+)
+#: What answers complain of alone, by the header value that it is a part of.
+PARTS: Final = {
+    "the only cookie": ("session=abcdefgh12345678", "abcdefgh12345678"),
+    "one of several cookies": ("theme=dark; session=abcdefgh12345678; lang=en", "abcdefgh12345678"),
+    "a cookie in quotes": ('a=b; session="abcdefgh12345678"', "abcdefgh12345678"),
+    "a cookie with an equals sign": ("session=abcdefgh==12345678", "abcdefgh==12345678"),
+    "a cookie with a comma": ("session=abcdefgh,12345678", "abcdefgh,12345678"),
+    "Rails' token": ('Token token="abcdefgh12345678"', "abcdefgh12345678"),
+    "Rails' token with options": ('Token token="abcdefgh12345678", nonce="x"', "abcdefgh12345678"),
+    "a token without quotes": ("Token token=abcdefgh12345678,nonce=x", "abcdefgh12345678"),
+    "a user": ("Basic YWxhZGRpbi11c2VyOm9wZW4gc2VzYW1l", "aladdin-user"),
+    "a password": ("Basic YWxhZGRpbi11c2VyOm9wZW4gc2VzYW1l", "open sesame"),
+    "both": ("basic YWxhZGRpbi11c2VyOm9wZW4gc2VzYW1l", "aladdin-user:open sesame"),
+    "a password with a colon": ("Basic dXNlcjpwYXNzOndvcmQxMjM=", "pass:word123"),
+    "words of a form": ("Bearer one two three", "one+two+three"),
 }
 
 
@@ -46,6 +99,49 @@ def test_no_credential_is_kept(value: str, way: Callable[[str], str]) -> None:
     assert kept.count(REDACTED) == 2
     assert kept.startswith(b"[")
     assert kept.endswith(b"]")
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=list(WAYS))
+@pytest.mark.parametrize(("value", "part"), PARTS.values(), ids=list(PARTS))
+def test_no_part_of_a_header_is_kept_that_is_a_credential_by_itself(
+    value: str, part: str, way: Callable[[str], str]
+) -> None:
+    """A cookie's value, a scheme's parameter, and what Basic hides in base64."""
+    kept = without_credentials(f"[{way(part)}]".encode(), a_webhook(headers=(("X-A", value),)), keep=KEEP)
+    assert kept.strip(b"[]\"\\'") == REDACTED.strip(b"[]")
+
+
+@pytest.mark.parametrize(
+    "value", ["Basic ", "Basic !", "Basic YWJj", "Basic", "Token token=", 'a="', ";;;===", "=" * 50]
+)
+def test_a_value_with_no_parts_is_hidden_whole(value: str) -> None:
+    """Whatever it looks like the beginning of."""
+    webhook = a_webhook(headers=(("X-A", f"{value}~~~~~~~~"),))
+    assert without_credentials(f"<{value}~~~~~~~~>".encode(), webhook, keep=KEEP) == b"<[redacted]>"
+
+
+@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@given(
+    st.text(st.characters(min_codepoint=0x21, max_codepoint=0x7E), min_size=8, max_size=60),
+    st.sampled_from(list(WAYS)),
+    st.binary(max_size=40),
+)
+def test_no_value_survives_in_any_way_of_writing_it(value: str, way: str, around: bytes) -> None:
+    """Whatever visible characters it is made of, escapes of its own among them."""
+    written = WAYS[way](value).encode()
+    written = written[1:-1] if way in QUOTING else written
+    kept = without_credentials(around + written + around, a_webhook(headers=(("X-A", value),)), keep=KEEP)
+    assert written not in kept
+    assert REDACTED in kept
+
+
+def test_an_endpoint_with_more_credentials_than_can_be_looked_for_is_kept_nothing_of_a_long_answer() -> None:
+    """Rather nothing than one of them; a short answer is looked through all the same."""
+    cookies = [f"c{number}={letters(12)}" for number in range(400)]
+    webhook = a_webhook(headers=(("Cookie", "; ".join(cookies[:200])), ("X-Cookie", "; ".join(cookies[200:]))))
+    assert without_credentials(b"x" * KEEP, webhook, keep=KEEP) == REDACTED
+    short = f"no such session: {cookies[250].partition('=')[2]}".encode()
+    assert without_credentials(short, webhook, keep=KEEP) == b"no such session: " + REDACTED
 
 
 def test_what_is_no_credential_is_kept_as_it_came() -> None:

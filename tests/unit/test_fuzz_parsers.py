@@ -15,13 +15,15 @@ from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import PAYLOAD_LIMIT_BYTES
 from noteflow_hooks.domain.publishing import event_from_json
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.faults import ExchangeError
+from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, Reply
-from noteflow_hooks.executor.http.wire import Wire
 from noteflow_hooks.executor.outcome import answered, parse_retry_after
-from noteflow_hooks.signing import check_secret, generate_secret, sign, sign_standard, verify_signature, verify_standard
+from noteflow_hooks.signing import generate_secret, sign, sign_standard, verify_signature, verify_standard
+from tests.support.arrived import Arrived
 from tests.support.builders import NOON, a_payload, a_webhook
 
 if TYPE_CHECKING:
@@ -107,28 +109,12 @@ def test_a_retry_after_is_a_wait_or_nothing(value: str) -> None:
     assert wait is None or wait >= timedelta(0)
 
 
-class Arrived(Wire):
-    """Bytes that have come in, and then the connection's end."""
-
-    def __init__(self, data: bytes) -> None:
-        self._left = memoryview(data)
-
-    def recv_into(self, buffer: memoryview) -> int:
-        """Hand on what there is room for."""
-        count = min(len(buffer), len(self._left))
-        buffer[:count] = self._left[:count]
-        self._left = self._left[count:]
-        return count
-
-    def rest(self, seconds: float) -> None:
-        """Lose no time."""
-
-
 @fixed
 @given(st.lists(st.one_of(st.sampled_from(REPLY_PARTS), st.binary(max_size=20)), max_size=12).map(b"".join))
 def test_a_reply_is_an_outcome_or_a_failed_exchange(data: bytes) -> None:
     """What is kept of its body can be stored, and a connection that is used again has nothing left in it."""
-    reply = Reply(Arrived(data))
+    wire = Arrived(data)
+    reply = Reply(wire, Inbox(wire.recv_into))
     if not allowed(reply.begin, ExchangeError):
         return
     outcome = answered(reply, a_webhook(secret=SECRET, headers=(("X-Key", "value-of-it"),)), now=NOON)

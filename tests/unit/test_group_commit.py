@@ -93,3 +93,38 @@ def test_an_error_is_everybody_s_who_waited_for_it(tasks: Tasks) -> None:
     tasks.store.let_go.set()
     assert tasks.futures[0].exception(PATIENCE_S) is None
     assert {type(each.exception(PATIENCE_S)) for each in tasks.futures[1:]} == {UnavailableError}
+
+
+class KilledError(BaseException):
+    """What ends a task from outside, as gevent's GreenletExit does."""
+
+
+class KillingLock:
+    """A lock whose first holder to be is killed while it waits for it, once others wait for that one."""
+
+    def __init__(self) -> None:
+        self.kill = threading.Event()
+        self.entered = 0
+
+    def __enter__(self) -> None:
+        self.entered += 1
+        if self.entered == 1:
+            assert self.kill.wait(PATIENCE_S)
+            raise KilledError
+
+    def __exit__(self, *_: object) -> None:
+        """Nobody else holds it."""
+
+
+def test_a_leader_that_is_killed_while_it_waits_leaves_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of its group get its error; what comes afterwards is stored, and without theirs."""
+    commit, lock = GroupCommit[int, list[int]](lambda items, _: list(items)), KillingLock()
+    monkeypatch.setattr(commit, "_storing", lock)
+    with ThreadPoolExecutor(2) as threads:
+        leader = threads.submit(commit.commit, [1], 0.0)
+        until(lambda: lock.entered, what="the leader waits")
+        follower = threads.submit(commit.commit, [2], 0.0)
+        until(lambda: len(commit._gathering.items) == 2, what="the follower waits")  # noqa: SLF001 - nothing else tells
+        lock.kill.set()
+        assert [type(each.exception(PATIENCE_S)) for each in (leader, follower)] == [KilledError, KilledError]
+    assert commit.commit([3], 0.0) == ([3], True)

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 import fakeredis
 import pytest
 from celery import Celery
-from kombu import message
+from kombu import connection, message
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 from noteflow_hooks.broker import kombu_internals
-from workers.transport import Channel
+from noteflow_hooks.broker.redis_url import RedisAddress
+from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT, Channel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,6 +39,8 @@ USES: Final[list[tuple[ModuleType, str, tuple[str, ...], str]]] = [
         ("restore_unacked", "emergency_dump_state"),
         "no file of it is left",
     ),
+    (connection, "Connection._info", ("resolve_aliases", "ssl"), "show_as_schemes names the schemes that URLs show"),
+    (redis, "Channel._connparams", ("ssl", "connection_class_ssl"), "broker_use_ssl has redis-py speak TLS"),
     (virtual, "Channel.qos.fget", ("QoS",), "the QoS that GuardedChannel has set is the one that is made"),
 ]
 #: The parameters that our overrides take over, or call with.
@@ -89,6 +92,15 @@ def test_a_transports_channel_has_redis_client(monkeypatch: pytest.MonkeyPatch) 
     app = Celery(broker="redis://redis.example:6379/0", set_as_current=False)
     with kombu_internals.redis_client(app) as found:
         assert found is client
+
+
+@pytest.mark.parametrize("scheme", ["redis", "rediss"])
+def test_a_url_that_is_shown_has_the_brokers_scheme(scheme: str) -> None:
+    """Not the transport's name: Flower connects by it."""
+    address = RedisAddress.parse(f"{scheme}://:a%2Fb@host:6379/1")
+    transport = {"redis": PLAIN_TRANSPORT, "rediss": TLS_TRANSPORT}[scheme]
+    made = connection.Connection(address.url, transport=transport, ssl=address.ssl_options or False)
+    assert made.as_uri(include_password=True) == address.url
 
 
 def test_pauses_between_tries_let_other_greenlets_run(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import signature
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,8 +11,11 @@ from noteflow_hooks.cli.commands.deliveries import deliveries
 from noteflow_hooks.cli.commands.events import events
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, check_page_size
 from noteflow_hooks.domain.payloads import NAME_LIMIT, TITLE_LIMIT, check_name
+from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.persistence.memory import InMemoryWebhookRepository
 from noteflow_hooks.persistence.sql.orm import ApiTokenRow, MeetingRow, SegmentRow, WebhookConfigRow, WorkspaceRow
+from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 
 if TYPE_CHECKING:
     import click
@@ -49,6 +53,12 @@ def test_a_page_has_50_rows_unless_it_says_how_many_up_to_500() -> None:
             InvalidInputError, match=f"page_size: is {size}; allowed are 1 to {MAX_PAGE_SIZE}, and 0 for"
         ):
             check_page_size(size)
+
+
+@pytest.mark.parametrize("store", [WebhookRepository, InMemoryWebhookRepository, SqlAlchemyWebhookRepository])
+def test_a_store_returns_as_many_deliveries_of_an_endpoint_as_a_page_has(store: type[WebhookRepository]) -> None:
+    """Where its caller names no limit."""
+    assert signature(store.get_deliveries).parameters["limit"].default == DEFAULT_PAGE_SIZE
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import Swept
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.maintenance.retention import Periods, Purged, RetentionService
 from noteflow_hooks.persistence.memory import (
@@ -51,10 +51,10 @@ class Counted:
         self._clock = clock
         self._takes_s = takes_s
 
-    def __getattr__(self, method: str) -> Callable[..., Swept]:
+    def __getattr__(self, method: str) -> Callable[..., PurgeBatch]:
         return partial(self._sweep, method)
 
-    def _sweep(self, method: str, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def _sweep(self, method: str, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         kind = method.split("_")[1]
         self.asked.append((kind, older_than))
         if kind in self.away:
@@ -63,9 +63,9 @@ class Counted:
         start = 0 if after is None else after.id.int
         end = min(start + limit, self.rows.get(kind, 0))
         if end - start == limit:
-            return Swept(limit, Position(NOON, UUID(int=end)))
+            return PurgeBatch(limit, Position(NOON, UUID(int=end)))
         self.rows[kind] = 0
-        return Swept(end - start, None)
+        return PurgeBatch(end - start, None)
 
 
 def service(clock: Clock, store: RetentionStore | Counted) -> RetentionService:

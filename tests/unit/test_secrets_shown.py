@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker import publisher
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
 from noteflow_hooks.domain.urls import parse_url
@@ -78,7 +79,7 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "parts of the server": lambda: bootstrap.server(settings()),
     "engine": lambda: create_engine(GIVEN["database_url"]),
     "database URL": lambda: create_engine(GIVEN["database_url"]).url,
-    "publishers": lambda: publisher.connect(GIVEN["redis_url"]),
+    "publishers": lambda: publisher.connect(RedisAddress.parse(GIVEN["redis_url"])),
     "proxy": lambda: parse_proxy(GIVEN["egress_proxy"]),
     "post": a_post,
     "route": lambda: a_post().route,

@@ -1,87 +1,116 @@
-"""The workers' hints: quick to put, sent in their order, and quiet about a Redis that is away."""
+"""The background sender: quick to put, sends in order, and is quiet about a Redis that is away."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from unittest.mock import Mock
+
+import pytest
 
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from tests.support.waiting import until
 
-if TYPE_CHECKING:
-    import pytest
 
-
-def _put(hinter: BackgroundSender, sent: list[str]) -> bool:
-    hinter.put(lambda: sent.append("later"))
+def _put(sender: BackgroundSender, sent: list[str]) -> bool:
+    sender.put(lambda: sent.append("later"))
     return bool(sent)
+
+
+def a_sender(*, pause_s: float = 1.0) -> BackgroundSender:
+    return BackgroundSender(most=1_000, pause_s=pause_s, lost="Redis takes no wake-ups (%s)")
 
 
 def refuse() -> None:
     raise AttributeError("'NoneType' object has no attribute 'client'")
 
 
-def test_hints_are_sent_in_their_order() -> None:
+def test_messages_are_sent_in_their_order() -> None:
     """And those that wait when it is closed are sent before it ends."""
-    hinter, sent = BackgroundSender(), list[int]()
+    sender, sent = a_sender(), list[int]()
     for number in range(50):
-        hinter.put(lambda number=number: sent.append(number))  # type: ignore[misc]  # mypy knows no lambda's defaults
-    hinter.close(timeout_s=30)
+        sender.put(lambda number=number: sent.append(number))  # type: ignore[misc]  # mypy knows no lambda's defaults
+    sender.close(timeout_s=30)
     assert sent == list(range(50))
 
 
 def test_nobody_waits_for_a_redis_that_hangs() -> None:
-    """Putting returns while the hint before it is stuck; so does closing, after a moment."""
-    hinter, stuck, sent = BackgroundSender(), threading.Event(), list[str]()
-    hinter.put(stuck.wait)
-    hinter.put(lambda: sent.append("next"))
-    hinter.close(timeout_s=0.05)
+    """Putting returns while the message before it is stuck; so does closing, after a moment."""
+    sender, stuck, sent = a_sender(), threading.Event(), list[str]()
+    sender.put(stuck.wait)
+    sender.put(lambda: sent.append("next"))
+    sender.close(timeout_s=0.05)
     assert sent == []
     stuck.set()
-    until(lambda: sent == ["next"], what="the hint behind the stuck one")
+    until(lambda: sent == ["next"], what="the message behind the stuck one")
 
 
-def test_whatever_a_hint_raises_is_said_once_and_costs_the_others_behind_it(caplog: pytest.LogCaptureFixture) -> None:
-    """Each would fail as slowly as the first. After a pause hints are sent again."""
-    hinter, begun, sent = BackgroundSender(pause_s=0.2), threading.Event(), list[str]()
+def test_whatever_a_message_raises_is_said_once_and_costs_the_others_behind_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Each would fail as slowly as the first. After a pause messages are sent again."""
+    sender, begun, sent = a_sender(pause_s=0.2), threading.Event(), list[str]()
 
     def fail() -> None:
         assert begun.wait(10)
         refuse()
 
     with caplog.at_level(logging.WARNING, logger="noteflow_hooks.concurrency.sender"):
-        hinter.put(fail)
+        sender.put(fail)
         for _ in range(20):
-            hinter.put(lambda: sent.append("behind"))
+            sender.put(lambda: sent.append("behind"))
         begun.set()
-        until(lambda: _put(hinter, sent), what="hints are sent again")
+        until(lambda: _put(sender, sent), what="messages are sent again")
     assert set(sent) == {"later"}
     [line] = [each.getMessage() for each in caplog.records]
-    assert "Redis takes no hints (AttributeError)" in line
-    hinter.close()
+    assert "Redis takes no wake-ups (AttributeError)" in line
+    sender.close()
 
 
-def test_a_crowd_of_hints_keeps_its_newest() -> None:
+def test_a_backlog_of_messages_keeps_its_newest() -> None:
     """Where a thousand wait, the oldest are left to the sweep."""
-    hinter, begun, stuck, sent = BackgroundSender(), threading.Event(), threading.Event(), list[int]()
+    sender, begun, stuck, sent = a_sender(), threading.Event(), threading.Event(), list[int]()
 
     def hang() -> None:
         begun.set()
         stuck.wait()
 
-    hinter.put(hang)
+    sender.put(hang)
     assert begun.wait(30)
     for number in range(1_500):
-        hinter.put(lambda number=number: sent.append(number))  # type: ignore[misc]  # as above
+        sender.put(lambda number=number: sent.append(number))  # type: ignore[misc]  # as above
     stuck.set()
-    hinter.close(timeout_s=30)
+    sender.close(timeout_s=30)
     assert sent == list(range(500, 1_500))
 
 
 def test_what_comes_after_its_end_is_left_to_the_sweep() -> None:
     """A closed one sends nothing, and starts no thread."""
-    hinter, sent = BackgroundSender(), list[str]()
-    hinter.close()
-    hinter.put(lambda: sent.append("late"))
+    sender, sent = a_sender(), list[str]()
+    sender.close()
+    sender.put(lambda: sent.append("late"))
     assert sent == []
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # that is how it is killed
+def test_a_sender_whose_thread_was_killed_sends_again() -> None:
+    """Another thread begins with the next message."""
+    sender, sent = a_sender(), list[str]()
+
+    def be_killed() -> None:
+        raise SystemExit
+
+    sender.put(be_killed)
+    until(lambda: _put(sender, sent), what="another thread sends")
+    sender.close()
+
+
+def test_a_sender_that_was_killed_in_its_pause_pauses_no_more() -> None:
+    """Or nothing would ever be sent again."""
+    sender, sent = a_sender(), list[str]()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sender._changed, "wait_for", Mock(side_effect=SystemExit))  # noqa: SLF001 - killed as it rests
+        with pytest.raises(SystemExit):
+            sender._pause(ValueError())  # noqa: SLF001 - in this thread, so that nothing ends it but the kill
+    until(lambda: _put(sender, sent), what="a message is sent")
+    sender.close()

@@ -10,7 +10,7 @@ import pytest
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.maintenance.retention import Periods
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX, CallerSettings, Settings, unknown_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,3 +155,21 @@ def test_a_schedule_may_be_named_or_listed(
     """Units are s, m, h and d; a bare number is seconds."""
     monkeypatch.setenv(PREFIX + "RETRY_SCHEDULE", text)
     assert Settings.load().retry_policy.schedule == schedule
+
+
+def test_every_variable_that_is_known_is_no_slip(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither those of commands, nor in whatever case."""
+    for name in (*Settings.model_fields, *CallerSettings.model_fields):
+        monkeypatch.setenv(f"{PREFIX}{name.upper()}", "x")
+    monkeypatch.setenv("noteflow_hooks_grpc_bind", "x")
+    monkeypatch.setenv("_NOTEFLOW_HOOKS_COMPLETE", "bash_source")
+    assert unknown_variables() == []
+
+
+def test_an_unknown_variable_is_told_of_without_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may be a password; the nearest setting is named."""
+    monkeypatch.setenv(f"{PREFIX}DATABSE_URL", "postgresql://u:canary@h/x")
+    [line] = unknown_variables()
+    assert line == (
+        "NOTEFLOW_HOOKS_DATABSE_URL is no setting and is ignored; the nearest is NOTEFLOW_HOOKS_DATABASE_URL"
+    )

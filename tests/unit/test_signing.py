@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import base64
+import hmac
+import subprocess
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import standardwebhooks
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.signing import (
-    check_secret,
     generate_secret,
     secret_hint,
     sign,
@@ -199,3 +203,62 @@ def test_a_hint_is_the_end_of_a_long_secret_only() -> None:
     assert secret_hint(SECRET) == "LaSw"
     assert secret_hint("x" * 20 + "1234") == "1234"
     assert secret_hint("x" * 19 + "1234") == ""
+
+
+MALFORMED = ["", "whsec_", "whsec_abc", "whsec_\n", f"{SECRET}\n", "new\nline-of-mine", "short", "\udcff" * 8, "ü" * 24]
+
+
+@pytest.mark.parametrize("secret", MALFORMED)
+def test_nothing_verifies_by_a_malformed_secret(secret: str) -> None:
+    """Not by the empty key, which everybody has, nor by the secret's own bytes."""
+    content = b"%s.%d.%s" % (MESSAGE.encode(), SENT_AT, BODY)
+    for key in (b"", secret.encode("utf-8", "surrogatepass")):
+        plain = "sha256=" + hmac.digest(key, BODY, "sha256").hex()
+        standard = "v1," + base64.b64encode(hmac.digest(key, content, "sha256")).decode()
+        assert not verify_signature(BODY, plain, secret)
+        assert not verify_standard(BODY, headers(signature=standard), secret, now=SENT_AT)
+
+
+@pytest.mark.parametrize("secret", ["whsec_", "whsec_abc", ""])
+def test_nothing_is_signed_by_an_empty_key(secret: str) -> None:
+    """Anybody could have made that signature."""
+    with pytest.raises(ValueError, match="no bytes"):
+        sign_standard(MESSAGE, SENT_AT, BODY, [secret])
+
+
+@pytest.mark.parametrize(
+    "timestamp",
+    ["9" * 5000, "1" * 400, "-" + "1" * 400, f" {SENT_AT}", f"+{SENT_AT}", f"0{SENT_AT}", "16_14265330", "٣", ""],
+)
+def test_a_timestamp_of_any_length_or_form_is_refused_without_an_error(timestamp: str) -> None:
+    """Some don't fit into a float, and some int() would take for another text than was signed."""
+    assert not verify_standard(BODY, headers(timestamp=timestamp), SECRET, now=SENT_AT)
+
+
+@given(
+    secret=st.one_of(st.text(max_size=80), st.text(max_size=80).map("whsec_".__add__), st.sampled_from(MALFORMED)),
+    values=st.dictionaries(
+        st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "x"]),
+        st.one_of(st.text(max_size=40), st.integers().map(str), st.none(), st.binary(max_size=8)),
+    ),
+    signature=st.one_of(st.text(max_size=80), st.none()),
+)
+def test_whatever_comes_is_false_and_never_an_error(
+    secret: str, values: dict[str, object], signature: str | None
+) -> None:
+    """A receiver that raises answers 500 to what it should refuse."""
+    assert not verify_signature(BODY, signature, secret)  # type: ignore[arg-type]  # wrong on purpose
+    assert not verify_standard(BODY, values, secret)  # type: ignore[arg-type]  # as above
+
+
+def test_the_module_imports_alone(tmp_path: Path) -> None:
+    """Copied beside a receiver, where there is nothing else of ours."""
+    source = Path(__file__).parents[2] / "noteflow_hooks" / "signing.py"
+    (tmp_path / "signing.py").write_bytes(source.read_bytes())
+    code = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import signing;"
+        f"ok = signing.verify_standard({BODY!r}, {headers()!r}, {SECRET!r}, now={SENT_AT});"
+        "ours = [name for name in sys.modules if name.startswith('noteflow_hooks')]; print(ok, ours)"
+    )
+    ended = subprocess.run([sys.executable, "-I", "-S", "-c", code], capture_output=True, text=True, check=False)
+    assert (ended.stdout, ended.stderr) == ("True []\n", "")

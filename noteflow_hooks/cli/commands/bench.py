@@ -17,9 +17,10 @@ from noteflow_hooks.bench.rounds import play
 from noteflow_hooks.bench.scenarios import ALL, chosen
 from noteflow_hooks.bench.stage import WORKERS, WORKSPACES, open_stage
 from noteflow_hooks.cli.demo.places import demo_folder
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import FiniteRange, as_json
-from noteflow_hooks.cli.support.output import show_rows
+from noteflow_hooks.cli.support.output import iso, show_rows
 from noteflow_hooks.local.stack import forget_foreign_variables
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ if TYPE_CHECKING:
 _NAMES: Final = [each.name for each in ALL]
 
 
-@click.command()
+@click.command(cls=Command)
+@example("bench --only http --rounds 3")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="How often to measure each.")
 @click.option(
     "--only", metavar="NAME", type=click.Choice(_NAMES), multiple=True, help="Only this one; may be repeated."
@@ -89,7 +91,7 @@ def _run(scenarios: Sequence[Scenario], *, rounds: int, scale: float) -> Results
         with open_stage(folder, scale=scale, check=interruption.check) as stage:
             settings = {"rounds": rounds, "scale": scale, "workers": WORKERS, "workspaces": WORKSPACES}
             about = {
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "date": iso(datetime.now(UTC).replace(microsecond=0)),
                 "machine": machine(),
                 "versions": versions(stage),
                 "settings": settings,

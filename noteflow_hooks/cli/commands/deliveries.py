@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from noteflow_hooks.cli.commands.replays import replay, replay_cancel, replay_status, replays
+from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
+from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
 from noteflow_hooks.cli.support.options import (
     FiniteRange,
     as_json,
@@ -15,10 +18,11 @@ from noteflow_hooks.cli.support.options import (
     limit_option,
     period_options,
     remote_options,
+    table_options,
     webhook_option,
 )
-from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_rows
-from noteflow_hooks.cli.support.remote import DELIVERY_DETAILS, client, connector, listed, shown, timestamp
+from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_list, show_rows
+from noteflow_hooks.cli.support.remote import client, connector, shown, timestamp
 from noteflow_hooks.cli.support.tailing import tail_lines
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -29,9 +33,16 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
 )  # fmt: skip
+#: Columns that a narrow terminal misses, the first ones first.
+_UNDELIVERED_SPARE: Final = ("event_id", "attempt_count", "created_at")
+_SPARE: Final = ("duration_ms", "status_code")
 _UNDELIVERED_COLUMNS: Final = (
     "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
+_NONE: Final = "no deliveries yet; `noteflow-hooks webhooks test NAME` sends one to an endpoint"
+_NONE_OF_THESE: Final = "no deliveries like that; `noteflow-hooks deliveries list` shows all"
+_ALL_DELIVERED: Final = "nothing is undelivered; `noteflow-hooks deliveries list` shows what was sent"
+_ERASED: Final = "erased"
 _REDELIVERY_COLUMNS: Final = ("requested_at", "previous_status", "after_attempt", "replay_id")
 _ATTEMPT_COLUMNS: Final = (
     "attempt_number", "started_at", "duration_ms", "redialled", "status_code", "error_kind", "error_message",
@@ -43,6 +54,7 @@ _status = click.option(
 
 
 @click.group(cls=CommandGroup)
+@example("deliveries list --status dead --since 2h")
 @remote_options
 def deliveries() -> None:
     """Look at what was delivered, and send it again."""
@@ -53,16 +65,17 @@ for command in (replay, replays, replay_status, replay_cancel):
 
 
 @deliveries.command("list")
+@example("deliveries list --webhook CRM --status dead --since 2h")
 @remote_options
 @webhook_option
 @_status
 @event_type_option
 @period_options
 @limit_option
-@as_json
+@table_options
 def list_(
     *,
-    webhook_id: str | None,
+    webhook: str | None,
     status: str | None,
     event_type: str | None,
     since: datetime | None,
@@ -72,39 +85,55 @@ def list_(
 ) -> None:
     """List deliveries, newest first."""
     request = pb.ListDeliveriesRequest(
-        webhook_id=webhook_id,
-        status=status,
-        event_type=event_type,
-        created_after=timestamp(since),
-        created_before=timestamp(until),
+        status=status, event_type=event_type, created_after=timestamp(since), created_before=timestamp(until)
     )
     with client() as server:
-        rows = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
-    show_rows(rows, columns=COLUMNS, as_json=as_json)
+        if webhook is not None:
+            request.webhook_id = finding.webhook_id(server, webhook)
+        found = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
+    is_filtered = any((webhook, status, event_type, since, until))
+    show_list(
+        found,
+        columns=COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE_OF_THESE if is_filtered else _NONE,
+    )
 
 
 @deliveries.command()
+@example("deliveries undelivered --event-type meeting.completed")
 @remote_options
 @webhook_option
 @event_type_option
 @limit_option
-@as_json
-def undelivered(*, webhook_id: str | None, event_type: str | None, limit: int, as_json: bool) -> None:
+@table_options
+def undelivered(*, webhook: str | None, event_type: str | None, limit: int, as_json: bool) -> None:
     """List what was accepted and not delivered, and why, newest first."""
-    request = pb.ListUndeliveredRequest(webhook_id=webhook_id, event_type=event_type)
+    request = pb.ListUndeliveredRequest(event_type=event_type)
     with client() as server:
-        rows = listed(server.webhooks.ListUndelivered, request, field="undelivered", limit=limit)
-    show_rows(rows, columns=_UNDELIVERED_COLUMNS, as_json=as_json)
+        if webhook is not None:
+            request.webhook_id = finding.webhook_id(server, webhook)
+        found = listed(server.webhooks.ListUndelivered, request, field="undelivered", limit=limit)
+    show_list(
+        found,
+        columns=_UNDELIVERED_COLUMNS,
+        spare=_UNDELIVERED_SPARE,
+        as_json=as_json,
+        empty=_ALL_DELIVERED,
+    )
 
 
 @deliveries.command()
+@example("deliveries show 0192f3c1")
 @remote_options
 @click.argument("delivery_id", metavar="ID")
 @as_json
 def show(delivery_id: str, *, as_json: bool) -> None:
     """Show one delivery, with its payload, its attempts, and when it was sent again."""
     with client() as server:
-        delivery = shown(server.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery_id)))
+        whole_id = finding.delivery_id(server, delivery_id)
+        delivery = shown(server.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=whole_id)))
     if as_json:
         show_json(delivery)
     else:
@@ -112,33 +141,40 @@ def show(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
+@example("deliveries retry 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
 @remote_options
 @click.argument("delivery_id", metavar="ID")
 @as_json
 def retry(delivery_id: str, *, as_json: bool) -> None:
     """Send a settled delivery again. The payload stays; the budget of attempts is a fresh one."""
     with client() as server:
-        delivery = server.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=delivery_id))
+        whole_id = finding.delivery_id(server, delivery_id, changes=True)
+        delivery = server.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=whole_id))
     show_fields(shown(delivery), as_json=as_json, leave_out=DELIVERY_DETAILS)
 
 
 @deliveries.command()
+@example("deliveries tail --webhook CRM")
 @remote_options
 @webhook_option
 @_status
 @event_type_option
 @click.option("--every-s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
 @as_json
-def tail(*, webhook_id: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
+def tail(*, webhook: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
     """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""
-    request = pb.ListDeliveriesRequest(webhook_id=webhook_id, status=status, event_type=event_type)
+    request = pb.ListDeliveriesRequest(status=status, event_type=event_type)
+    if webhook is not None:
+        with client() as server:
+            request.webhook_id = finding.webhook_id(server, webhook)
     tail_lines(connector(), request, every_s=every_s, as_json=as_json)
 
 
 def _show(delivery: dict[str, Any]) -> None:
     show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
-    click.echo(f"\npayload\n{pretty_json(delivery.get('payload', ''))}\n")
-    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, as_json=False)
+    # A payload is never empty: one that is was erased on request, or with time.
+    click.echo(f"\npayload\n{pretty_json(delivery.get('payload') or _ERASED)}\n")
+    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, spare=("duration_ms",), as_json=False)
     if delivery["redeliveries"]:
         click.echo("\nsent again")
         show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)

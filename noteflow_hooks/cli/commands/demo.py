@@ -12,6 +12,7 @@ from noteflow_hooks.cli.demo.ledger import Ledger
 from noteflow_hooks.cli.demo.meeting import hold_meeting, register
 from noteflow_hooks.cli.demo.places import demo_folder, trusted_certificate
 from noteflow_hooks.cli.demo.report import Report, report
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
@@ -33,7 +34,8 @@ _ARRIVAL_S: Final = 30.0
 _FAILED: Final = 1
 
 
-@click.command()
+@click.command(cls=Command)
+@example("demo")
 @as_json
 def demo(*, as_json: bool) -> int:
     """See a meeting's four events delivered and verified, on servers of its own, which are gone afterwards."""

@@ -12,9 +12,12 @@ from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import State
 from noteflow_hooks.cli.support.failures import DONE, FAILED
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
-from noteflow_hooks.printable import table
+from noteflow_hooks.cli.support.screen import screen
+from noteflow_hooks.cli.support.tables import with_text_behind
+from noteflow_hooks.printable import cell
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.cli.doctor.place import Place
 
 
-@click.command()
+@click.command(cls=Command)
+@example("doctor", "doctor --json")
 @as_json
 def doctor(*, as_json: bool) -> int:
     """Check what deliveries need, in a few seconds, and say what to do where something is wrong.
@@ -50,7 +54,8 @@ def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:
         show_json([_object(name, each) for name, each in verdicts.items()])
     else:
         rows = [(each.state, name, _line(each)) for name, each in verdicts.items()]
-        click.echo(table(("STATE", "CHECK", "FOUND"), rows))
+        where = screen()
+        click.echo(with_text_behind(rows, ("STATE", "CHECK", "FOUND"), screen=where), color=where.has_colours)
 
 
 def _object(name: str, verdict: Verdict) -> dict[str, Any]:
@@ -58,4 +63,4 @@ def _object(name: str, verdict: Verdict) -> dict[str, Any]:
 
 
 def _line(verdict: Verdict) -> str:
-    return f"{verdict.found}; {verdict.advice}" if verdict.advice is not None else verdict.found
+    return cell(f"{verdict.found}; {verdict.advice}" if verdict.advice is not None else verdict.found)

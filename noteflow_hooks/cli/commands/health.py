@@ -6,22 +6,24 @@ from typing import Final
 
 import click
 
-from noteflow_hooks.cli.support.own_server import own_certificate, reachable
+from noteflow_hooks.cli.support.helping import Command, example
+from noteflow_hooks.cli.support.own_server import OwnServer, own_certificate, own_server
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.rpc.server.probe import check_serving
-from noteflow_hooks.settings import Settings
 
 _TIMEOUT_S: Final = 3.0
 
 
-@click.command()
+@click.command(cls=Command)
+@example("health", "health 127.0.0.1:50051")
 @click.argument("address", metavar="[HOST:PORT]", required=False)
 def health(*, address: str | None) -> None:
     """Ask the server of this machine whether it serves; it needs no token.
 
-    The address and the certificate are those of the settings that `serve` reads. A server that asks its callers for a
-    certificate asks here too: NOTEFLOW_HOOKS_TLS_CERT and NOTEFLOW_HOOKS_TLS_KEY name one.
+    Without an address it asks that of a running `up`, else the one of the settings that `serve` reads. A server that
+    asks its callers for a certificate asks here too: NOTEFLOW_HOOKS_TLS_CERT and NOTEFLOW_HOOKS_TLS_KEY name one.
     """
-    settings = Settings.load()
-    where = address if address is not None else reachable(settings.grpc_bind)
-    check_serving(where, timeout_s=_TIMEOUT_S, certificate=settings.grpc_tls_cert, own=own_certificate())
-    click.echo(f"{where} is serving")
+    said = read_settings()
+    server = own_server(said) if address is None else OwnServer(address, said.grpc_tls_cert)
+    check_serving(server.address, timeout_s=_TIMEOUT_S, certificate=server.certificate, own=own_certificate())
+    click.echo(f"{server.address} is serving")

@@ -13,6 +13,7 @@ from noteflow_hooks.application.keys import report_keys
 from noteflow_hooks.cli.support.database import database_settings, tables_needed
 from noteflow_hooks.cli.support.failures import DONE, FAILED
 from noteflow_hooks.cli.support.groups import CommandGroup
+from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
@@ -27,11 +28,13 @@ _COLUMNS: Final = ("key", "role", "ciphertexts", "unreadable")
 
 
 @click.group(cls=CommandGroup)
+@example("keys check")
 def keys() -> None:
     """Make keys for the stored secrets, and re-encrypt those, in the database."""
 
 
 @keys.command()
+@example("keys generate")
 @as_json
 def generate(*, as_json: bool) -> None:
     """Make a new key. Put it in front of the others in NOTEFLOW_HOOKS_SECRET_KEYS; it is kept nowhere else."""
@@ -44,6 +47,7 @@ def generate(*, as_json: bool) -> None:
 
 
 @keys.command()
+@example("keys rotate")
 @as_json
 def rotate(*, as_json: bool) -> int:
     """Re-encrypt under the first key what is under another; exit with 1 if anything can't be read.
@@ -64,6 +68,7 @@ def rotate(*, as_json: bool) -> int:
 
 
 @keys.command()
+@example("keys check")
 @as_json
 def check(*, as_json: bool) -> int:
     """Try every stored secret and say which keys they are under; exit with 1 if any can't be read.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import shlex
 import threading
 from datetime import UTC, datetime
@@ -10,14 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import secret_option
 from noteflow_hooks.cli.support.output import pretty_json
 from noteflow_hooks.cli.support.program import program_name
-from noteflow_hooks.cli.support.receiver import Received, Receiver
+from noteflow_hooks.cli.support.receiver import UNREADABLE, Received, Receiver
 from noteflow_hooks.domain.events import PUBLISHABLE
+from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.printable import escape
-from noteflow_hooks.signing import check_secret, generate_secret, verify_signature, verify_standard
+from noteflow_hooks.signing import generate_secret, verify_signature, verify_standard
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,18 +29,23 @@ if TYPE_CHECKING:
 _printing: Final = threading.Lock()
 
 
-@click.command()
+@click.command(cls=Command)
+@example("listen --port 8787 --status 204")
 @click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 takes a free one.")
 @secret_option("The endpoint's secret; else a new one.")
 @click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="What to answer.")
 def listen(*, port: int, secret: str | None, status: int) -> None:
-    """Receive webhooks on this machine, verify and print them, until Ctrl-C."""
+    """Receive webhooks on this machine, verify and print them, until Ctrl-C.
+
+    What can't be read, as a body that is no JSON, is answered with 400, whatever --status says.
+    """
     secret = generate_secret() if secret is None else check_secret(secret)
 
     def answer(received: Received) -> int:
+        code = status if _is_json(received.body) else UNREADABLE
         with _printing:
-            click.echo(described(received, secret=secret, status=status))
-        return status
+            click.echo(described(received, secret=secret, status=code))
+        return code
 
     receiver = _receiver(answer, port)
     click.echo(_welcome(receiver.url, secret))
@@ -59,6 +67,14 @@ def described(received: Received, *, secret: str, status: int) -> str:
     ]
     head = "\n".join(map(escape, lines))
     return f"{head}\n{pretty_json(received.body.decode('utf-8', 'backslashreplace'))}\n"
+
+
+def _is_json(body: bytes) -> bool:
+    try:
+        json.loads(body.decode())
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _verdict(signature: str | None, is_good: bool) -> str:  # noqa: FBT001 - private, and clear where it is called

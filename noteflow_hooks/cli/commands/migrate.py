@@ -11,6 +11,7 @@ from sqlalchemy import inspect, text
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.support.database import database_settings
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
 
 
-@click.command()
+@click.command(cls=Command)
+@example("migrate")
 @click.argument("revision", default="head")
 def migrate(revision: str) -> None:
     """Bring the database forward to REVISION, by default the newest. Twice, or two at once, does no harm."""

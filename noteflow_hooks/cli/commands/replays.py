@@ -6,17 +6,22 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from noteflow_hooks.cli.support import finding
+from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.following import follow
+from noteflow_hooks.cli.support.helping import Command, example
+from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.cli.support.options import (
     as_json,
     event_type_option,
     limit_option,
     period_options,
     remote_options,
+    table_options,
     webhook_option,
 )
-from noteflow_hooks.cli.support.output import show_fields, show_rows
-from noteflow_hooks.cli.support.remote import client, connector, listed, shown, timestamp
+from noteflow_hooks.cli.support.output import show_fields, show_list
+from noteflow_hooks.cli.support.remote import client, connector, shown, timestamp
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import RATE_PER_S, ReplayState
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -24,12 +29,16 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from datetime import datetime
 
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("rate_per_s", "status", "event_type", "webhook_id")
 _COLUMNS: Final = ("id", "state", "matched", "sent", "rate_per_s", "webhook_id", "event_type", "status", "created_at")
+_NONE: Final = "no replays yet; `noteflow-hooks deliveries replay --dry-run` counts what one would send again"
 _DONE: Final = 0
 _FAILED: Final = 1
 
 
-@click.command()
+@click.command(cls=Command)
+@example("deliveries replay --webhook CRM --since 2d --dry-run", "deliveries replay --webhook CRM --since 2d")
 @remote_options
 @webhook_option
 @event_type_option
@@ -42,10 +51,11 @@ _FAILED: Final = 1
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for its end.")
+@yes_option
 @as_json
 def replay(
     *,
-    webhook_id: str | None,
+    webhook: str | None,
     event_type: str | None,
     status: str | None,
     since: datetime | None,
@@ -53,6 +63,7 @@ def replay(
     rate_per_s: float | None,
     dry_run: bool,
     no_wait: bool,
+    yes: bool,
     as_json: bool,
 ) -> int:
     """Send many settled deliveries again, oldest first. Ctrl-C ends the waiting, and not the replay.
@@ -60,7 +71,6 @@ def replay(
     The exit status is 0 if it was begun, and, where it is waited for, done.
     """
     request = pb.ReplayDeliveriesRequest(
-        webhook_id=webhook_id,
         event_type=event_type,
         status=status,
         created_after=timestamp(since),
@@ -69,6 +79,10 @@ def replay(
         rate_per_s=rate_per_s,
     )
     with client() as server:
+        if webhook is not None:
+            request.webhook_id = finding.webhook_id(server, webhook, changes=not dry_run)
+        if not dry_run and not any((webhook, event_type, status, since, until)):
+            ask("Send everything that is dead or skipped again, of all endpoints and times?", yes=yes)
         found = server.webhooks.ReplayDeliveries(request)
     waits = not (dry_run or no_wait)
     if waits:
@@ -77,34 +91,44 @@ def replay(
     return _DONE if not waits or found.state == ReplayState.DONE else _FAILED
 
 
-@click.command()
+@click.command(cls=Command)
+@example("deliveries replays")
 @remote_options
 @limit_option
-@as_json
+@table_options
 def replays(*, limit: int, as_json: bool) -> None:
     """List replays, newest first."""
     with client() as server:
-        rows = listed(server.webhooks.ListReplays, pb.ListReplaysRequest(), field="replays", limit=limit)
-    show_rows(rows, columns=_COLUMNS, as_json=as_json)
+        found = listed(server.webhooks.ListReplays, pb.ListReplaysRequest(), field="replays", limit=limit)
+    show_list(
+        found,
+        columns=_COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE,
+    )
 
 
-@click.command("replay-status")
+@click.command(cls=Command, name="replay-status")
+@example("deliveries replay-status 0192f3c1")
 @remote_options
 @click.argument("replay_id", metavar="ID")
 @as_json
 def replay_status(replay_id: str, *, as_json: bool) -> None:
     """Show one replay, as far as it has come."""
     with client() as server:
-        found = server.webhooks.GetReplay(pb.GetReplayRequest(replay_id=replay_id))
+        found = server.webhooks.GetReplay(pb.GetReplayRequest(replay_id=finding.replay_id(server, replay_id)))
     show_fields(shown(found), as_json=as_json)
 
 
-@click.command("replay-cancel")
+@click.command(cls=Command, name="replay-cancel")
+@example("deliveries replay-cancel 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
 @remote_options
 @click.argument("replay_id", metavar="ID")
 @as_json
 def replay_cancel(replay_id: str, *, as_json: bool) -> None:
     """End a running replay. What it has made due already is sent."""
     with client() as server:
-        ended = server.webhooks.CancelReplay(pb.CancelReplayRequest(replay_id=replay_id))
+        whole_id = finding.replay_id(server, replay_id, changes=True)
+        ended = server.webhooks.CancelReplay(pb.CancelReplayRequest(replay_id=whole_id))
     show_fields(shown(ended), as_json=as_json)

@@ -2,29 +2,37 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import click
 
 from noteflow_hooks import bootstrap, logs
 from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
+from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve as run_server
-from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer
 from noteflow_hooks.rpc.server.tls import TlsFiles
-from noteflow_hooks.settings import Settings
+from noteflow_hooks.settings import Settings, unknown_variables
+
+log = logging.getLogger(__name__)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("serve")
 def serve() -> None:
     """Run the gRPC server until SIGTERM or Ctrl-C; calls and recordings under way are finished first."""
     settings = Settings.load()
     logs.configure(settings.log_format)
+    for line in unknown_variables():
+        log.warning("%s", line)
     parts = bootstrap.server(settings)
     try:
         bootstrap.refuse_pooler(settings)
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
-        parts.report_backlog(lambda: server.waiting)
+        parts.report_backlog(lambda: server.backlog)
         run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))
     finally:
         parts.close()

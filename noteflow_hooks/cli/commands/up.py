@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.program import program_name
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.local.private import NotPrivateError
 from noteflow_hooks.local.servers import EmbeddedServerError
 from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_running
 from noteflow_hooks.local.stack.ports import free_address, why_not
 from noteflow_hooks.local.up_state import UpState
 from noteflow_hooks.rpc.server.transport import is_local
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from noteflow_hooks.settings import Settings
 
 #: Settings that are `up`'s own business, whatever the environment says. It speaks no TLS, and only to this machine.
 _OURS: Final = {
@@ -30,12 +35,13 @@ _OURS: Final = {
 _DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 
 
-@click.command()
+@click.command(cls=Command)
+@example("up --workers 2")
 @click.option("--workers", type=click.IntRange(1, 32), default=1, show_default=True, help="How many worker processes.")
 def up(*, workers: int) -> None:
     """Run the whole system on embedded servers, until Ctrl-C. Its data is kept for the next time."""
     logging.basicConfig(level=logging.WARNING, format="noteflow-hooks: %(message)s")
-    settings = Settings.load()
+    settings = read_settings()
     forget_foreign_variables()
     with Interruption() as interruption, _system(settings.data_dir) as system:
         _run(system, settings, workers=workers, interruption=interruption)
@@ -50,6 +56,8 @@ def _system(folder: Path) -> Iterator[System]:
             system.take_folder()
         except EmbeddedServerError as error:
             raise SettingsError(f"{error} in {_DATA_DIR}") from None
+        except NotPrivateError as error:
+            raise SettingsError(f"{_DATA_DIR} is '{folder}': {error}") from None
         except OSError as error:
             raise SettingsError(f"{_DATA_DIR} is '{folder}': {_problem(error)}") from None
         yield system
@@ -121,7 +129,7 @@ To try it, in another terminal:
 which prints how to register itself, and then:
 
   {name} webhooks list
-  {name} webhooks test ID
+  {name} webhooks test NAME
   {name} deliveries tail
 
 Ctrl-C ends it."""

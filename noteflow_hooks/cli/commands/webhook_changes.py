@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.endpoint_options import (
     concurrency_option,
     given_headers,
@@ -14,7 +15,8 @@ from noteflow_hooks.cli.support.endpoint_options import (
     retries_option,
     timeout_option,
 )
-from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
+from noteflow_hooks.cli.support.helping import Command, example
+from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, webhook_argument
 from noteflow_hooks.cli.support.output import show_fields
 from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -27,9 +29,10 @@ _TAKES_AWAY: Final = {
 }
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks update CRM --rate-limit-per-s 20 --max-concurrency 5")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @click.option("--url", help="The new URL.")
 @click.option("--events", help="The new subscription, all of it, separated by commas.")
 @click.option("--name", help="The new name.")
@@ -42,53 +45,58 @@ _TAKES_AWAY: Final = {
 @concurrency_option
 @click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
 @as_json
-def update(webhook_id: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
+def update(webhook: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
     """Change what is given, and nothing else. Headers that are given replace all that it had."""
     changes = _changes(options)
     if not changes:
         raise click.UsageError("nothing to change: give --url, --events, --name or another option")
-    _change(webhook_id, as_json=as_json, **changes)
+    _change(webhook, as_json=as_json, **changes)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks enable CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @as_json
-def enable(webhook_id: str, *, as_json: bool) -> None:
+def enable(webhook: str, *, as_json: bool) -> None:
     """Send events to an endpoint again, from now on."""
-    _change(webhook_id, as_json=as_json, enabled=True)
+    _change(webhook, as_json=as_json, enabled=True)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks disable CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @as_json
-def disable(webhook_id: str, *, as_json: bool) -> None:
+def disable(webhook: str, *, as_json: bool) -> None:
     """Send nothing to an endpoint. What happens until it is enabled again is recorded as skipped."""
-    _change(webhook_id, as_json=as_json, enabled=False)
+    _change(webhook, as_json=as_json, enabled=False)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks pause CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @as_json
-def pause(webhook_id: str, *, as_json: bool) -> None:
+def pause(webhook: str, *, as_json: bool) -> None:
     """Hold an endpoint's deliveries until it resumes. What happens meanwhile waits too."""
-    _change(webhook_id, as_json=as_json, paused=True)
+    _change(webhook, as_json=as_json, paused=True)
 
 
-@click.command()
+@click.command(cls=Command)
+@example("webhooks resume CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @as_json
-def resume(webhook_id: str, *, as_json: bool) -> None:
+def resume(webhook: str, *, as_json: bool) -> None:
     """Send what was held while an endpoint was paused, and go on."""
-    _change(webhook_id, as_json=as_json, paused=False)
+    _change(webhook, as_json=as_json, paused=False)
 
 
-@click.command("rotate-secret")
+@click.command(cls=Command, name="rotate-secret")
+@example("webhooks rotate-secret CRM --overlap-s 3600")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @secret_option("The new secret; else the server makes one.")
 @click.option(
     "--overlap-s",
@@ -96,10 +104,11 @@ def resume(webhook_id: str, *, as_json: bool) -> None:
     help="How long the secret before it signs too, in seconds; else 24 hours.",
 )
 @as_json
-def rotate_secret(webhook_id: str, *, secret: str | None, overlap_s: int | None, as_json: bool) -> None:
+def rotate_secret(webhook: str, *, secret: str | None, overlap_s: int | None, as_json: bool) -> None:
     """Give an endpoint a new secret. It is shown now and never again."""
-    request = pb.RotateWebhookSecretRequest(webhook_id=webhook_id, secret=secret, overlap_seconds=overlap_s)
     with client() as server:
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        request = pb.RotateWebhookSecretRequest(webhook_id=whole_id, secret=secret, overlap_seconds=overlap_s)
         show_fields(shown(server.webhooks.RotateWebhookSecret(request)), as_json=as_json)
 
 
@@ -126,8 +135,9 @@ def _changes(options: dict[str, Any]) -> dict[str, Any]:
     return changes
 
 
-def _change(webhook_id: str, *, as_json: bool, **changes: Any) -> None:  # noqa: ANN401 - each field has its own type
-    request = pb.UpdateWebhookRequest(webhook_id=webhook_id, **changes)
-    request.update_mask.paths.extend(changes)
+def _change(webhook: str, *, as_json: bool, **changes: Any) -> None:  # noqa: ANN401 - each field has its own type
     with client() as server:
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        request = pb.UpdateWebhookRequest(webhook_id=whole_id, **changes)
+        request.update_mask.paths.extend(changes)
         show_fields(shown(server.webhooks.UpdateWebhook(request)), as_json=as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 import click
@@ -16,6 +17,8 @@ from noteflow_hooks.cli.commands.webhook_changes import (
     split,
     update,
 )
+from noteflow_hooks.cli.support import finding
+from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.endpoint_options import (
     Pair,
     concurrency_option,
@@ -26,17 +29,23 @@ from noteflow_hooks.cli.support.endpoint_options import (
     timeout_option,
 )
 from noteflow_hooks.cli.support.groups import CommandGroup
-from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option
-from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
-from noteflow_hooks.cli.support.remote import DELIVERY_DETAILS, client, listed, shown
+from noteflow_hooks.cli.support.helping import example
+from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
+from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, table_options, webhook_argument
+from noteflow_hooks.cli.support.output import show_fields, show_json, show_list
+from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("created_at", "signed", "paused", "events")
 _COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "health", "signed", "created_at")
 _FAILED: Final = 1
+_NONE: Final = "no endpoints yet; `noteflow-hooks webhooks add URL` registers one"
 
 
 @click.group(cls=CommandGroup)
+@example("webhooks add https://crm.example/hooks --name CRM")
 @remote_options
 def webhooks() -> None:
     """Register and change endpoints."""
@@ -47,6 +56,10 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 
 
 @webhooks.command()
+@example(
+    "webhooks add https://crm.example/hooks --name CRM",
+    "webhooks add https://a.example/ --events meeting.completed --secret -",
+)
 @remote_options
 @click.argument("url")
 @click.option(
@@ -103,47 +116,57 @@ def add(
 
 
 @webhooks.command("list")
+@example("webhooks list --wide")
 @remote_options
-@as_json
+@table_options
 def list_(*, as_json: bool) -> None:
     """List the endpoints, newest first."""
     with client() as server:
-        rows = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
-    shown_rows = rows if as_json else [{**row, "health": row["health"]["state"]} for row in rows]
-    show_rows(shown_rows, columns=_COLUMNS, as_json=as_json)
+        found = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
+    if not as_json:
+        found = replace(found, rows=[{**row, "health": row["health"]["state"]} for row in found.rows])
+    show_list(found, columns=_COLUMNS, spare=_SPARE, as_json=as_json, empty=_NONE)
 
 
 @webhooks.command()
+@example("webhooks show CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @as_json
-def show(webhook_id: str, *, as_json: bool) -> None:
+def show(webhook: str, *, as_json: bool) -> None:
     """Show one endpoint."""
     with client() as server:
-        webhook = server.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook_id))
-    show_fields(shown(webhook), as_json=as_json)
+        whole_id = finding.webhook_id(server, webhook)
+        found = server.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=whole_id))
+    show_fields(shown(found), as_json=as_json)
 
 
 @webhooks.command()
+@example("webhooks remove CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
+@yes_option
 @as_json
-def remove(webhook_id: str, *, as_json: bool) -> None:
+def remove(webhook: str, *, yes: bool, as_json: bool) -> None:
     """Delete an endpoint and its secrets."""
     with client() as server:
-        server.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=webhook_id))
-    _say(f"removed {webhook_id}", {"id": webhook_id, "removed": True}, as_json=as_json)
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        ask(f"Delete {webhook} and its secrets? What waits for it is skipped.", yes=yes)
+        server.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=whole_id))
+    _say(f"removed {whole_id}", {"id": whole_id, "removed": True}, as_json=as_json)
 
 
 @webhooks.command()
+@example("webhooks test CRM")
 @remote_options
-@click.argument("webhook_id", metavar="ID")
+@webhook_argument
 @click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
 @as_json
-def test(webhook_id: str, *, wait_s: float, as_json: bool) -> int:
+def test(webhook: str, *, wait_s: float, as_json: bool) -> int:
     """Send a test event to an endpoint. The exit status is 0 only if it arrived."""
-    request = pb.TestWebhookRequest(webhook_id=webhook_id, wait_seconds=wait_s)
     with client() as server:
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        request = pb.TestWebhookRequest(webhook_id=whole_id, wait_seconds=wait_s)
         answer = server.webhooks.TestWebhook(request, timeout=wait_s + 15)
     if as_json:
         show_json(shown(answer))

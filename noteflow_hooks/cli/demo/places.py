@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import ssl
+import stat
 import tempfile
 import time
 from pathlib import Path
@@ -53,7 +54,8 @@ def trusted_certificate(folder: Path) -> tuple[ssl.SSLContext, Path]:
 
 def _remove(folder: Path) -> None:
     found = folder.lstat()
-    if found.st_uid != os.geteuid() or time.time() - found.st_mtime < _YOUNG_S:
+    # A link leads elsewhere, whoever made it.
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or time.time() - found.st_mtime < _YOUNG_S:
         return
     lock = FolderLock(folder)
     lock.acquire()

@@ -10,6 +10,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError, ResponseError
 
+from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.broker.kombu_internals import redis_client
 from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.broker.queue_depth import queue_depth
@@ -84,7 +85,9 @@ class Broker:
     def _made(self) -> Celery:
         if self._app is None:
             self._settings.require("redis_url")
-            self._app = Celery("noteflow-hooks-doctor", broker=self._settings.redis_url, set_as_current=False)
+            refuse_celerys_variables()
+            self._app = Celery("noteflow-hooks-doctor", set_as_current=False)
+            self._app.conf.update(self._settings.redis.celery_options)
             self._app.conf.broker_transport_options = {
                 "socket_timeout": _TIMEOUT_S,
                 "socket_connect_timeout": _TIMEOUT_S,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
@@ -13,12 +13,12 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.crypto import key_id
 from noteflow_hooks.errors import PoolerError, SecretUnavailableError
-from noteflow_hooks.maintenance.clock import SKEW_LIMIT
+from noteflow_hooks.maintenance.clock import measure_skew
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from noteflow_hooks.bootstrap import VitalParts
+    from noteflow_hooks.bootstrap import DiagnosticParts
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Sample, Server
     from noteflow_hooks.settings import Settings
@@ -33,27 +33,27 @@ _MIGRATE: Final = "run `noteflow-hooks migrate`"
 
 
 @contextmanager
-def opened(settings: Settings) -> Iterator[VitalParts]:
+def opened(settings: Settings) -> Iterator[DiagnosticParts]:
     """Yield what asks the database; nothing is connected before it is asked for."""
-    parts = bootstrap.vitals(settings)
+    parts = bootstrap.diagnostics(settings)
     try:
         yield parts
     finally:
         parts.close()
 
 
-def checks(parts: VitalParts) -> list[Check]:
+def checks(parts: DiagnosticParts) -> list[Check]:
     """Return the checks, each with what it needs before it."""
-    vitals, server = parts.vitals, cache(parts.vitals.server)
+    database, server = parts.diagnostics, cache(parts.diagnostics.server)
     there, ours = ("postgres",), ("postgres", "schema")
     return [
-        Check("postgres", lambda: answers(vitals.now), remedy=_START),
+        Check("postgres", lambda: answers(database.now), remedy=_START),
         Check("version", lambda: version(server()), remedy=_AGAIN, needs=there),
         Check("durability", lambda: durability(server()), remedy=_AGAIN, needs=there),
         Check("connections", lambda: connections(server()), remedy=_AGAIN, needs=there),
-        Check("clock", lambda: clock(vitals.now), remedy=_AGAIN, needs=there),
-        Check("schema", lambda: schema(vitals.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
-        Check("keys", lambda: keys(vitals.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
+        Check("clock", lambda: clock(database.now), remedy=_AGAIN, needs=there),
+        Check("schema", lambda: schema(database.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
+        Check("keys", lambda: keys(database.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
     ]
 
 
@@ -104,13 +104,9 @@ def connections(server: Server) -> Verdict:
 
 def clock(store_now: Callable[[], datetime], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Verdict:
     """Judge this machine's clock by the database's: what differs by more than it took to ask."""
-    asked_at = now()
-    told_at = store_now()
-    doubt = (now() - asked_at) / 2
-    skew = asked_at + doubt - told_at
-    side = "ahead of" if skew > timedelta(0) else "behind"
-    found = f"this machine is {seconds(abs(skew))} {side} the database"
-    if abs(skew) - doubt > SKEW_LIMIT:
+    skew = measure_skew(store_now, now=now)
+    found = f"this machine is {seconds(abs(skew.ahead))} {skew.side} the database"
+    if skew.is_wrong:
         return warning(found, "set its clock: signatures carry that time, and receivers refuse 300 s and more")
     return ok(found)
 

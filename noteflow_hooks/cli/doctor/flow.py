@@ -11,7 +11,7 @@ from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 
 if TYPE_CHECKING:
-    from noteflow_hooks.bootstrap import VitalParts
+    from noteflow_hooks.bootstrap import DiagnosticParts
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Waiting
     from noteflow_hooks.settings import Settings
 
@@ -33,9 +33,9 @@ _CALL: Final = "see that beat runs (celery -A workers.app beat), and a worker th
 _HELP: Final = "see relay, sweep and workers; where those are well, start more workers"
 
 
-def checks(settings: Settings, parts: VitalParts) -> list[Check]:
+def checks(settings: Settings, parts: DiagnosticParts) -> list[Check]:
     """Return the checks, which need the schema."""
-    ages, backlog, needs = cache(parts.task_runs.ages), cache(parts.vitals.backlog), ("postgres", "schema")
+    ages, backlog, needs = cache(parts.task_runs.ages), cache(parts.diagnostics.backlog), ("postgres", "schema")
     relay, sweep = timedelta(seconds=settings.relay_every_s), timedelta(seconds=settings.sweep_every_s)
     # Who needs relay or sweep waits for its grace first, and then for one of the periods.
     late = {

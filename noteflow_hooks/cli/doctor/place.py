@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok
+from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
 from noteflow_hooks.cli.support.database import database_settings
 from noteflow_hooks.cli.support.own_server import own_certificate, reachable
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.local.files import address_in, read_object, text_in, up_file
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX, Settings, unknown_variables
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,7 +35,7 @@ class Place:
 def find() -> Place:
     """Return the system; raise SettingsError where none is named, or a setting holds what it may not."""
     given = Settings.load()
-    settings = database_settings()
+    settings = database_settings(given)
     bootstrap.egress_policy(settings)
     if given.database_url is None:
         return _running(given, settings)
@@ -65,4 +65,7 @@ def _judge(place: Place) -> Verdict:
     if not keys:
         name = f"{PREFIX}SECRET_KEYS"
         return failed(f"{name} is not set", "set it to the server's: no worker starts without, and no secret is read")
+    slips = unknown_variables()
+    if slips:
+        return warning("; ".join(slips), "correct the name, or remove it: the setting that was meant has its default")
     return ok(f"{place.origin}, with {keys} secret {'key' if keys == 1 else 'keys'}")

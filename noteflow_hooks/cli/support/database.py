@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import psycopg.errors
 from sqlalchemy.exc import ProgrammingError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.cli.support import finding
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
-from noteflow_hooks.local.files import keys_file, read_object, text_in, up_file
+from noteflow_hooks.local.files import read_keys, read_object, text_in, up_file
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -21,18 +24,18 @@ if TYPE_CHECKING:
 _NO_TABLES = (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)
 
 
-def database_settings() -> Settings:
+def database_settings(settings: Settings | None = None) -> Settings:
     """Return the settings, with the database that counts here; raise SettingsError where there is none."""
-    settings = Settings.load()
+    settings = settings if settings is not None else read_settings()
     if settings.database_url is not None:
         return settings
     path = up_file(settings.data_dir)
     running = read_object(path)
     if running is None:
         raise SettingsError(f"no database is named: set {PREFIX}DATABASE_URL, or start `noteflow-hooks up`")
-    keys = keys_file(settings.data_dir)
+    keys = read_keys(settings.data_dir)
     # Its secrets are under its own keys, whatever the environment says.
-    own = {"secret_keys": keys.read_text(encoding="utf-8").strip()} if keys.exists() else {}
+    own = {} if keys is None else {"secret_keys": keys}
     return Settings.load(database_url=text_in(running, "database_url", path), **own)
 
 
@@ -45,6 +48,14 @@ def unit_of_work() -> Iterator[UnitOfWork]:
             yield unit
     finally:
         store.close()
+
+
+def find_workspace(unit: UnitOfWork, given: str, *, changes: bool = False) -> UUID:
+    """Return the id of the workspace of that name or id; with ``changes`` the beginning of an id is not enough."""
+    if finding.is_whole(given):
+        return UUID(given)
+    rows = [{"id": str(each.id), "name": each.name} for each in unit.access.list_workspaces()]
+    return UUID(finding.chosen(rows, given, what="workspace", shown=("id", "name"), changes=changes))
 
 
 @contextmanager

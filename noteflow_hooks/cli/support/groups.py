@@ -6,12 +6,15 @@ import importlib
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
+
+from noteflow_hooks.cli.support.helping import HelpingGroup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
-class CommandGroup(click.Group):
+class CommandGroup(HelpingGroup):
     """A group whose error for an unknown command lists the known ones."""
 
     def resolve_command(
@@ -59,3 +62,11 @@ class LazyGroup(CommandGroup):
         """Write the list of commands without importing any."""
         with formatter.section("Commands"):
             formatter.write_dl(list(self._summaries.items()))
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete a command's name without importing any."""
+        if incomplete.startswith("-"):
+            return super().shell_complete(ctx, incomplete)
+        return [
+            CompletionItem(name, help=text) for name, text in self._summaries.items() if name.startswith(incomplete)
+        ]

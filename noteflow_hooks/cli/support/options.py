@@ -11,6 +11,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from noteflow_hooks.cli.support.helping import ConnectionOption
+from noteflow_hooks.cli.support.screen import WIDE
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
@@ -29,6 +31,23 @@ limit_option = click.option(
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
+def table_options(command: Decorated) -> Decorated:
+    """Add ``--json`` and ``--wide``, for what lists."""
+    wide = click.option(
+        "--wide",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_wide,
+        help="Show all of each cell, however wide the table becomes.",
+    )
+    return as_json(wide(command))
+
+
+def _note_wide(ctx: click.Context, _: click.Parameter, value: object) -> None:
+    if value:
+        ctx.meta[WIDE] = True
+
+
 def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
     """Keep the value for the whole command line; the one that stands last on it counts."""
 
@@ -43,13 +62,15 @@ def remote_options(command: Decorated) -> Decorated:
     """Add ``--server``, ``--token`` and those of TLS; ``cli.support.remote`` looks at what is given."""
     server = click.option(
         "--server",
+        cls=ConnectionOption,
         metavar="HOST:PORT",
         expose_value=False,
         callback=_keep(SERVER),
-        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`.",
+        help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`, else the one at GRPC_BIND.",
     )
     token = click.option(
         "--token",
+        cls=ConnectionOption,
         expose_value=False,
         callback=_keep(TOKEN),
         help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
@@ -61,6 +82,7 @@ def _tls_options(command: Decorated) -> Decorated:
     """Add what says how the server is known, and how the caller."""
     ca = click.option(
         "--tls-ca",
+        cls=ConnectionOption,
         metavar="FILE|system",
         expose_value=False,
         callback=_keep(TLS_CA),
@@ -68,6 +90,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     cert = click.option(
         "--tls-cert",
+        cls=ConnectionOption,
         metavar="FILE",
         expose_value=False,
         callback=_keep(TLS_CERT),
@@ -75,6 +98,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     key = click.option(
         "--tls-key",
+        cls=ConnectionOption,
         metavar="FILE",
         expose_value=False,
         callback=_keep(TLS_KEY),
@@ -82,6 +106,7 @@ def _tls_options(command: Decorated) -> Decorated:
     )
     insecure = click.option(
         "--insecure",
+        cls=ConnectionOption,
         is_flag=True,
         default=None,
         expose_value=False,
@@ -110,7 +135,8 @@ def secret_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
-webhook_option = click.option("--webhook", "webhook_id", metavar="ID", help="Only this endpoint's.")
+webhook_argument = click.argument("webhook", metavar="NAME|ID")
+webhook_option = click.option("--webhook", metavar="NAME|ID", help="Only this endpoint's.")
 event_type_option = click.option("--event-type", help="Only those of this type.")
 
 

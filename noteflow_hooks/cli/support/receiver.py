@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,13 +11,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from email.message import Message
     from types import TracebackType
 
 HOST: Final = "127.0.0.1"
 #: Far more than any payload has.
 _BODY_LIMIT: Final = 1024 * 1024
 _TOO_LARGE: Final = 413
+#: What a request is answered that can't be read.
+UNREADABLE: Final = 400
 _IDLE_S: Final = 60
+_LENGTH: Final = re.compile("[0-9]{1,18}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,13 @@ class _Handler(BaseHTTPRequestHandler):
         super().setup()
 
     def do_POST(self) -> None:
-        length = self.headers.get("content-length", "0")
-        if not (length.isdecimal() and int(length) <= _BODY_LIMIT):
+        length = _length(self.headers)
+        body = self.rfile.read(length) if length is not None and length <= _BODY_LIMIT else b""
+        if length is None or len(body) < length:
+            # Where the next request begins is not known.
             self.close_connection = True
-            self._reply(_TOO_LARGE)
+            self._reply(UNREADABLE if length is None or length <= _BODY_LIMIT else _TOO_LARGE)
             return
-        body = self.rfile.read(int(length))
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._reply(type(self).answer(Received(headers, body)))
 
@@ -99,3 +105,12 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - http.server's signature
         """Say nothing: what came is shown by whoever answers."""
+
+
+def _length(headers: Message) -> int | None:
+    """Return the body's length; None where the headers don't say it, or not in a way that is understood here."""
+    lengths = set(headers.get_all("content-length", ["0"]))
+    if "transfer-encoding" in headers or len(lengths) > 1:
+        return None
+    [length] = lengths
+    return int(length) if _LENGTH.fullmatch(length) else None

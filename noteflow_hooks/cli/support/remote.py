@@ -4,39 +4,29 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import click
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.cli.support.options import SERVER, TOKEN
+from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
-from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
+from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
-from noteflow_hooks.local.files import address_in, read_object, text_in, up_file
 from noteflow_hooks.rpc.client import connect
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import datetime
-    from typing import Protocol
 
     from google.protobuf.message import Message
 
     from noteflow_hooks.rpc.client import Client
-
-    class Paged(Protocol):
-        """A List request."""
-
-        page_size: int
-        page_token: str
-
-
-#: What only GetDelivery's answer says of a delivery.
-DELIVERY_DETAILS: Final = ("attempts", "redeliveries")
+    from noteflow_hooks.settings import Settings
 
 
 @contextmanager
@@ -48,7 +38,8 @@ def client() -> Iterator[Client]:
 
 def connector() -> Callable[[], Client]:
     """Return what makes such clients, all for the server and token that count now."""
-    return partial(connect, *_address(), **security())
+    server, token, secure = _called()
+    return partial(connect, server, token, **secure)
 
 
 def shown(message: Message) -> dict[str, Any]:
@@ -56,22 +47,6 @@ def shown(message: Message) -> dict[str, Any]:
     found = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
     ordered: dict[str, Any] = _ordered(found, message.DESCRIPTOR)
     return ordered
-
-
-def listed(call: Callable[[Any], Any], request: Paged, *, field: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return what the List call lists under ``field``, page after page, newest first, up to ``limit``.
-
-    What no list shows of a delivery is left out: an empty list of attempts would say that there are none.
-    """
-    rows: list[dict[str, Any]] = []
-    while limit is None or len(rows) < limit:
-        request.page_size = MAX_PAGE_SIZE if limit is None else min(MAX_PAGE_SIZE, limit - len(rows))
-        page = call(request)
-        rows += (_without_details(shown(each)) for each in getattr(page, field))
-        request.page_token = page.next_page_token
-        if not page.next_page_token:
-            break
-    return rows
 
 
 def timestamp(moment: datetime | None) -> Timestamp | None:
@@ -92,35 +67,29 @@ def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has,
     return {each.name: _ordered(value[each.name], each.message_type) for each in kind.fields if each.name in value}
 
 
-def _without_details(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in row.items() if name not in DELIVERY_DETAILS}
-
-
-def _address() -> tuple[str, str]:
-    server, token = given(SERVER, "SERVER"), given(TOKEN, "TOKEN")
-    if server is None or token is None:
-        server, token = _completed(server, token)
-    return _checked(server, token)
-
-
-def _completed(server: str | None, token: str | None) -> tuple[str, str]:
-    """Take what is missing from `up`; its token goes to no server but its own."""
-    path = up_file(Settings.load().data_dir)
-    running = read_object(path)
-    if server is None and running is not None:
-        server = address_in(running, "grpc", path)
-    if token is None and running is not None and server == running.get("grpc"):
-        token = text_in(running, "token", path)
-    if server is None:
+def _called() -> tuple[str, str, dict[str, Any]]:
+    """Return the server, the token, and how to be sure of the server."""
+    server, token, said = given(SERVER), given(TOKEN), read_settings()
+    if server is not None:
+        return *_checked(server, token or _token_of_up(said, server)), security()
+    own = own_server(said)
+    token = token or own.token
+    if token is None and "grpc_bind" not in said.model_fields_set:
         raise NoteFlowHooksError("no server is named: give --server and --token, or start `noteflow-hooks up`")
-    if token is None:
-        raise NoteFlowHooksError(f"no token for {server}: give --token, or set {PREFIX}TOKEN")
-    return server, token
+    return *_checked(own.address, token), security(own.certificate)
 
 
-def _checked(server: str, token: str) -> tuple[str, str]:
+def _token_of_up(said: Settings, server: str) -> str | None:
+    """Return the token of a running `up`, which goes to no server but its own."""
+    found = running(said)
+    return found.token if found is not None and found.address == server else None
+
+
+def _checked(server: str, token: str | None) -> tuple[str, str]:
     if host_and_port(server) is None and not server.startswith("unix:"):
         raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
+    if token is None:
+        raise NoteFlowHooksError(f"no token for {server}: give --token, or set {PREFIX}TOKEN")
     # What can't be sent as metadata is no token either, and gRPC's own error for it is no line to show.
     if not all("!" <= character <= "~" for character in token):
         raise click.UsageError("--token holds characters that no token has; visible ASCII is allowed")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import contextlib
 import json
 import time
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noteflow_hooks.cli.support.remote import listed
+from noteflow_hooks.cli.support.listing import listed
+from noteflow_hooks.cli.support.screen import screen
 from noteflow_hooks.domain.paging import MAX_PAGE_SIZE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.printable import cell, escape
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
     from noteflow_hooks.rpc.client import Client
-    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
 WATCHED: Final = MAX_PAGE_SIZE
@@ -52,17 +54,22 @@ def tail_lines(
 ) -> None:
     """Print a line for each change from now on, until interrupted."""
     changes = Changes()
-    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_looks(connect, request, every_s)) as looks:
+    names: dict[str, str] | None = None if as_json else {}
+    looking = contextlib.closing(_looks(connect, request, every_s, names))
+    with contextlib.suppress(KeyboardInterrupt), looking as looks:
         list(changes.among(next(looks)))
         for rows in looks:
             for row in changes.among(rows):
-                click.echo(json.dumps(row) if as_json else line(row))
+                click.echo(json.dumps(row) if names is None else _line(row, names), color=screen().has_colours)
 
 
 def _looks(
-    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float
+    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float, names: dict[str, str] | None
 ) -> Generator[list[dict[str, Any]]]:
-    """Yield the newest deliveries again and again; a server that has answered once is waited for when it goes away."""
+    """Yield the newest deliveries again and again, with their endpoints in ``names`` where that is given.
+
+    A server that has answered once is waited for when it goes away.
+    """
     # Whether it answered last time; None before the first answer.
     answers: bool | None = None
     while True:
@@ -72,6 +79,8 @@ def _looks(
                 while True:
                     rows = _newest(server.webhooks.ListDeliveries, request)
                     answers = True
+                    if names is not None:
+                        _learn(names, rows, server)
                     yield rows
                     time.sleep(every_s)
         except UnavailableError as error:
@@ -85,16 +94,31 @@ def _looks(
 
 def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:
     request.page_token = ""
-    return listed(call, request, field="deliveries", limit=WATCHED)
+    return [*listed(call, request, field="deliveries", limit=WATCHED).rows]
 
 
-def line(row: dict[str, Any]) -> str:
-    """Return what is printed of a delivery."""
-    values = [row["id"], f"{row['event_type']:<17}", f"{row['status']:<9}", f"attempts {row['attempt_count']}"]
+def _learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) -> None:
+    """Put the names of the rows' endpoints beside those that are known; a deleted one is called by its id."""
+    if all(row["webhook_id"] in names for row in rows):
+        return
+    webhooks = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks").rows
+    names.update({row["webhook_id"]: row["webhook_id"] for row in rows})
+    names.update({each["id"]: each["name"] for each in webhooks})
+
+
+def _line(row: dict[str, Any], names: Mapping[str, str]) -> str:
+    return line(row, endpoint=names[row["webhook_id"]], at=datetime.now(UTC))
+
+
+def line(row: dict[str, Any], *, endpoint: str, at: datetime) -> str:
+    """Return what is printed of a delivery: when it was seen so, and whose it is."""
+    status = screen().coloured(f"{cell(row['status']):<9}")
+    known = [f"{at:%H:%M:%S}Z", cell(row["id"]), cell(endpoint), f"{cell(row['event_type']):<17}", status]
+    said = [f"attempts {row['attempt_count']}"]
     if "status_code" in row:
-        values.append(f"HTTP {row['status_code']}")
+        said.append(f"HTTP {row['status_code']}")
     if "duration_ms" in row:
-        values.append(f"{row['duration_ms']} ms")
+        said.append(f"{row['duration_ms']} ms")
     if why := row.get("reason") or row.get("error_message"):
-        values.append(why)
-    return "  ".join(map(cell, values))
+        said.append(cell(why))
+    return "  ".join([*known, *said])

@@ -1,4 +1,4 @@
-"""What ended attempts say of their endpoint: the breaker opens or closes, the lane changes, a person is warned.
+"""The circuit breaker: results change their endpoint's health. It opens or closes, the lane changes, people are told.
 
 Faults of our own side say nothing of an endpoint and change nothing here.
 """
@@ -30,15 +30,15 @@ if TYPE_CHECKING:
 _OURS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
 #: So many quick attempts in a row end an endpoint's time in the slow lane.
 _QUICK_AGAIN: Final = 5
-#: What the first turns after a closed breaker may have under way; each success doubles it until the cap is reached.
-_RAMP_FROM: Final = 2
+#: Slow start: what may be under way once the breaker has closed; each success doubles it until the cap is reached.
+_SLOW_START: Final = 2
 #: Beyond this the wait is the longest in any case, and 2 ** n would only grow.
 _DOUBLINGS: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
 class HealthTransition:
-    """A transition that the workspace's other endpoints are told of, and that an operator can read."""
+    """A change of health that the workspace's other endpoints are told of, and that an operator can read."""
 
     event_type: WebhookEventType
     reason: str
@@ -50,7 +50,7 @@ class HealthTransition:
 
 
 def transition_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:
-    """Make the event that tells a workspace's other endpoints of this one's trouble."""
+    """Make the event that tells a workspace's other endpoints of this one's transition."""
     payload = EndpointTroublePayload(
         event=event_type,
         timestamp=format_timestamp(now),
@@ -65,7 +65,8 @@ def is_notable(result: AttemptResult, rules: HealthRules) -> bool:
     """Tell whether the result changes the health of an endpoint that was well until now."""
     if result.error_kind in _OURS:
         return False
-    return not result.succeeded or _took(result) >= rules.slow_after
+    # Only what succeeded has no kind of error.
+    return result.error_kind is not None or _took(result) >= rules.slow_after
 
 
 def apply_results(
@@ -76,7 +77,7 @@ def apply_results(
     now: datetime,
     rules: HealthRules,
 ) -> tuple[EndpointHealth, HealthTransition | None]:
-    """Return the health after attempts that have ended, in their order, and the trouble that begins with them.
+    """Return the health after attempts that have ended, in their order, and the transition that they lead to.
 
     Empty ``results`` say that deliveries were given back or skipped: there is room again, and no more is known.
     """
@@ -85,11 +86,11 @@ def apply_results(
         after = _attempted(after, webhook, result, now=now, rules=rules)
     if after.awaiting_room:
         after = replace(after, turn_at=now, awaiting_room=False)
-    trouble = _trouble(after, results, now=now, rules=rules) if webhook.is_active else None
-    if trouble is None:
+    transition = _transition(after, results, now=now, rules=rules) if webhook.is_active else None
+    if transition is None:
         return after, None
-    # A turn takes what is skipped now, or only notes that the warning was given.
-    return (replace(after, turn_at=now) if trouble.disables else replace(after, warned_at=now)), trouble
+    # A slot now, so that what is throttled is skipped; or no more than a note that the warning was sent.
+    return (replace(after, turn_at=now) if transition.disables else replace(after, warned_at=now)), transition
 
 
 def _attempted(
@@ -120,17 +121,17 @@ def _timed(health: EndpointHealth, took: timedelta, *, now: datetime, rules: Hea
 def _succeeded(health: EndpointHealth, webhook: WebhookConfig, *, now: datetime, rules: HealthRules) -> EndpointHealth:
     well = replace(health, failures=0, failing_since=None, last_failure_at=None, warned_at=None)
     if health.open_until is not None:
-        return replace(well, open_until=None, opened=0, probing_until=None, ramp=_RAMP_FROM, turn_at=now)
+        return replace(well, open_until=None, opened=0, probing_until=None, ramp=_SLOW_START, turn_at=now)
     if health.ramp is None:
         return well
-    ramp = health.ramp * 2
-    return replace(well, ramp=ramp if ramp < cap(replace(well, ramp=None), webhook, rules) else None)
+    allowed = health.ramp * 2
+    return replace(well, ramp=allowed if allowed < cap(replace(well, ramp=None), webhook, rules) else None)
 
 
 def _failed(health: EndpointHealth, now: datetime, rules: HealthRules) -> EndpointHealth:
     since = health.failing_since if health.failing_since is not None else now
-    ramp = health.ramp if health.ramp is None else max(1, health.ramp // 2)
-    ill = replace(health, failures=health.failures + 1, failing_since=since, last_failure_at=now, ramp=ramp)
+    allowed = health.ramp if health.ramp is None else max(1, health.ramp // 2)
+    ill = replace(health, failures=health.failures + 1, failing_since=since, last_failure_at=now, ramp=allowed)
     if health.open_until is not None:
         # What was under way when it opened is no probe.
         return ill if now < health.open_until else _opened(ill, now, rules)
@@ -150,7 +151,7 @@ def _opened(health: EndpointHealth, now: datetime, rules: HealthRules) -> Endpoi
     )
 
 
-def _trouble(
+def _transition(
     health: EndpointHealth, results: Sequence[AttemptResult], *, now: datetime, rules: HealthRules
 ) -> HealthTransition | None:
     if any(each.status_code == GONE for each in results):
@@ -168,23 +169,23 @@ def _trouble(
 
 def _gone(now: datetime) -> str:
     return (
-        f"The endpoint answered 410 Gone at {_said(now)}. Give it a URL that answers, then enable it again; what was"
+        f"The endpoint answered 410 Gone at {_text(now)}. Give it a URL that answers, then enable it again; what was"
         " skipped can be sent again"
     )
 
 
 def _failed_for_long(since: datetime, now: datetime) -> str:
     return (
-        f"Every attempt since {_said(since)} has failed; disabled at {_said(now)}. Mend the endpoint, then enable it"
+        f"Every attempt since {_text(since)} has failed; disabled at {_text(now)}. Mend the endpoint, then enable it"
         " again; what was skipped can be sent again"
     )
 
 
 def _failing(since: datetime, disabled_at: datetime) -> str:
     return (
-        f"Every attempt since {_said(since)} has failed; without a success it is disabled from {_said(disabled_at)} on"
+        f"Every attempt since {_text(since)} has failed; without a success it is disabled from {_text(disabled_at)} on"
     )
 
 
-def _said(moment: datetime) -> str:
+def _text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: What is said of an event that was not turned into deliveries yet.
+#: The reason for an event that was not turned into deliveries yet.
 UNDISPATCHED: Final = "Waits to be matched with the workspace's endpoints"
 
 
@@ -36,28 +36,28 @@ def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoint
     if delivery.forced:
         return "Due, as was asked for; waits for a worker"
     if webhook.paused_at is not None:
-        return f"The endpoint is paused since {_said(webhook.paused_at)}; it goes out when that resumes"
+        return f"The endpoint is paused since {_text(webhook.paused_at)}; it goes out when that resumes"
     if health.open_until is not None:
         return _circuit(health, now)
     if delivery.next_attempt_at is not None and delivery.next_attempt_at > now:
-        return f"Waits for its next attempt at {_said(delivery.next_attempt_at)}"
-    return _turn(webhook, health) if delivery.held else "Due; waits for a worker"
+        return f"Waits for its next attempt at {_text(delivery.next_attempt_at)}"
+    return _throttled(webhook, health) if delivery.held else "Due; waits for a worker"
 
 
 def _circuit(health: EndpointHealth, now: datetime) -> str:
     opened = f"The endpoint's circuit breaker is open after {health.failures} failed attempts in a row"
     if health.open_until is not None and now < health.open_until:
-        return f"{opened}; the next probe is sent at {_said(health.open_until)}"
+        return f"{opened}; the next probe is sent at {_text(health.open_until)}"
     return f"{opened}; a probe decides"
 
 
-def _turn(webhook: WebhookConfig, health: EndpointHealth) -> str:
+def _throttled(webhook: WebhookConfig, health: EndpointHealth) -> str:
     if health.ramp is not None:
         return "The endpoint has just recovered; its backlog is sent gently"
     if webhook.rate_limit_per_s is not None:
         return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_limit_per_s:g} a second"
     if health.slow_since is not None:
-        return f"Waits for its turn: the endpoint is slow since {_said(health.slow_since)}"
+        return f"Waits for its turn: the endpoint is slow since {_text(health.slow_since)}"
     return "Waits for its turn: the endpoint has as many requests under way as it may have"
 
 
@@ -65,5 +65,5 @@ def _last_failure(delivery: WebhookDelivery) -> str:
     return f". Last attempt: {delivery.error_message}" if delivery.attempt_count and delivery.error_message else ""
 
 
-def _said(moment: datetime) -> str:
+def _text(moment: datetime) -> str:
     return moment.strftime("%Y-%m-%d %H:%M:%S UTC")

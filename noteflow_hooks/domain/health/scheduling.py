@@ -1,4 +1,4 @@
-"""Turns of a gated endpoint: how many of its held deliveries may go now, and when the next turn is."""
+"""Scheduling of a throttled endpoint: how many of its deliveries may go now, and when its next slot is."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: What one endpoint gets of a round of dispatching beyond this is held, so that a flood queues up in its own turns.
+#: What one endpoint gets of a round of dispatching beyond this is throttled, so that a flood waits in its own slots.
 BURST: Final = 50
-#: A POST that has been under way for so long lags. An endpoint that has so many of them gets no more for now: until it
-#: is known to hang, it must not take all the threads.
+#: A POST that has been under way for so long has stalled. An endpoint that has so many of them gets no more for now:
+#: until it is known to hang, it must not take all the threads.
 STALLED_AFTER: Final = timedelta(seconds=0.2)
 STALLED_LIMIT: Final = 10
-#: The most endpoints that have their turn together.
+#: The most endpoints whose slots one claim serves.
 ENDPOINTS_PER_CLAIM: Final = 20
 #: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
 _RATE_BURST_S: Final = 0.1
-#: How long a turn without room waits at the most for the next look.
+#: An endpoint without room has its next slot after this at the latest.
 ROOM_POLL: Final = timedelta(seconds=1)
 
 
@@ -36,7 +36,7 @@ def allowed_now(
 ) -> int:
     """Return how many of its POSTs may start now, while ``in_flight`` are under way.
 
-    Where too many of those lag, ``in_flight`` is no end of them.
+    Where too many of those have stalled, ``in_flight`` is the largest number there is, so that there is no room.
     """
     if not webhook.is_active:
         # Its deliveries are skipped, which needs no room.
@@ -57,12 +57,15 @@ def after_slot(
     webhook: WebhookConfig,
     *,
     room: int,
-    given: int,
+    share: int,
     claimed: int,
     now: datetime,
     lease: timedelta,
 ) -> EndpointHealth:
-    """Note a turn: of the ``room`` it was ``given`` some, and ``claimed`` so many deliveries, each for ``lease``."""
+    """Return the health after a slot: of its ``room`` the endpoint had a ``share``, and of that ``claimed`` so many.
+
+    Each claim is leased for ``lease``.
+    """
     after = replace(health, awaiting_room=False)
     if webhook.is_active and webhook.paused_at is not None:
         return replace(after, turn_at=None)
@@ -73,29 +76,29 @@ def after_slot(
         after = replace(after, probing_until=now + lease) if claimed else after
         if waits := [each for each in (after.open_until, after.probing_until) if each is not None and each > now]:
             return replace(after, turn_at=max(waits))
-    if claimed < given:
+    if claimed < share:
         # Nothing is left; where the breaker is open, the next delivery that comes is the probe.
         return replace(after, turn_at=None)
-    if given < room:
+    if share < room:
         return replace(after, turn_at=now)
     if rate is not None and not _allowed(after, rate, now):
         return replace(after, turn_at=now + _next_allowance(after, rate, now))
-    # An attempt that ends meanwhile brings it forward, unless it ended while this turn was taken.
+    # An attempt that ends meanwhile brings it forward, unless it ended during this slot.
     return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
 
 
 def fair_shares(rooms: Sequence[int], *, limit: int) -> list[int]:
-    """Deal out ``limit`` places: an equal part for each, what some can't use for the others, earlier ones first."""
-    given = [0] * len(rooms)
+    """Divide ``limit`` permits: an equal part for each, what some can't use for the others, earlier ones first."""
+    dealt = [0] * len(rooms)
     wanting = [index for index, room in enumerate(rooms) if room > 0]
     while limit > 0 and wanting:
         part = max(1, limit // len(wanting))
         for index in wanting:
-            more = min(part, rooms[index] - given[index], limit)
-            given[index] += more
+            more = min(part, rooms[index] - dealt[index], limit)
+            dealt[index] += more
             limit -= more
-        wanting = [index for index in wanting if given[index] < rooms[index]]
-    return given
+        wanting = [index for index in wanting if dealt[index] < rooms[index]]
+    return dealt
 
 
 def _allowed(health: EndpointHealth, rate: float, now: datetime) -> int:
@@ -108,7 +111,7 @@ def _used(health: EndpointHealth, count: int, rate: float, now: datetime) -> End
 
 
 def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timedelta:
-    """Return how long until half a burst may go: a turn for each delivery would cost more than they do."""
+    """Return how long until half a burst may go: a slot for each delivery would cost more than they do."""
     bucket = _bucket(rate)
     half = max(1, math.floor(bucket.burst / 2))
     wait = timedelta(seconds=bucket.wait_s(half, full_in_s=full_in_s(health.rate_at, now=now)))
@@ -116,5 +119,5 @@ def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timed
 
 
 def _bucket(rate: float) -> TokenBucket:
-    """Return the bucket of an endpoint: it holds one, and what lets a turn that comes late catch up."""
+    """Return the bucket of an endpoint: it holds one, and what lets a slot that comes late catch up."""
     return TokenBucket(rate, burst=1 + rate * _RATE_BURST_S)

@@ -1,8 +1,9 @@
-"""How an endpoint does, and by which rules that is judged. What follows from it is in ``turns`` and ``verdicts``.
+"""How an endpoint does, and by which rules. What follows from it is in ``scheduling`` and ``circuit_breaker``.
 
-An endpoint is *open* while nothing speaks against sending: its deliveries are claimed like all others. Otherwise it is
-*gated*: its deliveries are held, and go in turns of its own. Whoever holds a delivery also sees to it, under the lock
-on the endpoint's health, that a turn comes.
+An endpoint is *unrestricted* while nothing speaks against sending: its deliveries are claimed like all others.
+Otherwise it is *throttled*: its deliveries are left out of the common claim (the column ``held``), and are claimed in
+scheduling slots of the endpoint's own. Whoever throttles a delivery also sees to it, under the lock on the endpoint's
+health, that a slot comes (``turn_at``).
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ class HealthRules:
     #: Without a success for so long it is disabled, if its first and last failure are ``disable_span`` apart.
     disable_after: timedelta = timedelta(days=5)
     disable_span: timedelta = timedelta(hours=12)
-    #: Whether the workspace's other endpoints are told of trouble: not while webhooks are switched off.
+    #: Whether the workspace's other endpoints get events of health transitions: not while webhooks are switched off.
     tells: bool = True
 
 
 class HealthState(StrEnum):
-    """What a person is told first."""
+    """What a person sees first."""
 
     HEALTHY = "healthy"
     FAILING = "failing"
@@ -56,9 +57,9 @@ class EndpointHealth:
     """One endpoint's health; each change is a new value. All moments are the store's clock's."""
 
     webhook_id: UUID
-    #: When its held deliveries are looked at next; None where none are held.
+    #: Its next scheduling slot: when its throttled deliveries are claimed next; None where there are none.
     turn_at: datetime | None = None
-    #: Whether the next turn comes as soon as one of its POSTs has ended; ``turn_at`` is then the latest moment.
+    #: Whether the next slot comes as soon as one of its POSTs has ended; ``turn_at`` is then the latest moment.
     awaiting_room: bool = False
     #: Failed attempts in a row.
     failures: int = 0
@@ -72,7 +73,7 @@ class EndpointHealth:
     opened: int = 0
     #: A probe is under way; it is given up as lost then.
     probing_until: datetime | None = None
-    #: How many POSTs at once the recovering endpoint gets; None where it has recovered.
+    #: Slow start: how many POSTs at once the recovering endpoint gets; None where it has recovered.
     ramp: int | None = None
     slow_since: datetime | None = None
     #: Quick attempts in a row, while it is slow.
@@ -97,12 +98,12 @@ class EndpointHealth:
         return HealthState.SLOW if self.slow_since is not None else HealthState.HEALTHY
 
     def is_throttled(self, webhook: WebhookConfig) -> bool:
-        """Tell whether its deliveries are held and go in turns. The SQL of the other store says the same."""
+        """Tell whether its deliveries go in scheduling slots of its own. The SQL of the other store says the same."""
         marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
         return any(each is not None for each in marks)
 
     def awake(self, *, now: datetime) -> EndpointHealth:
-        """See to it that a turn comes, since a delivery was held."""
+        """See to it that a slot comes, since a delivery was throttled."""
         return self if self.turn_at is not None else replace(self, turn_at=now)
 
     def slowed(self, *, now: datetime) -> EndpointHealth:
@@ -110,14 +111,14 @@ class EndpointHealth:
         return replace(self, slow_since=self.slow_since if self.slow_since is not None else now, quick=0)
 
     def fresh(self, *, now: datetime) -> EndpointHealth:
-        """Forget what was, since a person has seen to the endpoint; a turn takes what is held."""
+        """Forget what was, since a person has seen to the endpoint; a slot comes for what is throttled."""
         return EndpointHealth(self.webhook_id, turn_at=now, rate_at=self.rate_at)
 
 
 def after_change(
     health: EndpointHealth, before: WebhookConfig, after: WebhookConfig, *, now: datetime
 ) -> EndpointHealth:
-    """Return the health once a person has changed the endpoint: seen to, it starts anew; freed, it has a turn."""
+    """Return the health once a person has changed the endpoint: seen to, it starts anew; freed, it has a slot."""
     seen_to = after.is_active and (not before.is_active or after.url != before.url)
     if seen_to and not health.is_clean:
         return health.fresh(now=now)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.health.state import EndpointHealth
+
+#: The most events that a round of dispatching takes, and the most that one message or one batch names.
+EVENTS_PER_ROUND: Final = 500
 
 
 class DeliveryStore(Protocol):
@@ -78,7 +83,7 @@ class DeliveryStore(Protocol):
 class Dispatched:
     """What one round of dispatching made."""
 
-    #: The new deliveries that are due at once, neither held nor claimed.
+    #: The new deliveries that are due at once, neither throttled nor claimed.
     delivery_ids: tuple[UUID, ...]
     #: How many events were finished with.
     events: int
@@ -143,3 +148,12 @@ class ThrottledCount:
 
     quick: int
     slow: int
+
+
+def next_slots(healths: Iterable[EndpointHealth], *, now: datetime) -> list[SchedulingSlot]:
+    """Return the next slots of those endpoints that have one coming."""
+    return [
+        SchedulingSlot(wait=max(timedelta(0), each.turn_at - now), slow=each.slow_since is not None)
+        for each in healths
+        if each.turn_at is not None
+    ]

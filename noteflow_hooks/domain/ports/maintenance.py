@@ -14,35 +14,33 @@ if TYPE_CHECKING:
 
 #: The names under which :class:`TaskRuns` has the two tasks that find whatever waits.
 RELAY: Final = "relay"
-
-
 SWEEP: Final = "sweep"
 
 
 class RetentionStore(Protocol):
     """What goes once it is old: each method is one short transaction, and safe to run beside any other.
 
-    A call looks at about ``limit`` rows, oldest first, from behind ``after`` on: where the call before it came to. What
-    is not settled stays, and so does for now what somebody else holds.
+    A call examines about ``limit`` rows, oldest first, behind ``after``: the last one that the call before it examined.
+    What is not settled stays, and so does what somebody else has locked; a later call finds it.
     """
 
-    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Erase the payloads of settled events that were stored so long ago, and what receivers answered to them."""
         ...
 
-    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove attempts that were made so long ago, of deliveries that are settled."""
         ...
 
-    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove settled events that were stored so long ago and whose payloads are erased, with all below them."""
         ...
 
-    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove replays that ended so long ago, once what they sent again is gone."""
         ...
 
-    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...
 
@@ -60,10 +58,10 @@ class TaskRuns(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class PurgeBatch:
     """What came of one call of retention."""
 
     #: How many rows were erased or removed; what lies below a removed row is not counted.
     rows: int
-    #: The last row that was looked at, its moment whichever it is judged by; None where it was the last old enough.
+    #: The last row that was examined, with the moment that its age is counted from; None where no more are old enough.
     cursor: Position | None

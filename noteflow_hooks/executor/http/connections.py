@@ -50,13 +50,13 @@ class Connection:
 
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
-        self._wire.deadline = deadline
         request = _head(target, headers) + body
+        inbox = self._wire.begin(deadline)
         # It may have closed because it has answered already, without waiting for the end.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Head and body at once: one packet and one TLS record instead of two.
             self._wire.sendall(request)
-        reply = Reply(self._wire)
+        reply = Reply(self._wire, inbox)
         try:
             reply.begin()
         except (ConnectionError, UnansweredError):
@@ -97,14 +97,16 @@ class IdleConnections:
     def take(self, route: Route) -> Connection | None:
         """Return a connection that can be used at once, or None."""
         while True:
+            now = self._monotonic()
             with self._lock:
-                dropped = self._pop_outdated()
+                dropped = self._pop_outdated(now)
                 waiting = self._by_route.get(route)
                 connection = next(reversed(waiting)) if waiting else None
                 if connection is not None:
                     self._forget(connection)
-            _close(dropped)
-            if connection is None or (connection.good_until > self._monotonic() and connection.is_quiet()):
+            if dropped:
+                _close(dropped)
+            if connection is None or (connection.good_until > now and connection.is_quiet()):
                 return connection
             connection.close()
 
@@ -115,19 +117,19 @@ class IdleConnections:
         with self._lock:
             self._since[connection] = now
             self._by_route.setdefault(connection.route, {})[connection] = None
-            dropped = self._pop_outdated()
+            dropped = self._pop_outdated(now)
         _close(dropped)
 
     def close(self) -> None:
         """Close them all, and every one that is put back from now on."""
         with self._lock:
             self._limit = 0
-            dropped = self._pop_outdated()
+            dropped = self._pop_outdated(self._monotonic())
         _close(dropped)
 
-    def _pop_outdated(self) -> list[Connection]:
+    def _pop_outdated(self, now: float) -> list[Connection]:
         dropped = []
-        expired = self._monotonic() - self._max_age_s
+        expired = now - self._max_age_s
         while self._since:
             connection, since = next(iter(self._since.items()))
             if len(self._since) <= self._limit and since > expired:

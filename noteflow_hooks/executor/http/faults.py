@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import ssl
 from typing import Final
 
@@ -10,6 +11,8 @@ from noteflow_hooks.domain.deliveries import TIMED_OUT, ErrorKind
 
 #: What our own machine runs out of. No receiver's fault, so none of its budget.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+#: OpenSSL's words in the text of an error, between its library and the line of Python's source.
+_WORDS: Final = re.compile(r"\[SSL\] ([a-z0-9 ]+) \(_ssl\.c:[0-9]+\)")
 
 
 class ExchangeError(Exception):
@@ -60,5 +63,11 @@ def _tls_problem(error: ssl.SSLError) -> str:
     # The first releases of Python 3.11 give no reason where the other side has closed the connection; an error that is
     # made in Python has none at all.
     is_end = isinstance(error, ssl.SSLEOFError | ssl.SSLZeroReturnError)
-    reason: str = getattr(error, "reason", None) or ("unexpected EOF while reading" if is_end else "handshake failed")
+    reason: str = getattr(error, "reason", None) or ("unexpected EOF while reading" if is_end else _in_words(error))
     return reason.replace("_", " ").lower()
+
+
+def _in_words(error: ssl.SSLError) -> str:
+    """Return what OpenSSL says of an error that Python has no name for, as of a refused ALPN."""
+    match = _WORDS.fullmatch(str(error.strerror))
+    return match[1] if match is not None and match[1] != "unknown error" else "handshake failed"

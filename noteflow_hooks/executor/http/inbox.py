@@ -33,8 +33,10 @@ class _Incoming(io.RawIOBase):
         room = memoryview(buffer)[: self.allowance]
         count = self._receive(room) if room else 0
         self.allowance -= count
-        self.has_input |= count > 0
-        self.ended = not count
+        if count:
+            self.has_input = True
+        else:
+            self.ended = True
         return count
 
 

@@ -15,6 +15,7 @@ from noteflow_hooks.executor.http.body import pieces
 from noteflow_hooks.executor.http.faults import ExchangeError, UnansweredError, protocol
 
 if TYPE_CHECKING:
+    from noteflow_hooks.executor.http.inbox import Inbox
     from noteflow_hooks.executor.http.wire import Wire
 
 #: The most bytes of a head, status line and all.
@@ -43,12 +44,13 @@ _KEPT_SHARE: Final = 0.5
 class Reply:
     """The answer to one POST."""
 
-    def __init__(self, wire: Wire) -> None:
-        """Read from ``wire``; nothing is read yet."""
+    def __init__(self, wire: Wire, inbox: Inbox) -> None:
+        """Read from ``inbox``, which is the wire's; nothing is read yet."""
         self._wire = wire
-        self._inbox = wire.inbox()
+        self._inbox = inbox
         self._is_persistent = False
         self._is_complete = False
+        self._is_clean = False
         #: 0 before the head has come.
         self.status = 0
         self._minor = 0
@@ -60,7 +62,7 @@ class Reply:
     @property
     def is_reusable(self) -> bool:
         """Whether, after :meth:`read_body`, the connection may carry another request."""
-        return self._is_persistent and self._is_complete and self._inbox.is_clean
+        return self._is_persistent and self._is_complete and self._is_clean
 
     @property
     def has_begun(self) -> bool:
@@ -70,7 +72,8 @@ class Reply:
     @property
     def kept_s(self) -> float:
         """How long the connection may be idle, by ``Keep-Alive: timeout=``, and still be used; infinity by none."""
-        match = _KEPT_S.search(self.header("keep-alive") or "")
+        value = self.header("keep-alive")
+        match = _KEPT_S.search(value) if value is not None else None
         return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
 
     def begin(self) -> None:
@@ -103,6 +106,7 @@ class Reply:
             # Broken, late or malformed: the status has decided already.
             self._is_complete = False
         self._inbox.close()
+        self._is_clean = self._inbox.is_clean
         return bytes(kept)
 
     def _read_head(self) -> tuple[int, list[bytes]]:

@@ -48,21 +48,24 @@ class Stream:
         self.sock = sock
         #: May be exchanged for the next exchange's.
         self.deadline = deadline
+        #: Whether something was waited for since the last request.
+        self._has_waited = False
 
     def sendall(self, data: bytes) -> None:
         """Send all of it."""
+        self._has_waited = False
         rest = memoryview(data)
         while rest:
             rest = rest[self._within(self.sock.send, rest) :]
 
     def receive(self) -> bytes:
         """Return some of what has come, at least a byte; nothing means that the other side has closed."""
-        self._acknowledge_at_once()
+        self._acknowledge()
         return self._within(self.sock.recv, _PIECE)
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has closed."""
-        self._acknowledge_at_once()
+        self._acknowledge()
         return self._within(self.sock.recv_into, buffer)
 
     def has_input(self) -> bool:
@@ -77,14 +80,15 @@ class Stream:
             return True
         return True
 
-    def _acknowledge_at_once(self) -> None:
-        """Have the kernel acknowledge what comes next without its usual 40 ms of delay.
+    def _acknowledge(self) -> None:
+        """Acknowledge a piece that has come, before the next one is waited for, without the kernel's 40 ms of delay.
 
         A server that writes its answer in small pieces, and leaves Nagle's algorithm on, sends the second one when the
-        first is acknowledged. Linux forgets the wish with each exchange, so it is said before each wait.
+        first is acknowledged. Linux forgets the wish with the next piece. Most answers come in one, and ask for none.
         """
-        if _QUICKACK is not None:
+        if self._has_waited and _QUICKACK is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
+        self._has_waited = True
 
     def _within(self, operation: Callable[..., T], given: Any) -> T:  # noqa: ANN401 - the call's own
         # Each call waits once, and no longer than for what is left of the exchange's time.

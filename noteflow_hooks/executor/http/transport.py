@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
+from urllib3.util import Timeout
 
 from noteflow_hooks.executor.http.connections import Connection, IdleConnections, Route
 from noteflow_hooks.executor.http.dialling import dialled
@@ -38,6 +39,8 @@ _IDLE_LIMIT: Final = 256
 #: gunicorn closes what has been idle for 2 s, uWSGI for 4, Node, uvicorn and Apache for 5. A POST that meets that
 #: moment is sent twice.
 _IDLE_MAX_AGE_S: Final = 1.5
+#: Made once, for requests makes one a call where it gets none, which its types don't know; each wait has the deadline.
+_TIMEOUT: Final = Timeout()
 
 
 class SignedPost(PreparedRequest):
@@ -49,7 +52,6 @@ class SignedPost(PreparedRequest):
         """``headers`` must hold Host and Content-Length; ``deadline`` is the whole exchange's."""
         super().__init__()
         self.method = "POST"
-        self.url = str(url)
         self.headers = cast("CaseInsensitiveDict[str]", headers)
         self.body = body
         self.endpoint = url
@@ -77,7 +79,7 @@ class Transport(HTTPAdapter):
         """Send it and offer the answer, its head complete and its body unread; raise ExchangeError if none came."""
         reply: Reply | None = None
         try:
-            reply = cast("Reply", self.send(post).raw)
+            reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
             yield reply
         finally:
             self._done_with(post.connection, reply)

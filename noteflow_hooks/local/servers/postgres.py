@@ -16,6 +16,7 @@ import psycopg
 from psycopg import sql
 
 from noteflow_hooks.local.children.process import FolderLock, ServerProcess
+from noteflow_hooks.local.private import make_folder
 from noteflow_hooks.local.servers import cluster
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class EmbeddedPostgres:
         """
         if self.pid is not None:
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._lock.acquire()
         try:
             self._prepare(timeout_s)

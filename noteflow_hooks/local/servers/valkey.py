@@ -16,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from noteflow_hooks.local.children.process import EmbeddedServerError, FolderLock, ServerProcess, end_leftovers
+from noteflow_hooks.local.private import make_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,7 +90,7 @@ class EmbeddedValkey:
         """
         if self.pid is not None:
             return
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(self._folder)
         self._lock.acquire()
         try:
             end_leftovers(_PROGRAM, self._folder)

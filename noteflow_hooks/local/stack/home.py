@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.local.children.process import FolderLock
+from noteflow_hooks.local.private import make_folder
 from noteflow_hooks.local.stack.leftovers import end_leftovers
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ class Home:
     """A folder for this user alone. It belongs to whoever has taken it; its files may be touched only then."""
 
     def __init__(self, folder: Path) -> None:
+        self._named = folder
         #: Absolute: who is told of it works elsewhere.
         self.folder = folder.resolve()
         #: Where our programs work. No `.env` lies about here, and by this folder a killed run's are found.
@@ -27,11 +29,14 @@ class Home:
         return self.folder / "logs" / f"{name}.log"
 
     def take(self) -> None:
-        """Make the folder and take it, and end what a killed run has left in it; raise where another run has it."""
+        """Make the folder and take it, and end what a killed run has left in it.
+
+        Raise where another run has it, or where other users may change it.
+        """
         if self._is_ours:
             return
-        for folder in (self.folder, self.folder / "logs", self.run):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (self._named, self.folder / "logs", self.run):
+            make_folder(folder)
         self._lock.acquire()
         end_leftovers(self.run)
         self._is_ours = True

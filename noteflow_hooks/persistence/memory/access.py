@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.access import USE_NOTED_EVERY
 from noteflow_hooks.domain.ports.repositories import AccessRepository
 from noteflow_hooks.persistence.memory.tables import age, require
 
@@ -67,7 +66,7 @@ class InMemoryAccessRepository(AccessRepository):
     @override
     def note_use(self, token_id: UUID) -> bool:
         token, now = self._session.tables.tokens.get(token_id), self._session.now()
-        if token is None or (token.last_used_at is not None and token.last_used_at > now - USE_NOTED_EVERY):
+        if token is None or not token.use_is_due(now):
             return False
         self._session.tables.tokens[token_id] = replace(token, last_used_at=now)
         return True

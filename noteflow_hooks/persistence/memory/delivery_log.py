@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
-from noteflow_hooks.persistence.memory.replays import narrowed, send_again
-from noteflow_hooks.persistence.memory.tables import age, newest
+from noteflow_hooks.persistence.memory.replays import send_again
+from noteflow_hooks.persistence.memory.tables import age, counted, newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
-    from noteflow_hooks.domain.paging import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -46,11 +45,19 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     @override
     def list_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[WebhookDelivery]:
-        stored = self._session.tables.deliveries.values()
-        chosen = (d for d in stored if self._workspace(d) == workspace_id and _meets(d, criteria))
-        return newest(chosen, limit=limit, after=after)
+        return newest(self._listed(workspace_id, criteria), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        return counted(self._listed(workspace_id, criteria), ids)
 
     @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
@@ -59,25 +66,27 @@ class InMemoryDeliveryLog(DeliveryLog):
     @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
         webhooks, now = self._session.tables.webhooks, self._session.now()
-        said = {
+        explained = {
             each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
             for each in deliveries
         }
-        return {delivery_id: reason for delivery_id, reason in said.items() if reason is not None}
+        return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
     def undelivered_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Undelivered]:
-        stored = self._session.tables.deliveries.values()
-        deliveries = (
-            Undelivered(each.event_id, each.event_type, age(each)[0], each)
-            for each in stored
-            if each.status is not DeliveryStatus.SUCCEEDED
-            and self._workspace(each) == workspace_id
-            and _meets(each, replace(criteria, status=None))
-        )
-        return newest([*deliveries, *self._waiting(workspace_id, criteria)], limit=limit, after=after)
+        return newest(self._undelivered(workspace_id, criteria), limit=limit, after=after, ids=ids)
+
+    @override
+    def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        return counted(self._undelivered(workspace_id, criteria), ids)
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
@@ -94,22 +103,28 @@ class InMemoryDeliveryLog(DeliveryLog):
         check_sending_again(tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id])
         return send_again(self._session, delivery, forced=True)
 
+    def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
+        stored = self._session.tables.deliveries.values()
+        return [d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria)]
+
+    def _undelivered(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
+        """Return the deliveries that have not succeeded, and the events that wait."""
+        stored = self._session.tables.deliveries.values()
+        deliveries = (
+            Undelivered(each.event_id, each.event_type, age(each)[0], each)
+            for each in stored
+            if self._workspace(each) == workspace_id and is_undelivered(each, criteria)
+        )
+        return [*deliveries, *self._waiting(workspace_id, criteria)]
+
     def _waiting(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the events that wait to be matched with endpoints."""
-        waiting = (each for each in self._session.tables.events.values() if each.dispatched_at is None)
+        stored = self._session.tables.events.values()
         return [
             Undelivered(each.id, each.event_type, age(each)[0])
-            for each in waiting
-            if each.workspace_id == workspace_id and criteria.webhook_id is None and narrowed(each, criteria)
+            for each in stored
+            if each.workspace_id == workspace_id and is_unmatched(each, criteria)
         ]
 
     def _workspace(self, delivery: WebhookDelivery) -> UUID:
         return self._session.tables.events[delivery.event_id].workspace_id
-
-
-def _meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    return (
-        criteria.webhook_id in (None, delivery.webhook_id)
-        and criteria.status in (None, delivery.status)
-        and narrowed(delivery, criteria)
-    )

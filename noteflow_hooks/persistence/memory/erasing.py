@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -22,16 +21,7 @@ def erase(session: Session, event: Event) -> int:
     tables.events[event.id] = replace(event, payload=_NOTHING, payload_erased_at=now, dispatched_at=dispatched_at)
     own = [each for each in tables.deliveries.values() if each.event_id == event.id]
     for each in own:
-        tables.deliveries[each.id] = _erased(each)
+        tables.deliveries[each.id] = each.erased()
         kept = tables.attempts.get(each.id, ())
         tables.attempts[each.id] = tuple(replace(attempt, response_body=None) for attempt in kept)
     return sum(each.status is DeliveryStatus.PENDING for each in own)
-
-
-def _erased(delivery: WebhookDelivery) -> WebhookDelivery:
-    if delivery.status is DeliveryStatus.PENDING:
-        delivery = delivery.skipped(ERASED)
-    elif delivery.status is DeliveryStatus.SENDING:
-        # The mark by which its answer, which may repeat the payload, is not stored either.
-        delivery = replace(delivery, error_message=ERASED)
-    return replace(delivery, response_body=None)

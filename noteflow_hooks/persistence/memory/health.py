@@ -20,22 +20,22 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
     return session.tables.health.get(webhook_id) or EndpointHealth(webhook_id)
 
 
-def hold(session: Session, delivery: WebhookDelivery) -> None:
-    """Leave a pending delivery to its endpoint's turns, and see to it that one comes."""
+def throttle(session: Session, delivery: WebhookDelivery) -> None:
+    """Leave a pending delivery to its endpoint's scheduling slots, and see to it that one comes."""
     session.tables.deliveries[delivery.id] = delivery.throttled()
     if session.tables.webhooks[delivery.webhook_id].paused_at is None:
         wake(session, delivery.webhook_id)
 
 
 def wake(session: Session, webhook_id: UUID) -> None:
-    """See to it that an endpoint has a turn."""
+    """See to it that an endpoint has a slot."""
     session.tables.health[webhook_id] = health_of(session, webhook_id).awake(now=session.now())
 
 
-def held_by(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:
-    """Return an endpoint's held deliveries, those due longest first."""
-    held = (each for each in session.tables.deliveries.values() if each.webhook_id == webhook_id and each.held)
-    return sorted(held, key=lambda each: cast("datetime", each.next_attempt_at))
+def throttled_of(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:
+    """Return an endpoint's throttled deliveries, those due longest first."""
+    throttled = (each for each in session.tables.deliveries.values() if each.webhook_id == webhook_id and each.held)
+    return sorted(throttled, key=lambda each: cast("datetime", each.next_attempt_at))
 
 
 def skip_waiting(session: Session, webhook_id: UUID, reason: str) -> None:

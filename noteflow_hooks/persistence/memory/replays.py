@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING, cast
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.matching import is_sent_again
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import Redelivery, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import wake
-from noteflow_hooks.persistence.memory.tables import age, newest, require
+from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.paging import DeliveryFilter
+    from noteflow_hooks.domain.paging import IdRange
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -50,9 +50,14 @@ class InMemoryReplayRepository(ReplayRepository):
         return replay if replay is not None and replay.workspace_id == workspace_id else None
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
-        stored = self._session.tables.replays.values()
-        return newest((each for each in stored if each.workspace_id == workspace_id), limit=limit, after=after)
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Replay]:
+        return newest(self._own(workspace_id), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        return counted(self._own(workspace_id), ids)
 
     @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
@@ -77,6 +82,9 @@ class InMemoryReplayRepository(ReplayRepository):
         self._store(due.stepped(sent, cursor=cursor, more=len(left) > room, now=now))
         return sent
 
+    def _own(self, workspace_id: UUID) -> list[Replay]:
+        return [each for each in self._session.tables.replays.values() if each.workspace_id == workspace_id]
+
     def _store(self, replay: Replay) -> Replay:
         self._session.tables.replays[replay.id] = replay
         return replay
@@ -84,29 +92,12 @@ class InMemoryReplayRepository(ReplayRepository):
     def _matching(self, replay: Replay) -> list[WebhookDelivery]:
         """Return the deliveries that the replay is about, oldest first, wherever it has come to."""
         tables = self._session.tables
-        own = (each for each in tables.deliveries.values() if each.status in replay.statuses)
-        return sorted(
-            (
-                each
-                for each in own
-                if tables.events[each.event_id].workspace_id == replay.workspace_id
-                and tables.events[each.event_id].payload_erased_at is None
-                and tables.webhooks[each.webhook_id].is_active
-                and replay.criteria.webhook_id in (None, each.webhook_id)
-                and narrowed(each, replay.criteria)
-            ),
-            key=age,
+        matching = (
+            each
+            for each in tables.deliveries.values()
+            if is_sent_again(replay, each, tables.webhooks[each.webhook_id], tables.events[each.event_id])
         )
-
-
-def narrowed(row: WebhookDelivery | Event, criteria: DeliveryFilter) -> bool:
-    """Tell whether a row meets the criteria that deliveries and events both have: type and time."""
-    created_at, _ = age(row)
-    return (
-        criteria.event_type in (None, row.event_type)
-        and (criteria.created_after is None or criteria.created_after <= created_at)
-        and (criteria.created_before is None or created_at < criteria.created_before)
-    )
+        return sorted(matching, key=age)
 
 
 def send_again(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 #: Rows are skipped that others hold; this is for who has locked the whole table.
 _NO_WAITING: Final = text("SELECT set_config('lock_timeout', '100ms', true)")
 #: By the database's clock: those of the servers and commands may differ from it, and from each other.
+# rule of domain.access.ApiToken.live_at
 _LIVE: Final = and_(
     ApiTokenRow.revoked_at.is_(None), or_(ApiTokenRow.expires_at.is_(None), ApiTokenRow.expires_at > func.now())
 )
@@ -83,6 +84,7 @@ class SqlAlchemyAccessRepository(AccessRepository):
     @override
     def note_use(self, token_id: UUID) -> bool:
         last = ApiTokenRow.last_used_at
+        # rule of domain.access.ApiToken.use_is_due
         due = select(ApiTokenRow.id).where(
             ApiTokenRow.id == token_id, or_(last.is_(None), last <= func.now() - USE_NOTED_EVERY)
         )

@@ -34,6 +34,12 @@ _RATES: Final[Mapping[str, tuple[float, float]]] = {
 }
 
 
+def bounded_sql(value: str, column: str) -> str:
+    """Return the SQL that brings a value within what the column may hold."""
+    allowed = _RANGES[column]
+    return f"least(greatest({value}, {allowed[0]}), {allowed[-1]})"
+
+
 def bounded(columns: dict[str, Any]) -> dict[str, Any]:
     """Return the columns, those that have bounds within them."""
     return {name: _within(name, value) for name, value in columns.items()}

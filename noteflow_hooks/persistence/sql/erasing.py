@@ -25,6 +25,7 @@ RETURNING event.id
 #: Skips what waits of these events, and erases what receivers answered; returns the deliveries as they were. One that
 #: is under way is marked with the reason: so its answer, which may repeat the payload, is not stored either. All are
 #: locked, also those that don't change: who has claimed one, or sends it again, is waited for or sees the erasure.
+# rule of domain.deliveries.WebhookDelivery.erased
 SKIP_ERASED = text("""
 WITH own AS MATERIALIZED (
     SELECT id, status FROM noteflow.webhook_deliveries WHERE event_id = ANY(CAST(:ids AS uuid[]))

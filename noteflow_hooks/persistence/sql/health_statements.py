@@ -1,17 +1,17 @@
-"""The statements about endpoints' health and their turns.
+"""The statements about endpoints' health and their scheduling slots.
 
 Health rows are locked in the order of the endpoints' ids, and after the deliveries that a transaction touches.
 """
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
+from noteflow_hooks.persistence.sql.limits import SLOTS_CONSIDERED
 
-#: What an endpoint has under way. Those whose cap is their own and those in the slow lane may lag as they like.
+#: How many POSTs an endpoint has under way. Those with a cap of their own and those in the slow lane may stall.
+# rule of domain.health.load.in_flight
 IN_FLIGHT = f"""
 noteflow.in_flight(
     config.id,
@@ -19,32 +19,34 @@ noteflow.in_flight(
 )
 """
 
-#: Locks endpoints whose turn it is, and tells how many POSTs each has under way. Every workspace's first one comes
-#: before any workspace's second; among those, and within a workspace, who has waited longest comes first.
-TURNS = """
+#: Locks endpoints that have a scheduling slot now, with how many POSTs each has under way. Every workspace's first one
+#: comes before any workspace's second; among those, and within a workspace, who has waited longest comes first.
+# rule of domain.health.slots.has_slot
+# rule of domain.health.slots.in_fair_order
+_SLOTS = f"""
 WITH due AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at, config.workspace_id
     FROM noteflow.webhook_health AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
-    WHERE health.turn_at <= now() AND health.slow_since IS {lane}
+    WHERE health.turn_at <= now() AND health.slow_since IS {{lane}}
     ORDER BY health.turn_at
-    LIMIT 500
+    LIMIT {SLOTS_CONSIDERED}
 ), ranked AS (
     SELECT webhook_id, turn_at, row_number() OVER (PARTITION BY workspace_id ORDER BY turn_at) AS nth FROM due
-), turning AS MATERIALIZED (
+), taken AS MATERIALIZED (
     SELECT health.* FROM ranked JOIN noteflow.webhook_health AS health USING (webhook_id)
-    WHERE health.turn_at <= now() AND health.slow_since IS {lane}
+    WHERE health.turn_at <= now() AND health.slow_since IS {{lane}}
     ORDER BY ranked.nth, ranked.turn_at
     LIMIT :endpoints
     FOR NO KEY UPDATE OF health SKIP LOCKED
 )
-SELECT health.*, now() AS moment, {in_flight} AS in_flight, config.*
-FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+SELECT health.*, now() AS moment, {IN_FLIGHT} AS in_flight, config.*
+FROM taken AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
 ORDER BY health.turn_at
-"""
-QUICK_TURNS = text(TURNS.format(lane="NULL", in_flight=IN_FLIGHT))
-SLOW_TURNS = text(TURNS.format(lane="NOT NULL", in_flight=IN_FLIGHT))
+"""  # noqa: S608 - put together from constants
+QUICK_SLOTS = text(_SLOTS.format(lane="NULL"))
+SLOW_SLOTS = text(_SLOTS.format(lane="NOT NULL"))
 
-#: Locks the health of endpoints, in the order of their ids, with what judging them needs.
+#: Locks the health of endpoints, in the order of their ids, with what it takes to apply results to it.
 HEALTH = text("""
 WITH locked AS MATERIALIZED (
     SELECT * FROM noteflow.webhook_health WHERE webhook_id = ANY(CAST(:ids AS uuid[]))
@@ -58,27 +60,27 @@ FROM locked JOIN noteflow.webhook_configs AS config ON config.id = locked.webhoo
 #: Stores the health of endpoints whose rows are locked.
 STORE_HEALTH = text("""
 UPDATE noteflow.webhook_health AS health
-SET turn_at = given.turn_at, awaiting_room = given.awaiting_room, failures = given.failures,
-    failing_since = given.failing_since, last_failure_at = given.last_failure_at, warned_at = given.warned_at,
-    open_until = given.open_until, opened = given.opened, probing_until = given.probing_until, ramp = given.ramp,
-    slow_since = given.slow_since, quick = given.quick, rate_at = given.rate_at
-FROM json_to_recordset(CAST(:rows AS json)) AS given (
+SET turn_at = new.turn_at, awaiting_room = new.awaiting_room, failures = new.failures,
+    failing_since = new.failing_since, last_failure_at = new.last_failure_at, warned_at = new.warned_at,
+    open_until = new.open_until, opened = new.opened, probing_until = new.probing_until, ramp = new.ramp,
+    slow_since = new.slow_since, quick = new.quick, rate_at = new.rate_at
+FROM json_to_recordset(CAST(:rows AS json)) AS new (
     webhook_id uuid, turn_at timestamptz, awaiting_room boolean, failures integer, failing_since timestamptz,
     last_failure_at timestamptz, warned_at timestamptz, open_until timestamptz, opened integer,
     probing_until timestamptz, ramp integer, slow_since timestamptz, quick integer, rate_at timestamptz)
-WHERE health.webhook_id = given.webhook_id
+WHERE health.webhook_id = new.webhook_id
 """)
 
-#: Disables an endpoint; nobody disables one that a person has disabled already.
+#: Disables an endpoint, unless a person has done so already.
 DISABLE = text("""
 UPDATE noteflow.webhook_configs SET enabled = false, disabled_reason = :reason
 WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
 RETURNING id
 """)
 
-#: How many deliveries are skipped in the transaction that ends an endpoint; its turns skip the rest.
-SKIPPED_AT_ONCE: Final = 10_000
-#: Skips what waits for an endpoint, up to a limit. What is being claimed at this moment is left to the claim.
+#: Skips what waits for an endpoint, up to a limit. What is claimed at this moment is passed over: its claim
+#: finds the endpoint disabled.
+# rule of domain.deliveries.WebhookDelivery.skipped
 SKIP_WAITING = text("""
 UPDATE noteflow.webhook_deliveries
 SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
@@ -91,7 +93,8 @@ WHERE id IN (
 RETURNING id
 """)
 
-_HELD_IN = """
+# rule of domain.health.slots.has_slot
+_THROTTLED_IN = """
 (SELECT count(*) FROM (
     SELECT FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
         SELECT FROM noteflow.webhook_deliveries AS delivery
@@ -102,12 +105,15 @@ _HELD_IN = """
     LIMIT :limit
 ) AS due)
 """
-#: Counts held deliveries whose endpoint's turn it is, those of quick and of slow endpoints, each up to a limit.
-HELD = text(f"SELECT {_HELD_IN.format(lane='NULL')} AS quick, {_HELD_IN.format(lane='NOT NULL')} AS slow")
+#: Counts the throttled deliveries of endpoints that have a slot now, quick and slow ones, each up to a limit.
+COUNT_THROTTLED = text(
+    f"SELECT {_THROTTLED_IN.format(lane='NULL')} AS quick, {_THROTTLED_IN.format(lane='NOT NULL')} AS slow"
+)
 
-#: Gives a turn to endpoints that have held deliveries and none: nothing but a change by hand leaves one like that.
+#: Gives a slot to endpoints that have throttled deliveries and no slot: only a change by hand leaves one like that.
 #: Steps from endpoint to endpoint through the index, however many deliveries each has.
-FORGOTTEN = text("""
+# rule of domain.health.load.may_have_slot
+GIVE_MISSING_SLOTS = text("""
 WITH RECURSIVE holder AS (
     (SELECT webhook_id FROM noteflow.webhook_deliveries WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)
     UNION ALL
@@ -115,7 +121,7 @@ WITH RECURSIVE holder AS (
             WHERE delivery.status = 'pending' AND delivery.held AND delivery.webhook_id > holder.webhook_id
             ORDER BY delivery.webhook_id LIMIT 1)
     FROM holder WHERE holder.webhook_id IS NOT NULL
-), forgotten AS MATERIALIZED (
+), missing AS MATERIALIZED (
     SELECT health.webhook_id FROM noteflow.webhook_health AS health
     JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
@@ -124,5 +130,5 @@ WITH RECURSIVE holder AS (
     FOR NO KEY UPDATE OF health
 )
 UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM forgotten))
+WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM missing))
 """)

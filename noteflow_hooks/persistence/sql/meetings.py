@@ -12,7 +12,7 @@ from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Seg
 from noteflow_hooks.domain.ports.repositories import MeetingRepository
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
 from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,22 +22,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
 #: their ids, so that two servers' updates can't wait for each other.
 _TOUCH: Final = text("""
-WITH given AS MATERIALIZED (
+WITH sign AS MATERIALIZED (
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS each (id, seconds)
 ), living AS MATERIALIZED (
-    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM given) AND ended_at IS NULL
+    SELECT id FROM noteflow.recordings WHERE id IN (SELECT id FROM sign) AND ended_at IS NULL
     ORDER BY id
     FOR NO KEY UPDATE
 )
 UPDATE noteflow.recordings AS recording
-SET seen_at = now(), duration_seconds = given.seconds
-FROM given JOIN living USING (id)
-WHERE recording.id = given.id
+SET seen_at = now(), duration_seconds = sign.seconds
+FROM sign JOIN living USING (id)
+WHERE recording.id = sign.id
 RETURNING recording.id
 """)
 
@@ -76,11 +76,22 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
         return None if row is None else _meeting(row)
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Meeting]:
         statement = newest_first(
-            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after=after, limit=limit
+            _whole_meetings().where(MeetingRow.workspace_id == workspace_id),
+            MeetingRow,
+            after=after,
+            limit=limit,
+            ids=ids,
         )
         return [_meeting(row) for row in self._session.execute(statement)]
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = select(MeetingRow).where(MeetingRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, MeetingRow, ids))).one()
 
     @override
     def complete(self, meeting_id: UUID) -> None:
@@ -174,7 +185,8 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
 
     @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        silent = RecordingRow.seen_at < func.now() - silent_for
+        # rule of domain.meetings.Recording.is_abandoned
+        silent = RecordingRow.seen_at <= func.now() - silent_for
         mine = or_(silent, RecordingRow.server == server) if server is not None else silent
         statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))
         rows = self._session.scalars(statement.order_by(RecordingRow.started_at, RecordingRow.id))

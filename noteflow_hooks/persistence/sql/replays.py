@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.paging import IdRange, Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
@@ -26,7 +26,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookReplayRow,
     WorkspaceRow,
 )
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,9 +40,10 @@ if TYPE_CHECKING:
 
 Columns = TypeVarTuple("Columns")
 
-#: Makes settled deliveries, whose rows are locked, due once more: held, with a fresh budget, each on record, and their
-#: endpoints with a turn. ``WebhookDelivery.sent_again`` says the same of one.
-_SEND_AGAIN = text("""
+#: Makes settled deliveries, whose rows are locked, due once more: throttled, with a fresh budget, each on record, and
+#: their endpoints with a scheduling slot.
+# rule of domain.deliveries.WebhookDelivery.sent_again
+SEND_AGAIN = text("""
 WITH chosen AS MATERIALIZED (
     SELECT id, webhook_id, status, attempt_count FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[]))
 ), again AS (
@@ -53,19 +54,20 @@ WITH chosen AS MATERIALIZED (
 ), recorded AS (
     INSERT INTO noteflow.webhook_redeliveries (delivery_id, replay_id, previous_status, after_attempt)
     SELECT id, :replay_id, status, attempt_count FROM chosen
-), turning AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health WHERE webhook_id IN (SELECT webhook_id FROM chosen)
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 )
 UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-FROM turning WHERE health.webhook_id = turning.webhook_id
+FROM locked WHERE health.webhook_id = locked.webhook_id
 """)
 
 #: A replay's rate, within what is allowed whatever stands in its row.
 _RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])
 #: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
 #: has its step right now.
+# rule of domain.replays.Replay.allowed
 _NEXT = (
     select(WebhookReplayRow, func.now())
     .where(
@@ -112,10 +114,17 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         return None if row is None else replay_to_domain(row)
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Replay]:
         statement = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
-        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit))
+        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit, ids=ids))
         return [replay_to_domain(row) for row in rows]
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, WebhookReplayRow, ids))).one()
 
     @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
@@ -141,8 +150,8 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         found = self._session.execute(_page(replay, room + 1)).all()
         page = found[:room]
         if page:
-            given = {"ids": [each.id for each in page], "replay_id": replay.id}
-            self._session.execute(_SEND_AGAIN, given)
+            params = {"ids": [each.id for each in page], "replay_id": replay.id}
+            self._session.execute(SEND_AGAIN, params)
         cursor = Position(page[-1].created_at, page[-1].id) if page else None
         self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
         return len(page)
@@ -162,6 +171,7 @@ def _wanted(workspace_id: UUID, replay_id: UUID) -> Select[WebhookReplayRow]:
 
 def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
     """Return the statement for the deliveries that the replay is about, wherever it has come to."""
+    # rule of domain.matching.is_sent_again
     table, config, event = WebhookDeliveryRow, WebhookConfigRow, WebhookEventRow
     statement = of_endpoint(narrowed(statement, table, replay.workspace_id, replay.criteria), replay.criteria)
     if DeliveryStatus.SUCCEEDED not in replay.statuses:

@@ -10,13 +10,14 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
+from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
-from noteflow_hooks.persistence.sql.health_statements import SKIPPED_AT_ONCE
+from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -52,9 +53,16 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[WebhookConfig]:
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit))
+        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit, ids=ids))
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, WebhookConfigRow, ids))).one()
 
     @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
@@ -128,16 +136,16 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return self._converter.delivery_to_domain(row)
 
     @override
-    def get_deliveries(self, webhook_id: UUID, limit: int = 50) -> Sequence[WebhookDelivery]:
+    def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
         rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
     def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
-        given = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
-        skipped = self._session.execute(health_statements.SKIP_WAITING, given)
+        params = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
+        skipped = self._session.execute(health_statements.SKIP_WAITING, params)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
-            # Its turns skip the rest, without a POST.
+            # Its scheduling slots skip the rest, without a POST.
             statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)
             self._session.execute(statement.values(turn_at=func.now()))
 

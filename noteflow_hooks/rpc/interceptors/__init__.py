@@ -1,1 +1,1 @@
-"""What every call passes before its RPC: the token, the limits, and errors made into answers."""
+"""What every call passes through before its RPC: the token, the limits, and the answers to errors."""

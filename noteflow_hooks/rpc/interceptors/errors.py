@@ -1,4 +1,4 @@
-"""The one place where errors become gRPC answers: ours keep their message, all others say only that they are ours."""
+"""The one place where errors become gRPC answers. Our own error types keep their message; others become INTERNAL."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Our own services; the health and reflection services answer for themselves.
+#: How the paths of our own services begin; health and reflection answer their errors themselves.
 OURS: Final = "/noteflow.v1."
 _INTERNAL: Final = "internal error; the server's log says more"
 _CODES: Final = {
@@ -43,7 +43,7 @@ _CODES: Final = {
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """Return the code and the one line for an error; log those that nobody foresaw, with their traceback."""
+    """Return the code and the one line for an error; one that is not of our own types is logged."""
     for kind, code in _CODES.items():
         if isinstance(error, kind):
             return code, bounded(str(error))
@@ -52,7 +52,7 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Answers for whatever a handler raises, and for messages that can't be read."""
+    """Makes answers of what handlers raise, and of messages that can't be read."""
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -79,7 +79,7 @@ async def refuse(context: Context, error: Exception) -> Never:
 
 
 def refusing(error: Exception) -> Handler:
-    """Make a handler that answers with the error before it has read anything, so it suits every kind of call."""
+    """Make a handler that answers with the error before it reads anything, which fits every kind of call."""
 
     async def answer(_: Any, context: Context) -> None:  # noqa: ANN401 - any message
         await refuse(context, error)
@@ -112,7 +112,7 @@ def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no 
 
 
 def _lenient(deserialize: Any) -> Any:  # noqa: ANN401 - grpc's deserializers have no common type
-    """Let the handler hear of bytes that are no message: grpc's own answer to them is INTERNAL."""
+    """Pass bytes that are no message on to the handler, as an error: gRPC's own answer to them is INTERNAL."""
 
     def lenient(data: bytes) -> Any:  # noqa: ANN401 - any RPC's messages
         try:

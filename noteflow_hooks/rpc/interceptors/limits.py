@@ -1,7 +1,7 @@
 """What one caller may ask for: calls a second, calls and streams open at once, registrations a minute.
 
-What goes over a limit is refused with RESOURCE_EXHAUSTED, which limit it was, and when to try again; where the call's
-head is enough to tell, before its message is read.
+A call over a limit is refused with RESOURCE_EXHAUSTED, which limit it was, and when to try again. Where the call's
+metadata is enough to decide, that comes before its message is read.
 """
 
 from __future__ import annotations
@@ -24,48 +24,50 @@ from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
 
-#: By what open calls are counted: the caller's workspace, or the method where no token is asked for.
+#: By what open calls are counted: the caller's workspace, or the method where no token is needed.
 Key: TypeAlias = UUID | str
 
 _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
-#: The calls that look a name up or have something sent: each is work for others than us.
+#: The calls that look a name up or have something sent: each makes work for other machines.
 _REGISTRATIONS: Final = frozenset(
     {f"{OURS}WebhookService/RegisterWebhook", f"{OURS}WebhookService/TestWebhook", _UPDATE}
 )
-#: How much longer a call without an answer is kept than one whose answer only comes late.
+#: So much longer than ``longest_call`` a call may take before it is cancelled. By then it should have been answered, so
+#: its message never came, or its answer is not taken.
 _LATER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLimits:
-    """How much one server does for one caller."""
+    """How much one server does for one caller, which is a workspace or a token."""
 
-    #: RegisterWebhook, TestWebhook, and UpdateWebhook with a url, together, for a workspace; as many at once. 0: any.
+    #: RegisterWebhook, TestWebhook, and UpdateWebhook with a url, together, for a workspace; as many at once.
+    #: 0 is no limit.
     registrations_per_minute: int = 60
-    #: All calls of ours, for a token; twice as many at once. 0: any.
+    #: All calls of our services, for a token; twice as many at once. 0 is no limit.
     token_calls_per_s: int = 2000
     #: Open streams, for a workspace.
     streams_per_workspace: int = 200
     #: Open calls of any kind, for a workspace: twice what one connection can have.
     calls_per_workspace: int = 2000
-    #: Open calls of one method of a service that asks for no token, for everybody together.
+    #: Open calls of one method of a service that needs no token, of all callers together.
     calls_without_token: int = 500
-    #: How long a unary call may take, whatever deadline its caller names, and if it names none. TestWebhook is the
-    #: longest: it may wait for 60 s, and for a busy database before and after.
+    #: How long a unary call may take, whatever deadline its caller sets. TestWebhook takes longest: it may wait for
+    #: 60 s, and for a busy database before and after.
     longest_call: timedelta = timedelta(seconds=120)
     #: The same for a unary call without a token, which is a health check.
     longest_call_without_token: timedelta = timedelta(seconds=10)
 
 
 class LimitInterceptor(grpc.aio.ServerInterceptor):
-    """Counts calls by their heads. It stands after the interceptor that tells who calls."""
+    """Counts calls by their metadata. It stands behind the interceptor that finds out who calls."""
 
     def __init__(self, limits: CallerLimits) -> None:
         self._limits = limits
         self._rates = Buckets(limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
         self._calls = _OpenCalls("calls", most=limits.calls_per_workspace)
         self._streams = _OpenCalls("streams", most=limits.streams_per_workspace)
-        self._strangers = _OpenCalls("calls of this method", most=limits.calls_without_token)
+        self._without_token = _OpenCalls("calls of this method", most=limits.calls_without_token)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -90,14 +92,14 @@ class LimitInterceptor(grpc.aio.ServerInterceptor):
             self._calls.enter(current_workspace())
             longest = limits.longest_call
         else:
-            self._strangers.enter(method)
+            self._without_token.enter(method)
             longest = limits.longest_call_without_token
         if not streams:
-            _end_call_after(longest.total_seconds() + _LATER_S)
+            _cancel_call_after(longest.total_seconds() + _LATER_S)
 
 
 class WorkInterceptor(grpc.aio.ServerInterceptor):
-    """Counts registrations, and answers unary calls that take too long. It stands last, where requests can be read."""
+    """Counts registrations, and ends unary calls that take too long. It stands last, where requests can be read."""
 
     def __init__(self, limits: CallerLimits) -> None:
         self._most = limits.registrations_per_minute
@@ -107,7 +109,7 @@ class WorkInterceptor(grpc.aio.ServerInterceptor):
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
-        """Wrap the unary handlers of ours."""
+        """Wrap the unary handlers of our services."""
         handler, method = await continuation(handler_call_details), handler_call_details.method
         if handler is None or handler.unary_unary is None or not method.startswith(OURS):
             return handler
@@ -143,7 +145,7 @@ class _OpenCalls:
         self._open: dict[Key, int] = {}
 
     def enter(self, key: Key) -> None:
-        """Count the running task until it ends; raise LimitError where there are as many as there may be."""
+        """Count the running task until it ends; raise LimitError where as many are open as may be."""
         count = self._open.get(key, 0)
         if count >= self._most:
             raise LimitError(f"at most {self._most} {self._kind} may be open at once, and they are; end some first")
@@ -156,8 +158,8 @@ class _OpenCalls:
             self._open[key] = count - 1
 
 
-def _end_call_after(seconds: float) -> None:
-    """Give the running task up after so long: its message may never come, or its answer never be taken."""
+def _cancel_call_after(seconds: float) -> None:
+    """Cancel the running task after so long: its message may never come, or its answer never be taken."""
     task = _current_task()
     timer = asyncio.get_running_loop().call_later(seconds, task.cancel)
     task.add_done_callback(lambda _: timer.cancel())
@@ -171,7 +173,7 @@ def _current_task() -> asyncio.Task[Any]:
 
 
 def too_often(limit: str, wait_s: float) -> RateLimitError:
-    """Return the error for a limit on what comes in a time."""
-    # In whole milliseconds, rounded up, so that who waits exactly as long as it says is let in.
+    """Return the error for a limit on how often something may be done."""
+    # In whole milliseconds, rounded up: a caller that waits exactly so long is let in.
     wait = timedelta(milliseconds=math.ceil(wait_s * 1000))
     return RateLimitError(f"at most {limit}; try again in {wait.total_seconds():g} s", retry_after=wait)

@@ -1,4 +1,4 @@
-"""Which one scope each RPC needs. What this table doesn't name is not served, so a new one is not left open."""
+"""Which one scope each RPC needs. An RPC that is missing here is not served, so a new one is never open to all."""
 
 from __future__ import annotations
 
@@ -38,6 +38,7 @@ _BY_SERVICE: Final = {
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
         "ListEvents": Scope.READ,
+        "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
     },
 }

@@ -1,1 +1,1 @@
-"""The wire's words and ours: parsing, converting, pages."""
+"""Between messages and values: parsing, converting, pages, and the details of errors."""

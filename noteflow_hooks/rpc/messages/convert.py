@@ -1,4 +1,4 @@
-"""From domain values to messages. A secret goes out only where a caller asks for it by name, a header's value never."""
+"""From values to messages. A secret is in a message only where it is passed in, a header's value never."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
     from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meeting:
-    """Return a meeting, with its summary where one is given."""
+    """Return a meeting, with its summary if it has one."""
     return pb.Meeting(
         id=str(meeting.id),
         workspace_id=str(meeting.workspace_id),
@@ -47,7 +48,7 @@ def summary_message(summary: Summary) -> pb.Summary:
 
 
 def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webhook:
-    """Return an endpoint with how it does; ``secret`` only for the call that made or changed it."""
+    """Return an endpoint with its health; ``secret`` only for the call that made or changed it."""
     webhook = view.webhook
     return pb.Webhook(
         id=str(webhook.id),
@@ -76,7 +77,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:
-    """Return how an endpoint does."""
+    """Return an endpoint's health."""
     return pb.WebhookHealth(
         state=health.state,
         failures=health.failures,
@@ -112,6 +113,18 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
     )
 
 
+def briefly(view: DeliveryView) -> pb.Delivery:
+    """Return a delivery without the answer to it: hundreds of those would not fit into one message."""
+    message = delivery_message(view)
+    message.ClearField("response_body")
+    return message
+
+
+def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
+    """Return an endpoint and why it has no delivery; without a reason where it has one."""
+    return pb.EndpointWithoutDelivery(webhook_id=str(look.id), name=look.webhook.name, reason=look.not_sent or "")
+
+
 def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
     """Return an attempt."""
     return pb.Attempt(
@@ -129,7 +142,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
 
 
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
-    """Return that a delivery was sent again."""
+    """Return the record of one redelivery."""
     return pb.Redelivery(
         requested_at=_time(redelivery.requested_at),
         replay_id=_text(redelivery.replay_id),

@@ -1,7 +1,7 @@
-"""What an answer says to programs beside its line for people: which field was wrong, or when to try again.
+"""The details of an error, for programs: which field was wrong, or when to try again. For people there is a line.
 
-The form is gRPC's richer error model: a google.rpc.Status with BadRequest or RetryInfo, in the trailing metadata.
-All of it is bounded, since a caller's gRPC refuses an answer whose metadata is larger than 8 KiB.
+Their form is gRPC's richer error model: a google.rpc.Status with BadRequest or RetryInfo, in the trailing metadata.
+Their size is bounded, since a caller's gRPC refuses an answer whose metadata is larger than 8 KiB.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ if TYPE_CHECKING:
 
 #: Where gRPC's libraries look for the status.
 KEY: Final = "grpc-status-details-bin"
-#: The most bytes of a line. On the wire it may take three times as many, and stands in the status once more.
+#: The most bytes of a line. On the wire it may take three times as many, and the status repeats it.
 _LINE_LIMIT: Final = 1000
+#: The most bytes of all violations together.
+_VIOLATIONS_LIMIT: Final = 2000
 
 
 def bounded(line: str) -> str:
-    """Return the line, cut where it is too long to be answered."""
+    """Return the line, cut to the most bytes that an answer may have of it."""
     data = line.encode(errors="replace")
     return line if len(data) <= _LINE_LIMIT else f"{data[:_LINE_LIMIT].decode(errors='ignore')}…"
 
 
 def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tuple[str, bytes], ...]:
-    """Return the trailing metadata for the error; empty for one of which there is nothing more to say."""
+    """Return the trailing metadata for the error; empty for one that has no details."""
     message = _message(error)
     if message is None:
         return ()
@@ -42,9 +44,18 @@ def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tupl
 def _message(error: Exception) -> Message | None:
     message: Message | None = None
     if isinstance(error, InvalidInputError):
-        violation = BadRequest.FieldViolation(field=bounded(error.field), description=bounded(error.problem))
-        message = BadRequest(field_violations=[violation])
+        message = BadRequest(field_violations=_violations(error))
     if isinstance(error, RateLimitError):
         message = info = RetryInfo()
         info.retry_delay.FromTimedelta(error.retry_after)
     return message
+
+
+def _violations(error: InvalidInputError) -> list[BadRequest.FieldViolation]:
+    """Return as many of what is wrong as can be answered, and one at least."""
+    kept: list[BadRequest.FieldViolation] = []
+    for field, problem in error.violations:
+        kept.append(BadRequest.FieldViolation(field=bounded(field), description=bounded(problem)))
+        if sum(each.ByteSize() for each in kept) > _VIOLATIONS_LIMIT:
+            return kept[: max(1, len(kept) - 1)]
+    return kept

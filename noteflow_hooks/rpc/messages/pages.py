@@ -1,4 +1,4 @@
-"""Pages of lists: sizes, the opaque tokens that say where a page ended, and answers that fit into one message."""
+"""Pages of lists as callers see them: opaque tokens that say where a page ended, and answers that fit a message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Page, Position, check_page_size
+from noteflow_hooks.domain.paging import IdRange, Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-#: A page ends early where its rows would get near to the 4 MiB that gRPC clients take by default.
+#: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
 
 
 class Row(Protocol):
-    """What a listed thing has: the order of lists is by these."""
+    """What everything that is listed has. Lists are in the order of these two, newest first."""
 
     @property
     def id(self) -> UUID:
@@ -30,7 +30,7 @@ class Row(Protocol):
 
     @property
     def created_at(self) -> datetime | None:
-        """First in the order; there on everything that was stored."""
+        """First in the order; None only where it is not stored yet."""
         ...
 
 
@@ -48,13 +48,34 @@ class PageRequest(Protocol):
         ...
 
 
+class ListRequest(PageRequest, Protocol):
+    """What every request of a list has."""
+
+    @property
+    def id_prefix(self) -> str:
+        """How the ids begin; empty for all."""
+        ...
+
+    @property
+    def with_total(self) -> bool:
+        """Whether to say how many there are."""
+        ...
+
+
 R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
 
 
-def parse_page(request: PageRequest) -> Page:
-    """Return the page that is asked for; raise InvalidInputError for a size or token that can't be."""
-    return Page(check_page_size(request.page_size), _position(request.page_token))
+def parse_page(request: ListRequest) -> Page:
+    """Return the page that is asked for; raise InvalidInputError for a bad size, token or prefix."""
+    ids = IdRange.of_prefix(request.id_prefix) if request.id_prefix else None
+    size, after = check_page_size(request.page_size), _position(request.page_token)
+    return Page(size, after, ids, counts=request.with_total)
+
+
+def parse_endpoint_page(request: PageRequest, *, most: int) -> Page:
+    """Return the page of endpoints that GetEvent looks at; raise InvalidInputError for more than ``most``."""
+    return Page(check_page_size(request.page_size, most=most), _position(request.page_token))
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:

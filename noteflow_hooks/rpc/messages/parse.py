@@ -1,4 +1,4 @@
-"""From messages to domain values; what is wrong raises InvalidInputError that names the field."""
+"""From messages to values of the application; what is wrong raises InvalidInputError that names the field."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
-from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 
 
 def parse_id(field: str, value: str) -> UUID:
-    """Return the id, which must be written as a UUID usually is."""
+    """Return the id, which must be written in the usual form, with hyphens."""
     try:
         parsed = UUID(value)
     except ValueError:
@@ -80,14 +81,11 @@ def parse_changes(request: pb.UpdateWebhookRequest) -> dict[str, Any]:
 def parse_filter(
     request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
 ) -> DeliveryFilter:
-    """Return the filters that are set and not empty; of the statuses only these are allowed."""
+    """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
     return replace(
         parse_kind(request),
         status=_one_of("status", request.status, statuses) if request.status else None,
-        created_after=parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
-        created_before=parse_time("created_before", request.created_before)
-        if request.HasField("created_before")
-        else None,
+        **_period(request),
     )
 
 
@@ -103,6 +101,26 @@ def parse_kind(
     )
 
 
+def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
+    """Return the filters that are set and not empty."""
+    return EventFilter(
+        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
+        if request.event_type
+        else None,
+        meeting_id=check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        **_period(request),
+    )
+
+
+def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
+    """Return the bounds of time that are set."""
+    return {
+        name: parse_time(name, getattr(request, name))
+        for name in ("created_after", "created_before")
+        if request.HasField(name)
+    }
+
+
 def parse_summary(message: pb.Summary) -> Summary:
     """Return a summary that can be stored."""
     return check_summary(
@@ -115,7 +133,7 @@ def parse_summary(message: pb.Summary) -> Summary:
 
 
 def parse_format(message: pb.AudioFormat) -> AudioFormat:
-    """Return the audio's format, with one channel and two bytes a sample where nothing is said."""
+    """Return the audio's format; the defaults are one channel and two bytes a sample."""
     return AudioFormat.create(
         message.sample_rate,
         message.channels if message.HasField("channels") else 1,

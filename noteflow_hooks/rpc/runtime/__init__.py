@@ -1,1 +1,1 @@
-"""What calls run on: the database's threads, and tasks that outlive their caller."""
+"""What calls run on: threads for the database, and tasks that outlive their caller."""

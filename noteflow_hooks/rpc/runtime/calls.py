@@ -1,4 +1,4 @@
-"""The types of what gRPC gives for a call: its own stubs have no shorter names for them."""
+"""Short names for the types of gRPC's that handlers and interceptors work with."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any, TypeAlias
 
 import grpc
 
-#: What every handler is given beside its request.
+#: What every handler gets beside its request.
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 #: What answers an RPC.
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-#: What an interceptor calls for what stands behind it.
+#: What an interceptor calls to get the handler from those behind it.
 Continuation: TypeAlias = Callable[[grpc.HandlerCallDetails], Awaitable["Handler | None"]]

@@ -1,7 +1,8 @@
-"""Use cases run in threads, and their callers give up in time: a database that hangs never freezes the server.
+"""Use cases run in threads, and callers stop waiting in time: a database that hangs never freezes the server.
 
-A busy database is waited for, a silent one is not: a caller whose call takes long gets :class:`UnavailableError` once
-nobody's call has succeeded for ``deadline``. What a caller gave up is not begun any more, and not committed.
+A caller waits for a database that is busy, but not for one that is silent: its call ends with
+:class:`UnavailableError` once no call at all has succeeded for ``deadline``. A use case that nobody waits for any more
+is not begun, and where it was begun, not committed.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: How long the database may be silent. Below the 2 s within which a call must say UNAVAILABLE.
+#: How long the database may be silent. Less than the 2 s within which a call must be answered with UNAVAILABLE.
 DEADLINE: Final = timedelta(seconds=1.5)
-#: How long a caller waits for a database that is busy with others.
+#: How long a caller waits for a database that is busy with other calls.
 PATIENCE: Final = timedelta(seconds=30)
-#: How many calls may be under way or wait for a thread; more are refused at once.
+#: How many calls may be under way or wait for a thread; further ones are refused at once.
 BACKLOG: Final = 10_000
 _SILENT: Final = "the database does not answer in time; try again"
 
@@ -42,7 +43,7 @@ class Database:
         patience: timedelta = PATIENCE,
         backlog: int = BACKLOG,
     ) -> None:
-        """``threads`` should be the size of the store's connection pool: more would only wait for connections."""
+        """``threads`` is best the size of the store's connection pool: more would only wait for connections."""
         self.units = units
         self._loop = asyncio.get_running_loop()
         self._count = threads
@@ -51,13 +52,13 @@ class Database:
         self._patience_s = patience.total_seconds()
         self._backlog = backlog
         self._under_way: set[Future[Any]] = set()
-        #: Calls that still hold a thread although their caller's time was up.
+        #: Calls that still occupy a thread although their caller has stopped waiting.
         self._stuck: set[Future[Any]] = set()
         #: When a call last succeeded, by the loop's clock.
         self._answered_at = self._loop.time()
 
     async def run(self, use_case: Callable[[UnitOfWork], T]) -> T:
-        """Run the use case in a unit of work of its own and commit it, unless the caller has given up by then."""
+        """Run the use case in a unit of work of its own and commit it, unless the caller stops waiting before."""
         caller = _Caller()
 
         def transact() -> T:
@@ -74,13 +75,13 @@ class Database:
             caller.gone = True
 
     async def call(self, work: Callable[[], T]) -> T:
-        """Run what makes its own units of work. It may finish, and commit, after its caller has given up."""
+        """Run what makes its own units of work. It may finish, and commit, after its caller stopped waiting."""
         if len(self._stuck) >= self._count or len(self._under_way) >= self._backlog:
             raise UnavailableError(_SILENT)
         job = self._threads.submit(work)
         self._under_way.add(job)
         job.add_done_callback(self._under_way.discard)
-        # Cancelling this also cancels a job that still waits for its thread: it never runs.
+        # Cancelling this also cancels a job that still waits for a thread: it never runs.
         answer = asyncio.wrap_future(job)
         try:
             await self._wait(answer)
@@ -88,7 +89,7 @@ class Database:
             answer.cancel()
         if not answer.done() or answer.cancelled():
             self._stuck.add(job)
-            # Called at once where the job has ended meanwhile, so that no entry stays behind.
+            # Where the job has ended meanwhile this is called at once, so that no entry stays behind.
             job.add_done_callback(self._stuck.discard)
             raise UnavailableError(_SILENT)
         return answer.result()
@@ -103,7 +104,7 @@ class Database:
         self._threads.close(timeout_s=0.0 if self._stuck else 1.0)
 
     async def _wait(self, answer: asyncio.Future[T]) -> None:
-        """Return when the answer is there, or when it is not worth waiting for any longer."""
+        """Return when the answer is there, or when the caller is to wait no longer."""
         began = self._loop.time()
         while not answer.done():
             silent_from = max(began, self._answered_at)
@@ -116,7 +117,7 @@ class Database:
 
 
 class _Caller:
-    """Whether somebody still waits for the result; written by the event loop, read by a thread."""
+    """Whether a caller still waits for the result; written by the event loop, read by a thread."""
 
     __slots__ = ("gone",)
 

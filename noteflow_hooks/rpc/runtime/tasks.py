@@ -1,4 +1,4 @@
-"""Tasks that belong to the server: no caller that goes away ends them, and a server that stops waits for them."""
+"""Tasks that belong to the server: they outlive their callers, and a server that stops waits for them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class OwnedTasks:
-    """The tasks under way. The event loop itself holds tasks only weakly, so they are kept here."""
+    """The tasks under way. The event loop itself has only weak references to tasks, so they are kept here."""
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
@@ -35,7 +35,7 @@ class OwnedTasks:
         return await asyncio.shield(self.start(work))
 
     async def drain(self, *, within: timedelta) -> None:
-        """Wait for all that is under way, and cancel what takes longer than ``within``."""
+        """Wait for all tasks under way, and cancel those that take longer than ``within``."""
         if not self._running:
             return
         _, late = await asyncio.wait(set(self._running), timeout=within.total_seconds())
@@ -45,7 +45,7 @@ class OwnedTasks:
 
 
 async def repeat(call: Callable[[], Awaitable[object]], *, every: timedelta) -> None:
-    """Call it again and again, with a pause of ``every`` between; a failure is logged and never ends it."""
+    """Call it for ever, with a pause of ``every`` before each call; a failure is logged and ends nothing."""
     while True:
         await asyncio.sleep(every.total_seconds())
         try:

@@ -1,6 +1,6 @@
-"""A pool of daemon threads: unlike ThreadPoolExecutor's they never keep a process alive that wants to end.
+"""A pool of daemon threads: unlike ThreadPoolExecutor's they never keep a process alive that is ending.
 
-A call into a frozen PostgreSQL may not return for minutes, and a server that was told to stop must not wait for it.
+A call into a frozen PostgreSQL may not return for minutes, and a server that stops must not wait for it.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ class DaemonThreads:
             thread.start()
 
     def submit(self, call: Callable[[], T]) -> Future[T]:
-        """Queue the call; a future that is cancelled before its turn is never run."""
+        """Queue the call; one whose future is cancelled while it waits is never run."""
         future: Future[T] = Future()
         self._calls.put((future, call))
         return future
 
     def close(self, *, timeout_s: float) -> None:
-        """Let the threads end after what is queued, and wait for them for so long at most."""
+        """Let the threads end after what is queued, and wait for each of them for so long at most."""
         for _ in self._threads:
             self._calls.put(None)
         for thread in self._threads:
@@ -44,12 +44,12 @@ class DaemonThreads:
         while (item := self._calls.get()) is not None:
             future, call = item
             if future.set_running_or_notify_cancel():
-                _settle(future, call)
-            # Nothing of a finished call is held while the thread waits for the next.
+                _run_call(future, call)
+            # So that a finished call is freed while the thread waits for the next one.
             del item, future, call
 
 
-def _settle(future: Future[T], call: Callable[[], T]) -> None:
+def _run_call(future: Future[T], call: Callable[[], T]) -> None:
     try:
         result = call()
     except BaseException as error:  # noqa: BLE001 - it belongs to the caller, whatever it is

@@ -1,6 +1,6 @@
-"""Whether a server serves, asked from its own machine: for health checks of containers, and for who has started it.
+"""Whether a server serves, asked from its own machine: for containers' health checks, and for `up` and `demo`.
 
-With TLS the server's own certificate is the one that is expected, and nobody's word for it is needed.
+With TLS exactly the server's own certificate is expected, so no authority is needed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from noteflow_hooks.rpc.server.tls import name_in, read_authorities, read_pair
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: A proxy in our environment must not stand between us and our own machine.
+#: Never through a proxy that the environment names: the server is on this machine.
 _OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
 
@@ -28,10 +28,10 @@ def check_serving(
     own: tuple[Path, Path] | None = None,
     patient: bool = False,
 ) -> None:
-    """Return where the server at ``host:port`` says that it serves, else raise UnavailableError.
+    """Return if the server at ``host:port`` answers that it serves, else raise UnavailableError.
 
     ``certificate`` is the server's, where it speaks TLS; ``own`` are our certificate and key, where it wants one.
-    Where no connection comes about, who is ``patient`` tries again until time is up.
+    With ``patient`` a connection that fails is tried again until the time is up.
     """
     with _channel(address, certificate, own) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know nothing of its methods

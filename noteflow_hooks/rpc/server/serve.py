@@ -20,7 +20,7 @@ def serve(
     ready: Callable[[str], None] = lambda _: None,
     grace: timedelta = timedelta(seconds=5),
 ) -> None:
-    """Serve until the process is told to end, then stop within about twice ``grace``. Needs the main thread.
+    """Serve until SIGTERM or SIGINT, then stop within about twice ``grace``. Call it in the main thread.
 
     ``ready`` is called once with the bound ``host:port``.
     """
@@ -28,16 +28,16 @@ def serve(
 
 
 async def _serve(server: HooksServer, ready: Callable[[str], None], grace: timedelta) -> None:
-    told_to_end = asyncio.Event()
+    end_signal = asyncio.Event()
     loop = asyncio.get_running_loop()
     # Before the start, so that a signal during it isn't lost.
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, told_to_end.set)
+        loop.add_signal_handler(each, end_signal.set)
     address = await server.start()
-    # What was imported stays for good. The collector would go through all of it again and again, a tenth of a second
-    # each time, with every call waiting.
+    # What was imported is never freed. The garbage collector would go through all of it again and again, which takes a
+    # tenth of a second each time, while every call waits.
     gc.collect()
     gc.freeze()
     ready(address)
-    await told_to_end.wait()
+    await end_signal.wait()
     await server.stop(grace)

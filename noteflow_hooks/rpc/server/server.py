@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -13,60 +12,26 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from noteflow_hooks.application.endpoints import EndpointRules
-from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor, Tokens
+from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor
 from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
-from noteflow_hooks.rpc.interceptors.limits import CallerLimits, LimitInterceptor, WorkInterceptor
-from noteflow_hooks.rpc.runtime.database import DEADLINE, Database
+from noteflow_hooks.rpc.interceptors.limits import LimitInterceptor, WorkInterceptor
+from noteflow_hooks.rpc.interceptors.tokens import TokenCache
+from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
+from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
 from noteflow_hooks.rpc.streaming.heartbeat import Heartbeat
 from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-    from noteflow_hooks.rpc.server.tls import TlsFiles
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerOptions:
-    """What a server can be told."""
-
-    #: ``host:port`` or ``unix:path``; port 0 takes a free one.
-    bind: str = "127.0.0.1:50051"
-    #: The files for TLS; without them the server listens where only this machine reaches it.
-    tls: TlsFiles | None = None
-    #: Whether it may listen anywhere without TLS, as behind a proxy that does TLS on a network of its own.
-    plaintext: bool = False
-    limits: CallerLimits = field(default_factory=CallerLimits)
-    #: Arguments of gRPC's, by name, in the place of ours.
-    channel: Mapping[str, int] = field(default_factory=dict)
-    #: Whether callers may ask which services there are, without a token.
-    reflection: bool = False
-    endpoints: EndpointRules = field(default_factory=EndpointRules)
-    summarize: Summarize = summarize_briefly
-    #: The name under which recordings are kept. A server that starts ends what one of the same name left open, so
-    #: two that run at once need two. Empty means the host's name and the bound address.
-    name: str = ""
-    #: Threads for the database: as many as its pool has connections.
-    database_threads: int = 10
-    #: How long the database may be silent before calls are refused.
-    database_deadline: timedelta = DEADLINE
-    #: How long arrived transcript segments may wait until they are stored.
-    store_segments_every: timedelta = timedelta(seconds=1)
-    heartbeat_every: timedelta = timedelta(seconds=5)
-    #: How often the open streams' tokens are looked at: a stream ends so soon after its token.
-    check_tokens_every: timedelta = timedelta(seconds=1.5)
-    #: After so long without a heartbeat a recording is ended by whichever server sees it.
-    silent_for: timedelta = timedelta(seconds=15)
 
 
 class HooksServer:
@@ -105,8 +70,8 @@ class HooksServer:
         return address
 
     @property
-    def waiting(self) -> int:
-        """How many calls wait for their turn at the database; to be asked after :meth:`start`."""
+    def backlog(self) -> int:
+        """How many calls wait for a thread of the database. There after :meth:`start`."""
         return self._database.waiting
 
     async def stop(self, grace: timedelta = timedelta(seconds=5)) -> None:
@@ -114,7 +79,7 @@ class HooksServer:
         await self._health.enter_graceful_shutdown()
         self._streams.halt(UnavailableError("the server is stopping; begin a new stream"))
         await self._server.stop(grace.total_seconds())
-        # Its calls are over, but the recordings of some may still be on their way into the database.
+        # Its calls are over, but some recordings may not be stored yet.
         await self._tasks.drain(within=grace)
         for task in self._background:
             task.cancel()
@@ -126,7 +91,7 @@ class HooksServer:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
             open_services.append(reflection.SERVICE_NAME)
-        tokens = Tokens(self._database, self._tasks)
+        tokens = TokenCache(self._database, self._tasks)
         return grpc.aio.server(
             interceptors=[
                 AuthInterceptor(tokens.find, open_services=open_services),
@@ -141,7 +106,7 @@ class HooksServer:
     async def _listen(self) -> str:
         options = self._options
         if options.tls is None and not options.plaintext:
-            # A look-up may take its time.
+            # In a thread, since a name may have to be looked up.
             await asyncio.to_thread(refuse_plaintext, options.bind)
         return listen(self._server, bind=options.bind, tls=options.tls)
 

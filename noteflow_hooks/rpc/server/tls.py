@@ -1,7 +1,7 @@
 """TLS for the server and for its callers: PEM files become credentials, or one line that names what is wrong.
 
-gRPC itself says nothing of a bad file: it listens, and every handshake fails. So all is checked before it gets them, on
-the very bytes that it gets. TLS 1.2 is the oldest that it speaks.
+gRPC itself reports no bad file: it listens, and every handshake fails. So the files are checked first, and gRPC gets
+exactly the bytes that were checked. TLS 1.2 is the oldest version that it speaks.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ log = logging.getLogger(__name__)
 CERT: Final = "NOTEFLOW_HOOKS_GRPC_TLS_CERT"
 KEY: Final = "NOTEFLOW_HOOKS_GRPC_TLS_KEY"
 CLIENT_CA: Final = "NOTEFLOW_HOOKS_GRPC_TLS_CLIENT_CA"
-#: Stands for the authorities that the system trusts.
+#: What a caller writes in place of a file for the authorities that the system trusts.
 SYSTEM: Final = "system"
-#: Where systems keep those in one file, beside the place that OpenSSL was built for.
+#: Where systems keep those in one file; looked for after the path that OpenSSL was built with.
 _SYSTEM_FILES: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
     "/etc/ssl/cert.pem",
 )
-#: What gRPC's handshakes take, as measured: Ed25519 and P-521 never find a common signature algorithm with anybody.
+#: The keys with which gRPC's handshakes succeed, as measured: with Ed25519 and P-521 no common algorithm is found.
 _KEY_KINDS: Final = "an RSA key of 2048 bits or more, or an elliptic one on P-256 or P-384"
 _RSA_BITS: Final = 2048
 
@@ -62,35 +62,35 @@ class TlsFiles:
         """Return the files, None for no TLS; raise SettingsError where one is named without the others it needs."""
         if cert is not None and key is not None:
             return cls(cert=cert, key=key, client_ca=client_ca)
-        given = {CERT: cert, KEY: key, CLIENT_CA: client_ca}
-        for name in (name for name, path in given.items() if path is not None):
-            missing = " and ".join(other for other in (CERT, KEY) if given[other] is None)
+        paths = {CERT: cert, KEY: key, CLIENT_CA: client_ca}
+        for name in (name for name, path in paths.items() if path is not None):
+            missing = " and ".join(other for other in (CERT, KEY) if paths[other] is None)
             raise SettingsError(f"{name} is set, and {missing} is not: TLS needs a certificate and its key")
         return None
 
 
 class ServerCertificates:
-    """What the server shows, read anew when a file changes: a renewed certificate needs no restart."""
+    """The server's certificate and key, read again when a file changes: a renewed certificate needs no restart."""
 
     def __init__(self, files: TlsFiles) -> None:
         """Read the files; raise SettingsError for what is wrong with them."""
         self._files = files
         self._lock = threading.Lock()
-        self._stamps = self._look()
+        self._stamps = self._read_stamps()
         self._current = self._read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Return what a port is opened with. gRPC asks at each new connection, in threads of its own, for news."""
+        """Return what a port is opened with. gRPC calls :meth:`renewed` at each new connection, in its own threads."""
         return grpc.dynamic_ssl_server_credentials(
             self._current,
-            self.renewed,  # type: ignore[arg-type]  # gRPC takes None for no news
+            self.renewed,  # type: ignore[arg-type]  # gRPC takes None for no change
             require_client_authentication=self._files.client_ca is not None,
         )
 
     def renewed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Return what the files hold now, None where that is what they held before, or nothing that can be used."""
+        """Return what the files hold now; None where they have not changed, or hold nothing that can be used."""
         with self._lock:
-            stamps = self._look()
+            stamps = self._read_stamps()
             if stamps == self._stamps:
                 return None
             # Set before the read: a file that changes meanwhile is read once more at the next connection.
@@ -98,13 +98,13 @@ class ServerCertificates:
             try:
                 self._current = self._read()
             except SettingsError as error:
-                # Half of a renewal, or a mistake: what is in use goes on.
+                # A renewal that is half done, or a mistake: the certificate in use stays.
                 log.warning("the TLS files changed and are not taken: %s", error)
                 return None
             log.info("the renewed TLS certificate is in use from now on")
             return self._current
 
-    def _look(self) -> list[Stamp]:
+    def _read_stamps(self) -> list[Stamp]:
         files = self._files
         return [_stamp(path) for path in (files.cert, files.key, files.client_ca) if path is not None]
 
@@ -121,9 +121,9 @@ class ServerCertificates:
 def client_credentials(
     ca: str, *, cert: Path | None = None, key: Path | None = None, names: tuple[str, str, str]
 ) -> grpc.ChannelCredentials:
-    """Return a caller's credentials: whom it trusts, a PEM file or ``system``, and its own certificate, if any.
+    """Return a caller's credentials: the authorities that it trusts, and its own certificate, if any.
 
-    ``names`` are what the three are called where something is wrong with them: InvalidInputError.
+    ``ca`` is a PEM file or ``system``. ``names`` are what an InvalidInputError calls the three where one is wrong.
     """
     roots = _system_authorities(names[0]) if ca == SYSTEM else read_authorities(Path(ca), name=names[0])
     if cert is None or key is None:
@@ -133,10 +133,10 @@ def client_credentials(
 
 
 def read_authorities(path: Path, *, name: str) -> bytes:
-    """Return a file of certificates; InvalidInputError names ``name`` where that is no such file."""
+    """Return the bytes of a file of certificates; raise InvalidInputError for ``name`` where it is none."""
     data = _read(path, name=name)
     try:
-        # By OpenSSL, which takes the odd old authorities that systems still carry, as gRPC does.
+        # Read by OpenSSL, as in gRPC: it takes old authorities that systems still carry and stricter readers refuse.
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         raise InvalidInputError(name, f"{path} holds no PEM certificate, or a damaged one") from None
@@ -144,7 +144,7 @@ def read_authorities(path: Path, *, name: str) -> bytes:
 
 
 def read_pair(cert: Path, *, key: Path, names: tuple[str, str]) -> tuple[bytes, bytes]:
-    """Return a certificate that is good now, and its key; InvalidInputError names which of ``names`` is wrong."""
+    """Return a certificate that is valid now, and its key; InvalidInputError says which of ``names`` is wrong."""
     cert_pem, key_pem = _read(cert, name=names[0]), _read(key, name=names[1])
     leaf = _certificates(cert_pem, cert, name=names[0])[0]
     private = _private_key(key_pem, key, name=names[1])
@@ -159,7 +159,7 @@ def read_pair(cert: Path, *, key: Path, names: tuple[str, str]) -> tuple[bytes, 
 
 
 def name_in(certificate: bytes) -> str:
-    """Return a name or address that the first certificate is good for."""
+    """Return a name or address that the first certificate is valid for."""
     leaf = x509.load_pem_x509_certificates(certificate)[0]
     for extension in leaf.extensions:
         if isinstance(extension.value, x509.SubjectAlternativeName):
@@ -200,7 +200,7 @@ def _private_key(data: bytes, path: Path, *, name: str) -> PrivateKeyTypes:
 
 
 def _system_authorities(name: str) -> bytes:
-    # gRPC would take a list of its own here, as old as the package is.
+    # Without these gRPC uses the list in its own package, which is as old as that package.
     for path in map(Path, (ssl.get_default_verify_paths().openssl_cafile, *_SYSTEM_FILES)):
         if path.is_file():
             return read_authorities(path, name=name)

@@ -1,6 +1,6 @@
-"""Where the server listens, and what one connection may cost it. Without TLS it listens where only this machine is.
+"""Where the server listens, and what one connection may cost it. Without TLS only this machine may reach it.
 
-Each of gRPC's arguments stands here with its reason; their meaning is from gRPC's ``channel_arg_names.h``.
+Each of gRPC's arguments stands here with its reason. What each means is in gRPC's ``channel_arg_names.h``.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.rpc.server.tls import TlsFiles
 
-#: Calls under way in the whole server, those that have no token included; more are refused as RESOURCE_EXHAUSTED.
+#: Calls under way in the whole server, calls without a token included; more are refused as RESOURCE_EXHAUSTED.
 CALLS_AT_ONCE: Final = 10_000
 
 _BIND: Final = "NOTEFLOW_HOOKS_GRPC_BIND"
 _PLAINTEXT: Final = "NOTEFLOW_HOOKS_GRPC_INSECURE_PLAINTEXT"
-#: Sockets in the file system, or in a network namespace: whoever reaches them is on this machine.
+#: Sockets in the file system, or in a network namespace: only this machine reaches them.
 _SOCKETS: Final = ("unix:", "unix-abstract:")
 _OPTIONS: Final = (
     # Two servers on one port would share its calls, silently.
@@ -33,39 +33,41 @@ _OPTIONS: Final = (
     # gRPC's default, spelled out. A payload has 10 KiB and a second of CD audio 172 KiB, but a summary may hold some
     # megabytes; a message is read only once its caller is known and counted.
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
-    # A call's head: token, path and user agent have some 500 bytes. Between the two limits gRPC refuses by chance, so
-    # they are one.
+    # A call's metadata: token, path and user agent have some 500 bytes. Between the two limits gRPC refuses at random,
+    # so they are equal.
     ("grpc.max_metadata_size", 8 * 1024),
     ("grpc.absolute_max_metadata_size", 8 * 1024),
-    # Calls of one connection at once; what a caller begins beyond that waits in its own process. By default any number.
+    # Calls at once over one connection; those beyond wait in the caller's own process. By default any number.
     ("grpc.max_concurrent_streams", 1_000),
-    # By default calls that are over count until they are cleaned up, and the next ones are refused as UNAVAILABLE: of
-    # 5,000 begun at once over one connection 2,749 were lost. Floods of resets meet the limits on calls instead.
+    # With this protection calls that are over count until they are cleaned up, and the next ones are refused as
+    # UNAVAILABLE: of 5,000 begun at once over one connection 2,749 were lost. The limits on calls hold against floods
+    # of resets.
     ("grpc.http.overload_protection", 0),
-    # gRPC's own limit of 1,000 drops what a burst brings beyond it, as CANCELLED, which tells a caller nothing.
+    # gRPC's own limit of 1,000 drops what a burst brings beyond it as CANCELLED, which says nothing to a caller.
     ("grpc.server.max_pending_requests", 20_000),
     ("grpc.server.max_pending_requests_hard_limit", 40_000),
-    # By default a call is dropped that waits for half a minute before it is looked at, as CANCELLED too.
+    # By default a call that has waited for half a minute is dropped, also as CANCELLED.
     ("grpc.server_max_unrequested_time_in_server", 3600),
-    # A caller whose network is gone is found out within 40 s, and its recording ended.
+    # A caller whose network is gone is noticed within 40 s, and its recording ended.
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
-    # Callers may look for us as often, with a call open. Who pings more is told too_many_pings, and cut off.
+    # Callers may ping every 10 s. The connection of one that pings more often is closed with too_many_pings.
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
-    # Who connects and says nothing, or half of what it should, is cut off; by default after two minutes.
+    # A connection whose handshake takes longer is closed; by default after two minutes.
     ("grpc.server_handshake_timeout_ms", 10_000),
-    # A connection without a call is closed, which a caller's gRPC notices and mends by itself. By default never.
+    # A connection without a call is closed after five minutes; a caller's gRPC connects again by itself. By default
+    # never.
     ("grpc.max_connection_idle_ms", 300_000),
-    # After half an hour a connection is asked to go, and its caller comes back over a new one, which meets a renewed
-    # certificate, a changed list of authorities, and whatever spreads load. Calls under way, and recordings of hours,
-    # end in peace: their grace has no limit.
+    # After half an hour a connection takes no new calls, and its caller opens another one. So a renewed certificate, a
+    # changed list of authorities and a load balancer come into effect. Calls under way go on to their end, recordings
+    # of hours too: their grace has no limit.
     ("grpc.max_connection_age_ms", 1_800_000),
 )
 
 
 def arguments(replaced: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return gRPC's arguments for a server; those that are ``replaced`` have other values, or are others."""
-    # Descriptors must be left for the database, Redis and the log, so connections never take all of them.
+    """Return gRPC's arguments for a server; ``replaced`` has other values for some, or further ones."""
+    # A quarter of the file descriptors is left for the database, Redis and the log.
     ours = {**dict(_OPTIONS), "grpc.max_allowed_incoming_connections": _connections()}
     return list((ours | dict(replaced)).items())
 
@@ -95,7 +97,7 @@ def listen(server: grpc.aio.Server, *, bind: str, tls: TlsFiles | None) -> str:
 
 
 def is_local(bind: str) -> bool:
-    """Tell whether this machine alone reaches the address; what can't be told counts as no."""
+    """Tell whether only this machine reaches the address; False where that is not known."""
     if bind.startswith(_SOCKETS):
         return True
     host = bind.rpartition(":")[0]

@@ -1,1 +1,1 @@
-"""The RPCs, by what they are about: each parses, calls and converts."""
+"""The RPCs, by subject. Each parses its request, calls the application, and converts the result; it decides nothing."""

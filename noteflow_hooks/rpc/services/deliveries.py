@@ -51,11 +51,11 @@ class DeliveryMixin:
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
         criteria = parse_filter(request, statuses=frozenset(DeliveryStatus))
-        views = await self._database.run(
+        views, total = await self._database.run(
             lambda unit: list_deliveries(with_webhooks(unit), workspace_id, criteria, page)
         )
         deliveries, token = fill(page, views, delivery_message)
-        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token)
+        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token, total=total)
 
     async def ListUndelivered(
         self: ServicerHost, request: pb.ListUndeliveredRequest, _: Context
@@ -63,11 +63,11 @@ class DeliveryMixin:
         """Return a page of what was accepted and not delivered."""
         required(self._webhook_service)
         workspace_id, page, criteria = current_workspace(), parse_page(request), parse_kind(request)
-        views = await self._database.run(
+        views, total = await self._database.run(
             lambda unit: list_undelivered(with_webhooks(unit), workspace_id, criteria, page)
         )
         undelivered, token = fill(page, views, undelivered_message)
-        return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token)
+        return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token, total=total)
 
     async def GetDelivery(self: ServicerHost, request: pb.GetDeliveryRequest, _: Context) -> pb.Delivery:
         """Return one delivery, with its payload and attempts."""
@@ -78,7 +78,7 @@ class DeliveryMixin:
         )
 
     async def RedeliverDelivery(self: ServicerHost, request: pb.RedeliverDeliveryRequest, _: Context) -> pb.Delivery:
-        """Make a settled delivery due once more."""
+        """Make a delivery that has ended due once more."""
         service = required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
         return delivery_message(

@@ -50,9 +50,9 @@ class EndpointMixin:
         """Return a page of the workspace's endpoints."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        views = await self._database.run(lambda unit: list_webhooks(with_webhooks(unit), workspace_id, page))
+        views, total = await self._database.run(lambda unit: list_webhooks(with_webhooks(unit), workspace_id, page))
         webhooks, token = fill(page, views, webhook_message)
-        return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token)
+        return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token, total=total)
 
     async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
         """Change what the mask names."""

@@ -1,4 +1,4 @@
-"""What the servicers need of whoever hosts them, so that another server can host the same services."""
+"""What the servicers need of their host, so that another server can host the same services."""
 
 from __future__ import annotations
 

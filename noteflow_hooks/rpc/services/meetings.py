@@ -1,4 +1,4 @@
-"""MeetingService: meetings are stored with what they cause, and no webhook trouble ever fails them."""
+"""MeetingService: a meeting's change and its event are stored together, and no failure of webhooks fails it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.meetings import new_meeting, read_meeting
+from noteflow_hooks.application.meetings import list_meetings, new_meeting, read_meeting
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
@@ -37,11 +37,9 @@ class MeetingMixin:
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
         workspace_id, page = current_workspace(), parse_page(request)
-        rows = await self._database.run(
-            lambda unit: unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after)
-        )
+        rows, total = await self._database.run(lambda unit: list_meetings(unit, workspace_id, page))
         meetings, token = fill(page, rows, meeting_message)
-        return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token)
+        return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token, total=total)
 
     async def StopMeeting(self: ServicerHost, request: pb.StopMeetingRequest, _: Context) -> pb.Meeting:
         """Stop a meeting and the stream that records it."""

@@ -35,7 +35,7 @@ class HooksServicer(
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,
 ):
-    """Answers every RPC. Its ``streams`` must have been given the same ``webhook_service``."""
+    """Answers every RPC. Its ``streams`` must have the same ``webhook_service``."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class HooksServicer(
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
     ) -> None:
-        """Without a ``webhook_service`` meetings work, and the other two services say what is switched off."""
+        """Without a ``webhook_service`` meetings work, and the other two services refuse and name the setting."""
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service

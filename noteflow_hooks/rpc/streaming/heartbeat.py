@@ -1,4 +1,4 @@
-"""Signs of life: this server's recordings are kept alive, and those of servers that died are ended."""
+"""The heartbeat: this server's recordings are marked as alive, and those of servers that died are ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EVER: Final = timedelta(days=3650)
 
 
 class Heartbeat:
-    """Beats for the open recordings, and sweeps up those that nobody beats for."""
+    """Beats for the open recordings, and ends those that no server beats for."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Heartbeat:
         every: timedelta,
         silent_for: timedelta,
     ) -> None:
-        """A recording without a sign of life for ``silent_for`` counts as abandoned."""
+        """A recording without a heartbeat for ``silent_for`` counts as abandoned."""
         self._database = database
         self._streams = streams
         self._service = service
@@ -44,19 +44,19 @@ class Heartbeat:
     async def end_own(self, server: str) -> None:
         """End what a server of this name left open when it died. Call it before the first stream comes."""
         try:
-            await self._sweep(server=server, silent_for=_EVER)
+            await self._end_abandoned(server=server, silent_for=_EVER)
         except UnavailableError:
             log.warning("recordings that a dead server left open are ended later: the database does not answer")
 
     async def beat(self) -> None:
-        """Beat, and sweep where the database has answered for long enough.
+        """Beat, and end abandoned recordings where the database has answered for long enough.
 
-        After it was away everyone's signs of life are old: all servers get the time to beat before anyone is swept.
+        After it was away all heartbeats are old: every server gets the time to beat before any recording is ended.
         """
         try:
             await self._streams.beat()
             if self._rounds >= self._rounds_needed:
-                await self._sweep(server=None, silent_for=self._silent_for)
+                await self._end_abandoned(server=None, silent_for=self._silent_for)
             else:
                 await self._database.run(lambda unit: unit.meetings.abandoned_recordings(silent_for=_EVER))
         except UnavailableError:
@@ -64,7 +64,7 @@ class Heartbeat:
             raise
         self._rounds += 1
 
-    async def _sweep(self, *, server: str | None, silent_for: timedelta) -> None:
+    async def _end_abandoned(self, *, server: str | None, silent_for: timedelta) -> None:
         ended = await self._database.call(
             lambda: end_abandoned(self._database.units, self._service, silent_for=silent_for, server=server)
         )

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class AudioStream:
-    """One call of StreamAudioSegments. Lives in the event loop; threads only read :attr:`seconds`."""
+    """One call of StreamAudioSegments. Belongs to the event loop; threads only read it."""
 
     def __init__(self, workspace_id: UUID, *, token_id: UUID) -> None:
         self.workspace_id = workspace_id
-        #: The token that it came with: once that opens nothing any more, the stream is ended.
+        #: The token that it came with. Once that is revoked or past its end, the stream is ended.
         self.token_id = token_id
         self.recording: Recording | None = None
         #: Segments that arrived and are not stored.
@@ -29,15 +29,15 @@ class AudioStream:
         self.stored = 0
         #: Held while segments are being stored or the recording is being ended: one of these at a time.
         self.storing = asyncio.Lock()
-        #: Begins the recording; there from the first audio on.
+        #: Begins the recording; there once audio has come.
         self.opening: asyncio.Task[None] | None = None
-        #: Ends the recording; there from the moment on at which the stream has ended.
+        #: Ends the recording; there once the stream has ended.
         self.closing: asyncio.Task[Exception | None] | None = None
-        #: Done once a first attempt to end the recording failed, since the database is away.
+        #: Done once a first attempt to end the recording has failed because the database is away.
         self.put_off: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Whether the recording has ended in the store, so that nothing is left to close.
         self.over = False
-        #: Gets the error that the call has to end with, if somebody else ends the stream.
+        #: Gets the error that the call has to end with, where another call or the server ends the stream.
         self.halted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._meeting_id: UUID | None = None
         self._format: AudioFormat | None = None
@@ -52,11 +52,11 @@ class AudioStream:
 
     @property
     def begun(self) -> bool:
-        """Whether a first message told what is recorded, and how."""
+        """Whether the first message came, with the meeting and the audio's format."""
         return self._meeting_id is not None and self._format is not None
 
-    def missing(self) -> InvalidInputError | None:
-        """Return what a stream that ended without a message has to be told, else None."""
+    def error_if_empty(self) -> InvalidInputError | None:
+        """Return the error of a stream that ended without a message; None where one came."""
         return _no_meeting() if self._meeting_id is None else None
 
     def records(self, meeting_id: UUID) -> bool:
@@ -82,13 +82,13 @@ class AudioStream:
         """Add the audio to the recording's length."""
         self._bytes += len(audio)
 
-    def settle(self, count: int) -> None:
-        """Let go of that many segments: they are stored."""
+    def mark_stored(self, count: int) -> None:
+        """Note that the first ``count`` pending segments are stored."""
         del self.pending[:count]
         self.stored += count
 
     def put_off_once(self) -> None:
-        """Tell the call that its recording's end takes longer than it should wait."""
+        """Let the call end before its recording does, since that takes longer than a caller should wait."""
         if not self.put_off.done():
             self.put_off.set_result(None)
 
@@ -96,7 +96,7 @@ class AudioStream:
         """Have the call end with this error, unless it has ended already."""
         if self.closing is None and not self.halted.done():
             self.halted.set_exception(error)
-            # Looked at here, so that asyncio doesn't warn where the call is cancelled before it looks.
+            # Taken here, so that asyncio doesn't warn of it where the call is cancelled before it takes it.
             self.halted.exception()
 
     def _set_meeting(self, meeting_id: UUID) -> None:

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, Final
 from hypothesis import strategies as st
 
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
-from noteflow_hooks.delivery.claimer import no_hint
 from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
+from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
+from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
 from tests.conformance.model.operators import Operated
 from tests.conformance.model.steps import step
@@ -58,8 +60,11 @@ _LEASE: Final = timedelta(minutes=10)
 _ROUNDS: Final = 500
 _LONGEST: Final = timedelta(days=1)
 
+#: How many deliveries one message names.
+_CHUNK: Final = 5
 
-class InlinePool(Bulkhead):
+
+class InlineBulkhead(Bulkhead):
     """Makes each call at once, in the caller's own thread: the same steps give the same run."""
 
     def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
@@ -122,7 +127,7 @@ class DeliveryMachine(Operated):
     @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
     def a_worker_delivers(self, answers: list[str], named: list[int], *, slow: bool) -> None:
         self._answers = told(answers)
-        self._service().deliver(self._named(named), hint=no_hint, slow=slow)
+        self._service().deliver(self._named(named), wake_ups=NoWakeUps(), lane=Lane.SLOW if slow else Lane.QUICK)
 
     @step(
         weight=3,
@@ -232,28 +237,29 @@ class DeliveryMachine(Operated):
         return DeliveryService(
             self.store,
             lambda _: next(self._answers),
-            InlinePool(8),
-            policy=_POLICY,
-            chunk=5,
-            lease_slack=SLACK,
-            countdown_max=timedelta(minutes=1),
-            slow_after=timedelta(seconds=1),
-            draw=lambda: 0.5,
-            sleep=lambda _: None,
+            InlineBulkhead(8, tuning=BULKHEAD),
+            rules=DeliveryRules(
+                policy=_POLICY,
+                chunk=_CHUNK,
+                lease_slack=SLACK,
+                countdown_max=timedelta(minutes=1),
+                slow_after=timedelta(seconds=1),
+            ),
+            clock=Clock(draw=lambda: 0.5, sleep=lambda _: None),
         )
 
     def _work(self, service: DeliveryService) -> None:
         """Do once what beat and the queues make workers do."""
-        service.reclaim_expired()
+        rescue, nobody = Rescue(self.store, chunk=_CHUNK), NoWakeUps()
+        rescue.reclaim_expired()
         while self.advance(limit=PLENTY):
             pass
-        for chunk in service.dispatch([]):
-            service.deliver(chunk, hint=no_hint)
-        for chunk in service.overdue(by=timedelta(0), queued=0):
-            service.deliver(chunk, hint=no_hint)
-        for lane, hints in enumerate(service.turns(queued=0, queued_slow=0)):
-            for _ in range(hints):
-                service.deliver([], hint=no_hint, slow=bool(lane))
+        service.dispatch_and_deliver([], wake_ups=nobody)
+        for chunk in rescue.overdue(by=timedelta(0), queued=0):
+            service.deliver(chunk, wake_ups=nobody)
+        for lane, count in zip(Lane, rescue.wake_ups(queued=0, queued_slow=0), strict=True):
+            for _ in range(count):
+                service.deliver([], wake_ups=nobody, lane=lane)
 
     def _named(self, which: Sequence[int]) -> list[UUID]:
         known = list(self.ledger.tracks)

@@ -12,7 +12,7 @@ import pytest
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.rpc.interceptors import auth
+from noteflow_hooks.rpc.interceptors import tokens
 from tests.integration.rpc.world import UNLIMITED, World
 from tests.support.waiting import PATIENCE_S
 
@@ -30,7 +30,7 @@ def world() -> Iterator[World]:
 @pytest.fixture
 def known_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a token that was looked up once count for the whole test: then calls are looked at in their order."""
-    monkeypatch.setattr(auth, "TOKEN_TTL_S", 3600.0)
+    monkeypatch.setattr(tokens, "TOKEN_TTL_S", 3600.0)
 
 
 @pytest.fixture(scope="module")

@@ -18,9 +18,9 @@ from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.rpc.client import Client
-from noteflow_hooks.rpc.interceptors import auth
-from noteflow_hooks.rpc.interceptors.auth import REFUSAL
+from noteflow_hooks.rpc.interceptors import auth, tokens
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
+from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.frames import status_of_call
 from tests.integration.rpc.methods import METHODS, calling
@@ -207,7 +207,7 @@ def test_a_use_that_can_not_be_recorded_fails_no_call(
 ) -> None:
     """It is logged, with the token's id; the next minute's use is as good."""
     monkeypatch.setattr(InMemoryAccessRepository, "note_use", _failing(kind))
-    with caplog.at_level(logging.DEBUG, logger=auth.__name__), World() as world:
+    with caplog.at_level(logging.DEBUG, logger=tokens.__name__), World() as world:
         world.a_meeting()
         eventually(lambda: bool(caplog.records))
     [record] = caplog.records
@@ -218,7 +218,7 @@ def test_one_token_s_use_is_asked_to_be_recorded_once_a_minute(monkeypatch: pyte
     """However often it is looked up, and from however many calls at once."""
     asked: list[UUID] = []
     monkeypatch.setattr(InMemoryAccessRepository, "note_use", lambda _, token_id: asked.append(token_id))
-    monkeypatch.setattr(auth, "TOKEN_TTL_S", 0.0)
+    monkeypatch.setattr(tokens, "TOKEN_TTL_S", 0.0)
     with World() as world:
         callers = [threading.Thread(target=world.a_meeting) for _ in range(20)]
         for each in callers:

@@ -14,7 +14,7 @@ import pytest
 from noteflow_hooks.domain.access import hash_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.interceptors.auth import TOKEN_TTL_S, Tokens
+from noteflow_hooks.rpc.interceptors.tokens import TOKEN_TTL_S, TokenCache
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from tests.support.builders import a_token, a_workspace
@@ -152,7 +152,7 @@ def test_what_the_caller_gave_up_is_not_committed() -> None:
 
 def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     """By a clock that is passed in; the memory is bounded."""
-    monkeypatch.setattr("noteflow_hooks.rpc.interceptors.auth._CACHED", 1)
+    monkeypatch.setattr("noteflow_hooks.rpc.interceptors.tokens._CACHED", 1)
     store, now = MemoryStore(), [0.0]
     workspace, record = a_workspace(), a_token()
     with InMemoryUnitOfWork(store) as unit:
@@ -163,7 +163,7 @@ def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.Mo
 
     async def scenario() -> None:
         database = _database(store=store, deadline=LONG)
-        tokens = Tokens(database, tasks := OwnedTasks(), clock=lambda: now[0])
+        tokens = TokenCache(database, tasks := OwnedTasks(), clock=lambda: now[0])
         assert (await tokens.find("t")) is not None
         with InMemoryUnitOfWork(store) as unit:
             unit.access.revoke_token(record.id)

@@ -181,6 +181,22 @@ def test_a_health_check_needs_no_token_and_nobody_s_word_for_the_certificate(
         assert run(root, ["health", asking.address]) == 0
 
 
+def test_commands_call_the_server_of_this_machine_by_its_certificate(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where nobody names a server, that at GRPC_BIND is called, and must show the certificate that `serve` has."""
+    monkeypatch.chdir(tmp_path)
+    wild = write_pair(tmp_path, authority().issue_cert("*.hooks.example"), name="wild")
+    with World(tls=wild) as world:
+        for name, value in {"GRPC_BIND": world.address, "GRPC_TLS_CERT": str(wild.cert), "TOKEN": world.token}.items():
+            monkeypatch.setenv(PREFIX + name, value)
+        assert run(root, ["webhooks", "list"]) == 0
+        other = write_pair(tmp_path, trustme.CA().issue_cert("*.hooks.example"), name="other")
+        monkeypatch.setenv(f"{PREFIX}GRPC_TLS_CERT", str(other.cert))
+        assert run(root, ["webhooks", "list"]) == 1
+        assert "its certificate is not trusted" in capsys.readouterr().err
+
+
 def test_a_server_that_says_that_it_does_not_serve_is_believed() -> None:
     """Though it answers, as one does that is about to stop."""
     server, servicer = grpc.server(ThreadPoolExecutor(1)), health.HealthServicer()

@@ -15,10 +15,10 @@ from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.client import Client
-from noteflow_hooks.rpc.interceptors import auth
-from noteflow_hooks.rpc.interceptors.auth import REFUSAL, TOKEN_TTL_S
+from noteflow_hooks.rpc.interceptors import tokens
+from noteflow_hooks.rpc.interceptors.tokens import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server.server import ServerOptions
+from noteflow_hooks.rpc.server.options import ServerOptions
 from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused
@@ -105,7 +105,7 @@ def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World, 
 
 def test_a_use_is_recorded_soon_and_then_not_for_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """However often the token is looked up."""
-    monkeypatch.setattr(auth, "TOKEN_TTL_S", 0.0)
+    monkeypatch.setattr(tokens, "TOKEN_TTL_S", 0.0)
     token, record = world.another_token(scopes=frozenset({Scope.READ}))
     client = Client(world.address, token)
     client.meetings.ListMeetings(pb.ListMeetingsRequest())

@@ -21,7 +21,8 @@ from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.server.server import HooksServer, ServerOptions
+from noteflow_hooks.rpc.server.options import ServerOptions
+from noteflow_hooks.rpc.server.server import HooksServer
 from tests.support.builders import a_token, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 

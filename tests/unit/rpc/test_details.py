@@ -56,3 +56,22 @@ def test_who_is_told_to_wait_is_never_told_too_little(wait_s: float) -> None:
 def test_other_errors_have_no_details(error: Exception) -> None:
     """There is nothing that a program could do with them beyond the code."""
     assert details(error, code=grpc.StatusCode.UNKNOWN, line="x") == ()
+
+
+def test_everything_that_is_wrong_is_answered_as_far_as_it_fits() -> None:
+    """Each violation apart, for programs; the first ones where there are too many."""
+    few = InvalidInputError.of_all([InvalidInputError("title", "is missing"), InvalidInputError("event", "no")])
+    assert violations(few) == [("title", "is missing"), ("event", "no")]
+    many = InvalidInputError.of_all([InvalidInputError(f"field_{n}", "p" * 300) for n in range(100)])
+    code, line = status_of(many)
+    ((_, data),) = details(many, code=code, line=line)
+    assert 3 * len(line.encode()) + len(data) * 4 / 3 < 8192
+    assert violations(many)[0] == ("field_0", "p" * 300)
+    assert 1 < len(violations(many)) < 100
+
+
+def violations(error: InvalidInputError) -> list[tuple[str, str]]:
+    ((_, data),) = details(error, code=grpc.StatusCode.INVALID_ARGUMENT, line="x")
+    found = BadRequest()
+    assert Status.FromString(data).details[0].Unpack(found)
+    return [(each.field, each.description) for each in found.field_violations]

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.fan_out import receives
+from noteflow_hooks.domain.health.load import is_throttled_from_the_start
 from noteflow_hooks.domain.health.scheduling import BURST
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
-from noteflow_hooks.persistence.memory.health import health_of, hold
+from noteflow_hooks.persistence.memory.health import health_of, throttle
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
-
-#: The types that tell of one endpoint's trouble to the workspace's other endpoints.
-_ABOUT_AN_ENDPOINT = frozenset({WebhookEventType.WEBHOOK_FAILING, WebhookEventType.WEBHOOK_DISABLED})
 
 
 def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
@@ -41,10 +38,10 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Disp
         finished += complete
         room -= max(len(page), 1)
     waiting = [each for each in made if each.status is DeliveryStatus.PENDING]
-    held = _hold_back(session, waiting)
-    lanes = {health_of(session, each.webhook_id).slow_since is not None for each in waiting if each.id in held}
+    throttled = _throttle(session, waiting)
+    lanes = {health_of(session, each.webhook_id).slow_since is not None for each in waiting if each.id in throttled}
     return Dispatched(
-        delivery_ids=tuple(each.id for each in waiting if each.id not in held),
+        delivery_ids=tuple(each.id for each in waiting if each.id not in throttled),
         events=finished,
         more=finished < len(queue),
         throttled=False in lanes,
@@ -52,20 +49,20 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Disp
     )
 
 
-def _hold_back(session: Session, made: Sequence[WebhookDelivery]) -> set[UUID]:
-    """Hold what is for a gated endpoint, and what one endpoint gets beyond the burst; return their ids."""
-    gated = {
-        each.webhook_id: health_of(session, each.webhook_id).is_throttled(session.tables.webhooks[each.webhook_id])
-        for each in made
-    }
+def _throttle(session: Session, made: Sequence[WebhookDelivery]) -> set[UUID]:
+    """Throttle what is for a throttled endpoint, and what one endpoint gets beyond the burst; return their ids."""
+    before = {each.webhook_id: health_of(session, each.webhook_id) for each in made}
     nth: Counter[UUID] = Counter()
-    held: set[UUID] = set()
+    throttled: set[UUID] = set()
     for each in made:
         nth[each.webhook_id] += 1
-        if not each.forced and (gated[each.webhook_id] or nth[each.webhook_id] > BURST):
-            hold(session, each)
-            held.add(each.id)
-    return held
+        webhook = session.tables.webhooks[each.webhook_id]
+        if is_throttled_from_the_start(
+            webhook, before[each.webhook_id], nth=nth[each.webhook_id], forced=each.forced, burst=BURST
+        ):
+            throttle(session, each)
+            throttled.add(each.id)
+    return throttled
 
 
 def _waiting(session: Session, event_ids: Sequence[UUID]) -> list[Event]:
@@ -94,26 +91,9 @@ def _page(session: Session, event: Event, *, limit: int) -> tuple[list[WebhookDe
 def _recipients(session: Session, event: Event) -> list[WebhookConfig]:
     """Return the endpoints behind the event's cursor that get it, in the cursor's order."""
     cursor = session.tables.cursors.get(event.id)
-    matching = (webhook for webhook in session.tables.webhooks.values() if _gets(webhook, event))
+    matching = (webhook for webhook in session.tables.webhooks.values() if receives(webhook, event))
     behind = (webhook for webhook in matching if cursor is None or webhook.id > cursor)
     return sorted(behind, key=lambda webhook: webhook.id)
-
-
-def _gets(webhook: WebhookConfig, event: Event) -> bool:
-    if webhook.workspace_id != event.workspace_id or webhook.deleted_at is not None:
-        return False
-    if age(webhook)[0] > age(event)[0]:
-        return False
-    if event.target_webhook_id is not None:
-        return webhook.id == event.target_webhook_id
-    return webhook.subscribes_to(event.event_type) and not _is_about(event, webhook)
-
-
-def _is_about(event: Event, webhook: WebhookConfig) -> bool:
-    """Tell whether the event says that this very endpoint is in trouble: it is never sent to that one."""
-    if event.event_type not in _ABOUT_AN_ENDPOINT:
-        return False
-    return bool(json.loads(event.payload).get("webhook_id") == str(webhook.id))
 
 
 def _delivery(session: Session, event: Event, webhook: WebhookConfig) -> WebhookDelivery:

@@ -9,36 +9,28 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import (
-    ERASED,
-    INTERRUPTED,
-    AttemptResult,
-    Claim,
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-    WebhookAttempt,
-)
-from noteflow_hooks.domain.health.state import HealthRules, cap
-from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.health.load import claimable_at_once
+from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount, next_slots
+from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
-    dealt,
+    apply,
+    give_missing_slots,
     in_flight,
-    judge,
-    next_turns,
-    note_turn,
-    remember,
-    turning,
+    own_slots,
+    with_slots,
 )
-from noteflow_hooks.persistence.memory.health import health_of, held_by, hold
+from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
@@ -49,7 +41,7 @@ class InMemoryDeliveryStore(DeliveryStore):
     """The workers' half of the store in memory."""
 
     def __init__(self, store: MemoryStore, rules: HealthRules | None = None) -> None:
-        """Work on this store; ``rules`` judge the endpoints' health."""
+        """Work on this store; ``rules`` say how the endpoints' health changes."""
         self._store = store
         self._rules = rules if rules is not None else HealthRules()
 
@@ -74,30 +66,32 @@ class InMemoryDeliveryStore(DeliveryStore):
         with self._store.transaction() as session:
             due = _due(session, overdue_by=timedelta(0))
             due.sort(key=lambda delivery: delivery.id not in named)
-            claims, held = [], []
+            claims, throttled = [], []
             for delivery in due[:limit]:
                 if self._may_go(session, delivery):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
                 else:
-                    hold(session, delivery)
-                    held.append(health_of(session, delivery.webhook_id))
+                    throttle(session, delivery)
+                    throttled.append(health_of(session, delivery.webhook_id))
             return Claimed(
                 claims,
-                throttled=len(held),
-                slots_due=bool(turning(session, slow=False)),
-                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in held),
+                throttled=len(throttled),
+                slots_due=bool(with_slots(session, slow=False)),
+                slow_slots_due=any(each.slow_since is not None and each.turn_at is not None for each in throttled),
             )
 
     @override
     def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         with self._store.transaction() as session:
-            turns = dealt(session, limit=limit, slow=slow, rules=self._rules)
+            slots = own_slots(session, limit=limit, slow=slow, rules=self._rules)
             claims: list[Claim] = []
-            for each in turns:
-                waiting = held_by(session, each.webhook.id)[: each.given]
+            after: list[EndpointHealth] = []
+            for each in slots:
+                waiting = throttled_of(session, each.webhook.id)[: each.share]
                 claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
-                note_turn(session, each, claimed=len(waiting), lease_slack=lease_slack)
-            return Claimed(claims, slots=next_turns(session, [each.webhook.id for each in turns]))
+                after.append(each.used(len(waiting), lease_slack=lease_slack))
+                session.tables.health[each.webhook.id] = after[-1]
+            return Claimed(claims, slots=next_slots(after, now=session.now()))
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
@@ -127,9 +121,10 @@ class InMemoryDeliveryStore(DeliveryStore):
     def reclaim_expired(self, *, limit: int) -> int:
         with self._store.transaction() as session:
             now = session.now()
-            sending = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.SENDING)
-            expired = sorted((d for d in sending if _lease_end(d) <= now), key=_lease_end)[:limit]
-            self._settle(session, [_interrupted(session, each, now=now) for each in expired])
+            stored = session.tables.deliveries.values()
+            expired = sorted((each for each in stored if each.is_expired(now)), key=_lease_end)[:limit]
+            claimed_at = session.tables.claimed_at
+            self._settle(session, [interruption(each, claimed_at=claimed_at[each.id], now=now) for each in expired])
             return len(expired)
 
     @override
@@ -147,29 +142,28 @@ class InMemoryDeliveryStore(DeliveryStore):
     @override
     def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._store.transaction() as session:
-            remember(session)
+            give_missing_slots(session)
             quick, slow = (
-                sum(len(held_by(session, each.webhook_id)) for each in turning(session, slow=lane))
+                sum(len(throttled_of(session, each.webhook_id)) for each in with_slots(session, slow=lane))
                 for lane in (False, True)
             )
             return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
 
     def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
         webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
-        if delivery.forced or not webhook.is_active:
-            return True
-        return not health.is_throttled(webhook) and in_flight(session, webhook.id) < cap(health, webhook, self._rules)
+        under_way = in_flight(session, webhook.id)
+        return delivery.forced or claimable_at_once(webhook, health, in_flight=under_way, rules=self._rules) > 0
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
-        turns, event_ids = judge(session, kept, rules=self._rules)
-        return Settled(frozenset(each.fencing_key for each in kept), slots=turns, event_ids=event_ids)
+        slots, event_ids = apply(session, kept, rules=self._rules)
+        return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
     last = session.now() - overdue_by
-    waiting = (d for d in session.tables.deliveries.values() if d.status is DeliveryStatus.PENDING and not d.held)
-    return sorted((d for d in waiting if _due_at(d) <= last), key=lambda d: (_due_at(d), d.id))
+    due = (each for each in session.tables.deliveries.values() if each.is_due(last))
+    return sorted(due, key=lambda each: (_due_at(each), each.id))
 
 
 def _due_at(pending: WebhookDelivery) -> datetime:
@@ -183,8 +177,7 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    lease_until = now + timedelta(milliseconds=webhook.timeout_ms) + lease_slack
-    claimed = delivery.claimed(lease_until=lease_until)
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
     return Claim(
@@ -198,36 +191,14 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
 
 def _settled(session: Session, settlement: Settlement) -> bool:
     """Store a result unless the delivery has a new owner, or none, since it was claimed for it."""
-    after, now = settlement.delivery, session.now()
-    held = session.tables.deliveries.get(after.id)
-    if held is None or held.status is not DeliveryStatus.SENDING or held.claim_no != after.claim_no:
+    key = settlement.delivery.id
+    after = stored(settlement, session.tables.deliveries.get(key), now=session.now())
+    if after is None:
         return False
-    if held.error_message == ERASED:
-        # Its payload was erased meanwhile, and the answer may repeat it.
-        after = replace(after, response_body=None)
-    if after.status is DeliveryStatus.PENDING:
-        wait = settlement.wait if settlement.wait is not None else timedelta(0)
-        after = replace(after, next_attempt_at=now + wait)
-    elif after.status is DeliveryStatus.SUCCEEDED:
-        after = replace(after, delivered_at=now)
-    session.tables.deliveries[after.id] = after
+    session.tables.deliveries[key] = after
     if settlement.attempt is not None:
         _record(session, after, settlement.attempt)
     return True
-
-
-def _interrupted(session: Session, delivery: WebhookDelivery, *, now: datetime) -> Settlement:
-    began = session.tables.claimed_at[delivery.id]
-    # Nothing ran longer than its lease, however long ago that was.
-    ended = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
-    duration_ms = max(0, round((ended - began) / timedelta(milliseconds=1)))
-    cut_off = AttemptResult(
-        started_at=began,
-        duration_ms=duration_ms,
-        error_kind=ErrorKind.INTERRUPTED,
-        error_message=INTERRUPTED,
-    )
-    return Settlement(delivery.interrupted(now=now, duration_ms=duration_ms), attempt=cut_off)
 
 
 def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> None:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
-from noteflow_hooks.domain.ports.maintenance import RetentionStore, Swept
+from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.tables import Tables
 
 RowT = TypeVar("RowT")
-#: A row, with what it is judged by and its id.
+#: A row, with the moment that its age is counted from and its id.
 _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
 
@@ -38,39 +38,39 @@ class InMemoryRetentionStore(RetentionStore):
         self._store = store
 
     @override
-    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.transaction() as session:
             kept = [(age(each), each) for each in session.tables.events.values() if each.payload_erased_at is None]
             page, cursor = _page(kept, session.now() - older_than, limit, after)
             settled = [each for each in page if _is_settled(session.tables, each)]
             for each in settled:
                 erase(session, each)
-            return Swept(len(settled), cursor)
+            return PurgeBatch(len(settled), cursor)
 
     @override
-    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables
             made = [((each.started_at, each.id), each) for own in tables.attempts.values() for each in own]
             page, cursor = _page(made, self._store.now() - older_than, limit, after)
-            going = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
-            for each in going:
+            chosen = [each for each in page if tables.deliveries[each.delivery_id].status in FINAL_STATUSES]
+            for each in chosen:
                 _remove_attempt(tables, each)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
-    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables
             erased = [(age(each), each) for each in tables.events.values() if each.payload_erased_at is not None]
             page, cursor = _page(erased, self._store.now() - older_than, limit, after)
-            going = [each for each in page if _is_settled(tables, each)]
-            for each in going:
+            chosen = [each for each in page if _is_settled(tables, each)]
+            for each in chosen:
                 _remove_event(tables, each)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
-    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables
             ended = [
@@ -78,13 +78,13 @@ class InMemoryRetentionStore(RetentionStore):
             ]
             page, cursor = _page(ended, self._store.now() - older_than, limit, after)
             named = {each.replay_id for own in tables.redeliveries.values() for each in own}
-            going = [each for each in page if each.id not in named]
-            for each in going:
+            chosen = [each for each in page if each.id not in named]
+            for each in chosen:
                 del tables.replays[each.id]
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
     @override
-    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> Swept:
+    def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables
             deleted = [
@@ -92,11 +92,11 @@ class InMemoryRetentionStore(RetentionStore):
             ]
             page, cursor = _page(deleted, self._store.now() - older_than, limit, after)
             named = _named_webhooks(tables)
-            going = [each for each in page if each.id not in named]
-            for each in going:
+            chosen = [each for each in page if each.id not in named]
+            for each in chosen:
                 del tables.webhooks[each.id]
                 tables.health.pop(each.id, None)
-            return Swept(len(going), cursor)
+            return PurgeBatch(len(chosen), cursor)
 
 
 def _page(

@@ -11,26 +11,37 @@ from typing import Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
-from noteflow_hooks.domain.webhooks import TIMEOUT_MS
+from noteflow_hooks.persistence.sql.bounds import bounded_sql
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
+from noteflow_hooks.persistence.sql.delivery.rows import (
+    CLAIM_COLUMNS,
+    ClaimReport,
+    ClaimRow,
+    FloodedReport,
+    columns,
+    no_columns,
+)
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
+from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 
-#: What makes an endpoint a gated one, whose deliveries are held and go in turns; the domain says the same in
-#: ``EndpointHealth.is_throttled``.
-GATED = """
+#: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
+# rule of domain.health.state.EndpointHealth.is_throttled
+THROTTLED = """
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
     OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
 """
 
 
 def lease_end(timeout_ms: str) -> str:
-    """Return when a claim's lease ends, for that column; it counts within what is allowed, whatever its row holds."""
-    allowed = f"least(greatest({timeout_ms}, {TIMEOUT_MS.start}), {TIMEOUT_MS.stop - 1})"
+    """Return when a claim's lease ends, for that column. A timeout out of bounds counts as the nearest within them."""
+    # rule of domain.webhooks.WebhookConfig.lease
+    allowed = bounded_sql(timeout_ms, "timeout_ms")
     return f"clock_timestamp() + make_interval(secs => {allowed} / 1000.0 + :slack_s)"
 
 
-#: Makes this worker the owner of the deliveries in ``going``. The claim's number goes on from 0 where a row that was
-#: changed by hand has the last one: else the statement would fail, for all deliveries.
+#: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest
+#: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
+# rule of domain.deliveries.WebhookDelivery.claimed
 _CLAIMED = f"""
 claimed AS (
     UPDATE noteflow.webhook_deliveries AS delivery
@@ -38,45 +49,35 @@ claimed AS (
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
         lease_expires_at = {lease_end("webhook.timeout_ms")}
     FROM (
-        SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM going))
+        SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
     ) AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM going))
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
-#: What the POST of a claimed delivery needs, but for its endpoint, whose version is told: it may have been read before.
-#: Numbers are brought within what may stand there, see ``bounds``.
-NEEDED = """
-claimed.id, claimed.webhook_id, claimed.event_id, claimed.event_type, claimed.status_code, claimed.response_body,
-claimed.error_message, least(greatest(claimed.attempt_count, 0), 2147483646) AS attempt_count, claimed.duration_ms,
-least(greatest(claimed.budget_used, 0), 32766) AS budget_used,
-least(greatest(claimed.interruptions, 0), 32766) AS interruptions, claimed.claim_no,
-event.payload::text AS payload, event.target_webhook_id IS NOT NULL AS targeted,
-event.payload_erased_at IS NOT NULL AS erased, claimed.lease_expires_at, claimed.created_at,
-webhook.version
-"""
-NEEDED_COLUMNS: Final = 18
-NEEDED_FROM = f"""
+#: Where a claim's columns come from.
+CLAIM_SOURCE = f"""
 claimed
 JOIN (
     SELECT id, {VERSION} AS version FROM noteflow.webhook_configs
-    WHERE id = ANY(ARRAY(SELECT webhook_id FROM going))
+    WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
 ) AS webhook ON webhook.id = claimed.webhook_id
 JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
 """  # noqa: S608 - put together from constants
 
-#: Claims of the same endpoints go one after the other, which none waits long for: each is a statement by itself, and
-#: the server ends it whatever becomes of its worker. They queue in so many lines, always in the lines' order; the first
-#: number tells these locks from others'.
-_LINES: Final = 64
+#: The first number of the advisory locks that claims take, which tells them from other locks. Claims of the same
+#: endpoints go one after the other. None waits long: each is a statement by itself, and the server ends it whatever
+#: becomes of its worker. Endpoints share a small number of locks, and all claims take those in the same order.
 _CLAIMS: Final = 1_852_793_958
 
-#: How many more deliveries each endpoint may be sent, of those that have something in ``waiting``. The endpoints'
-#: health is locked before their POSTs are counted: together, all workers keep each endpoint's cap. An endpoint that
-#: somebody else has locked, beside claims, is left out, so that none holds up the others.
+#: How many more deliveries may go to each endpoint that has some in ``waiting``. The endpoints' health is locked before
+#: their POSTs are counted: so all workers together keep each endpoint's cap. An endpoint that something other than a
+#: claim has locked is left out, so that it holds up no other.
+# rule of domain.health.load.claimable_at_once
+# rule of domain.health.load.in_flight
 ROOM = f"""
 in_line AS MATERIALIZED (
     SELECT pg_advisory_xact_lock({_CLAIMS}, line)
-    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {_LINES - 1} AS line FROM waiting ORDER BY line) AS lines
+    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {CLAIM_LINES - 1} AS line FROM waiting ORDER BY line) AS lines
 ), endpoints AS MATERIALIZED (
     SELECT * FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting)) AND (SELECT count(*) FROM in_line) > 0
@@ -86,7 +87,7 @@ in_line AS MATERIALIZED (
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
-                WHEN {GATED} THEN 0
+                WHEN {THROTTLED} THEN 0
                 WHEN config.max_concurrency IS NULL AND counted.lagging >= {STALLED_LIMIT} THEN 0
                 ELSE coalesce(config.max_concurrency, :concurrency)::bigint - coalesce(counted.posts, 0) END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
@@ -97,8 +98,10 @@ in_line AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
-#: Takes due deliveries of open endpoints for this worker. What can't go is held, and gets a turn; what is for an
-#: endpoint that somebody else has locked is passed over. A row without a delivery comes where nothing was claimed.
+#: Claims due deliveries of endpoints that are not throttled. What an endpoint has no room for is throttled from then
+#: on; what is for an endpoint that somebody else has locked is passed over. Each row has the report beside its claim;
+#: where nothing was claimed, there is one row with the report alone.
+# rule of domain.deliveries.WebhookDelivery.is_due
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
@@ -117,20 +120,20 @@ WITH named AS MATERIALIZED (
     SELECT waiting.id, waiting.webhook_id, room.paused_at, room.slow_since,
            waiting.forced OR row_number() OVER (
                PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.later, waiting.next_attempt_at
-           ) <= room.places AS goes
+           ) <= room.places AS may_go
     FROM waiting JOIN room USING (webhook_id)
-), going AS MATERIALIZED (
-    SELECT id, webhook_id FROM ranked WHERE goes
-), {_CLAIMED}, holding AS (
+), selected AS MATERIALIZED (
+    SELECT id, webhook_id FROM ranked WHERE may_go
+), {_CLAIMED}, throttled AS (
     UPDATE noteflow.webhook_deliveries SET held = true
-    WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT goes))
-), woken AS (
+    WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
+), scheduled AS (
     UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
-    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT goes AND paused_at IS NULL))
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT may_go AND paused_at IS NULL))
 )
-SELECT {NEEDED}, told.*
+SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
 FROM (
-    SELECT (SELECT count(*) FROM ranked WHERE NOT goes) AS held_count,
+    SELECT (SELECT count(*) FROM ranked WHERE NOT may_go) AS throttled,
            (SELECT count(*) FROM named) < :limit AND EXISTS (
                SELECT FROM noteflow.webhook_deliveries
                WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
@@ -138,38 +141,42 @@ FROM (
            ) OR EXISTS (
                SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
            ) AS passed_over,
-           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NULL)
+           EXISTS (SELECT FROM ranked WHERE NOT may_go AND paused_at IS NULL AND slow_since IS NULL)
            OR EXISTS (SELECT FROM noteflow.webhook_health WHERE turn_at <= now() AND slow_since IS NULL) AS slots_due,
-           EXISTS (SELECT FROM ranked WHERE NOT goes AND paused_at IS NULL AND slow_since IS NOT NULL) AS slow_slots_due
-) AS told LEFT JOIN ({NEEDED_FROM}) ON true
+           EXISTS (SELECT FROM ranked WHERE NOT may_go AND paused_at IS NULL AND slow_since IS NOT NULL)
+           AS slow_slots_due
+) AS report LEFT JOIN ({CLAIM_SOURCE}) ON true
 """)  # noqa: S608 - put together from constants of this file
 
-#: Takes so many held deliveries of each of these endpoints, whose health is locked, those due longest first.
-CLAIM_HELD = text(f"""
-WITH given AS (
+#: Claims so many throttled deliveries of each of these endpoints, whose health is locked, those due longest first.
+CLAIM_THROTTLED = text(f"""
+WITH share AS (
     SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:counts AS integer[])) AS each (webhook_id, places)
-), going AS MATERIALIZED (
-    SELECT waiting.id, given.webhook_id FROM given CROSS JOIN LATERAL (
+), selected AS MATERIALIZED (
+    SELECT waiting.id, share.webhook_id FROM share CROSS JOIN LATERAL (
         SELECT id FROM noteflow.webhook_deliveries
-        WHERE webhook_id = given.webhook_id AND status = 'pending' AND held
+        WHERE webhook_id = share.webhook_id AND status = 'pending' AND held
         ORDER BY next_attempt_at
-        LIMIT given.places
+        LIMIT share.places
         FOR UPDATE SKIP LOCKED
     ) AS waiting
 ), {_CLAIMED}
-SELECT {NEEDED} FROM {NEEDED_FROM}
+SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 """)  # noqa: S608 - put together from constants of this file
 
-#: What makes an endpoint one that is gated by nothing but the number of its deliveries.
+#: Where nothing but the number of its deliveries throttles an endpoint.
+# rule of domain.health.load.is_merely_flooded
 _FLOODED = """
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
     AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL
 """
-#: The turns of endpoints that are merely flooded, as one statement, where the endpoint that has waited longest is such
-#: a one; the domain's ``turns`` says the same. Each endpoint's first delivery comes before any one's second. One row
-#: more than there are deliveries tells when the next turns are, and whether other endpoints have a turn now.
-FLOODED_TURNS = text(f"""
+#: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
+#: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these
+#: endpoints have their next slots, and whether others have a slot now.
+# rule of domain.health.slots.has_slot
+# rule of domain.health.scheduling.after_slot
+CLAIM_FLOODED = text(f"""
 WITH due AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at, {_FLOODED} AS flooded
     FROM noteflow.webhook_health AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
@@ -178,9 +185,9 @@ WITH due AS MATERIALIZED (
     LIMIT :endpoints
 ), in_line AS MATERIALIZED (
     SELECT pg_advisory_xact_lock({_CLAIMS}, line)
-    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {_LINES - 1} AS line FROM due ORDER BY line) AS lines
+    FROM (SELECT DISTINCT hashtext(webhook_id::text) & {CLAIM_LINES - 1} AS line FROM due ORDER BY line) AS lines
     WHERE (SELECT flooded FROM due ORDER BY turn_at LIMIT 1)
-), turning AS MATERIALIZED (
+), locked AS MATERIALIZED (
     SELECT health.* FROM noteflow.webhook_health AS health
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM due WHERE flooded))
       AND health.turn_at <= clock_timestamp() AND health.slow_since IS NULL AND (SELECT count(*) FROM in_line) > 0
@@ -189,7 +196,7 @@ WITH due AS MATERIALIZED (
 ), rooms AS MATERIALIZED (
     SELECT health.webhook_id, health.turn_at,
            greatest(1, coalesce(config.max_concurrency, :concurrency))::bigint - {IN_FLIGHT} AS room
-    FROM turning AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
+    FROM locked AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE {_FLOODED}
 ), waiting AS MATERIALIZED (
     SELECT rooms.webhook_id, rooms.turn_at, held.id,
@@ -202,14 +209,14 @@ WITH due AS MATERIALIZED (
     ) AS held
 ), dealt AS MATERIALIZED (
     SELECT id FROM waiting ORDER BY nth, turn_at LIMIT :limit
-), going AS MATERIALIZED (
+), selected AS MATERIALIZED (
     SELECT id, webhook_id FROM noteflow.webhook_deliveries
     WHERE id = ANY(ARRAY(SELECT id FROM dealt)) AND status = 'pending' AND held
     FOR UPDATE SKIP LOCKED
 ), {_CLAIMED}, counts AS MATERIALIZED (
     SELECT rooms.webhook_id, rooms.room,
            (SELECT count(*) FROM waiting WHERE webhook_id = rooms.webhook_id) AS seen,
-           (SELECT count(*) FROM going WHERE webhook_id = rooms.webhook_id) AS taken
+           (SELECT count(*) FROM selected WHERE webhook_id = rooms.webhook_id) AS taken
     FROM rooms
 ), noted AS (
     UPDATE noteflow.webhook_health AS health
@@ -219,8 +226,9 @@ WITH due AS MATERIALIZED (
     FROM counts WHERE health.webhook_id = counts.webhook_id
     RETURNING health.webhook_id, health.turn_at - clock_timestamp() AS wait
 )
-SELECT {NEEDED}, NULL AS waits, NULL AS others FROM {NEEDED_FROM}
+SELECT {CLAIM_COLUMNS}, {no_columns(FloodedReport)} FROM {CLAIM_SOURCE}
 UNION ALL
-SELECT {", ".join(["NULL"] * NEEDED_COLUMNS)},
-       ARRAY(SELECT wait FROM noted WHERE wait IS NOT NULL), EXISTS (SELECT FROM due WHERE NOT flooded)
+SELECT {no_columns(ClaimRow)},
+       ARRAY(SELECT wait FROM noted WHERE wait IS NOT NULL) AS waits,
+       EXISTS (SELECT FROM due WHERE NOT flooded) AS slots_due
 """)  # noqa: S608 - put together from constants of this file

@@ -41,13 +41,13 @@ class DirectStatement:
 
 
 class DirectStatements:
-    """Runs them."""
+    """Runs such statements."""
 
     def __init__(self, engine: Engine) -> None:
         """Lend connections from the engine's pool."""
         self._engine = engine
 
-    def rows(self, statement: DirectStatement, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
         try:
             lent = self._engine.raw_connection()
@@ -57,9 +57,8 @@ class DirectStatements:
         try:
             connection.autocommit = True
             cursor = raw_cursor(connection)
-            rows: list[tuple[Any, ...]] = cursor.execute(
-                statement.sql, [given[name] for name in statement.names]
-            ).fetchall()
+            values = list(map(params.__getitem__, statement.names))
+            rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
             if connection.closed or ends_connection(error):

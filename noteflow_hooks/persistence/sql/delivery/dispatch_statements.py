@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from sqlalchemy import text
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import (
-    GATED,
-    NEEDED,
-    NEEDED_COLUMNS,
-    NEEDED_FROM,
-    ROOM,
-    lease_end,
+from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.rows import (
+    CLAIM_COLUMNS,
+    ClaimRow,
+    DispatchReport,
+    columns,
+    no_columns,
 )
 
-#: The endpoint whose trouble an event is about. An escape, which no such event of ours has, may stand for what
-#: PostgreSQL can't take for text: the statement would fail, for all events.
+#: The endpoint that an event of ``webhook.failing`` or ``webhook.disabled`` is about. A payload with an escape, which
+#: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
 _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
                 THEN payload ->> 'webhook_id' END"""
 
-#: Makes rows of deliveries out of events. An endpoint must have been there before the event, and is not told of its own
-#: trouble. Rows come in the order of the events, the named ones first, then of the endpoints' ids, and are cut at
-#: ``:limit``. What is for a gated endpoint is held from the start, and so is what one endpoint gets beyond ``:burst``:
-#: no flood fills the queue for the rest.
+#: Makes rows of deliveries out of events, in the order of the events, the named ones first, and then of the endpoints'
+#: ids; they are cut at ``:limit``. What is for a throttled endpoint is throttled from the start, and so is what one
+#: endpoint gets beyond ``:burst``: so no flood fills the queue for the rest.
+# rule of domain.fan_out.receives
+# rule of domain.health.load.is_throttled_from_the_start
 _MADE = f"""
 named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
@@ -44,10 +43,10 @@ named AS MATERIALIZED (
     FROM (SELECT *, 0 AS later FROM named UNION ALL SELECT *, 1 FROM others) AS waiting
 ), made AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
-           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled, matching.gated,
-           matching.paused, matching.slow, matching.timeout_ms
+           picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
+           matching.throttled, matching.paused, matching.slow, matching.timeout_ms
     FROM picked CROSS JOIN LATERAL (
-        SELECT config.id, config.enabled, {GATED} AS gated, config.paused_at IS NOT NULL AS paused,
+        SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, config.timeout_ms
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
@@ -68,21 +67,21 @@ named AS MATERIALIZED (
 ), ranked AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
            enabled AND NOT forced
-              AND (gated OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
+              AND (throttled OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
     FROM made
 )
 """  # noqa: S608 - put together from constants of this file
 
 #: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached.
 _FOLLOWED = """
-turning AS MATERIALIZED (
+locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
     ORDER BY webhook_id
     FOR NO KEY UPDATE
-), woken AS (
+), scheduled AS (
     UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
-    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM turning))
+    WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -93,19 +92,21 @@ turning AS MATERIALIZED (
 )
 """
 
-#: What is told beside what was claimed; the ids come with every workspace's first one before any workspace's second.
-_TOLD = """
-ARRAY(
+#: What is reported beside what was claimed.
+_REPORTED = columns(
+    DispatchReport,
+    {
+        "delivery_ids": """ARRAY(
            SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
            WHERE inserted.status = 'pending' AND NOT inserted.held
            ORDER BY ranked.nth, ranked.place
-       ) AS delivery_ids,
-       EXISTS (SELECT FROM ranked WHERE held AND NOT slow) AS turns,
-       EXISTS (SELECT FROM ranked WHERE held AND slow) AS throttled_slow,
-       (SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL) AS events,
-       EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others AS more
-"""
-TOLD_COLUMNS: Final = 5
+       )""",
+        "throttled": "EXISTS (SELECT FROM ranked WHERE held AND NOT slow)",
+        "throttled_slow": "EXISTS (SELECT FROM ranked WHERE held AND slow)",
+        "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
+        "more": "EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others",
+    },
+)
 
 #: Makes deliveries of events, and claims none. Nobody waits for the disk: where a crash of the server takes the
 #: deliveries, the event is dispatched once more, and nothing was sent yet, since each claim waits for the disk, and so
@@ -123,47 +124,48 @@ WITH unhurried AS MATERIALIZED (
     ON CONFLICT (event_id, webhook_id) DO NOTHING
     RETURNING id, event_id, webhook_id, status, held
 ), {_FOLLOWED}
-SELECT {_TOLD} FROM unhurried
+SELECT {_REPORTED} FROM unhurried
 """)  # noqa: S608 - put together from constants of this file
 
-#: The same, and this worker is the owner of the first ``:claim`` of those that may go at once: a few fresh events need
-#: no second statement, no second wait for the disk, and no second version of their rows. What its endpoint has no room
-#: for at this moment stays pending, and the next claim that comes by sees to it. Where something is held, nothing is
-#: claimed: the one locks endpoints' health by their ids and waits for it, the other takes what is free, and both in one
-#: statement could wait for a settle that waits for it.
+#: The same, and this worker claims the first ``:claim`` of those that may go at once: a few fresh events need no second
+#: statement, no second wait for the disk, and no second version of their rows. What an endpoint has no room for at this
+#: moment stays pending, for the next claim. Where anything is throttled, nothing is claimed. Throttling waits for locks
+#: on endpoints' health, in the order of their ids; claiming takes those locks that are free. One statement that did
+#: both could wait for a settle that waits for it.
 DISPATCH_AND_CLAIM = text(f"""
 WITH {_MADE}, waiting AS MATERIALIZED (
     SELECT event_id, webhook_id, forced, nth, place FROM ranked
     WHERE enabled AND NOT held AND NOT EXISTS (SELECT FROM ranked WHERE held)
     ORDER BY nth, place
     LIMIT :claim
-), {ROOM}, going AS MATERIALIZED (
+), {ROOM}, selected AS MATERIALIZED (
     SELECT event_id, webhook_id FROM (
         SELECT waiting.event_id, waiting.webhook_id, waiting.forced OR row_number() OVER (
                    PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.place
-               ) <= room.places AS goes
+               ) <= room.places AS may_go
         FROM waiting JOIN room USING (webhook_id)
-    ) AS first WHERE goes
+    ) AS first WHERE may_go
 ), owned AS MATERIALIZED (
-    SELECT ranked.*, going.event_id IS NOT NULL AS goes
-    FROM ranked LEFT JOIN going ON going.event_id = ranked.event_id AND going.webhook_id = ranked.webhook_id
+    SELECT ranked.*, selected.event_id IS NOT NULL AS may_go
+    FROM ranked LEFT JOIN selected ON selected.event_id = ranked.event_id AND selected.webhook_id = ranked.webhook_id
 ), inserted AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced,
          claim_no, claimed_at, lease_expires_at)
     SELECT workspace_id, webhook_id, event_id, event_type,
-           CASE WHEN goes THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled AND NOT goes THEN now() END, held,
-           enabled AND forced AND NOT goes,
-           CASE WHEN goes THEN 1 ELSE 0 END, CASE WHEN goes THEN clock_timestamp() END,
-           CASE WHEN goes THEN {lease_end("timeout_ms")} END
+           CASE WHEN may_go THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
+           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END,
+           CASE WHEN enabled AND NOT may_go THEN now() END, held,
+           enabled AND forced AND NOT may_go,
+           CASE WHEN may_go THEN 1 ELSE 0 END, CASE WHEN may_go THEN clock_timestamp() END,
+           CASE WHEN may_go THEN {lease_end("timeout_ms")} END
     FROM owned
     ON CONFLICT (event_id, webhook_id) DO NOTHING
     RETURNING *
 ), claimed AS (
     SELECT * FROM inserted WHERE status = 'sending'
 ), {_FOLLOWED}
-SELECT {NEEDED}, {", ".join(["NULL"] * TOLD_COLUMNS)} FROM {NEEDED_FROM}
+SELECT {CLAIM_COLUMNS}, {no_columns(DispatchReport)} FROM {CLAIM_SOURCE}
 UNION ALL
-SELECT {", ".join(["NULL"] * NEEDED_COLUMNS)}, {_TOLD}
+SELECT {no_columns(ClaimRow)}, {_REPORTED}
 """)  # noqa: S608 - put together from constants of this file

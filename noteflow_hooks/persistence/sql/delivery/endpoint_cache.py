@@ -32,7 +32,7 @@ _LIMIT: Final = 1_000
 
 
 class EndpointCache:
-    """One for a process. Its versions are told by the statement that claims, so it never serves what has changed."""
+    """One for a process. Each claim says which version of its endpoint is valid, so nothing outdated is ever served."""
 
     def __init__(self, engine: Engine, converter: WebhookConverter, *, limit: int = _LIMIT) -> None:
         """``converter`` makes endpoints of rows; at most ``limit`` are kept."""

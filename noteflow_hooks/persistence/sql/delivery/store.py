@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import (
-    DISABLED,
-    ERASED,
-    INTERRUPTED,
-    AttemptResult,
-    Claim,
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-    WebhookDelivery,
-)
+from noteflow_hooks.domain.deliveries import DISABLED
 from noteflow_hooks.domain.health.circuit_breaker import is_notable
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
+    EVENTS_PER_ROUND,
     Claimed,
     DeliveryStore,
     Dispatched,
@@ -33,16 +22,32 @@ from noteflow_hooks.domain.ports.delivery_store import (
     Settled,
     ThrottledCount,
 )
+from noteflow_hooks.domain.settling import interruption
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
-from noteflow_hooks.persistence.sql.delivery import claim_statements, dispatch_statements, statements
+from noteflow_hooks.persistence.sql.delivery import (
+    claim_statements,
+    dispatch_statements,
+    lookup_statements,
+    settle_statements,
+)
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
-from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthKeeper, Verdict
+from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
+from noteflow_hooks.persistence.sql.delivery.results import result_params
+from noteflow_hooks.persistence.sql.delivery.rows import (
+    ClaimReport,
+    DispatchReport,
+    FloodedReport,
+    SettledRow,
+    claims_of,
+    report_of,
+)
+from noteflow_hooks.persistence.sql.limits import OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -50,33 +55,25 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
-    from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.domain.deliveries import Claim, Settlement
 
 log = logging.getLogger(__name__)
 
 _DISPATCH: Final = DirectStatement.of(dispatch_statements.DISPATCH)
 _DISPATCH_AND_CLAIM: Final = DirectStatement.of(dispatch_statements.DISPATCH_AND_CLAIM)
 _CLAIM: Final = DirectStatement.of(claim_statements.CLAIM)
-_FLOODED_TURNS: Final = DirectStatement.of(claim_statements.FLOODED_TURNS)
-_SETTLE: Final = DirectStatement.of(statements.SETTLE)
-#: How many columns come before what a statement tells beside its deliveries; the last one is the endpoint's version.
-_NEEDED: Final = claim_statements.NEEDED_COLUMNS
-_VERSION: Final = _NEEDED - 1
+_CLAIM_FLOODED: Final = DirectStatement.of(claim_statements.CLAIM_FLOODED)
+_SETTLE: Final = DirectStatement.of(settle_statements.SETTLE)
 
 _AT_ONCE: Final = timedelta(0)
 _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
-#: What an integer column holds at the most.
-_MOST: Final = 2**31 - 1
-#: How many events a round of dispatching takes, and how many beside the named ones at the least.
-_EVENTS: Final = 500
-_OTHER_EVENTS: Final = 100
 
 
 class SqlAlchemyDeliveryStore(DeliveryStore):
     """The workers' half of the store in PostgreSQL."""
 
     def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
-        """``box`` opens the endpoints' secrets; ``rules`` judge the endpoints' health."""
+        """``box`` opens the endpoints' secrets; by ``rules`` their health changes."""
         self._engine = engine
         #: For statements that are a whole by themselves: a transaction would be two more round trips.
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -90,96 +87,115 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
     ) -> Dispatched:
-        given = {
+        params = {
             "ids": list(event_ids),
-            "others": max(_OTHER_EVENTS, _EVENTS - len(event_ids)),
+            "others": max(OTHER_EVENTS_PER_ROUND, EVENTS_PER_ROUND - len(event_ids)),
             "limit": limit,
             "burst": BURST,
             "disabled": DISABLED,
         }
         if not claim:
-            [told] = self._direct.rows(_DISPATCH, given)
-            return _dispatched(told)
-        owner = {"claim": claim, "slack_s": lease_slack.total_seconds(), "concurrency": self._rules.concurrency}
-        *rows, told = self._direct.rows(_DISPATCH_AND_CLAIM, given | owner)
-        return _dispatched(told[_NEEDED:], self._claims(rows))
+            [row] = self._direct.rows(_DISPATCH, params)
+            return _dispatched(DispatchReport._make(row))
+        owner = {"claim": claim, **self._lease(lease_slack)}
+        *rows, last = self._direct.rows(_DISPATCH_AND_CLAIM, params | owner)
+        return _dispatched(DispatchReport._make(report_of(last)), self._claims(rows))
 
     @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        rows = self._direct.rows(
-            _CLAIM,
-            {
-                "ids": list(delivery_ids),
-                "limit": limit,
-                "slack_s": lease_slack.total_seconds(),
-                "concurrency": self._rules.concurrency,
-            },
-        )
-        held, passed_over, slots_due, slow_slots_due = rows[0][_NEEDED:]
+        params = {"ids": list(delivery_ids), "limit": limit, **self._lease(lease_slack)}
+        rows = self._direct.rows(_CLAIM, params)
+        report = ClaimReport._make(report_of(rows[0]))
         return Claimed(
-            self._claims([row for row in rows if row[0] is not None]),
-            throttled=held,
-            passed_over=passed_over,
-            slots_due=slots_due,
-            slow_slots_due=slow_slots_due,
+            self._claims(rows),
+            throttled=report.throttled,
+            passed_over=report.passed_over,
+            slots_due=report.slots_due,
+            slow_slots_due=report.slow_slots_due,
         )
 
     @override
     def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
         if not slow:
-            taken = self._flooded_turns(limit, lease_slack)
+            taken = self._claim_flooded(limit, lease_slack)
             if taken or not taken.slots_due:
                 return taken
         with self._engine.begin() as connection:
-            turns = self._health.turns(connection, limit=limit, slow=slow)
-            if not turns:
+            slots = self._health.slots(connection, limit=limit, slow=slow)
+            if not slots:
                 return Claimed([], passed_over=True)
-            rows = connection.execute(
-                claim_statements.CLAIM_HELD,
-                {
-                    "webhook_ids": [each.webhook.id for each in turns],
-                    "counts": [each.given for each in turns],
-                    "slack_s": lease_slack.total_seconds(),
-                },
-            ).all()
+            params = {
+                "webhook_ids": [each.webhook.id for each in slots],
+                "counts": [each.share for each in slots],
+                "slack_s": lease_slack.total_seconds(),
+            }
+            rows = connection.execute(claim_statements.CLAIM_THROTTLED, params).all()
             counts = Counter(row.webhook_id for row in rows)
-            following = self._health.note_turns(connection, turns, counts, lease_slack=lease_slack)
+            following = self._health.note_slots(connection, slots, counts, lease_slack=lease_slack)
         return Claimed(self._claims(rows), slots=following)
 
-    def _flooded_turns(self, limit: int, lease_slack: timedelta) -> Claimed:
-        *rows, told = self._direct.rows(
-            _FLOODED_TURNS,
-            {
-                "endpoints": min(ENDPOINTS_PER_CLAIM, limit),
-                "limit": limit,
-                "concurrency": self._rules.concurrency,
-                "slack_s": lease_slack.total_seconds(),
-                "poll_s": ROOM_POLL.total_seconds(),
-            },
-        )
-        waits, others = told[_NEEDED:]
-        turns = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in waits]
-        return Claimed(self._claims(rows), slots_due=others, slots=turns)
+    def _claim_flooded(self, limit: int, lease_slack: timedelta) -> Claimed:
+        params = {
+            "endpoints": min(ENDPOINTS_PER_CLAIM, limit),
+            "limit": limit,
+            "poll_s": ROOM_POLL.total_seconds(),
+            **self._lease(lease_slack),
+        }
+        *rows, last = self._direct.rows(_CLAIM_FLOODED, params)
+        report = FloodedReport._make(report_of(last))
+        slots = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in report.waits]
+        return Claimed(self._claims(rows), slots_due=report.slots_due, slots=slots)
+
+    def _lease(self, slack: timedelta) -> dict[str, float]:
+        """Return what the statements that claim take of the lease and of the cap."""
+        return {"slack_s": slack.total_seconds(), "concurrency": self._rules.concurrency}
+
+    def _claims(self, rows: Iterable[Sequence[Any]]) -> list[Claim]:
+        claimed = claims_of(rows)
+        webhooks = self._endpoints.read({row.webhook_id: row.version for row in claimed})
+        # What can't be read is left to its lease: it is reclaimed, a few times and then for good.
+        return [row.to_claim(webhooks[row.webhook_id]) for row in claimed if row.webhook_id in webhooks]
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
-        # What begins trouble is stored together with it. What ends it may be stored a moment before: an endpoint whose
-        # health is behind the results is brought up to date with the next ones.
-        if any(self._is_notable(each) for each in settlements):
+        # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
+        # the results may be stored a moment before: health that is behind them is brought up to date with the next.
+        notable = [self._is_notable(each) for each in settlements]
+        params = result_params(zip(settlements, notable, strict=True))
+        if any(notable):
             with self._engine.begin() as connection:
-                return self._settle(connection, settlements)
-        stored = {row[:2]: _Said(*row[2:]) for row in self._direct.rows(_SETTLE, self._given(settlements))}
-        if not any(each.looked_at for each in stored.values()):
-            return Settled(frozenset(stored), slots=_turns(stored))
+                return self._settle(connection, settlements, params)
+        stored = [SettledRow._make(row) for row in self._direct.rows(_SETTLE, params)]
+        if not any(row.examined for row in stored):
+            return Settled(frozenset(row.fencing_key for row in stored), slots=_slots(stored))
         with self._engine.begin() as connection:
-            return self._judged(connection, settlements, stored)
+            return self._examined(connection, settlements, stored)
+
+    def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
+        rows = connection.execute(settle_statements.SETTLE, params)
+        return self._examined(connection, settlements, [SettledRow._make(row) for row in rows])
+
+    def _examined(
+        self, connection: Connection, settlements: Sequence[Settlement], stored: Sequence[SettledRow]
+    ) -> Settled:
+        """Bring the health of those endpoints up to date that are to be examined."""
+        keys = frozenset(row.fencing_key for row in stored)
+        called = {row.fencing_key for row in stored if row.examined}
+        # One of an endpoint's results that calls for it has all of them applied, in their order.
+        endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in called}
+        kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
+        changes = self._health.apply(connection, kept) if kept else HealthChanges()
+        return Settled(keys, slots=[*_slots(stored), *changes.slots], event_ids=changes.event_ids)
+
+    def _is_notable(self, settlement: Settlement) -> bool:
+        return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
 
     @override
     def now(self) -> datetime:
         with self._alone.connect() as connection:
-            now: datetime = connection.execute(statements.NOW).scalar_one()
+            now: datetime = connection.execute(lookup_statements.NOW).scalar_one()
         return now
 
     @override
@@ -190,165 +206,66 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
         with self._alone.connect() as connection:
-            rows = connection.execute(statements.WAITS, {"ids": list(delivery_ids)})
+            rows = connection.execute(lookup_statements.WAITS, {"ids": list(delivery_ids)})
             return {row.id: row.wait for row in rows}
+
+    @override
+    def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
+        with self._alone.connect() as connection:
+            return list(connection.scalars(lookup_statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
+
+    @override
+    def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
+        with self._alone.connect() as connection:
+            return list(connection.scalars(lookup_statements.DUE, {"age": overdue_by, "limit": limit}))
+
+    @override
+    def count_throttled(self, *, limit: int) -> ThrottledCount:
+        with self._engine.begin() as connection:
+            connection.execute(health_statements.GIVE_MISSING_SLOTS)
+            row = connection.execute(health_statements.COUNT_THROTTLED, {"limit": limit}).one()
+        return ThrottledCount(quick=row.quick, slow=row.slow)
 
     @override
     def reclaim_expired(self, *, limit: int) -> int:
         with self._engine.begin() as connection:
-            rows = connection.execute(statements.EXPIRED, {"limit": limit}).all()
+            rows = connection.execute(settle_statements.EXPIRED, {"limit": limit}).all()
             return self._reclaim(connection, rows) if rows else 0
 
     def _reclaim(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
         try:
             with connection.begin_nested():
-                self._settle(connection, [self._interrupted(row) for row in rows])
+                cut_off = [self._interruption(row) for row in rows]
+                self._settle(connection, cut_off, result_params((each, False) for each in cut_off))
         except UnavailableError:
             raise
         except Exception:
             # The boundary of a batch, and below of a row: whatever is wrong with one must not hold up the rest.
             log.exception("%d deliveries could not be taken back together", len(rows))
             if len(rows) == 1:
-                connection.execute(statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
+                connection.execute(settle_statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
             else:
                 for row in rows:
                     self._reclaim(connection, [row])
         return len(rows)
 
-    @override
-    def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        with self._alone.connect() as connection:
-            return list(connection.scalars(statements.UNDISPATCHED, {"age": older_than, "limit": limit}))
-
-    @override
-    def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
-        with self._alone.connect() as connection:
-            return list(connection.scalars(statements.DUE, {"age": overdue_by, "limit": limit}))
-
-    @override
-    def count_throttled(self, *, limit: int) -> ThrottledCount:
-        with self._engine.begin() as connection:
-            connection.execute(health_statements.FORGOTTEN)
-            row = connection.execute(health_statements.HELD, {"limit": limit}).one()
-        return ThrottledCount(quick=row.quick, slow=row.slow)
-
-    def _settle(self, connection: Connection, settlements: Sequence[Settlement]) -> Settled:
-        found = connection.execute(statements.SETTLE, self._given(settlements))
-        return self._judged(
-            connection, settlements, {(row.id, row.claim_no): _Said(row.looked_at, row.turns) for row in found}
-        )
-
-    def _given(self, settlements: Sequence[Settlement]) -> dict[str, str]:
-        rows = [_as_row(each, notable=self._is_notable(each)) for each in settlements]
-        return {"rows": json.dumps(rows), "erased": ERASED}
-
-    def _judged(
-        self, connection: Connection, settlements: Sequence[Settlement], stored: Mapping[tuple[UUID, int], _Said]
-    ) -> Settled:
-        # One of an endpoint's results that is looked at calls for all of them, in their order.
-        notable = {key for key, said in stored.items() if said.looked_at}
-        looked_at = {each.delivery.webhook_id for each in settlements if each.fencing_key in notable}
-        kept = [each for each in settlements if each.fencing_key in stored and each.delivery.webhook_id in looked_at]
-        verdict = self._health.judge(connection, kept) if kept else Verdict()
-        return Settled(frozenset(stored), slots=[*_turns(stored), *verdict.turns], event_ids=verdict.event_ids)
-
-    def _is_notable(self, settlement: Settlement) -> bool:
-        return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
-
-    def _claims(self, rows: Sequence[Sequence[Any]]) -> list[Claim]:
-        webhooks = self._endpoints.read({row[1]: row[_VERSION] for row in rows})
-        # What can't be read is left to its lease: it is taken back, a few times and then for good.
-        return [_claim(row, webhooks[row[1]]) for row in rows if row[1] in webhooks]
-
-    def _interrupted(self, row: Row[Any]) -> Settlement:
+    def _interruption(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
-        # Nothing ran longer than its lease, however long ago that was.
-        ended_at = min(row.moment, row.lease_expires_at)
-        duration_ms = min(max(0, round((ended_at - row.claimed_at).total_seconds() * 1000)), _MOST)
-        after = delivery.interrupted(now=row.moment, duration_ms=duration_ms)
-        attempt = AttemptResult(
-            started_at=row.claimed_at,
-            duration_ms=duration_ms,
-            error_kind=ErrorKind.INTERRUPTED,
-            error_message=INTERRUPTED,
-        )
-        return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
+        return interruption(delivery, claimed_at=row.claimed_at, now=row.moment)
 
 
-def _dispatched(told: Sequence[Any], claims: Sequence[Claim] = ()) -> Dispatched:
-    delivery_ids, turns, throttled_slow, events, more = told
+def _dispatched(report: DispatchReport, claims: Sequence[Claim] = ()) -> Dispatched:
     return Dispatched(
-        tuple(delivery_ids),
-        events=events,
-        more=more,
-        throttled=turns,
-        throttled_slow=throttled_slow,
+        tuple(report.delivery_ids),
+        events=report.events,
+        more=report.more,
+        throttled=report.throttled,
+        throttled_slow=report.throttled_slow,
         claims=tuple(claims),
     )
 
 
-class _Said(NamedTuple):
-    """What a stored result says of its endpoint: its health is to be looked at, and it has a turn now."""
-
-    looked_at: bool
-    turns: bool
-
-
-def _turns(stored: Mapping[tuple[UUID, int], _Said]) -> list[SchedulingSlot]:
-    """Return the turn that there is now, where there is one: it serves all endpoints that have one."""
-    return [SchedulingSlot(_AT_ONCE, slow=False)] if any(each.turns for each in stored.values()) else []
-
-
-def _claim(row: Sequence[Any], webhook: WebhookConfig) -> Claim:
-    """Return what stands in a row of :data:`claim_statements.NEEDED_COLUMNS` columns, in their order."""
-    delivery = WebhookDelivery(
-        id=row[0],
-        webhook_id=row[1],
-        event_id=row[2],
-        event_type=row[3],
-        status=DeliveryStatus.SENDING,
-        status_code=row[4],
-        response_body=row[5],
-        error_message=row[6],
-        attempt_count=row[7],
-        duration_ms=row[8],
-        budget_used=row[9],
-        interruptions=row[10],
-        claim_no=row[11],
-        lease_expires_at=row[15],
-        created_at=row[16],
-    )
-    return Claim(delivery, webhook, payload=row[12].encode(), targeted=row[13], erased=row[14])
-
-
-def _as_row(settlement: Settlement, *, notable: bool) -> dict[str, Any]:
-    delivery = settlement.delivery
-    return {
-        "id": str(delivery.id),
-        "claim_no": delivery.claim_no,
-        "status": delivery.status,
-        "status_code": delivery.status_code,
-        "response_body": delivery.response_body,
-        "error_message": delivery.error_message,
-        "attempt_count": delivery.attempt_count,
-        "duration_ms": delivery.duration_ms,
-        "budget_used": delivery.budget_used,
-        "interruptions": delivery.interruptions,
-        "wait_s": settlement.wait.total_seconds() if settlement.wait is not None else 0.0,
-        "notable": notable,
-        "attempt": _attempt(settlement.attempt),
-    }
-
-
-def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
-    if result is None:
-        return None
-    return {
-        "started_at": result.started_at.isoformat(),
-        "duration_ms": result.duration_ms,
-        "status_code": result.status_code,
-        "error_kind": result.error_kind,
-        "error_message": result.error_message,
-        "redialled": result.redialled,
-    }
+def _slots(stored: Iterable[SettledRow]) -> list[SchedulingSlot]:
+    """Return the slot that there is now, where there is one: it serves all endpoints that have one."""
+    return [SchedulingSlot(_AT_ONCE, slow=False)] if any(row.has_slot for row in stored) else []

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import inspect, text
 
-from noteflow_hooks.persistence.sql.delivery import statements
+from noteflow_hooks.persistence.sql.delivery import lookup_statements
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ SELECT (SELECT count(*) FROM (SELECT 1 {rows} LIMIT :most) AS counted) AS rows, 
 
 _BACKLOG = {
     "events": text(_waiting("webhook_events", moment="created_at", where="dispatched_at IS NULL")),
+    # rule of domain.deliveries.WebhookDelivery.is_due
     "deliveries": text(
         _waiting(
             "webhook_deliveries",
@@ -62,6 +63,7 @@ _BACKLOG = {
             where="status = 'pending' AND NOT held AND next_attempt_at <= now()",
         )
     ),
+    # rule of domain.deliveries.WebhookDelivery.is_expired
     "leases": text(
         _waiting(
             "webhook_deliveries", moment="lease_expires_at", where="status = 'sending' AND lease_expires_at <= now()"
@@ -106,8 +108,8 @@ class Waiting:
     longest: timedelta | None
 
 
-class Vitals:
-    """Asks. Whatever does not answer, or refuses, raises :class:`UnavailableError`."""
+class DatabaseDiagnostics:
+    """Asks the database. Whatever does not answer, or refuses, raises :class:`UnavailableError`."""
 
     def __init__(self, engine: Engine) -> None:
         """Use the engine's connections, for a statement each."""
@@ -129,7 +131,7 @@ class Vitals:
     def now(self) -> datetime:
         """Return the time by the database's clock."""
         with self._alone.connect() as connection:
-            now: datetime = connection.execute(statements.NOW).scalar_one()
+            now: datetime = connection.execute(lookup_statements.NOW).scalar_one()
         return now
 
     def samples(self) -> Sequence[Sample]:

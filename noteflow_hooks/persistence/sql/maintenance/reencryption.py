@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import COLUMNS, key_id
 from noteflow_hooks.errors import SecretUnavailableError
+from noteflow_hooks.persistence.sql.limits import REENCRYPTED_AT_ONCE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import Column, SecretBox
-
-#: Endpoints in a transaction, of some hundredths of a second. Its locks hold up changes of theirs, and nothing else.
-BATCH: Final = 500
 
 _PAGE = text("""
 SELECT id, secret, previous_secret, headers FROM noteflow.webhook_configs
@@ -84,7 +82,7 @@ class KeyUse:
 class StoredSecrets:
     """All ciphertexts of the database, whosever they are. Deleted endpoints have none."""
 
-    def __init__(self, engine: Engine, box: SecretBox, *, batch: int = BATCH) -> None:
+    def __init__(self, engine: Engine, box: SecretBox, *, batch: int = REENCRYPTED_AT_ONCE) -> None:
         """``box`` holds the keys, the one to encrypt with first; ``batch`` is how many endpoints are taken at once."""
         self._engine = engine
         self._box = box
@@ -136,8 +134,8 @@ class StoredSecrets:
             rows = connection.execute(_LOCK if wait else _LOCK_FREE, {"ids": webhook_ids}).all()
             renewed = [(row, self._renewed(row, rotation)) for row in rows]
             changed = [(row.id, columns) for row, columns in renewed if columns != dict(_sealed(row))]
-            given: dict[str, list[Any]] = {each: [columns.get(each) for _, columns in changed] for each in COLUMNS}
-            connection.execute(_STORE, {**given, "id": [webhook_id for webhook_id, _ in changed]})
+            params: dict[str, list[Any]] = {each: [columns.get(each) for _, columns in changed] for each in COLUMNS}
+            connection.execute(_STORE, {**params, "id": [webhook_id for webhook_id, _ in changed]})
         locked = {row.id for row in rows}
         return [webhook_id for webhook_id in webhook_ids if webhook_id not in locked]
 

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, ordered_key
+from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, one_of, ordered_key, within
 
 
 class WebhookDeliveryRow(Base):
@@ -16,7 +17,8 @@ class WebhookDeliveryRow(Base):
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
-        CheckConstraint("status IN ('pending', 'sending', 'succeeded', 'dead', 'skipped')", name="status"),
+        # rule of domain.deliveries.DeliveryStatus
+        CheckConstraint(one_of("status", DeliveryStatus), name="status"),
         CheckConstraint("(status = 'pending') = (next_attempt_at IS NOT NULL)", name="next_attempt_at"),
         CheckConstraint(
             "(status = 'sending') = (lease_expires_at IS NOT NULL) AND (status = 'sending') = (claimed_at IS NOT NULL)",
@@ -24,7 +26,8 @@ class WebhookDeliveryRow(Base):
         ),
         CheckConstraint(
             "(status = 'succeeded') = (delivered_at IS NOT NULL)"
-            " AND (status <> 'succeeded' OR status_code BETWEEN 200 AND 299)",
+            # rule of domain.deliveries.SUCCESS
+            f" AND (status <> 'succeeded' OR {within('status_code', SUCCESS)})",
             name="succeeded",
         ),
         CheckConstraint(
@@ -39,7 +42,7 @@ class WebhookDeliveryRow(Base):
             postgresql_where=text("status = 'pending' AND NOT held"),
         ),
         Index("ix_webhook_deliveries_leased", "lease_expires_at", postgresql_where=text("status = 'sending'")),
-        # An endpoint's turn takes the held ones; its end skips all.
+        # An endpoint's scheduling slot claims the throttled ones; its end skips all.
         Index(
             "ix_webhook_deliveries_waiting",
             "held",
@@ -89,7 +92,7 @@ class WebhookDeliveryRow(Base):
     budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
     claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    #: While it is pending: waits for its endpoint's turn, out of what claims top themselves up with.
+    #: While it is pending: it is throttled, and waits for its endpoint's scheduling slot. Other claims don't see it.
     held: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
@@ -103,12 +106,10 @@ class WebhookAttemptRow(Base):
         UniqueConstraint("delivery_id", "attempt_number"),
         Index("ix_webhook_attempts_started_at", "started_at"),
         CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
-        CheckConstraint("octet_length(response_body) <= 4096", name="response_body"),
-        CheckConstraint(
-            "error_kind IN ('timeout', 'dns', 'address_not_allowed', 'connect', 'tls', 'protocol', 'redirect',"
-            " 'status', 'interrupted', 'secret_unavailable', 'internal')",
-            name="error_kind",
-        ),
+        # rule of domain.deliveries.RESPONSE_KEPT_BYTES
+        CheckConstraint(f"octet_length(response_body) <= {RESPONSE_KEPT_BYTES}", name="response_body"),
+        # rule of domain.deliveries.ErrorKind
+        CheckConstraint(one_of("error_kind", ErrorKind), name="error_kind"),
     )
 
     id: Mapped[uuid.UUID] = ordered_key()

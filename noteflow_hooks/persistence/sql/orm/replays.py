@@ -8,7 +8,9 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.persistence.sql.orm.base import NOW, SCHEMA, Base, belongs_to, key
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
+from noteflow_hooks.domain.replays import ReplayState
+from noteflow_hooks.persistence.sql.orm.base import NOW, SCHEMA, Base, belongs_to, key, one_of
 
 
 class WebhookReplayRow(Base):
@@ -16,9 +18,9 @@ class WebhookReplayRow(Base):
 
     __tablename__ = "webhook_replays"
     __table_args__ = (
-        CheckConstraint("state IN ('running', 'done', 'cancelled')", name="state"),
+        CheckConstraint(one_of("state", ReplayState), name="state"),
         CheckConstraint("(state = 'running') = (finished_at IS NULL)", name="finished_at"),
-        CheckConstraint("status IN ('succeeded', 'dead', 'skipped')", name="status"),
+        CheckConstraint(one_of("status", sorted(FINAL_STATUSES)), name="status"),
         CheckConstraint("matched >= 0 AND sent >= 0 AND rate_per_s > 0", name="counts"),
         Index("ix_webhook_replays_running", "paced_at", postgresql_where=text("state = 'running'")),
         Index("ix_webhook_replays_finished_at", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),

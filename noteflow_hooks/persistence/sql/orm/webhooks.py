@@ -8,7 +8,9 @@ from datetime import datetime
 from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
+from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key, within
 
 
 class WebhookConfigRow(Base):
@@ -19,15 +21,19 @@ class WebhookConfigRow(Base):
         CheckConstraint(
             r"url ~ '^https://[^/]' OR url ~ '^http://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)'", name="url"
         ),
-        CheckConstraint("timeout_ms BETWEEN 100 AND 30000", name="timeout_ms"),
-        CheckConstraint("max_retries BETWEEN 1 AND 20", name="max_retries"),
+        # rule of domain.webhooks.TIMEOUT_MS
+        CheckConstraint(within("timeout_ms", TIMEOUT_MS), name="timeout_ms"),
+        # rule of domain.webhooks.MAX_RETRIES
+        CheckConstraint(within("max_retries", MAX_RETRIES), name="max_retries"),
         CheckConstraint(
-            "events <@ ARRAY['meeting.completed', 'summary.generated', 'recording.started', 'recording.stopped',"
-            " 'webhook.failing', 'webhook.disabled']::text[]",
+            # rule of domain.events.SUBSCRIBABLE
+            f"events <@ ARRAY[{', '.join(map(repr, map(str, SUBSCRIBABLE)))}]::text[]",
             name="events",
         ),
-        CheckConstraint("rate_limit_per_s BETWEEN 0.01 AND 1000", name="rate_limit_per_s"),
-        CheckConstraint("max_concurrency BETWEEN 1 AND 1000", name="max_concurrency"),
+        # rule of domain.webhooks.RATE_LIMIT_PER_S
+        CheckConstraint(within("rate_limit_per_s", RATE_LIMIT_PER_S), name="rate_limit_per_s"),
+        # rule of domain.webhooks.MAX_CONCURRENCY
+        CheckConstraint(within("max_concurrency", MAX_CONCURRENCY), name="max_concurrency"),
         CheckConstraint(
             "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
         ),
@@ -72,11 +78,11 @@ class WebhookConfigRow(Base):
 
 
 class WebhookHealthRow(Base):
-    """How an endpoint does, and when its held deliveries have their next turn. A trigger adds it with the endpoint."""
+    """How an endpoint does, and when it has its next scheduling slot. A trigger adds the row with the endpoint."""
 
     __tablename__ = "webhook_health"
     __table_args__ = (
-        # Where workers look for turns: those of quick endpoints, and those of slow ones.
+        # Where workers look for scheduling slots: those of quick endpoints, and those of slow ones.
         Index(
             "ix_webhook_health_quick_turn_at",
             "turn_at",

@@ -1036,6 +1036,11 @@ class EventServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.FromString,
                 _registered_method=True)
+        self.GetEvent = channel.unary_unary(
+                '/noteflow.v1.EventService/GetEvent',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.FromString,
+                _registered_method=True)
         self.EraseMeetingPayloads = channel.unary_unary(
                 '/noteflow.v1.EventService/EraseMeetingPayloads',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
@@ -1061,6 +1066,13 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetEvent(self, request, context):
+        """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EraseMeetingPayloads(self, request, context):
         """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped.
         """
@@ -1080,6 +1092,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.ListEvents,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.SerializeToString,
+            ),
+            'GetEvent': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEvent,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.SerializeToString,
             ),
             'EraseMeetingPayloads': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseMeetingPayloads,
@@ -1142,6 +1159,33 @@ class EventService:
             '/noteflow.v1.EventService/ListEvents',
             noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.ListEventsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEvent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/GetEvent',
+            noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.FromString,
             options,
             channel_credentials,
             insecure,

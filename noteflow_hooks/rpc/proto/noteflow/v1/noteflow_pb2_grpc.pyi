@@ -359,6 +359,8 @@ class EventServiceStub:
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]
     """Lists the workspace's events."""
+    GetEvent: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]
+    """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
@@ -371,6 +373,8 @@ class EventServiceAsyncStub(EventServiceStub):
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists the workspace's events."""
+    GetEvent: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]  # type: ignore[assignment]
+    """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]  # type: ignore[assignment]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
@@ -392,6 +396,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.ListEventsResponse, _abc.Awaitable[_noteflow_pb2.ListEventsResponse]]:
         """Lists the workspace's events."""
+
+    @_abc_1.abstractmethod
+    def GetEvent(
+        self,
+        request: _noteflow_pb2.GetEventRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.GetEventResponse, _abc.Awaitable[_noteflow_pb2.GetEventResponse]]:
+        """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
 
     @_abc_1.abstractmethod
     def EraseMeetingPayloads(

@@ -13,56 +13,10 @@ from noteflow_hooks.application.meetings import end_abandoned, end_recording, st
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.meetings import MeetingState
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError, UnavailableError
-from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from tests.support.builders import NOON, a_meeting, a_summary, a_webhook, a_workspace
+from tests.support.builders import a_summary, a_webhook, a_workspace
 
 if TYPE_CHECKING:
-    from datetime import datetime
-    from uuid import UUID
-
-    from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.meetings import Meeting
-
-
-class World:
-    """A service over a store in memory, with one workspace, and what it announced."""
-
-    def __init__(self) -> None:
-        self.now = NOON
-        self.ticks = timedelta(0)
-        self.memory = MemoryStore(now=self._tick)
-        self.announced: list[UUID] = []
-        self.service = WebhookService(self.unit, self.announced.extend, now=lambda: self.now)
-        self.workspace = a_workspace()
-        with self.unit() as unit:
-            unit.access.create_workspace(self.workspace)
-            unit.commit()
-
-    def _tick(self) -> datetime:
-        # The store's clock moves on by itself, so that rows have an order; what the service says is the time stands.
-        self.ticks += timedelta(microseconds=1)
-        return self.now + self.ticks
-
-    def unit(self) -> InMemoryUnitOfWork:
-        return InMemoryUnitOfWork(self.memory)
-
-    def meeting(self, title: str | None = "Weekly") -> Meeting:
-        with self.unit() as unit:
-            meeting = unit.meetings.create(a_meeting(workspace_id=self.workspace.id, title=title))
-            unit.commit()
-        return meeting
-
-    def events(self) -> list[Event]:
-        with self.unit() as unit:
-            return list(reversed(unit.events.list_page(self.workspace.id, limit=100)))
-
-    def payloads(self) -> list[dict[str, object]]:
-        return [json.loads(event.payload) for event in self.events()]
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
+    from tests.support.application_world import World
 
 
 def test_a_meetings_life_says_what_the_contract_says(world: World) -> None:

@@ -1,0 +1,114 @@
+"""Every constant by which the engine is tuned, once.
+
+What depends on a deployment is a setting. What belongs to a rule of the domain stands with the rule, in
+`domain/health`: the burst, what counts as stalled, how many endpoints share a claim. What relay and sweep find is
+bounded in `maintenance/rescue.py`.
+
+How long something may take before something else is done about it, from quick to slow. Each step gives something back
+(a permit, the endpoint's share, the task), and none ends the POST, which has its webhook's whole timeout:
+
+| after | what is done | why then |
+|---|---|---|
+| 50 ms | a POST moves to the slow share: `BULKHEAD.move_after_s` | most have ended; a quick one can use the permit |
+| 0.2 s | it counts as stalled: `scheduling.STALLED_AFTER` | four times as long: ten such are no coincidence |
+| 0.25 s | its task goes on without it: `TASK_PATIENCE_S` | just longer: a task's own claims see what stalls |
+| 1 s | its endpoint is slow: the setting `SLOW_AFTER_S` | from here on nobody waits: it has the slow lane |
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.concurrency.bulkhead import BulkheadTuning
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from noteflow_hooks.domain.retry import RetryPolicy
+
+#: Deliveries made by one dispatching statement, at the most.
+DISPATCH_PAGE: Final = 2_000
+#: So many events, or named deliveries, are a quiet moment's: they are sent before a backlog, and events' deliveries are
+#: claimed as they are made. More are worth a message of their own, which whoever is free takes.
+FEW: Final = 10
+#: While so many messages wait in the queue, a round of dispatching adds its first chunk's and no more.
+QUEUED_CHUNKS: Final = 8
+
+#: While endpoints have a scheduling slot, one in so many permits of a chunk is theirs.
+THROTTLED_DIVISOR: Final = 4
+#: How often to look for throttled deliveries that somebody else is just claiming, and how long to wait in between.
+CLAIM_TRIES: Final = 4
+CLAIM_PAUSE_S: Final = 0.004
+#: When to look again after that.
+LOOK_AGAIN_AFTER: Final = timedelta(milliseconds=20)
+
+#: How long a task waits for its slowest receivers; see the table.
+TASK_PATIENCE_S: Final = 0.25
+#: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
+ROUNDS: Final = 8
+#: While more tasks than this deliver, none goes on with a backlog: a few keep all threads busy, and the other tasks
+#: are for fresh events.
+BACKLOG_TASKS: Final = 4
+
+#: So many tasks that go on keep a process busy; a wake-up of its own would cost it as much as ten deliveries.
+BUSY_TASKS: Final = 2
+#: While so many wake-ups wait in a lane's queue, one more is not worth sending.
+QUEUED_WAKE_UPS: Final = 2
+#: A slot may be used so much later than it comes, in parts of its wait and in seconds: others' wake-ups then serve it.
+DEBOUNCE_PART: Final = 0.1
+DEBOUNCE_S: Final = 0.02
+#: How many messages may wait for Redis; more mean that it hardly answers. After a failure, how long nothing is tried.
+SENDER_MOST: Final = 1_000
+SENDER_PAUSE_S: Final = 1.0
+
+#: Deliveries that come due within this of each other are retried by one message, when the last of them is due.
+RETRY_WINDOW: Final = timedelta(milliseconds=200)
+#: Late results that come in within this of each other are settled together.
+GATHER_S: Final = 0.02
+#: The first and the longest pause between two tries to store results while the database is away.
+STORE_PAUSES_S: Final = (0.1, 2.0)
+#: How long it is tried beyond the leases. While the database is away nobody else can take the deliveries, and right
+#: after its start nobody does.
+STORE_BEYOND_S: Final = 300.0
+
+BULKHEAD: Final = BulkheadTuning(
+    # Quick receivers give a chunk's permits back in less; without the wait a busy process claims a few rows at a time,
+    # and pays for each claim as for a full one.
+    patience_s=0.1,
+    move_after_s=0.05,
+    # Each group costs a transaction.
+    group_spacing_s=0.02,
+    slow_divisor=4,
+    # Each call costs a thread and a socket.
+    total_multiple=5,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryRules:
+    """What a deployment's settings say of delivering."""
+
+    policy: RetryPolicy
+    #: How many deliveries one message names, and one claim takes at the most.
+    chunk: int
+    #: How much longer than the endpoint's timeout a claim is leased.
+    lease_slack: timedelta
+    #: The longest wait that goes back to the queue; the sweep sees to longer ones.
+    countdown_max: timedelta
+    #: How long an attempt is waited for before its endpoint counts as slow.
+    slow_after: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """What differs from run to run: this process's time, and chance. Tests give their own."""
+
+    #: Seconds, never set back.
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+    #: Uniform in [0, 1).
+    draw: Callable[[], float] = random.random

@@ -1,0 +1,48 @@
+"""What an endpoint has in flight, and whether it may be claimed from at once or only in its scheduling slots."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.domain.health.scheduling import BURST, STALLED_LIMIT
+from noteflow_hooks.domain.health.state import cap
+
+if TYPE_CHECKING:
+    from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+
+def in_flight(webhook: WebhookConfig, health: EndpointHealth, *, posts: int, stalled: int) -> int:
+    """Return how many POSTs count as in flight, of which so many are stalled; without end where too many are.
+
+    An endpoint with a cap of its own, or in the slow lane, is held to nothing but its cap.
+    """
+    may_stall = webhook.max_concurrency is not None or health.slow_since is not None
+    return posts if may_stall or stalled < STALLED_LIMIT else sys.maxsize
+
+
+def claimable_at_once(webhook: WebhookConfig, health: EndpointHealth, *, in_flight: int, rules: HealthRules) -> int:
+    """Return how many of an endpoint's due deliveries may be claimed outside its scheduling slots."""
+    if not webhook.is_active:
+        # Its deliveries are skipped, which needs no room.
+        return sys.maxsize
+    return 0 if health.is_throttled(webhook) else max(0, cap(health, webhook, rules) - in_flight)
+
+
+def is_throttled_from_the_start(
+    webhook: WebhookConfig, health: EndpointHealth, *, nth: int, forced: bool, burst: int = BURST
+) -> bool:
+    """Tell whether a new delivery is throttled, the endpoint's ``nth`` of a round of dispatching, counted from 1."""
+    return webhook.is_active and not forced and (health.is_throttled(webhook) or nth > burst)
+
+
+def may_have_slot(webhook: WebhookConfig) -> bool:
+    """Tell whether what is throttled of an endpoint can go at all: a paused one gets no slot until it resumes."""
+    return webhook.paused_at is None or not webhook.is_active
+
+
+def is_merely_flooded(webhook: WebhookConfig, health: EndpointHealth) -> bool:
+    """Tell whether nothing but the number of its deliveries throttles an endpoint, so that its cap alone counts."""
+    marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_limit_per_s)
+    return webhook.is_active and all(each is None for each in marks)

@@ -1,0 +1,61 @@
+"""Which deliveries and events a filter names, a replay sends again, and a list of the undelivered shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, cast
+
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+    from noteflow_hooks.domain.replays import Replay
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+
+def meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
+    """Tell whether a stored delivery is one that the filter names."""
+    return criteria.status in (None, delivery.status) and _meets_but_for_status(delivery, criteria)
+
+
+def is_listed(event: Event, criteria: EventFilter) -> bool:
+    """Tell whether a stored event is one that the filter names."""
+    return criteria.meeting_id in (None, event.meeting_id) and _narrowed(event, criteria)
+
+
+def is_undelivered(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
+    """Tell whether a stored delivery belongs to the undelivered, whatever status the filter names."""
+    return delivery.status is not DeliveryStatus.SUCCEEDED and _meets_but_for_status(delivery, criteria)
+
+
+def is_unmatched(event: Event, criteria: DeliveryFilter) -> bool:
+    """Tell whether a stored event belongs to the undelivered, since it waits to be matched with endpoints."""
+    return event.dispatched_at is None and criteria.webhook_id is None and _narrowed(event, criteria)
+
+
+def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookConfig, event: Event) -> bool:
+    """Tell whether a replay is about a stored delivery, wherever it has come to."""
+    return (
+        event.workspace_id == replay.workspace_id
+        and delivery.status in replay.statuses
+        and event.payload_erased_at is None
+        and webhook.is_active
+        and _meets_but_for_status(delivery, replay.criteria)
+    )
+
+
+def _meets_but_for_status(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
+    return criteria.webhook_id in (None, delivery.webhook_id) and _narrowed(delivery, criteria)
+
+
+def _narrowed(row: WebhookDelivery | Event, criteria: DeliveryFilter | EventFilter) -> bool:
+    """Tell whether a row meets the criteria that deliveries and events both have: type and time."""
+    created_at = cast("datetime", row.created_at)
+    return (
+        criteria.event_type in (None, row.event_type)
+        and (criteria.created_after is None or criteria.created_after <= created_at)
+        and (criteria.created_before is None or created_at < criteria.created_before)
+    )

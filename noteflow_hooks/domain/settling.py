@@ -1,0 +1,59 @@
+"""What is stored of a claimed delivery once its attempt has ended, or its lease has run out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.deliveries import (
+    ERASED,
+    INTERRUPTED,
+    AttemptResult,
+    DeliveryStatus,
+    ErrorKind,
+    Settlement,
+    WebhookDelivery,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+    from uuid import UUID
+
+#: The longest duration that a store keeps, in milliseconds.
+_LONGEST_MS: Final = 2**31 - 1
+
+
+def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datetime) -> WebhookDelivery | None:
+    """Return what becomes of the delivery that is there; None where the result was made under a claim that is over."""
+    after = settlement.delivery
+    if before is None or before.status is not DeliveryStatus.SENDING or before.claim_no != after.claim_no:
+        return None
+    if before.error_message == ERASED:
+        # Its payload was erased meanwhile, and the answer may repeat it.
+        after = replace(after, response_body=None)
+    if after.status is DeliveryStatus.PENDING:
+        return replace(after, next_attempt_at=now + (settlement.wait if settlement.wait is not None else timedelta(0)))
+    return replace(after, delivered_at=now) if after.status is DeliveryStatus.SUCCEEDED else after
+
+
+def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: datetime) -> Settlement:
+    """Return what settles a delivery whose lease has run out: an attempt that was cut off."""
+    # Nothing ran longer than its lease, however long ago that was.
+    ended_at = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
+    duration_ms = min(max(0, round((ended_at - claimed_at) / timedelta(milliseconds=1))), _LONGEST_MS)
+    attempt = AttemptResult(
+        started_at=claimed_at,
+        duration_ms=duration_ms,
+        error_kind=ErrorKind.INTERRUPTED,
+        error_message=INTERRUPTED,
+    )
+    after = delivery.interrupted(now=now, duration_ms=duration_ms)
+    return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
+
+
+def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:
+    """Return what came of an endpoint's attempts, in their order; what was not sent has no result."""
+    own = (each.attempt for each in settlements if each.delivery.webhook_id == webhook_id)
+    return [each for each in own if each is not None]

@@ -1,0 +1,59 @@
+"""An endpoint's credentials, whole and in the parts of which answers complain: what none of its answers may keep."""
+
+from __future__ import annotations
+
+import binascii
+import re
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: What is shorter stands in other texts by chance.
+LEAST: Final = 8
+#: ``name=value`` of a cookie, ``name="value"`` of a scheme's parameters; a name has no blank in it.
+_PAIR: Final = re.compile(r'[^\s=,;"]=(?:"([^"]*)"|([^;\s"]*))')
+
+
+def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
+    """Return the header values and the secrets, and their parts, each once, as they are before any encoding."""
+    found = {each for text in _texts(webhook) for each in text if len(each) >= LEAST}
+    return tuple(found)
+
+
+def _texts(webhook: WebhookConfig) -> Iterator[set[bytes]]:
+    for _, value in webhook.headers:
+        yield {each.encode() for each in _parts(value)} | _basic(value)
+    for secret in (webhook.secret, webhook.previous_secret):
+        if secret is not None:
+            yield {secret.removeprefix("whsec_").encode()}
+
+
+def _parts(value: str) -> Iterator[str]:
+    yield value
+    # What stands behind a scheme's name: receivers complain of it alone.
+    rest = value.partition(" ")[2].strip()
+    yield rest
+    if " " in rest:
+        # As a form writes it.
+        yield rest.replace(" ", "+")
+    for match in _PAIR.finditer(value):
+        pair = match[1] or match[2] or ""
+        yield pair
+        # Parameters of a scheme stand between commas, a cookie's value may have some.
+        yield from pair.split(",")
+
+
+def _basic(value: str) -> set[bytes]:
+    """Return the user and the password that ``Basic`` carries, together and by themselves."""
+    scheme, _, rest = value.partition(" ")
+    if scheme.lower() != "basic":
+        return set()
+    try:
+        both = binascii.a2b_base64(rest)
+    except binascii.Error:
+        return set()
+    user, _, password = both.partition(b":")
+    return {both, user, password}

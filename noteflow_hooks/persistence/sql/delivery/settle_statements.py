@@ -1,0 +1,93 @@
+"""Statements that settle, and that reclaim expired leases: a whole batch in one round trip, whatever its size.
+
+Times are the database's own. ``SKIP LOCKED`` lets any number of workers run them side by side.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import text
+
+from noteflow_hooks.persistence.sql.delivery.rows import SettledRow, columns
+
+#: Where also a success calls for a look at the endpoint's health: it was not well before.
+# rule of domain.health.circuit_breaker.apply_results
+_ILL = """
+(health.failures > 0 OR health.ramp IS NOT NULL
+ OR coalesce(health.open_until, health.slow_since, health.failing_since) IS NOT NULL)
+"""
+_SETTLED_COLUMNS = columns(
+    SettledRow,
+    {
+        "examined": f"stored.notable OR coalesce({_ILL}, false)",
+        "has_slot": "stored.webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed))",
+    },
+    table="stored",
+)
+#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. Where the
+#: payload was erased meanwhile, which the delivery is marked with, the receiver's answer is left out. Says of each
+#: endpoint whether its health is to be examined, since something notable has happened or it was not well before; and
+#: whether it has a scheduling slot now, since there is room again that it has waited for. An attempt whose number is on
+#: record, since somebody set the delivery's count back, is left out: its result could not be stored otherwise, and it
+#: would be made again and again.
+# rule of domain.settling.stored
+SETTLE = text(f"""
+WITH result AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
+        id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
+        attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
+        wait_s double precision, notable boolean, attempt json)
+), stored AS (
+    UPDATE noteflow.webhook_deliveries AS delivery
+    SET status = result.status, status_code = result.status_code,
+        response_body = CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END,
+        error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
+        budget_used = result.budget_used, interruptions = result.interruptions,
+        lease_expires_at = NULL, claimed_at = NULL,
+        next_attempt_at = CASE WHEN result.status = 'pending' THEN now() + make_interval(secs => result.wait_s) END,
+        delivered_at = CASE WHEN result.status = 'succeeded' THEN now() END
+    FROM result
+    WHERE delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status = 'sending'
+    RETURNING delivery.id, delivery.claim_no, delivery.webhook_id, delivery.response_body, result.notable
+), recorded AS (
+    INSERT INTO noteflow.webhook_attempts
+        (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
+         redialled)
+    SELECT result.id, result.attempt_count, attempt.started_at, attempt.duration_ms, attempt.status_code,
+           stored.response_body, attempt.error_kind, attempt.error_message, attempt.redialled
+    FROM stored JOIN result USING (id, claim_no) CROSS JOIN LATERAL json_to_record(result.attempt) AS attempt (
+        started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text,
+        redialled boolean)
+    WHERE result.attempt IS NOT NULL
+    ON CONFLICT (delivery_id, attempt_number) DO NOTHING
+), freed AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health AS health
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM stored)) AND awaiting_room AND NOT {_ILL}
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), scheduled AS (
+    UPDATE noteflow.webhook_health SET turn_at = clock_timestamp(), awaiting_room = false
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed))
+)
+SELECT {_SETTLED_COLUMNS}
+FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
+""")  # noqa: S608 - put together from constants of this file
+
+#: Locks deliveries that a worker holds past its lease. Right after the server's start those from before it are left to
+#: their workers, which have tried to store results all the while: what is taken from them would be sent twice.
+# rule of domain.deliveries.WebhookDelivery.is_expired
+EXPIRED = text("""
+SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
+WHERE status = 'sending' AND lease_expires_at <= now()
+  AND (claimed_at >= pg_postmaster_start_time() OR pg_postmaster_start_time() <= now() - interval '5 s')
+ORDER BY lease_expires_at
+LIMIT :limit
+FOR UPDATE SKIP LOCKED
+""")
+
+#: Ends a delivery whose row can't be settled as others are, and touches as little of it as it can.
+ABANDON = text("""
+UPDATE noteflow.webhook_deliveries
+SET status = 'dead', error_message = :message, lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = NULL,
+    delivered_at = NULL
+WHERE id = :id AND status = 'sending'
+""")

@@ -1,0 +1,50 @@
+"""What a server can be started with, and what each option is for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
+from noteflow_hooks.rpc.runtime.database import DEADLINE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from noteflow_hooks.rpc.server.tls import TlsFiles
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """The options of a server."""
+
+    #: ``host:port`` or ``unix:path``; port 0 takes a free one.
+    bind: str = "127.0.0.1:50051"
+    #: The files for TLS. Without them the server listens only where no other machine reaches it.
+    tls: TlsFiles | None = None
+    #: Whether it may listen anywhere without TLS, as behind a proxy that ends TLS in a private network.
+    plaintext: bool = False
+    limits: CallerLimits = field(default_factory=CallerLimits)
+    #: gRPC's arguments by name, which replace ours.
+    channel: Mapping[str, int] = field(default_factory=dict)
+    #: Whether callers may ask which services there are, without a token.
+    reflection: bool = False
+    endpoints: EndpointRules = field(default_factory=EndpointRules)
+    summarize: Summarize = summarize_briefly
+    #: The name under which recordings are kept. A server that starts ends the recordings that one of the same name left
+    #: open, so two servers that run at once need two names. Empty means the host's name and the bound address.
+    name: str = ""
+    #: Threads for the database, as many as its pool has connections.
+    database_threads: int = 10
+    #: How long the database may be silent before calls are refused.
+    database_deadline: timedelta = DEADLINE
+    #: How long arrived transcript segments may wait until they are stored.
+    store_segments_every: timedelta = timedelta(seconds=1)
+    heartbeat_every: timedelta = timedelta(seconds=5)
+    #: How often the open streams' tokens are looked up: a stream ends so soon after its token.
+    check_tokens_every: timedelta = timedelta(seconds=1.5)
+    #: After so long without a heartbeat any server ends a recording.
+    silent_for: timedelta = timedelta(seconds=15)

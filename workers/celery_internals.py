@@ -1,0 +1,121 @@
+"""All that relies on what Celery's workers and beat keep to themselves; ``broker/kombu_internals.py`` has kombu's.
+
+``tests/unit/test_celery_internals.py`` names the version that was read, and holds each thing that is relied on.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+from billiard import pool, popen_fork
+from celery import Celery, beat
+from celery.apps.worker import Worker
+from celery.schedules import schedstate, schedule
+from celery.worker import state
+from kombu.utils.objects import cached_property
+
+from noteflow_hooks.broker.kombu_internals import MALFORMED
+
+if TYPE_CHECKING:
+    from celery.worker.request import Request
+
+log = logging.getLogger(__name__)
+_Worker: Any = Worker
+_pool: Any = pool
+_popen_fork: Any = popen_fork
+_billiards_terminate_job: Any = pool.Pool.terminate_job
+_ScheduleEntry: Any = beat.ScheduleEntry
+_Scheduler: Any = beat.Scheduler
+_state: Any = state
+
+
+class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
+    """A worker in which a task that can't be handed to the pool gives back what it has taken."""
+
+    def _process_task(self, req: Request) -> None:
+        try:
+            super()._process_task(req)
+        except MALFORMED as error:
+            # Celery would let it end the loop, or keep the slot; after a few of these a worker stands still.
+            log.warning("a task was dropped: it can't be begun (%s)", type(error).__name__, exc_info=True)
+            _state.task_ready(req)
+            req.reject(requeue=False)
+            self._release_slot()
+
+    def _release_slot(self) -> None:
+        # Only a worker with child processes counts them here.
+        release = getattr(self, "_quick_release", None)
+        if release is not None:
+            release()
+
+
+def end_children_by_sigquit() -> None:
+    """Have a worker end its child processes by SIGQUIT, which they handle as SIGTERM: that is for the worker alone.
+
+    systemd sends SIGTERM to each process of a service. A child that took it itself would leave its POSTs without a
+    result, and they would be sent again, while the worker waits for them.
+    """
+    _popen_fork.TERM_SIGNAL = _pool.TERM_SIGNAL = signal.SIGQUIT
+    _pool.Pool.terminate_job = _terminate_job
+
+
+def ignore_sigterm() -> None:
+    """Call it in a child process before it takes tasks; billiard leaves a signal alone that is ignored by then."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def end_beat_at_its_next_step(service: Any) -> None:  # noqa: ANN401 - beat's service
+    """Have SIGTERM and SIGINT end beat even where the exception by which Celery ends it is lost.
+
+    It is raised wherever beat just is: in a destructor, Python swallows it, and beat would go on for ever.
+    """
+
+    def end(*_: object) -> None:
+        service.stop()
+        raise SystemExit
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, end)
+
+
+def _terminate_job(pool: Any, pid: int, sig: int | None = None) -> None:  # noqa: ANN401 - billiard's pool
+    # What `celery control terminate` names is SIGTERM too.
+    _billiards_terminate_job(pool, pid, signal.SIGQUIT if sig == signal.SIGTERM else sig)
+
+
+class SteadyEntry(_ScheduleEntry):  # type: ignore[misc]  # Celery's class is untyped
+    """A task that beat calls, whose period goes by the monotonic clock from when it was made."""
+
+    def __init__(self, *args: Any, began_at: float = 0.0, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Celery's own
+        """Take what Celery's own takes; each call of the task makes a new entry out of the attributes of this one."""
+        super().__init__(*args, **kwargs)
+        self.began_at = time.monotonic()
+
+    def is_due(self) -> Any:  # noqa: ANN401 - Celery's own
+        """Return whether the period is over, and in how many seconds to ask again."""
+        if type(self.schedule) is not schedule:
+            return super().is_due()
+        period_s = self.schedule.seconds
+        left_s = self.began_at + period_s - time.monotonic()
+        return schedstate(left_s <= 0, period_s if left_s <= 0 else left_s)
+
+
+class SteadyScheduler(_Scheduler):  # type: ignore[misc]  # as above
+    """Beat's scheduler, for which no wall clock exists: one that is set back by minutes holds nothing up."""
+
+    Entry = SteadyEntry
+
+    def _when(self, entry: object, next_time_to_run: float, **_: object) -> float:  # noqa: ARG002 - Celery's own
+        return float(time.monotonic() + (self.adjust(next_time_to_run) or 0))
+
+
+class GuardedCelery(Celery):
+    """A Celery app whose workers are guarded."""
+
+    @cached_property
+    def Worker(self) -> Any:  # noqa: ANN401, N802 - Celery's own
+        """The class that ``celery worker`` starts."""
+        return self.subclass_with_self(GuardedWorker, name="Worker")
