@@ -12,6 +12,7 @@
     ├── LimitError                 the workspace has as many of something as it may have
     │   └── RateLimitError         more in a time than is allowed; says when to try again
     ├── UnavailableError           the database or the broker doesn't answer; try again
+    │   └── PoolerError            the database is behind a pooler that no setting names
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
@@ -106,6 +107,10 @@ class UnavailableError(NoteFlowHooksError):
         """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
+
+
+class PoolerError(UnavailableError):
+    """The database can't be used in the way that it is reached."""
 
 
 class SecretUnavailableError(NoteFlowHooksError):
