@@ -12,6 +12,7 @@
     ├── LimitError                 the workspace has as many of something as it may have
     │   └── RateLimitError         more in a time than is allowed; says when to try again
     ├── UnavailableError           the database, the broker or the server doesn't answer; try again
+    │   ├── PoolerError            the database is behind a pooler that no setting names
     │   └── ClosedConnectionError  the server closes each connection before it answers
     ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
@@ -108,6 +109,10 @@ class UnavailableError(NoteFlowHooksError):
         """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
+
+
+class PoolerError(UnavailableError):
+    """The database can't be used in the way that it is reached."""
 
 
 class ClosedConnectionError(UnavailableError):

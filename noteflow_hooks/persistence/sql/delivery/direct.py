@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from noteflow_hooks.persistence.sql.engine import shortened, unavailable
+from noteflow_hooks.persistence.sql.pooling import raw_cursor
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -54,13 +56,13 @@ class DirectStatements:
         connection: Any = lent.driver_connection
         try:
             connection.autocommit = True
-            cursor = psycopg.RawCursor(connection)
+            cursor = raw_cursor(connection)
             values = list(map(params.__getitem__, statement.names))
             rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
-            if connection.closed:
-                # What else the pool has is as old, and most likely as dead.
+            if connection.closed or ends_connection(error):
+                # What else the pool has is as old, and most likely as dead, or leads to the same server.
                 lent.invalidate()
                 self._engine.dispose()
             else:
