@@ -5,10 +5,12 @@ Programs and commands read them, so they name no option of a command line.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
@@ -112,12 +114,12 @@ def _unreached(words: str, server: str) -> NoteFlowHooksError:
 
 
 def _detail(error: Any, kind: type[Detail]) -> Detail | None:  # noqa: ANN401 - as above
-    """Return the detail of that kind which the server's answer has, if any."""
+    """Return the detail of that kind which the answer has, if any; one that can't be read has none."""
+    found = kind()
     for key, value in error.trailing_metadata() or ():
         if key == _STATUS:
-            for each in Status.FromString(value).details:
-                found = kind()
-                if each.Unpack(found):
+            with contextlib.suppress(DecodeError):
+                if any(each.Unpack(found) for each in Status.FromString(value).details):
                     return found
     return None
 

@@ -126,3 +126,11 @@ def test_a_limit_says_when_to_try_again() -> None:
     assert (error.retry_after, str(error)) == (timedelta(seconds=1.5), "too often")
     other = translated(Refusal(Code.RESOURCE_EXHAUSTED, "too many", about=Help()), "host:1")
     assert type(other) is LimitError
+
+
+def test_details_that_cant_be_read_leave_the_line() -> None:
+    """As an intermediary may send them."""
+    refusal = Refusal(Code.RESOURCE_EXHAUSTED, "too often")
+    refusal.trailing_metadata = lambda: (("grpc-status-details-bin", b"\xff"),)  # type: ignore[method-assign]  # damaged
+    error = translated(refusal, "host:1")
+    assert (type(error), str(error)) == (LimitError, "too often")
