@@ -11,8 +11,10 @@
     │   └── InvalidTransitionError a delivery can't go from its state to that one
     ├── LimitError                 the workspace has as many of something as it may have
     │   └── RateLimitError         more in a time than is allowed; says when to try again
-    ├── UnavailableError           the database or the broker doesn't answer; try again
-    │   └── PoolerError            the database is behind a pooler that no setting names
+    ├── UnavailableError           the database, the broker or the server doesn't answer; try again
+    │   ├── PoolerError            the database is behind a pooler that no setting names
+    │   └── ConnectionClosedError  the server closes each connection before it answers
+    ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
@@ -111,6 +113,14 @@ class UnavailableError(NoteFlowHooksError):
 
 class PoolerError(UnavailableError):
     """The database can't be used in the way that it is reached."""
+
+
+class ConnectionClosedError(UnavailableError):
+    """The server closes the connection, as one does that wants TLS, or a certificate of the caller's."""
+
+
+class UnencryptedError(NoteFlowHooksError):
+    """The token would go over the network unencrypted."""
 
 
 class SecretUnavailableError(NoteFlowHooksError):

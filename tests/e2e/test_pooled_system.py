@@ -5,9 +5,9 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.client import connect
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import SERVER
-from noteflow_hooks.rpc.client import connect
 from tests.support.extra_programs import log_of, started
 from tests.support.pooling_proxy import PoolingProxy
 from tests.support.steady_publisher import posts, publish_request

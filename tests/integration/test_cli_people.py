@@ -1,4 +1,4 @@
-"""The command line as people use it: names and beginnings of ids, filters, questions, and what is said of the erased."""
+"""The command line as people use it: names and beginnings of ids, filters, questions, and what is erased."""
 
 from __future__ import annotations
 

@@ -55,4 +55,5 @@ def _options(settings: Settings, database_threads: int) -> ServerOptions:
             max_retries=settings.default_max_retries,
         ),
         database_threads=database_threads,
+        reads_share=settings.reads_share,
     )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
+#: Longer than any token of ours.
+_TOKEN_LIMIT: Final = 200
 
 
 class Row(Protocol):
@@ -91,6 +93,12 @@ def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list
     return shown, _token(rows[len(shown) - 1]) if len(rows) > len(shown) else ""
 
 
+def fill_counted(page: Page, found: tuple[Sequence[R], int], convert: Callable[[R], M]) -> tuple[list[M], str, int]:
+    """Do as :func:`fill` with rows and how many there are in all."""
+    rows, total = found
+    return *fill(page, rows, convert), total
+
+
 def _token(row: Row) -> str:
     if row.created_at is None:
         raise ValueError(f"{row.id} was listed before it was stored")
@@ -102,6 +110,8 @@ def _position(token: str) -> Position | None:
     if not token:
         return None
     try:
+        if len(token) > _TOKEN_LIMIT:
+            raise ValueError  # noqa: TRY301 - handled right below, as what can't be decoded is
         moment, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
         position = Position(datetime.fromisoformat(moment), UUID(identifier))
     except (binascii.Error, ValueError):

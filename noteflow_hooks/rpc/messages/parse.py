@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=StrEnum)
 
+#: An id's characters: a text of megabytes is no id, whatever stands in it.
+_ID_LENGTH: Final = 36
 #: The most segments of one message, which are stored together.
 _SEGMENTS_LIMIT: Final = 5_000
 #: The fields that a mask names without a value to take the limit away.
@@ -35,7 +37,7 @@ _LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 def parse_id(field: str, value: str) -> UUID:
     """Return the id, which must be written in the usual form, with hyphens."""
     try:
-        parsed = UUID(value)
+        parsed = UUID(value) if len(value) == _ID_LENGTH else None
     except ValueError:
         parsed = None
     if parsed is None or str(parsed) != value.lower():

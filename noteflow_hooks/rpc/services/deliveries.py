@@ -16,7 +16,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.webhooks import check_seconds
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
-from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
@@ -51,10 +51,12 @@ class DeliveryMixin:
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
         criteria = parse_filter(request, statuses=frozenset(DeliveryStatus))
-        views, total = await self._database.run(
-            lambda unit: list_deliveries(with_webhooks(unit), workspace_id, criteria, page)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        deliveries, token, total = await self._database.run(
+            lambda unit: fill_counted(
+                page, list_deliveries(with_webhooks(unit), workspace_id, criteria, page), delivery_message
+            )
         )
-        deliveries, token = fill(page, views, delivery_message)
         return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token, total=total)
 
     async def ListUndelivered(
@@ -63,18 +65,20 @@ class DeliveryMixin:
         """Return a page of what was accepted and not delivered."""
         required(self._webhook_service)
         workspace_id, page, criteria = current_workspace(), parse_page(request), parse_kind(request)
-        views, total = await self._database.run(
-            lambda unit: list_undelivered(with_webhooks(unit), workspace_id, criteria, page)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        undelivered, token, total = await self._database.run(
+            lambda unit: fill_counted(
+                page, list_undelivered(with_webhooks(unit), workspace_id, criteria, page), undelivered_message
+            )
         )
-        undelivered, token = fill(page, views, undelivered_message)
         return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token, total=total)
 
     async def GetDelivery(self: ServicerHost, request: pb.GetDeliveryRequest, _: Context) -> pb.Delivery:
         """Return one delivery, with its payload and attempts."""
         required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
-        return delivery_message(
-            await self._database.run(lambda unit: read_delivery(with_webhooks(unit), workspace_id, delivery_id))
+        return await self._database.run(
+            lambda unit: delivery_message(read_delivery(with_webhooks(unit), workspace_id, delivery_id))
         )
 
     async def RedeliverDelivery(self: ServicerHost, request: pb.RedeliverDeliveryRequest, _: Context) -> pb.Delivery:

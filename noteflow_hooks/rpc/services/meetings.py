@@ -10,9 +10,10 @@ from noteflow_hooks.application.meetings import list_meetings, new_meeting, read
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
-from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.runtime.aside import aside
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -32,13 +33,15 @@ class MeetingMixin:
     async def GetMeeting(self: ServicerHost, request: pb.GetMeetingRequest, _: Context) -> pb.Meeting:
         """Return one meeting, with its summary."""
         workspace_id, meeting_id = current_workspace(), parse_id("meeting_id", request.meeting_id)
-        return meeting_message(*await self._database.run(lambda unit: read_meeting(unit, workspace_id, meeting_id)))
+        return await self._database.run(lambda unit: meeting_message(*read_meeting(unit, workspace_id, meeting_id)))
 
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
         workspace_id, page = current_workspace(), parse_page(request)
-        rows, total = await self._database.run(lambda unit: list_meetings(unit, workspace_id, page))
-        meetings, token = fill(page, rows, meeting_message)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        meetings, token, total = await self._database.run(
+            lambda unit: fill_counted(page, list_meetings(unit, workspace_id, page), meeting_message)
+        )
         return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token, total=total)
 
     async def StopMeeting(self: ServicerHost, request: pb.StopMeetingRequest, _: Context) -> pb.Meeting:
@@ -50,14 +53,14 @@ class MeetingMixin:
         """Store the caller's summary, or one that is made of the transcript."""
         workspace_id, meeting_id = current_workspace(), parse_id("meeting_id", request.meeting_id)
         if request.HasField("summary"):
-            summary = parse_summary(request.summary)
+            summary = await aside(request, lambda: parse_summary(request.summary))
         else:
             segments = await self._database.run(lambda unit: read_transcript(unit, workspace_id, meeting_id))
             summary = await asyncio.to_thread(make_summary, self._summarize, segments)
         await self._database.run(
             lambda unit: store_summary(unit, self._webhook_service, workspace_id, meeting_id, summary)
         )
-        return summary_message(summary)
+        return await aside(request, lambda: summary_message(summary))
 
     async def StreamAudioSegments(
         self: ServicerHost,
