@@ -18,6 +18,8 @@ from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.support.builders import a_webhook, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 
+from noteflow_hooks.domain.webhooks import PreviousSecret
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from uuid import UUID
@@ -39,7 +41,7 @@ def engine(clean_database: str) -> Iterator[Engine]:
 
 
 def stored(engine: Engine, *, count: int, key: bytes = OLD) -> list[WebhookConfig]:
-    """Store endpoints of one workspace, each with three ciphertexts under that key, in the order of their ids."""
+    """Store endpoints of one workspace, each with four ciphertexts under that key, in the order of their ids."""
     until_then = datetime.now(UTC) + timedelta(hours=1)
     with SqlAlchemyUnitOfWork(engine, SecretBox([key])) as unit:
         workspace = unit.access.create_workspace(a_workspace())
@@ -50,6 +52,7 @@ def stored(engine: Engine, *, count: int, key: bytes = OLD) -> list[WebhookConfi
                     secret=f"the-secret-{number}",
                     previous_secret=f"the-former-{number}",
                     previous_secret_expires_at=until_then,
+                    earlier_secrets=(PreviousSecret(f"the-earlier-{number}", until_then),),
                     headers=HEADERS,
                     header_names=("Authorization",),
                 )
@@ -88,10 +91,10 @@ def key_ids(engine: Engine) -> set[str]:
 
 
 def test_everything_ends_up_under_the_first_key_and_nothing_else_changes(engine: Engine) -> None:
-    """All three columns of every endpoint, in more than one batch; with the new key alone they read as before."""
+    """All four columns of every endpoint, in more than one batch; with the new key alone they read as before."""
     webhooks, before = stored(engine, count=7), rows(engine)
     rotation = StoredSecrets(engine, BOTH, batch=3).rotate()
-    assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (21, 0, [])
+    assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (28, 0, [])
     assert key_ids(engine) == {BOTH.key_ids[0]}
     assert [read(engine, each, NEW) for each in webhooks] == webhooks
     for webhook_id, row in rows(engine).items():
@@ -107,7 +110,7 @@ def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
     StoredSecrets(engine, BOTH).rotate()
     after_first = rows(engine)
     again = StoredSecrets(engine, BOTH).rotate()
-    assert (again.reencrypted, again.current, again.unreadable) == (0, 6, [])
+    assert (again.reencrypted, again.current, again.unreadable) == (0, 8, [])
     assert rows(engine) == after_first
 
 
@@ -127,7 +130,7 @@ def test_what_can_not_be_read_stays_as_it_is_and_keeps_nothing_from_being_done(e
         (flipped.id, "headers", BOTH.key_ids[1]),
         (moved.id, "previous_secret", BOTH.key_ids[1]),
     }
-    assert rotation.reencrypted == 9
+    assert rotation.reencrypted == 13
     after = rows(engine)
     assert (after[lost.id]["secret"], after[flipped.id]["headers"]) == (under_lost, damaged)
     assert after[moved.id]["previous_secret"] == before[well.id]["previous_secret"]

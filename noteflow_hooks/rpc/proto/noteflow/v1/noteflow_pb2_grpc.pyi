@@ -155,7 +155,9 @@ class WebhookServiceStub:
     DeleteWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteWebhookRequest, _noteflow_pb2.DeleteWebhookResponse]
     """Deletes an endpoint and its secrets; what waits for it is skipped."""
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.RotateWebhookSecretRequest, _noteflow_pb2.Webhook]
-    """Gives an endpoint a new secret; the one before signs beside it for a while."""
+    """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+    the oldest ends.
+    """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
@@ -195,7 +197,9 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     DeleteWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteWebhookRequest, _noteflow_pb2.DeleteWebhookResponse]  # type: ignore[assignment]
     """Deletes an endpoint and its secrets; what waits for it is skipped."""
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RotateWebhookSecretRequest, _noteflow_pb2.Webhook]  # type: ignore[assignment]
-    """Gives an endpoint a new secret; the one before signs beside it for a while."""
+    """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+    the oldest ends.
+    """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
@@ -268,7 +272,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _noteflow_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Webhook, _abc.Awaitable[_noteflow_pb2.Webhook]]:
-        """Gives an endpoint a new secret; the one before signs beside it for a while."""
+        """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+        the oldest ends.
+        """
 
     @_abc_1.abstractmethod
     def TestWebhook(
