@@ -76,20 +76,22 @@ class UndeliveredView:
 
 def list_deliveries(
     unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
-) -> Sequence[DeliveryView]:
-    """Return a page of the workspace's deliveries, newest first."""
-    found = unit.deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after)
+) -> tuple[Sequence[DeliveryView], int]:
+    """Return a page of the workspace's deliveries, newest first, and how many there are where the page asks."""
+    found = unit.deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
     reasons = unit.deliveries.reasons(found)
-    return [DeliveryView(each, reasons.get(each.id)) for each in found]
+    total = unit.deliveries.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
+    return [DeliveryView(each, reasons.get(each.id)) for each in found], total
 
 
 def list_undelivered(
     unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
-) -> Sequence[UndeliveredView]:
-    """Return a page of what was accepted and is not delivered, newest first."""
-    found = unit.deliveries.undelivered_page(workspace_id, criteria, limit=page.limit, after=page.after)
+) -> tuple[Sequence[UndeliveredView], int]:
+    """Return a page of what was accepted and is not delivered, newest first, and how much there is where it asks."""
+    found = unit.deliveries.undelivered_page(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
     reasons = unit.deliveries.reasons([each.delivery for each in found if each.delivery is not None])
-    return [UndeliveredView(each, reasons.get(each.id, UNDISPATCHED)) for each in found]
+    total = unit.deliveries.count_undelivered(workspace_id, criteria, ids=page.ids) if page.counts else 0
+    return [UndeliveredView(each, reasons.get(each.id, UNDISPATCHED)) for each in found], total
 
 
 def read_delivery(unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:

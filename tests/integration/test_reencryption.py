@@ -173,7 +173,7 @@ def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> 
             unit.webhooks.update(replace(locked, secret="a-newer-secret", previous_secret=locked.secret))
             assert not running.done()
             unit.commit()
-        assert running.result(timeout=PATIENCE_S).reencrypted == 18
+        assert running.result(timeout=PATIENCE_S).reencrypted == 24
     found = read(engine, changing, NEW)
     assert (found.secret, found.previous_secret) == ("a-newer-secret", changing.secret)
     assert key_ids(engine) == {new}
@@ -188,7 +188,7 @@ def test_an_endpoint_that_is_deleted_meanwhile_is_left_alone(engine: Engine) -> 
             running = pool.submit(StoredSecrets(engine, BOTH).rotate)
             until(lambda: key_ids(engine) != {BOTH.key_ids[1]}, what="the other is done")
             unit.commit()
-        assert running.result(timeout=PATIENCE_S).reencrypted == 3
+        assert running.result(timeout=PATIENCE_S).reencrypted == 4
     assert [rows(engine)[webhooks[0].id][column] for column in COLUMNS] == [None] * 3
 
 

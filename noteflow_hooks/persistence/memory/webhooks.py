@@ -13,7 +13,7 @@ from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
-from noteflow_hooks.persistence.memory.tables import age, newest, require
+from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -44,8 +44,14 @@ class InMemoryWebhookRepository(WebhookRepository):
         return [webhook for webhook in self._visible() if webhook.workspace_id == workspace_id]
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
-        return newest(self.get_all(workspace_id), limit=limit, after=after)
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[WebhookConfig]:
+        return newest(self.get_all(workspace_id), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        return counted(self.get_all(workspace_id), ids)
 
     @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:

@@ -38,6 +38,7 @@ _BY_SERVICE: Final = {
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
         "ListEvents": Scope.READ,
+        "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
     },
 }

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
     from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -121,6 +122,18 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
     )
+
+
+def briefly(view: DeliveryView) -> pb.Delivery:
+    """Return a delivery without the answer to it: hundreds of those would not fit into one message."""
+    message = delivery_message(view)
+    message.ClearField("response_body")
+    return message
+
+
+def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
+    """Return an endpoint and why it has no delivery; without a reason where it has one."""
+    return pb.EndpointWithoutDelivery(webhook_id=str(look.id), name=look.webhook.name, reason=look.not_sent or "")
 
 
 def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:

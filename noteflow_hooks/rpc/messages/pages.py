@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Page, Position, check_page_size
+from noteflow_hooks.domain.paging import IdRange, Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -50,13 +50,34 @@ class PageRequest(Protocol):
         ...
 
 
+class ListRequest(PageRequest, Protocol):
+    """What every request of a list has."""
+
+    @property
+    def id_prefix(self) -> str:
+        """How the ids begin; empty for all."""
+        ...
+
+    @property
+    def with_total(self) -> bool:
+        """Whether to say how many there are."""
+        ...
+
+
 R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
 
 
-def parse_page(request: PageRequest) -> Page:
-    """Return the page that is asked for; raise InvalidInputError for a bad size or token."""
-    return Page(check_page_size(request.page_size), _position(request.page_token))
+def parse_page(request: ListRequest) -> Page:
+    """Return the page that is asked for; raise InvalidInputError for a bad size, token or prefix."""
+    ids = IdRange.of_prefix(request.id_prefix) if request.id_prefix else None
+    size, after = check_page_size(request.page_size), _position(request.page_token)
+    return Page(size, after, ids, counts=request.with_total)
+
+
+def parse_endpoint_page(request: PageRequest, *, most: int) -> Page:
+    """Return the page of endpoints that GetEvent looks at; raise InvalidInputError for more than ``most``."""
+    return Page(check_page_size(request.page_size, most=most), _position(request.page_token))
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:
@@ -70,6 +91,12 @@ def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list
             break
         shown.append(message)
     return shown, _token(rows[len(shown) - 1]) if len(rows) > len(shown) else ""
+
+
+def fill_counted(page: Page, found: tuple[Sequence[R], int], convert: Callable[[R], M]) -> tuple[list[M], str, int]:
+    """Do as :func:`fill` with rows and how many there are in all."""
+    rows, total = found
+    return *fill(page, rows, convert), total
 
 
 def _token(row: Row) -> str:

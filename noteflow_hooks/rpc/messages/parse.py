@@ -11,7 +11,8 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
-from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -86,10 +87,7 @@ def parse_filter(
     return replace(
         parse_kind(request),
         status=_one_of("status", request.status, statuses) if request.status else None,
-        created_after=parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
-        created_before=parse_time("created_before", request.created_before)
-        if request.HasField("created_before")
-        else None,
+        **_period(request),
     )
 
 
@@ -103,6 +101,26 @@ def parse_kind(
         if request.event_type
         else None,
     )
+
+
+def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
+    """Return the filters that are set and not empty."""
+    return EventFilter(
+        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
+        if request.event_type
+        else None,
+        meeting_id=check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        **_period(request),
+    )
+
+
+def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
+    """Return the bounds of time that are set."""
+    return {
+        name: parse_time(name, getattr(request, name))
+        for name in ("created_after", "created_before")
+        if request.HasField(name)
+    }
 
 
 def parse_summary(message: pb.Summary) -> Summary:

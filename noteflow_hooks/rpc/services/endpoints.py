@@ -20,7 +20,7 @@ from noteflow_hooks.application.requests import do_once, find_earlier, note_webh
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
-from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import optional, parse_changes, parse_id, parse_registration
 from noteflow_hooks.rpc.messages.requests import parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -69,10 +69,11 @@ class EndpointMixin:
         """Return a page of the workspace's endpoints."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        webhooks, token = await self._database.run(
-            lambda unit: fill(page, list_webhooks(with_webhooks(unit), workspace_id, page), webhook_message)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        webhooks, token, total = await self._database.run(
+            lambda unit: fill_counted(page, list_webhooks(with_webhooks(unit), workspace_id, page), webhook_message)
         )
-        return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token)
+        return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token, total=total)
 
     async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
         """Change what the mask names."""

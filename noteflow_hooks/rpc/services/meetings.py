@@ -7,12 +7,12 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.meetings import find_meeting, new_meeting, read_meeting
+from noteflow_hooks.application.meetings import find_meeting, list_meetings, new_meeting, read_meeting
 from noteflow_hooks.application.requests import do_once, target_of
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
-from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
 from noteflow_hooks.rpc.messages.requests import parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -51,12 +51,11 @@ class MeetingMixin:
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
         workspace_id, page = current_workspace(), parse_page(request)
-        meetings, token = await self._database.run(
-            lambda unit: fill(
-                page, unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after), meeting_message
-            )
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        meetings, token, total = await self._database.run(
+            lambda unit: fill_counted(page, list_meetings(unit, workspace_id, page), meeting_message)
         )
-        return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token)
+        return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token, total=total)
 
     async def StopMeeting(self: ServicerHost, request: pb.StopMeetingRequest, _: Context) -> pb.Meeting:
         """Stop a meeting and the stream that records it."""
