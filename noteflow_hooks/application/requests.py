@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from noteflow_hooks.application.endpoints import EndpointView
 from noteflow_hooks.domain.health.state import EndpointHealth
-from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
+from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,5 +81,7 @@ def target_of(earlier: NamedRequest) -> UUID:
 
 def _same(earlier: NamedRequest | None, request: NamedRequest) -> NamedRequest | None:
     if earlier is not None and not earlier.is_repeated_by(request):
-        raise AlreadyExistsError(f"request_id: {request.request_id!r} stands for another request")
+        raise AlreadyExistsError(
+            f"request_id: {request.request_id!r} stands for another request", reason=Reason.REQUEST_ID_REUSED
+        )
     return earlier

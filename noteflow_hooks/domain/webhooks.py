@@ -13,6 +13,7 @@ from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
+from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.signing import generate_secret, secret_hint
 
@@ -116,26 +117,32 @@ class WebhookConfig:
 
         ``secret`` None means unsigned; an empty one is refused.
         """
-        checked = check_headers(headers)
-        return cls(
+        found = Violations()
+        nothing: tuple[tuple[str, str], ...] = ()
+        checked = found.take(lambda: check_headers(headers), nothing)
+        config = cls(
             id=uuid4(),
             workspace_id=workspace_id,
-            url=str(parse_url(url, allow_http_loopback=allow_http_loopback)),
-            events=check_events(events),
-            name=check_name("name", name),
-            secret=None if secret is None else check_secret(secret),
+            url=found.take(lambda: str(parse_url(url, allow_http_loopback=allow_http_loopback)), ""),
+            events=found.take(lambda: check_events(events), ()),
+            name=found.take(lambda: check_name("name", name), ""),
+            secret=None if secret is None else found.take(lambda: check_secret(secret), ""),
             secret_id=None if secret is None else uuid4(),
             secret_hint="" if secret is None else secret_hint(secret),
             enabled=enabled,
-            timeout_ms=check_range("timeout_ms", timeout_ms, TIMEOUT_MS),
-            max_retries=check_range("max_retries", max_retries, MAX_RETRIES),
+            timeout_ms=found.take(lambda: check_range("timeout_ms", timeout_ms, TIMEOUT_MS), 0),
+            max_retries=found.take(lambda: check_range("max_retries", max_retries, MAX_RETRIES), 0),
             headers=checked,
-            header_names=tuple(name for name, _ in checked),
-            rate_limit_per_s=None if rate_limit_per_s is None else _check_rate(rate_limit_per_s),
+            header_names=tuple(each for each, _ in checked),
+            rate_limit_per_s=None
+            if rate_limit_per_s is None
+            else found.take(lambda: _check_rate(rate_limit_per_s), 0.0),
             max_concurrency=None
             if max_concurrency is None
-            else check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY),
+            else found.take(lambda: check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY), 0),
         )
+        found.raise_all()
+        return config
 
     @property
     def is_active(self) -> bool:

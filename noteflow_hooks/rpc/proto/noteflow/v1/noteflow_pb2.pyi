@@ -10,8 +10,34 @@ missing. A token that is revoked or ends is refused, and its open streams are en
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
 FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
-database doesn't answer: try again. Programs find the field in a google.rpc.BadRequest, and how long to wait for a limit
-on calls or registrations in a google.rpc.RetryInfo, both in the status details.
+database doesn't answer: try again. The status details say the same to programs. A google.rpc.BadRequest has all fields
+that are wrong, by their paths: `payload_json.title`, `format.sample_rate`, `segments[3].text`. A google.rpc.RetryInfo
+says how long to wait, with every RESOURCE_EXHAUSTED but that of a message that is too large. A google.rpc.ErrorInfo
+has the domain `noteflow.hooks` and one of these reasons, which never change:
+
+  INVALID_ARGUMENT        a field is not allowed                    INVALID_ARGUMENT
+  TOKEN_INVALID           the token opens nothing                   UNAUTHENTICATED
+  SCOPE_MISSING           the token is not for this                 PERMISSION_DENIED
+  NOT_FOUND               no such thing in this workspace           NOT_FOUND
+  IDEMPOTENCY_KEY_REUSED  the key stands for another event          ALREADY_EXISTS
+  REQUEST_ID_REUSED       the id stands for another request         ALREADY_EXISTS
+  WEBHOOKS_OFF            webhooks are switched off                 FAILED_PRECONDITION
+  MEETING_STOPPED         the meeting is over                       FAILED_PRECONDITION
+  ALREADY_RECORDING       another stream records the meeting        FAILED_PRECONDITION
+  RECORDING_ENDED         the recording was ended meanwhile         FAILED_PRECONDITION
+  NO_TRANSCRIPT           there is nothing to summarize             FAILED_PRECONDITION
+  WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
+  WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
+  PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
+  REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
+  TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
+  TOO_MANY_CALLS          as many calls are open as may be          RESOURCE_EXHAUSTED
+  TOO_MANY_REPLAYS        as many replays run as may                RESOURCE_EXHAUSTED
+  LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
+  MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
+  SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  REFUSED                 whatever has no reason of its own
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -386,7 +412,9 @@ Global___TranscriptSegment: _TypeAlias = TranscriptSegment  # noqa: Y015
 
 @_typing.final
 class StreamAudioSegmentsRequest(_message.Message):
-    """One message of an audio stream. The recording starts with the first one that carries audio."""
+    """One message of an audio stream, of at most 260 KiB in all; a larger one ends the stream with RESOURCE_EXHAUSTED. The
+    recording starts with the first one that carries audio.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -397,7 +425,7 @@ class StreamAudioSegmentsRequest(_message.Message):
     meeting_id: _builtins.str
     """The meeting's id: needed in the first message, afterwards empty or the same."""
     audio: _builtins.bytes
-    """The next piece of audio; may be empty."""
+    """The next piece of audio, at most 262,144 bytes (256 KiB); may be empty."""
     @_builtins.property
     def format(self) -> Global___AudioFormat:
         """The audio's format: needed in the first message, afterwards absent or the same."""
@@ -1416,7 +1444,7 @@ class ListDeliveriesRequest(_message.Message):
     """Whether the answer says how many there are."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Only those created at this time or later."""
+        """Only those created at this time or later; not after `created_before`."""
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
@@ -1689,7 +1717,7 @@ class ReplayDeliveriesRequest(_message.Message):
     """How many are made due a second, 0.1 to 10,000; absent means 100."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Only those created at this time or later."""
+        """Only those created at this time or later; not after `created_before`."""
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
