@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from noteflow_hooks.rpc.client import Client
+from noteflow_hooks.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.sqlworld import connected, world_over
 from tests.integration.rpc.world import UNLIMITED, World, refused
