@@ -155,7 +155,8 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
-    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules)
+    sweep_every = timedelta(seconds=settings.sweep_every_s)
+    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
     deliveries = DeliveryService(
         delivery_store,
         executor.post,

@@ -69,7 +69,8 @@ class PoolingProxy:
                 threading.Thread(target=self._serve, args=(client,), name="pooling-proxy", daemon=True).start()
 
     def _serve(self, client: socket.socket) -> None:
-        with contextlib.suppress(OSError), client:
+        # The last is what select says of a client that is closed meanwhile.
+        with contextlib.suppress(OSError, ValueError), client:
             if self._welcome(client):
                 self._relay(client)
 

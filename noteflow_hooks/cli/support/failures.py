@@ -26,6 +26,7 @@ FAILED: Final = 1
 WRONG_USE: Final = 2
 #: What a shell reports for a process that SIGINT ended.
 INTERRUPTED: Final = 130
+#: Which options help; the client's errors name none, since programs read them too.
 _REMEDIES: Final[dict[type[Exception], str]] = {
     UnauthenticatedError: ", in --token or NOTEFLOW_HOOKS_TOKEN",
     ClosedConnectionError: " (--tls-ca, --tls-cert)",

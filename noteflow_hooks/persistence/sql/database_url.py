@@ -90,9 +90,9 @@ def _check_values(found: dict[str, Any], *, pooled: bool) -> None:
         raise _refused("its option 'client_encoding' may hold UTF8 alone")
     if found.get("target_session_attrs", "any") not in _WRITABLE:
         raise _refused(f"its option 'target_session_attrs' may hold {', '.join(_WRITABLE)}: all else takes no writes")
-    told = {name.lower() for name in _SESSION.findall(found.get("options", ""))}
-    if told & _OURS:
-        raise _refused(f"its option 'options' may not set {min(told & _OURS)}, which is fixed")
+    set_names = {name.lower() for name in _SESSION.findall(found.get("options", ""))}
+    if set_names & _OURS:
+        raise _refused(f"its option 'options' may not set {min(set_names & _OURS)}, which is fixed")
     if pooled and "options" in found:
         raise _refused("its option 'options' does not hold behind a pooler; ALTER ROLE … SET does")
     for name in _NUMBERS:
@@ -105,10 +105,10 @@ def _ask_libpq(found: dict[str, Any]) -> None:
     """Refuse what libpq would refuse before it dials anybody; it is asked with a place where there is no server."""
     options = {name: value for name, value in found.items() if name not in ("host", "hostaddr", "port")}
     attempt = PGconn.connect_start(make_conninfo("", host=_NOWHERE, **options).encode())
-    said = attempt.get_error_message()
+    message = attempt.get_error_message()
     attempt.finish()
-    if not said.startswith("connection to server"):
-        named = [name for name in options if re.search(rf"\b{name}\b", said)]
+    if not message.startswith("connection to server"):
+        named = [name for name in options if re.search(rf"\b{name}\b", message)]
         raise _refused(f"libpq refuses {', '.join(map(repr, named)) or 'its options'}")
 
 

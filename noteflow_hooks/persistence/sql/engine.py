@@ -21,7 +21,13 @@ from sqlalchemy.pool import QueuePool
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.database_url import engine_url, parameters_in
-from noteflow_hooks.persistence.sql.pooling import as_options, check_session, cursor_factory, pooler_refused
+from noteflow_hooks.persistence.sql.pooling import (
+    as_options,
+    check_session,
+    cursor_factory,
+    pooler_refused,
+    raw_cursor_factory,
+)
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
 
 if TYPE_CHECKING:
@@ -43,7 +49,7 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "tcp_user_timeout": "15000",
     "application_name": "noteflow-hooks",
 }
-_TOLD: Final = {
+_SETTINGS: Final = {
     # Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
     "statement_timeout": "20000",
     # No transaction of ours waits for anything but the database: one that does is a frozen process's, and holds locks.
@@ -59,6 +65,9 @@ _STEADY_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan
 #: A connection that was in use so short a time ago is not asked whether it lives: under load that would be another
 #: round trip for each statement.
 _TRUSTED_S: Final = 1.0
+
+#: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
+RAW_CURSOR: Final = "noteflow_raw_cursor"
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -88,21 +97,24 @@ def create_engine(
     A server that is away, gone, or refuses (a timeout, a deadlock, a full disk) raises :class:`UnavailableError`
     from whatever touched it, so that it can be tried again. A URL that can't work raises SettingsError.
     """
-    given = parameters_in(url, pooled=is_pooled)
+    params = parameters_in(url, pooled=is_pooled)
+    place = engine_url(params)
+    args = _connect_args(params, is_busy=is_busy, is_pooled=is_pooled, answer_within_s=answer_within_s)
     engine = sqlalchemy.create_engine(
-        engine_url(given),
+        place,
         poolclass=_Pool,
         # Neither URLs nor ciphertext nor payloads belong into a log.
         hide_parameters=True,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=wait_s,
-        connect_args=_connect_args(given, is_busy=is_busy, is_pooled=is_pooled, answer_within_s=answer_within_s),
+        connect_args=args,
+        execution_options={RAW_CURSOR: raw_cursor_factory(args["cursor_factory"])} if is_pooled else {},
     )
     # SQLAlchemy names a pool's logger after its class: among ours it would tell of pools at INFO.
     logging.getLogger(f"{_Pool.__module__}.{_Pool.__name__}").setLevel(logging.WARNING)
     if not is_pooled:
-        event.listen(engine, "connect", _check_session)
+        event.listen(engine, "connect", check_session)
     event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "checkin", _note_rest)
     event.listen(engine, "checkout", partial(_ping, trusted_s=_TRUSTED_S if is_busy else 0.0))
@@ -111,22 +123,22 @@ def create_engine(
 
 
 def _connect_args(
-    given: Mapping[str, Any], *, is_busy: bool, is_pooled: bool, answer_within_s: int | None
+    params: Mapping[str, Any], *, is_busy: bool, is_pooled: bool, answer_within_s: int | None
 ) -> dict[str, Any]:
     """Return what the URL says, what it leaves to us, and what a session or each transaction is told."""
-    args = {**_DEFAULTS, **given}
-    if "fallback_application_name" in given and "application_name" not in given:
+    args = {**_DEFAULTS, **params}
+    if "fallback_application_name" in params and "application_name" not in params:
         del args["application_name"]
-    told = _TOLD | (_STEADY_PLANS if is_busy else {})
+    settings = _SETTINGS | (_STEADY_PLANS if is_busy else {})
     # Of what is said twice the last counts.
-    more = [given["options"]] if given.get("options") else []
+    more = [params["options"]] if params.get("options") else []
     if answer_within_s is not None:
         args["connect_timeout"] = answer_within_s
-        told["statement_timeout"] = str(1000 * answer_within_s)
-        more.append(f"-c statement_timeout={told['statement_timeout']}")
+        settings["statement_timeout"] = str(1000 * answer_within_s)
+        more.append(f"-c statement_timeout={settings['statement_timeout']}")
     if is_pooled:
-        return args | {"prepare_threshold": None, "cursor_factory": cursor_factory(told)}
-    return args | {"options": as_options(told, more=" ".join(more))}
+        return args | {"prepare_threshold": None, "cursor_factory": cursor_factory(settings)}
+    return args | {"options": as_options(settings, more=" ".join(more))}
 
 
 class _Pool(QueuePool):
@@ -172,10 +184,6 @@ class _MomentLoader(Loader):
             is_early = bytes(data).startswith(b"-") or bytes(data).endswith(b"BC")
             return _FIRST if is_early else _LAST
         return moment
-
-
-def _check_session(connection: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's signature
-    check_session(connection)
 
 
 def _load_every_moment(connection: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's signature

@@ -8,7 +8,6 @@ PostgreSQL runs as one transaction: no BEGIN, no COMMIT.
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Self
 
 import psycopg
@@ -17,7 +16,7 @@ from psycopg.pq import TransactionStatus
 from noteflow_hooks.errors import PoolerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
 #: A setting of our own, which PostgreSQL keeps for whoever names it: a session without it was never told anything.
 _MARK: Final = "noteflow_hooks.session"
@@ -30,13 +29,13 @@ _LINE: Final = (
 )
 
 
-def as_options(told: Mapping[str, str], *, more: str = "") -> str:
+def as_options(settings: Mapping[str, str], *, more: str = "") -> str:
     """Return what a session is told at its start, as libpq's ``options``, and then ``more``."""
-    words = [f"-c {name}={value}" for name, value in {**told, _MARK: "kept"}.items()]
+    words = [f"-c {name}={value}" for name, value in {**settings, _MARK: "kept"}.items()]
     return " ".join([*words, more] if more else words)
 
 
-def check_session(connection: Any) -> None:  # noqa: ANN401 - psycopg's, whatever rows it makes
+def check_session(connection: Any, _: object) -> None:  # noqa: ANN401 - SQLAlchemy's signature
     """Raise PoolerError where the new connection is to no session of our own."""
     connection.autocommit = True
     pid, mark = connection.execute(_ASKED).fetchone()
@@ -55,14 +54,14 @@ def pooler_refused(error: BaseException | None) -> PoolerError | None:
 class _TellsFirst(psycopg.Cursor[Any]):
     """A cursor whose first statement in a transaction goes along with what that transaction is told."""
 
-    told: str
+    statement: str
 
     def execute(self, query: Any, params: Any = None, **options: Any) -> Self:  # noqa: ANN401 - psycopg's signature
         """Execute a statement."""
         if not self._begins():
             return super().execute(query, params, **options)
         with self.connection.pipeline():
-            psycopg.Cursor(self.connection).execute(self.told)
+            psycopg.Cursor(self.connection).execute(self.statement)
             super().execute(query, params, **options)
         return self
 
@@ -72,26 +71,19 @@ class _TellsFirst(psycopg.Cursor[Any]):
             super().executemany(query, params_seq, **options)
             return
         with self.connection.pipeline():
-            psycopg.Cursor(self.connection).execute(self.told)
+            psycopg.Cursor(self.connection).execute(self.statement)
             super().executemany(query, params_seq, **options)
 
     def _begins(self) -> bool:
         return self.connection.info.transaction_status is TransactionStatus.IDLE
 
 
-def cursor_factory(told: Mapping[str, str]) -> type[psycopg.Cursor[Any]]:
+def cursor_factory(settings: Mapping[str, str]) -> type[psycopg.Cursor[Any]]:
     """Return the kind of cursors that tell each transaction these settings."""
-    values = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in told.items())
-    return type("TellingCursor", (_TellsFirst,), {"told": f"SELECT {values}"})
+    values = ", ".join(f"set_config('{name}', '{value}', true)" for name, value in settings.items())
+    return type("TellingCursor", (_TellsFirst,), {"statement": f"SELECT {values}"})
 
 
-def raw_cursor(connection: Any) -> psycopg.Cursor[Any]:  # noqa: ANN401 - psycopg's, whatever rows it makes
-    """Return a cursor for statements as the server takes them, which tells its transactions what others tell theirs."""
-    return _raw(connection.cursor_factory)(connection)
-
-
-@cache
-def _raw(factory: type[psycopg.Cursor[Any]]) -> Callable[[Any], psycopg.Cursor[Any]]:
-    if not issubclass(factory, _TellsFirst):
-        return psycopg.RawCursor
+def raw_cursor_factory(factory: type[psycopg.Cursor[Any]]) -> type[psycopg.Cursor[Any]]:
+    """Return the same for statements as the server takes them, with numbered parameters."""
     return type("RawTellingCursor", (factory, psycopg.RawCursor), {})

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from noteflow_hooks.persistence.sql.engine import shortened, unavailable
-from noteflow_hooks.persistence.sql.pooling import raw_cursor
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
@@ -46,6 +45,8 @@ class DirectStatements:
     def __init__(self, engine: Engine) -> None:
         """Lend connections from the engine's pool."""
         self._engine = engine
+        #: Behind a pooler, one that tells each statement its settings.
+        self._cursor = engine.get_execution_options().get(RAW_CURSOR, psycopg.RawCursor)
 
     def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
@@ -56,7 +57,7 @@ class DirectStatements:
         connection: Any = lent.driver_connection
         try:
             connection.autocommit = True
-            cursor = raw_cursor(connection)
+            cursor = self._cursor(connection)
             values = list(map(params.__getitem__, statement.names))
             rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False

@@ -34,6 +34,7 @@ from noteflow_hooks.persistence.sql.delivery import (
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
+from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
 from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimReport,
     ClaimRow,
@@ -74,8 +75,18 @@ _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 class SqlAlchemyDeliveryStore(DeliveryStore):
     """The workers' half of the store in PostgreSQL."""
 
-    def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
-        """``box`` opens the endpoints' secrets; by ``rules`` their health changes."""
+    def __init__(
+        self,
+        engine: Engine,
+        box: SecretBox,
+        rules: HealthRules | None = None,
+        *,
+        sweep_every: timedelta = timedelta(seconds=5),
+    ) -> None:
+        """``box`` opens the endpoints' secrets; by ``rules`` their health changes.
+
+        ``sweep_every`` is how often expired leases are reclaimed.
+        """
         self._engine = engine
         #: For statements that are a whole by themselves: a transaction would be two more round trips.
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -84,6 +95,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
+        self._patience = LockPatience(engine, period=sweep_every)
 
     @override
     def dispatch(
@@ -226,6 +238,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     @override
     def reclaim_expired(self, *, limit: int) -> int:
         with self._engine.begin() as connection:
+            if not self._patience.may_reclaim(connection):
+                return 0
             rows = connection.execute(settle_statements.EXPIRED, {"limit": limit}).all()
             return self._reclaim(connection, rows) if rows else 0
 
