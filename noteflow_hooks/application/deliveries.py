@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
-from noteflow_hooks.errors import NotFoundError, PreconditionError
+from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -121,7 +121,9 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
     webhook = find_webhook(unit, workspace_id, webhook_id)
     if not webhook.enabled:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-        raise PreconditionError(f"webhook {webhook_id} is disabled{reason}; enable it, then test it")
+        raise PreconditionError(
+            f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
+        )
     return service.trigger_test(webhook, unit)
 
 

@@ -84,7 +84,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new secret, and for how long the one before signs on beside it."""
+    """A new secret, and for how long the one before signs on beside it; without an overlap all earlier ones end."""
 
     secret: str = field(repr=False)
     overlap: timedelta
@@ -193,7 +193,7 @@ def rotate_secret(
 ) -> EndpointView:
     """Give an endpoint its new secret; the one before, if it has one, signs beside it until the overlap is over."""
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
-    stored = unit.webhooks.update(webhook.rotated(rotation.secret, previous_until=now + rotation.overlap))
+    stored = unit.webhooks.update(webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap))
     unit.on_commit(lambda: log.info("webhook %s changed: secret", webhook_id))
     return _viewed(unit, stored)
 

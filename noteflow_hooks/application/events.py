@@ -13,7 +13,7 @@ from noteflow_hooks.application.deliveries import DeliveryView
 from noteflow_hooks.domain.fan_out import why_not_sent
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.publishing import event_from_json
-from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.errors import InvalidInputError, NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 #: So many deliveries of an event are shown with it.
 DELIVERIES_SHOWN: Final = 500
+
+#: The fields of a request to publish, beside those of its payload.
+_OUTSIDE: Final = frozenset({"event_type", "payload_json", "idempotency_key"})
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +50,12 @@ def publish_event(
 
     Raise InvalidInputError that names the field, and AlreadyExistsError where the key stands for another event.
     """
-    event = event_from_json(
-        ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
-    )
+    try:
+        event = event_from_json(
+            ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
+        )
+    except InvalidInputError as error:
+        raise error.within("payload_json", outside=_OUTSIDE) from None
     return service.publish(event, unit)
 
 

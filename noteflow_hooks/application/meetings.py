@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, check_title
-from noteflow_hooks.errors import NotFoundError, PreconditionError
+from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -58,7 +58,9 @@ def start_recording(
     """Begin a recording; raise NotFoundError, or PreconditionError where the meeting can't be recorded now."""
     meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is not MeetingState.ACTIVE:
-        raise PreconditionError(f"meeting {meeting_id} is stopped; it can't be recorded any more")
+        raise PreconditionError(
+            f"meeting {meeting_id} is stopped; it can't be recorded any more", reason=Reason.MEETING_STOPPED
+        )
     recording = Recording(
         id=uuid4(),
         meeting_id=meeting_id,
@@ -68,7 +70,10 @@ def start_recording(
         seen_at=now,
     )
     if not unit.meetings.start_recording(recording):
-        raise PreconditionError(f"meeting {meeting_id} is being recorded already; one stream at a time is allowed")
+        raise PreconditionError(
+            f"meeting {meeting_id} is being recorded already; one stream at a time is allowed",
+            reason=Reason.ALREADY_RECORDING,
+        )
     if service is not None:
         service.trigger_recording_started(meeting_id, meeting.title, workspace_id=workspace_id, unit=unit)
     return recording
@@ -139,7 +144,9 @@ def stop_streamed_meeting(
 
 def ended_elsewhere(meeting_id: UUID) -> PreconditionError:
     """Return the error of a stream whose recording was ended, but not by the stream."""
-    return PreconditionError(f"meeting {meeting_id} was stopped, or its recording ended, meanwhile")
+    return PreconditionError(
+        f"meeting {meeting_id} was stopped, or its recording ended, meanwhile", reason=Reason.RECORDING_ENDED
+    )
 
 
 def stop_meeting(

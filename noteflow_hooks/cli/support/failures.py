@@ -27,7 +27,7 @@ WRONG_USE: Final = 2
 #: What a shell reports for a process that SIGINT ended.
 INTERRUPTED: Final = 130
 #: Which options help; the client's errors name none, since programs read them too.
-_HINTS: Final[dict[type[Exception], str]] = {
+_REMEDIES: Final[dict[type[Exception], str]] = {
     UnauthenticatedError: ", in --token or NOTEFLOW_HOOKS_TOKEN",
     UnencryptedError: ": give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same",
     ConnectionClosedError: " (--tls-ca, --tls-cert)",
@@ -65,7 +65,7 @@ def _report(error: Exception) -> int:
         case InvalidInputError():
             return _say(str(error), WRONG_USE)
         case _:
-            return _say(f"{error}{_HINTS.get(type(error), '')}{_detail(error)}", FAILED)
+            return _say(f"{error}{_REMEDIES.get(type(error), '')}{_detail(error)}", FAILED)
 
 
 def _detail(error: Exception) -> str:

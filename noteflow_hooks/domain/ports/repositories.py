@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
     from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -42,7 +43,7 @@ class WebhookRepository(Protocol):
         """Return how many endpoints all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
         """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         ...
 
@@ -68,6 +69,25 @@ class WebhookRepository(Protocol):
 
     def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         """Return an endpoint's deliveries, newest first."""
+        ...
+
+
+class RequestRepository(Protocol):
+    """The requests that may be repeated, each for :data:`noteflow_hooks.domain.requests.REMEMBERED`."""
+
+    def get(self, request: NamedRequest) -> NamedRequest | None:
+        """Return the first request of the same workspace and id, or None."""
+        ...
+
+    def claim(self, request: NamedRequest) -> NamedRequest | None:
+        """Store the request and return None; where its id is taken, return the first one and store nothing.
+
+        Waits for whoever is at the same id at this moment: one of any number of callers is the first.
+        """
+        ...
+
+    def complete(self, request: NamedRequest) -> None:
+        """Store what a request that this unit has claimed came to: its target, and the secret it made."""
         ...
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 RowT = TypeVar("RowT")
@@ -68,6 +69,7 @@ class Tables:
     replays: Table[Replay] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     redeliveries: Table[tuple[Redelivery, ...]] = field(default_factory=ChainMap)
+    requests: Table[NamedRequest] = field(default_factory=ChainMap)
     meetings: Table[Meeting] = field(default_factory=ChainMap)
     recordings: Table[Recording] = field(default_factory=ChainMap)
     #: By meeting, in the order in which they came.

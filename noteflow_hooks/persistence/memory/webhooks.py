@@ -54,9 +54,9 @@ class InMemoryWebhookRepository(WebhookRepository):
         return counted(self.get_all(workspace_id), ids)
 
     @override
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
         webhook = self._session.tables.webhooks.get(webhook_id)
-        return webhook if webhook is not None and webhook.deleted_at is None else None
+        return webhook if webhook is not None and (with_deleted or webhook.deleted_at is None) else None
 
     @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
@@ -96,6 +96,9 @@ class InMemoryWebhookRepository(WebhookRepository):
             secret=None,
             previous_secret=None,
             previous_secret_expires_at=None,
+            earlier_secrets=(),
+            secret_id=None,
+            earlier_secrets_unreadable=False,
             secret_hint="",
             secret_unavailable=False,
             secret_unreadable=False,

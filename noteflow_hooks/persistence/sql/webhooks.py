@@ -65,8 +65,9 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return self._session.scalars(counted(among(own, WebhookConfigRow, ids))).one()
 
     @override
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
-        statement = self._visible().where(WebhookConfigRow.id == webhook_id)
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
+        of = select(WebhookConfigRow) if with_deleted else self._visible()
+        statement = of.where(WebhookConfigRow.id == webhook_id)
         found = self._load(statement.with_for_update(key_share=True) if lock else statement)
         return found[0] if found else None
 
@@ -108,6 +109,8 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 enabled=False,
                 secret=None,
                 previous_secret=None,
+                earlier_secrets=None,
+                secret_id=None,
                 secret_hint="",
                 headers=None,
                 header_names=[],

@@ -16,6 +16,7 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     ScopeError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -134,7 +135,7 @@ class Unread:
         self.size = len(data)
         self._data: bytes | LimitError = data
         if most is not None and len(data) > most:
-            self._data = LimitError(f"a message of a stream may have {most} bytes; this one has {len(data)}")
+            self._data = TooLargeError(f"a message of a stream may have {most} bytes; this one has {len(data)}")
 
     async def read(self) -> Any:  # noqa: ANN401 - any RPC's message
         """Return the message, or raise InvalidInputError, or LimitError."""

@@ -6,7 +6,7 @@ import asyncio
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.errors import LimitError
+from noteflow_hooks.errors import LimitError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -24,7 +24,10 @@ class OpenCalls:
         """Count the running task until it ends; raise LimitError where as many are open as may be."""
         count = self._open.get(key, 0)
         if count >= self._most:
-            raise LimitError(f"at most {self._most} {self._kind} may be open at once, and they are; end some first")
+            raise LimitError(
+                f"at most {self._most} {self._kind} may be open at once, and they are; end some first",
+                reason=Reason.TOO_MANY_CALLS,
+            )
         self._open[key] = count + 1
         current_task().add_done_callback(partial(self._leave, key))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
@@ -13,6 +14,7 @@ from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -116,11 +118,14 @@ def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
 
 def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
     """Return the bounds of time that are set."""
-    return {
+    bounds = {
         name: parse_time(name, getattr(request, name))
         for name in ("created_after", "created_before")
         if request.HasField(name)
     }
+    if len(bounds) > 1 and bounds["created_after"] > bounds["created_before"]:
+        raise InvalidInputError("created_after", "must not be later than created_before")
+    return bounds
 
 
 def parse_summary(message: pb.Summary) -> Summary:
@@ -136,11 +141,14 @@ def parse_summary(message: pb.Summary) -> Summary:
 
 def parse_format(message: pb.AudioFormat) -> AudioFormat:
     """Return the audio's format; the defaults are one channel and two bytes a sample."""
-    return AudioFormat.create(
-        message.sample_rate,
-        message.channels if message.HasField("channels") else 1,
-        message.bytes_per_sample if message.HasField("bytes_per_sample") else 2,
-    )
+    try:
+        return AudioFormat.create(
+            message.sample_rate,
+            message.channels if message.HasField("channels") else 1,
+            message.bytes_per_sample if message.HasField("bytes_per_sample") else 2,
+        )
+    except InvalidInputError as error:
+        raise error.within("format") from None
 
 
 def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
@@ -149,17 +157,20 @@ def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
         raise InvalidInputError(
             "segments", f"has {len(messages)} entries; at most {_SEGMENTS_LIMIT} are allowed in one message"
         )
-    return [
-        check_segment(
-            Segment(
-                text=each.text,
-                start_seconds=each.start_seconds,
-                end_seconds=each.end_seconds,
-                speaker=each.speaker if each.HasField("speaker") else None,
-            )
+    found = Violations()
+    segments = [
+        Segment(
+            text=each.text,
+            start_seconds=each.start_seconds,
+            end_seconds=each.end_seconds,
+            speaker=each.speaker if each.HasField("speaker") else None,
         )
         for each in messages
     ]
+    for number, each in enumerate(segments):
+        found.take(partial(check_segment, each), each, within=f"segments[{number}]")
+    found.raise_all()
+    return segments
 
 
 def _changed(request: pb.UpdateWebhookRequest, name: str) -> Any:  # noqa: ANN401 - each field has its own type

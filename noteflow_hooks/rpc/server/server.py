@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor
@@ -28,6 +27,7 @@ from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
+from noteflow_hooks.rpc.server import reflection
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
@@ -100,7 +100,7 @@ class HooksServer:
     def _make_server(self) -> grpc.aio.Server:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
-            open_services.append(reflection.SERVICE_NAME)
+            open_services.extend(reflection.NAMES)
         tokens = TokenCache(self._database, self._tasks)
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
@@ -136,8 +136,7 @@ class HooksServer:
         ).add_to(self._server)
         self._health = await _add_health(self._server)
         if options.reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_reflection((*SERVICES, health.SERVICE_NAME), self._server)
         await self._keep_recordings(name)
 
     async def _keep_recordings(self, name: str) -> None:

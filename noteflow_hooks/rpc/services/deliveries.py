@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,14 @@ from noteflow_hooks.application.deliveries import (
     record_test,
     redeliver,
 )
+from noteflow_hooks.application.requests import do_once, target_of
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.webhooks import check_seconds
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
+from noteflow_hooks.rpc.messages.requests import parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.rpc.services.outcome import outcome_of_test
@@ -38,8 +41,15 @@ class DeliveryMixin:
         service = required(self._webhook_service)
         workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
         wait = check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT)
+        named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
-            lambda unit: record_test(with_webhooks(unit), service, workspace_id, webhook_id)
+            lambda unit: do_once(
+                with_webhooks(unit),
+                named,
+                do=lambda: record_test(unit, service, workspace_id, webhook_id),
+                note=lambda asked, made: replace(asked, target_id=made),
+                again=target_of,
+            )
         )
         view = await outcome_of_test(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.meetings import list_meetings, new_meeting, read_meeting
+from noteflow_hooks.application.meetings import find_meeting, list_meetings, new_meeting, read_meeting
+from noteflow_hooks.application.requests import do_once, target_of
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
+from noteflow_hooks.rpc.messages.requests import parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
 
@@ -27,8 +30,18 @@ class MeetingMixin:
 
     async def CreateMeeting(self: ServicerHost, request: pb.CreateMeetingRequest, _: Context) -> pb.Meeting:
         """Make a meeting that can be recorded."""
-        meeting = new_meeting(current_workspace(), request.title, now=datetime.now(UTC))
-        return meeting_message(await self._database.run(lambda unit: unit.meetings.create(meeting)))
+        workspace_id = current_workspace()
+        meeting = new_meeting(workspace_id, request.title, now=datetime.now(UTC))
+        named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
+        return await self._database.run(
+            lambda unit: do_once(
+                unit,
+                named,
+                do=lambda: meeting_message(unit.meetings.create(meeting)),
+                note=lambda asked, _: replace(asked, target_id=meeting.id),
+                again=lambda earlier: meeting_message(find_meeting(unit, workspace_id, target_of(earlier))),
+            )
+        )
 
     async def GetMeeting(self: ServicerHost, request: pb.GetMeetingRequest, _: Context) -> pb.Meeting:
         """Return one meeting, with its summary."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.errors import InvalidInputError, LimitError
+from noteflow_hooks.errors import InvalidInputError, TooLargeError
 from noteflow_hooks.rpc.messages.parse import parse_format, parse_id, parse_segments
 
 if TYPE_CHECKING:
@@ -81,7 +81,9 @@ class AudioStream:
         elif self._format is None:
             raise InvalidInputError("format", "is needed in the stream's first message")
         if len(message.audio) > _AUDIO_BYTES:
-            raise LimitError(f"audio: has {len(message.audio)} bytes; at most {_AUDIO_BYTES} are allowed in a message")
+            raise TooLargeError(
+                f"audio: has {len(message.audio)} bytes; at most {_AUDIO_BYTES} are allowed in a message"
+            )
         return parse_segments(message.segments)
 
     def count(self, audio: bytes) -> None:

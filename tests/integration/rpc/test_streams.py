@@ -199,7 +199,7 @@ def test_a_message_that_is_wrong_ends_the_stream_and_its_recording(world: World)
     with a_stream(world, meeting.id) as stream:
         _begin(world, stream)
         stream.send(SECOND, "")
-        with refused(INVALID, "segments.text: must not be empty"):
+        with refused(INVALID, "segments[0].text: must not be empty"):
             stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == BOTH
     assert world.payload("recording.stopped")["duration_seconds"] == 1.0
