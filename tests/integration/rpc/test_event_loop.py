@@ -89,7 +89,7 @@ def _deliveries(world: World) -> None:
         (endpoints, "parse_changes", _update),
         (meetings, "parse_summary", _summary),
         (recording, "parse_segments", _segments),
-        (deliveries, "fill", _deliveries),
+        (deliveries, "fill_counted", _deliveries),
     ],
     ids=["a long host", "many headers", "many events", "a summary", "many segments", "a page"],
 )
