@@ -12,7 +12,10 @@
     ├── LimitError                 the workspace has as many of something as it may have
     │   ├── RateLimitError         more in a time than is allowed; says when to try again
     │   └── TooLargeError          a message of more bytes than are taken; trying again is no help
-    ├── UnavailableError           the database or the broker doesn't answer; try again
+    ├── UnavailableError           the database, the broker or the server doesn't answer; try again
+    │   ├── PoolerError            the database is behind a pooler that no setting names
+    │   └── ConnectionClosedError  the server closes each connection before it answers
+    ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
@@ -176,6 +179,18 @@ class UnavailableError(NoteFlowHooksError):
         """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
+
+
+class PoolerError(UnavailableError):
+    """The database can't be used in the way that it is reached."""
+
+
+class ConnectionClosedError(UnavailableError):
+    """The server closes the connection, as one does that wants TLS, or a certificate of the caller's."""
+
+
+class UnencryptedError(NoteFlowHooksError):
+    """The token would go over the network unencrypted."""
 
 
 class SecretUnavailableError(NoteFlowHooksError):

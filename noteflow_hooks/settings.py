@@ -69,19 +69,16 @@ def _schedule(text: str) -> str:
     return text
 
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            # Reading the port raises for one that is no port, and repeats what stands there: a password's end, maybe.
-            is_good = parts.scheme in schemes and parts.port != 0
-        except ValueError:
-            is_good = False
-        if not is_good:
-            raise ValueError("no such URL")
-        return text
-
-    return AfterValidator(check)
+def _database(text: str) -> str:
+    """Check what can be told without libpq, which says the rest of it: several hosts may be named, each with a port."""
+    parts = urlsplit(text)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("no such URL")
+    if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
+        raise ValueError("no such port")
+    return text
 
 
 def _redis_url(text: str) -> str:
@@ -156,9 +153,10 @@ class Settings(_Variables):
     """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
-    database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
+    postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
         None,
         repr=False,

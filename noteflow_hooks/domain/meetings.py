@@ -129,7 +129,7 @@ def check_segment(segment: Segment) -> Segment:
     # Written so that NaN fails too: it compares false with everything.
     if not 0 <= segment.start_seconds <= segment.end_seconds < float("inf"):
         raise InvalidInputError(
-            "end_seconds", "must be finite, and not before start_seconds, which must not be below 0"
+            "end_seconds", "must be finite, and not before start_seconds, which is 0 or more"
         )
     return segment
 

@@ -15,7 +15,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import NOON
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 
 def a_row(**overrides: Any) -> dict[str, Any]:  # noqa: ANN401 - a field's value

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 #: Columns that a narrow terminal misses, the first ones first.
 _SPARE: Final = ("idempotency_key", "dispatched_at")

@@ -20,7 +20,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
 WATCHED: Final = MAX_PAGE_SIZE

@@ -60,7 +60,10 @@ class DeliveryStore(Protocol):
         ...
 
     def reclaim_expired(self, *, limit: int) -> int:
-        """Take expired leases from the workers that held them; return how many deliveries are free again."""
+        """Take expired leases from the workers that held them; return how many deliveries are free again.
+
+        Not right after a lock that results waited for, too: those are stored first. Three runs in a row may be put off.
+        """
         ...
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:

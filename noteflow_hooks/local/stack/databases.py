@@ -9,8 +9,9 @@ from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedServerError, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How long a start again may hold up everything else.
-_AGAIN_S: Final = 5.0
+#: How long a start again may hold up everything else. One that has crashed recovers first, on a busy disk for many
+#: seconds; stopped before it has, it would begin anew each time.
+_AGAIN_S: Final = 30.0
 _TAIL_LINES: Final = 15
 
 

@@ -17,7 +17,7 @@ from tests.integration.rpc.world import UNLIMITED, World
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.rpc.client import Client
+    from tests.support.wire_client import WireClient
 
 ROOT = Path(__file__).parents[3]
 CALLERS = 64
@@ -35,7 +35,7 @@ def test_meetings_are_made_beside_64_callers_who_list_deliveries(database_url: s
     assert beside / alone < RATIO, f"{beside * 1000:.1f} ms in place of {alone * 1000:.1f}"
 
 
-def _median_s(client: Client, *, count: int) -> float:
+def _median_s(client: WireClient, *, count: int) -> float:
     took = []
     for _ in range(count):
         began = time.monotonic()

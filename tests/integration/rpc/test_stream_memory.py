@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors.reading import MESSAGES_PER_WORKSPACE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import World, a_stream, refused
 from tests.support.http2 import raw_connection
 from tests.support.unfinished_messages import UnfinishedMessages
 from tests.support.waiting import PATIENCE_S
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -92,7 +92,7 @@ def test_200_messages_that_never_end_are_held_back_and_their_places_freed(server
 
 
 def _is_served(server: Server, token: str) -> None:
-    client = Client(server.address, token)
+    client = WireClient(server.address, token)
     meeting = client.meetings.CreateMeeting(pb.CreateMeetingRequest())
     request = pb.StreamAudioSegmentsRequest(
         meeting_id=meeting.id, audio=bytes(1000), format=pb.AudioFormat(sample_rate=1000, bytes_per_sample=1)

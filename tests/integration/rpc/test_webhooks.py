@@ -226,7 +226,7 @@ def test_a_rotation_takes_a_given_secret_and_overlap(world: World) -> None:
 
 def test_rotations_within_the_overlap_show_each_secret_that_still_signs(world: World) -> None:
     """Newest first, five at most; the last end of all is the one that stood here before there were several."""
-    made = world.a_webhook(generate_secret=True)
+    made = rotated = world.a_webhook(generate_secret=True)
     hints = [made.secret[-4:]]
     for number in range(7):
         rotated = _rotate(world, made.id, overlap_seconds=1000 - number)
