@@ -9,7 +9,7 @@ import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from noteflow_hooks.errors import (
@@ -21,6 +21,7 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitError,
+    Reason,
     ScopeError,
     UnauthenticatedError,
     UnavailableError,
@@ -61,7 +62,11 @@ def translated(error: Any, server: str) -> NoteFlowHooksError:  # noqa: ANN401 -
     code = error.code()
     words = (error.details() or code.name).partition("\n")[0]
     make = _MAKERS.get(code)
-    return make(error, words, server) if make is not None else _KINDS.get(code, NoteFlowHooksError)(words)
+    made = make(error, words, server) if make is not None else _KINDS.get(code, NoteFlowHooksError)(words)
+    info = _detail(error, ErrorInfo)
+    if info is not None and info.reason in set(Reason):
+        made.reason = Reason(info.reason)
+    return made
 
 
 def _invalid(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN401 - as above
@@ -77,9 +82,11 @@ def _invalid(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN
 
 def _limited(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN401 - as above
     found = _detail(error, RetryInfo)
-    return (
-        RateLimitError(words, retry_after=found.retry_delay.ToTimedelta()) if found is not None else LimitError(words)
-    )
+    if found is not None:
+        return RateLimitError(words, retry_after=found.retry_delay.ToTimedelta())
+    limit = LimitError(words)
+    limit.retry_after = None
+    return limit
 
 
 def _unauthenticated(_: object, __: str, server: str) -> NoteFlowHooksError:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.sqlworld import connected, world_over
 from tests.integration.rpc.world import UNLIMITED, World, refused
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,18 +32,18 @@ def any_world(request: pytest.FixtureRequest) -> Iterator[World]:
             yield running
 
 
-def _register(client: Client, request_id: str = "r-1", **fields: Any) -> pb.Webhook:  # noqa: ANN401 - the message's own
+def _register(client: WireClient, request_id: str = "r-1", **fields: Any) -> pb.Webhook:  # noqa: ANN401 - the message's own
     given: dict[str, Any] = {"url": URL, "generate_secret": True} | fields
     return client.webhooks.RegisterWebhook(pb.RegisterWebhookRequest(request_id=request_id, **given))
 
 
-def _rotate(client: Client, webhook_id: str, request_id: str) -> pb.Webhook:
+def _rotate(client: WireClient, webhook_id: str, request_id: str) -> pb.Webhook:
     request = pb.RotateWebhookSecretRequest(webhook_id=webhook_id, request_id=request_id)
     return client.webhooks.RotateWebhookSecret(request)
 
 
-def _another(world: World) -> Client:
-    return Client(world.address, world.another_token()[0])
+def _another(world: World) -> WireClient:
+    return WireClient(world.address, world.another_token()[0])
 
 
 def test_a_repeated_registration_gives_the_first_answer_and_its_secret_to_the_first_token(any_world: World) -> None:
