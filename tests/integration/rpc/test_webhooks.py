@@ -227,11 +227,11 @@ def test_a_rotation_takes_a_given_secret_and_overlap(world: World) -> None:
 def test_rotations_within_the_overlap_show_each_secret_that_still_signs(world: World) -> None:
     """Newest first, five at most; the last end of all is the one that stood here before there were several."""
     made = rotated = world.a_webhook(generate_secret=True)
-    hints = [made.secret[-4:]]
+    endings = [made.secret[-4:]]
     for number in range(7):
         rotated = _rotate(world, made.id, overlap_seconds=1000 - number)
-        assert [each.hint for each in rotated.previous_secrets] == hints[::-1][:5]
-        hints.append(rotated.secret[-4:])
+        assert [each.hint for each in rotated.previous_secrets] == endings[::-1][:5]
+        endings.append(rotated.secret[-4:])
     ends = [each.expires_at.ToDatetime() for each in rotated.previous_secrets]
     assert rotated.previous_secret_expires_at.ToDatetime() == max(ends)
     assert len(_stored(world, made.id).secrets_at(datetime.now(UTC))) == 6
