@@ -14,7 +14,7 @@
     │   └── TooLargeError          a message of more bytes than are taken; trying again is no help
     ├── UnavailableError           the database, the broker or the server doesn't answer; try again
     │   ├── PoolerError            the database is behind a pooler that no setting names
-    │   └── ConnectionClosedError  the server closes each connection before it answers
+    │   └── ClosedConnectionError  the server closes each connection before it answers
     ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
@@ -187,7 +187,7 @@ class PoolerError(UnavailableError):
     """The database can't be used in the way that it is reached."""
 
 
-class ConnectionClosedError(UnavailableError):
+class ClosedConnectionError(UnavailableError):
     """The server closes the connection, as one does that wants TLS, or a certificate of the caller's."""
 
 

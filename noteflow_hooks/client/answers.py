@@ -14,7 +14,7 @@ from google.rpc.status_pb2 import Status
 
 from noteflow_hooks.errors import (
     AlreadyExistsError,
-    ConnectionClosedError,
+    ClosedConnectionError,
     InvalidInputError,
     LimitError,
     NoteFlowHooksError,
@@ -114,9 +114,7 @@ def _unreached(words: str, server: str) -> NoteFlowHooksError:
     if "handshake failed" in words.lower():
         return NoteFlowHooksError(f"{server}: TLS fails: {words.rpartition('SSL routines:')[2]}")
     if "Socket closed" in words or "onnection reset" in words:
-        return ConnectionClosedError(
-            f"{server} closes the connection: it may want TLS, or a certificate of the caller's"
-        )
+        return ClosedConnectionError(f"{server} closes the connection: it may want TLS, or a certificate of yours")
     return UnavailableError(f"no server answers at {server}")
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from noteflow_hooks.errors import (
-    ConnectionClosedError,
+    ClosedConnectionError,
     InvalidInputError,
     NoteFlowHooksError,
     UnauthenticatedError,
@@ -29,8 +29,8 @@ INTERRUPTED: Final = 130
 #: Which options help; the client's errors name none, since programs read them too.
 _REMEDIES: Final[dict[type[Exception], str]] = {
     UnauthenticatedError: ", in --token or NOTEFLOW_HOOKS_TOKEN",
+    ClosedConnectionError: " (--tls-ca, --tls-cert)",
     UnencryptedError: ": give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same",
-    ConnectionClosedError: " (--tls-ca, --tls-cert)",
 }
 
 
@@ -65,7 +65,12 @@ def _report(error: Exception) -> int:
         case InvalidInputError():
             return _say(str(error), WRONG_USE)
         case _:
-            return _say(f"{error}{_REMEDIES.get(type(error), '')}{_detail(error)}", FAILED)
+            return _say(f"{error}{_detail(error)}{_remedy(error)}", FAILED)
+
+
+def _remedy(error: Exception) -> str:
+    """Return by which options of ours it may be mended; the client that raised it knows of none."""
+    return next((remedy for kind, remedy in _REMEDIES.items() if isinstance(error, kind)), "")
 
 
 def _detail(error: Exception) -> str:

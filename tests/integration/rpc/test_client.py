@@ -106,6 +106,7 @@ def test_a_limit_says_when_to_try_again() -> None:
         request = pb.RegisterWebhookRequest(url="https://receiver.example/", events=["meeting.completed"])
         client.webhooks.RegisterWebhook(request)
         error = raised(RateLimitError, lambda: client.webhooks.RegisterWebhook(request))
+    assert error.retry_after is not None
     assert timedelta() < error.retry_after <= timedelta(minutes=1)
 
 

@@ -99,7 +99,7 @@ def test_callers_are_asked_for_a_certificate_where_an_authority_is_named(files: 
     with World(tls=mutual) as world:
         ask(world, credentials=trusting(authority(), tmp_path, cert=own.cert, key=own.key))
         for given in ({}, {"cert": others.cert, "key": others.key}):
-            with pytest.raises(UnavailableError, match="or a certificate of the caller's"):
+            with pytest.raises(UnavailableError, match="or a certificate of yours"):
                 ask(world, credentials=trusting(authority(), tmp_path, **given))
 
 
@@ -150,7 +150,7 @@ def test_commands_speak_tls(
         given = ["--tls-ca", str(authority_pem()), "--tls-cert", str(own.cert), "--tls-key", str(own.key)]
         assert run(root, [*line, *given]) == 0
         assert run(root, [*line, *given[:2]]) == 1
-        assert "or a certificate of the caller's (--tls-ca, --tls-cert)" in capsys.readouterr().err
+        assert "or a certificate of yours (--tls-ca, --tls-cert)" in capsys.readouterr().err
         for name, value in zip(("TLS_CA", "TLS_CERT", "TLS_KEY"), given[1::2], strict=True):
             monkeypatch.setenv(PREFIX + name, value)
         assert run(root, line) == 0

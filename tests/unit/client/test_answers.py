@@ -13,7 +13,7 @@ from google.rpc.status_pb2 import Status
 from noteflow_hooks.client.answers import translated
 from noteflow_hooks.errors import (
     AlreadyExistsError,
-    ConnectionClosedError,
+    ClosedConnectionError,
     InvalidInputError,
     LimitError,
     NoteFlowHooksError,
@@ -89,8 +89,8 @@ class Refusal(grpc.RpcError):
         (
             Code.UNAVAILABLE,
             f"{FAILED} Socket closed",
-            ConnectionClosedError,
-            "host:1 closes the connection: it may want TLS, or a certificate of the caller's",
+            ClosedConnectionError,
+            "host:1 closes the connection: it may want TLS, or a certificate of yours",
         ),
         (Code.DEADLINE_EXCEEDED, "Deadline", UnavailableError, "host:1 did not answer in time"),
         (Code.INTERNAL, "broken\ntrace", NoteFlowHooksError, "broken"),
