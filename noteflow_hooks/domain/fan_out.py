@@ -18,9 +18,9 @@ _ABOUT_AN_ENDPOINT: Final = frozenset({WebhookEventType.WEBHOOK_FAILING, Webhook
 
 
 def receives(webhook: WebhookConfig, event: Event) -> bool:
-    """Tell whether a stored endpoint gets a stored event. It must have been there before the event.
+    """Tell whether a stored endpoint gets a stored event: it must not be newer than the event.
 
-    A disabled endpoint does, as a delivery that is skipped.
+    A disabled endpoint gets a delivery too, which is skipped.
     """
     if webhook.workspace_id != event.workspace_id or webhook.deleted_at is not None:
         return False
@@ -32,7 +32,7 @@ def receives(webhook: WebhookConfig, event: Event) -> bool:
 
 
 def _is_about(event: Event, webhook: WebhookConfig) -> bool:
-    """Tell whether the event says that this very endpoint is in trouble: it is never sent to that one."""
+    """Tell whether the event reports trouble of this very endpoint, which is never sent it."""
     if event.event_type not in _ABOUT_AN_ENDPOINT:
         return False
     return bool(json.loads(event.payload).get("webhook_id") == str(webhook.id))

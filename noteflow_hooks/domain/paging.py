@@ -1,4 +1,4 @@
-"""What lists are asked for, and where a page of one ends."""
+"""Filters and pages of lists: which rows are asked for, and where a page ends."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 
-#: How many rows a page has where none says how many, and how many it may have.
+#: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
 
@@ -43,7 +43,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
+    """Which deliveries of a workspace to list; None matches all. ``created_at`` must lie in [after, before)."""
 
     webhook_id: UUID | None = None
     status: DeliveryStatus | None = None
@@ -58,19 +58,19 @@ class Undelivered:
 
     event_id: UUID
     event_type: str
-    #: When the event was stored, or matched with the endpoint.
+    #: When the event was stored or, if there is a delivery, when that was made.
     created_at: datetime
-    #: None while the event waits to be matched with endpoints, also where it was with some of them.
+    #: None while the event waits to be matched with endpoints, even if some of them have been matched.
     delivery: WebhookDelivery | None = None
 
     @property
     def id(self) -> UUID:
-        """What tells it from others of the list: the delivery's id, or the event's."""
+        """The id of the list's entry: the delivery's, or else the event's."""
         return self.event_id if self.delivery is None else self.delivery.id
 
 
 def check_page_size(size: int) -> int:
-    """Return how many rows to show; 0 stands for the default, and what is not allowed raises InvalidInputError."""
+    """Return how many rows to show, the default for 0; raise InvalidInputError for a number that is not allowed."""
     if not 0 <= size <= MAX_PAGE_SIZE:
         raise InvalidInputError(
             "page_size", f"is {size}; allowed are 1 to {MAX_PAGE_SIZE}, and 0 for {DEFAULT_PAGE_SIZE}"

@@ -36,22 +36,22 @@ class WebhookConfig:
 
     id: UUID
     workspace_id: UUID
-    #: Not in its repr, and so in no log: many have a credential in its path or query.
+    #: Not in the repr, and so in no log: many URLs have a credential in their path or query.
     url: str = field(repr=False)
     #: The subscribed types, sorted; empty subscribes to nothing.
     events: tuple[str, ...]
     name: str = DEFAULT_NAME
     #: The newest secret as it was given; None means unsigned.
     secret: str | None = field(default=None, repr=False)
-    #: The one before, which signs beside it until ``previous_secret_expires_at``.
+    #: The secret before that, which signs beside it until ``previous_secret_expires_at``.
     previous_secret: str | None = field(default=None, repr=False)
     previous_secret_expires_at: datetime | None = None
     #: The secret's last four characters, where it has 24 or more.
     secret_hint: str = ""
-    #: True where a secret or headers are stored that no key decrypts. Nothing is sent to such an endpoint: it would go
-    #: out unsigned, or without its credentials.
+    #: True if no key decrypts its stored secret or headers. Nothing is sent then: it would go out unsigned, or without
+    #: its credentials.
     secret_unavailable: bool = False
-    #: True where that is so of the newest secret.
+    #: True if no key decrypts the newest secret.
     secret_unreadable: bool = False
     enabled: bool = True
     #: The whole exchange, from look-up to the last byte read, in milliseconds.
@@ -65,13 +65,13 @@ class WebhookConfig:
     deleted_at: datetime | None = None
     #: Custom headers, sent with every request; their values are secrets.
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    #: The names of all headers that are stored, those too whose values no key decrypts.
+    #: The names of all stored headers, also of those whose values no key decrypts.
     header_names: tuple[str, ...] = ()
     #: The most POSTs a second; None means no limit.
     rate_limit_per_s: float | None = None
     #: The most POSTs at once; None means the system's own cap.
     max_concurrency: int | None = None
-    #: Since when its deliveries are held, by a person's wish; None where they are not.
+    #: Since when a person has paused it; None where it is not paused.
     paused_at: datetime | None = None
 
     @classmethod
@@ -122,7 +122,7 @@ class WebhookConfig:
 
     @property
     def is_signed(self) -> bool:
-        """Whether it has a secret, be it one that no key decrypts."""
+        """Whether it has a secret, even one that no key decrypts."""
         return self.secret is not None or self.secret_unreadable
 
     @property
@@ -132,7 +132,7 @@ class WebhookConfig:
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
-        # A type that is known can't end a header; what else stands in the row may.
+        # A known type is safe in a header. Any other that the row names is checked: it might end the header's line.
         return event_type in self.events and (event_type in SUBSCRIBABLE or is_event_name(event_type))
 
     def lease(self, slack: timedelta) -> timedelta:
@@ -149,7 +149,7 @@ class WebhookConfig:
         return (self.secret, self.previous_secret)
 
     def rotated(self, secret: str, *, previous_until: datetime) -> WebhookConfig:
-        """Give it a new secret; the one before, if it was signed, signs beside it until that moment."""
+        """Give it a new secret; the old one, if it had one, signs beside it until that moment."""
         return replace(
             self,
             secret=secret,
@@ -162,7 +162,7 @@ class WebhookConfig:
 
 
 def new_secret(secret: str | None = None) -> str:
-    """Return the secret if it can be one, and one of our own where none is given; else raise InvalidInputError."""
+    """Return the secret if it is allowed, or else raise InvalidInputError; make one where none is given."""
     return check_secret(secret) if secret is not None else generate_secret()
 
 
