@@ -39,11 +39,11 @@ class Wire:
         self._stream.deadline = deadline
 
     def inbox(self) -> Inbox:
-        """Return a reader for one response. Closing it leaves the wire open."""
+        """Return a reader of one response. Closing it leaves the wire open."""
         return Inbox(self.recv_into)
 
     def begin(self, deadline: Deadline) -> Inbox:
-        """Begin an exchange that is over by then; return a reader for its response, as :meth:`inbox` does."""
+        """Begin an exchange that ends at the deadline; return a reader of its response, as :meth:`inbox` does."""
         self._stream.deadline = deadline
         return Inbox(self.recv_into)
 
@@ -58,11 +58,11 @@ class Wire:
 
     @property
     def may_hold_answer(self) -> bool:
-        """Whether something has come since the last request that can't be read, and may belong to an answer."""
+        """Whether something has come since the last request that can't be read yet and may belong to an answer."""
         return self._tls is not None and self._tls.may_hold_answer
 
     def rest(self, seconds: float) -> None:
-        """Leave the connection alone for so long, but not beyond the deadline."""
+        """Wait for so long without reading, but not beyond the deadline."""
         time.sleep(min(seconds, self._stream.deadline.remaining()))
 
     def close(self) -> None:
