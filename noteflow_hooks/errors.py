@@ -49,7 +49,7 @@ class InvalidInputError(NoteFlowHooksError):
 
     @classmethod
     def of_all(cls, errors: Sequence[InvalidInputError]) -> InvalidInputError:
-        """Return one error that says all of them, in one line; ``errors`` has at least one."""
+        """Return one error that names all of these, in one line; ``errors`` has at least one."""
         first, *others = errors
         if not others:
             return first
@@ -94,7 +94,7 @@ class RateLimitError(LimitError):
     """This came too often."""
 
     def __init__(self, message: str | None = None, *, retry_after: timedelta) -> None:
-        """Take a message, and after how long it may succeed."""
+        """Take a message, and after how long a new try may succeed."""
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -103,7 +103,7 @@ class UnavailableError(NoteFlowHooksError):
     """A server that is needed does not answer; try again."""
 
     def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
+        """Take a message for anybody, and details for an operator only: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
 
@@ -116,7 +116,7 @@ class AddressNotAllowedError(NoteFlowHooksError):
     """The endpoint's address is not allowed."""
 
     def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        """Take a message for anybody, and what only an operator may see: the address, and what would allow it."""
+        """Take a message for anybody, and details for an operator only: the address, and what would allow it."""
         super().__init__(message)
         self.detail = detail
 
