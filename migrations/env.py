@@ -34,7 +34,11 @@ def run(connection: Connection) -> None:
 if context.is_offline_mode():
     raise SystemExit("migrations run over a connection; --sql is not supported")
 
-engine = create_engine(context.config.get_main_option("sqlalchemy.url") or "", connections=1)
+engine = create_engine(
+    context.config.get_main_option("sqlalchemy.url") or "",
+    connections=1,
+    is_pooled=bool(context.config.attributes.get("is_pooled")),
+)
 try:
     with engine.connect() as connection:
         run(connection)

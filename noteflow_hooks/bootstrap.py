@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
@@ -18,14 +18,14 @@ from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
-from noteflow_hooks.errors import InvalidInputError, SettingsError
+from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
-from noteflow_hooks.persistence.sql.engine import create_engine, with_driver
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -124,7 +124,7 @@ def server(settings: Settings) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
     settings.require("database_url", "redis_url")
     refuse_celerys_variables()
-    engine = create_engine(str(settings.database_url), connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
+    engine = engine_of(settings, connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
@@ -152,12 +152,13 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     ``announce`` wakes workers for the events that this worker itself commits.
     """
     settings.require("database_url", "redis_url")
-    engine = create_engine(str(settings.database_url), connections=WORKER_CONNECTIONS, is_busy=True)
+    engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units = _units(engine, settings)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
-    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules)
+    sweep_every = timedelta(seconds=settings.sweep_every_s)
+    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
     deliveries = DeliveryService(
         delivery_store,
         executor.post,
@@ -190,27 +191,40 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
 def store(settings: Settings) -> StoreParts:
     """Make the parts of a command that works on the database alone."""
     settings.require("database_url")
-    engine = create_engine(str(settings.database_url), connections=1)
+    engine = engine_of(settings, connections=1)
     return StoreParts(_units(engine, settings), engine.dispose)
 
 
 def keys(settings: Settings) -> KeyParts:
     """Make the parts of a command for keys; raise SettingsError where there are none."""
     settings.require("database_url", "secret_keys")
-    engine, box = create_engine(str(settings.database_url), connections=1), _box(settings)
+    engine, box = engine_of(settings, connections=1), _box(settings)
     return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
 
 
 def diagnostics(settings: Settings) -> DiagnosticParts:
     """Make the parts with which `doctor` looks at the database; it gives up whatever takes longer than two seconds."""
     settings.require("database_url")
-    engine = create_engine(
-        str(settings.database_url),
-        connections=1,
-        connect_timeout_s=_LOOK_TIMEOUT_S,
-        statement_timeout_ms=1000 * _LOOK_TIMEOUT_S,
-    )
+    engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
     return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+
+
+def refuse_pooler(settings: Settings) -> None:
+    """Raise SettingsError if DATABASE_URL leads to a pooler that no setting names, or to one that can't work at all.
+
+    A database that is away is not refused: the program waits for it, and each later connection makes the same check.
+    """
+    settings.require("database_url")
+    engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
+    try:
+        with engine.connect():
+            pass
+    except PoolerError as error:
+        raise SettingsError(error.detail) from None
+    except UnavailableError:
+        pass
+    finally:
+        engine.dispose()
 
 
 def revisions() -> tuple[str, ...]:
@@ -230,8 +244,8 @@ def migrate(settings: Settings, revision: str = "head") -> None:
     settings.require("database_url")
     config = Config()
     config.set_main_option("script_location", str(migrations_folder()))
-    url = with_driver(str(settings.database_url)).render_as_string(hide_password=False)
-    config.set_main_option("sqlalchemy.url", url.replace("%", "%%"))
+    config.set_main_option("sqlalchemy.url", str(settings.database_url).replace("%", "%%"))
+    config.attributes["is_pooled"] = _is_pooled(settings)
     command.upgrade(config, revision)
 
 
@@ -258,6 +272,15 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 
 def _ignore_backlog(_: Callable[[], int]) -> None:
     """Do nothing: without webhooks no wake-ups are sent."""
+
+
+def engine_of(settings: Settings, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's own
+    """Return an engine for the database that the settings name, directly or through a pooler as they say."""
+    return create_engine(str(settings.database_url), is_pooled=_is_pooled(settings), **options)
+
+
+def _is_pooled(settings: Settings) -> bool:
+    return settings.postgres_pooler == "transaction"
 
 
 def _networks(text: str) -> list[str]:

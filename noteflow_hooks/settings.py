@@ -70,20 +70,16 @@ def _schedule(text: str) -> str:
     return text
 
 
-def _url(*schemes: str) -> AfterValidator:
-    def check(text: str) -> str:
-        try:
-            parts = urlsplit(text)
-            # ``parts.port`` raises for text that is no port, with that text in its message: it may be the end of a
-            # password.
-            is_good = parts.scheme in schemes and parts.port != 0
-        except ValueError:
-            is_good = False
-        if not is_good:
-            raise ValueError("no such URL")
-        return text
-
-    return AfterValidator(check)
+def _database(text: str) -> str:
+    """Check what needs no libpq, which checks the rest as it connects. Several hosts may be named, each with a port."""
+    parts = urlsplit(text)
+    hosts = parts.netloc.rpartition("@")[2].split(",")
+    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
+    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
+        raise ValueError("no such URL")
+    if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
+        raise ValueError("no such port")
+    return text
 
 
 def _redis_url(text: str) -> str:
@@ -158,9 +154,10 @@ class Settings(_Variables):
     """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
-    database_url: Annotated[str, _url("postgresql", "postgres", "postgresql+psycopg")] | None = Field(
+    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
+    postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
     redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
         None,
         repr=False,
@@ -180,6 +177,7 @@ class Settings(_Variables):
         2000, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
     )
     streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
     grpc_reflection: bool = Field(default=False, description="true or false")
     secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(
         "", repr=False, description="keys of urlsafe base64 of 32 bytes each, separated by commas"

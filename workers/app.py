@@ -26,7 +26,7 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, unknown_variables
-from workers.celery_internals import GuardedCelery, end_children_by_sigquit, ignore_sigterm
+from workers.celery_internals import GuardedCelery, end_beat_at_its_next_step, end_children_by_sigquit, ignore_sigterm
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
@@ -143,6 +143,12 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 def keep_children_from_sigterm(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Leave it to the worker alone, which lets its children finish what they do."""
     end_children_by_sigquit()
+
+
+@signals.beat_init.connect
+def end_beat(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Let no signal to end be lost; it comes after Celery's own handlers are in place."""
+    end_beat_at_its_next_step(sender)
 
 
 @signals.worker_process_init.connect

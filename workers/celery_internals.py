@@ -67,6 +67,20 @@ def ignore_sigterm() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
+def end_beat_at_its_next_step(service: Any) -> None:  # noqa: ANN401 - beat's service
+    """Have SIGTERM and SIGINT end beat even where the exception by which Celery ends it is lost.
+
+    It is raised wherever beat just is: in a destructor, Python swallows it, and beat would go on for ever.
+    """
+
+    def end(*_: object) -> None:
+        service.stop()
+        raise SystemExit
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, end)
+
+
 def _terminate_job(pool: Any, pid: int, sig: int | None = None) -> None:  # noqa: ANN401 - billiard's pool
     # What `celery control terminate` names is SIGTERM too.
     _billiards_terminate_job(pool, pid, signal.SIGQUIT if sig == signal.SIGTERM else sig)

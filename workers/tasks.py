@@ -182,6 +182,7 @@ def check(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     try:
         settings.require("secret_keys")
         bootstrap.egress_policy(settings)
+        bootstrap.refuse_pooler(settings)
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
-from noteflow_hooks.errors import NotFoundError, PreconditionError
+from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,20 +76,22 @@ class UndeliveredView:
 
 def list_deliveries(
     unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
-) -> Sequence[DeliveryView]:
-    """Return a page of the workspace's deliveries, newest first."""
-    found = unit.deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after)
+) -> tuple[Sequence[DeliveryView], int]:
+    """Return a page of the workspace's deliveries, newest first, and how many there are where the page asks."""
+    found = unit.deliveries.list_page(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
     reasons = unit.deliveries.reasons(found)
-    return [DeliveryView(each, reasons.get(each.id)) for each in found]
+    total = unit.deliveries.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
+    return [DeliveryView(each, reasons.get(each.id)) for each in found], total
 
 
 def list_undelivered(
     unit: UnitOfWork, workspace_id: UUID, criteria: DeliveryFilter, page: Page
-) -> Sequence[UndeliveredView]:
-    """Return a page of what was accepted and is not delivered, newest first."""
-    found = unit.deliveries.undelivered_page(workspace_id, criteria, limit=page.limit, after=page.after)
+) -> tuple[Sequence[UndeliveredView], int]:
+    """Return a page of what was accepted and is not delivered, newest first, and how much there is where it asks."""
+    found = unit.deliveries.undelivered_page(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
     reasons = unit.deliveries.reasons([each.delivery for each in found if each.delivery is not None])
-    return [UndeliveredView(each, reasons.get(each.id, UNDISPATCHED)) for each in found]
+    total = unit.deliveries.count_undelivered(workspace_id, criteria, ids=page.ids) if page.counts else 0
+    return [UndeliveredView(each, reasons.get(each.id, UNDISPATCHED)) for each in found], total
 
 
 def read_delivery(unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:
@@ -119,7 +121,9 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
     webhook = find_webhook(unit, workspace_id, webhook_id)
     if not webhook.enabled:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-        raise PreconditionError(f"webhook {webhook_id} is disabled{reason}; enable it, then test it")
+        raise PreconditionError(
+            f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
+        )
     return service.trigger_test(webhook, unit)
 
 

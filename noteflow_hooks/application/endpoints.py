@@ -84,7 +84,7 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new secret, and for how long the one before signs on beside it."""
+    """A new secret, and for how long the one before signs on beside it; without an overlap all earlier ones end."""
 
     secret: str = field(repr=False)
     overlap: timedelta
@@ -149,11 +149,12 @@ def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> Endp
     return _viewed(unit, find_webhook(unit, workspace_id, webhook_id))
 
 
-def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> list[EndpointView]:
-    """Return a page of the workspace's endpoints, newest first."""
-    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after)
+def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[list[EndpointView], int]:
+    """Return a page of the workspace's endpoints, newest first, and how many there are where the page asks."""
+    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
     health = unit.webhooks.get_health([each.id for each in rows])
-    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows]
+    total = unit.webhooks.count(workspace_id, ids=page.ids) if page.counts else 0
+    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows], total
 
 
 def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
@@ -192,7 +193,7 @@ def rotate_secret(
 ) -> EndpointView:
     """Give an endpoint its new secret; the one before, if it has one, signs beside it until the overlap is over."""
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
-    stored = unit.webhooks.update(webhook.rotated(rotation.secret, previous_until=now + rotation.overlap))
+    stored = unit.webhooks.update(webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap))
     unit.on_commit(lambda: log.info("webhook %s changed: secret", webhook_id))
     return _viewed(unit, stored)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, check_title
-from noteflow_hooks.errors import NotFoundError, PreconditionError
+from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Segment, Summary
+    from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 
@@ -57,7 +58,9 @@ def start_recording(
     """Begin a recording; raise NotFoundError, or PreconditionError where the meeting can't be recorded now."""
     meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
     if meeting.state is not MeetingState.ACTIVE:
-        raise PreconditionError(f"meeting {meeting_id} is stopped; it can't be recorded any more")
+        raise PreconditionError(
+            f"meeting {meeting_id} is stopped; it can't be recorded any more", reason=Reason.MEETING_STOPPED
+        )
     recording = Recording(
         id=uuid4(),
         meeting_id=meeting_id,
@@ -67,7 +70,10 @@ def start_recording(
         seen_at=now,
     )
     if not unit.meetings.start_recording(recording):
-        raise PreconditionError(f"meeting {meeting_id} is being recorded already; one stream at a time is allowed")
+        raise PreconditionError(
+            f"meeting {meeting_id} is being recorded already; one stream at a time is allowed",
+            reason=Reason.ALREADY_RECORDING,
+        )
     if service is not None:
         service.trigger_recording_started(meeting_id, meeting.title, workspace_id=workspace_id, unit=unit)
     return recording
@@ -138,7 +144,9 @@ def stop_streamed_meeting(
 
 def ended_elsewhere(meeting_id: UUID) -> PreconditionError:
     """Return the error of a stream whose recording was ended, but not by the stream."""
-    return PreconditionError(f"meeting {meeting_id} was stopped, or its recording ended, meanwhile")
+    return PreconditionError(
+        f"meeting {meeting_id} was stopped, or its recording ended, meanwhile", reason=Reason.RECORDING_ENDED
+    )
 
 
 def stop_meeting(
@@ -180,3 +188,9 @@ def end_abandoned(
             ended += end_recording(unit, service, recording, duration_seconds=recording.duration_seconds)
         unit.commit()
     return ended
+
+
+def list_meetings(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[Sequence[Meeting], int]:
+    """Return a page of the workspace's meetings, newest first, and how many there are where the page asks."""
+    rows = unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
+    return rows, unit.meetings.count(workspace_id, ids=page.ids) if page.counts else 0

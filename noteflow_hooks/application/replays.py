@@ -13,8 +13,10 @@ from noteflow_hooks.domain.replays import check_enabled
 from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Replay
 
@@ -49,3 +51,9 @@ def cancel_replay(unit: UnitOfWork, workspace_id: UUID, replay_id: UUID) -> Repl
     replay = unit.replays.cancel(workspace_id, replay_id)
     unit.on_commit(lambda: log.info("replay %s is cancelled", replay_id))
     return replay
+
+
+def list_replays(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[Sequence[Replay], int]:
+    """Return a page of the workspace's replays, newest first, and how many there are where the page asks."""
+    rows = unit.replays.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
+    return rows, unit.replays.count(workspace_id, ids=page.ids) if page.counts else 0

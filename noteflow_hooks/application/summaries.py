@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.meetings import find_meeting
 from noteflow_hooks.domain.meetings import check_summary
-from noteflow_hooks.errors import InvalidInputError, PreconditionError
+from noteflow_hooks.errors import InvalidInputError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,9 @@ def read_transcript(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID) -> S
     find_meeting(unit, workspace_id, meeting_id)
     segments = unit.meetings.get_segments(meeting_id)
     if not segments:
-        raise PreconditionError(f"meeting {meeting_id} has no transcript to summarize; give a finished summary")
+        raise PreconditionError(
+            f"meeting {meeting_id} has no transcript to summarize; give a finished summary", reason=Reason.NO_TRANSCRIPT
+        )
     return segments
 
 

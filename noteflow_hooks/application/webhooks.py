@@ -72,11 +72,20 @@ class WebhookService:
         """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
         self._check_url(config.url)
         with self._units() as unit:
-            stored = unit.webhooks.create(config)
+            stored = self.store_webhook(config, unit)
             unit.commit()
+        return stored
+
+    def store_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
+        """Store a new endpoint, whose URL was checked, and return it as stored."""
+        stored = unit.webhooks.create(config)
+        unit.on_commit(lambda: self._log_registered(stored))
+        return stored
+
+    @staticmethod
+    def _log_registered(stored: WebhookConfig) -> None:
         host = urlsplit(stored.url).hostname
         log.info("webhook %s at %s registered in workspace %s", stored.id, host, stored.workspace_id)
-        return stored
 
     def update_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
         """Store a changed endpoint and return it as stored; workers are woken after the commit for what may go now."""

@@ -23,11 +23,11 @@ import psycopg
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
+from noteflow_hooks.client import Client, connect
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import Client, connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:

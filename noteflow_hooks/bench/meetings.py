@@ -14,10 +14,10 @@ from noteflow_hooks.bench.calls import percentile
 from noteflow_hooks.bench.outages import redis_dead, redis_frozen, redis_well
 from noteflow_hooks.bench.scenario import Bound, Scenario
 from noteflow_hooks.bench.traffic import settle
+from noteflow_hooks.client import connect
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import SERVER
 from noteflow_hooks.local.stack.readiness import wait_until_serving
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Values
     from noteflow_hooks.bench.stage import Stage
     from noteflow_hooks.bench.tenants import Tenant
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 _CALLS: Final = 300
 

@@ -45,6 +45,17 @@ _PAUSE_S: Final = 5.0
 _TIMEOUT_S: Final = 0.5
 #: How many ids wait for the thread; of a larger burst the oldest are left to the relay.
 _MOST_WAITING: Final = 50_000
+_TRANSPORT_OPTIONS: Final[dict[str, float]] = {
+    "socket_timeout": _TIMEOUT_S,
+    "socket_connect_timeout": _TIMEOUT_S,
+    # Who asks for a queue's length while Redis is away is refused at once; kombu's default takes six seconds.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.2,
+    "interval_max": 0.2,
+}
+#: One try and no second. With retry off altogether kombu 5.7 would wait six seconds for a broker that is away.
+_ONE_TRY: Final[dict[str, float]] = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
 
 
 class Publisher:
@@ -164,26 +175,17 @@ def connect(address: RedisAddress) -> Publishers:
         **address.celery_options,
         task_queues=[Queue(name, Exchange(""), routing_key=name) for name in (DISPATCH_QUEUE, DELIVER_QUEUE)],
         task_ignore_result=True,
-        broker_transport_options={
-            "socket_timeout": _TIMEOUT_S,
-            "socket_connect_timeout": _TIMEOUT_S,
-            # Who looks at a queue's length while Redis is away is told so at once; kombu's default takes six seconds.
-            "max_retries": 1,
-            "interval_start": 0,
-            "interval_step": 0.2,
-            "interval_max": 0.2,
-        },
+        broker_transport_options=_TRANSPORT_OPTIONS,
     )
-    # One try and no second. With retry off altogether kombu 5.7 would wait six seconds for a broker that is away.
-    policy = {"max_retries": 0, "interval_start": 0, "interval_step": 0, "interval_max": 0}
+    events = _publisher(app, DISPATCH_TASK, queue=DISPATCH_QUEUE)
+    return Publishers(events, _publisher(app, DELIVER_TASK, queue=DELIVER_QUEUE))
 
-    def sender(task: str, queue: str) -> Publisher:
-        backpressure = QueueBackpressure(app, queue)
 
-        def send(ids: list[str]) -> None:
-            if not backpressure.is_full():
-                app.send_task(task, args=[ids], queue=queue, retry=True, retry_policy=policy)
+def _publisher(app: Celery, task: str, *, queue: str) -> Publisher:
+    backpressure = QueueBackpressure(app, queue)
 
-        return Publisher(send)
+    def send(ids: list[str]) -> None:
+        if not backpressure.is_full():
+            app.send_task(task, args=[ids], queue=queue, retry=True, retry_policy=_ONE_TRY)
 
-    return Publishers(sender(DISPATCH_TASK, DISPATCH_QUEUE), sender(DELIVER_TASK, DELIVER_QUEUE))
+    return Publisher(send)

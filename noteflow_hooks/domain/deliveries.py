@@ -71,6 +71,9 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
+_OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
+
+
 @dataclass(frozen=True, slots=True)
 class AttemptResult:
     """What came of one attempt: a value, whatever the receiver did."""
@@ -92,6 +95,16 @@ class AttemptResult:
     def succeeded(self) -> bool:
         """Whether the final status was 200 to 299; nothing else is success."""
         return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+    @property
+    def is_our_fault(self) -> bool:
+        """Whether the fault is our own, so that the result says nothing about the endpoint."""
+        return self.error_kind in _OUR_FAULTS
+
+    @property
+    def took(self) -> timedelta:
+        """How long the attempt took."""
+        return timedelta(milliseconds=self.duration_ms)
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,6 +353,14 @@ class Settlement:
     def is_failure(self) -> bool:
         """Whether an attempt was made and did not succeed."""
         return self.attempt is not None and not self.attempt.succeeded
+
+    def is_notable(self, slow_after: timedelta) -> bool:
+        """Tell whether it changes the health of an endpoint that was well until now."""
+        made = self.attempt
+        if made is None or made.is_our_fault:
+            return False
+        # Only what succeeded has no kind of error.
+        return made.error_kind is not None or made.took >= slow_after
 
     @property
     def fencing_key(self) -> tuple[UUID, int]:

@@ -1,8 +1,9 @@
-"""Which endpoints get an event."""
+"""Which endpoints get an event, and why others do not."""
 
 from __future__ import annotations
 
 import json
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks.domain.events import WebhookEventType
@@ -15,6 +16,27 @@ if TYPE_CHECKING:
 
 #: The types that tell of one endpoint's trouble to the workspace's other endpoints.
 _ABOUT_AN_ENDPOINT: Final = frozenset({WebhookEventType.WEBHOOK_FAILING, WebhookEventType.WEBHOOK_DISABLED})
+
+
+class NotSent(StrEnum):
+    """Why an event was not sent to an endpoint."""
+
+    #: The endpoint is newer than the event.
+    CREATED_AFTER_EVENT = "created_after_event"
+    #: The event reports trouble of this very endpoint, which is never sent it.
+    OWN_TROUBLE = "own_trouble"
+    #: It did not subscribe to the type when the event was matched, or the event was for another endpoint only.
+    NOT_SUBSCRIBED = "not_subscribed"
+
+
+def why_not_sent(event: Event, webhook: WebhookConfig) -> NotSent:
+    """Return why an event that was matched with its endpoints has no delivery to this one; both are stored."""
+    if cast("datetime", webhook.created_at) > cast("datetime", event.created_at):
+        return NotSent.CREATED_AFTER_EVENT
+    # An erased payload no longer tells which endpoint it was about.
+    if event.payload_erased_at is None and _is_about(event, webhook):
+        return NotSent.OWN_TROUBLE
+    return NotSent.NOT_SUBSCRIBED
 
 
 def receives(webhook: WebhookConfig, event: Event) -> bool:

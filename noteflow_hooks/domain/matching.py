@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.paging import DeliveryFilter
+    from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -19,6 +19,11 @@ if TYPE_CHECKING:
 def meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
     """Tell whether a stored delivery matches the filter."""
     return criteria.status in (None, delivery.status) and _meets_but_for_status(delivery, criteria)
+
+
+def is_listed(event: Event, criteria: EventFilter) -> bool:
+    """Tell whether a stored event matches the filter."""
+    return criteria.meeting_id in (None, event.meeting_id) and _narrowed(event, criteria)
 
 
 def is_undelivered(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
@@ -46,7 +51,7 @@ def _meets_but_for_status(delivery: WebhookDelivery, criteria: DeliveryFilter) -
     return criteria.webhook_id in (None, delivery.webhook_id) and _narrowed(delivery, criteria)
 
 
-def _narrowed(row: WebhookDelivery | Event, criteria: DeliveryFilter) -> bool:
+def _narrowed(row: WebhookDelivery | Event, criteria: DeliveryFilter | EventFilter) -> bool:
     """Tell whether a row meets the criteria that deliveries and events both have: type and time."""
     created_at = cast("datetime", row.created_at)
     return (

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.payloads import NAME_LIMIT, TITLE_LIMIT, check_text
+from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -98,12 +100,15 @@ class AudioFormat:
     @classmethod
     def create(cls, sample_rate: int, channels: int, bytes_per_sample: int) -> AudioFormat:
         """Make a format, or raise :class:`InvalidInputError` with what is allowed."""
+        wrong = []
         if sample_rate not in _SAMPLE_RATES:
-            raise InvalidInputError("sample_rate", f"is {sample_rate}; allowed are 1000 to 384000 Hz")
+            wrong.append(InvalidInputError("sample_rate", f"is {sample_rate}; allowed are 1000 to 384000 Hz"))
         if channels not in _CHANNELS:
-            raise InvalidInputError("channels", f"is {channels}; allowed are 1 to 32")
+            wrong.append(InvalidInputError("channels", f"is {channels}; allowed are 1 to 32"))
         if bytes_per_sample not in (1, 2, 3, 4):
-            raise InvalidInputError("bytes_per_sample", f"is {bytes_per_sample}; allowed are 1, 2, 3 and 4")
+            wrong.append(InvalidInputError("bytes_per_sample", f"is {bytes_per_sample}; allowed are 1, 2, 3 and 4"))
+        if wrong:
+            raise InvalidInputError.of_all(wrong)
         return cls(sample_rate, channels, bytes_per_sample)
 
     def seconds(self, size: int) -> float:
@@ -118,25 +123,29 @@ def check_title(title: str | None) -> str | None:
 
 def check_segment(segment: Segment) -> Segment:
     """Return the segment if it can be stored, else raise :class:`InvalidInputError`."""
-    check_text("segments.text", segment.text, limit=_SEGMENT_LIMIT, allow_empty=False)
+    check_text("text", segment.text, limit=_SEGMENT_LIMIT, allow_empty=False)
     if segment.speaker is not None:
-        check_text("segments.speaker", segment.speaker, limit=NAME_LIMIT)
+        check_text("speaker", segment.speaker, limit=NAME_LIMIT)
     # Written so that NaN fails too: it compares false with everything.
     if not 0 <= segment.start_seconds <= segment.end_seconds < float("inf"):
-        raise InvalidInputError("segments", "start_seconds and end_seconds must be finite, from 0 on, in this order")
+        raise InvalidInputError("end_seconds", "and start_seconds must be finite, from 0 on, in this order")
     return segment
 
 
 def check_summary(summary: Summary) -> Summary:
     """Return the summary if it can be stored, else raise :class:`InvalidInputError`."""
-    check_text("summary.executive_summary", summary.executive_summary, limit=_SUMMARY_LIMIT, allow_empty=False)
-    _check_points("summary.key_points", summary.key_points)
-    _check_points("summary.action_items", summary.action_items)
+    found, text = Violations(), summary.executive_summary
+    found.take(lambda: check_text("summary.executive_summary", text, limit=_SUMMARY_LIMIT, allow_empty=False), "")
+    found.take(lambda: _check_points("summary.key_points", summary.key_points), None)
+    found.take(lambda: _check_points("summary.action_items", summary.action_items), None)
+    found.raise_all()
     return summary
 
 
 def _check_points(field: str, points: tuple[str, ...]) -> None:
     if len(points) > _POINTS_LIMIT:
         raise InvalidInputError(field, f"has {len(points)} entries; at most {_POINTS_LIMIT} are allowed")
-    for point in points:
-        check_text(field, point, limit=_POINT_LIMIT, allow_empty=False)
+    found = Violations()
+    for number, point in enumerate(points):
+        found.take(partial(check_text, f"{field}[{number}]", point, limit=_POINT_LIMIT, allow_empty=False), "")
+    found.raise_all()

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from datetime import datetime
-    from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 
 #: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
+#: A list's total is counted up to this number.
+MAX_TOTAL: Final = 10_000
+
+_PREFIX: Final = re.compile(r"[0-9a-f-]{1,36}")
+#: Where an id's hyphens stand.
+_HYPHENS: Final = (8, 13, 18, 23)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +34,26 @@ class Position:
 
 
 @dataclass(frozen=True, slots=True)
+class IdRange:
+    """The ids that begin with the same prefix, from ``first`` to ``last``, both included."""
+
+    first: UUID
+    last: UUID
+
+    @classmethod
+    def of_prefix(cls, prefix: str) -> IdRange:
+        """Return the ids whose text has the prefix; raise InvalidInputError if no id can have it."""
+        hyphens = tuple(at for at, character in enumerate(prefix) if character == "-")
+        if not _PREFIX.fullmatch(prefix) or hyphens != tuple(at for at in _HYPHENS if at < len(prefix)):
+            raise InvalidInputError("id_prefix", "must be how an id begins: 1 to 36 of 0-9 and a-f, with its hyphens")
+        digits = prefix.replace("-", "")
+        return cls(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
+
+    def __contains__(self, identifier: UUID) -> bool:
+        return self.first <= identifier <= self.last
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """Which page of a list is asked for."""
 
@@ -34,6 +61,10 @@ class Page:
     size: int = DEFAULT_PAGE_SIZE
     #: Where the page before ended; None for the first page.
     after: Position | None = None
+    #: Only rows with these ids; None for all.
+    ids: IdRange | None = None
+    #: Whether to count the rows of all pages together, up to :data:`MAX_TOTAL`.
+    counts: bool = False
 
     @property
     def limit(self) -> int:
@@ -53,6 +84,20 @@ class DeliveryFilter:
 
 
 @dataclass(frozen=True, slots=True)
+class EventFilter:
+    """Which events of a workspace to list; None matches all. ``created_at`` must lie in [after, before)."""
+
+    event_type: str | None = None
+    meeting_id: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+#: The filter that matches all events.
+ALL_EVENTS: Final = EventFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Undelivered:
     """An event that was accepted, and an endpoint that does not have it."""
 
@@ -69,10 +114,8 @@ class Undelivered:
         return self.event_id if self.delivery is None else self.delivery.id
 
 
-def check_page_size(size: int) -> int:
+def check_page_size(size: int, *, most: int = MAX_PAGE_SIZE) -> int:
     """Return how many rows to show, the default for 0; raise InvalidInputError for a number that is not allowed."""
-    if not 0 <= size <= MAX_PAGE_SIZE:
-        raise InvalidInputError(
-            "page_size", f"is {size}; allowed are 1 to {MAX_PAGE_SIZE}, and 0 for {DEFAULT_PAGE_SIZE}"
-        )
+    if not 0 <= size <= most:
+        raise InvalidInputError("page_size", f"is {size}; allowed are 1 to {most}, and 0 for {DEFAULT_PAGE_SIZE}")
     return size or DEFAULT_PAGE_SIZE

@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
 from noteflow_hooks.domain.rate import TokenBucket, full_in_s
-from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError
+from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError, Reason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -146,23 +146,26 @@ class Replay:
 
     def _require_running(self, what: str) -> None:
         if self.state is not ReplayState.RUNNING:
-            raise PreconditionError(f"replay {self.id} is {self.state}; {what} needs it to be running")
+            raise PreconditionError(
+                f"replay {self.id} is {self.state}; {what} needs it to be running", reason=Reason.REPLAY_NOT_RUNNING
+            )
 
 
 def check_running(count: int) -> None:
     """Raise :class:`LimitError` if a workspace with ``count`` running replays may not begin another one."""
     if count >= RUNNING_LIMIT:
         raise LimitError(
-            f"{count} replays run in this workspace, and at most {RUNNING_LIMIT} may; cancel one, or wait for its end"
+            f"{count} replays run in this workspace, and at most {RUNNING_LIMIT} may; cancel one, or wait for its end",
+            reason=Reason.TOO_MANY_REPLAYS,
         )
 
 
 def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
     """Raise :class:`PreconditionError` if a delivery of the event to the endpoint could not go out."""
     if webhook.deleted_at is not None:
-        raise PreconditionError(NOTHING_TO_SEND_TO)
+        raise PreconditionError(NOTHING_TO_SEND_TO, reason=Reason.WEBHOOK_DELETED)
     if event.payload_erased_at is not None:
-        raise PreconditionError(NOTHING_TO_SEND)
+        raise PreconditionError(NOTHING_TO_SEND, reason=Reason.PAYLOAD_ERASED)
     check_enabled(webhook)
 
 
@@ -170,4 +173,6 @@ def check_enabled(webhook: WebhookConfig) -> None:
     """Raise :class:`PreconditionError`, which says what to do, if the endpoint is disabled."""
     if not webhook.enabled:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
-        raise PreconditionError(f"webhook {webhook.id} is disabled{reason}; enable it, then send again")
+        raise PreconditionError(
+            f"webhook {webhook.id} is disabled{reason}; enable it, then send again", reason=Reason.WEBHOOK_DISABLED
+        )

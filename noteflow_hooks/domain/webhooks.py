@@ -13,6 +13,7 @@ from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
+from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.signing import generate_secret, secret_hint
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 DEFAULT_NAME: Final = "Webhook"
+#: The most secrets that sign beside the newest one.
+PREVIOUS_SECRETS_LIMIT: Final = 5
 DEFAULT_TIMEOUT_MS: Final = 10_000
 DEFAULT_MAX_RETRIES: Final = 3
 TIMEOUT_MS: Final = range(100, 30_001)
@@ -28,6 +31,19 @@ MAX_RETRIES: Final = range(1, 21)
 MAX_CONCURRENCY: Final = range(1, 1001)
 #: The least and the most that ``rate_limit_per_s`` may be.
 RATE_LIMIT_PER_S: Final = (0.01, 1000.0)
+
+
+@dataclass(frozen=True, slots=True)
+class PreviousSecret:
+    """A secret that was replaced by rotation, and goes on signing until it expires."""
+
+    secret: str = field(repr=False)
+    expires_at: datetime
+
+    @property
+    def hint(self) -> str:
+        """Its last four characters, where it has 24 or more."""
+        return secret_hint(self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +62,12 @@ class WebhookConfig:
     #: The secret before that, which signs beside it until ``previous_secret_expires_at``.
     previous_secret: str | None = field(default=None, repr=False)
     previous_secret_expires_at: datetime | None = None
+    #: The secrets before that, newest first; each signs until it expires.
+    earlier_secrets: tuple[PreviousSecret, ...] = field(default=(), repr=False)
+    #: True if no key decrypts the stored earlier secrets: they no longer sign, and stay stored as they are.
+    earlier_secrets_unreadable: bool = False
+    #: The newest secret's id: each new secret gets a new one. None if an earlier release has set the secret.
+    secret_id: UUID | None = None
     #: The secret's last four characters, where it has 24 or more.
     secret_hint: str = ""
     #: True if no key decrypts its stored secret or headers. Nothing is sent then: it would go out unsigned, or without
@@ -95,25 +117,32 @@ class WebhookConfig:
 
         ``secret`` None means unsigned; an empty one is refused.
         """
-        checked = check_headers(headers)
-        return cls(
+        found = Violations()
+        nothing: tuple[tuple[str, str], ...] = ()
+        checked = found.take(lambda: check_headers(headers), nothing)
+        config = cls(
             id=uuid4(),
             workspace_id=workspace_id,
-            url=str(parse_url(url, allow_http_loopback=allow_http_loopback)),
-            events=check_events(events),
-            name=check_name("name", name),
-            secret=None if secret is None else check_secret(secret),
+            url=found.take(lambda: str(parse_url(url, allow_http_loopback=allow_http_loopback)), ""),
+            events=found.take(lambda: check_events(events), ()),
+            name=found.take(lambda: check_name("name", name), ""),
+            secret=None if secret is None else found.take(lambda: check_secret(secret), ""),
+            secret_id=None if secret is None else uuid4(),
             secret_hint="" if secret is None else secret_hint(secret),
             enabled=enabled,
-            timeout_ms=check_range("timeout_ms", timeout_ms, TIMEOUT_MS),
-            max_retries=check_range("max_retries", max_retries, MAX_RETRIES),
+            timeout_ms=found.take(lambda: check_range("timeout_ms", timeout_ms, TIMEOUT_MS), 0),
+            max_retries=found.take(lambda: check_range("max_retries", max_retries, MAX_RETRIES), 0),
             headers=checked,
-            header_names=tuple(name for name, _ in checked),
-            rate_limit_per_s=None if rate_limit_per_s is None else _check_rate(rate_limit_per_s),
+            header_names=tuple(each for each, _ in checked),
+            rate_limit_per_s=None
+            if rate_limit_per_s is None
+            else found.take(lambda: _check_rate(rate_limit_per_s), 0.0),
             max_concurrency=None
             if max_concurrency is None
-            else check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY),
+            else found.take(lambda: check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY), 0),
         )
+        found.raise_all()
+        return config
 
     @property
     def is_active(self) -> bool:
@@ -143,21 +172,41 @@ class WebhookConfig:
         """Return the secrets that sign at that moment, newest first; empty means unsigned."""
         if self.secret is None:
             return ()
-        expires_at = self.previous_secret_expires_at
-        if self.previous_secret is None or expires_at is None or expires_at <= moment:
-            return (self.secret,)
-        return (self.secret, self.previous_secret)
+        return (self.secret, *(each.secret for each in self.previous_secrets_at(moment)))
 
-    def rotated(self, secret: str, *, previous_until: datetime) -> WebhookConfig:
-        """Give it a new secret; the old one, if it had one, signs beside it until that moment."""
+    @property
+    def previous_secrets(self) -> tuple[PreviousSecret, ...]:
+        """The stored secrets before the newest one, newest first, even those that have expired."""
+        expires_at = self.previous_secret_expires_at
+        if self.previous_secret is None or expires_at is None:
+            return self.earlier_secrets
+        return (PreviousSecret(self.previous_secret, expires_at), *self.earlier_secrets)
+
+    def previous_secrets_at(self, moment: datetime) -> tuple[PreviousSecret, ...]:
+        """Return the secrets before the newest one that sign at that moment, newest first."""
+        return tuple(each for each in self.previous_secrets if each.expires_at > moment)
+
+    def rotated(self, secret: str, *, now: datetime, overlap: timedelta) -> WebhookConfig:
+        """Give it a new secret; the old one, if it had one, signs beside it for the overlap.
+
+        Earlier ones sign until they expire. Without an overlap all of them end now; if too many would be left, the
+        oldest ends.
+        """
+        kept: list[PreviousSecret] = []
+        if overlap:
+            own = [] if self.secret is None else [PreviousSecret(self.secret, now + overlap)]
+            kept = [*own, *self.previous_secrets_at(now)][:PREVIOUS_SECRETS_LIMIT]
         return replace(
             self,
             secret=secret,
+            secret_id=uuid4(),
             secret_hint=secret_hint(secret),
             secret_unavailable=self.headers_unreadable,
             secret_unreadable=False,
-            previous_secret=self.secret,
-            previous_secret_expires_at=None if self.secret is None else previous_until,
+            previous_secret=kept[0].secret if kept else None,
+            previous_secret_expires_at=kept[0].expires_at if kept else None,
+            earlier_secrets=tuple(kept[1:]),
+            earlier_secrets_unreadable=False,
         )
 
 

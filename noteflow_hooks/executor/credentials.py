@@ -26,7 +26,8 @@ def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
 def _texts(webhook: WebhookConfig) -> Iterator[set[bytes]]:
     for _, value in webhook.headers:
         yield {each.encode() for each in _parts(value)} | _basic(value)
-    for secret in (webhook.secret, webhook.previous_secret):
+    earlier = (each.secret for each in webhook.earlier_secrets)
+    for secret in (webhook.secret, webhook.previous_secret, *earlier):
         if secret is not None:
             yield {secret.removeprefix("whsec_").encode()}
 

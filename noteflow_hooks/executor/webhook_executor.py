@@ -20,7 +20,7 @@ from noteflow_hooks.executor.outcome import Outcome, answered, failed
 from noteflow_hooks.signing import sign, sign_standard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from noteflow_hooks.egress import EgressPolicy
@@ -73,7 +73,8 @@ class WebhookExecutor:
         duration_ms = round((self._monotonic() - started) * 1000)
         redialled = signed is not None and signed.redialled
         result = AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
-        _log(claim, result)
+        if logger.isEnabledFor(logging.DEBUG):
+            _log(claim, result)
         return result
 
     def close(self) -> None:
@@ -112,14 +113,7 @@ class WebhookExecutor:
         if secrets := claim.webhook.secrets_at(moment):
             headers["X-NoteFlow-Signature"] = sign(claim.payload, secrets[0])
             headers["webhook-signature"] = sign_standard(message_id, timestamp, claim.payload, secrets)
-        try:
-            # Checked again: the row may have been changed by hand.
-            custom = dict(check_headers(claim.webhook.headers))
-        except InvalidInputError as error:
-            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
-        if "accept" in map(str.lower, custom):
-            del headers["Accept"]
-        return headers | custom
+        return _with_custom(headers, claim.webhook.headers) if claim.webhook.headers else headers
 
 
 @lru_cache(maxsize=1024)
@@ -132,9 +126,18 @@ def _host_header(url: EndpointUrl) -> str:
     return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
 
 
+def _with_custom(headers: dict[str, str], custom: Sequence[tuple[str, str]]) -> dict[str, str]:
+    try:
+        # Checked again: the row may have been changed by hand.
+        checked = dict(check_headers(custom))
+    except InvalidInputError as error:
+        raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
+    if "accept" in map(str.lower, checked):
+        del headers["Accept"]
+    return headers | checked
+
+
 def _log(claim: Claim, result: AttemptResult) -> None:
-    if not logger.isEnabledFor(logging.DEBUG):
-        return
     logger.debug(
         "Attempt: delivery=%s webhook=%s host=%s status=%s error=%s duration_ms=%s",
         claim.delivery.id,

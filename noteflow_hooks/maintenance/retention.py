@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from noteflow_hooks.domain.requests import REMEMBERED
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,6 +89,7 @@ class RetentionService:
             _Step("attempts", store.remove_attempts, periods.attempts),
             _Step("events", store.remove_events, periods.events),
             _Step("replays", store.remove_replays, periods.events),
+            _Step("request ids", store.remove_requests, REMEMBERED),
             _Step("webhooks", store.remove_webhooks, periods.events),
         )
         self._came_to: dict[str, Position | None] = {}

@@ -137,7 +137,7 @@ class OverWire(Client):
 
     def send(self, request: bytes, deadline: Deadline) -> None:
         """Send a whole request; it may have been answered before its end."""
-        self.wire.deadline = deadline
+        self.wire.stream.deadline = deadline
         self.head_start = self.received
         with suppress(BrokenPipeError, ConnectionResetError):
             self.wire.sendall(request)

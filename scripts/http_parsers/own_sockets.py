@@ -15,6 +15,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.executor.http.faults import ExchangeError, protocol
+from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import BODY_LIMIT
 from scripts.http_parsers.client import PIECE, Answer, Client, OverWire
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping
 
-    from noteflow_hooks.executor.http.inbox import Inbox
     from noteflow_hooks.executor.http.stream import Deadline
     from noteflow_hooks.executor.http.wire import Wire
     from scripts.http_parsers.client import Place
@@ -39,7 +39,7 @@ class _Socket:
             self._wire.sendall(data)
 
     def makefile(self, _mode: str) -> Inbox:
-        return self._wire.inbox()
+        return Inbox(self._wire.recv_into)
 
     def close(self) -> None:
         """Do nothing: whoever made the connection closes it."""
@@ -55,7 +55,7 @@ class HttpClientOverWire(OverWire):
 
     @override
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Answer:
-        self.wire.deadline = deadline
+        self.wire.stream.deadline = deadline
         self._connection.sock = cast("socket.socket", _Socket(self.wire))
         return _posted(self._connection, target, headers, body)
 

@@ -17,11 +17,13 @@ if TYPE_CHECKING:
 _EVERY_S: Final = 0.25
 #: How long some delivery is past its lease, and which were already when the last sweep began that has ended. Right
 #: after its server's start a sweep leaves those alone that were claimed before; and each leaves those to another sweep
-#: that it is just taking back, in a transaction that has locked their rows.
+#: that it is just taking back, in a transaction that has locked their rows. One that waited for a lock leaves them to
+#: their workers for a period.
 _OVERSTAY: Final = """
     SELECT coalesce(extract(epoch FROM now() - min(lease_expires_at)), 0)::float8, array_agg(delivery.id) FILTER (
         WHERE run.began_at > lease_expires_at AND run.began_at > pg_postmaster_start_time() + interval '5 s'
           AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid = delivery.xmax)
+          AND NOT EXISTS (SELECT FROM noteflow.task_runs WHERE starts_with(name, 'sweep waited'))
     )
     FROM noteflow.webhook_deliveries AS delivery LEFT JOIN noteflow.task_runs AS run ON run.name = %s
     WHERE status = 'sending'

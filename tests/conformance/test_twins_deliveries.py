@@ -16,7 +16,7 @@ from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.settling import stored
 from noteflow_hooks.persistence.sql import erasing, health_statements, replays
 from noteflow_hooks.persistence.sql.delivery import claim_statements, lookup_statements, settle_statements
-from noteflow_hooks.persistence.sql.delivery.results import result_params
+from noteflow_hooks.persistence.sql.delivery.rows import result_params
 from tests.support.builders import EXACT, an_attempt_result
 from tests.support.twins import MOMENTS, Endpoint, Rows, endpoints, in_transaction, twin
 

@@ -208,15 +208,8 @@ def test_what_flooded_endpoints_get_in_a_slot_is_one_thing(
         for (webhook, health), room, share in zip(own, rooms, shares, strict=True):
             # Whether there is more than was claimed: a share that was used up says nothing of that.
             more = share == room or waiting[webhook.id] > share or share >= limit
-            expected = after_slot(
-                health,
-                webhook,
-                room=room,
-                share=share if more else share + 1,
-                claimed=share,
-                now=rows.now,
-                lease=webhook.lease(timedelta(0)),
-            )
+            asked, lease = share if more else share + 1, webhook.lease(timedelta(0))
+            expected = after_slot(health, webhook, room=room, share=asked, claimed=share, now=rows.now, lease=lease)
             _, after = rows.read_endpoint(webhook.id)
             assert (after.turn_at is None, after.awaiting_room) == (expected.turn_at is None, expected.awaiting_room)
 

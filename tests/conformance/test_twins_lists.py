@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
-from noteflow_hooks.domain.matching import is_sent_again, is_undelivered, is_unmatched, meets
-from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.matching import is_listed, is_sent_again, is_undelivered, is_unmatched, meets
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.converters import (
@@ -27,6 +27,7 @@ from noteflow_hooks.persistence.sql.converters import (
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.orm import ApiTokenRow, MeetingRow, RecordingRow, WebhookReplayRow
+from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
 from tests.support.twins import MAYBE, MOMENTS, Endpoint, Rows, endpoints, in_transaction, twin
 
@@ -116,6 +117,38 @@ def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
             *(each.id for each, _ in made if is_undelivered(each, criteria)),
             *(each.id for each in alone if is_unmatched(each, criteria)),
         }
+
+    in_transaction(tables, check)
+
+
+@twin("domain.matching.is_listed")
+@given(
+    events=st.lists(st.tuples(TYPES, st.sampled_from(["m-1", "m-2", None]), MOMENTS), max_size=6),
+    columns=st.fixed_dictionaries(
+        {
+            "event_type": st.none() | TYPES,
+            "meeting_id": st.sampled_from([None, "m-1", "m-2"]),
+            "created_after": MAYBE,
+            "created_before": MAYBE,
+        }
+    ),
+)
+def test_the_events_that_a_filter_names_are_listed_and_counted(
+    tables: Engine, events: list[tuple[str, str | None, float]], columns: dict[str, Any]
+) -> None:
+    """By type, meeting and time."""
+
+    def check(rows: Rows) -> None:
+        made = [
+            rows.read_event(rows.event(event_type=event_type, meeting_id=meeting_id, created_at=created_at))
+            for event_type, meeting_id, created_at in events
+        ]
+        moments = {name: rows.at(columns[name]) for name in ("created_after", "created_before")}
+        criteria = EventFilter(**(columns | moments))
+        outbox = SqlAlchemyEventOutbox(Session(rows.connection))
+        expected = {each.id for each in made if is_listed(each, criteria)}
+        assert {each.id for each in outbox.list_page(rows.workspace_id, criteria, limit=100)} == expected
+        assert outbox.count(rows.workspace_id, criteria) == len(expected)
 
     in_transaction(tables, check)
 

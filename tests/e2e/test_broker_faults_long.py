@@ -15,12 +15,12 @@ import pytest
 from noteflow_hooks.local.stack import keep_running
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER, worker_command
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import DelayedRedis, log_of, started
 from tests.support.receiver_connection import Answer
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -79,7 +79,7 @@ def test_half_a_second_more_to_redis_costs_time_and_nothing_else(rig: SystemRig)
         started(rig, "far-worker-1", worker_command(1), redis_url=redis.url),
         started(rig, "far-worker-2", worker_command(2), redis_url=redis.url),
         started(rig, "far-beat", BEAT, redis_url=redis.url),
-        connect(address, rig.token) as rig.client,
+        WireClient(address, rig.token) as rig.client,
     ):
         rig.client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="Far"), wait_for_ready=True, timeout=PATIENCE_S)
         rig.publish()

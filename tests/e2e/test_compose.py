@@ -17,8 +17,8 @@ from psycopg.rows import dict_row
 from sqlalchemy import make_url
 from standardwebhooks import Webhook
 
+from noteflow_hooks.client import connect
 from noteflow_hooks.local.servers import EmbeddedValkey
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
 from tests.support.compose_file import read

@@ -15,7 +15,6 @@ import pytest
 
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import SERVER
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.support.blackhole_proxy import BlackholeProxy
@@ -25,6 +24,7 @@ from tests.support.steady_publisher import posts, publish_request
 from tests.support.stopwatch import answered_within
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
+from tests.support.wire_client import WireClient
 from tests.support.worker_programs import pooled_worker, wait_until_ready
 
 if TYPE_CHECKING:
@@ -225,7 +225,7 @@ def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: SystemRig) -> No
     """A proxy swallows the reply and cuts: the retry is told the same id; another body under that key is refused."""
     path, request = a_path(), publish_request()
     webhook = rig.webhook(path)
-    with BlackholeProxy(rig.system.grpc) as proxy, connect(proxy.address, rig.token) as client:
+    with BlackholeProxy(rig.system.grpc) as proxy, WireClient(proxy.address, rig.token) as client:
         client.events.ListEvents(pb.ListEventsRequest())
         proxy.swallow()
         call = client.events.PublishEvent.future(request)
@@ -246,7 +246,7 @@ def test_fifty_publishers_of_one_key_at_two_servers_make_one_event(rig: SystemRi
     webhook = rig.webhook(path)
 
     def publish(server: str) -> str:
-        with connect(server, rig.token) as client:
+        with WireClient(server, rig.token) as client:
             return client.events.PublishEvent(request, timeout=PATIENCE_S, wait_for_ready=True).id
 
     with started(rig, "server-2", SERVER, grpc_bind=address), ThreadPoolExecutor(50) as publishers:

@@ -13,11 +13,11 @@ import pytest
 
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.receiver_connection import Answer
 from tests.support.system_rig import QUICK, SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -241,7 +241,7 @@ def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Sys
     command = [sys.executable, "-m", "noteflow_hooks.cli", "serve"]
     server = subprocess.Popen(command, env=variables(settings), cwd=rig.folder, stderr=subprocess.DEVNULL)
     try:
-        with connect(address, rig.token) as client:
+        with WireClient(address, rig.token) as client:
             create = pb.CreateMeetingRequest(title="Quiet")
             meeting = client.meetings.CreateMeeting(create, timeout=PATIENCE_S, wait_for_ready=True)
             stopped = client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting.id))

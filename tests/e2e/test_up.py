@@ -17,7 +17,7 @@ import psycopg
 import pytest
 import redis
 
-from noteflow_hooks.rpc.client import connect
+from noteflow_hooks.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload

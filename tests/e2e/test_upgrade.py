@@ -20,12 +20,12 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import BEAT, SERVER
-from noteflow_hooks.rpc.client import connect
 from tests.support.extra_programs import started
 from tests.support.receiver_connection import Answer
 from tests.support.steady_publisher import SteadyPublisher, posts
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
+from tests.support.wire_client import WireClient
 from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: SystemRig, former: 
     rig.webhook(path, max_retries=10)
     assert {_code_of(rig, name) for name in PROGRAMS} == {str(former)}
     assert revision(rig) == BEFORE
-    with connect(address, rig.token) as renewed, contextlib.ExitStack() as programs:
+    with WireClient(address, rig.token) as renewed, contextlib.ExitStack() as programs:
         load = SteadyPublisher([rig.client, renewed], per_s=30)
         with load.running():
             go_on(rig, load)

@@ -203,7 +203,7 @@ def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        (["webhooks", "show", "x"], 2, "webhook_id: must be a UUID"),
+        (["webhooks", "show", "x"], 1, "no webhook 'x' here"),
         (["webhooks", "add", "ftp://a.example"], 2, "url: must start with https://"),
         (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),
         (["webhooks", "add", "https://10.0.0.1/"], 2, "url: address not allowed"),

@@ -30,7 +30,7 @@ README = (ROOT / "README.md").read_text()
 
 def test_the_receiver_accepts_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
     """Its code, as it stands there, answers 204 to its own secret and 401 to another."""
-    [code] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    [code] = re.findall(r"```python\n(import sys\n.*?)```", README, re.DOTALL)
     (tmp_path / "receiver.py").write_text(code)
     secret, address = generate_secret(), free_address()
     command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]

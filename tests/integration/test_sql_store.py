@@ -234,3 +234,48 @@ def test_nothing_is_known_of_another_workspaces_delivery(engine: Engine) -> None
     """It is not found, whatever its state."""
     with SqlAlchemyUnitOfWork(engine, SecretBox([])) as unit, pytest.raises(NotFoundError, match="no delivery"):
         unit.deliveries.send_again(uuid4(), uuid4())
+
+
+def test_earlier_secrets_are_stored_encrypted_and_go_with_the_endpoint(engine: Engine) -> None:
+    """A release that knows nothing of them deletes by setting ``deleted_at`` and the columns that it knows."""
+    first = registered(engine, SecretBox([NEW]), secret="secret-0")
+    now = datetime.now(UTC)
+    rotated = first
+    for number in range(1, 4):
+        rotated = rotated.rotated(f"secret-{number}", now=now, overlap=timedelta(hours=1))
+    with SqlAlchemyUnitOfWork(engine, SecretBox([NEW])) as unit:
+        unit.webhooks.update(rotated)
+        unit.commit()
+    assert read(engine, first, NEW).secrets_at(now) == ("secret-3", "secret-2", "secret-1", "secret-0")
+    with engine.begin() as connection:
+        row = connection.execute(text("SELECT earlier_secrets FROM noteflow.webhook_configs")).one()
+        assert b"secret" not in row.earlier_secrets
+        connection.execute(
+            text(
+                "UPDATE noteflow.webhook_configs SET deleted_at = now(), enabled = false, secret = NULL,"
+                " previous_secret = NULL, headers = NULL, header_names = '{}'"
+            )
+        )
+        row = connection.execute(text("SELECT earlier_secrets FROM noteflow.webhook_configs")).one()
+        assert row.earlier_secrets is None
+
+
+def test_earlier_secrets_that_no_key_opens_stay_as_they_are(engine: Engine) -> None:
+    """A change of something else leaves them for the day when their key is back."""
+    first = registered(engine, SecretBox([NEW]), secret="secret-0")
+    now = datetime.now(UTC)
+    rotated = first.rotated("secret-1", now=now, overlap=timedelta(hours=1))
+    with SqlAlchemyUnitOfWork(engine, SecretBox([NEW])) as unit:
+        unit.webhooks.update(rotated.rotated("secret-2", now=now, overlap=timedelta(hours=1)))
+        unit.commit()
+    sealed = SecretBox([OLD]).encrypt(
+        f'[["secret-0", "{now.isoformat()}"]]', webhook_id=first.id, column="earlier_secrets"
+    )
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE noteflow.webhook_configs SET earlier_secrets = :sealed"), {"sealed": sealed})
+    lost = read(engine, first, NEW)
+    assert (lost.earlier_secrets, lost.earlier_secrets_unreadable, lost.secret_unavailable) == ((), True, False)
+    with SqlAlchemyUnitOfWork(engine, SecretBox([NEW])) as unit:
+        unit.webhooks.update(replace(lost, name="Other"))
+        unit.commit()
+    assert [each.secret for each in read(engine, first, NEW, OLD).earlier_secrets] == ["secret-0"]

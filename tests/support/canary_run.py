@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from noteflow_hooks.rpc.client import Client
     from tests.support.receiver_connection import ReceivedRequest, Script
+    from tests.support.wire_client import WireClient
 
 #: `serve` with every logger of every library at DEBUG.
 _SERVER: Final = (
@@ -129,7 +129,7 @@ class CanaryRun:
         self.seen["monitor"] = monitor.seen
         self.requests = rig.receiver.requests
 
-    def _register(self, client: Client, name: str, receiver: Receiver) -> None:
+    def _register(self, client: WireClient, name: str, receiver: Receiver) -> None:
         path = f"/{self.secrets.path}/{name}"
         receiver.script(path, self._script(name))
         request = pb.RegisterWebhookRequest(

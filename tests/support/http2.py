@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import struct
 from contextlib import contextmanager
@@ -78,12 +79,7 @@ class RawConnection:
     def frames(self) -> Iterator[Frame]:
         """Yield what comes until the server closes the connection; TimeoutError where it stays silent for long."""
         while True:
-            while len(self._buffer) >= 9 and len(self._buffer) >= (size := 9 + int.from_bytes(self._buffer[:3])):
-                one, self._buffer = self._buffer[:size], self._buffer[size:]
-                if one[3] == PING and not one[4]:
-                    # A server that ends a connection first asks whether all that it sent has come.
-                    self.send(frame(PING, one[9:], flags=_ACK))
-                yield Frame(one[3], int.from_bytes(one[5:9]), one[9:])
+            yield from self._whole_frames()
             try:
                 data = self._socket.recv(65536)
             except ConnectionResetError:
@@ -92,9 +88,27 @@ class RawConnection:
                 return
             self._buffer += data
 
+    def frames_at_hand(self, *, wait_s: float) -> Iterator[Frame]:
+        """Yield what has come, or comes within so long, and no more."""
+        while select.select([self._socket], [], [], wait_s)[0]:
+            data = self._socket.recv(1 << 20)
+            if not data:
+                return
+            self._buffer += data
+            yield from self._whole_frames()
+            wait_s = 0.0
+
     def last_words(self) -> bytes:
         """Return what the server says when it ends the connection."""
         return b"".join(each.payload[8:] for each in self.frames() if each.kind == GOAWAY)
+
+    def _whole_frames(self) -> Iterator[Frame]:
+        while len(self._buffer) >= 9 and len(self._buffer) >= (size := 9 + int.from_bytes(self._buffer[:3])):
+            one, self._buffer = self._buffer[:size], self._buffer[size:]
+            if one[3] == PING and not one[4]:
+                # A server that ends a connection first asks whether all that it sent has come.
+                self.send(frame(PING, one[9:], flags=_ACK))
+            yield Frame(one[3], int.from_bytes(one[5:9]), one[9:])
 
 
 @contextmanager

@@ -18,9 +18,9 @@ from tests.support.waiting import until
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from noteflow_hooks.rpc.client import Client
     from tests.support.receiver import Receiver
     from tests.support.system_rig import SystemRig
+    from tests.support.wire_client import WireClient
 
 #: How long one try may take, and the pause before the next one.
 _TRY_S: Final = 2.0
@@ -30,7 +30,7 @@ _PAUSE_S: Final = 0.05
 class SteadyPublisher:
     """Publishes ``meeting.completed`` at a steady pace, in a thread of its own, while :meth:`running`."""
 
-    def __init__(self, clients: Sequence[Client], *, per_s: float) -> None:
+    def __init__(self, clients: Sequence[WireClient], *, per_s: float) -> None:
         """A try that fails goes to the next of the clients: each may lead to another server."""
         self._clients = list(clients)
         self._pause_s = 1 / per_s

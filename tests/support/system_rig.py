@@ -21,19 +21,17 @@ from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import a_payload
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
 from tests.support.waiting import PATIENCE_S, until
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
-
-    from noteflow_hooks.rpc.client import Client
 
 T = TypeVar("T")
 
@@ -86,9 +84,9 @@ class SystemRig:
     ) -> None:
         self._stack.close()
 
-    def connect(self, token: str) -> Client:
+    def connect(self, token: str) -> WireClient:
         """Return a client with that token."""
-        return connect(self.system.grpc, token)
+        return WireClient(self.system.grpc, token)
 
     @contextlib.contextmanager
     def as_new_tenant(self) -> Iterator[Self]:
@@ -238,7 +236,7 @@ class SystemRig:
 class Stream:
     """An audio stream that has sent its first second and then stays open."""
 
-    def __init__(self, client: Client, meeting_id: str) -> None:
+    def __init__(self, client: WireClient, meeting_id: str) -> None:
         self._ended = threading.Event()
         self._call = client.meetings.StreamAudioSegments.future(self._chunks(meeting_id))
 

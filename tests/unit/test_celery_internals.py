@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import signal
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import version
 from operator import attrgetter
@@ -23,6 +24,7 @@ from workers import celery_internals
 from workers.celery_internals import GuardedCelery, GuardedWorker, SteadyScheduler
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import ModuleType
 
 #: The Celery that `workers/celery_internals.py` was read against.
@@ -122,6 +124,34 @@ def test_a_worker_ends_its_children_by_sigquit(ends: list[tuple[int, int]]) -> N
     for each in (None, signal.SIGTERM, signal.SIGKILL):
         pool.Pool.terminate_job(made, 5, each)
     assert ends == [(5, signal.SIGQUIT)] * 3 + [(5, signal.SIGKILL)]
+
+
+@pytest.fixture
+def handlers() -> Iterator[None]:
+    """Put the process's own handlers back afterwards."""
+    kept = {each: signal.getsignal(each) for each in (signal.SIGTERM, signal.SIGINT)}
+    yield
+    for each, handler in kept.items():
+        signal.signal(each, handler)
+
+
+@pytest.mark.usefixtures("handlers")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_beat_ends_even_where_the_exception_that_ends_it_is_lost(number: signal.Signals) -> None:
+    """The signal is remembered, and beat's loop looks before its next step."""
+    service: Any = beat.Service(GuardedCelery(set_as_current=False))
+    steps: list[int] = []
+
+    def tick() -> float:
+        steps.append(1)
+        with suppress(SystemExit):
+            signal.raise_signal(number)
+        return 0.0
+
+    service.__dict__["scheduler"] = SimpleNamespace(tick=tick, max_interval=1, close=lambda: None, sync=lambda: None)
+    celery_internals.end_beat_at_its_next_step(service)
+    service.start()
+    assert steps == [1]
 
 
 class Request:

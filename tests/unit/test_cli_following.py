@@ -14,7 +14,7 @@ from noteflow_hooks.errors import NotFoundError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 GONE = UnavailableError("no server answers")
 

@@ -12,9 +12,10 @@ import pytest
 from noteflow_hooks.cli.support.tailing import Changes, line, tail_lines
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from tests.support.builders import NOON
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 
 def a_row(**overrides: Any) -> dict[str, Any]:  # noqa: ANN401 - a field's value
@@ -41,11 +42,17 @@ def test_only_so_many_are_remembered() -> None:
     assert list(changes.among([a_row(id="0")])) == [a_row(id="0")]
 
 
-def test_a_line_says_what_is_known() -> None:
+def test_a_line_says_when_and_whose_and_what_is_known() -> None:
     """And no more."""
-    assert line(a_row()) == "d-1  meeting.completed  pending    attempts 0"
+    assert shown(a_row()) == "12:00:00Z  d-1  CRM\\x1b  meeting.completed  pending    attempts 0"
     settled = a_row(status="dead", attempt_count=2, status_code=500, duration_ms=3, error_message="HTTP\n500")
-    assert line(settled) == r"d-1  meeting.completed  dead       attempts 2  HTTP 500  3 ms  HTTP\n500"
+    assert shown(settled) == (
+        r"12:00:00Z  d-1  CRM\x1b  meeting.completed  dead       attempts 2  HTTP 500  3 ms  HTTP\n500"
+    )
+
+
+def shown(row: dict[str, Any]) -> str:
+    return line(row, endpoint="CRM\x1b", at=NOON)
 
 
 def tailed(answers: list[list[str] | BaseException], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -241,3 +241,32 @@ def test_what_cannot_be_read_is_there_all_the_same(
     """A secret that no key decrypts is still one; names without values are headers that no key decrypts."""
     webhook = a_webhook(**fields)
     assert (webhook.is_signed, webhook.headers_unreadable) == (signed, headers_unreadable)
+
+
+def test_each_rotated_secret_signs_until_its_own_end() -> None:
+    """A second rotation within the overlap ends none; the answer names those that sign, newest first."""
+    webhook = a_webhook(secret="secret-0")
+    for number in range(1, 4):
+        now = NOON + timedelta(hours=number)
+        webhook = webhook.rotated(f"secret-{number}", now=now, overlap=timedelta(hours=10 * number))
+    at_once = NOON + timedelta(hours=3)
+    assert webhook.secrets_at(at_once) == ("secret-3", "secret-2", "secret-1", "secret-0")
+    assert webhook.secrets_at(NOON + timedelta(hours=11)) == ("secret-3", "secret-2", "secret-1")
+    assert webhook.secrets_at(NOON + timedelta(hours=22)) == ("secret-3", "secret-2")
+    assert webhook.secrets_at(NOON + timedelta(hours=33)) == ("secret-3",)
+
+
+def test_a_rotation_without_overlap_ends_all_earlier_secrets_at_once() -> None:
+    """One that has leaked goes so, and those before it."""
+    webhook = a_webhook(secret="secret-0").rotated("secret-1", now=NOON, overlap=timedelta(hours=9))
+    webhook = webhook.rotated("secret-2", now=NOON, overlap=timedelta(0))
+    assert webhook.secrets_at(NOON) == ("secret-2",)
+    assert (webhook.previous_secret, webhook.previous_secrets) == (None, ())
+
+
+def test_where_more_than_five_secrets_would_be_left_the_oldest_ends() -> None:
+    """Five sign beside the newest one."""
+    webhook = a_webhook(secret="secret-0")
+    for number in range(1, 9):
+        webhook = webhook.rotated(f"secret-{number}", now=NOON, overlap=timedelta(hours=9))
+    assert webhook.secrets_at(NOON) == tuple(f"secret-{number}" for number in range(8, 2, -1))

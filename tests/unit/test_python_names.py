@@ -39,6 +39,7 @@ _CONTRACT: Final = {
     "WebhookPayload",
     "WebhookRepository",
     "WebhookService",
+    "connect",
     "sign",
     "verify_signature",
     "verify_standard",

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noteflow_hooks import bootstrap
 from noteflow_hooks.broker.environment import REPLACING, refuse_celerys_variables
 from noteflow_hooks.broker.redis_url import OPTIONS, RedisAddress, RedisUrlError
+from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import PREFIX, Settings
 from tests.support.certificates import authority, authority_pem, write_pair
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 
@@ -122,6 +125,19 @@ def test_files_that_hold_what_they_should_are_taken(tmp_path: Path) -> None:
     values = dict(zip(OPTIONS, (authority_pem(), files.cert, files.key), strict=False))
     url = "rediss://host/0?" + "&".join(f"{name}={quote(str(path))}" for name, path in values.items())
     assert Settings.load(redis_url=url).redis.tls == {name: str(path) for name, path in values.items()}
+
+
+@pytest.mark.parametrize(
+    "start", [bootstrap.server, lambda settings: Broker(settings).writes()], ids=["serve", "doctor"]
+)
+def test_server_and_doctor_refuse_them_too(
+    monkeypatch: pytest.MonkeyPatch, start: Callable[[Settings], object]
+) -> None:
+    """They reach the broker through Celery, as workers do."""
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://elsewhere/0")
+    given = Settings(_env_file=None, redis_url="redis://127.0.0.1:1/0", database_url="postgresql://u@127.0.0.1:1/x")
+    with pytest.raises(SettingsError, match=r"^CELERY_BROKER_URL would replace our settings"):
+        start(given)
 
 
 @pytest.mark.parametrize("name", REPLACING)

@@ -32,7 +32,7 @@ _NAMES: Final = [each.name for each in ALL]
 
 
 @click.command(cls=Command)
-@example("bench --only latency --rounds 3")
+@example("bench --only http --rounds 3")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="How often to measure each.")
 @click.option(
     "--only", metavar="NAME", type=click.Choice(_NAMES), multiple=True, help="Only this one; may be repeated."

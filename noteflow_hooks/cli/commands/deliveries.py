@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 COLUMNS: Final = (
     "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
 )  # fmt: skip
+#: Columns that a narrow terminal misses, the first ones first.
+_UNDELIVERED_SPARE: Final = ("event_id", "attempt_count", "created_at")
+_SPARE: Final = ("duration_ms", "status_code")
 _UNDELIVERED_COLUMNS: Final = (
     "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
@@ -89,7 +92,13 @@ def list_(
             request.webhook_id = finding.webhook_id(server, webhook)
         found = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
     is_filtered = any((webhook, status, event_type, since, until))
-    show_list(found, columns=COLUMNS, as_json=as_json, empty=_NONE_OF_THESE if is_filtered else _NONE)
+    show_list(
+        found,
+        columns=COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE_OF_THESE if is_filtered else _NONE,
+    )
 
 
 @deliveries.command()
@@ -106,7 +115,13 @@ def undelivered(*, webhook: str | None, event_type: str | None, limit: int, as_j
         if webhook is not None:
             request.webhook_id = finding.webhook_id(server, webhook)
         found = listed(server.webhooks.ListUndelivered, request, field="undelivered", limit=limit)
-    show_list(found, columns=_UNDELIVERED_COLUMNS, as_json=as_json, empty=_ALL_DELIVERED)
+    show_list(
+        found,
+        columns=_UNDELIVERED_COLUMNS,
+        spare=_UNDELIVERED_SPARE,
+        as_json=as_json,
+        empty=_ALL_DELIVERED,
+    )
 
 
 @deliveries.command()
@@ -159,7 +174,7 @@ def _show(delivery: dict[str, Any]) -> None:
     show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
     # A payload is never empty: one that is was erased on request, or with time.
     click.echo(f"\npayload\n{pretty_json(delivery.get('payload') or _ERASED)}\n")
-    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, as_json=False)
+    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, spare=("duration_ms",), as_json=False)
     if delivery["redeliveries"]:
         click.echo("\nsent again")
         show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)

@@ -17,17 +17,17 @@ from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_json
 from noteflow_hooks.cli.support.receiver import HOST, Receiver
+from noteflow_hooks.client import connect
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.local.stack import System, forget_foreign_variables
 from noteflow_hooks.local.stack.background import until
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.rpc.client import connect
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 #: How long the four events may take to arrive. They take a fraction of a second.
 _ARRIVAL_S: Final = 30.0

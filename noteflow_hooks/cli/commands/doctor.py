@@ -54,7 +54,8 @@ def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:
         show_json([_object(name, each) for name, each in verdicts.items()])
     else:
         rows = [(each.state, name, _line(each)) for name, each in verdicts.items()]
-        click.echo(with_text_behind(rows, ("STATE", "CHECK", "FOUND"), screen=screen()))
+        where = screen()
+        click.echo(with_text_behind(rows, ("STATE", "CHECK", "FOUND"), screen=where), color=where.has_colours)
 
 
 def _object(name: str, verdict: Verdict) -> dict[str, Any]:

@@ -31,8 +31,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("idempotency_key", "dispatched_at")
 _COLUMNS: Final = ("id", "event_type", "meeting_id", "idempotency_key", "payload", "occurred_at", "dispatched_at")
 _DELIVERY_COLUMNS: Final = ("id", "webhook_id", "status", "attempt_count", "status_code", "created_at", "reason")
 _NONE: Final = "no events yet; `noteflow-hooks events publish TYPE --payload JSON` stores one"
@@ -103,7 +105,13 @@ def list_(
     if not as_json:
         found = replace(found, rows=[{**row, "payload": payload_state(row)} for row in found.rows])
     is_filtered = any((event_type, meeting_id, since, until))
-    show_list(found, columns=_COLUMNS, as_json=as_json, empty=_NONE_OF_THESE if is_filtered else _NONE)
+    show_list(
+        found,
+        columns=_COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE_OF_THESE if is_filtered else _NONE,
+    )
 
 
 @events.command()
@@ -125,7 +133,7 @@ def show(event_id: str, *, as_json: bool) -> None:
     erased = payload_state(found) == ERASED
     click.echo(f"\npayload\n{ERASED if erased else pretty_json(found['payload'])}\n")
     if found["deliveries"]:
-        show_rows(found["deliveries"], columns=_DELIVERY_COLUMNS, as_json=False)
+        show_rows(found["deliveries"], columns=_DELIVERY_COLUMNS, spare=("created_at", "status_code"), as_json=False)
     else:
         click.echo("no deliveries")
     if found["without_delivery"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import click
 from alembic.util import CommandError
@@ -12,8 +13,10 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.support.database import database_settings
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.errors import InvalidInputError
-from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import SCHEMA
+
+if TYPE_CHECKING:
+    from noteflow_hooks.settings import Settings
 
 
 @click.command(cls=Command)
@@ -24,14 +27,13 @@ def migrate(revision: str) -> None:
     if not re.fullmatch(r"[0-9A-Za-z_]+", revision):
         raise InvalidInputError("revision", f"{revision[:100]!r} is none; allowed are head, and names such as 0001")
     settings = database_settings()
-    url = str(settings.database_url)
-    before = _revision(url)
+    before = _revision(settings)
     try:
         bootstrap.migrate(settings, revision)
     except CommandError as error:
         line = " ".join(str(error).split())
         raise InvalidInputError("revision", f"can't migrate from {before} to {revision!r}: {line}") from None
-    after = _revision(url)
+    after = _revision(settings)
     if revision != "head" and not after.startswith(revision):
         raise InvalidInputError(
             "revision", f"{revision!r} lies behind: the schema is at {after}, and this goes forward only"
@@ -39,8 +41,8 @@ def migrate(revision: str) -> None:
     click.echo(f"the schema is at {after} already" if after == before else f"migrated from {before} to {after}")
 
 
-def _revision(url: str) -> str:
-    engine = create_engine(url, connections=1)
+def _revision(settings: Settings) -> str:
+    engine = bootstrap.engine_of(settings, connections=1)
     try:
         with engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version", schema=SCHEMA):

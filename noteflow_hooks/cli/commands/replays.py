@@ -29,6 +29,8 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from datetime import datetime
 
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("rate_per_s", "status", "event_type", "webhook_id")
 _COLUMNS: Final = ("id", "state", "matched", "sent", "rate_per_s", "webhook_id", "event_type", "status", "created_at")
 _NONE: Final = "no replays yet; `noteflow-hooks deliveries replay --dry-run` counts what one would send again"
 _DONE: Final = 0
@@ -98,7 +100,13 @@ def replays(*, limit: int, as_json: bool) -> None:
     """List replays, newest first."""
     with client() as server:
         found = listed(server.webhooks.ListReplays, pb.ListReplaysRequest(), field="replays", limit=limit)
-    show_list(found, columns=_COLUMNS, as_json=as_json, empty=_NONE)
+    show_list(
+        found,
+        columns=_COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE,
+    )
 
 
 @click.command(cls=Command, name="replay-status")

@@ -30,6 +30,7 @@ def serve() -> None:
         log.warning("%s", line)
     parts = bootstrap.server(settings)
     try:
+        bootstrap.refuse_pooler(settings)
         server = HooksServer(parts.units, parts.webhook_service, _options(settings, parts.database_threads))
         parts.report_backlog(lambda: server.backlog)
         run_server(server, ready=lambda address: click.echo(f"serving gRPC on {address} (pid {os.getpid()})"))
@@ -54,4 +55,5 @@ def _options(settings: Settings, database_threads: int) -> ServerOptions:
             max_retries=settings.default_max_retries,
         ),
         database_threads=database_threads,
+        reads_share=settings.reads_share,
     )

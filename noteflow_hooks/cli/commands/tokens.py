@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 #: In the order of their names, as they are shown.
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("last_used_at", "hint", "created_at", "workspace_id")
 _SCOPES: Final = sorted(each.value for each in Scope)
 _NONE: Final = "no tokens yet; `noteflow-hooks tokens create --workspace NAME` makes one"
 _COLUMNS: Final = (
@@ -76,7 +78,13 @@ def list_(*, workspace: str | None, as_json: bool) -> None:
     with unit_of_work() as unit:
         workspace_id = None if workspace is None else find_workspace(unit, workspace)
         rows = [_row(token) for token in unit.access.list_tokens(workspace_id)]
-    show_list(Listing(rows), columns=_COLUMNS, as_json=as_json, empty=_NONE)
+    show_list(
+        Listing(rows),
+        columns=_COLUMNS,
+        spare=_SPARE,
+        as_json=as_json,
+        empty=_NONE,
+    )
 
 
 @tokens.command()

@@ -129,7 +129,7 @@ To try it, in another terminal:
 which prints how to register itself, and then:
 
   {name} webhooks list
-  {name} webhooks test ID
+  {name} webhooks test NAME
   {name} deliveries tail
 
 Ctrl-C ends it."""

@@ -37,6 +37,8 @@ from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
+#: Columns that a narrow terminal misses, the first ones first.
+_SPARE: Final = ("created_at", "signed", "paused", "events")
 _COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "health", "signed", "created_at")
 _FAILED: Final = 1
 _NONE: Final = "no endpoints yet; `noteflow-hooks webhooks add URL` registers one"
@@ -123,7 +125,7 @@ def list_(*, as_json: bool) -> None:
         found = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
     if not as_json:
         found = replace(found, rows=[{**row, "health": row["health"]["state"]} for row in found.rows])
-    show_list(found, columns=_COLUMNS, as_json=as_json, empty=_NONE)
+    show_list(found, columns=_COLUMNS, spare=_SPARE, as_json=as_json, empty=_NONE)
 
 
 @webhooks.command()

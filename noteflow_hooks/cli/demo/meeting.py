@@ -10,7 +10,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 _RATE: Final = 16_000
 _BYTES_PER_SAMPLE: Final = 2

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from noteflow_hooks.cli.demo.ledger import Ledger
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 _HEADS: Final = ("EVENT", "STATUS", "ATTEMPTS", "DURATION", "X-NOTEFLOW-SIGNATURE", "STANDARD WEBHOOKS", "DELIVERY")
 #: The order in which a meeting's events happen.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.crypto import key_id
-from noteflow_hooks.errors import SecretUnavailableError
+from noteflow_hooks.errors import PoolerError, SecretUnavailableError
 from noteflow_hooks.maintenance.clock import measure_skew
 
 if TYPE_CHECKING:
@@ -58,9 +58,13 @@ def checks(parts: DiagnosticParts) -> list[Check]:
 
 
 def answers(ask: Callable[[], object]) -> Verdict:
-    """Return how long the answer took; no answer is an error."""
+    """Return how long the answer took; no answer is an error, and a pooler that no setting names is one, too."""
     began = time.monotonic()
-    ask()
+    try:
+        ask()
+    except PoolerError as error:
+        found, _, advice = error.detail.partition(": ")
+        return failed(found, advice)
     return ok(f"answers in {1000 * (time.monotonic() - began):.0f} ms")
 
 

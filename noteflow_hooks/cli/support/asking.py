@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from noteflow_hooks.cli.support.screen import is_terminal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -29,4 +31,4 @@ def ask(question: str, *, yes: bool) -> None:
 
 
 def _somebody_is_there() -> bool:
-    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)

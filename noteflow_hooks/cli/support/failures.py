@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, UnavailableError
+from noteflow_hooks.errors import (
+    ClosedConnectionError,
+    InvalidInputError,
+    NoteFlowHooksError,
+    UnauthenticatedError,
+    UnavailableError,
+    UnencryptedError,
+)
 from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
@@ -19,6 +26,12 @@ FAILED: Final = 1
 WRONG_USE: Final = 2
 #: What a shell reports for a process that SIGINT ended.
 INTERRUPTED: Final = 130
+#: Which options help; the client's errors name none, since programs read them too.
+_REMEDIES: Final[dict[type[Exception], str]] = {
+    UnauthenticatedError: ", in --token or NOTEFLOW_HOOKS_TOKEN",
+    ClosedConnectionError: " (--tls-ca, --tls-cert)",
+    UnencryptedError: ": give --tls-ca FILE or --tls-ca system, or --insecure to send it all the same",
+}
 
 
 def run(command: click.Command, arguments: Sequence[str]) -> int:
@@ -52,7 +65,12 @@ def _report(error: Exception) -> int:
         case InvalidInputError():
             return _say(str(error), WRONG_USE)
         case _:
-            return _say(f"{error}{_detail(error)}", FAILED)
+            return _say(f"{error}{_detail(error)}{_remedy(error)}", FAILED)
+
+
+def _remedy(error: Exception) -> str:
+    """Return by which options of ours it may be mended; the client that raised it knows of none."""
+    return next((remedy for kind, remedy in _REMEDIES.items() if isinstance(error, kind)), "")
 
 
 def _detail(error: Exception) -> str:

@@ -18,7 +18,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
     Row = Mapping[str, Any]
 

@@ -17,7 +17,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 #: How often the server is asked.
 _LOOK_EVERY_S: Final = 0.5

@@ -22,21 +22,22 @@ if TYPE_CHECKING:
     Row = Mapping[str, Any]
 
 
-def show_rows(rows: Sequence[Row], *, columns: Sequence[str], as_json: bool) -> None:
-    """Print one JSON array of all that is known, or a table of these columns."""
+def show_rows(rows: Sequence[Row], *, columns: Sequence[str], as_json: bool, spare: Sequence[str] = ()) -> None:
+    """Print one JSON array of all that is known, or a table of these columns; those of ``spare`` may be missed."""
     if as_json:
         show_json(rows)
     else:
-        click.echo(rendered(rows, columns=columns, screen=screen()))
+        where = screen()
+        click.echo(rendered(rows, columns=columns, screen=where, spare=spare), color=where.has_colours)
 
 
-def show_list(found: Listing, *, columns: Sequence[str], as_json: bool, empty: str) -> None:
+def show_list(found: Listing, *, columns: Sequence[str], as_json: bool, empty: str, spare: Sequence[str] = ()) -> None:
     """Print a list as :func:`show_rows` does. Beside it, on stderr, goes how much of all it is, or that it is empty.
 
     ``empty`` says that there is nothing, and which command comes next.
     """
     if as_json or found.rows:
-        show_rows(found.rows, columns=columns, as_json=as_json)
+        show_rows(found.rows, columns=columns, as_json=as_json, spare=spare)
     if as_json:
         return
     if not found.rows:
@@ -55,7 +56,8 @@ def show_fields(row: Row, *, as_json: bool, leave_out: Iterable[str] = ()) -> No
     width = max(map(len, shown), default=0)
     for name, value in shown.items():
         text = cell(value)
-        click.echo(f"{name:<{width}}  {where.coloured(text) if name in STATES else text}")
+        shown_text = where.coloured(text) if name in STATES else text
+        click.echo(f"{name:<{width}}  {shown_text}", color=where.has_colours)
 
 
 def iso(moment: datetime | None) -> str | None:

@@ -14,9 +14,9 @@ from noteflow_hooks.cli.support.options import SERVER, TOKEN
 from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
+from noteflow_hooks.client import connect
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import host_and_port
-from noteflow_hooks.rpc.client import connect
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
     from noteflow_hooks.settings import Settings
 
 
 @contextmanager
 def client() -> Iterator[Client]:
-    """Yield a client for the server and token that count here; errors of calls inside become the project's own."""
+    """Yield a client for the server and token that count here; its calls raise the project's own errors."""
     with connector()() as connected:
         yield connected
 

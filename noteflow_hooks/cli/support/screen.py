@@ -6,7 +6,7 @@ import os
 import shutil
 import sys
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TextIO
 
 import click
 
@@ -39,10 +39,15 @@ class Screen:
 
 def screen() -> Screen:
     """Return what standard output is; `--wide` takes a terminal's width away."""
-    if sys.stdout is None or not sys.stdout.isatty():
+    if not is_terminal(sys.stdout):
         return Screen()
     context = click.get_current_context(silent=True)
     is_wide = context is not None and WIDE in context.meta
     # https://no-color.org: whatever it holds, unless that is nothing.
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     return Screen(width=None if is_wide else shutil.get_terminal_size().columns, has_colours=not plain)
+
+
+def is_terminal(stream: TextIO | None) -> bool:
+    """Tell whether somebody looks at the stream; one that was closed before the start is None."""
+    return stream is not None and stream.isatty()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import textwrap
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.printable import cell, columns_of, shortened
@@ -17,23 +19,64 @@ _ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-
 _TIME: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
 #: The fewest characters of an id.
 _ID_CHARACTERS: Final = 8
-#: How narrow a column of text may become before ids do.
-_NARROW: Final = 8
+#: So wide a column of text stays readable.
+_READABLE: Final = 14
 _NARROWEST: Final = 3
+#: Cells that are whole or nothing: ids, times, numbers, yes and no.
+_FIRM: Final = re.compile(r"-|yes|no|[0-9a-f-]{8,36}|([\d-]+ )?[\d:]+Z|[\d.,]+")
+#: Shorter heads, where a table must fit.
+_HEADS: Final = {
+    "event_type": "EVENT",
+    "attempt_count": "TRIES",
+    "status_code": "HTTP",
+    "duration_ms": "MS",
+    "rate_per_s": "RATE",
+    "idempotency_key": "KEY",
+}
 _GAP: Final = "  "
 #: Columns whose cells are states.
 STATES: Final = frozenset({"status", "state", "health", "previous_status", "signature", "payload"})
 
 
-def rendered(rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], screen: Screen) -> str:
-    """Return the rows as a table with a line of heads."""
-    heads = [column.upper().replace("_", " ") for column in columns]
-    shown = [_cells([row.get(column) for row in rows], is_short=screen.width is not None) for column in columns]
-    widths = [max(map(columns_of, [head, *cells])) for head, cells in zip(heads, shown, strict=True)]
+@dataclass(frozen=True, slots=True)
+class _Column:
+    name: str
+    head: str
+    cells: Sequence[str]
+
+    @property
+    def width(self) -> int:
+        """As wide as its widest cell."""
+        return max(map(columns_of, [self.head, *self.cells]))
+
+    @property
+    def is_firm(self) -> bool:
+        """Whether it says nothing any more when it is cut: ids, times, numbers."""
+        return all(_FIRM.fullmatch(each) is not None for each in self.cells)
+
+    @property
+    def least(self) -> int:
+        """How narrow it may become before a column that can be spared goes."""
+        return self.width if self.is_firm else min(self.width, _READABLE)
+
+
+def rendered(
+    rows: Sequence[Mapping[str, Any]], *, columns: Sequence[str], screen: Screen, spare: Sequence[str] = ()
+) -> str:
+    """Return the rows as a table with a line of heads; to fit, columns of ``spare`` go, the first one first."""
+    is_short = screen.width is not None
+    shown = [
+        _Column(name, _head(name, is_short=is_short), _cells([row.get(name) for row in rows], is_short=is_short))
+        for name in columns
+    ]
     if screen.width is not None:
-        widths = _fitted(widths, room=screen.width, firm=[_is_firm(cells) for cells in shown])
-    lines = [_line(heads, widths), *(_row(list(cells), columns, widths, screen) for cells in zip(*shown, strict=True))]
-    return "\n".join(lines)
+        shown = _spared(shown, spare, room=screen.width)
+    widths = [each.width for each in shown]
+    if screen.width is not None:
+        widths = _fitted(shown, room=screen.width)
+    rows_of_cells = zip(*(each.cells for each in shown), strict=True)
+    lines = [_row(cells, shown, widths, screen) for cells in rows_of_cells]
+    return "\n".join([_line([each.head for each in shown], widths), *lines])
 
 
 def with_text_behind(rows: Sequence[Sequence[str]], heads: Sequence[str], *, screen: Screen) -> str:
@@ -54,7 +97,17 @@ def _cells(values: Sequence[object], *, is_short: bool) -> list[str]:
     if not is_short:
         return texts
     length = _telling({text for text in texts if _ID.fullmatch(text)})
-    return [text[:length] if _ID.fullmatch(text) else _TIME.sub(r"\1 \2Z", text) for text in texts]
+    today = f"{datetime.now(UTC):%Y-%m-%d}"
+    return [text[:length] if _ID.fullmatch(text) else _time(text, today) for text in texts]
+
+
+def _time(text: str, today: str) -> str:
+    """Return a time without what can be missed: the day, where that is today, or the seconds."""
+    found = _TIME.fullmatch(text)
+    if found is None:
+        return text
+    day, time = found.groups()
+    return f"{time}Z" if day == today else f"{day} {time[:5]}Z"
 
 
 def _telling(ids: set[str]) -> int:
@@ -65,30 +118,40 @@ def _telling(ids: set[str]) -> int:
     return length
 
 
-def _is_firm(cells: Sequence[str]) -> bool:
-    """Tell whether a column says nothing any more when it is cut: ids, times, numbers."""
-    return all(re.fullmatch(r"-|[0-9a-f-]{8,36}|[\d-]+ [\d:]+Z|[\d.,]+", each) is not None for each in cells)
+def _head(column: str, *, is_short: bool) -> str:
+    if not is_short:
+        return column.upper().replace("_", " ")
+    return _HEADS.get(column, column.removesuffix("_at").removesuffix("_id").upper().replace("_", " "))
 
 
-def _fitted(widths: Sequence[int], *, room: int, firm: Sequence[bool]) -> list[int]:
+def _spared(columns: list[_Column], spare: Sequence[str], *, room: int) -> list[_Column]:
+    """Return the columns without those that must go for the others to stay readable."""
+    for name in spare:
+        if sum(each.least for each in columns) + len(_GAP) * (len(columns) - 1) <= room:
+            break
+        columns = [each for each in columns if each.name != name]
+    return columns
+
+
+def _fitted(columns: Sequence[_Column], *, room: int) -> list[int]:
     """Return widths that fit the room: the widest text gives first; ids, times and numbers at last."""
-    fitted = list(widths)
-    over = sum(fitted) + len(_GAP) * (len(fitted) - 1) - room
-    for least, may_give in ((_NARROW, [not each for each in firm]), (_NARROWEST, [True] * len(fitted))):
+    widths = [each.width for each in columns]
+    over = sum(widths) + len(_GAP) * (len(widths) - 1) - room
+    for may_give in ([not each.is_firm for each in columns], [True] * len(columns)):
         while over > 0:
-            giving = max((index for index, may in enumerate(may_give) if may), key=fitted.__getitem__, default=None)
-            if giving is None or fitted[giving] <= least:
+            giving = max((at for at, may in enumerate(may_give) if may), key=widths.__getitem__, default=None)
+            if giving is None or widths[giving] <= _NARROWEST:
                 break
-            fitted[giving] -= 1
+            widths[giving] -= 1
             over -= 1
-    return fitted
+    return widths
 
 
-def _row(cells: Sequence[str], columns: Sequence[str], widths: Sequence[int], screen: Screen) -> str:
+def _row(cells: Sequence[str], columns: Sequence[_Column], widths: Sequence[int], screen: Screen) -> str:
     padded = [_padded(shortened(text, width), width) for text, width in zip(cells, widths, strict=True)]
     padded[-1] = padded[-1].rstrip()
     return _GAP.join(
-        screen.coloured(text) if column in STATES else text for text, column in zip(padded, columns, strict=True)
+        screen.coloured(text) if column.name in STATES else text for text, column in zip(padded, columns, strict=True)
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -19,9 +18,9 @@ from noteflow_hooks.printable import cell, escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterator
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from noteflow_hooks.rpc.client import Client
+    from noteflow_hooks.client import Client
 
 #: Deliveries that are watched for changes: the newest ones. Ten thousand an hour at one look a second leaves an hour.
 WATCHED: Final = MAX_PAGE_SIZE
@@ -50,41 +49,29 @@ class Changes:
             del self._seen[next(iter(self._seen))]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What the server has just answered."""
-
-    #: The newest deliveries, newest first.
-    rows: list[dict[str, Any]]
-    _server: Client
-    _names: dict[str, str]
-
-    def name_of(self, row: dict[str, Any]) -> str:
-        """Return what the delivery's endpoint is called; a deleted one has no name any more, but its id."""
-        webhook_id = row["webhook_id"]
-        if webhook_id not in self._names:
-            webhooks = listed(self._server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
-            self._names.update({each["id"]: each["name"] for each in webhooks.rows})
-        return self._names.setdefault(webhook_id, webhook_id)
-
-
 def tail_lines(
     connect: Callable[[], Client], request: pb.ListDeliveriesRequest, *, every_s: float, as_json: bool
 ) -> None:
     """Print a line for each change from now on, until interrupted."""
     changes = Changes()
-    with contextlib.suppress(KeyboardInterrupt), contextlib.closing(_looks(connect, request, every_s)) as looks:
-        list(changes.among(next(looks).rows))
-        for look in looks:
-            for row in changes.among(look.rows):
-                click.echo(json.dumps(row) if as_json else line(row, endpoint=look.name_of(row), at=datetime.now(UTC)))
+    names: dict[str, str] | None = None if as_json else {}
+    looking = contextlib.closing(_looks(connect, request, every_s, names))
+    with contextlib.suppress(KeyboardInterrupt), looking as looks:
+        list(changes.among(next(looks)))
+        for rows in looks:
+            for row in changes.among(rows):
+                click.echo(json.dumps(row) if names is None else _line(row, names), color=screen().has_colours)
 
 
-def _looks(connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float) -> Generator[Look]:
-    """Yield the newest deliveries again and again; a server that has answered once is waited for when it goes away."""
+def _looks(
+    connect: Callable[[], Client], request: pb.ListDeliveriesRequest, every_s: float, names: dict[str, str] | None
+) -> Generator[list[dict[str, Any]]]:
+    """Yield the newest deliveries again and again, with their endpoints in ``names`` where that is given.
+
+    A server that has answered once is waited for when it goes away.
+    """
     # Whether it answered last time; None before the first answer.
     answers: bool | None = None
-    names: dict[str, str] = {}
     while True:
         try:
             # A new connection after each failure: an old one would wait longer and longer before it tries again.
@@ -92,7 +79,9 @@ def _looks(connect: Callable[[], Client], request: pb.ListDeliveriesRequest, eve
                 while True:
                     rows = _newest(server.webhooks.ListDeliveries, request)
                     answers = True
-                    yield Look(rows, server, names)
+                    if names is not None:
+                        _learn(names, rows, server)
+                    yield rows
                     time.sleep(every_s)
         except UnavailableError as error:
             if answers is None:
@@ -106,6 +95,19 @@ def _looks(connect: Callable[[], Client], request: pb.ListDeliveriesRequest, eve
 def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> list[dict[str, Any]]:
     request.page_token = ""
     return [*listed(call, request, field="deliveries", limit=WATCHED).rows]
+
+
+def _learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) -> None:
+    """Put the names of the rows' endpoints beside those that are known; a deleted one is called by its id."""
+    if all(row["webhook_id"] in names for row in rows):
+        return
+    webhooks = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks").rows
+    names.update({row["webhook_id"]: row["webhook_id"] for row in rows})
+    names.update({each["id"]: each["name"] for each in webhooks})
+
+
+def _line(row: dict[str, Any], names: Mapping[str, str]) -> str:
+    return line(row, endpoint=names[row["webhook_id"]], at=datetime.now(UTC))
 
 
 def line(row: dict[str, Any], *, endpoint: str, at: datetime) -> str:

@@ -6,10 +6,9 @@ Faults of our own say nothing about an endpoint and change nothing here.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import GONE, ErrorKind
+from noteflow_hooks.domain.deliveries import GONE
 from noteflow_hooks.domain.events import (
     EndpointTroublePayload,
     Event,
@@ -21,13 +20,12 @@ from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from datetime import datetime
+    from datetime import datetime, timedelta
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-_OURS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
 #: So many quick attempts in a row end an endpoint's time in the slow lane.
 _QUICK_AGAIN: Final = 5
 #: Slow start: how many POSTs may be under way once the breaker has closed; each success doubles it up to the cap.
@@ -61,14 +59,6 @@ def transition_event(event_id: UUID, webhook: WebhookConfig, event_type: str, re
     return new_event(event_id, webhook.workspace_id, payload, occurred_at=now)
 
 
-def is_notable(result: AttemptResult, rules: HealthRules) -> bool:
-    """Tell whether the result changes the health of an endpoint that was well until now."""
-    if result.error_kind in _OURS:
-        return False
-    # Only what succeeded has no kind of error.
-    return result.error_kind is not None or _took(result) >= rules.slow_after
-
-
 def apply_results(
     health: EndpointHealth,
     webhook: WebhookConfig,
@@ -96,16 +86,12 @@ def apply_results(
 def _attempted(
     health: EndpointHealth, webhook: WebhookConfig, result: AttemptResult, *, now: datetime, rules: HealthRules
 ) -> EndpointHealth:
-    if result.error_kind in _OURS:
+    if result.is_our_fault:
         # ``probing_until`` stays too, since the attempt may have begun before the breaker opened, and be no probe. The
         # next probe goes when this one's lease ends.
         return health
-    after = _timed(health, _took(result), now=now, rules=rules)
+    after = _timed(health, result.took, now=now, rules=rules)
     return _succeeded(after, webhook, now=now, rules=rules) if result.succeeded else _failed(after, now, rules)
-
-
-def _took(result: AttemptResult) -> timedelta:
-    return timedelta(milliseconds=result.duration_ms)
 
 
 def _timed(health: EndpointHealth, took: timedelta, *, now: datetime, rules: HealthRules) -> EndpointHealth:

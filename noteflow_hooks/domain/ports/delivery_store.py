@@ -61,7 +61,11 @@ class DeliveryStore(Protocol):
         ...
 
     def reclaim_expired(self, *, limit: int) -> int:
-        """Reclaim up to ``limit`` deliveries whose leases have expired; return how many are free again."""
+        """Reclaim up to ``limit`` deliveries whose leases have expired; return how many are free again.
+
+        None are reclaimed right after a lock that results waited for, too, so that these are stored first. That may put
+        off three runs in a row.
+        """
         ...
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:

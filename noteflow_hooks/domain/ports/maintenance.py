@@ -41,6 +41,10 @@ class RetentionStore(Protocol):
         """Remove replays that ended so long ago, once what they sent again is gone."""
         ...
 
+    def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove requests with request ids that were made so long ago."""
+        ...
+
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...

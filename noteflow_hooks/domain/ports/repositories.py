@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+from noteflow_hooks.domain.paging import ALL_EVENTS, DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
-    from noteflow_hooks.domain.paging import DeliveryFilter, Position, Undelivered
+    from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
     from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -32,11 +33,17 @@ class WebhookRepository(Protocol):
         """Return the endpoints of a workspace, oldest first."""
         ...
 
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[WebhookConfig]:
         """Return a page of a workspace's endpoints, newest first."""
         ...
 
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        """Return how many endpoints all pages have together, up to :data:`MAX_TOTAL`."""
+        ...
+
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
         """Return an endpoint, or None; with ``lock`` nobody else changes it before this unit ends."""
         ...
 
@@ -65,6 +72,25 @@ class WebhookRepository(Protocol):
         ...
 
 
+class RequestRepository(Protocol):
+    """The requests that may be repeated, each for :data:`noteflow_hooks.domain.requests.REMEMBERED`."""
+
+    def get(self, request: NamedRequest) -> NamedRequest | None:
+        """Return the first request of the same workspace and id, or None."""
+        ...
+
+    def claim(self, request: NamedRequest) -> NamedRequest | None:
+        """Store the request and return None; where its id is taken, return the first one and store nothing.
+
+        If another caller is just storing the same id, this waits for it: exactly one of them is the first.
+        """
+        ...
+
+    def complete(self, request: NamedRequest) -> None:
+        """Store the result of a request that this unit has claimed: its target, and the secret that it made."""
+        ...
+
+
 class EventOutbox(Protocol):
     """The outbox: events, stored in the transaction of the change that caused them."""
 
@@ -80,8 +106,20 @@ class EventOutbox(Protocol):
         """Return an event, or None."""
         ...
 
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
+    def list_page(
+        self,
+        workspace_id: UUID,
+        criteria: EventFilter = ALL_EVENTS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
+    ) -> Sequence[Event]:
         """Return a page of a workspace's events, newest first."""
+        ...
+
+    def count(self, workspace_id: UUID, criteria: EventFilter = ALL_EVENTS, *, ids: IdRange | None = None) -> int:
+        """Return how many events all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
@@ -106,9 +144,19 @@ class DeliveryLog(Protocol):
         ...
 
     def list_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[WebhookDelivery]:
         """Return a page of a workspace's deliveries, newest first."""
+        ...
+
+    def count(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        """Return how many deliveries all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
@@ -120,12 +168,22 @@ class DeliveryLog(Protocol):
         ...
 
     def undelivered_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Undelivered]:
         """Return a page of what was accepted and not delivered, newest first, whatever status ``criteria`` names.
 
         Events that wait to be matched belong to it, unless ``criteria`` names an endpoint.
         """
+        ...
+
+    def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        """Return how many entries of that list all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
@@ -156,8 +214,14 @@ class ReplayRepository(Protocol):
         """Return a replay of that workspace, or None."""
         ...
 
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Replay]:
         """Return a page of a workspace's replays, newest first."""
+        ...
+
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        """Return how many replays all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
@@ -184,8 +248,14 @@ class MeetingRepository(Protocol):
         """Return a meeting of that workspace, or None; with ``lock`` nobody else changes it before this unit ends."""
         ...
 
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Meeting]:
         """Return a page of a workspace's meetings, newest first."""
+        ...
+
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        """Return how many meetings all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def complete(self, meeting_id: UUID) -> None:

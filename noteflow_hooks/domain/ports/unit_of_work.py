@@ -16,6 +16,7 @@ if TYPE_CHECKING:
         EventOutbox,
         MeetingRepository,
         ReplayRepository,
+        RequestRepository,
         WebhookRepository,
     )
 
@@ -64,6 +65,11 @@ class UnitOfWork(Protocol):
     @property
     def access(self) -> AccessRepository:
         """The workspaces and tokens."""
+        ...
+
+    @property
+    def requests(self) -> RequestRepository:
+        """The requests that may be repeated."""
         ...
 
     def __enter__(self) -> Self:

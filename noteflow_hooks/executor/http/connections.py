@@ -8,6 +8,7 @@ import threading
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.executor.http.faults import UnansweredError
+from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
@@ -51,7 +52,8 @@ class Connection:
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
         """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
         request = _head(target, headers) + body
-        inbox = self._wire.begin(deadline)
+        self._wire.stream.deadline = deadline
+        inbox = Inbox(self._wire.recv_into)
         # The receiver may have answered and closed before it had all of the request.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             # Head and body together: one packet and one TLS record instead of two.

@@ -49,8 +49,10 @@ class Reply:
         self._wire = wire
         self._inbox = inbox
         self._is_persistent = False
-        self._is_complete = False
-        self._is_clean = False
+        #: Whether, once the body is read, the connection may carry another request.
+        self.is_reusable = False
+        #: How long it may be idle before that, by ``Keep-Alive: timeout=``; infinity without it.
+        self.kept_s = math.inf
         #: 0 before the head has come.
         self.status = 0
         self._minor = 0
@@ -60,21 +62,9 @@ class Reply:
         self._length: int | None = None
 
     @property
-    def is_reusable(self) -> bool:
-        """Whether, after :meth:`read_body`, the connection may carry another request."""
-        return self._is_persistent and self._is_complete and self._is_clean
-
-    @property
     def has_begun(self) -> bool:
         """Whether any byte of it has come."""
         return self._inbox.has_input
-
-    @property
-    def kept_s(self) -> float:
-        """How long the connection may be idle and still be used, by ``Keep-Alive: timeout=``; infinity without it."""
-        value = self.header("keep-alive")
-        match = _KEPT_S.search(value) if value is not None else None
-        return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
 
     def begin(self) -> None:
         """Read the head of the final answer; interim answers before it are skipped."""
@@ -88,6 +78,7 @@ class Reply:
         self.status = status
         is_sound = self._take_headers(lines)
         self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist()
+        self.kept_s = self._allowed_idle_s()
 
     def header(self, name: str) -> str | None:
         """Return the header's first value; its name is given in lower case."""
@@ -101,12 +92,12 @@ class Reply:
             self._inbox.allow(BODY_LIMIT)
             for piece in pieces(self._inbox, is_chunked=self._is_chunked, length=self._length):
                 kept += piece[: keep - len(kept)]
-            self._is_complete = self._is_chunked or self._length is not None
+            is_complete = self._is_chunked or self._length is not None
         except (ExchangeError, OSError):
             # Cut off, late or malformed: the status has already decided the outcome.
-            self._is_complete = False
+            is_complete = False
         self._inbox.close()
-        self._is_clean = self._inbox.is_clean
+        self.is_reusable = self._is_persistent and is_complete and self._inbox.is_clean
         return bytes(kept)
 
     def _read_head(self) -> tuple[int, list[bytes]]:
@@ -161,6 +152,11 @@ class Reply:
         is_sound = len(lengths) == 1 and all(_LENGTH.fullmatch(each) for each in lengths)
         self._length = int(lengths.pop()) if is_sound else 0
         return is_sound
+
+    def _allowed_idle_s(self) -> float:
+        value = self.header("keep-alive")
+        match = _KEPT_S.search(value) if value is not None else None
+        return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
 
     def _asks_to_persist(self) -> bool:
         wishes = (self.header("connection") or "").lower()

@@ -7,6 +7,7 @@ trickles in.
 from __future__ import annotations
 
 import socket
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.executor.http.faults import timed_out
@@ -22,19 +23,17 @@ _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
 _PIECE: Final = 16_384
 
 
+@dataclass(frozen=True, slots=True)
 class Deadline:
     """The moment at which an exchange is over, by a monotonic clock."""
 
-    __slots__ = ("_at", "_monotonic")
-
-    def __init__(self, at: float, monotonic: Callable[[], float]) -> None:
-        """``at`` is a reading of ``monotonic``, in seconds."""
-        self._at = at
-        self._monotonic = monotonic
+    #: A reading of ``monotonic``, in seconds.
+    at: float
+    monotonic: Callable[[], float]
 
     def remaining(self) -> float:
         """Return the seconds that are left, always above 0; raise ExchangeError for a timeout where none are."""
-        left = self._at - self._monotonic()
+        left = self.at - self.monotonic()
         if left <= 0:
             raise timed_out()
         return left

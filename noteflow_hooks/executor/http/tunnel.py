@@ -15,6 +15,7 @@ from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.dialling import connected, not_allowed
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
+from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
@@ -39,7 +40,7 @@ def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, dea
     with _blamed_on_the_proxy():
         sock = connected(_addresses(proxy, egress, deadline), port=proxy.port, deadline=deadline)
         try:
-            _ask(Wire(sock, deadline), url, proxy, deadline)
+            _ask(Wire(sock, deadline), url, proxy)
         except BaseException:
             sock.close()
             raise
@@ -74,11 +75,10 @@ def _addresses(proxy: EgressProxy, egress: EgressPolicy, deadline: Deadline) -> 
     return found
 
 
-def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy, deadline: Deadline) -> None:
+def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
     """Ask for the tunnel, and return once it is there."""
-    inbox = wire.begin(deadline)
     wire.sendall(_request(url, proxy))
-    reply = Reply(wire, inbox)
+    reply = Reply(wire, Inbox(wire.recv_into))
     try:
         reply.begin()
     except ExchangeError as error:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.executor.http.inbox import Inbox
-from noteflow_hooks.executor.http.stream import Deadline, Stream
+from noteflow_hooks.executor.http.stream import Stream
 from noteflow_hooks.executor.http.tls import Tls
 
 if TYPE_CHECKING:
@@ -14,42 +13,27 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
+    from noteflow_hooks.executor.http.stream import Deadline
+
 
 class Wire:
     """A connection, plain or TLS."""
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over a connected socket; every wait ends at the deadline."""
-        self._stream = Stream(sock, deadline)
+        #: The bytes on the socket, encrypted if this speaks TLS. Each exchange sets its own deadline here.
+        self.stream = Stream(sock, deadline)
         #: Sends all of what it is given before the deadline.
-        self.sendall: Callable[[bytes], None] = self._stream.sendall
+        self.sendall: Callable[[bytes], None] = self.stream.sendall
         #: Reads what has come, at least a byte, and returns how much; 0 means that the other side has closed.
-        self.recv_into: Callable[[memoryview], int] = self._stream.recv_into
+        self.recv_into: Callable[[memoryview], int] = self.stream.recv_into
         #: Tells at once whether there is something to read, or the end.
-        self.has_input: Callable[[], bool] = self._stream.has_input
+        self.has_input: Callable[[], bool] = self.stream.has_input
         self._tls: Tls | None = None
-
-    @property
-    def deadline(self) -> Deadline:
-        """When the exchange is over."""
-        return self._stream.deadline
-
-    @deadline.setter
-    def deadline(self, deadline: Deadline) -> None:
-        self._stream.deadline = deadline
-
-    def inbox(self) -> Inbox:
-        """Return a reader of one response. Closing it leaves the wire open."""
-        return Inbox(self.recv_into)
-
-    def begin(self, deadline: Deadline) -> Inbox:
-        """Begin an exchange that ends at the deadline; return a reader of its response, as :meth:`inbox` does."""
-        self._stream.deadline = deadline
-        return Inbox(self.recv_into)
 
     def secure(self, context: ssl.SSLContext, server_name: str) -> None:
         """Speak TLS from here on; raise ssl.SSLError unless the certificate is valid for that name."""
-        stream = self._stream
+        stream = self.stream
         tls = Tls(stream, context, server_name)
         tls.shake_hands()
         self._tls = tls
@@ -63,8 +47,8 @@ class Wire:
 
     def rest(self, seconds: float) -> None:
         """Wait for so long without reading, but not beyond the deadline."""
-        time.sleep(min(seconds, self._stream.deadline.remaining()))
+        time.sleep(min(seconds, self.stream.deadline.remaining()))
 
     def close(self) -> None:
         """Close the socket."""
-        self._stream.sock.close()
+        self.stream.sock.close()

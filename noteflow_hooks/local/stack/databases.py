@@ -9,8 +9,9 @@ from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedServerError, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How long a restart may take, as everything else waits for it.
-_AGAIN_S: Final = 5.0
+#: How long a restart may take, as everything else waits for it. A server that has crashed recovers first, which takes
+#: many seconds on a busy disk; if it were stopped before that, it would begin anew each time.
+_AGAIN_S: Final = 30.0
 _TAIL_LINES: Final = 15
 
 

@@ -14,14 +14,14 @@ from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of
 from noteflow_hooks.persistence.memory.replays import send_again
-from noteflow_hooks.persistence.memory.tables import age, newest
+from noteflow_hooks.persistence.memory.tables import age, counted, newest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
-    from noteflow_hooks.domain.paging import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -45,11 +45,19 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     @override
     def list_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[WebhookDelivery]:
-        stored = self._session.tables.deliveries.values()
-        chosen = (d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria))
-        return newest(chosen, limit=limit, after=after)
+        return newest(self._listed(workspace_id, criteria), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        return counted(self._listed(workspace_id, criteria), ids)
 
     @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
@@ -66,15 +74,19 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     @override
     def undelivered_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Undelivered]:
-        stored = self._session.tables.deliveries.values()
-        deliveries = (
-            Undelivered(each.event_id, each.event_type, age(each)[0], each)
-            for each in stored
-            if self._workspace(each) == workspace_id and is_undelivered(each, criteria)
-        )
-        return newest([*deliveries, *self._waiting(workspace_id, criteria)], limit=limit, after=after)
+        return newest(self._undelivered(workspace_id, criteria), limit=limit, after=after, ids=ids)
+
+    @override
+    def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        return counted(self._undelivered(workspace_id, criteria), ids)
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
@@ -90,6 +102,20 @@ class InMemoryDeliveryLog(DeliveryLog):
         tables = self._session.tables
         check_sending_again(tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id])
         return send_again(self._session, delivery, forced=True)
+
+    def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
+        stored = self._session.tables.deliveries.values()
+        return [d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria)]
+
+    def _undelivered(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
+        """Return the deliveries that have not succeeded, and the events that wait."""
+        stored = self._session.tables.deliveries.values()
+        deliveries = (
+            Undelivered(each.event_id, each.event_type, age(each)[0], each)
+            for each in stored
+            if self._workspace(each) == workspace_id and is_undelivered(each, criteria)
+        )
+        return [*deliveries, *self._waiting(workspace_id, criteria)]
 
     def _waiting(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the events that wait to be matched with endpoints."""

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
 from noteflow_hooks.domain.ports.repositories import MeetingRepository
-from noteflow_hooks.persistence.memory.tables import newest, require
+from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.meetings import Recording, Segment, Summary
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.persistence.memory.store import Session
 
 
@@ -40,10 +40,15 @@ class InMemoryMeetingRepository(MeetingRepository):
         return self._read(meeting) if meeting is not None and meeting.workspace_id == workspace_id else None
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
-        stored = self._session.tables.meetings.values()
-        own = (meeting for meeting in stored if meeting.workspace_id == workspace_id)
-        return [self._read(meeting) for meeting in newest(own, limit=limit, after=after)]
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Meeting]:
+        own = self._own(workspace_id)
+        return [self._read(meeting) for meeting in newest(own, limit=limit, after=after, ids=ids)]
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        return counted(self._own(workspace_id), ids)
 
     @override
     def complete(self, meeting_id: UUID) -> None:
@@ -113,6 +118,9 @@ class InMemoryMeetingRepository(MeetingRepository):
 
     def _open(self) -> list[Recording]:
         return [each for each in self._session.tables.recordings.values() if each.ended_at is None]
+
+    def _own(self, workspace_id: UUID) -> list[Meeting]:
+        return [each for each in self._session.tables.meetings.values() if each.workspace_id == workspace_id]
 
     def _read(self, meeting: Meeting) -> Meeting:
         tables = self._session.tables

@@ -7,17 +7,19 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.matching import is_listed
+from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.memory.erasing import erase
-from noteflow_hooks.persistence.memory.tables import newest, require
+from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import EventFilter, IdRange, Position
     from noteflow_hooks.persistence.memory.store import Session
 
 
@@ -45,9 +47,20 @@ class InMemoryEventOutbox(EventOutbox):
         return self._session.tables.events.get(event_id)
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Event]:
-        stored = self._session.tables.events.values()
-        return newest((e for e in stored if e.workspace_id == workspace_id), limit=limit, after=after)
+    def list_page(
+        self,
+        workspace_id: UUID,
+        criteria: EventFilter = ALL_EVENTS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
+    ) -> Sequence[Event]:
+        return newest(self._wanted(workspace_id, criteria), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, criteria: EventFilter = ALL_EVENTS, *, ids: IdRange | None = None) -> int:
+        return counted(self._wanted(workspace_id, criteria), ids)
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
@@ -55,6 +68,10 @@ class InMemoryEventOutbox(EventOutbox):
         stored = self._session.tables.events.values()
         own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]
         return len(own), sum(erase(self._session, event) for event in own)
+
+    def _wanted(self, workspace_id: UUID, criteria: EventFilter) -> list[Event]:
+        stored = self._session.tables.events.values()
+        return [e for e in stored if e.workspace_id == workspace_id and is_listed(e, criteria)]
 
     def _under_key(self, event: Event) -> Event | None:
         if event.idempotency_key is None:

@@ -12,7 +12,7 @@ from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import Redelivery, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.memory.health import wake
-from noteflow_hooks.persistence.memory.tables import age, newest, require
+from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.paging import IdRange
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -49,9 +50,14 @@ class InMemoryReplayRepository(ReplayRepository):
         return replay if replay is not None and replay.workspace_id == workspace_id else None
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
-        stored = self._session.tables.replays.values()
-        return newest((each for each in stored if each.workspace_id == workspace_id), limit=limit, after=after)
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Replay]:
+        return newest(self._own(workspace_id), limit=limit, after=after, ids=ids)
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        return counted(self._own(workspace_id), ids)
 
     @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:
@@ -75,6 +81,9 @@ class InMemoryReplayRepository(ReplayRepository):
         cursor = Position(*age(left[sent - 1])) if sent else None
         self._store(due.stepped(sent, cursor=cursor, more=len(left) > room, now=now))
         return sent
+
+    def _own(self, workspace_id: UUID) -> list[Replay]:
+        return [each for each in self._session.tables.replays.values() if each.workspace_id == workspace_id]
 
     def _store(self, replay: Replay) -> Replay:
         self._session.tables.replays[replay.id] = replay

@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
 from uuid import UUID
 
+from noteflow_hooks.domain.paging import MAX_TOTAL
 from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 RowT = TypeVar("RowT")
@@ -67,6 +69,7 @@ class Tables:
     replays: Table[Replay] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     redeliveries: Table[tuple[Redelivery, ...]] = field(default_factory=ChainMap)
+    requests: Table[NamedRequest] = field(default_factory=ChainMap)
     meetings: Table[Meeting] = field(default_factory=ChainMap)
     recordings: Table[Recording] = field(default_factory=ChainMap)
     #: By meeting, in the order in which they came.
@@ -92,10 +95,22 @@ def age(row: Row) -> tuple[datetime, UUID]:
     return cast("datetime", row.created_at), row.id
 
 
-def newest(rows: Iterable[ListedT], *, limit: int, after: Position | None = None) -> list[ListedT]:
-    """Return a page of the rows, newest first, that starts behind ``after``."""
-    behind = (row for row in rows if after is None or age(row) < (after.created_at, after.id))
+def newest(
+    rows: Iterable[ListedT], *, limit: int, after: Position | None = None, ids: IdRange | None = None
+) -> list[ListedT]:
+    """Return a page of the rows, newest first, that starts behind ``after``, of those among ``ids``."""
+    behind = (row for row in among(rows, ids) if after is None or age(row) < (after.created_at, after.id))
     return sorted(behind, key=age, reverse=True)[:limit]
+
+
+def among(rows: Iterable[ListedT], ids: IdRange | None) -> Iterator[ListedT]:
+    """Yield those rows whose ids are among these."""
+    return (row for row in rows if ids is None or row.id in ids)
+
+
+def counted(rows: Iterable[ListedT], ids: IdRange | None) -> int:
+    """Return how many of the rows are among ``ids``, no further than lists are counted."""
+    return min(sum(1 for _ in among(rows, ids)), MAX_TOTAL)
 
 
 def require(table: Table[RowT], row_id: UUID, *, called: str) -> RowT:

@@ -13,6 +13,7 @@ from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
+from noteflow_hooks.persistence.memory.requests import InMemoryRequestRepository
 from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
@@ -59,6 +60,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def meetings(self) -> InMemoryMeetingRepository:
         return InMemoryMeetingRepository(self._session)
+
+    @property
+    @override
+    def requests(self) -> InMemoryRequestRepository:
+        return InMemoryRequestRepository(self._session)
 
     @property
     @override

@@ -13,7 +13,7 @@ from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
-from noteflow_hooks.persistence.memory.tables import age, newest, require
+from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -44,13 +44,19 @@ class InMemoryWebhookRepository(WebhookRepository):
         return [webhook for webhook in self._visible() if webhook.workspace_id == workspace_id]
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
-        return newest(self.get_all(workspace_id), limit=limit, after=after)
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[WebhookConfig]:
+        return newest(self.get_all(workspace_id), limit=limit, after=after, ids=ids)
 
     @override
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        return counted(self.get_all(workspace_id), ids)
+
+    @override
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
         webhook = self._session.tables.webhooks.get(webhook_id)
-        return webhook if webhook is not None and webhook.deleted_at is None else None
+        return webhook if webhook is not None and (with_deleted or webhook.deleted_at is None) else None
 
     @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
@@ -90,6 +96,9 @@ class InMemoryWebhookRepository(WebhookRepository):
             secret=None,
             previous_secret=None,
             previous_secret_expires_at=None,
+            earlier_secrets=(),
+            secret_id=None,
+            earlier_secrets_unreadable=False,
             secret_hint="",
             secret_unavailable=False,
             secret_unreadable=False,

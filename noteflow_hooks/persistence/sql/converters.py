@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
@@ -12,7 +13,7 @@ from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
-from noteflow_hooks.domain.webhooks import WebhookConfig
+from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
 
@@ -44,6 +45,7 @@ _PLAIN_CONFIG_FIELDS = (
     "workspace_id",
     "name",
     "url",
+    "secret_id",
     "secret_hint",
     "previous_secret_expires_at",
     "enabled",
@@ -81,6 +83,7 @@ class WebhookConverter:
         secret, unreadable = self._open(row, "secret")
         # One that is out of date, or that no key opens, signs no more; the newest one does without it.
         previous, _ = self._open(row, "previous_secret")
+        packed, earlier_unreadable = self._open(row, "earlier_secrets")
         headers = _unpacked(self._open(row, "headers")[0])
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
         return WebhookConfig(
@@ -88,6 +91,8 @@ class WebhookConverter:
             events=tuple(row.events),
             secret=secret,
             previous_secret=previous,
+            earlier_secrets=_earlier(packed),
+            earlier_secrets_unreadable=earlier_unreadable,
             secret_unavailable=unreadable or bool(not headers and (names or row.headers)),
             secret_unreadable=unreadable,
             headers=headers,
@@ -103,6 +108,9 @@ class WebhookConverter:
             columns["secret"] = self._close(config.id, "secret", config.secret)
         if config.previous_secret is not None or config.previous_secret_expires_at is None:
             columns["previous_secret"] = self._close(config.id, "previous_secret", config.previous_secret)
+        if not config.earlier_secrets_unreadable:
+            packed = _packed_earlier(config.earlier_secrets)
+            columns["earlier_secrets"] = self._close(config.id, "earlier_secrets", packed)
         if not config.headers_unreadable:
             columns["headers"] = self._close(config.id, "headers", _packed(config.headers))
             columns["header_names"] = [name for name, _ in config.headers]
@@ -127,6 +135,21 @@ class WebhookConverter:
 
     def _close(self, webhook_id: UUID, column: Column, text: str | None) -> bytes | None:
         return None if text is None else self._box.encrypt(text, webhook_id=webhook_id, column=column)
+
+
+def _packed_earlier(secrets: tuple[PreviousSecret, ...]) -> str | None:
+    return json.dumps([(each.secret, each.expires_at.isoformat()) for each in secrets]) if secrets else None
+
+
+def _earlier(packed: str | None) -> tuple[PreviousSecret, ...]:
+    """Return the earlier secrets; none where that is no list of such pairs."""
+    try:
+        return tuple(
+            PreviousSecret(str(secret), datetime.fromisoformat(end).astimezone(UTC))
+            for secret, end in json.loads(packed or "[]")
+        )
+    except (ValueError, TypeError):
+        return ()
 
 
 def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:

@@ -29,7 +29,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookHealthRow,
     WebhookRedeliveryRow,
 )
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.orm import Session
 
     from noteflow_hooks.domain.deliveries import WebhookAttempt
-    from noteflow_hooks.domain.paging import DeliveryFilter, Position
+    from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
 
 Columns = TypeVarTuple("Columns")
@@ -99,14 +99,22 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
 
     @override
     def list_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[WebhookDelivery]:
-        table = WebhookDeliveryRow
-        statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
-        if criteria.status is not None:
-            statement = statement.where(table.status == criteria.status)
-        rows = self._session.scalars(newest_first(statement, table, after=after, limit=limit))
+        wanted = _listed(workspace_id, criteria)
+        rows = self._session.scalars(newest_first(wanted, WebhookDeliveryRow, after=after, limit=limit, ids=ids))
         return [self._converter.delivery_to_domain(row) for row in rows]
+
+    @override
+    def count(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        wanted = among(_listed(workspace_id, criteria), WebhookDeliveryRow, ids)
+        return self._session.scalars(counted(wanted)).one()
 
     @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
@@ -134,19 +142,26 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
 
     @override
     def undelivered_page(
-        self, workspace_id: UUID, criteria: DeliveryFilter, *, limit: int, after: Position | None = None
+        self,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Undelivered]:
-        delivery, event = WebhookDeliveryRow, WebhookEventRow
-        columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
-        deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
-        parts = [newest_first(deliveries.where(NOT_SUCCEEDED), delivery, after=after, limit=limit)]
-        if criteria.webhook_id is None:
-            waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
-            # rule of domain.matching.is_unmatched
-            parts.append(newest_first(waiting.where(event.dispatched_at.is_(None)), event, after=after, limit=limit))
+        parts = [
+            newest_first(statement, table, after=after, limit=limit, ids=ids)
+            for statement, table in _undelivered(workspace_id, criteria)
+        ]
         both = union_all(*parts).subquery()
         page = select(both).order_by(both.c.created_at.desc(), both.c.id.desc()).limit(limit)
         return [self._undelivered(row) for row in self._session.execute(page)]
+
+    @override
+    def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
+        parts = _undelivered(workspace_id, criteria)
+        return self._session.scalars(counted(*(among(statement, table, ids) for statement, table in parts))).one()
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
@@ -194,6 +209,29 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
     def _wanted(workspace_id: UUID, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
         wanted = WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
         return select(WebhookDeliveryRow).where(*wanted).execution_options(populate_existing=True)
+
+
+def _listed(workspace_id: UUID, criteria: DeliveryFilter) -> Select[WebhookDeliveryRow]:
+    """Return the statement for the deliveries that a list shows, in no order yet."""
+    table = WebhookDeliveryRow
+    statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
+    return statement if criteria.status is None else statement.where(table.status == criteria.status)
+
+
+def _undelivered(
+    workspace_id: UUID, criteria: DeliveryFilter
+) -> list[tuple[Select[Any], type[WebhookDeliveryRow | WebhookEventRow]]]:
+    """Return the statements for the deliveries, and for the events that wait, that are not delivered."""
+    delivery, event = WebhookDeliveryRow, WebhookEventRow
+    columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
+    deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
+    parts: list[tuple[Select[Any], type[WebhookDeliveryRow | WebhookEventRow]]]
+    parts = [(deliveries.where(NOT_SUCCEEDED), delivery)]
+    if criteria.webhook_id is None:
+        waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
+        # rule of domain.matching.is_unmatched
+        parts.append((waiting.where(event.dispatched_at.is_(None)), event))
+    return parts
 
 
 def _event_columns() -> list[ColumnElement[Any]]:

@@ -11,39 +11,63 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
 import psycopg
 import sqlalchemy
-from psycopg import DataError, ProgrammingError
+from psycopg import DataError
 from psycopg.adapt import Loader
-from psycopg.conninfo import conninfo_to_dict
 from psycopg.pq import Format
 from sqlalchemy import event
-from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, InvalidatePoolError, OperationalError
+from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
-from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.sql.database_url import engine_url, parameters_in
+from noteflow_hooks.persistence.sql.pooling import (
+    as_options,
+    check_session,
+    cursor_factory,
+    pooler_refused,
+    raw_cursor_factory,
+)
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from psycopg.abc import AdaptContext, Buffer
     from sqlalchemy.engine import Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _Error = TypeVar("_Error", bound=BaseException)
 
-_CONNECT_TIMEOUT_S: Final = 5
-#: Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
-_STATEMENT_TIMEOUT_MS: Final = 20_000
-#: No transaction of ours waits for anything but the database: one that does is a frozen process's, and holds locks.
-_IDLE_TIMEOUT_MS: Final = 15_000
-#: A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
-_TCP_USER_TIMEOUT_MS: Final = 15_000
-
+#: What a connection is made with, where the URL says nothing else.
+_DEFAULTS: Final[dict[str, Any]] = {
+    "connect_timeout": "5",
+    "keepalives_idle": "10",
+    "keepalives_interval": "5",
+    "keepalives_count": "2",
+    # A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
+    "tcp_user_timeout": "15000",
+    "application_name": "noteflow-hooks",
+}
+_SETTINGS: Final = {
+    # Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
+    "statement_timeout": "20000",
+    # No transaction of ours waits for anything but the database: one that does is a frozen process's, and holds locks.
+    "idle_in_transaction_session_timeout": "15000",
+    "timezone": "UTC",
+    # The search path is fixed, since a role named like our schema would have that as its default.
+    "search_path": "public",
+}
 #: Planning a claim takes a millisecond, and PostgreSQL would do it again for each: it expects less of a plan for any
 #: number of ids. And a plan that is kept must not be one for a table that was small enough then to be read whole.
-_STEADY_PLANS: Final = " -c plan_cache_mode=force_generic_plan -c enable_seqscan=off -c jit=off"
+_STEADY_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "jit": "off"}
 
 #: A connection that was in use so short a time ago is not asked whether it lives: under load that would be another
 #: round trip for each statement.
 _TRUSTED_S: Final = 1.0
+
+#: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
+RAW_CURSOR: Final = "noteflow_raw_cursor"
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -58,8 +82,8 @@ def create_engine(
     connections: int = 10,
     wait_s: float = 30.0,
     is_busy: bool = False,
-    connect_timeout_s: int = _CONNECT_TIMEOUT_S,
-    statement_timeout_ms: int = _STATEMENT_TIMEOUT_MS,
+    is_pooled: bool = False,
+    answer_within_s: int | None = None,
 ) -> Engine:
     """Make an engine with a pool of at most that many connections, waited for ``wait_s`` seconds.
 
@@ -67,32 +91,30 @@ def create_engine(
     again where one fails: each is planned once in a connection, by its indexes, whatever the tables hold at that
     moment; and a connection that was in use a moment ago is not asked whether it lives.
 
+    ``is_pooled`` says that a pooler of transactions stands before the database; without it one raises PoolerError.
+    ``answer_within_s`` bounds connections and statements for who only looks, whatever the URL says.
+
     A server that is away, gone, or refuses (a timeout, a deadlock, a full disk) raises :class:`UnavailableError`
-    from whatever touched it, so that it can be tried again.
+    from whatever touched it, so that it can be tried again. A URL that can't work raises SettingsError.
     """
+    params = parameters_in(url, pooled=is_pooled)
+    place = engine_url(params)
+    args = _connect_args(params, is_busy=is_busy, is_pooled=is_pooled, answer_within_s=answer_within_s)
     engine = sqlalchemy.create_engine(
-        with_driver(url),
+        place,
         poolclass=_Pool,
         # Neither URLs nor ciphertext nor payloads belong into a log.
         hide_parameters=True,
         pool_size=connections,
         max_overflow=0,
         pool_timeout=wait_s,
-        connect_args={
-            "connect_timeout": connect_timeout_s,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 2,
-            "tcp_user_timeout": _TCP_USER_TIMEOUT_MS,
-            "application_name": "noteflow-hooks",
-            # The search path is fixed, since a role named like our schema would have that as its default.
-            "options": f"-c statement_timeout={statement_timeout_ms}"
-            f" -c idle_in_transaction_session_timeout={_IDLE_TIMEOUT_MS} -c timezone=UTC -c search_path=public"
-            + (_STEADY_PLANS if is_busy else ""),
-        },
+        connect_args=args,
+        execution_options={RAW_CURSOR: raw_cursor_factory(args["cursor_factory"])} if is_pooled else {},
     )
     # SQLAlchemy names a pool's logger after its class: among ours it would tell of pools at INFO.
     logging.getLogger(f"{_Pool.__module__}.{_Pool.__name__}").setLevel(logging.WARNING)
+    if not is_pooled:
+        event.listen(engine, "connect", check_session)
     event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "checkin", _note_rest)
     event.listen(engine, "checkout", partial(_ping, trusted_s=_TRUSTED_S if is_busy else 0.0))
@@ -100,17 +122,23 @@ def create_engine(
     return engine
 
 
-def with_driver(url: str) -> sqlalchemy.URL:
-    """Return the URL with the psycopg driver named; raise SettingsError for one that libpq would not take."""
-    try:
-        parsed = sqlalchemy.make_url(url).set(drivername="postgresql")
-        conninfo_to_dict(parsed.render_as_string(hide_password=False))
-    except (ArgumentError, ValueError, ProgrammingError):
-        parsed = None
-    if parsed is None or not url.startswith("postgres"):
-        wanted = "a URL such as postgresql://user:password@host:5432/name, with libpq's own options only"
-        raise SettingsError(f"NOTEFLOW_HOOKS_DATABASE_URL must hold {wanted}")
-    return parsed.set(drivername="postgresql+psycopg")
+def _connect_args(
+    params: Mapping[str, Any], *, is_busy: bool, is_pooled: bool, answer_within_s: int | None
+) -> dict[str, Any]:
+    """Return what the URL says, what it leaves to us, and what a session or each transaction is told."""
+    args = {**_DEFAULTS, **params}
+    if "fallback_application_name" in params and "application_name" not in params:
+        del args["application_name"]
+    settings = _SETTINGS | (_STEADY_PLANS if is_busy else {})
+    # Of what is said twice the last counts.
+    more = [params["options"]] if params.get("options") else []
+    if answer_within_s is not None:
+        args["connect_timeout"] = answer_within_s
+        settings["statement_timeout"] = str(1000 * answer_within_s)
+        more.append(f"-c statement_timeout={settings['statement_timeout']}")
+    if is_pooled:
+        return args | {"prepare_threshold": None, "cursor_factory": cursor_factory(settings)}
+    return args | {"options": as_options(settings, more=" ".join(more))}
 
 
 class _Pool(QueuePool):
@@ -165,9 +193,9 @@ def _load_every_moment(connection: Any, _: object) -> None:  # noqa: ANN401 - SQ
 
 def unavailable(error: BaseException) -> UnavailableError | None:
     """Return the error of a database that is away, gone or refuses, where psycopg's says so; else None."""
-    if not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
+    if not is_away(error):
         return None
-    return _unavailable(type(error).__name__, error)
+    return pooler_refused(error) or _unavailable(type(error).__name__, error)
 
 
 def shortened(error: _Error) -> _Error:
@@ -181,10 +209,15 @@ def _as_unavailable(context: ExceptionContext) -> BaseException | None:
     for error in (context.original_exception, context.sqlalchemy_exception):
         if error is not None:
             shortened(error)
-    lost = context.is_disconnect or isinstance(context.sqlalchemy_exception, (OperationalError, InterfaceError))
-    if not lost:
-        return None
     cause = context.original_exception
+    if ends_connection(cause):
+        # Gives up the whole pool, each connection of which may lead to the same server.
+        context.is_disconnect = True
+    if not context.is_disconnect and not is_away(cause):
+        return None
+    refused = pooler_refused(cause)
+    if refused is not None:
+        return refused
     reason = type(cause).__name__ if isinstance(context.sqlalchemy_exception, DBAPIError) else "no connection"
     return _unavailable(reason, cause)
 

@@ -12,7 +12,7 @@ from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Seg
 from noteflow_hooks.domain.ports.repositories import MeetingRepository
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
 from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
 
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
 #: their ids, so that two servers' updates can't wait for each other.
@@ -76,11 +76,22 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
         return None if row is None else _meeting(row)
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Meeting]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Meeting]:
         statement = newest_first(
-            _whole_meetings().where(MeetingRow.workspace_id == workspace_id), MeetingRow, after=after, limit=limit
+            _whole_meetings().where(MeetingRow.workspace_id == workspace_id),
+            MeetingRow,
+            after=after,
+            limit=limit,
+            ids=ids,
         )
         return [_meeting(row) for row in self._session.execute(statement)]
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = select(MeetingRow).where(MeetingRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, MeetingRow, ids))).one()
 
     @override
     def complete(self, meeting_id: UUID) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.domain.paging import IdRange, Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
@@ -26,7 +26,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookReplayRow,
     WorkspaceRow,
 )
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -114,10 +114,17 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         return None if row is None else replay_to_domain(row)
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[Replay]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[Replay]:
         statement = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
-        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit))
+        rows = self._session.scalars(newest_first(statement, WebhookReplayRow, after=after, limit=limit, ids=ids))
         return [replay_to_domain(row) for row in rows]
+
+    @override
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = select(WebhookReplayRow).where(WebhookReplayRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, WebhookReplayRow, ids))).one()
 
     @override
     def cancel(self, workspace_id: UUID, replay_id: UUID) -> Replay:

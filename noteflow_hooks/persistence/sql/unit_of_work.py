@@ -15,6 +15,7 @@ from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
+from noteflow_hooks.persistence.sql.requests import SqlAlchemyRequestRepository
 from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 
 if TYPE_CHECKING:
@@ -82,6 +83,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def meetings(self) -> SqlAlchemyMeetingRepository:
         return SqlAlchemyMeetingRepository(self._session)
+
+    @property
+    @override
+    def requests(self) -> SqlAlchemyRequestRepository:
+        return SqlAlchemyRequestRepository(self._session)
 
     @property
     @override

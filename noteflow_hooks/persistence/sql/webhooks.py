@@ -17,7 +17,7 @@ from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
-from noteflow_hooks.persistence.sql.paging import newest_first
+from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.paging import Position
+    from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
@@ -53,13 +53,21 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
 
     @override
-    def list_page(self, workspace_id: UUID, *, limit: int, after: Position | None = None) -> Sequence[WebhookConfig]:
+    def list_page(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[WebhookConfig]:
         statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit))
+        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit, ids=ids))
 
     @override
-    def get_by_id(self, webhook_id: UUID, *, lock: bool = False) -> WebhookConfig | None:
-        statement = self._visible().where(WebhookConfigRow.id == webhook_id)
+    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+        own = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
+        return self._session.scalars(counted(among(own, WebhookConfigRow, ids))).one()
+
+    @override
+    def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
+        of = select(WebhookConfigRow) if with_deleted else self._visible()
+        statement = of.where(WebhookConfigRow.id == webhook_id)
         found = self._load(statement.with_for_update(key_share=True) if lock else statement)
         return found[0] if found else None
 
@@ -101,6 +109,8 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 enabled=False,
                 secret=None,
                 previous_secret=None,
+                earlier_secrets=None,
+                secret_id=None,
                 secret_hint="",
                 headers=None,
                 header_names=[],

@@ -11,8 +11,9 @@ import grpc
 from noteflow_hooks.domain.access import ApiToken
 from noteflow_hooks.errors import ScopeError, UnauthenticatedError
 from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
-from noteflow_hooks.rpc.interceptors.scopes import SCOPES
+from noteflow_hooks.rpc.interceptors.scopes import LISTS, SCOPES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
+from noteflow_hooks.rpc.runtime.turns import TOKENS, Lane, enter_lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -54,12 +55,14 @@ class AuthInterceptor(grpc.aio.ServerInterceptor):
         method = handler_call_details.method
         if method.startswith(self._open):
             return await continuation(handler_call_details)
+        enter_lane(TOKENS)
         try:
             caller = await self._caller_of(handler_call_details)
             _check_scope(caller, method)
         except Exception as error:  # noqa: BLE001 - the boundary: it becomes the call's answer
             return refusing(error)
         _caller.set(caller)
+        enter_lane(Lane(caller.workspace_id, is_list=method in LISTS))
         handler = await continuation(handler_call_details)
         # A method of ours that is missing in the table of scopes is served to nobody, rather than to everybody.
         return None if method.startswith(OURS) and method not in SCOPES else handler

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.rate import TokenBucket
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from uuid import UUID
+    from collections.abc import Callable, Hashable
 
 #: How many keys are remembered at least. One that is forgotten before it is full again gets its burst anew.
 _REMEMBERED: Final = 10_000
@@ -32,10 +31,10 @@ class Buckets:
         self._clock = clock
         # Two generations: when the younger one is large enough it becomes the older one, and what was in that and has
         # not been asked for since is dropped with it, without a search.
-        self._full_at: dict[UUID, float] = {}
-        self._full_at_before: dict[UUID, float] = {}
+        self._full_at: dict[Hashable, float] = {}
+        self._full_at_before: dict[Hashable, float] = {}
 
-    def take(self, key: UUID) -> float:
+    def take(self, key: Hashable) -> float:
         """Take one from the key's bucket and return 0, or return after how many seconds there will be one."""
         if self._bucket is None:
             return 0.0
@@ -51,12 +50,12 @@ class Buckets:
         """Return how many keys are remembered."""
         return len(self._full_at) + len(self._full_at_before)
 
-    def _known(self, key: UUID, *, default: float) -> float:
+    def _known(self, key: Hashable, *, default: float) -> float:
         """Return when the key's bucket is full, and take it out of the older generation."""
         full_at = self._full_at.get(key)
         return full_at if full_at is not None else self._full_at_before.pop(key, default)
 
-    def _remember(self, key: UUID, full_at: float) -> None:
+    def _remember(self, key: Hashable, full_at: float) -> None:
         self._full_at[key] = full_at
         if len(self._full_at) >= self._remembered:
             self._full_at_before, self._full_at = self._full_at, {}

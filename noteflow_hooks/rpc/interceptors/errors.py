@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import grpc
@@ -15,10 +16,12 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     ScopeError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
 )
 from noteflow_hooks.rpc.messages.details import bounded, details
+from noteflow_hooks.rpc.runtime.aside import aside, aside_if
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -29,6 +32,10 @@ log = logging.getLogger(__name__)
 
 #: How the paths of our own services begin; health and reflection answer their errors themselves.
 OURS: Final = "/noteflow.v1."
+#: The most bytes of a message of a stream: 256 KiB of audio, and what else a message says.
+STREAM_MESSAGE_BYTES: Final = 260 * 1024
+#: A message up to here is read within a millisecond, whatever it is made of, and audio is only copied.
+_READ_ASIDE_BYTES: Final = 64 * 1024
 _INTERNAL: Final = "internal error; the server's log says more"
 _CODES: Final = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -63,12 +70,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             return handler
         if handler.request_streaming:
             make, behavior = grpc.stream_unary_rpc_method_handler, _streaming(handler.stream_unary)
+            most = STREAM_MESSAGE_BYTES
         else:
             make, behavior = grpc.unary_unary_rpc_method_handler, _unary(handler.unary_unary)
+            most = None
         return make(
             behavior,
-            request_deserializer=_lenient(handler.request_deserializer),
-            response_serializer=handler.response_serializer,
+            request_deserializer=partial(Unread, handler.request_deserializer, most),
+            # The behaviors above return bytes: large answers are written in a thread.
+            response_serializer=None,
         )
 
 
@@ -88,9 +98,10 @@ def refusing(error: Exception) -> Handler:
 
 
 def _unary(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
-    async def guarded(request: Any, context: Context) -> Any:  # noqa: ANN401 - any RPC's messages
+    async def guarded(request: Any, context: Context) -> bytes:  # noqa: ANN401 - any RPC's messages
         try:
-            return await behavior(_readable(request), context)
+            response = await behavior(await request.read(), context)
+            return await aside(response, response.SerializeToString)
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
             await refuse(context, error)
 
@@ -100,30 +111,40 @@ def _unary(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no comm
 def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
     async def readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
         async for request in requests:
-            yield _readable(request)
+            yield await request.read()
 
-    async def guarded(requests: AsyncIterator[Any], context: Context) -> Any:  # noqa: ANN401 - any RPC's messages
+    async def guarded(requests: AsyncIterator[Any], context: Context) -> bytes:
         try:
-            return await behavior(readable(requests), context)
+            response = await behavior(readable(requests), context)
+            return bytes(response.SerializeToString())
         except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
             await refuse(context, error)
 
     return guarded
 
 
-def _lenient(deserialize: Any) -> Any:  # noqa: ANN401 - grpc's deserializers have no common type
-    """Pass bytes that are no message on to the handler, as an error: gRPC's own answer to them is INTERNAL."""
+class Unread:
+    """A message's bytes, which become a message where an error has an answer: gRPC's own to bad ones is INTERNAL."""
 
-    def lenient(data: bytes) -> Any:  # noqa: ANN401 - any RPC's messages
+    __slots__ = ("_data", "_deserialize", "size")
+
+    def __init__(self, deserialize: Any, most: int | None, data: bytes) -> None:  # noqa: ANN401 - grpc's have no common type
+        """Keep no bytes that are too many: ``most`` is how many there may be."""
+        self._deserialize = deserialize
+        #: How many bytes it has.
+        self.size = len(data)
+        self._data: bytes | LimitError = data
+        if most is not None and len(data) > most:
+            self._data = TooLargeError(f"a message of a stream may have {most} bytes; this one has {len(data)}")
+
+    async def read(self) -> Any:  # noqa: ANN401 - any RPC's message
+        """Return the message, or raise InvalidInputError, or LimitError."""
+        data = self._data
+        if isinstance(data, LimitError):
+            raise data
         try:
-            return deserialize(data)
+            return await aside_if(len(data) > _READ_ASIDE_BYTES, lambda: self._deserialize(data))
         except DecodeError:
-            return InvalidInputError("request", "can't be read as its message type, or holds text that is not UTF-8")
-
-    return lenient
-
-
-def _readable(request: Any) -> Any:  # noqa: ANN401 - any message
-    if isinstance(request, InvalidInputError):
-        raise request
-    return request
+            raise InvalidInputError(
+                "request", "can't be read as its message type, or holds text that is not UTF-8"
+            ) from None

@@ -11,8 +11,7 @@ import math
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
@@ -20,12 +19,10 @@ from noteflow_hooks.errors import LimitError, RateLimitError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
 from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
+from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls, cancel_call_after
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
-
-#: By what open calls are counted: the caller's workspace, or the method where no token is needed.
-Key: TypeAlias = UUID | str
 
 _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
 #: The calls that look a name up or have something sent: each makes work for other machines.
@@ -34,7 +31,7 @@ _REGISTRATIONS: Final = frozenset(
 )
 #: So much longer than ``longest_call`` a call may take before it is cancelled. By then it should have been answered, so
 #: its message never came, or its answer is not taken.
-_LATER_S: Final = 5.0
+LATER_S: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +47,12 @@ class CallerLimits:
     streams_per_workspace: int = 200
     #: Open calls of any kind, for a workspace: twice what one connection can have.
     calls_per_workspace: int = 2000
-    #: Open calls of one method of a service that needs no token, of all callers together.
+    #: Open calls of one method of a service that needs no token: of this machine, and as many of all others together.
     calls_without_token: int = 500
+    #: The same, of one address of another machine.
+    calls_of_a_stranger: int = 50
+    #: How many such calls an address may begin in a second; twice as many at once. 0 is no limit.
+    calls_of_a_stranger_per_s: int = 50
     #: How long a unary call may take, whatever deadline its caller sets. TestWebhook takes longest: it may wait for
     #: 60 s, and for a busy database before and after.
     longest_call: timedelta = timedelta(seconds=120)
@@ -65,37 +66,31 @@ class LimitInterceptor(grpc.aio.ServerInterceptor):
     def __init__(self, limits: CallerLimits) -> None:
         self._limits = limits
         self._rates = Buckets(limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
-        self._calls = _OpenCalls("calls", most=limits.calls_per_workspace)
-        self._streams = _OpenCalls("streams", most=limits.streams_per_workspace)
-        self._without_token = _OpenCalls("calls of this method", most=limits.calls_without_token)
+        self._calls = OpenCalls("calls", most=limits.calls_per_workspace)
+        self._streams = OpenCalls("streams", most=limits.streams_per_workspace)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
     ) -> Handler | None:
         """Let the call through, counted until it is over, or refuse it."""
         handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
+        if handler is None or not handler_call_details.method.startswith(OURS):
+            return handler
         try:
-            self._admit(handler_call_details.method, handler)
+            self._admit(handler)
         except LimitError as error:
             return refusing(error)
         return handler
 
-    def _admit(self, method: str, handler: Handler) -> None:
+    def _admit(self, handler: Handler) -> None:
         limits, streams = self._limits, handler.request_streaming or handler.response_streaming
-        if method.startswith(OURS):
-            if wait_s := self._rates.take(current_token()):
-                raise too_often(f"{limits.token_calls_per_s} calls a second with one token", wait_s)
-            if streams:
-                self._streams.enter(current_workspace())
-            self._calls.enter(current_workspace())
-            longest = limits.longest_call
-        else:
-            self._without_token.enter(method)
-            longest = limits.longest_call_without_token
+        if wait_s := self._rates.take(current_token()):
+            raise too_often(f"{limits.token_calls_per_s} calls a second with one token", wait_s)
+        if streams:
+            self._streams.enter(current_workspace())
+        self._calls.enter(current_workspace())
         if not streams:
-            _cancel_call_after(longest.total_seconds() + _LATER_S)
+            cancel_call_after(limits.longest_call.total_seconds() + LATER_S)
 
 
 class WorkInterceptor(grpc.aio.ServerInterceptor):
@@ -134,42 +129,6 @@ class WorkInterceptor(grpc.aio.ServerInterceptor):
     def _count_registration(self) -> None:
         if wait_s := self._registrations.take(current_workspace()):
             raise too_often(f"{self._most} registrations, new URLs and tests a minute in one workspace", wait_s)
-
-
-class _OpenCalls:
-    """How many calls are open, by key."""
-
-    def __init__(self, kind: str, *, most: int) -> None:
-        self._kind = kind
-        self._most = most
-        self._open: dict[Key, int] = {}
-
-    def enter(self, key: Key) -> None:
-        """Count the running task until it ends; raise LimitError where as many are open as may be."""
-        count = self._open.get(key, 0)
-        if count >= self._most:
-            raise LimitError(f"at most {self._most} {self._kind} may be open at once, and they are; end some first")
-        self._open[key] = count + 1
-        _current_task().add_done_callback(partial(self._leave, key))
-
-    def _leave(self, key: Key, _: asyncio.Task[Any]) -> None:
-        count = self._open.pop(key)
-        if count > 1:
-            self._open[key] = count - 1
-
-
-def _cancel_call_after(seconds: float) -> None:
-    """Cancel the running task after so long: its message may never come, or its answer never be taken."""
-    task = _current_task()
-    timer = asyncio.get_running_loop().call_later(seconds, task.cancel)
-    task.add_done_callback(lambda _: timer.cancel())
-
-
-def _current_task() -> asyncio.Task[Any]:
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("calls are answered in tasks")
-    return task
 
 
 def too_often(limit: str, wait_s: float) -> RateLimitError:

@@ -38,6 +38,7 @@ _BY_SERVICE: Final = {
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
         "ListEvents": Scope.READ,
+        "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
     },
 }
@@ -48,3 +49,6 @@ SCOPES: Final[Mapping[str, Scope]] = {
     for service, methods in _BY_SERVICE.items()
     for method, scope in methods.items()
 }
+
+#: The methods that return pages of a list: they read much, and can wait.
+LISTS: Final = frozenset(method for method in SCOPES if method.rpartition("/")[2].startswith("List"))

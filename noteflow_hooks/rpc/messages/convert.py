@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -9,16 +10,17 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
     from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.replays import Redelivery, Replay
+    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
 def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meeting:
@@ -65,7 +67,11 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         secret_hint=webhook.secret_hint,
         signed=webhook.is_signed,
         secret_unavailable=webhook.secret_unavailable,
-        previous_secret_expires_at=_time(webhook.previous_secret_expires_at),
+        previous_secret_expires_at=_time(_last_end(webhook)),
+        previous_secrets=[
+            pb.PreviousSecret(hint=each.hint, expires_at=_time(each.expires_at))
+            for each in webhook.previous_secrets_at(datetime.now(UTC))
+        ],
         header_names=webhook.header_names,
         rate_limit_per_s=webhook.rate_limit_per_s,
         max_concurrency=webhook.max_concurrency,
@@ -73,6 +79,12 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         paused_at=_time(webhook.paused_at),
         health=health_message(view.health),
     )
+
+
+def _last_end(webhook: WebhookConfig) -> datetime | None:
+    """Return when the last of the earlier secrets ends, of those too that no key opens."""
+    ends = [each.expires_at for each in webhook.earlier_secrets]
+    return max([*ends, *filter(None, [webhook.previous_secret_expires_at])], default=None)
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:
@@ -110,6 +122,18 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
     )
+
+
+def briefly(view: DeliveryView) -> pb.Delivery:
+    """Return a delivery without the answer to it: hundreds of those would not fit into one message."""
+    message = delivery_message(view)
+    message.ClearField("response_body")
+    return message
+
+
+def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
+    """Return an endpoint and why it has no delivery; without a reason where it has one."""
+    return pb.EndpointWithoutDelivery(webhook_id=str(look.id), name=look.webhook.name, reason=look.not_sent or "")
 
 
 def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:

@@ -1,24 +1,28 @@
-"""The details of an error, for programs: which field was wrong, or when to try again. For people there is a line.
+"""The details of an error, for programs: which fields are wrong, when to try again, and why. People get a line.
 
-Their form is gRPC's richer error model: a google.rpc.Status with BadRequest or RetryInfo, in the trailing metadata.
-Their size is bounded, since a caller's gRPC refuses an answer whose metadata is larger than 8 KiB.
+Their form is gRPC's richer error model: a google.rpc.Status in the trailing metadata, with BadRequest, RetryInfo and
+ErrorInfo. Their size is bounded, since a caller's gRPC refuses an answer whose metadata is larger than 8 KiB.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from noteflow_hooks.errors import InvalidInputError, RateLimitError
+from noteflow_hooks.errors import InvalidInputError, LimitError, NoteFlowHooksError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import grpc
     from google.protobuf.message import Message
 
 #: Where gRPC's libraries look for the status.
 KEY: Final = "grpc-status-details-bin"
+#: What an ErrorInfo's reasons belong to.
+DOMAIN: Final = "noteflow.hooks"
 #: The most bytes of a line. On the wire it may take three times as many, and the status repeats it.
 _LINE_LIMIT: Final = 1000
 #: The most bytes of all violations together.
@@ -33,22 +37,21 @@ def bounded(line: str) -> str:
 
 def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tuple[str, bytes], ...]:
     """Return the trailing metadata for the error; empty for one that has no details."""
-    message = _message(error)
-    if message is None:
-        return ()
     status = Status(code=code.value[0], message=line)
-    status.details.add().Pack(message)
-    return ((KEY, status.SerializeToString()),)
+    for each in _messages(error):
+        status.details.add().Pack(each)
+    return ((KEY, status.SerializeToString()),) if status.details else ()
 
 
-def _message(error: Exception) -> Message | None:
-    message: Message | None = None
+def _messages(error: Exception) -> Iterator[Message]:
     if isinstance(error, InvalidInputError):
-        message = BadRequest(field_violations=_violations(error))
-    if isinstance(error, RateLimitError):
-        message = info = RetryInfo()
-        info.retry_delay.FromTimedelta(error.retry_after)
-    return message
+        yield BadRequest(field_violations=_violations(error))
+    if isinstance(error, LimitError) and error.retry_after is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromTimedelta(error.retry_after)
+        yield retry
+    if isinstance(error, NoteFlowHooksError):
+        yield ErrorInfo(domain=DOMAIN, reason=error.reason)
 
 
 def _violations(error: InvalidInputError) -> list[BadRequest.FieldViolation]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
-from noteflow_hooks.domain.paging import Page, Position, check_page_size
+from noteflow_hooks.domain.paging import IdRange, Page, Position, check_page_size
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 #: A page ends early before its rows come near the 4 MiB that gRPC clients take by default.
 _PAGE_BYTES: Final = 3 * 1024 * 1024
+#: Longer than any token of ours.
+_TOKEN_LIMIT: Final = 200
 
 
 class Row(Protocol):
@@ -48,13 +50,34 @@ class PageRequest(Protocol):
         ...
 
 
+class ListRequest(PageRequest, Protocol):
+    """What every request of a list has."""
+
+    @property
+    def id_prefix(self) -> str:
+        """How the ids begin; empty for all."""
+        ...
+
+    @property
+    def with_total(self) -> bool:
+        """Whether to say how many there are."""
+        ...
+
+
 R = TypeVar("R", bound=Row)
 M = TypeVar("M", bound="Message")
 
 
-def parse_page(request: PageRequest) -> Page:
-    """Return the page that is asked for; raise InvalidInputError for a bad size or token."""
-    return Page(check_page_size(request.page_size), _position(request.page_token))
+def parse_page(request: ListRequest) -> Page:
+    """Return the page that is asked for; raise InvalidInputError for a bad size, token or prefix."""
+    ids = IdRange.of_prefix(request.id_prefix) if request.id_prefix else None
+    size, after = check_page_size(request.page_size), _position(request.page_token)
+    return Page(size, after, ids, counts=request.with_total)
+
+
+def parse_endpoint_page(request: PageRequest, *, most: int) -> Page:
+    """Return the page of endpoints that GetEvent looks at; raise InvalidInputError for more than ``most``."""
+    return Page(check_page_size(request.page_size, most=most), _position(request.page_token))
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:
@@ -70,6 +93,12 @@ def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list
     return shown, _token(rows[len(shown) - 1]) if len(rows) > len(shown) else ""
 
 
+def fill_counted(page: Page, found: tuple[Sequence[R], int], convert: Callable[[R], M]) -> tuple[list[M], str, int]:
+    """Do as :func:`fill` with rows and how many there are in all."""
+    rows, total = found
+    return *fill(page, rows, convert), total
+
+
 def _token(row: Row) -> str:
     if row.created_at is None:
         raise ValueError(f"{row.id} was listed before it was stored")
@@ -81,6 +110,8 @@ def _position(token: str) -> Position | None:
     if not token:
         return None
     try:
+        if len(token) > _TOKEN_LIMIT:
+            raise ValueError  # noqa: TRY301 - handled right below, as what can't be decoded is
         moment, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
         position = Position(datetime.fromisoformat(moment), UUID(identifier))
     except (binascii.Error, ValueError):

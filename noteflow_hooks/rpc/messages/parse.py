@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
-from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 E = TypeVar("E", bound=StrEnum)
 
+#: An id's characters: a text of megabytes is no id, whatever stands in it.
+_ID_LENGTH: Final = 36
 #: The most segments of one message, which are stored together.
 _SEGMENTS_LIMIT: Final = 5_000
 #: The fields that a mask names without a value to take the limit away.
@@ -34,7 +39,7 @@ _LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 def parse_id(field: str, value: str) -> UUID:
     """Return the id, which must be written in the usual form, with hyphens."""
     try:
-        parsed = UUID(value)
+        parsed = UUID(value) if len(value) == _ID_LENGTH else None
     except ValueError:
         parsed = None
     if parsed is None or str(parsed) != value.lower():
@@ -84,10 +89,7 @@ def parse_filter(
     return replace(
         parse_kind(request),
         status=_one_of("status", request.status, statuses) if request.status else None,
-        created_after=parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
-        created_before=parse_time("created_before", request.created_before)
-        if request.HasField("created_before")
-        else None,
+        **_period(request),
     )
 
 
@@ -103,6 +105,29 @@ def parse_kind(
     )
 
 
+def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
+    """Return the filters that are set and not empty."""
+    return EventFilter(
+        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
+        if request.event_type
+        else None,
+        meeting_id=check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        **_period(request),
+    )
+
+
+def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
+    """Return the bounds of time that are set."""
+    bounds = {
+        name: parse_time(name, getattr(request, name))
+        for name in ("created_after", "created_before")
+        if request.HasField(name)
+    }
+    if len(bounds) > 1 and bounds["created_after"] > bounds["created_before"]:
+        raise InvalidInputError("created_after", "must not be later than created_before")
+    return bounds
+
+
 def parse_summary(message: pb.Summary) -> Summary:
     """Return a summary that can be stored."""
     return check_summary(
@@ -116,11 +141,14 @@ def parse_summary(message: pb.Summary) -> Summary:
 
 def parse_format(message: pb.AudioFormat) -> AudioFormat:
     """Return the audio's format; the defaults are one channel and two bytes a sample."""
-    return AudioFormat.create(
-        message.sample_rate,
-        message.channels if message.HasField("channels") else 1,
-        message.bytes_per_sample if message.HasField("bytes_per_sample") else 2,
-    )
+    try:
+        return AudioFormat.create(
+            message.sample_rate,
+            message.channels if message.HasField("channels") else 1,
+            message.bytes_per_sample if message.HasField("bytes_per_sample") else 2,
+        )
+    except InvalidInputError as error:
+        raise error.within("format") from None
 
 
 def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
@@ -129,17 +157,20 @@ def parse_segments(messages: Sequence[pb.TranscriptSegment]) -> list[Segment]:
         raise InvalidInputError(
             "segments", f"has {len(messages)} entries; at most {_SEGMENTS_LIMIT} are allowed in one message"
         )
-    return [
-        check_segment(
-            Segment(
-                text=each.text,
-                start_seconds=each.start_seconds,
-                end_seconds=each.end_seconds,
-                speaker=each.speaker if each.HasField("speaker") else None,
-            )
+    found = Violations()
+    segments = [
+        Segment(
+            text=each.text,
+            start_seconds=each.start_seconds,
+            end_seconds=each.end_seconds,
+            speaker=each.speaker if each.HasField("speaker") else None,
         )
         for each in messages
     ]
+    for number, each in enumerate(segments):
+        found.take(partial(check_segment, each), each, within=f"segments[{number}]")
+    found.raise_all()
+    return segments
 
 
 def _changed(request: pb.UpdateWebhookRequest, name: str) -> Any:  # noqa: ANN401 - each field has its own type

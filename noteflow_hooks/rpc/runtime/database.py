@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.runtime.threads import DaemonThreads
+from noteflow_hooks.rpc.runtime.turns import current_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +29,8 @@ DEADLINE: Final = timedelta(seconds=1.5)
 PATIENCE: Final = timedelta(seconds=30)
 #: How many calls may be under way or wait for a thread; further ones are refused at once.
 BACKLOG: Final = 10_000
+#: The most of the threads that lists may take.
+READS_SHARE: Final = 0.5
 _SILENT: Final = "the database does not answer in time; try again"
 
 
@@ -39,15 +42,19 @@ class Database:
         units: Callable[[], UnitOfWork],
         *,
         threads: int,
+        reads_share: float = READS_SHARE,
         deadline: timedelta = DEADLINE,
         patience: timedelta = PATIENCE,
         backlog: int = BACKLOG,
     ) -> None:
-        """``threads`` is best the size of the store's connection pool: more would only wait for connections."""
+        """``threads`` is best the size of the store's connection pool: more would only wait for connections.
+
+        Lists take at most ``reads_share`` of them, and leave one at least where there are several.
+        """
         self.units = units
         self._loop = asyncio.get_running_loop()
         self._count = threads
-        self._threads = DaemonThreads(threads, name="database")
+        self._threads = DaemonThreads(threads, name="database", most_lists=most_lists(threads, reads_share))
         self._deadline_s = deadline.total_seconds()
         self._patience_s = patience.total_seconds()
         self._backlog = backlog
@@ -78,7 +85,7 @@ class Database:
         """Run what makes its own units of work. It may finish, and commit, after its caller stopped waiting."""
         if len(self._stuck) >= self._count or len(self._under_way) >= self._backlog:
             raise UnavailableError(_SILENT)
-        job = self._threads.submit(work)
+        job = self._threads.submit(work, lane=current_lane())
         self._under_way.add(job)
         job.add_done_callback(self._under_way.discard)
         # Cancelling this also cancels a job that still waits for a thread: it never runs.
@@ -114,6 +121,11 @@ class Database:
             await asyncio.wait({answer}, timeout=until - self._loop.time())
         if not answer.cancelled() and not isinstance(answer.exception(), UnavailableError):
             self._answered_at = self._loop.time()
+
+
+def most_lists(threads: int, share: float) -> int:
+    """Return how many of the threads lists may take: one at least, and not the last one where there are others."""
+    return max(1, min(int(threads * share), threads - 1))
 
 
 class _Caller:

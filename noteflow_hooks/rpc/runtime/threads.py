@@ -7,44 +7,50 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from noteflow_hooks.rpc.runtime.turns import SERVER, TurnQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from noteflow_hooks.rpc.runtime.turns import Lane
 
 T = TypeVar("T")
 
 
 class DaemonThreads:
-    """Runs calls in a fixed number of threads, in their order."""
+    """Runs calls in a fixed number of threads: those of a lane in their order, and lanes by turns."""
 
-    def __init__(self, count: int, *, name: str) -> None:
-        self._calls: SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = SimpleQueue()
+    def __init__(self, count: int, *, name: str, most_lists: int | None = None) -> None:
+        """``most_lists`` is how many threads lists may take; None for all."""
+        self._calls: TurnQueue[tuple[Future[Any], Callable[[], Any]]] = TurnQueue(
+            most_lists=most_lists if most_lists is not None else count
+        )
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
         ]
         for thread in self._threads:
             thread.start()
 
-    def submit(self, call: Callable[[], T]) -> Future[T]:
+    def submit(self, call: Callable[[], T], *, lane: Lane = SERVER) -> Future[T]:
         """Queue the call; one whose future is cancelled while it waits is never run."""
         future: Future[T] = Future()
-        self._calls.put((future, call))
+        self._calls.put((future, call), lane)
         return future
 
     def close(self, *, timeout_s: float) -> None:
         """Let the threads end after what is queued, and wait for each of them for so long at most."""
-        for _ in self._threads:
-            self._calls.put(None)
+        self._calls.close()
         for thread in self._threads:
             thread.join(timeout_s)
 
     def _run(self) -> None:
         while (item := self._calls.get()) is not None:
-            future, call = item
+            (future, call), lane = item
             if future.set_running_or_notify_cancel():
                 _run_call(future, call)
+            self._calls.done(lane)
             # So that a finished call is freed while the thread waits for the next one.
             del item, future, call
 

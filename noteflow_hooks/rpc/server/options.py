@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
-from noteflow_hooks.rpc.runtime.database import DEADLINE
+from noteflow_hooks.rpc.runtime.database import DEADLINE, READS_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,8 @@ class ServerOptions:
     name: str = ""
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
+    #: The most of those threads that lists may take.
+    reads_share: float = READS_SHARE
     #: How long the database may be silent before calls are refused.
     database_deadline: timedelta = DEADLINE
     #: How long arrived transcript segments may wait until they are stored.

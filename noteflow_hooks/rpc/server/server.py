@@ -10,15 +10,24 @@ from typing import TYPE_CHECKING
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor
 from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
 from noteflow_hooks.rpc.interceptors.limits import LimitInterceptor, WorkInterceptor
+from noteflow_hooks.rpc.interceptors.reading import (
+    MESSAGES_AT_ONCE,
+    MESSAGES_PER_WORKSPACE,
+    STRANGERS_AT_ONCE,
+    STRANGERS_PER_ADDRESS,
+    ReadBudget,
+    ReadInterceptor,
+)
+from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
+from noteflow_hooks.rpc.server import reflection
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
@@ -55,6 +64,7 @@ class HooksServer:
         self._database = Database(
             self._units,
             threads=self._options.database_threads,
+            reads_share=self._options.reads_share,
             deadline=self._options.database_deadline,
         )
         self._server = self._make_server()
@@ -90,11 +100,15 @@ class HooksServer:
     def _make_server(self) -> grpc.aio.Server:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
-            open_services.append(reflection.SERVICE_NAME)
+            open_services.extend(reflection.NAMES)
         tokens = TokenCache(self._database, self._tasks)
+        strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
+        self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         return grpc.aio.server(
             interceptors=[
                 AuthInterceptor(tokens.find, open_services=open_services),
+                StrangerInterceptor(self._options.limits, strangers),
+                ReadInterceptor(self._reads),
                 LimitInterceptor(self._options.limits),
                 ErrorInterceptor(),
                 WorkInterceptor(self._options.limits),
@@ -112,7 +126,7 @@ class HooksServer:
 
     async def _add_services(self, name: str) -> None:
         database, service, options = self._database, self._webhook_service, self._options
-        self._streams = AudioStreams(database, self._tasks, service, server=name)
+        self._streams = AudioStreams(database, self._tasks, service, server=name, reads=self._reads)
         HooksServicer(
             database,
             self._streams,
@@ -122,8 +136,7 @@ class HooksServer:
         ).add_to(self._server)
         self._health = await _add_health(self._server)
         if options.reflection:
-            names = (*SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self._server)
+            reflection.enable_reflection((*SERVICES, health.SERVICE_NAME), self._server)
         await self._keep_recordings(name)
 
     async def _keep_recordings(self, name: str) -> None:

@@ -33,6 +33,11 @@ _OPTIONS: Final = (
     # gRPC's default, spelled out. A payload has 10 KiB and a second of CD audio 172 KiB, but a summary may hold some
     # megabytes; a message is read only once its caller is known and counted.
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
+    # So much of a message that nobody waits for yet is taken in, of each call. By default the line is probed, and this
+    # window grows to megabytes, which a call that is not read holds for nothing.
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", 65_535),
+    ("grpc.http2.write_buffer_size", 65_536),
     # A call's metadata: token, path and user agent have some 500 bytes. Between the two limits gRPC refuses at random,
     # so they are equal.
     ("grpc.max_metadata_size", 8 * 1024),

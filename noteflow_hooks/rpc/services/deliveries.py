@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -12,12 +13,14 @@ from noteflow_hooks.application.deliveries import (
     record_test,
     redeliver,
 )
+from noteflow_hooks.application.requests import do_once, target_of
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.webhooks import check_seconds
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
-from noteflow_hooks.rpc.messages.pages import fill, parse_page
+from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
+from noteflow_hooks.rpc.messages.requests import parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.rpc.services.outcome import outcome_of_test
@@ -38,8 +41,15 @@ class DeliveryMixin:
         service = required(self._webhook_service)
         workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
         wait = check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT)
+        named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
-            lambda unit: record_test(with_webhooks(unit), service, workspace_id, webhook_id)
+            lambda unit: do_once(
+                with_webhooks(unit),
+                named,
+                do=lambda: record_test(unit, service, workspace_id, webhook_id),
+                note=lambda asked, made: replace(asked, target_id=made),
+                again=target_of,
+            )
         )
         view = await outcome_of_test(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))
@@ -51,11 +61,13 @@ class DeliveryMixin:
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
         criteria = parse_filter(request, statuses=frozenset(DeliveryStatus))
-        views = await self._database.run(
-            lambda unit: list_deliveries(with_webhooks(unit), workspace_id, criteria, page)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        deliveries, token, total = await self._database.run(
+            lambda unit: fill_counted(
+                page, list_deliveries(with_webhooks(unit), workspace_id, criteria, page), delivery_message
+            )
         )
-        deliveries, token = fill(page, views, delivery_message)
-        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token)
+        return pb.ListDeliveriesResponse(deliveries=deliveries, next_page_token=token, total=total)
 
     async def ListUndelivered(
         self: ServicerHost, request: pb.ListUndeliveredRequest, _: Context
@@ -63,18 +75,20 @@ class DeliveryMixin:
         """Return a page of what was accepted and not delivered."""
         required(self._webhook_service)
         workspace_id, page, criteria = current_workspace(), parse_page(request), parse_kind(request)
-        views = await self._database.run(
-            lambda unit: list_undelivered(with_webhooks(unit), workspace_id, criteria, page)
+        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        undelivered, token, total = await self._database.run(
+            lambda unit: fill_counted(
+                page, list_undelivered(with_webhooks(unit), workspace_id, criteria, page), undelivered_message
+            )
         )
-        undelivered, token = fill(page, views, undelivered_message)
-        return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token)
+        return pb.ListUndeliveredResponse(undelivered=undelivered, next_page_token=token, total=total)
 
     async def GetDelivery(self: ServicerHost, request: pb.GetDeliveryRequest, _: Context) -> pb.Delivery:
         """Return one delivery, with its payload and attempts."""
         required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
-        return delivery_message(
-            await self._database.run(lambda unit: read_delivery(with_webhooks(unit), workspace_id, delivery_id))
+        return await self._database.run(
+            lambda unit: delivery_message(read_delivery(with_webhooks(unit), workspace_id, delivery_id))
         )
 
     async def RedeliverDelivery(self: ServicerHost, request: pb.RedeliverDeliveryRequest, _: Context) -> pb.Delivery:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.errors import PreconditionError
+from noteflow_hooks.errors import PreconditionError, Reason
 
 if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointRules
@@ -31,12 +31,12 @@ class ServicerHost(Protocol):
 def required(service: WebhookService | None) -> WebhookService:
     """Return the service, or raise PreconditionError that names the setting."""
     if service is None:
-        raise PreconditionError(_OFF)
+        raise PreconditionError(_OFF, reason=Reason.WEBHOOKS_OFF)
     return service
 
 
 def with_webhooks(unit: UnitOfWork) -> UnitOfWork:
     """Return the unit of work, or raise PreconditionError where its store keeps no webhooks."""
     if not unit.supports_webhooks:
-        raise PreconditionError(_OFF)
+        raise PreconditionError(_OFF, reason=Reason.WEBHOOKS_OFF)
     return unit

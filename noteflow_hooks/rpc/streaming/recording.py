@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.errors import InvalidInputError, TooLargeError
 from noteflow_hooks.rpc.messages.parse import parse_format, parse_id, parse_segments
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.meetings import AudioFormat, Recording, Segment
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+
+#: The most audio of one message.
+_AUDIO_BYTES: Final = 256 * 1024
 
 
 class AudioStream:
@@ -76,6 +80,10 @@ class AudioStream:
             self._set_format(parse_format(message.format))
         elif self._format is None:
             raise InvalidInputError("format", "is needed in the stream's first message")
+        if len(message.audio) > _AUDIO_BYTES:
+            raise TooLargeError(
+                f"audio: has {len(message.audio)} bytes; at most {_AUDIO_BYTES} are allowed in a message"
+            )
         return parse_segments(message.segments)
 
     def count(self, audio: bytes) -> None:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.application.meetings import ended_elsewhere, stop_meeting
-from noteflow_hooks.errors import NoteFlowHooksError, UnauthenticatedError, UnavailableError
+from noteflow_hooks.errors import NoteFlowHooksError, RateLimitError, UnauthenticatedError, UnavailableError
+from noteflow_hooks.rpc.interceptors.reading import MESSAGES_AT_ONCE, MESSAGES_PER_WORKSPACE, ReadBudget
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.runtime.aside import aside_if
 from noteflow_hooks.rpc.streaming.recording import AudioStream
 from noteflow_hooks.rpc.streaming.storage import StreamStorage
 
@@ -29,6 +33,8 @@ log = logging.getLogger(__name__)
 
 #: With so many segments that are not stored, a stream is read on only once they are.
 _PENDING_LIMIT: Final = 500
+#: So many are checked in a thread: it takes longer than others should wait.
+_MANY_SEGMENTS: Final = 100
 #: How long a stream waits for an earlier one of the same meeting whose recording is just being ended.
 _EARLIER_S: Final = 0.4
 
@@ -36,8 +42,17 @@ _EARLIER_S: Final = 0.4
 class AudioStreams:
     """The open streams, and what is done with all of them."""
 
-    def __init__(self, database: Database, tasks: OwnedTasks, service: WebhookService | None, *, server: str) -> None:
-        """``server`` is the name under which this server's recordings are kept."""
+    def __init__(
+        self,
+        database: Database,
+        tasks: OwnedTasks,
+        service: WebhookService | None,
+        *,
+        server: str,
+        reads: ReadBudget | None = None,
+    ) -> None:
+        """``server`` is the name of this server's recordings; ``reads`` makes the streams wait their turn."""
+        self._reads = reads if reads is not None else ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         self._database = database
         self._tasks = tasks
         self._service = service
@@ -114,8 +129,13 @@ class AudioStreams:
                     stream.halt(UnauthenticatedError(REFUSAL))
 
     async def _read(self, stream: AudioStream, messages: AsyncIterable[pb.StreamAudioSegmentsRequest]) -> None:
-        async for message in messages:
-            segments = stream.check(message)
+        source = aiter(messages)
+        while True:
+            async with self._reads.turn(stream.workspace_id, give_up=partial(stream.halt, _crowded())):
+                message = await anext(source, None)
+            if message is None:
+                return
+            segments = await aside_if(len(message.segments) > _MANY_SEGMENTS, partial(stream.check, message))
             stream.count(message.audio)
             if message.audio and stream.opening is None:
                 stream.opening = self._tasks.start(self._open(stream))
@@ -161,6 +181,13 @@ class AudioStreams:
         finally:
             self._streams.discard(stream)
         return None
+
+
+def _crowded() -> RateLimitError:
+    return RateLimitError(
+        "this stream was silent, or in the middle of a message, for long while others waited for its place",
+        retry_after=timedelta(seconds=1),
+    )
 
 
 def _retrieve_error(reading: asyncio.Task[None]) -> None:

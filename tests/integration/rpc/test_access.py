@@ -17,7 +17,6 @@ from noteflow_hooks.domain.access import ALL_SCOPES, Scope, generate_token
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import MemoryStore
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import auth, tokens
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
@@ -27,6 +26,7 @@ from tests.integration.rpc.methods import METHODS, calling
 from tests.integration.rpc.world import World, a_stream, eventually, refused
 from tests.support.builders import hours
 from tests.support.waiting import PATIENCE_S
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -113,7 +113,7 @@ def test_what_is_refused_for_its_scope_changes_nothing(world: World) -> None:
     """The handler never runs."""
     webhook = world.a_webhook()
     token, _ = world.another_token(scopes=frozenset({Scope.READ}))
-    client = Client(world.address, token)
+    client = WireClient(world.address, token)
     request = pb.UpdateWebhookRequest(webhook_id=webhook.id, update_mask=FieldMask(paths=["name"]), name="mine")
     with refused(Status.PERMISSION_DENIED, "manage"):
         client.webhooks.UpdateWebhook(request)
@@ -239,7 +239,7 @@ def test_a_stream_ends_with_its_token(how: str) -> None:
         mine, other = world.a_meeting(), world.a_meeting()
         with a_stream(world, other.id) as going_on:
             going_on.send(bytes(1000))
-            with Client(world.address, token) as client, a_stream(world, mine.id, client=client) as stream:
+            with WireClient(world.address, token) as client, a_stream(world, mine.id, client=client) as stream:
                 stream.send(bytes(1500), "One.")
                 eventually(lambda: world.event_types().count("recording.started") == 2)
                 if how == "revoked":

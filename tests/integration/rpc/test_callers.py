@@ -8,10 +8,10 @@ import grpc
 import pytest
 
 from noteflow_hooks.domain.access import hash_token
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import tokens
 from tests.integration.rpc.world import World, a_stream, eventually, refused
 from tests.support.waiting import PATIENCE_S
+from tests.support.wire_client import WireClient
 
 NO_TOKEN = grpc.StatusCode.UNAUTHENTICATED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -47,7 +47,7 @@ def test_without_a_good_token_nothing_is_answered(world: World, metadata: list[t
 
 def test_a_stream_without_a_token_is_refused_before_its_first_message(world: World) -> None:
     """It is not kept waiting."""
-    world.client = Client(world.address, "nfh_wrong")
+    world.client = WireClient(world.address, "nfh_wrong")
     with a_stream(world, "") as stream, refused(NO_TOKEN):
         stream.call.result(timeout=PATIENCE_S)
 

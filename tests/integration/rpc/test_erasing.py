@@ -16,12 +16,12 @@ from tests.integration.rpc.world import World, refused
 from tests.support.builders import a_delivery, an_event
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.client import Client
+    from tests.support.wire_client import WireClient
 
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
 
 
-def _erase(client: Client, meeting_id: str) -> tuple[int, int]:
+def _erase(client: WireClient, meeting_id: str) -> tuple[int, int]:
     answer = client.events.EraseMeetingPayloads(pb.EraseMeetingPayloadsRequest(meeting_id=meeting_id))
     return answer.events, answer.skipped
 

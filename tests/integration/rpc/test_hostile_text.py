@@ -59,11 +59,11 @@ def _raw(world: World, path: str, data: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("segment", "field"),
     [
-        ({"text": ""}, "segments.text: "),
-        ({"text": "\x00"}, "segments.text: "),
-        ({"text": "x" * 10_001}, "segments.text: has 10001 characters"),
-        ({"text": "x", "speaker": "\x00"}, "segments.speaker: "),
-        ({"text": "x", "speaker": "x" * 256}, "segments.speaker: "),
+        ({"text": ""}, "segments[0].text: "),
+        ({"text": "\x00"}, "segments[0].text: "),
+        ({"text": "x" * 10_001}, "segments[0].text: has 10001 characters"),
+        ({"text": "x", "speaker": "\x00"}, "segments[0].speaker: "),
+        ({"text": "x", "speaker": "x" * 256}, "segments[0].speaker: "),
         ({"text": "x", "end_seconds": float("nan")}, "segments: "),
         ({"text": "x", "start_seconds": -1.0}, "segments: "),
         ({"text": "x", "start_seconds": 2.0, "end_seconds": 1.0}, "segments: "),

@@ -27,7 +27,7 @@ from tests.support.waiting import PATIENCE_S
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.client import Client
+    from tests.support.wire_client import WireClient
 
 TOO_MUCH = grpc.StatusCode.RESOURCE_EXHAUSTED
 INVALID = grpc.StatusCode.INVALID_ARGUMENT
@@ -224,7 +224,7 @@ def _end_a_stream_at_once(world: World) -> None:
             raise
 
 
-def _record(client: Client) -> None:
+def _record(client: WireClient) -> None:
     """Record a meeting from its beginning to its end."""
     meeting = client.meetings.CreateMeeting(pb.CreateMeetingRequest())
     chunk = pb.StreamAudioSegmentsRequest(meeting_id=meeting.id, audio=bytes(1000), format=FORMAT)

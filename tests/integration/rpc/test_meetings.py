@@ -173,7 +173,7 @@ def test_without_a_transcript_there_is_nothing_to_summarize(world: World) -> Non
     [
         (pb.Summary(), "summary.executive_summary"),
         (pb.Summary(executive_summary="x" * 100_001), "summary.executive_summary"),
-        (pb.Summary(executive_summary="x", key_points=[""]), "summary.key_points"),
+        (pb.Summary(executive_summary="x", key_points=[""]), "summary.key_points[0]"),
         (pb.Summary(executive_summary="x", key_points=["x"] * 1001), "summary.key_points"),
         (pb.Summary(executive_summary="x", action_items=["x" * 2001]), "summary.action_items"),
     ],

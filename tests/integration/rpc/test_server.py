@@ -6,17 +6,14 @@ import os
 import re
 import signal
 from typing import Any, Never
-from uuid import UUID
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
-from noteflow_hooks.errors import NoteFlowHooksError, NotFoundError, SettingsError, UnavailableError
+from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.client import connect
-from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve
 from noteflow_hooks.rpc.server.server import HooksServer
@@ -74,19 +71,6 @@ def test_an_address_in_use_is_one_clear_line(world: World) -> None:
     """It names the address; two servers never share a port."""
     with pytest.raises(SettingsError, match=re.escape(world.address)):
         World(bind=world.address).__enter__()
-
-
-def test_the_client_turns_answers_into_errors_of_ours(world: World) -> None:
-    """One clear line each."""
-    with pytest.raises(NotFoundError, match="meeting_id"), connect(world.address, world.token) as client:
-        client.meetings.GetMeeting(pb.GetMeetingRequest(meeting_id=str(UUID(int=0))))
-    with pytest.raises(NoteFlowHooksError, match="a valid token"), connect(world.address, "no") as client:
-        client.meetings.ListMeetings(pb.ListMeetingsRequest())
-    with (
-        pytest.raises(UnavailableError, match=r"no server answers at 127\.0\.0\.1:1"),
-        connect("127.0.0.1:1", "no") as client,
-    ):
-        client.meetings.ListMeetings(pb.ListMeetingsRequest())
 
 
 def test_a_server_in_the_foreground_ends_with_sigterm() -> None:

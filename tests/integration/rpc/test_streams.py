@@ -9,11 +9,11 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import FORMAT, Stream, World, a_stream, eventually, refused
 from tests.support.builders import a_recording
 from tests.support.waiting import PATIENCE_S
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def test_a_client_that_cancels_ends_its_recording(world: World) -> None:
 def test_a_client_whose_connection_breaks_ends_its_recording(world: World) -> None:
     """The channel is closed under the stream."""
     meeting = world.a_meeting()
-    client = Client(world.address, world.token)
+    client = WireClient(world.address, world.token)
     stream = Stream(client, meeting.id)
     _begin(world, stream)
     client.close()
@@ -199,7 +199,7 @@ def test_a_message_that_is_wrong_ends_the_stream_and_its_recording(world: World)
     with a_stream(world, meeting.id) as stream:
         _begin(world, stream)
         stream.send(SECOND, "")
-        with refused(INVALID, "segments.text: must not be empty"):
+        with refused(INVALID, "segments[0].text: must not be empty"):
             stream.call.result(timeout=PATIENCE_S)
     assert world.event_types() == BOTH
     assert world.payload("recording.stopped")["duration_seconds"] == 1.0

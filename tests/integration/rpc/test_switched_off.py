@@ -15,7 +15,7 @@ from tests.integration.rpc.world import World, a_stream, refused
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.client import Client
+    from tests.support.wire_client import WireClient
 
 SETTING = "NOTEFLOW_HOOKS_WEBHOOKS_ENABLED"
 
@@ -47,7 +47,7 @@ def test_a_store_without_webhooks_is_as_good_as_none() -> None:
                 call()
 
 
-def _calls_about_webhooks(client: Client) -> list[Callable[[], object]]:
+def _calls_about_webhooks(client: WireClient) -> list[Callable[[], object]]:
     """Return one valid call of each RPC of the two services."""
     some_id = str(UUID(int=0))
     hooks, events = client.webhooks, client.events

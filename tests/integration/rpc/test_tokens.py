@@ -14,7 +14,6 @@ import pytest
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors import tokens
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL, TOKEN_TTL_S
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -24,6 +23,7 @@ from tests.integration.rpc.sqlworld import BOX, connected, world_over
 from tests.integration.rpc.world import World, a_stream, eventually, refused
 from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import PATIENCE_S
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -75,7 +75,7 @@ def test_revoked_and_ended_tokens_are_refused_within_five_seconds(world: World, 
     known_from = NOW()
     with ExitStack() as open_streams:
         tokens = (revoked, ending, world.token)
-        client_of = {token: open_streams.enter_context(Client(world.address, token)) for token in tokens}
+        client_of = {token: open_streams.enter_context(WireClient(world.address, token)) for token in tokens}
         streams = {}
         for token, client in client_of.items():
             stream = a_stream(world, world.a_meeting().id, client=client)
@@ -107,7 +107,7 @@ def test_a_use_is_recorded_soon_and_then_not_for_a_minute(world: World, monkeypa
     """However often the token is looked up."""
     monkeypatch.setattr(tokens, "TOKEN_TTL_S", 0.0)
     token, record = world.another_token(scopes=frozenset({Scope.READ}))
-    client = Client(world.address, token)
+    client = WireClient(world.address, token)
     client.meetings.ListMeetings(pb.ListMeetingsRequest())
     eventually(lambda: _last_use(world, record.id) is not None)
     first = _last_use(world, record.id)
@@ -123,7 +123,7 @@ def test_a_use_that_can_not_be_recorded_now_keeps_no_call_waiting(world: World, 
     with connected(clean_database) as other, other.transaction():
         other.execute("LOCK TABLE noteflow.api_tokens IN SHARE ROW EXCLUSIVE MODE")
         for token in tokens:
-            with Client(world.address, token) as client:
+            with WireClient(world.address, token) as client:
                 client.meetings.ListMeetings(pb.ListMeetingsRequest(), timeout=15)
 
 

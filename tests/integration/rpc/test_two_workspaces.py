@@ -55,12 +55,14 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "RedeliverDelivery": [{}],
     "ReplayDeliveries": [{}, {"dry_run": True}, {"status": "succeeded"}],
     "GetReplay": [{}],
+    "GetEvent": [{}, {"page_size": 1}],
     "CancelReplay": [{}],
 }
 #: These take an id only to narrow things down: with one that never was they find nothing, and that is no error.
 NARROWED: Final[dict[str, list[dict[str, Any]]]] = {
     "ListDeliveries": [{}, {"status": "dead"}],
     "ListUndelivered": [{}],
+    "ListEvents": [{}, {"event_type": "meeting.completed"}],
     "EraseMeetingPayloads": [{}],
 }
 LISTS: Final = ("ListMeetings", "ListWebhooks", "ListDeliveries", "ListUndelivered", "ListReplays", "ListEvents")
@@ -99,7 +101,7 @@ def full(clean_database: str) -> Iterator[Full]:
         world.client.meetings.GenerateSummary(pb.GenerateSummaryRequest(meeting_id=done.id))
         webhooks = [world.a_webhook(secret="a-secret-of-theirs", name=name) for name in ("one", "two")]
         world.stop_meeting(done.id)
-        _publish(world, KEY)
+        event = _publish(world, KEY)
         deliveries = _work(clean_database)
         replays = [_replay(world, each.id) for each in webhooks]
         with a_stream(world, recorded.id) as recording:
@@ -110,6 +112,7 @@ def full(clean_database: str) -> Iterator[Full]:
                 "webhook_id": [each.id for each in webhooks],
                 "delivery_id": deliveries,
                 "replay_id": replays,
+                "event_id": [event.id, str(world.events()[0].id)],
             }
             yield Full(world, ids, recording, clean_database)
 

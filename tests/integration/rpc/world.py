@@ -18,13 +18,13 @@ from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
-from noteflow_hooks.rpc.client import Client
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.server import HooksServer
 from tests.support.builders import a_token, a_workspace
 from tests.support.waiting import PATIENCE_S, until
+from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -80,7 +80,7 @@ class World:
         except BaseException:
             self._end_loop()
             raise
-        self.client = Client(self.address, self.token, plaintext=True)
+        self.client = WireClient(self.address, self.token)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -135,9 +135,9 @@ class World:
             unit.commit()
 
     @contextmanager
-    def stranger(self) -> Iterator[Client]:
-        """Offer a client of another workspace; what it is refused with stays gRPC's."""
-        client = Client(self.address, self.make_token()[0])
+    def stranger(self) -> Iterator[WireClient]:
+        """Offer a client of another workspace."""
+        client = WireClient(self.address, self.make_token()[0])
         try:
             yield client
         finally:
@@ -181,7 +181,7 @@ class _Stopped:
 class Stream:
     """One audio stream, fed by hand."""
 
-    def __init__(self, client: Client, meeting_id: str) -> None:
+    def __init__(self, client: WireClient, meeting_id: str) -> None:
         self._meeting_id = meeting_id
         self._messages: list[pb.StreamAudioSegmentsRequest | None] = []
         self._more = threading.Condition()
@@ -216,7 +216,7 @@ class Stream:
 
 
 @contextmanager
-def a_stream(world: World, meeting_id: str, *, client: Client | None = None) -> Iterator[Stream]:
+def a_stream(world: World, meeting_id: str, *, client: WireClient | None = None) -> Iterator[Stream]:
     """Offer an open stream, which is cut off at the block's end if it has not ended by then."""
     stream = Stream(client if client is not None else world.client, meeting_id)
     try:

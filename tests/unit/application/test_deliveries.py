@@ -33,7 +33,8 @@ def test_each_listed_delivery_has_the_reason_why_it_is_not_delivered(world: Worl
     """One that is delivered has none."""
     webhook = world.webhook()
     dead, waiting, delivered = (world.delivery(webhook, **fields) for fields in (DEAD, {}, DELIVERED))
-    views = world.do(lambda unit: list_deliveries(unit, world.workspace.id, EVERY, Page()))
+    views, total = world.do(lambda unit: list_deliveries(unit, world.workspace.id, EVERY, Page(counts=True)))
+    assert total == 3
     assert [(each.id, each.reason) for each in views] == [
         (delivered.id, None), (waiting.id, "Due; waits for a worker"), (dead.id, "HTTP 500"),
     ]  # fmt: skip
@@ -46,7 +47,8 @@ def test_what_is_not_delivered_is_listed_with_events_that_wait_to_be_dispatched(
     webhook = world.webhook()
     world.delivery(webhook, **DELIVERED)
     dead = world.delivery(webhook, **DEAD)
-    views = world.do(lambda unit: list_undelivered(unit, world.workspace.id, EVERY, Page()))
+    views, total = world.do(lambda unit: list_undelivered(unit, world.workspace.id, EVERY, Page(counts=True)))
+    assert total == len(views)
     [row] = [each for each in views if each.undelivered.delivery is not None]
     assert (row.id, row.reason, row.created_at) == (dead.id, "HTTP 500", dead.created_at)
     events = [each for each in views if each.undelivered.delivery is None]

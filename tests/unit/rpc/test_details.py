@@ -9,7 +9,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from noteflow_hooks.errors import InvalidInputError, LimitError, NotFoundError
+from noteflow_hooks.errors import InvalidInputError, LimitError, NotFoundError, TooLargeError
 from noteflow_hooks.rpc.interceptors.errors import status_of
 from noteflow_hooks.rpc.interceptors.limits import too_often
 from noteflow_hooks.rpc.messages.details import details
@@ -52,10 +52,20 @@ def test_who_is_told_to_wait_is_never_told_too_little(wait_s: float) -> None:
     assert line == f"at most 3 calls; try again in {said.total_seconds():g} s"
 
 
-@pytest.mark.parametrize("error", [LimitError(), NotFoundError(), ValueError("x")])
-def test_other_errors_have_no_details(error: Exception) -> None:
-    """There is nothing that a program could do with them beyond the code."""
-    assert details(error, code=grpc.StatusCode.UNKNOWN, line="x") == ()
+@pytest.mark.parametrize(
+    ("error", "kinds"),
+    [
+        (LimitError(), ["RetryInfo", "ErrorInfo"]),
+        (TooLargeError(), ["ErrorInfo"]),
+        (NotFoundError(), ["ErrorInfo"]),
+        (ValueError("x"), []),
+    ],
+)
+def test_each_refusal_says_why_and_each_limit_when_to_try_again(error: Exception, kinds: list[str]) -> None:
+    """But for a message that stays too large; an error of another kind is a fault of ours, and says nothing."""
+    found = details(error, code=grpc.StatusCode.UNKNOWN, line="x")
+    given = Status.FromString(found[0][1]).details if found else []
+    assert [each.TypeName().rpartition(".")[2] for each in given] == kinds
 
 
 def test_everything_that_is_wrong_is_answered_as_far_as_it_fits() -> None:

@@ -84,6 +84,18 @@ class InMemoryRetentionStore(RetentionStore):
             return PurgeBatch(len(chosen), cursor)
 
     @override
+    def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._store.lock:
+            tables = self._store.tables
+            made = [
+                ((each.created_at, each.id), each) for each in tables.requests.values() if each.created_at is not None
+            ]
+            page, cursor = _page(made, self._store.now() - older_than, limit, after)
+            for each in page:
+                del tables.requests[each.id]
+            return PurgeBatch(len(page), cursor)
+
+    @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables

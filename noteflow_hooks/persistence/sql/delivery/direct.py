@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 
-from noteflow_hooks.persistence.sql.engine import shortened, unavailable
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, shortened, unavailable
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,8 @@ class DirectStatements:
     def __init__(self, engine: Engine) -> None:
         """Lend connections from the engine's pool."""
         self._engine = engine
+        #: Behind a pooler, one that tells each statement its settings.
+        self._cursor = engine.get_execution_options().get(RAW_CURSOR, psycopg.RawCursor)
 
     def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
@@ -54,13 +57,13 @@ class DirectStatements:
         connection: Any = lent.driver_connection
         try:
             connection.autocommit = True
-            cursor = psycopg.RawCursor(connection)
+            cursor = self._cursor(connection)
             values = list(map(params.__getitem__, statement.names))
             rows: list[tuple[Any, ...]] = cursor.execute(statement.sql, values).fetchall()
             connection.autocommit = False
         except psycopg.Error as error:
-            if connection.closed:
-                # What else the pool has is as old, and most likely as dead.
+            if connection.closed or ends_connection(error):
+                # What else the pool has is as old, and most likely as dead, or leads to the same server.
                 lent.invalidate()
                 self._engine.dispose()
             else:

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy.engine import Engine
 
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.converters import WebhookConverter
+    from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,14 @@ class EndpointCache:
         self._lock = threading.Lock()
         #: The version and the endpoint by its id, the longest kept first.
         self._kept: dict[UUID, tuple[str, WebhookConfig]] = {}
+
+    def claims(self, rows: Sequence[ClaimRow]) -> list[Claim]:
+        """Return the claims, each with its endpoint.
+
+        A claim whose endpoint can't be read is left to its lease: it is reclaimed, a few times and then for good.
+        """
+        webhooks = self.read({row.webhook_id: row.version for row in rows})
+        return [row.to_claim(webhooks[row.webhook_id]) for row in rows if row.webhook_id in webhooks]
 
     def read(self, versions: Mapping[UUID, str]) -> dict[UUID, WebhookConfig]:
         """Return these endpoints, at these versions or newer ones; what can't be read is logged and left out."""

@@ -1,21 +1,25 @@
-"""The rows that the workers' statements return: each one's type makes the list of columns that it is read from.
+"""The rows that the workers' statements take and return; the type of what is returned makes its own list of columns.
 
 So a column stands once, and nothing is read by its position.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+import json
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import ERASED, Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.webhooks import WebhookConfig
+
+Report = TypeVar("Report")
 
 
 class ClaimRow(NamedTuple):
@@ -115,10 +119,15 @@ class SettledRow(NamedTuple):
     #: The endpoint has a scheduling slot now.
     has_slot: bool
 
-    @property
-    def fencing_key(self) -> tuple[UUID, int]:
-        """The claim that the result was stored under."""
-        return self.id, self.claim_no
+
+class StoredResults(NamedTuple):
+    """What was stored of some results, each under the fencing key of its claim."""
+
+    fencing_keys: frozenset[tuple[UUID, int]]
+    #: Those whose endpoints' health is to be examined.
+    examined: frozenset[tuple[UUID, int]]
+    #: Whether an endpoint has a scheduling slot now.
+    has_slot: bool
 
 
 def columns(row: type[Any], expressions: Mapping[str, str] | None = None, *, table: str = "") -> str:
@@ -138,11 +147,58 @@ _CLAIM_WIDTH: Final = len(ClaimRow._fields)
 _ID: Final = ClaimRow._fields.index("id")
 
 
-def claims_of(rows: Iterable[Sequence[Any]]) -> list[ClaimRow]:
-    """Return the claims out of rows that begin with one, or with nothing where there is only a report."""
-    return [ClaimRow._make(row[:_CLAIM_WIDTH]) for row in rows if row[_ID] is not None]
+def claims_and_report(
+    rows: Sequence[Sequence[Any]], report: Callable[[Sequence[Any]], Report]
+) -> tuple[list[ClaimRow], Report]:
+    """Return the claims, and the report that is made of what the last row has behind its claim, or behind nothing."""
+    claims = [ClaimRow._make(row[:_CLAIM_WIDTH]) for row in rows if row[_ID] is not None]
+    return claims, report(rows[-1][_CLAIM_WIDTH:])
 
 
-def report_of(row: Sequence[Any]) -> Sequence[Any]:
-    """Return what comes behind the claim in such a row."""
-    return row[_CLAIM_WIDTH:]
+def stored_results(rows: Iterable[Sequence[Any]]) -> StoredResults:
+    """Return what such rows say together."""
+    stored, examined, has_slot = set(), set(), False
+    for row in map(SettledRow._make, rows):
+        key = row.id, row.claim_no
+        stored.add(key)
+        if row.examined:
+            examined.add(key)
+        has_slot = has_slot or row.has_slot
+    return StoredResults(frozenset(stored), frozenset(examined), has_slot)
+
+
+def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
+    """Return the parameters of the statement that settles: any number of results, each with whether it is notable."""
+    return {"rows": json.dumps([_result(each, notable=notable) for each, notable in results]), "erased": ERASED}
+
+
+def _result(settlement: Settlement, *, notable: bool) -> dict[str, Any]:
+    delivery = settlement.delivery
+    return {
+        "id": str(delivery.id),
+        "claim_no": delivery.claim_no,
+        "status": delivery.status,
+        "status_code": delivery.status_code,
+        "response_body": delivery.response_body,
+        "error_message": delivery.error_message,
+        "attempt_count": delivery.attempt_count,
+        "duration_ms": delivery.duration_ms,
+        "budget_used": delivery.budget_used,
+        "interruptions": delivery.interruptions,
+        "wait_s": settlement.wait.total_seconds() if settlement.wait is not None else 0.0,
+        "notable": notable,
+        "attempt": _attempt(settlement.attempt),
+    }
+
+
+def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
+    if result is None:
+        return None
+    return {
+        "started_at": result.started_at.isoformat(),
+        "duration_ms": result.duration_ms,
+        "status_code": result.status_code,
+        "error_kind": result.error_kind,
+        "error_message": result.error_message,
+        "redialled": result.redialled,
+    }

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DISABLED
-from noteflow_hooks.domain.health.circuit_breaker import is_notable
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -35,19 +34,21 @@ from noteflow_hooks.persistence.sql.delivery import (
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
-from noteflow_hooks.persistence.sql.delivery.results import result_params
+from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
 from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimReport,
+    ClaimRow,
     DispatchReport,
     FloodedReport,
-    SettledRow,
-    claims_of,
-    report_of,
+    StoredResults,
+    claims_and_report,
+    result_params,
+    stored_results,
 )
 from noteflow_hooks.persistence.sql.limits import OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -55,7 +56,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
-    from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
 
 log = logging.getLogger(__name__)
 
@@ -66,14 +67,26 @@ _CLAIM_FLOODED: Final = DirectStatement.of(claim_statements.CLAIM_FLOODED)
 _SETTLE: Final = DirectStatement.of(settle_statements.SETTLE)
 
 _AT_ONCE: Final = timedelta(0)
+#: The slot that there is now, where there is one: it serves all endpoints that have one.
+_SLOT_NOW: Final = (SchedulingSlot(_AT_ONCE, slow=False),)
 _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 
 
 class SqlAlchemyDeliveryStore(DeliveryStore):
     """The workers' half of the store in PostgreSQL."""
 
-    def __init__(self, engine: Engine, box: SecretBox, rules: HealthRules | None = None) -> None:
-        """``box`` opens the endpoints' secrets; by ``rules`` their health changes."""
+    def __init__(
+        self,
+        engine: Engine,
+        box: SecretBox,
+        rules: HealthRules | None = None,
+        *,
+        sweep_every: timedelta = timedelta(seconds=5),
+    ) -> None:
+        """``box`` opens the endpoints' secrets; by ``rules`` their health changes.
+
+        ``sweep_every`` is how often expired leases are reclaimed.
+        """
         self._engine = engine
         #: For statements that are a whole by themselves: a transaction would be two more round trips.
         self._alone = engine.execution_options(isolation_level="AUTOCOMMIT")
@@ -82,6 +95,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
+        self._patience = LockPatience(engine, period=sweep_every)
 
     @override
     def dispatch(
@@ -96,18 +110,25 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         }
         if not claim:
             [row] = self._direct.rows(_DISPATCH, params)
-            return _dispatched(DispatchReport._make(row))
-        owner = {"claim": claim, **self._lease(lease_slack)}
-        *rows, last = self._direct.rows(_DISPATCH_AND_CLAIM, params | owner)
-        return _dispatched(DispatchReport._make(report_of(last)), self._claims(rows))
+            claims, report = list[ClaimRow](), DispatchReport._make(row)
+        else:
+            rows = self._direct.rows(_DISPATCH_AND_CLAIM, params | {"claim": claim} | self._lease(lease_slack))
+            claims, report = claims_and_report(rows, DispatchReport._make)
+        return Dispatched(
+            tuple(report.delivery_ids),
+            events=report.events,
+            more=report.more,
+            throttled=report.throttled,
+            throttled_slow=report.throttled_slow,
+            claims=tuple(self._endpoints.claims(claims)),
+        )
 
     @override
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
         params = {"ids": list(delivery_ids), "limit": limit, **self._lease(lease_slack)}
-        rows = self._direct.rows(_CLAIM, params)
-        report = ClaimReport._make(report_of(rows[0]))
+        claims, report = claims_and_report(self._direct.rows(_CLAIM, params), ClaimReport._make)
         return Claimed(
-            self._claims(rows),
+            self._endpoints.claims(claims),
             throttled=report.throttled,
             passed_over=report.passed_over,
             slots_due=report.slots_due,
@@ -132,7 +153,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             rows = connection.execute(claim_statements.CLAIM_THROTTLED, params).all()
             counts = Counter(row.webhook_id for row in rows)
             following = self._health.note_slots(connection, slots, counts, lease_slack=lease_slack)
-        return Claimed(self._claims(rows), slots=following)
+        return Claimed(self._endpoints.claims([ClaimRow._make(row) for row in rows]), slots=following)
 
     def _claim_flooded(self, limit: int, lease_slack: timedelta) -> Claimed:
         params = {
@@ -141,20 +162,13 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             "poll_s": ROOM_POLL.total_seconds(),
             **self._lease(lease_slack),
         }
-        *rows, last = self._direct.rows(_CLAIM_FLOODED, params)
-        report = FloodedReport._make(report_of(last))
+        claims, report = claims_and_report(self._direct.rows(_CLAIM_FLOODED, params), FloodedReport._make)
         slots = [SchedulingSlot(max(_AT_ONCE, each), slow=False) for each in report.waits]
-        return Claimed(self._claims(rows), slots_due=report.slots_due, slots=slots)
+        return Claimed(self._endpoints.claims(claims), slots_due=report.slots_due, slots=slots)
 
     def _lease(self, slack: timedelta) -> dict[str, float]:
         """Return what the statements that claim take of the lease and of the cap."""
         return {"slack_s": slack.total_seconds(), "concurrency": self._rules.concurrency}
-
-    def _claims(self, rows: Iterable[Sequence[Any]]) -> list[Claim]:
-        claimed = claims_of(rows)
-        webhooks = self._endpoints.read({row.webhook_id: row.version for row in claimed})
-        # What can't be read is left to its lease: it is reclaimed, a few times and then for good.
-        return [row.to_claim(webhooks[row.webhook_id]) for row in claimed if row.webhook_id in webhooks]
 
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
@@ -162,35 +176,30 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return Settled(frozenset())
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
-        notable = [self._is_notable(each) for each in settlements]
+        notable = [each.is_notable(self._rules.slow_after) for each in settlements]
         params = result_params(zip(settlements, notable, strict=True))
         if any(notable):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
-        stored = [SettledRow._make(row) for row in self._direct.rows(_SETTLE, params)]
-        if not any(row.examined for row in stored):
-            return Settled(frozenset(row.fencing_key for row in stored), slots=_slots(stored))
+        stored = stored_results(self._direct.rows(_SETTLE, params))
+        if not stored.examined:
+            return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
-        rows = connection.execute(settle_statements.SETTLE, params)
-        return self._examined(connection, settlements, [SettledRow._make(row) for row in rows])
+        stored = stored_results(connection.execute(settle_statements.SETTLE, params))
+        return self._examined(connection, settlements, stored)
 
-    def _examined(
-        self, connection: Connection, settlements: Sequence[Settlement], stored: Sequence[SettledRow]
-    ) -> Settled:
+    def _examined(self, connection: Connection, settlements: Sequence[Settlement], stored: StoredResults) -> Settled:
         """Bring the health of those endpoints up to date that are to be examined."""
-        keys = frozenset(row.fencing_key for row in stored)
-        called = {row.fencing_key for row in stored if row.examined}
+        keys = stored.fencing_keys
         # One of an endpoint's results that calls for it has all of them applied, in their order.
-        endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in called}
+        endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in stored.examined}
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
-        return Settled(keys, slots=[*_slots(stored), *changes.slots], event_ids=changes.event_ids)
-
-    def _is_notable(self, settlement: Settlement) -> bool:
-        return settlement.attempt is not None and is_notable(settlement.attempt, self._rules)
+        slots = [*(_SLOT_NOW if stored.has_slot else ()), *changes.slots]
+        return Settled(keys, slots=slots, event_ids=changes.event_ids)
 
     @override
     def now(self) -> datetime:
@@ -229,6 +238,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     @override
     def reclaim_expired(self, *, limit: int) -> int:
         with self._engine.begin() as connection:
+            if not self._patience.may_reclaim(connection):
+                return 0
             rows = connection.execute(settle_statements.EXPIRED, {"limit": limit}).all()
             return self._reclaim(connection, rows) if rows else 0
 
@@ -253,19 +264,3 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def _interruption(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
         return interruption(delivery, claimed_at=row.claimed_at, now=row.moment)
-
-
-def _dispatched(report: DispatchReport, claims: Sequence[Claim] = ()) -> Dispatched:
-    return Dispatched(
-        tuple(report.delivery_ids),
-        events=report.events,
-        more=report.more,
-        throttled=report.throttled,
-        throttled_slow=report.throttled_slow,
-        claims=tuple(claims),
-    )
-
-
-def _slots(stored: Iterable[SettledRow]) -> list[SchedulingSlot]:
-    """Return the slot that there is now, where there is one: it serves all endpoints that have one."""
-    return [SchedulingSlot(_AT_ONCE, slow=False)] if any(row.has_slot for row in stored) else []

@@ -37,7 +37,10 @@ _REVISION = text(f"SELECT version_num FROM {SCHEMA}.alembic_version")  # noqa: S
 _SAMPLES = text("""
 SELECT count(*) AS ciphertexts, min(ARRAY[config.id::text, each.name, encode(each.sealed, 'hex')]) AS sample
 FROM noteflow.webhook_configs AS config CROSS JOIN LATERAL
-    (VALUES ('secret', secret), ('previous_secret', previous_secret), ('headers', headers)) AS each (name, sealed)
+    (
+        VALUES ('secret', secret), ('previous_secret', previous_secret),
+               ('earlier_secrets', earlier_secrets), ('headers', headers)
+    ) AS each (name, sealed)
 WHERE each.sealed IS NOT NULL
 GROUP BY substring(each.sealed FROM 1 FOR 5)
 ORDER BY 1 DESC

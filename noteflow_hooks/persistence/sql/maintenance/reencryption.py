@@ -26,13 +26,14 @@ if TYPE_CHECKING:
     from noteflow_hooks.crypto import Column, SecretBox
 
 _PAGE = text("""
-SELECT id, secret, previous_secret, headers FROM noteflow.webhook_configs
-WHERE id > :after AND (secret IS NOT NULL OR previous_secret IS NOT NULL OR headers IS NOT NULL)
+SELECT id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
+WHERE id > :after
+  AND (secret IS NOT NULL OR previous_secret IS NOT NULL OR earlier_secrets IS NOT NULL OR headers IS NOT NULL)
 ORDER BY id
 LIMIT :limit
 """)
 _WAIT_FOR = """
-SELECT id, secret, previous_secret, headers FROM noteflow.webhook_configs
+SELECT id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
 WHERE id = ANY(CAST(:ids AS uuid[]))
 ORDER BY id
 FOR NO KEY UPDATE
@@ -44,9 +45,12 @@ _LOCK_FREE = text(f"{_WAIT_FOR} SKIP LOCKED")
 _KEEP_UPDATED_AT = text("SELECT set_config('noteflow.reencrypting', 'on', true)")
 _STORE = text("""
 UPDATE noteflow.webhook_configs AS config
-SET secret = new.secret, previous_secret = new.previous_secret, headers = new.headers
-FROM unnest(CAST(:id AS uuid[]), CAST(:secret AS bytea[]), CAST(:previous_secret AS bytea[]), CAST(:headers AS bytea[]))
-    AS new (id, secret, previous_secret, headers)
+SET secret = new.secret, previous_secret = new.previous_secret,
+    earlier_secrets = new.earlier_secrets, headers = new.headers
+FROM unnest(
+    CAST(:id AS uuid[]), CAST(:secret AS bytea[]), CAST(:previous_secret AS bytea[]),
+    CAST(:earlier_secrets AS bytea[]), CAST(:headers AS bytea[])
+) AS new (id, secret, previous_secret, earlier_secrets, headers)
 WHERE config.id = new.id
 """)
 
@@ -63,7 +67,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Rotation:
-    """What a re-encryption came to, in ciphertexts; an endpoint has up to three."""
+    """What a re-encryption came to, in ciphertexts; an endpoint has up to four."""
 
     reencrypted: int = 0
     #: Those that were under the first key already.

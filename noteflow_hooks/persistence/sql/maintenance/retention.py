@@ -175,6 +175,20 @@ _REMOVE_WEBHOOKS: Final = _purge(
 )
 
 
+_REMOVE_REQUESTS: Final = _purge(
+    "request_ids",
+    moment="created_at",
+    where="true",
+    then="""chosen AS MATERIALIZED (
+    SELECT id FROM noteflow.request_ids WHERE id = ANY(ARRAY(SELECT id FROM examined)) FOR UPDATE SKIP LOCKED
+), done AS (
+    DELETE FROM noteflow.request_ids
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND created_at <= now() - CAST(:age AS interval)
+    RETURNING id
+)""",
+)
+
+
 class SqlAlchemyRetentionStore(RetentionStore):
     """Retention in PostgreSQL."""
 
@@ -197,6 +211,10 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_REPLAYS, older_than, limit, after)
+
+    @override
+    def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._run(_REMOVE_REQUESTS, older_than, limit, after)
 
     @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

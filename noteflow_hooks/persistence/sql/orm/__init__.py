@@ -9,6 +9,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import WebhookAttemptRow, Web
 from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
+from noteflow_hooks.persistence.sql.orm.requests import RequestIdRow
 from noteflow_hooks.persistence.sql.orm.task_runs import TaskRunRow
 from noteflow_hooks.persistence.sql.orm.webhooks import WebhookConfigRow, WebhookHealthRow
 
@@ -19,6 +20,7 @@ __all__ = [
     "ExactJson",
     "MeetingRow",
     "RecordingRow",
+    "RequestIdRow",
     "SegmentRow",
     "SummaryRow",
     "TaskRunRow",

@@ -37,6 +37,7 @@ class WebhookConfigRow(Base):
         CheckConstraint(
             "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
         ),
+        CheckConstraint("deleted_at IS NULL OR earlier_secrets IS NULL", name="deleted_earlier"),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -62,6 +63,10 @@ class WebhookConfigRow(Base):
     secret_hint: Mapped[str] = mapped_column(String(4), server_default="")
     previous_secret: Mapped[bytes | None]
     previous_secret_expires_at: Mapped[datetime | None]
+    #: Names the newest secret, so that a repeated request can tell whether it is still the one it made.
+    secret_id: Mapped[uuid.UUID | None]
+    #: Those before that one, with their ends, as one ciphertext.
+    earlier_secrets: Mapped[bytes | None]
     enabled: Mapped[bool] = mapped_column(server_default=text("true"))
     timeout_ms: Mapped[int] = mapped_column(Integer, server_default=text("10000"))
     max_retries: Mapped[int] = mapped_column(Integer, server_default=text("3"))

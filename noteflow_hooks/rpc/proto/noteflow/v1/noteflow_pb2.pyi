@@ -10,8 +10,34 @@ missing. A token that is revoked or ends is refused, and its open streams are en
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
 FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
-database doesn't answer: try again. Programs find the field in a google.rpc.BadRequest, and how long to wait for a limit
-on calls or registrations in a google.rpc.RetryInfo, both in the status details.
+database doesn't answer: try again. The status details say the same to programs. A google.rpc.BadRequest has all fields
+that are wrong, by their paths: `payload_json.title`, `format.sample_rate`, `segments[3].text`. A google.rpc.RetryInfo
+says how long to wait, with every RESOURCE_EXHAUSTED but that of a message that is too large. A google.rpc.ErrorInfo
+has the domain `noteflow.hooks` and one of these reasons, which never change:
+
+  INVALID_ARGUMENT        a field is not allowed                    INVALID_ARGUMENT
+  TOKEN_INVALID           the token opens nothing                   UNAUTHENTICATED
+  SCOPE_MISSING           the token is not for this                 PERMISSION_DENIED
+  NOT_FOUND               no such thing in this workspace           NOT_FOUND
+  IDEMPOTENCY_KEY_REUSED  the key stands for another event          ALREADY_EXISTS
+  REQUEST_ID_REUSED       the id stands for another request         ALREADY_EXISTS
+  WEBHOOKS_OFF            webhooks are switched off                 FAILED_PRECONDITION
+  MEETING_STOPPED         the meeting is over                       FAILED_PRECONDITION
+  ALREADY_RECORDING       another stream records the meeting        FAILED_PRECONDITION
+  RECORDING_ENDED         the recording was ended meanwhile         FAILED_PRECONDITION
+  NO_TRANSCRIPT           there is nothing to summarize             FAILED_PRECONDITION
+  WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
+  WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
+  PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
+  REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
+  TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
+  TOO_MANY_CALLS          as many calls are open as may be          RESOURCE_EXHAUSTED
+  TOO_MANY_REPLAYS        as many replays run as may                RESOURCE_EXHAUSTED
+  LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
+  MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
+  SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  REFUSED                 whatever has no reason of its own
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -141,19 +167,30 @@ class CreateMeetingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TITLE_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     title: _builtins.str
     """At most 500 characters; absent or empty means none."""
+    request_id: _builtins.str
+    """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
+    another one gets ALREADY_EXISTS.
+    """
     def __init__(
         self,
         *,
         title: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_title", b"_title", "title", b"title"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_title", b"_title", "request_id", b"request_id", "title", b"title"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_title", b"_title", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_title", b"_title", "request_id", b"request_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__title: _TypeAlias = _typing.Literal["title"]  # noqa: Y015
     _WhichOneofArgType__title: _TypeAlias = _typing.Literal["_title", b"_title"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__title) -> _WhichOneofReturnType__title | None: ...
 
 Global___CreateMeetingRequest: _TypeAlias = CreateMeetingRequest  # noqa: Y015
@@ -375,7 +412,9 @@ Global___TranscriptSegment: _TypeAlias = TranscriptSegment  # noqa: Y015
 
 @_typing.final
 class StreamAudioSegmentsRequest(_message.Message):
-    """One message of an audio stream. The recording starts with the first one that carries audio."""
+    """One message of an audio stream, of at most 260 KiB in all; a larger one ends the stream with RESOURCE_EXHAUSTED. The
+    recording starts with the first one that carries audio.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -386,7 +425,7 @@ class StreamAudioSegmentsRequest(_message.Message):
     meeting_id: _builtins.str
     """The meeting's id: needed in the first message, afterwards empty or the same."""
     audio: _builtins.bytes
-    """The next piece of audio; may be empty."""
+    """The next piece of audio, at most 262,144 bytes (256 KiB); may be empty."""
     @_builtins.property
     def format(self) -> Global___AudioFormat:
         """The audio's format: needed in the first message, afterwards absent or the same."""
@@ -471,6 +510,7 @@ class Webhook(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
+    PREVIOUS_SECRETS_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -517,7 +557,7 @@ class Webhook(_message.Message):
 
     @_builtins.property
     def previous_secret_expires_at(self) -> _timestamp_pb2.Timestamp:
-        """Until when the secret before this one signs too; absent where there is none."""
+        """Until when a secret before this one signs too, the last of `previous_secrets`; absent where there is none."""
 
     @_builtins.property
     def header_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -530,6 +570,10 @@ class Webhook(_message.Message):
     @_builtins.property
     def health(self) -> Global___WebhookHealth:
         """How it does."""
+
+    @_builtins.property
+    def previous_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviousSecret]:
+        """The secrets before this one that sign too, newest first; at most five."""
 
     def __init__(
         self,
@@ -556,10 +600,11 @@ class Webhook(_message.Message):
         paused: _builtins.bool = ...,
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         health: Global___WebhookHealth | None = ...,
+        previous_secrets: _abc.Iterable[Global___PreviousSecret] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -579,6 +624,34 @@ class Webhook(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
 
 Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
+
+@_typing.final
+class PreviousSecret(_message.Message):
+    """A secret that was rotated away, and signs on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HINT_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    hint: _builtins.str
+    """Its last four characters, where it has 24 or more; else empty."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when it signs."""
+
+    def __init__(
+        self,
+        *,
+        hint: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "hint", b"hint"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviousSecret: _TypeAlias = PreviousSecret  # noqa: Y015
 
 @_typing.final
 class WebhookHealth(_message.Message):
@@ -677,6 +750,7 @@ class RegisterWebhookRequest(_message.Message):
     HEADERS_FIELD_NUMBER: _builtins.int
     RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters."""
     name: _builtins.str
@@ -695,6 +769,11 @@ class RegisterWebhookRequest(_message.Message):
     """The most POSTs a second, 0.01 to 1,000; absent means no limit."""
     max_concurrency: _builtins.int
     """The most POSTs at once, 1 to 1,000; absent means the server's own cap."""
+    request_id: _builtins.str
+    """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
+    another one gets ALREADY_EXISTS. The secret is told again only to the token of the first call,
+    and while the endpoint still has it; else only its hint.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
@@ -719,10 +798,11 @@ class RegisterWebhookRequest(_message.Message):
         headers: _abc.Iterable[Global___Header] | None = ...,
         rate_limit_per_s: _builtins.float | None = ...,
         max_concurrency: _builtins.int | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -736,6 +816,8 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
     _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
@@ -752,6 +834,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
     @_typing.overload
@@ -978,29 +1062,41 @@ class RotateWebhookSecretRequest(_message.Message):
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     OVERLAP_SECONDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     secret: _builtins.str
     """The new secret, with RegisterWebhook's rules; absent has the server make one."""
     overlap_seconds: _builtins.int
-    """How long the secret before it signs too, in seconds, 0 to 2,592,000 (30 days); absent means 86,400 (24 h)."""
+    """How long the secret before it signs too, in seconds, 0 to 2,592,000 (30 days); absent means 86,400 (24 h). 0 ends all
+    earlier ones at once.
+    """
+    request_id: _builtins.str
+    """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
+    another one gets ALREADY_EXISTS. The secret is told again as by RegisterWebhook.
+    """
     def __init__(
         self,
         *,
         webhook_id: _builtins.str = ...,
         secret: _builtins.str | None = ...,
         overlap_seconds: _builtins.int | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "secret", b"secret", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overlap_seconds: _TypeAlias = _typing.Literal["overlap_seconds"]  # noqa: Y015
     _WhichOneofArgType__overlap_seconds: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap_seconds) -> _WhichOneofReturnType__overlap_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
 
@@ -1014,22 +1110,33 @@ class TestWebhookRequest(_message.Message):
 
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     WAIT_SECONDS_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     wait_seconds: _builtins.float
     """How long to wait for the outcome, in seconds, 0 to 60; absent means 0."""
+    request_id: _builtins.str
+    """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
+    another one gets ALREADY_EXISTS.
+    """
     def __init__(
         self,
         *,
         webhook_id: _builtins.str = ...,
         wait_seconds: _builtins.float | None = ...,
+        request_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "request_id", b"request_id", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "request_id", b"request_id", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__wait_seconds: _TypeAlias = _typing.Literal["wait_seconds"]  # noqa: Y015
     _WhichOneofArgType__wait_seconds: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__wait_seconds) -> _WhichOneofReturnType__wait_seconds | None: ...
 
 Global___TestWebhookRequest: _TypeAlias = TestWebhookRequest  # noqa: Y015
@@ -1337,7 +1444,7 @@ class ListDeliveriesRequest(_message.Message):
     """Whether the answer says how many there are."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Only those created at this time or later."""
+        """Only those created at this time or later; not after `created_before`."""
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
@@ -1610,7 +1717,7 @@ class ReplayDeliveriesRequest(_message.Message):
     """How many are made due a second, 0.1 to 10,000; absent means 100."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
-        """Only those created at this time or later."""
+        """Only those created at this time or later; not after `created_before`."""
 
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:

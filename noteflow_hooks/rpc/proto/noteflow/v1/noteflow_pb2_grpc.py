@@ -449,7 +449,8 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def RotateWebhookSecret(self, request, context):
-        """Gives an endpoint a new secret; the one before signs beside it for a while.
+        """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+        the oldest ends.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

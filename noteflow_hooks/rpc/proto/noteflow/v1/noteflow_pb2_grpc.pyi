@@ -10,8 +10,34 @@ missing. A token that is revoked or ends is refused, and its open streams are en
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
 FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
-database doesn't answer: try again. Programs find the field in a google.rpc.BadRequest, and how long to wait for a limit
-on calls or registrations in a google.rpc.RetryInfo, both in the status details.
+database doesn't answer: try again. The status details say the same to programs. A google.rpc.BadRequest has all fields
+that are wrong, by their paths: `payload_json.title`, `format.sample_rate`, `segments[3].text`. A google.rpc.RetryInfo
+says how long to wait, with every RESOURCE_EXHAUSTED but that of a message that is too large. A google.rpc.ErrorInfo
+has the domain `noteflow.hooks` and one of these reasons, which never change:
+
+  INVALID_ARGUMENT        a field is not allowed                    INVALID_ARGUMENT
+  TOKEN_INVALID           the token opens nothing                   UNAUTHENTICATED
+  SCOPE_MISSING           the token is not for this                 PERMISSION_DENIED
+  NOT_FOUND               no such thing in this workspace           NOT_FOUND
+  IDEMPOTENCY_KEY_REUSED  the key stands for another event          ALREADY_EXISTS
+  REQUEST_ID_REUSED       the id stands for another request         ALREADY_EXISTS
+  WEBHOOKS_OFF            webhooks are switched off                 FAILED_PRECONDITION
+  MEETING_STOPPED         the meeting is over                       FAILED_PRECONDITION
+  ALREADY_RECORDING       another stream records the meeting        FAILED_PRECONDITION
+  RECORDING_ENDED         the recording was ended meanwhile         FAILED_PRECONDITION
+  NO_TRANSCRIPT           there is nothing to summarize             FAILED_PRECONDITION
+  WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
+  WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
+  PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
+  REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
+  TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
+  TOO_MANY_CALLS          as many calls are open as may be          RESOURCE_EXHAUSTED
+  TOO_MANY_REPLAYS        as many replays run as may                RESOURCE_EXHAUSTED
+  LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
+  MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
+  SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  REFUSED                 whatever has no reason of its own
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -155,7 +181,9 @@ class WebhookServiceStub:
     DeleteWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteWebhookRequest, _noteflow_pb2.DeleteWebhookResponse]
     """Deletes an endpoint and its secrets; what waits for it is skipped."""
     RotateWebhookSecret: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.RotateWebhookSecretRequest, _noteflow_pb2.Webhook]
-    """Gives an endpoint a new secret; the one before signs beside it for a while."""
+    """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+    the oldest ends.
+    """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
@@ -195,7 +223,9 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     DeleteWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteWebhookRequest, _noteflow_pb2.DeleteWebhookResponse]  # type: ignore[assignment]
     """Deletes an endpoint and its secrets; what waits for it is skipped."""
     RotateWebhookSecret: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RotateWebhookSecretRequest, _noteflow_pb2.Webhook]  # type: ignore[assignment]
-    """Gives an endpoint a new secret; the one before signs beside it for a while."""
+    """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+    the oldest ends.
+    """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
@@ -268,7 +298,9 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _noteflow_pb2.RotateWebhookSecretRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Webhook, _abc.Awaitable[_noteflow_pb2.Webhook]]:
-        """Gives an endpoint a new secret; the one before signs beside it for a while."""
+        """Gives an endpoint a new secret; the ones before sign beside it, each until its own end. Where more than five would,
+        the oldest ends.
+        """
 
     @_abc_1.abstractmethod
     def TestWebhook(

@@ -1,0 +1,126 @@
+"""A connection to the server: the stubs of its three services. A token goes unencrypted to this machine alone."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final, Self
+
+import grpc
+
+from noteflow_hooks.client.calls import Authorizing, Translating
+from noteflow_hooks.errors import InvalidInputError, UnencryptedError
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: How long a call may take that names no timeout of its own.
+TIMEOUT: Final = timedelta(seconds=15)
+#: The environment's proxies are meant for the web: gRPC would send even calls to this machine through one.
+OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+
+
+def connect(
+    server: str,
+    token: str,
+    *,
+    credentials: grpc.ChannelCredentials | None = None,
+    server_name: str | None = None,
+    plaintext: bool = False,
+    timeout: timedelta = TIMEOUT,
+) -> Client:
+    """Return a client for the server at ``host:port`` or ``unix:path``; nothing is sent before the first call.
+
+    ``credentials`` are those of TLS: ``grpc.ssl_channel_credentials()`` trusts the authorities that gRPC brings along.
+    ``server_name`` is what the server's certificate must be for, where that is another name than the host. Without
+    credentials the server must be on this machine, unless ``plaintext`` allows the token to go over the network
+    unencrypted.
+
+    ``timeout`` is how long a call may take; a stream of audio may take any time. A call's own ``timeout``, in seconds,
+    goes before it: ``client.events.PublishEvent(request, timeout=2.5)``.
+
+    Raises UnencryptedError where the token would go over the network unencrypted, and InvalidInputError for a token
+    that can't be one.
+    """
+    return Client(server, token, credentials=credentials, server_name=server_name, plaintext=plaintext, timeout=timeout)
+
+
+class Client:
+    """A connection, with the stubs of the three services; :func:`connect` makes it.
+
+    Any number of threads may share it. It connects by itself, and anew where the connection is lost. Leaving its
+    ``with`` block closes it.
+
+    A call that fails raises an error of ``noteflow_hooks.errors`` there and then; what gRPC said stands in its
+    ``__cause__``:
+
+    - InvalidInputError: a field is wrong; ``violations`` has all that are.
+    - UnauthenticatedError, ScopeError: the token opens nothing, or not this.
+    - NotFoundError: the workspace has no such thing.
+    - AlreadyExistsError: the idempotency key was used for something else.
+    - PreconditionError: it comes at the wrong moment.
+    - LimitError: there is too much of something; as RateLimitError it says in ``retry_after`` when to try again.
+    - UnavailableError: the server, or what it needs, does not answer, or not in time. Try again, with the same
+      idempotency key: what was called for may have been done all the same.
+    - NoteFlowHooksError: anything else, such as a certificate that is not trusted.
+
+    A call's ``future`` raises them from its ``result``.
+    """
+
+    def __init__(
+        self,
+        server: str,
+        token: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        server_name: str | None = None,
+        plaintext: bool = False,
+        timeout: timedelta = TIMEOUT,
+    ) -> None:
+        """Take what :func:`connect` takes."""
+        # gRPC's own error for what can't be sent would quote it.
+        if not token or not all("!" <= character <= "~" for character in token):
+            raise InvalidInputError(
+                "token", "is empty, or holds characters that no token has; visible ASCII is allowed"
+            )
+        if credentials is None and not plaintext and not _is_here(server):
+            raise UnencryptedError(f"{server} may be another machine, where a token does not go unencrypted")
+        self._channel = _channel(server, credentials, server_name)
+        channel = grpc.intercept_channel(self._channel, Translating(server), Authorizing(token, timeout=timeout))
+        #: MeetingService: meetings, their recordings and summaries.
+        self.meetings = pb_grpc.MeetingServiceStub(channel)
+        #: WebhookService: endpoints, deliveries and replays.
+        self.webhooks = pb_grpc.WebhookServiceStub(channel)
+        #: EventService: events, from any program.
+        self.events = pb_grpc.EventServiceStub(channel)
+
+    def close(self) -> None:
+        """Close the connection; calls that are under way are cancelled."""
+        self._channel.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _channel(server: str, credentials: grpc.ChannelCredentials | None, server_name: str | None) -> grpc.Channel:
+    if credentials is None:
+        return grpc.insecure_channel(server, options=OPTIONS)
+    named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)
+    return grpc.secure_channel(server, credentials, options=(*OPTIONS, *named))
+
+
+def _is_here(server: str) -> bool:
+    """Tell by its form alone whether the address is this machine: a name server's answer may change."""
+    if server.startswith("unix:"):
+        return True
+    host = server.rpartition(":")[0].removeprefix("[").removesuffix("]")
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

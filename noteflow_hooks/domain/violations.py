@@ -1,0 +1,36 @@
+"""Collects everything that is wrong with an input, so that a caller can correct it all at once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeVar
+
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+#: The most violations that are reported, so that a message with 5,000 bad segments gets no answer with thousands.
+_MOST = 20
+
+
+class Violations:
+    """The violations of one input."""
+
+    def __init__(self) -> None:
+        self._refused: list[InvalidInputError] = []
+
+    def take(self, check: Callable[[], T], default: T, *, within: str = "") -> T:
+        """Return what the check returns; if it raises, keep the error and return the default."""
+        try:
+            return check()
+        except InvalidInputError as error:
+            if len(self._refused) < _MOST:
+                self._refused.append(error.within(within) if within else error)
+            return default
+
+    def raise_all(self) -> None:
+        """Raise one error that names all violations, if there are any."""
+        if self._refused:
+            raise InvalidInputError.of_all(self._refused)

@@ -1,0 +1,44 @@
+"""What PostgreSQL means by its SQLSTATEs, in one place: whether it is away, and whether its connection is of use.
+
+The codes are those of appendix A of its manual. *Away* is whatever passes by itself: a failover, a restart, a deadlock,
+a full disk. It costs nobody an answer: calls are refused as UNAVAILABLE, and results wait.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import psycopg
+
+#: Connections, rollbacks for others' sake, resources, limits, locks and recovery, operators, and the disk below.
+_AWAY_CLASSES: Final = frozenset({"08", "40", "53", "54", "55", "57", "58"})
+#: A server that takes no writes, as a primary that has become a standby, or a database in maintenance.
+_READ_ONLY: Final = "25006"
+#: The session has ended: it was idle in a transaction, or was in one for too long.
+_ENDED: Final = frozenset({"25P03", "25P04"})
+#: A prepared statement is not there, or is there already: somebody hands our sessions about, or has cleaned one up.
+_NOT_OURS: Final = frozenset({"26000", "42P05"})
+#: A standby refuses what needs a primary, or has yet to become one.
+_IN_RECOVERY: Final = "55000"
+#: An operator, or a crash, has ended the session or is about to. A statement that was cancelled (57014) has not.
+_OPERATOR_ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
+
+#: After these a connection is given up, and so are all that are older: another one may reach a server that is well.
+_ENDS_CONNECTION: Final = _ENDED | _NOT_OURS | _OPERATOR_ENDS | {_READ_ONLY, _IN_RECOVERY}
+_AWAY: Final = _ENDED | _NOT_OURS | {_READ_ONLY}
+
+
+def is_away(error: BaseException | None) -> bool:
+    """Return whether the error says that the database is away, gone, or refuses for now; the same may work later."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    if error.sqlstate is None:
+        # The connection broke, or never came about.
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return error.sqlstate in _AWAY or error.sqlstate[:2] in _AWAY_CLASSES
+
+
+def ends_connection(error: BaseException | None) -> bool:
+    """Return whether the connection that this came over, and those made before it, are better made anew."""
+    state = error.sqlstate if isinstance(error, psycopg.Error) else None
+    return state is not None and (state in _ENDS_CONNECTION or state.startswith("08"))
