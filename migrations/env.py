@@ -8,14 +8,14 @@ from sqlalchemy import Connection, text
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import SCHEMA, Base
 
-#: Two migrations at once would fight: the second waits here for the first. Any fixed number that is only ours.
+#: The key of the advisory lock by which a second migration waits for the first: any number that nobody else uses.
 LOCK = 0x6E666873
 
 
 def run(connection: Connection) -> None:
-    """Migrate over this connection; the version table lives beside the others."""
+    """Migrate over this connection; the version table is in our schema."""
     with connection.begin():
-        # An index on a large table takes its time, and so may the migration that runs before this one.
+        # No timeout: an index on a large table takes long, and so may waiting for another migration.
         connection.execute(text("SET LOCAL statement_timeout = 0"))
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
         connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))

@@ -2,5 +2,5 @@
 
 from __future__ import annotations
 
-#: The project's version; what ``User-Agent`` names.
+#: The project's version, which ``User-Agent`` names.
 __version__ = "0.1.0"

@@ -1,4 +1,4 @@
-"""Puts the parts together: the only module that knows them all. Nothing is made before it is asked for."""
+"""Puts the parts together; the only module that knows them all. It makes nothing before it is asked to."""
 
 from __future__ import annotations
 
@@ -42,15 +42,16 @@ if TYPE_CHECKING:
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.settings import Settings
 
-#: Connections to PostgreSQL that one server, and one worker process, hold at the most.
+#: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
 WORKER_CONNECTIONS: Final = 10
-#: Servers say every five seconds that their recordings live, and end each other's after fifteen of silence. The sweep
-#: ends what no server is left for; it waits longer, so that servers come first when the database has been away.
+#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen seconds of
+#: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
+#: database has been away.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
-#: A server's threads wait for a connection no longer than a call may take.
+#: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
-#: Who only wants to know whether the database is well takes no answer for one.
+#: How long `doctor` waits for the database. No answer by then counts as a fault.
 _LOOK_TIMEOUT_S: Final = 2
 
 
@@ -63,7 +64,8 @@ class ServerParts:
     webhook_service: WebhookService | None
     #: How many calls may use the database at once.
     database_threads: int
-    #: Takes a function that tells how many calls wait in the server: while many do, wake-ups go in fuller messages.
+    #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
+    #: messages.
     report_backlog: Callable[[Callable[[], int]], None]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
@@ -74,7 +76,7 @@ class WorkerParts:
     """What a worker process is made of."""
 
     deliveries: DeliveryService
-    #: Finds what nobody would see to any more.
+    #: Finds expired leases, and events and deliveries whose wake-ups were lost.
     rescue: Rescue
     #: Warns where this process's clock and the database's disagree.
     check_clock: Callable[[], None]
@@ -82,9 +84,9 @@ class WorkerParts:
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
     advance_replays: Callable[[], int]
-    #: Erases and removes a little of what is old; returns what it did.
+    #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
-    #: When the tasks that beat calls have run to their end.
+    #: When the tasks that beat starts last ran to their end.
     task_runs: TaskRuns
     #: Waits for POSTs under way, then closes connections.
     close: Callable[[], None]
@@ -92,7 +94,7 @@ class WorkerParts:
 
 @dataclass(frozen=True, slots=True)
 class StoreParts:
-    """What the commands that work on the database need."""
+    """What commands need that work on the database alone."""
 
     units: Callable[[], UnitOfWork]
     close: Callable[[], None]
@@ -100,10 +102,10 @@ class StoreParts:
 
 @dataclass(frozen=True, slots=True)
 class KeyParts:
-    """What the commands that look after the keys need."""
+    """What the commands for keys need."""
 
     secrets: StoredSecrets
-    #: The keys by their names, the one that encrypts first.
+    #: The names of the keys; the first one's key encrypts.
     key_ids: tuple[str, ...]
     close: Callable[[], None]
 
@@ -147,7 +149,7 @@ def server(settings: Settings) -> ServerParts:
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``announce`` has events dispatched that the worker itself commits.
+    ``announce`` wakes workers for the events that this worker itself commits.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
@@ -171,7 +173,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         announce=announce,
     )
     stack = ExitStack()
-    # The last one first: results come in for as long as POSTs are under way.
+    # Closed in reverse order: results come in for as long as POSTs are under way.
     for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close):
         stack.callback(close)
     return WorkerParts(
@@ -187,30 +189,30 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
 
 
 def store(settings: Settings) -> StoreParts:
-    """Make what a command needs that works on the database alone."""
+    """Make the parts of a command that works on the database alone."""
     settings.require("database_url")
     engine = engine_of(settings, connections=1)
     return StoreParts(_units(engine, settings), engine.dispose)
 
 
 def keys(settings: Settings) -> KeyParts:
-    """Make what a command needs that looks after the keys; raise SettingsError where there are none."""
+    """Make the parts of a command for keys; raise SettingsError where there are none."""
     settings.require("database_url", "secret_keys")
     engine, box = engine_of(settings, connections=1), _box(settings)
     return KeyParts(StoredSecrets(engine, box), box.key_ids, engine.dispose)
 
 
 def diagnostics(settings: Settings) -> DiagnosticParts:
-    """Make what looks at the database; whatever takes longer than two seconds is given up."""
+    """Make the parts with which `doctor` looks at the database; it gives up whatever takes longer than two seconds."""
     settings.require("database_url")
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
     return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
 
 
 def refuse_pooler(settings: Settings) -> None:
-    """Raise SettingsError where DATABASE_URL leads to a pooler that no setting names, or can't work at all.
+    """Raise SettingsError if DATABASE_URL leads to a pooler that no setting names, or to one that can't work at all.
 
-    A database that is away is no reason: it is waited for, and looked at in each connection that is made later.
+    A database that is away is not refused: the program waits for it, and each later connection makes the same check.
     """
     settings.require("database_url")
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
@@ -226,7 +228,7 @@ def refuse_pooler(settings: Settings) -> None:
 
 
 def revisions() -> tuple[str, ...]:
-    """Return the schema's revisions that this release knows, the newest one last."""
+    """Return the revisions of the schema that this release knows, the newest one last."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as below
 
     script = ScriptDirectory(str(migrations_folder()))
@@ -234,8 +236,8 @@ def revisions() -> tuple[str, ...]:
 
 
 def migrate(settings: Settings, revision: str = "head") -> None:
-    """Bring the database's schema to that revision; twice, or two at once, does no harm."""
-    # Here, since servers and workers never migrate and would carry seven megabytes for it.
+    """Upgrade the database's schema to that revision. It does no harm to do so twice, or in two processes at once."""
+    # Imported here: servers and workers never migrate, and it would cost each of them seven megabytes.
     from alembic import command  # noqa: PLC0415 - as said
     from alembic.config import Config  # noqa: PLC0415 - as said
 
@@ -269,11 +271,11 @@ def egress_policy(settings: Settings) -> EgressPolicy:
 
 
 def _ignore_backlog(_: Callable[[], int]) -> None:
-    """Take no notice: without webhooks nothing is sent to workers."""
+    """Do nothing: without webhooks no wake-ups are sent."""
 
 
 def engine_of(settings: Settings, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's own
-    """Return connections to the database of the settings, in the way that they say it is reached."""
+    """Return an engine for the database that the settings name, directly or through a pooler as they say."""
     return create_engine(str(settings.database_url), is_pooled=_is_pooled(settings), **options)
 
 

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 Column: TypeAlias = Literal["secret", "previous_secret", "earlier_secrets", "headers"]
 COLUMNS: Final[tuple[Column, ...]] = ("secret", "previous_secret", "earlier_secrets", "headers")
 
-#: The first byte of a ciphertext: what it is bound to.
+#: The first byte of a ciphertext: it is bound to its webhook and column.
 _VERSION: Final = b"\x02"
-#: Bound to the webhook alone: headers put into the same row's secret would open there. Read, and no longer written.
+#: The older version, bound to the webhook alone: a ciphertext of headers could be moved to the same row's secret, and
+#: would decrypt there. It is still read, and no longer written.
 _UNBOUND_VERSION: Final = b"\x01"
 _KEY_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
@@ -41,13 +42,13 @@ class SecretBox:
     """
 
     def __init__(self, keys: Sequence[bytes]) -> None:
-        """Take keys of 32 bytes each, the one that encrypts first. Without keys there are no secrets to be had."""
+        """Take keys of 32 bytes each; the first one encrypts. Without keys nothing can be encrypted or decrypted."""
         self._ciphers = {_key_name(key): AESGCM(key) for key in keys}
         self._first = _key_name(keys[0]) if keys else None
 
     @property
     def key_ids(self) -> tuple[str, ...]:
-        """The keys by their names, which tell nothing of them; the one that encrypts first."""
+        """The names of the keys, which reveal nothing of them; the first one's key encrypts."""
         return tuple(name.hex() for name in self._ciphers)
 
     def encrypt(self, secret: str, *, webhook_id: UUID, column: Column) -> bytes:
@@ -71,12 +72,12 @@ class SecretBox:
             raise SecretUnavailableError from None
 
     def is_current(self, ciphertext: bytes) -> bool:
-        """Tell whether it is as :meth:`encrypt` would make it now: under the first key, and bound to its column."""
+        """Tell whether :meth:`encrypt` would make it so now: under the first key, and bound to its column."""
         return _head(ciphertext) == (_VERSION, self._first)
 
 
 def key_id(ciphertext: bytes) -> str:
-    """Return the name of the key that it says it is under."""
+    """Return the name of the key that the ciphertext says it was encrypted under."""
     return _head(ciphertext)[1].hex()
 
 
@@ -110,5 +111,5 @@ def _head(ciphertext: bytes) -> tuple[bytes, bytes]:
 
 
 def _bound_to(version: bytes, webhook_id: UUID, column: Column) -> bytes:
-    # An id has 16 bytes always, so no column's name can be taken for a part of one.
+    # An id always has 16 bytes, so that it is clear where the column's name begins.
     return webhook_id.bytes if version == _UNBOUND_VERSION else webhook_id.bytes + column.encode()

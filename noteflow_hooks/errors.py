@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 class Reason(StrEnum):
     """Why something is refused, for programs. Names are public: they are in answers, and the proto lists them."""
 
-    #: What has no reason of its own.
+    #: For an error without a more specific reason.
     REFUSED = "REFUSED"
     INVALID_ARGUMENT = "INVALID_ARGUMENT"
     TOKEN_INVALID = "TOKEN_INVALID"  # noqa: S105 - a reason's name
@@ -65,7 +65,7 @@ class Reason(StrEnum):
 class NoteFlowHooksError(Exception):
     """Something that NoteFlow Hooks refuses or can't do."""
 
-    #: Why, for programs; a class has one, and an error may have a narrower one.
+    #: Why, for programs. Each class has a reason, and an error may have a more specific one.
     reason: Reason = Reason.REFUSED
 
     def __init__(self, message: str | None = None, *, reason: Reason | None = None) -> None:
@@ -89,7 +89,7 @@ class InvalidInputError(NoteFlowHooksError):
         self.violations: tuple[tuple[str, str], ...] = ((field, problem),)
 
     def within(self, path: str, *, outside: Collection[str] = ()) -> InvalidInputError:
-        """Return the error with each field as a part of ``path``, but for those that stand outside of it."""
+        """Return the error with ``path`` in front of each field, except those in ``outside``."""
         moved = [(name if name in outside else f"{path}.{name}", problem) for name, problem in self.violations]
         (field, problem), *others = moved
         error = InvalidInputError(field, "; ".join([problem, *(": ".join(each) for each in others)]))
@@ -98,7 +98,7 @@ class InvalidInputError(NoteFlowHooksError):
 
     @classmethod
     def of_all(cls, errors: Sequence[InvalidInputError]) -> InvalidInputError:
-        """Return one error that says all of them, in one line; ``errors`` has at least one."""
+        """Return one error that names all of these, in one line; ``errors`` has at least one."""
         first, *others = errors
         if not others:
             return first
@@ -149,7 +149,7 @@ class LimitError(NoteFlowHooksError):
     """The workspace has as many of these as it may have."""
 
     reason = Reason.LIMIT_REACHED
-    #: After how long it may succeed; None where it never will.
+    #: After how long a new try may succeed; None if it never will.
     retry_after: timedelta | None = timedelta(seconds=1)
 
 
@@ -160,7 +160,7 @@ class RateLimitError(LimitError):
     retry_after: timedelta
 
     def __init__(self, message: str | None = None, *, retry_after: timedelta) -> None:
-        """Take a message, and after how long it may succeed."""
+        """Take a message, and after how long a new try may succeed."""
         super().__init__(message)
         self.retry_after = retry_after
 
@@ -178,7 +178,7 @@ class UnavailableError(NoteFlowHooksError):
     reason = Reason.SERVER_AWAY
 
     def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        """Take a message for anybody, and what only an operator may see: hosts, names, what the server said."""
+        """Take a message for anybody, and details for an operator only: hosts, names, what the server said."""
         super().__init__(message)
         self.detail = detail
 
@@ -203,7 +203,7 @@ class AddressNotAllowedError(NoteFlowHooksError):
     """The endpoint's address is not allowed."""
 
     def __init__(self, message: str | None = None, *, detail: str = "") -> None:
-        """Take a message for anybody, and what only an operator may see: the address, and what would allow it."""
+        """Take a message for anybody, and details for an operator only: the address, and what would allow it."""
         super().__init__(message)
         self.detail = detail
 

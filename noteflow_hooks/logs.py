@@ -1,7 +1,8 @@
-"""What the processes log, a record a line, as JSON or as text.
+"""How the processes log: one line for each record, as JSON or as text.
 
-Whatever is in a record, its line stays one line, steers no terminal and has its bounds; of a URL it shows the host, and
-of what looks like a credential nothing. The code that logs names no secret anyway: this is for what others raise.
+Whatever a record contains, its line stays one line of bounded length and steers no terminal. Of URLs it shows the host
+only, and of what looks like a credential nothing. Our own code logs no secrets anyway; this is for errors that others
+raise.
 """
 
 from __future__ import annotations
@@ -21,13 +22,13 @@ if TYPE_CHECKING:
 
 LogFormat: TypeAlias = Literal["json", "text"]
 
-#: The longest message, and the longest traceback, in characters; what is longer loses its middle.
+#: The most characters of a message, and of a traceback; longer ones lose their middle.
 LIMIT: Final = 8192
-#: Of which so much is kept of the end: there a traceback says what was raised.
+#: How many of them are kept of the end, where a traceback names the error.
 _END: Final = 2048
-#: A scheme has a limit here, since without one a long line of dots would be gone through once for each of them.
+#: A scheme's length is limited: without a limit, matching takes quadratic time on a long line of dots.
 _URL: Final = re.compile(r"\b([a-z][a-z0-9+.-]{0,30})://(\S*)", re.IGNORECASE)
-#: Paths without their URL, as errors of urllib3 and http.client have them, and credentials, by what stands before them.
+#: Paths without a host, as in errors of urllib3 and http.client; and credentials, by what stands before them.
 _REDACTIONS: Final = (
     (re.compile(r"""\b(url(?:=|: )['"]?)/\S*"""), r"\1/…"),
     (re.compile(r"\b(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /\S*"), r"\1 /…"),
@@ -37,14 +38,14 @@ _REDACTIONS: Final = (
     (re.compile(r"\b((?:password|passwd)=)(?:'[^']*'|\S+)", re.IGNORECASE), r"\1…"),
 )
 
-#: Without one of these in it, in lower case, no pattern above finds anything: most lines have none.
+#: A text without any of these, in lower case, matches no pattern above. Most lines have none.
 _MARKS: Final = ("/", "whsec_", "nfh_", "bearer ", "basic ", "passw")
 
 log = logging.getLogger(__name__)
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line, in ASCII, so that no reader takes any of its characters for the end of a line."""
+    """One JSON object for each record, in ASCII, so that no reader takes any character in it for the end of a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line."""
@@ -61,22 +62,22 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people. A traceback follows behind bars, so that none of its lines can pass for a record."""
+    """A line for people. Lines of a traceback begin with a bar, so that none of them can pass for a record."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line, and its traceback's."""
+        """Return the record's line, and those of its traceback."""
         head = f"{_time(record)} {record.levelname} {record.name} [{record.process}] {escape(_message(record))}"
         exception = _exception(record)
         return "\n".join([head, *(f"    | {escape(line)}" for line in exception.splitlines())])
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
-    """Return what makes the lines of that format."""
+    """Return the formatter of that format."""
     return JsonFormatter() if log_format == "json" else TextFormatter()
 
 
 def configure(log_format: LogFormat, *, level: int = logging.INFO) -> None:
-    """Log to standard error, what is raised and never caught too; a process that logs already is left as it is."""
+    """Log to standard error, uncaught errors included; do nothing in a process that has a handler already."""
     root = logging.getLogger()
     if root.handlers:
         return
@@ -88,8 +89,9 @@ def configure(log_format: LogFormat, *, level: int = logging.INFO) -> None:
 
 
 def set_up() -> None:
-    """Have warnings, and the errors that end a thread or the process, go the way of all records."""
-    # At DEBUG it tells each request's path, and at WARNING one that it tries again, bare of all that shows it as such.
+    """Log warnings, and errors that end a thread or the process, like all other records."""
+    # It logs paths: each request's at DEBUG, and at WARNING those that it retries, in a form that no pattern above
+    # finds.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     logging.captureWarnings(capture=True)
     sys.excepthook = _end_of_process
@@ -97,7 +99,7 @@ def set_up() -> None:
 
 
 def redacted(text: str) -> str:
-    """Return the text with each URL's user, path and query left out, and what looks like a credential."""
+    """Return the text without the user, path and query of URLs, and without what looks like a credential."""
     lowered = text.lower()
     if not any(mark in lowered for mark in _MARKS):
         return text
@@ -112,7 +114,7 @@ def _host_alone(found: re.Match[str]) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     behind = rest[len(authority) :]
     if "@" in behind:
-        # Who can tell whether that is a path, or a password with a slash in it?
+        # It can't be told whether that is a path, or a password with a slash in it.
         return f"{scheme}://…"
     return f"{scheme}://{authority.rpartition('@')[2]}" + (behind if behind in ("", "/") else "/…")
 
@@ -129,7 +131,7 @@ def _exception(record: logging.LogRecord) -> str:
     """Return the traceback and the stack, or nothing."""
     parts = [record.exc_text, record.stack_info]
     if record.exc_info:
-        # Never what another handler's formatter has left with the record: it is made anew.
+        # Made anew: the record may carry a text that another handler's formatter has left there.
         parts[0] = logging.Formatter().formatException(record.exc_info)
     return _bounded(redacted("\n".join(part for part in parts if part)))
 

@@ -1,4 +1,4 @@
-"""Text that others wrote, made fit to be shown: it stays on its line and steers no terminal."""
+"""Makes text that others wrote fit to be shown: it stays on its line and steers no terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NOTHING: Final = "-"
 
 
 def escape(text: str, *, keep: str = "") -> str:
-    """Return the text with every character that is not plainly printable, but those in ``keep``, written out."""
+    """Return the text with unprintable characters written as escapes, except those in ``keep``."""
     if text.isprintable():
         return text
     return "".join(

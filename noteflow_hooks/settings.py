@@ -1,6 +1,6 @@
 """The settings: environment variables with the prefix ``NOTEFLOW_HOOKS_``, and ``.env``.
 
-One bad value stops the start with one line that names the variable, what it holds, and what it may hold.
+A bad value stops the program at its start, with one line that names the variable, what it holds, and what it may hold.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
-#: Looked for in the folder that a program runs in.
+#: It is looked for in the folder that a program runs in.
 ENV_FILE: Final = Path(".env")
 
 
@@ -41,7 +41,8 @@ def _keys(text: str) -> str:
 def _networks(text: str) -> str:
     for part in _parts(text):
         network = ipaddress.ip_network(part)
-        # Addresses are compared as the IPv4 ones that they stand for, so such a network would match nothing.
+        # Mapped addresses are compared as the IPv4 addresses that they stand for, so such a network would match
+        # nothing.
         if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
             raise ValueError(part)
     return text
@@ -70,7 +71,7 @@ def _schedule(text: str) -> str:
 
 
 def _database(text: str) -> str:
-    """Check what can be told without libpq, which says the rest of it: several hosts may be named, each with a port."""
+    """Check what needs no libpq, which checks the rest as it connects. Several hosts may be named, each with a port."""
     parts = urlsplit(text)
     hosts = parts.netloc.rpartition("@")[2].split(",")
     ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
@@ -103,7 +104,7 @@ Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 class _Variables(BaseSettings):
     """Variables of the environment and of ``.env``. Each field's description says what it may hold.
 
-    A field that may hold a password or a key has ``repr=False``: nothing repeats what it holds, errors included.
+    A field that may hold a password or a key has ``repr=False``: nothing shows its value, not even an error.
     """
 
     model_config = SettingsConfigDict(
@@ -139,7 +140,7 @@ class _Variables(BaseSettings):
 
 
 class CallerSettings(_Variables):
-    """Which server commands call, and as whom, where no option says so."""
+    """Which server the commands call, and with which token, unless options say so."""
 
     server: str | None = Field(None, description="an address and a port, such as 127.0.0.1:50051")
     token: str | None = Field(None, repr=False, description="an API token")
@@ -223,7 +224,7 @@ class Settings(_Variables):
 
     @classmethod
     def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
-        """Read as above, and look into CA_BUNDLE."""
+        """Read the settings, and check that CA_BUNDLE holds certificates."""
         settings = super().load(**overrides)
         if settings.ca_bundle is not None:
             _check_certificates(settings.ca_bundle)
@@ -231,7 +232,7 @@ class Settings(_Variables):
 
     @property
     def redis(self) -> RedisAddress:
-        """Where the broker is; ``require("redis_url")`` comes before."""
+        """Where the broker is; call ``require("redis_url")`` before."""
         return RedisAddress.parse(str(self.redis_url))
 
     @property
@@ -248,7 +249,7 @@ class Settings(_Variables):
 
     @property
     def health_rules(self) -> HealthRules:
-        """By what the endpoints' health is judged."""
+        """The limits by which endpoints' health is judged."""
         return HealthRules(
             concurrency=self.endpoint_concurrency,
             breaker_failures=self.breaker_failures,
@@ -263,7 +264,7 @@ class Settings(_Variables):
 
     @property
     def periods(self) -> Periods:
-        """For how long what is settled is kept."""
+        """For how long settled events, payloads and attempts are kept."""
         return Periods(
             events=timedelta(days=self.retention_days),
             payloads=timedelta(days=self.retention_payload_days),
@@ -271,16 +272,16 @@ class Settings(_Variables):
         )
 
     def require(self, *names: Literal["database_url", "redis_url", "secret_keys"]) -> None:
-        """Raise SettingsError for the first of the named settings that is not there."""
+        """Raise SettingsError for the first of the named settings that is not set."""
         for name in names:
             if not getattr(self, name):
                 raise SettingsError(f"{PREFIX}{name.upper()} is not set; it must hold {_allowed(name)}")
 
 
 def unknown_variables() -> list[str]:
-    """Return a line for each variable with our prefix that is no setting: a slip, whose setting has its default."""
+    """Return a line for each variable with our prefix that is no setting: probably a slip in a setting's name."""
     known = sorted(name.upper() for name in (*Settings.model_fields, *CallerSettings.model_fields))
-    # Pydantic has them in lower case: their case is of no account.
+    # Pydantic gives them in lower case, since it ignores case.
     names = {*EnvSettingsSource(Settings).env_vars, *named_in_env_file()}
     ours = sorted(name.upper().removeprefix(PREFIX) for name in names if name.upper().startswith(PREFIX))
     return [_slip(name, known) for name in ours if name not in known]

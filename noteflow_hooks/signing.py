@@ -1,4 +1,4 @@
-"""Signatures over the exact bytes that are sent. Pure functions that need the standard library alone.
+"""Signatures over the exact bytes that are sent: pure functions that need only the standard library.
 
 A receiver may use them as they are, or copy this file: it imports nothing else of ours.
 
@@ -28,7 +28,7 @@ _SIGNATURE_PREFIX = "sha256="
 _DECODED_BYTES = range(24, 65)
 _PLAIN_CHARACTERS = range(8, 257)
 _HINT_FROM_CHARACTERS = 24
-#: Unix seconds as they are sent; enough digits for the next thirty thousand years.
+#: Unix seconds as they are sent, with enough digits for the next thirty thousand years.
 _TIMESTAMP = re.compile(r"0|[1-9][0-9]{0,11}")
 
 
@@ -44,7 +44,7 @@ def secret_problem(secret: str) -> str | None:
     """
     if secret.startswith(SECRET_PREFIX):
         decoded = _decoded(secret)
-        # Encoded anew: some receivers' decoders refuse what has other bits set behind the last byte.
+        # Encoded again and compared: some receivers refuse base64 whose unused last bits are not zero.
         if len(decoded) not in _DECODED_BYTES or SECRET_PREFIX + base64.b64encode(decoded).decode("ascii") != secret:
             return "after whsec_ there must be strict base64 of 24 to 64 bytes"
     elif len(secret) not in _PLAIN_CHARACTERS or not all("!" <= c <= "~" for c in secret):
@@ -76,10 +76,10 @@ def verify_signature(payload: bytes, signature: str, secret: str) -> bool:
 
 
 def sign_standard(message_id: str, timestamp: int, payload: bytes, secrets: Sequence[str]) -> str:
-    """Return the value of ``webhook-signature``: one ``v1,<base64>`` a secret, in their order, a space between.
+    """Return the value of ``webhook-signature``: ``v1,<base64>`` for each secret, in order, separated by spaces.
 
     ``timestamp`` is unix seconds, the same as in ``webhook-timestamp``. Raise ValueError for a ``whsec_`` secret that
-    decodes to nothing: anybody could make its signature.
+    decodes to no bytes: anybody could sign with it.
     """
     content = b"%s.%d.%s" % (message_id.encode(), timestamp, payload)
     digests = (hmac.digest(_standard_key(secret), content, "sha256") for secret in secrets)
@@ -108,7 +108,7 @@ def verify_standard(
             return False
         expected = sign_standard(lowered["webhook-id"], timestamp, payload, [secret]).encode()
         given = lowered["webhook-signature"].split(" ")
-        # All are compared, found or not, so that the time taken tells nothing.
+        # All are compared, even after a match, so that the time taken reveals nothing.
         return sum(hmac.compare_digest(expected, each.encode()) for each in given) > 0
     except (AttributeError, KeyError, TypeError, ValueError):
         return False
@@ -122,7 +122,7 @@ def _standard_key(secret: str) -> bytes:
 
 
 def _decoded(secret: str) -> bytes:
-    """Return the bytes behind ``whsec_``; none where that is no base64."""
+    """Return the bytes behind ``whsec_``; no bytes where that is no base64."""
     try:
         return base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
     except (binascii.Error, ValueError):

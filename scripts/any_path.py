@@ -1,7 +1,7 @@
-"""Make a fresh .venv start from any path: ``python -I -S scripts/any_path.py .venv``.
+"""Make a fresh .venv work at any path: ``python -I -S scripts/any_path.py .venv``.
 
-The path of the checkout stands in two kinds of files that don't take every path. Standard library only, and without
-``site``: until this has run, the venv's Python may not start.
+Two kinds of files contain the checkout's path, and neither can contain every path. This needs the standard library
+only, and no ``site``: before it has run, the venv's Python may not start.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
-#: How pip begins a script where no shebang can hold the path: with a blank in it, or too long. /bin/sh then starts it,
-#: and reads a dollar sign in the double quotes.
+#: How pip begins a script whose path can't be in a shebang, because it has a blank or is too long. /bin/sh then starts
+#: the script, and interprets a dollar sign even in double quotes.
 _OPENING: Final = b"#!/bin/sh\n'''exec' \""
 _QUOTE: Final = b"'"
 
 
 def mend_script(script: Path) -> None:
-    """Put the path into single quotes, in which a shell reads nothing."""
+    """Put the path into single quotes, in which a shell interprets nothing."""
     text = script.read_bytes()
     path, quote, rest = text.removeprefix(_OPENING).partition(b'"')
     if text.startswith(_OPENING) and quote and _QUOTE not in path:
@@ -25,12 +25,12 @@ def mend_script(script: Path) -> None:
 
 
 def mend_import_path(line: Path) -> None:
-    """Name the checkout from where the line stands: it is read in the locale's encoding, which may lack a letter."""
+    """Write the checkout's path relative to the file: it is read in the locale's encoding, which may lack a letter."""
     line.write_text("../../../..\n", encoding="ascii")
 
 
 def main() -> None:
-    """Mend what is in the venv."""
+    """Correct these files in the venv."""
     venv = Path(sys.argv[1])
     for script in (venv / "bin").iterdir():
         if script.is_file() and not script.is_symlink():

@@ -1,7 +1,7 @@
-"""Generate the gRPC code from the proto; with ``--check`` only tell, by exit status 1, whether it is out of date.
+"""Generate the gRPC code from the proto; with ``--check`` only exit with status 1 if it is out of date.
 
-protoc writes imports for a root of its own (``from noteflow.v1 import …``); they are rewritten to where the modules
-are, so that they import like any other module, while the proto keeps the file name under which it is registered.
+protoc writes imports from its own root (``from noteflow.v1 import …``). They are rewritten to the modules' place in the
+package, while the proto keeps the file name under which it is registered.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from grpc_tools import protoc  # type: ignore[import-untyped]  # it has no types
 ROOT = Path(__file__).resolve().parent.parent
 PROTO_PATH = ROOT / "noteflow_hooks" / "rpc" / "proto"
 PROTO = "noteflow/v1/noteflow.proto"
-#: The only import that the generated code makes of our own.
+#: The only import of our own modules in the generated code.
 IMPORT = "from noteflow.v1 import "
 
 
 def generate() -> dict[Path, str]:
-    """Return the text of every generated file by the path where it belongs."""
+    """Return the text of every generated file, by its path."""
     with tempfile.TemporaryDirectory() as folder:
         scripts = Path(sysconfig.get_path("scripts"))
         status = protoc.main(

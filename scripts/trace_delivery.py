@@ -1,19 +1,19 @@
 """Trace the way of one event through the code: each file and function in order, and how often it changes files.
 
 PostgreSQL and Valkey are the embedded ones, the receiver is an HTTP server on loopback, and the worker's code runs
-here, in this process. An event and its delivery go through unseen first, so that what is made once (connections, the
-worker's parts, the endpoint as it was read) is not counted. What is counted then:
+here, in this process. A first event is delivered untraced, so that what is made once (connections, the worker's parts,
+the endpoint as it was read) is not counted. Then these are counted:
 
-- **The worker's way**: from the task `dispatch`, which is given a committed event's id, until its delivery is settled
-  and the task has returned.
+- **The worker's way**: from the task `dispatch`, called with a committed event's id, until its delivery is settled and
+  the task has returned.
 - **The server's way**: from the unit of work that records an event until it is committed and handed to the publisher's
-  thread. A figure of its own.
+  thread. It is counted separately.
 
-A step is a call of a function, or a generator that goes on, in a file of `noteflow_hooks/` or `workers/`. Steps that
-follow each other in the same file are one stay there; a change of file is where the next step stands in another file.
-So the way back to a caller that calls something else afterwards counts, and a return as such does not. Each thread's
-steps are read as a whole, threads in the order of their first step: the count is the same in every run. Everything else
-(Celery, SQLAlchemy, generated methods of dataclasses) is passed over.
+A step is a call of a function, or the resumption of a generator, in a file of `noteflow_hooks/` or `workers/`.
+Successive steps in one file are one stay there; when the next step is in another file, that is a change of file. So a
+return alone does not count, but the next call that the caller makes does. Steps are counted thread by thread, threads
+in the order of their first step, so that the count is the same in every run. Everything else (Celery, SQLAlchemy,
+generated methods of dataclasses) is ignored.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Path(bootstrap.__file__).resolve().parent.parent
 _OURS: Final = (f"{ROOT}{os.sep}noteflow_hooks{os.sep}", f"{ROOT}{os.sep}workers{os.sep}")
-#: The most that the worker's way may be.
+#: The limits for the worker's way.
 MOST_FILES: Final = 25
 MOST_CHANGES: Final = 60
 
@@ -68,7 +68,7 @@ class Way:
 
     @contextmanager
     def installed(self) -> Iterator[None]:
-        """See what this thread does from now on, and threads that begin meanwhile."""
+        """Trace this thread, and threads that begin meanwhile, while the block runs."""
         threading.setprofile(self._note)
         sys.setprofile(self._note)
         try:
@@ -79,7 +79,7 @@ class Way:
 
     @contextmanager
     def watched(self) -> Iterator[None]:
-        """Keep what is seen."""
+        """Record the steps while the block runs."""
         self._is_watched = True
         try:
             yield
@@ -88,16 +88,16 @@ class Way:
 
     @property
     def files(self) -> Mapping[str, int]:
-        """How many stays there were in each file."""
+        """The number of stays in each file."""
         return Counter(stay[0].file for stay in self.stays())
 
     @property
     def changes(self) -> int:
-        """How often the next step stands in another file than the last one."""
+        """How often the next step is in another file."""
         return len(self.stays()) - 1
 
     def stays(self) -> list[list[Step]]:
-        """Return the steps, those that follow each other in the same file together."""
+        """Return the steps, grouped by stays in one file."""
         steps = [step for own in self._threads.values() for step in own]
         return [list(stay) for _, stay in groupby(steps, key=lambda step: step.file)]
 
@@ -109,7 +109,7 @@ class Way:
 
 
 class Stage:
-    """The servers, a receiver, and an endpoint that is subscribed."""
+    """The servers, a receiver, and an endpoint with a subscription."""
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
         settings: dict[str, Any] = {
@@ -120,7 +120,7 @@ class Stage:
             "egress_allow": "127.0.0.1/32",
         }
         self._settings = GivenSettings(**settings)
-        # The worker's code reads its settings where it is imported.
+        # The worker's code reads its settings when it is imported.
         os.environ.update(variables(settings))
         bootstrap.migrate(self._settings)
         self._tenants = Tenants(self._settings)
@@ -132,7 +132,7 @@ class Stage:
         stack.callback(self._store.close)
 
     def publish(self) -> UUID:
-        """Record an event as the server does and announce it; no worker takes the message."""
+        """Record an event as the server does and announce it; no worker is there to take the message."""
         service = self._server.webhook_service
         if service is None:
             raise SystemExit("the server records no events")
@@ -145,7 +145,7 @@ class Stage:
         return event_id
 
     def check_is_settled(self, event_id: UUID) -> None:
-        """Raise where the event's delivery did not succeed."""
+        """Exit if the event's delivery did not succeed."""
         with self._store.units() as unit:
             page = unit.deliveries.list_page(self._workspace_id, DeliveryFilter(), limit=10)
         if [each.status for each in page if each.event_id == event_id] != [DeliveryStatus.SUCCEEDED]:
@@ -162,7 +162,7 @@ class _Receiver(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-        """Say nothing: the way is what is printed."""
+        """Print nothing but the ways."""
 
 
 @contextmanager
@@ -185,11 +185,11 @@ def trace() -> tuple[Way, Way]:
         stage.publish()
         with servers.installed(), servers.watched():
             event_id = stage.publish()
-        from workers import tasks  # noqa: PLC0415 - it reads its settings where it is imported
+        from workers import tasks  # noqa: PLC0415 - it reads its settings when it is imported
 
         stack.callback(tasks.close)
         with workers.installed():
-            # The first one makes what is made once, and the threads that POST.
+            # The first event makes what is made once, and the threads that POST.
             tasks.dispatch([str(event_id)])
             event_id = stage.publish()
             with workers.watched():
@@ -209,7 +209,7 @@ def show(name: str, way: Way, *, briefly: bool) -> None:
 
 
 def main() -> None:
-    """Trace; exit with status 1 where the worker's way is longer than it may be."""
+    """Trace an event; exit with status 1 if the worker's way is over its limits."""
     parser = argparse.ArgumentParser(description="Trace the way of one event through the code.")
     parser.add_argument("--brief", action="store_true", help="print the sums only")
     briefly: bool = parser.parse_args().brief

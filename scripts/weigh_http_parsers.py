@@ -1,12 +1,12 @@
-"""Weigh HTTP clients against the project's own reader: right answers on the hostile server, and processor time a POST.
+"""Compare HTTP clients with the project's own reader: right answers on the hostile server, and processor time a POST.
 
-``docs/adr/0007-our-own-http-exchange.md`` says what came of it. h11 and httptools are in no lock file: fetch them so::
+``docs/adr/0007-our-own-http-exchange.md`` has the results. h11 and httptools are in no lock file; fetch them with::
 
     .venv/bin/python -m pip install --no-deps --target /tmp/parsers h11 httptools
     PYTHONPATH=/tmp/parsers .venv/bin/python -m scripts.weigh_http_parsers
 
-It takes about ten minutes; ``table`` or ``time`` behind it asks for one of the two, ``--tell`` names each path where a
-client differs. All traffic is on loopback.
+It takes about ten minutes. The argument ``table`` or ``time`` asks for one of the two alone; ``--tell`` names each path
+where a client differs. All traffic is on loopback.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ CLIENTS: Final[dict[str, type[Client]]] = {
     "urllib3's connection": Urllib3,
 }
 _BARE: Final = "no HTTP: send and receive"
-#: No client should need it; one that reads without end ends by it, and not the machine.
+#: A client's limit of memory: it stops one that reads without end before the machine runs out.
 _MEMORY: Final = 4 << 30
 
 
 def main() -> None:
-    """Print what is asked for as tables in Markdown."""
+    """Print the tables that are asked for, in Markdown."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("what", nargs="?", choices=["table", "time", "all"], default="all")
     parser.add_argument("--tell", action="store_true", help="name each path where a client differs from the table")
@@ -59,7 +59,7 @@ def main() -> None:
 
 
 def _try(name: str) -> None:
-    """Be the process of one client, which ends however many of its threads hang."""
+    """Run as the process of one client; end it even if some of its threads hang."""
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
     print(json.dumps(verdicts(CLIENTS[name])), flush=True)
     os._exit(0)
@@ -72,7 +72,7 @@ def _tried(name: str) -> dict[str, Verdict]:
 
 
 def _table(*, names_each: bool) -> Iterator[str]:
-    """Yield a line for each client: what fits, and how the rest differs."""
+    """Yield a line for each client: how many results are as expected, and how the others differ."""
     columns = ("client", "as the table says", "handshakes", "refused", "no end in time", "otherwise", "kept")
     yield f"| {' | '.join(columns)} |"
     yield "|---" * len(columns) + "|"
@@ -101,12 +101,12 @@ def _counts(tried: dict[str, Verdict], ours: dict[str, Verdict]) -> Iterator[str
 
 
 def _is_kept(verdict: Verdict, ours: Verdict) -> bool:
-    """Tell whether a connection would be used again after which ours trusts nothing that comes over it."""
+    """Tell whether the client would use a connection again that ours would not."""
     return verdict.keeps and not ours.keeps
 
 
 def _times() -> Iterator[str]:
-    """Yield a line for each client: its time for an answer with few and with many headers, and beside ours."""
+    """Yield a line for each client: its times for answers with few and with many headers, and their ratios to ours."""
     kinds: dict[str, type[Client]] = {**CLIENTS, _BARE: Bare}
     taken = {count: times_us(kinds, answer) for count, answer in ANSWERS.items()}
     yield "| client | " + " | ".join(f"{count} headers, µs | beside ours" for count in taken) + " |"
@@ -117,7 +117,7 @@ def _times() -> Iterator[str]:
 
 
 def _beside(times: list[float], ours: list[float]) -> str:
-    """Return the median of the rounds' ratios: what disturbs a round disturbs all of it; and their middle half."""
+    """Return the median and the middle half of the rounds' ratios: what disturbs a round slows both sides alike."""
     low, middle, high = quantiles((each / our for each, our in zip(times, ours, strict=True)), n=4)
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 

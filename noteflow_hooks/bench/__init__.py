@@ -1,4 +1,4 @@
-"""`bench`: the whole system measured against a bare loop and against the obvious Celery app, in ratios of one run.
+"""`bench`: measures the whole system against a bare loop and an obvious Celery app, in ratios within one run.
 
-Only ratios between measurements that lie side by side mean anything on a machine that does other things too.
+On a machine that also does other things, only ratios between measurements made one after the other mean anything.
 """

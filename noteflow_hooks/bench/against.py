@@ -1,4 +1,4 @@
-"""A rate that holds up over minutes in which the machine is now faster, now slower: each burst against a bare loop."""
+"""A rate that can be compared over minutes in which the machine's speed changes: each burst against a bare loop."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def against_bare(stage: Stage, *, events: int, bursts: int) -> float:
-    """Return the median of so many bursts' rates, each divided by the bare loop's directly before it."""
+    """Return the median over the bursts of a burst's rate divided by that of the bare loop directly before it."""
     return statistics.median(_once(stage, stage.count(events)) for _ in range(bursts))
 
 

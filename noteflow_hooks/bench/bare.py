@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.stage import Stage
 
 _CONNECTIONS: Final = 20
-#: What a loop sends before it is measured, so that its connections are there.
+#: How many POSTs a loop makes before it is measured, so that its connections exist.
 _FIRST_POSTS: Final = 200
 
 
 def bare_rate(stage: Stage, posts: int, *, loops: int = WORKERS, is_tls: bool = False, dials: bool = False) -> float:
-    """Return the POSTs a second of so many bare loops together; with ``dials`` each has a connection of its own."""
+    """Return the POSTs a second of so many bare loops together; with ``dials`` each POST has a new connection."""
     processes = _loops(stage, is_tls=is_tls, dials=dials)[:loops]
     stage.receiver.ask("reset")
     began = time.monotonic()

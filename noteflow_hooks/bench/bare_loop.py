@@ -1,8 +1,8 @@
-"""The bare loop, the limit that everything is measured against: ``requests.Session.post`` under gevent, and no more.
+"""The bare loop, which everything is measured against: ``requests.Session.post`` under gevent, and nothing else.
 
-A process of its own: ``URL BODY --connections N [--ca FILE] [--dial]``, told by lines on its standard input how many
-POSTs to make; with ``--dial`` each has a connection of its own. It answers with a line of JSON once they are made: the
-processor's seconds that they took.
+It is a process with the arguments ``URL BODY --connections N [--ca FILE] [--dial]``. Each line on its standard input
+says how many POSTs to make; with ``--dial`` each POST has a new connection. Once they are made it answers with a line
+of JSON: the processor seconds that they took.
 """
 
 from gevent import monkey
@@ -20,7 +20,7 @@ from noteflow_hooks.bench.lines import say, told  # noqa: E402 - as above
 
 
 def main() -> None:
-    """Make as many POSTs as each line says, over connections that are kept unless told otherwise."""
+    """Make as many POSTs as each line says, over kept connections unless ``--dial`` is given."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
     parser.add_argument("body")
@@ -37,7 +37,7 @@ def main() -> None:
     def post(left: list[int]) -> None:
         while left[0] > 0:
             left[0] -= 1
-            # A body that is not read closes its connection.
+            # With ``--dial``: closing an answer whose body was not read closes its connection.
             answer = session.post(given.url, data=body, headers=headers, timeout=10, stream=given.dial)
             answer.close()
             if answer.status_code != requests.codes.ok:

@@ -1,4 +1,4 @@
-"""Events over gRPC: published by the publishing client, and each one's time from its call to its receipt."""
+"""Publishes events over gRPC, and measures each one's time from its call to its receipt."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ class Calls:
 
     #: When each event's call was made, by the monotonic clock, in seconds.
     made_at: dict[str, float]
-    #: How much later than due each call was made; empty where each waited for the one before.
+    #: How much later than planned each call was made; empty where each call waited for the one before.
     lags_ms: list[float]
 
 
 def publish(stage: Stage, streams: Sequence[Stream]) -> list[Calls]:
-    """Make the calls of all streams beside each other; return once all are answered."""
+    """Make the calls of all streams at the same time; return once all are answered."""
     client = stage.kept("the publishing client", lambda: stage.process("publishing", stage.system.grpc))
     stage.receiver.ask("reset")
     answers = client.ask(json.dumps([asdict(stream) for stream in streams]))
@@ -33,7 +33,7 @@ def publish(stage: Stage, streams: Sequence[Stream]) -> list[Calls]:
 
 
 def latencies_ms(stage: Stage, calls: Calls) -> list[float]:
-    """Wait until every event of the calls is received; return how long each took from the moment before its call."""
+    """Wait until every event of the calls is received; return how long each took, from just before its call."""
     came: dict[str, float] = {}
 
     def is_there() -> bool:
@@ -45,5 +45,5 @@ def latencies_ms(stage: Stage, calls: Calls) -> list[float]:
 
 
 def percentile(values: Sequence[float], percent: int) -> float:
-    """Return the percentile, between the two values that it lies between; of one value alone, that."""
+    """Return the percentile, interpolated between two values; of a single value, that value."""
     return statistics.quantiles(values, n=100, method="inclusive")[percent - 1] if len(values) > 1 else values[0]

@@ -1,4 +1,4 @@
-"""Other workers than the system's own, for as long as a block runs: under another pool, or farther from the servers."""
+"""Replaces the system's workers while a block runs, with ones under another pool or farther from the servers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.bench.stage import Stage
 
-#: The first events of new workers make their connections and are not measured.
+#: New workers make their connections during these first events, which are not measured.
 _FIRST_EVENTS: Final = 500
 
 
@@ -24,7 +24,7 @@ _FIRST_EVENTS: Final = 500
 def other_workers(
     stage: Stage, *, pool: Sequence[str] = WORKER_POOL, settings: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
-    """Let as many others work in the place of the system's workers, with these options and settings of their own."""
+    """Have as many other workers work in place of the system's own, with this pool and these settings."""
     _end_own(stage)
     env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()}
     commands = [worker_command(number, pool=pool) for number in range(1, WORKERS + 1)]
@@ -40,7 +40,7 @@ def other_workers(
 
 
 def warm_up(stage: Stage) -> None:
-    """Have new workers make their connections now, and not while something measures."""
+    """Have new workers make their connections now, not during a measurement."""
     burst(stage, stage.workspaces(), events=stage.count(_FIRST_EVENTS))
 
 

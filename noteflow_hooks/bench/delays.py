@@ -1,8 +1,8 @@
-"""A process that stands between the workers and their servers and holds up whatever passes, each way, for so long.
+"""A process between the workers and their servers that delays whatever passes, in both directions.
 
-``TARGET [TARGET ...]``: a path of a Unix socket, or a port on loopback. It prints the ports that stand for them, in
-their order, and is told by lines on its standard input how many ms a round trip is to take longer; the answer is
-``null``.
+Its arguments are ``TARGET [TARGET ...]``, each the path of a Unix socket or a port on loopback. It prints the ports
+that stand for them, in their order. Each line on its standard input says by how many ms to lengthen a round trip; the
+answer is ``null``.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _PIECE = 65_536
 
 
 class _Delay:
-    """How long each way is held up, in seconds; for all connections at once."""
+    """How long each direction is delayed, in seconds; one value for all connections."""
 
     def __init__(self) -> None:
         self.way_s = 0.0
 
 
 class _OneWay:
-    """What goes one way of a connection, in its order."""
+    """One direction of a connection; it keeps the order."""
 
     def __init__(self, delay: _Delay, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._delay = delay
@@ -53,7 +53,7 @@ class _OneWay:
 
 
 async def _stand_for(target: str, delay: _Delay) -> int:
-    """Listen for connections to the target and return the port."""
+    """Listen for connections that go to the target; return the port."""
 
     async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 _EVENTS: Final = 2_000
 _BURSTS: Final = 5
-#: None is measured too: what stands in between takes time of its own.
+#: Zero is measured too, since the process in between takes time of its own.
 _ADDED_MS: Final = (0, 1, 2, 5)
 
 
 def distance(stage: Stage) -> Values:
-    """Measure against the bare loop at each distance."""
+    """Measure the rate against the bare loop at each distance."""
     database, broker = urlsplit(stage.system.database_url), urlsplit(stage.system.redis_url)
     [folder], [number] = (parse_qs(database.query)[name] for name in ("host", "port"))
     between = stage.process("delays", f"{folder}/.s.PGSQL.{number}", str(broker.port))

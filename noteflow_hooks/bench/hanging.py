@@ -1,8 +1,8 @@
-"""How much endpoints that hang hurt one that doesn't: a healthy endpoint's time from publish to receipt, in ratios.
+"""How much hanging endpoints slow a healthy one: the healthy one's time from publish to receipt, as ratios.
 
-Run by itself: ``python -m noteflow_hooks.bench.hanging``. The whole system runs as processes on embedded servers; the
-receiver is a process of its own, on loopback. Each round is measured quiet first, then with endpoints hanging, so that
-a busy machine slows both. It takes about two minutes and stops by itself.
+It is run by itself: ``python -m noteflow_hooks.bench.hanging``. The whole system runs as processes on embedded servers;
+the receiver is another process, on loopback. Each round measures without hanging endpoints first, then with them, so
+that a busy machine slows both. It takes about two minutes and ends by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _PAYLOAD: Final = {"title": "t", "duration_seconds": 1.0, "segment_count": 1, "h
 
 
 class Receiver:
-    """Answers ``/ok`` at once and everything else never; tells when each meeting's event came."""
+    """Answers ``/ok`` at once, and never answers other paths; knows when each meeting's event came."""
 
     def __init__(self) -> None:
         self._pipe, theirs = multiprocessing.Pipe()
@@ -53,7 +53,7 @@ class Receiver:
         self.port: int = self._pipe.recv()
 
     def url(self, path: str) -> str:
-        """Return the address of a path."""
+        """Return the URL of a path."""
         return f"http://127.0.0.1:{self.port}{path}"
 
     def arrivals(self) -> dict[str, float]:
@@ -128,7 +128,7 @@ class Bench:
 
     @contextmanager
     def as_another_workspace(self) -> Iterator[None]:
-        """Act for a new workspace for as long as the block runs."""
+        """Act for a new workspace while the block runs."""
         former = self.client, self.workspace_id
         store = bootstrap.store(GivenSettings(database_url=self.system.database_url))
         with store.units() as unit:
@@ -191,7 +191,7 @@ class Bench:
 
 
 def one_hanging(bench: Bench) -> tuple[list[float], list[float]]:
-    """Measure quiet, then with one endpoint that hangs and a backlog that waits for it."""
+    """Measure without hanging endpoints, then with one and a backlog for it."""
     quiet = bench.measure()
     hanging = bench.register("/hang", "recording.started")
     bench.flood("recording.started", BACKLOG)
@@ -202,13 +202,13 @@ def one_hanging(bench: Bench) -> tuple[list[float], list[float]]:
 
 
 def a_fifth_hanging(bench: Bench) -> tuple[list[float], list[float]]:
-    """Measure with 100 endpoints that all get five events a second, then with 20 of them hanging."""
+    """Measure with 100 endpoints that get five events a second each, then with 20 of them hanging."""
     quiet = _hundred(bench, hanging=0)
     return quiet, _hundred(bench, hanging=ENDPOINTS // 5)
 
 
 def a_flood(bench: Bench) -> tuple[list[float], list[float]]:
-    """Measure quiet, then while another workspace's backlog of 20,000 goes to 20 endpoints as fast as it can."""
+    """Measure alone, then while another workspace's backlog of 20,000 deliveries goes to 20 endpoints."""
     quiet = bench.measure()
     with bench.as_another_workspace():
         for _ in range(20):

@@ -1,4 +1,4 @@
-"""What size costs: the rate beside a million deliveries of 100,000 endpoints in 10,000 workspaces, and beside few."""
+"""What size costs: the rate with a million old deliveries of 100,000 endpoints in 10,000 workspaces, and with few."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BURSTS: Final = 7
 _WORKSPACES: Final = 10_000
 _ENDPOINTS: Final = 100_000
 _DELIVERIES: Final = 1_000_000
-#: Old rows in the order in which they came to be, over the last twenty days, so that nothing is to be removed yet.
+#: Old rows in the order of their creation, over the last twenty days, so that retention removes none of them yet.
 _FILL: Final = """
 INSERT INTO noteflow.workspaces (name) SELECT 'history' FROM generate_series(1, %(workspaces)s);
 
@@ -60,7 +60,7 @@ DROP TABLE kept, hooks, past
 
 
 def history(stage: Stage) -> Values:
-    """Measure against the bare loop before and after all that is there."""
+    """Measure the rate against the bare loop, before and after these rows are there."""
     few = against_bare(stage, events=_EVENTS, bursts=_BURSTS)
     _fill(stage)
     many = against_bare(stage, events=_EVENTS, bursts=_BURSTS)
@@ -77,7 +77,7 @@ def _fill(stage: Stage) -> None:
     for statement in _FILL.split(";"):
         stage.check()
         stage.database.execute(statement, given if "%(" in statement else None)
-    # As autovacuum does within a minute or so; what it does beside a measurement would be measured too.
+    # Autovacuum would do this within a minute or so, during the measurement.
     stage.database.execute("VACUUM ANALYZE")
     stage.database.execute("CHECKPOINT")
 

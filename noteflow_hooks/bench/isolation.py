@@ -1,4 +1,4 @@
-"""How much endpoints that hang hurt one that does not."""
+"""How much hanging endpoints slow one that is well."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.stage import Stage
     from noteflow_hooks.bench.tenants import Tenant
 
-#: The endpoint that is measured, and others that get events of their own; of those, so many hang.
+#: The number of endpoints: one is measured, the others get events of their own, and some of those hang.
 _ENDPOINTS: Final = 100
 _HANGING: Final = 20
 #: Events a second to the measured endpoint, and to each of the others.
@@ -26,14 +26,14 @@ _HURTING: Final = "recording.stopped"
 
 
 def a_fifth_hanging(stage: Stage) -> Values:
-    """Measure one endpoint's latency while all others are well, then while some of them never answer."""
+    """Measure one endpoint's latency while all others answer, then while some of them never do."""
     tenant = stage.kept("a hundred endpoints", lambda: _hundred(stage))
     quiet = _p95_ms(stage, tenant, event_type=_QUIET)
     settle(stage)
-    # New ones each time: of those before the system knows already how they are.
+    # New ones each time: the system already knows that the earlier ones are slow.
     hanging = stage.tenants.register(tenant, [stage.url("/hang")] * _HANGING, event_type=_HURTING)
     measured = _p95_ms(stage, tenant, event_type=_HURTING)
-    # In this order: what is hung up on is tried again as long as its endpoint is there.
+    # Removed first: a POST that the receiver hangs up on is tried again while its endpoint exists.
     stage.tenants.remove(hanging)
     stage.receiver.ask("release")
     settle(stage)

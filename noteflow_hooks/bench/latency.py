@@ -1,6 +1,6 @@
-"""How long an event takes from the call that publishes it to its receipt, at several rates; and how many get through.
+"""How long an event takes from the call that publishes it to its receipt, at several rates; and the highest rate.
 
-The loop is open: calls are made when they are due, whatever has come back of earlier ones.
+The load is open-loop: calls are made when they are due, whether or not earlier ones have returned.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Values
     from noteflow_hooks.bench.stage import Stage
 
-#: One event in 150 ms: each finds the system asleep.
+#: One event in 150 ms: each finds the system idle.
 IDLE_PER_S: Final = 1000 / 150
 _IDLE_EVENTS: Final = 40
 _SECONDS: Final = 3
@@ -26,7 +26,7 @@ _EVENTS: Final = 1_200
 
 
 def over_grpc(stage: Stage) -> Values:
-    """Measure events that four clients publish as fast as they can, each call after the one before."""
+    """Measure events that four clients publish as fast as they can, each waiting for one call before the next."""
     events = stage.count(_EVENTS) // _CLIENTS
     calls = publish(stage, [Stream(_tokens(stage), events) for _ in range(_CLIENTS)])
     began = min(min(each.made_at.values()) for each in calls)
@@ -59,7 +59,7 @@ def at_fixed_rate(stage: Stage, rate_per_s: float) -> Values:
 
 
 def at_half_peak(stage: Stage) -> Values:
-    """Measure the latency at half of what the system took over gRPC in this round."""
+    """Measure the latency at half the rate that the system reached over gRPC in this round."""
     if stage.peak_per_s is None:
         over_grpc(stage)
     return at_fixed_rate(stage, (stage.peak_per_s or 0.0) / 2)

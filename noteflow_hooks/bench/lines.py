@@ -1,4 +1,4 @@
-"""The inner end of a process that is spoken to (see :mod:`noteflow_hooks.bench.processes`): lines in, JSON out."""
+"""The child's side of :mod:`noteflow_hooks.bench.processes`: lines in, JSON out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 def told() -> Iterator[str]:
     """Yield each line as soon as it is there, until the standard input ends."""
-    # Not the file's own iterator, which reads ahead.
+    # The file's own iterator would read ahead.
     while line := sys.stdin.readline():
         yield line
 

@@ -1,4 +1,4 @@
-"""What was measured on, and with which versions: numbers without them mean nothing to anybody else."""
+"""The machine and the versions that were measured: without them the numbers mean nothing to others."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PACKAGES: Final = (
 
 
 def machine() -> dict[str, Any]:
-    """Return what the machine is."""
+    """Return the machine's cores, processor and system."""
     return {"cores": os.cpu_count(), "cpu": _cpu_model(), "system": platform.system(), "machine": platform.machine()}
 
 
 def versions(stage: Stage) -> dict[str, str]:
-    """Return the version of everything that takes part."""
+    """Return the versions of all the software that takes part."""
     row = stage.database.execute("SHOW server_version").fetchone()
     with redis.Redis.from_url(stage.system.redis_url) as client:
         info: Any = client.info("server")

@@ -1,7 +1,7 @@
-"""What webhooks cost the one who stops a meeting, with Redis well, frozen and dead.
+"""How much longer stopping a meeting takes with webhooks on, while Redis is well, frozen or dead.
 
-Two servers over the same database, one of them with webhooks switched off, are called in turn, so that whatever else
-the machine does slows both.
+Two servers over the same database, one of them with webhooks off, are called in turn, so that whatever else the machine
+does slows both.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _CALLS: Final = 300
 
 
 def stopping(stage: Stage, *, redis: Callable[[Stage, Tenant], AbstractContextManager[None]]) -> Values:
-    """Measure StopMeeting with webhooks on and off while Redis is in that state."""
+    """Measure StopMeeting with webhooks on and off, while ``redis`` keeps Redis in its state."""
     without = stage.kept("a server without webhooks", lambda: _server_without_webhooks(stage))
     tenant = stage.kept("a workspace with meetings", lambda: stage.tenants.make([stage.url("/ok")]))
     with connect(stage.system.grpc, tenant.token) as on, connect(without, tenant.token) as off:
-        # The first calls make the connections.
+        # The first calls only make the connections.
         _stop_in_turn(stage, [on, off], stage.tenants.hold_meetings(tenant, 2))
         meeting_ids = stage.tenants.hold_meetings(tenant, 2 * stage.count(_CALLS))
         with redis(stage, tenant):
@@ -56,7 +56,7 @@ def stopping(stage: Stage, *, redis: Callable[[Stage, Tenant], AbstractContextMa
 
 
 def _stop_in_turn(stage: Stage, servers: Sequence[Client], meeting_ids: Sequence[str]) -> list[list[float]]:
-    """Stop as many meetings at each server; return how long the calls took, by server."""
+    """Stop the same number of meetings at each server; return how long the calls took, by server."""
     took_ms: list[list[float]] = [[] for _ in servers]
     order = range(len(servers))
     for first in range(0, len(meeting_ids), len(servers)):
@@ -66,7 +66,7 @@ def _stop_in_turn(stage: Stage, servers: Sequence[Client], meeting_ids: Sequence
             began = time.monotonic()
             servers[server].meetings.StopMeeting(request)
             took_ms[server].append((time.monotonic() - began) * 1000)
-        # What a call leaves to be done in the background must not always fall on the same server's next one.
+        # Work that a call leaves in the background must not always slow the same server's next call.
         order = order[::-1]
     return took_ms
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def worker_memory(stage: Stage) -> Values:
-    """Return the peak of the greediest worker, of those too that were ended meanwhile."""
+    """Return the highest peak of any worker, including those that have ended."""
     stage.note_memory()
     return {"worker_peak_mb": stage.worker_peak_mb}
 

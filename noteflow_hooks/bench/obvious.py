@@ -15,13 +15,13 @@ from noteflow_hooks.bench.traffic import BODY, until_received
 if TYPE_CHECKING:
     from noteflow_hooks.bench.stage import Stage
 
-#: As the app itself calls them. It is not imported here: its engine is for its own processes.
+#: The app's own names. It is not imported here, because that makes an engine, which only its processes need.
 _TASK: Final = "obvious.event"
 _QUEUE: Final = "obvious"
 _MODULE: Final = f"{__package__}.obvious_app"
 _COMMAND: Final = (sys.executable, "-m", "celery", "-A", _MODULE, "worker", "-P", "gevent", "-c", "50", "-l", "INFO")
 _ALONE: Final = ("--without-gossip", "--without-mingle")
-#: It reads its events by their ids, which are those from 1 on.
+#: The app's events: it reads them by id, from 1 on.
 _EVENTS: Final = 10_000
 _SCHEMA: Final = """
 CREATE SCHEMA obvious;
@@ -35,7 +35,7 @@ CREATE TABLE obvious.deliveries (
 
 
 def obvious_rate(stage: Stage, events: int) -> float:
-    """Return the deliveries a second of the obvious app, from the first event that it is told of."""
+    """Return the deliveries a second of the obvious app, from the first event that is sent to it."""
     app = stage.kept("the obvious app", lambda: _started(stage))
     await_workers(stage, _broker(stage))
     stage.receiver.ask("reset")
@@ -47,7 +47,7 @@ def obvious_rate(stage: Stage, events: int) -> float:
 
 
 def _started(stage: Stage) -> Celery:
-    """Make its tables, start its workers, and return what sends to them."""
+    """Make its tables, start its workers, and return a client that sends them tasks."""
     broker = _broker(stage)
     _prepare(stage)
     env = {"BENCH_REDIS": broker, "BENCH_DATABASE": stage.system.database_url}

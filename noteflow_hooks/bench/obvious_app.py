@@ -1,8 +1,8 @@
 """The obvious Celery app, as a baseline: one task per event, one per delivery, one POST and one committed row each.
 
-Written as a careful developer would in an afternoon: acknowledged late so that a crash repeats, a session and a pool
-of connections for each process, ids as arguments, a signature. It has neither claims nor leases nor a guard.
-``BENCH_REDIS`` and ``BENCH_DATABASE`` say where it works; its tables are in a schema of their own, ``obvious``.
+It is what a careful developer would write in an afternoon: tasks acknowledged late so that a crash repeats them, a
+session and a connection pool for each process, ids as arguments, a signature. It has no claims, leases or egress rules.
+``BENCH_REDIS`` and ``BENCH_DATABASE`` name its servers; its tables are in a schema of their own, ``obvious``.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ _engine = create_engine(
     max_overflow=0,
 )
 _session = requests.Session()
-# Proxies of the environment are for other addresses; looking them up for each POST is a cost that is left out.
+# No proxies from the environment: looking them up for each POST would cost it time for nothing.
 _session.trust_env = False
 _session.mount("http://", HTTPAdapter(pool_maxsize=100))
 
 
 @app.task(name=EVENT_TASK)
 def event(event_id: int) -> None:
-    """Hand the event to each endpoint that wants it."""
+    """Start a delivery of the event for each of its endpoints."""
     with _engine.connect() as connection:
         found = connection.execute(
             text("SELECT p.id FROM obvious.endpoints p JOIN obvious.events e ON e.endpoint_id = p.id WHERE e.id = :id"),

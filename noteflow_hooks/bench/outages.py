@@ -1,4 +1,4 @@
-"""Redis frozen and dead for as long as a block runs; afterwards everything flows as before."""
+"""Freezes or kills Redis while a block runs; afterwards everything works as before."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.stage import Stage
     from noteflow_hooks.bench.tenants import Tenant
 
-#: An event that comes so soon came by its hint; the relay is slower.
-_BY_HINT_S: Final = 0.5
+#: An event that comes so soon came by its wake-up; the relay is slower.
+_BY_WAKE_UP_S: Final = 0.5
 
 
 @contextmanager
 def redis_well(_: Stage, __: Tenant) -> Iterator[None]:
-    """Leave it as it is."""
+    """Leave Redis as it is."""
     yield
 
 
 @contextmanager
 def redis_frozen(stage: Stage, tenant: Tenant) -> Iterator[None]:
-    """Freeze it: connections stay, and nothing is answered."""
+    """Freeze Redis: connections stay open, and nothing is answered."""
     pid = stage.system.processes["valkey"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -43,7 +43,7 @@ def redis_frozen(stage: Stage, tenant: Tenant) -> Iterator[None]:
 
 @contextmanager
 def redis_dead(stage: Stage, tenant: Tenant) -> Iterator[None]:
-    """Kill it and start it again, empty, under its address."""
+    """Kill Redis; afterwards start it again, empty, at the same address."""
     valkey = next(part for part in stage.system.parts if part.name == "valkey")
     os.kill(stage.system.processes["valkey"], signal.SIGKILL)
     stage.wait(lambda: valkey.pid is None, what="Redis dies")
@@ -56,13 +56,13 @@ def redis_dead(stage: Stage, tenant: Tenant) -> Iterator[None]:
 
 
 def _until_all_flows(stage: Stage, tenant: Tenant) -> None:
-    """Wait until workers and server have found Redis again."""
+    """Wait until the workers and the server use Redis again."""
     await_workers(stage, stage.system.redis_url)
     settle(stage)
 
-    def comes_by_hint() -> bool:
+    def comes_by_wake_up() -> bool:
         publish(stage, [Stream([tenant.token], 1)])
-        return until(lambda: stage.receiver.ask("count")["posts"] > 0, check=stage.check, timeout_s=_BY_HINT_S)
+        return until(lambda: stage.receiver.ask("count")["posts"] > 0, check=stage.check, timeout_s=_BY_WAKE_UP_S)
 
-    stage.wait(comes_by_hint, what="an event comes as soon as it is published")
+    stage.wait(comes_by_wake_up, what="an event comes as soon as it is published")
     settle(stage)

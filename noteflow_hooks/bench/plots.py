@@ -1,4 +1,4 @@
-"""Drawings of a run, as SVG. They need pygal, which is in the extra `bench` alone."""
+"""Plots of a run, as SVG. They need pygal, which only the extra `bench` installs."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Scenario
 
 NO_PYGAL: Final = "plots need pygal: pip install 'noteflow-hooks[bench]'"
-#: Not drawn with the other ratios, which are below 1 where this one is meant to be 8 or more.
+#: Not drawn with the other ratios: those are below 1, and this one is meant to be 8 or more.
 _APART: Final = "celery-app"
 _RATES: Final = {"rate_per_s": "NoteFlow Hooks", "bare_per_s": "bare loop", "obvious_per_s": "obvious Celery app"}
 _PERCENTILES: Final = {"p50_ms": "p50", "p95_ms": "p95", "p99_ms": "p99"}
-#: pygal writes its settings down for a script that is not loaded.
+#: pygal adds its settings for a script that we don't load; they are removed.
 _SCRIPT: Final = re.compile(rb"<script\b.*?</script>", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """Bars: a series has a value for each label, or None."""
+    """A bar chart: each series has a value, or None, for each label."""
 
     title: str
     labels: Sequence[str]
@@ -40,7 +40,7 @@ class Plot:
     kind: str = "Bar"
 
     def svg(self) -> bytes:
-        """Return the drawing."""
+        """Return the plot as SVG."""
         pygal: Any = importlib.import_module("pygal")
         style = pygal.style.CleanStyle(background="white", plot_background="white")
         chart = getattr(pygal, self.kind)(
@@ -55,12 +55,12 @@ class Plot:
 
 
 def can_draw() -> bool:
-    """Whether pygal is there."""
+    """Whether pygal is installed."""
     return importlib.util.find_spec("pygal") is not None
 
 
 def draw(record: Record, folder: Path) -> None:
-    """Write those plots that there are figures for."""
+    """Write the plots for which there are figures."""
     for name, plot in plots(record).items():
         if plot.labels:
             (folder / f"{name}.svg").write_bytes(plot.svg())

@@ -1,6 +1,6 @@
-"""Processes of the benchmark that are spoken to by lines: the receiver, the bare loops, the publishing client.
+"""The benchmark's processes that take lines and answer them: the receiver, the bare loops, the publishing client.
 
-They end with their standard input, so also when whoever started them is killed.
+They end when their standard input ends, and so also when the process that started them is killed.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
-#: How often a wait for an answer looks up.
+#: How often ``check`` is called during a wait for an answer.
 _LOOK_S: Final = 0.1
-#: How long an answer may take; the longest one measures for some ten seconds.
+#: How long an answer may take; the longest measurement takes some ten seconds.
 _PATIENCE_S: Final = 180.0
 
 
 def _nothing() -> None:
-    """Let a wait go on."""
+    """Do nothing, so that a wait goes on."""
 
 
 class LineProcess:
-    """A Python module that runs as a process, is told lines, and answers each with a line of JSON.
+    """A Python module that runs as a process, reads lines, and answers each with a line of JSON.
 
     Args:
         module: The module's whole name.
         arguments: Its arguments.
-        check: Called again and again during waits; raises to break them off.
+        check: Called again and again during waits; it raises to break them off.
     """
 
     def __init__(self, module: str, *arguments: str, check: Callable[[], None] = _nothing) -> None:
@@ -58,7 +58,7 @@ class LineProcess:
             raise
 
     def tell(self, line: str) -> None:
-        """Say a line, without waiting for the answer."""
+        """Send a line, without waiting for the answer."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe, as asked for
         try:
             self._process.stdin.write(line + "\n")
@@ -67,7 +67,7 @@ class LineProcess:
             raise self._ended() from None
 
     def heard(self) -> Any:  # noqa: ANN401 - whatever JSON has
-        """Wait for the next answer; raise NoteFlowHooksError where none comes, or where it tells of an error."""
+        """Wait for the next answer; raise NoteFlowHooksError if none comes, or if it reports an error."""
         assert self._process.stdout is not None  # noqa: S101 - a pipe, as asked for
         ends_at = time.monotonic() + _PATIENCE_S
         while not select.select([self._process.stdout], [], [], _LOOK_S)[0]:
@@ -80,7 +80,7 @@ class LineProcess:
         return self._checked(json.loads(line))
 
     def ask(self, line: str) -> Any:  # noqa: ANN401 - whatever JSON has
-        """Say a line and return the answer."""
+        """Send a line and return the answer."""
         self.tell(line)
         return self.heard()
 
@@ -89,7 +89,7 @@ class LineProcess:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            # A line that it did not take is still in there.
+            # Closing flushes a line that the process did not read.
             with contextlib.suppress(BrokenPipeError):
                 if pipe is not None:
                     pipe.close()

@@ -1,8 +1,8 @@
 """The publishing client: calls PublishEvent from a process of its own, so that nothing else holds it up.
 
-Started with the server's ``HOST:PORT``, it is told a line of JSON, a list of streams (see :class:`Stream`), and answers
-with one object a stream: ``calls``, the events' ids with the moment before each one's call, and ``lags_ms``, how much
-later than due each call was made. Moments are the monotonic clock's, which all processes of a machine share.
+Its argument is the server's ``HOST:PORT``. It reads a line of JSON, a list of streams (see :class:`Stream`), and
+answers with one object for each: ``calls``, the events' ids with the moment before each call, and ``lags_ms``, how much
+later than planned each call was made. Moments are by the monotonic clock, which all processes of a machine share.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ _PAYLOADS: Final = {
 class Stream:
     """Calls that follow each other."""
 
-    #: Whose workspaces the events belong to, in turn.
+    #: The tokens that make the calls, in turn.
     tokens: list[str]
     #: How many calls.
     count: int
-    #: How many calls a second become due, whatever has come back of earlier ones. None: each waits for the one before.
+    #: How many calls a second are made, whether or not earlier ones have returned. None: each waits for the one before.
     rate_per_s: float | None = None
     event_type: str = "meeting.completed"
 
     def run(self, server: str) -> dict[str, Any]:
-        """Make the calls; raises what gRPC raises for one that fails."""
+        """Make the calls; raise gRPC's error if one fails."""
         with grpc.insecure_channel(server, options=_OPTIONS) as channel:
             grpc.channel_ready_future(channel).result(_READY_S)
             publish = pb_grpc.EventServiceStub(channel).PublishEvent

@@ -1,9 +1,9 @@
-"""How much removing what is old slows delivering: rates of a delivering loop with and without a purge beside it.
+"""How much purging slows delivering: the rates of a loop that delivers, with a purge beside it and without.
 
-Run by itself: ``python -m noteflow_hooks.bench.purging``. An embedded PostgreSQL is filled with a million rows that are
-old enough: events with payloads, deliveries and attempts with answers. The loop does all that a worker does to the
-database, with results that come at once. Short slices with and without the purge take turns, so that a busy machine
-slows both. It takes about three minutes and stops by itself.
+It is run by itself: ``python -m noteflow_hooks.bench.purging``. An embedded PostgreSQL is filled with a million rows
+that are old enough to be purged: events with payloads, deliveries, and attempts with answers. The loop does all that a
+worker does to the database, with results that come at once. Short slices with and without the purge alternate, so that
+a busy machine slows both. It takes about three minutes and ends by itself.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ ENDPOINTS: Final = 10
 TABLES: Final = ("webhook_events", "webhook_deliveries", "webhook_attempts")
 _ANSWER: Final = '{"received": true}'
 
-#: A workspace with an endpoint each; they were there before all events.
+#: Workspaces with one endpoint each, older than all events.
 _ENDPOINTS: Final = text("""
 WITH owner AS (
     INSERT INTO noteflow.workspaces (name) SELECT 'bench ' || n FROM generate_series(1, :count) AS n RETURNING id
@@ -89,7 +89,7 @@ FROM noteflow.webhook_configs, generate_series(1, :each) RETURNING id
 
 
 class Bench:
-    """The filled database, and the two things that are done to it."""
+    """The filled database, with delivering and purging."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
@@ -97,11 +97,11 @@ class Bench:
         self._purging = RetentionService(SqlAlchemyRetentionStore(engine), Periods())
         self.purged: Counter[str] = Counter()
         self.delivered = 0
-        #: What is left of the last call's rest, over the end of a slice.
+        #: The rest after the last purge that is still due, carried over from one slice to the next.
         self._owed_s = 0.0
 
     def fill(self, events: int) -> None:
-        """Store the endpoints and what is old."""
+        """Store the endpoints and the old rows."""
         with self._engine.begin() as connection:
             connection.execute(text("SET LOCAL statement_timeout = 0"))
             connection.execute(_ENDPOINTS, {"count": ENDPOINTS})
@@ -118,7 +118,7 @@ class Bench:
             return sum(connection.scalar(text(f"SELECT count(*) FROM noteflow.{table}")) or 0 for table in TABLES)  # noqa: S608 - the names above
 
     def deliver(self, seconds: float) -> float:
-        """Deliver for so long; return how many a second."""
+        """Deliver for so long; return the deliveries a second."""
         began, done = time.monotonic(), 0
         while time.monotonic() - began < seconds:
             with self._engine.begin() as connection:
@@ -131,7 +131,7 @@ class Bench:
 
     @contextmanager
     def purging(self) -> Iterator[None]:
-        """Purge beside what the block does, one call after another."""
+        """Purge while the block runs, one call after another."""
         ended = threading.Event()
 
         def purge() -> None:
@@ -149,7 +149,7 @@ class Bench:
             thread.join()
 
     def _rest(self, ended: threading.Event) -> bool:
-        """Rest for as long as is owed; tell whether the slice ended before."""
+        """Rest for as long as is due; tell whether the slice ended during it."""
         began = time.monotonic()
         cut = ended.wait(self._owed_s)
         self._owed_s = max(0.0, self._owed_s - (time.monotonic() - began))
@@ -163,11 +163,11 @@ def _settled(claim: Claim) -> Settlement:
 
 
 def _round(bench: Bench, *, slices: int, seconds: float) -> tuple[list[float], list[float]]:
-    """Deliver in short slices, with and without the purge in turns; return the rates of both."""
+    """Deliver in short slices, in turn without the purge and with it; return the rates of both."""
     alone: list[float] = []
     beside: list[float] = []
     for number in range(slices):
-        # Now the one first, now the other: what slowly changes on the machine hits both alike.
+        # Which comes first alternates, so that slow changes of the machine hit both alike.
         for purges in (False, True) if number % 2 else (True, False):
             if purges:
                 with bench.purging():

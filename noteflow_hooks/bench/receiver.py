@@ -1,9 +1,9 @@
-"""A receiver that costs little, as a process of its own: it shares the machine with what is measured.
+"""A receiver that uses little processor time, since it shares the machine with what is measured.
 
-It answers by the path: ``/ok…`` with 200, ``/fail…`` with 500, ``/hang…`` never, and notes the first kind only. It is
-told what to do by lines: ``reset`` forgets what came, ``count`` tells how many POSTs came and when the last one did,
-``arrivals`` tells when each ``webhook-id`` came first, ``release`` hangs up on whoever waits for an answer. Times are
-the monotonic clock's, which all processes of a machine share, in seconds.
+It answers by the path: ``/ok…`` with 200, ``/fail…`` with 500, ``/hang…`` never; it counts the first kind only. It
+takes commands as lines: ``reset`` forgets what came, ``count`` answers how many POSTs came and when the last one did,
+``arrivals`` when each ``webhook-id`` first came, and ``release`` hangs up on all that wait for an answer. Times are by
+the monotonic clock, which all processes of a machine share, in seconds.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ class _Server:
         except (BlockingIOError, ssl.SSLWantReadError):
             return
         except OSError:
-            # Whoever leaves without a word has left all the same.
+            # A sender that breaks its connection has left, too.
             pass
         self._hang_up(connection)
 

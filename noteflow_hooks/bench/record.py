@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Record:
-    """Fills up as the rounds are played."""
+    """Collects the values as the rounds are played."""
 
     def __init__(self) -> None:
         self._values: dict[str, dict[str, list[float]]] = {}
@@ -22,7 +22,7 @@ class Record:
             self._values.setdefault(scenario, {}).setdefault(figure, []).append(value)
 
     def rounds(self, scenario: str, figure: str) -> Sequence[float]:
-        """Return a figure's values, the first round's first; nothing where it was not measured."""
+        """Return a figure's values, the first round's first; none where it was not measured."""
         return self._values.get(scenario, {}).get(figure, [])
 
     def all(self) -> Iterator[tuple[str, str, Sequence[float]]]:
@@ -32,5 +32,5 @@ class Record:
                 yield scenario, figure, values
 
     def as_json(self) -> Mapping[str, Mapping[str, Sequence[float]]]:
-        """Return everything, as JSON has it."""
+        """Return everything, in types that JSON has."""
         return self._values

@@ -1,4 +1,4 @@
-"""What a run has found, as tables: the bounds and whether they are met, plain figures, and the processor's time."""
+"""A run's results as tables: the bounds and whether they are met, other figures, and processor time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.record import Record
     from noteflow_hooks.bench.scenario import Scenario
 
-#: Figures of the processor's time begin with this and are in µs a delivery.
+#: Figures of processor time begin with this and are in µs a delivery.
 CPU: Final = "cpu_"
 _HUNDRED: Final = 100
 _TEN: Final = 10
@@ -45,7 +45,7 @@ def tables(scenarios: Sequence[Scenario], record: Record) -> list[Table]:
 
 
 def bounds_as_json(scenarios: Sequence[Scenario], record: Record) -> list[dict[str, Any]]:
-    """Return each bound with what was found of it."""
+    """Return each bound that was measured, with its figures."""
     return [
         {
             "scenario": scenario.name,
@@ -65,7 +65,7 @@ def bounds_as_json(scenarios: Sequence[Scenario], record: Record) -> list[dict[s
 
 
 def short(value: float) -> str:
-    """Return a number with as many digits as mean something."""
+    """Return a number with as many digits as are significant."""
     digits = 0 if abs(value) >= _HUNDRED else 1 if abs(value) >= _TEN else 2
     return f"{value:,.{digits}f}"
 

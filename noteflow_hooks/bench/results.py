@@ -1,4 +1,4 @@
-"""What a run leaves: tables on the terminal, and bench.json, table.md and plots in a folder."""
+"""A run's output: tables on the terminal, and bench.json, table.md and plots in a folder."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Results:
     """A finished run."""
 
-    #: When, on what and with what was measured: date, machine, versions, settings.
+    #: The date, the machine, versions and settings.
     about: Mapping[str, Any]
     scenarios: Sequence[Scenario]
     record: Record
@@ -37,7 +37,7 @@ class Results:
             click.echo("\n\n".join(each.text() for each in self._tables()))
 
     def write(self, folder: Path) -> None:
-        """Write the files into a folder that is there."""
+        """Write the files into an existing folder."""
         text = json.dumps(self._as_json(), indent=2, ensure_ascii=False)
         (folder / "bench.json").write_text(f"{text}\n", encoding="utf-8")
         page = "\n\n".join([self._heading(), *(each.markdown() for each in self._tables())])

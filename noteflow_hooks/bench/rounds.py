@@ -1,4 +1,4 @@
-"""Plays the scenarios in turn, round after round, so that whatever else the machine does hits all of them alike."""
+"""Plays the scenarios in turn, round after round, so that whatever else the machine does slows all of them alike."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Scenario, Values
     from noteflow_hooks.bench.stage import Stage
 
-#: What a line of progress has room for.
+#: How many figures a line of progress has room for.
 _SHOWN: Final = 3
 
 
 def play(
     stage: Stage, scenarios: Sequence[Scenario], *, rounds: int, record: Record, say: Callable[[str], None]
 ) -> None:
-    """Warm everything up once, then measure; each measurement is said as soon as it is made."""
+    """Warm everything up once, then measure; ``say`` reports each measurement as soon as it is made."""
     for number in range(rounds + 1):
         stage.is_warming_up = number == 0
         stage.peak_per_s = None
@@ -42,7 +42,7 @@ def _measured(stage: Stage, scenario: Scenario) -> Values:
         stage.check()
         return scenario.run(stage)
     except (NoteFlowHooksError, psycopg.Error, RedisError, OperationalError) as error:
-        # Whatever of the system goes away under the benchmark ends it.
+        # If any part of the system dies during the benchmark, that ends it.
         raise NoteFlowHooksError(f"{scenario.name}: {str(error) or type(error).__name__}") from error
 
 

@@ -1,4 +1,4 @@
-"""What a second worker process adds, and what task events take away."""
+"""How much a second worker process adds to the rate, and how much Celery's task events cost."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _FIRST_EVENTS: Final = 500
 
 
 def second_worker(stage: Stage) -> Values:
-    """Measure with one worker and with two, each time against as many bare loops."""
+    """Measure with two workers and with one, each time against as many bare loops."""
     two = _against_bare(stage, workers=WORKERS)
     stage.note_memory()
     stage.system.end_worker(WORKERS)
     one = _against_bare(stage, workers=1)
     stage.system.start_worker(WORKERS)
     await_workers(stage, stage.system.redis_url)
-    # The new one makes its connections now, and not while the next scenario measures.
+    # The new worker makes its connections now, not during the next scenario.
     burst(stage, stage.workspaces(), events=stage.count(_FIRST_EVENTS))
     ratio = (two["rate_per_s"] / one["rate_per_s"]) / (two["bare_per_s"] / one["bare_per_s"])
     return {
@@ -39,7 +39,7 @@ def second_worker(stage: Stage) -> Values:
 
 
 def task_events(stage: Stage) -> Values:
-    """Measure with Celery's task events on, as a monitor needs them, against without."""
+    """Measure without Celery's task events and with them, as a monitor needs them."""
     events = stage.count(_EVENTS)
     without = burst(stage, stage.workspaces(), events=events).rate_per_s
     command_workers(stage.system.redis_url, "enable_events")

@@ -1,4 +1,4 @@
-"""What a scenario is: a measurement that is made in each round, and the bounds that its figures are held against."""
+"""A scenario: a measurement that is made in each round, and the bounds that its figures must keep."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ Values: TypeAlias = dict[str, float]
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """What a figure has to keep."""
+    """The limit for one figure."""
 
     figure: str
-    #: What the table calls it.
+    #: Its name in the table.
     title: str
     how: Literal["at least", "at most"]
     limit: float
 
     def is_met(self, values: Sequence[float]) -> bool:
-        """Whether the median of the rounds' values keeps it."""
+        """Whether the median of the rounds' values keeps the bound."""
         found = statistics.median(values)
         return found >= self.limit if self.how == "at least" else found <= self.limit
 
@@ -36,10 +36,10 @@ class Scenario:
     """One measurement."""
 
     name: str
-    #: What ``--list`` says of it.
+    #: Its description for ``--list``.
     title: str
-    #: Measures once. It leaves the stage as it found it: everything delivered or removed, everything running.
+    #: Measures once. It must leave the stage as it found it: everything delivered or removed, everything running.
     run: Callable[[Stage], Values]
     bounds: tuple[Bound, ...] = ()
-    #: Whether it is played in the last round alone, without a warm-up, since it takes minutes or looks back.
+    #: Whether it is played in the last round only, without a warm-up, since it takes minutes or sums up the run.
     is_once: bool = False

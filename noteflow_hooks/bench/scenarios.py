@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.bench.scenario import Scenario
 
-#: Those of every run; memory comes last.
+#: The scenarios of every run; memory comes after them.
 STANDARD: Final = (*THROUGHPUT, *SCALING, *LATENCY, *ISOLATION, *MEETINGS)
 #: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
 FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY)
@@ -27,7 +27,7 @@ ALL: Final = (*STANDARD, *FULL, *MEMORY)
 
 
 def chosen(names: Collection[str], *, full: bool) -> Sequence[Scenario]:
-    """Return the scenarios of these names; without names all of a standard run, or of a full one."""
+    """Return the scenarios of these names; without names, those of a standard or a full run."""
     if names:
         return [each for each in ALL if each.name in names]
     return ALL if full else (*STANDARD, *MEMORY)

@@ -1,6 +1,6 @@
-"""Where the scenarios play: the whole system as its own processes, a receiver, and the ways to all of them.
+"""The stage of the scenarios: the whole system as processes, a receiver, and connections to all of them.
 
-Nothing is made before a scenario asks for it, so that a single one starts quickly.
+What only some scenarios need is made when the first one asks for it, so that a single scenario starts quickly.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Worker processes, unless a scenario says otherwise: one for each core of the smallest machine that makes sense.
+#: Worker processes, unless a scenario says otherwise: one for each core of the smallest useful machine.
 WORKERS: Final = 2
-#: Workspaces among which the events of most scenarios are spread, with an endpoint each.
+#: Workspaces over which most scenarios spread their events, with one endpoint each.
 WORKSPACES: Final = 50
-#: What share of its events a scenario gets in the warm-up.
+#: The share of its events that a scenario makes in the warm-up.
 _WARM_UP: Final = 0.15
 _PATIENCE_S: Final = 120.0
 
@@ -45,9 +45,9 @@ class Stage:
 
     Args:
         stack: Ends what is started here.
-        folder: Holds everything; gone afterwards, by whoever made it.
-        scale: By how much every scenario's counts are multiplied.
-        check: Called during every wait; raises to break it off.
+        folder: Holds everything; whoever made it removes it afterwards.
+        scale: The factor for every scenario's counts.
+        check: Called during every wait; it raises to break the wait off.
     """
 
     def __init__(self, stack: ExitStack, folder: Path, *, scale: float, check: Callable[[], None]) -> None:
@@ -57,13 +57,13 @@ class Stage:
         self._check = check
         self._kept: dict[str, Any] = {}
         self._programs: list[Program] = []
-        #: Whether what is measured now will be thrown away.
+        #: Whether the present measurements are discarded.
         self.is_warming_up = False
-        #: What the system took over gRPC in this round, in events a second; None before that was measured.
+        #: The rate that the system reached over gRPC in this round, in events a second; None before it is measured.
         self.peak_per_s: float | None = None
-        #: The most memory that any worker is known to have taken.
+        #: The highest known peak of a worker's memory.
         self.worker_peak_mb = 0.0
-        #: Where the authority is that the receiver's certificate is from.
+        #: The certificate of the authority that signed the receiver's.
         self.ca_bundle = folder / "ca.pem"
         self.receiver = self.process("receiver", "--certificate", write_certificate(self.ca_bundle))
         self.system = stack.enter_context(System(folder))
@@ -74,7 +74,7 @@ class Stage:
         self.publishers: Publishers = self.new_publishers()
 
     def check(self) -> None:
-        """Raise where the run is to end: somebody wants it to, or a process has died."""
+        """Raise if the run is to end: because the caller wants it, or because a process has died."""
         self._check()
         self.system.check()
         for program in self._programs:
@@ -82,27 +82,27 @@ class Stage:
                 raise program.error(program.fate)
 
     def wait(self, ready: Callable[[], bool], *, what: str) -> None:
-        """Wait until ``ready``; raise NoteFlowHooksError where that takes minutes."""
+        """Wait until ``ready``; raise NoteFlowHooksError if that takes minutes."""
         patience_s = _PATIENCE_S * max(1.0, self._scale)
         if not until(ready, check=self.check, timeout_s=patience_s):
             raise NoteFlowHooksError(f"waited {patience_s:g} s in vain: {what}")
 
     def count(self, number: int) -> int:
-        """Return how many events to measure with, of so many at full scale: as many for each workspace."""
+        """Return how many events to measure with where full scale has ``number``: a multiple of the workspaces."""
         share = _WARM_UP if self.is_warming_up else 1.0
         return max(1, round(number * self._scale * share / WORKSPACES)) * WORKSPACES
 
     def size(self, number: int) -> int:
-        """Return how many of something to make that is there for the whole run; at least one."""
+        """Return how many to make of what lasts the whole run, where full scale has ``number``; at least one."""
         return max(1, round(number * self._scale))
 
     def url(self, path: str, *, is_tls: bool = False) -> str:
-        """Return the receiver's address of a path."""
+        """Return the receiver's URL of a path."""
         plain, tls = self.receiver.greeting
         return f"https://{HOST}:{tls}{path}" if is_tls else f"http://{HOST}:{plain}{path}"
 
     def kept(self, name: str, make: Callable[[], T]) -> T:
-        """Return what ``make`` made when this name was first asked for."""
+        """Return what ``make`` returned when this name was first asked for."""
         if name not in self._kept:
             self._kept[name] = make()
         found: T = self._kept[name]
@@ -114,18 +114,18 @@ class Stage:
         return self.kept(f"workspaces, TLS {is_tls}", lambda: self.tenants.make_each(urls))
 
     def note_memory(self) -> None:
-        """Look how much memory the workers have taken; called before one ends, too, since then nobody knows."""
+        """Note the workers' peaks of memory; call this before a worker ends, too: afterwards its peak can't be read."""
         pids = [pid for name, pid in self.system.processes.items() if name.startswith("worker-")]
         self.worker_peak_mb = max(self.worker_peak_mb, *map(peak_mb, pids))
 
     def process(self, module: str, *arguments: str) -> LineProcess:
-        """Start a module of this package that is spoken to."""
+        """Start a module of this package as a :class:`LineProcess`."""
         process = LineProcess(f"{__package__}.{module}", *arguments, check=self._check)
         self._stack.callback(process.close)
         return process
 
     def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
-        """Start another program, which has the system's settings and this environment."""
+        """Start another program, with the system's settings and these variables."""
         urls = {"database_url": self.system.database_url, "redis_url": self.system.redis_url}
         program = Program(
             name,
@@ -134,19 +134,19 @@ class Stage:
             folder=self._folder / "run",
             log_path=self._folder / "logs" / f"{name}.log",
         )
-        # Nothing that it does needs to be finished.
+        # It need not finish what it does.
         self._stack.callback(program.stop, patience_s=0)
         self._programs.append(program)
         program.start()
         return program
 
     def let_go(self, program: Program, *, patience_s: float) -> None:
-        """End a program once it has finished what it does; nobody misses it."""
+        """End a program once it has finished what it does; :meth:`check` no longer expects it to run."""
         program.stop(patience_s=patience_s)
         self._programs.remove(program)
 
     def new_publishers(self) -> Publishers:
-        """Return a way to tell the workers of events, as the server has one, over a new connection."""
+        """Connect publishers like the server's, which wake the workers for events; return them."""
         self.publishers = publisher.connect(RedisAddress.parse(self.system.redis_url))
         self._stack.callback(self.publishers.close)
         return self.publishers

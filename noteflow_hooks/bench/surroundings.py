@@ -1,4 +1,4 @@
-"""What the measured system is told, and the certificate that its receiver shows."""
+"""The measured system's settings, and its receiver's certificate."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HOST: Final = "127.0.0.1"
 
 
 def write_certificate(ca_bundle: Path) -> str:
-    """Write the authority's certificate, and the receiver's beside it with its key; return where the latter is."""
+    """Write an authority's certificate and, beside it, the receiver's with its key; return the latter's path."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(ca_bundle))
     path = str(ca_bundle.with_name("receiver.pem"))
@@ -25,7 +25,7 @@ def write_certificate(ca_bundle: Path) -> str:
 
 
 def told(ca_bundle: Path) -> dict[str, Any]:
-    """Return the system's settings: its defaults, but for what a receiver on loopback and a flood of calls need."""
+    """Return the system's settings: the defaults, except what a receiver on loopback and many calls need."""
     return {
         "grpc_bind": free_address(),
         "secret_keys": generate_key(),

@@ -1,4 +1,4 @@
-"""Workspaces and endpoints of the benchmark, stored as the server would, thousands in one transaction."""
+"""Workspaces and endpoints of the benchmark, stored as the server does, but thousands in one transaction."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.settings import Settings
 
-#: The type that all endpoints subscribe to where nothing else is said.
+#: The type that endpoints subscribe to by default.
 COMPLETED: Final = "meeting.completed"
 
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """A workspace and a token that opens it."""
+    """A workspace and a token for it."""
 
     workspace_id: UUID
     token: str = field(repr=False)
 
 
 class Tenants:
-    """Makes and removes what the scenarios need. Close it in the end."""
+    """Makes and removes workspaces, endpoints and meetings. Close it in the end."""
 
     def __init__(self, settings: Settings) -> None:
         self._store = bootstrap.store(settings)
@@ -63,7 +63,7 @@ class Tenants:
             return webhook_ids
 
     def remove(self, webhook_ids: Iterable[UUID]) -> None:
-        """Remove endpoints; what waits for them is skipped."""
+        """Remove endpoints; their pending deliveries are skipped."""
         with self._store.units() as unit:
             for webhook_id in webhook_ids:
                 unit.webhooks.delete(webhook_id)

@@ -1,4 +1,4 @@
-"""How many deliveries a second the system makes, each time against what was measured directly before."""
+"""How many deliveries a second the system makes, each time against a baseline that was measured directly before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.traffic import Burst
 
 _EVENTS: Final = 3_000
-#: For so many the obvious app takes some five seconds.
+#: The obvious app takes some five seconds for these.
 _OBVIOUS_EVENTS: Final = 700
 _SMALL_FAN: Final = 100
 _LARGE_FAN: Final = 10_000
@@ -61,7 +61,7 @@ def small_fan_out(stage: Stage) -> Values:
 
 
 def large_fan_out(stage: Stage) -> Values:
-    """Measure one event with ten thousand subscribers, also against a bare loop that dials each time too."""
+    """Measure one event with ten thousand subscribers, also against a bare loop that dials for each POST, too."""
     dialling = bare_rate(stage, stage.count(_EVENTS), dials=True)
     measured = _fan_out(stage, stage.size(_LARGE_FAN), events=1)
     return {**measured, "dialling_bare_per_s": dialling, "dialling_ratio": measured["rate_per_s"] / dialling}
@@ -79,7 +79,7 @@ def _against(bare: float, sent: Burst) -> Values:
 
 
 def a_tenth_failing(stage: Stage) -> Values:
-    """Measure what the other endpoints get while a tenth of them answers 500."""
+    """Measure the rate of the other endpoints while a tenth of all answers 500."""
     events = stage.count(_EVENTS)
     quiet = burst(stage, stage.workspaces(), events=events).rate_per_s
     rate = _beside_failing(stage, events)
@@ -88,11 +88,11 @@ def a_tenth_failing(stage: Stage) -> Values:
 
 def _beside_failing(stage: Stage, events: int) -> float:
     well, ill = stage.workspaces()[_FAILING:], stage.kept("workspaces that fail", lambda: _without_endpoints(stage))
-    # New ones each time: those of before have their circuit open.
+    # New ones each time: the earlier ones' circuit breakers are open.
     webhook_ids = [stage.tenants.register(tenant, [stage.url("/fail")])[0] for tenant in ill]
 
     def remove() -> None:
-        # What is under way when its endpoint goes waits for the circuit once more, which may take half a minute.
+        # A delivery that is under way when its endpoint goes waits for the breaker again, for up to half a minute.
         until_idle(stage)
         stage.tenants.remove(webhook_ids)
         until_idle(stage)

@@ -1,4 +1,4 @@
-"""Events through the whole system: committed at once and announced as the server does, until the last is received."""
+"""Sends events through the whole system: commits them at once, wakes the workers as the server does, and waits."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.stage import Stage
     from noteflow_hooks.bench.tenants import Tenant
 
-#: What each event's payload is, and each POST of the bare loop.
+#: The payload of each event, and the body of each POST of the bare loop.
 BODY: Final = json.dumps(
     {
         "event": "meeting.completed",
@@ -46,15 +46,15 @@ _UNDISPATCHED: Final = "SELECT id FROM noteflow.webhook_events WHERE dispatched_
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What came of events that were announced all at once."""
+    """The result of events that were announced all at once."""
 
     rate_per_s: float
-    #: The processor's µs that a delivery took, by kind of process.
+    #: The processor time in µs that a delivery took, by kind of process.
     cpu_us: Values
 
 
 def _nothing() -> None:
-    """Leave everything as it is."""
+    """Do nothing."""
 
 
 def burst(
@@ -65,9 +65,10 @@ def burst(
     receipts: int | None = None,
     afterwards: Callable[[], None] = _nothing,
 ) -> Burst:
-    """Send events and return how fast they came: so many receipts, where that is not one for each event.
+    """Send events, wait until all is delivered, and return how fast they came.
 
-    What is still to come after those is waited for too, but not measured. ``afterwards`` is called before that.
+    ``receipts`` is how many are measured, by default one for each event. Later ones are waited for, not measured.
+    ``afterwards`` is called before that.
     """
     expected = receipts if receipts is not None else events
     ids = _commit(stage, tenants, events)
@@ -102,7 +103,7 @@ def until_idle(stage: Stage) -> None:
 
 
 def settle(stage: Stage) -> None:
-    """Wait until nothing is under way any more; tell the workers of events whose hints were lost."""
+    """Wait until nothing is pending or under way; wake the workers for events whose wake-ups were lost."""
     left = [row[0] for row in stage.database.execute(_UNDISPATCHED).fetchall()]
     stage.publishers.events.announce(left)
     stage.wait(lambda: stage.database.execute(_WAITING).fetchone() == (False,), what="every delivery is settled")

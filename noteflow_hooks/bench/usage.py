@@ -1,4 +1,4 @@
-"""What processes use of the machine: the processor's time, their children's included, and memory."""
+"""What processes use: processor time, their children's included, and memory."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _MB: Final = 1_000_000
 
 
 def cpu_seconds(pids: Mapping[str, Iterable[int]]) -> dict[str, float]:
-    """Return the seconds that each group of processes has used so far."""
+    """Return the processor seconds that each group of processes has used so far."""
     return {name: sum(map(_of_tree, group)) for name, group in pids.items()}
 
 
 def peak_mb(pid: int) -> float:
-    """Return a process's peak of resident memory in MB; what it takes now where the system keeps no peak."""
+    """Return a process's peak of resident memory in MB, or its present use where the system keeps no peak."""
     status = Path(f"/proc/{pid}/status")
     found = re.search(r"VmHWM:\s+(\d+) kB", status.read_text(encoding="ascii")) if status.exists() else None
     return int(found[1]) * 1024 / _MB if found is not None else psutil.Process(pid).memory_info().rss / _MB
 
 
 def _of_tree(pid: int) -> float:
-    # Whoever has gone in the meantime has its time with its parent.
+    # The time of a process that has ended meanwhile is counted with its parent's.
     with contextlib.suppress(psutil.NoSuchProcess):
         root = psutil.Process(pid)
         return sum(map(_of, [root, *root.children(recursive=True)]))

@@ -1,6 +1,6 @@
 """Workspaces and API tokens. A token is shown once, when it is made; the store keeps its hash.
 
-What a token may do is the set of its scopes. None implies another: who may manage may not read by that alone.
+What a token may do is the set of its scopes. No scope implies another: ``manage`` alone does not allow reading.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: What every token starts with, so that a leaked one is recognised by scanners.
 TOKEN_PREFIX: Final = "nfh_"  # noqa: S105 - a prefix, no secret
-#: A token's use is recorded at most so often: whoever looks for unused ones needs no more.
+#: A token's use is recorded at most once in this time, which is enough to find tokens that nobody uses.
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
 
 
@@ -49,7 +49,7 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class ApiToken:
-    """The record of a token; the token itself is nowhere. Without a scope it is refused: it would open nothing."""
+    """The record of a token; the token itself is not stored. One without scopes is refused: it would be of no use."""
 
     id: UUID
     workspace_id: UUID
@@ -58,11 +58,11 @@ class ApiToken:
     #: Its last four characters, to tell tokens apart in a list.
     hint: str = ""
     scopes: frozenset[Scope] = ALL_SCOPES
-    #: From then on it opens nothing; None for never.
+    #: When it expires; None means never.
     expires_at: datetime | None = None
     created_at: datetime | None = None
     revoked_at: datetime | None = None
-    #: When it last came with a call, to within :data:`USE_NOTED_EVERY`.
+    #: When it was last used, to within :data:`USE_NOTED_EVERY`.
     last_used_at: datetime | None = None
 
     def __post_init__(self) -> None:
@@ -70,11 +70,11 @@ class ApiToken:
             raise InvalidInputError("scopes", f"must not be empty; allowed: {', '.join(sorted(ALL_SCOPES))}")
 
     def live_at(self, moment: datetime) -> bool:
-        """Tell whether it opens its workspace at that moment: neither revoked by then nor past its end."""
+        """Tell whether the token is valid at that moment: neither revoked nor expired."""
         return self.revoked_at is None and (self.expires_at is None or self.expires_at > moment)
 
     def use_is_due(self, moment: datetime) -> bool:
-        """Tell whether a use at that moment is noted: the last one that was lies far enough back."""
+        """Tell whether a use at that moment is to be recorded: the last record is old enough."""
         return self.last_used_at is None or self.last_used_at <= moment - USE_NOTED_EVERY
 
 
@@ -86,8 +86,8 @@ def generate_token() -> str:
 def hash_token(token: str) -> bytes:
     """Return what the store keeps of a token. A plain SHA-256: 256 random bits can't be guessed.
 
-    It is also what tokens are looked up by. A look-up in an index or a dict takes a time that depends on how much of
-    the digest matches, but that tells nothing of any token: to choose a digest's first bytes, one has to try hashes
-    of tokens until one fits, and the next byte of the digest that is wanted says nothing of the text behind it.
+    Tokens are looked up by this hash. How long a look-up in an index or a dict takes depends on how many of the first
+    bytes match, but that helps nobody to find a token: a hash with chosen first bytes can only be found by trying
+    tokens, and knowing one more byte of a stored hash says nothing about the token.
     """
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-#: The final status codes that are success; nothing else is.
+#: The status codes of a final answer that count as success; no others do.
 SUCCESS: Final = range(200, 300)
 #: The most bytes of a response body that are kept.
 RESPONSE_KEPT_BYTES: Final = 4096
@@ -36,7 +36,7 @@ ERASED: Final = "Payload erased"
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 TIMED_OUT: Final = "Request timed out"
 INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
-#: The status by which a receiver says that nothing is to be sent to it any more (RFC 9110, 15.5.11).
+#: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
 GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
 
@@ -81,9 +81,9 @@ class AttemptResult:
     started_at: datetime
     duration_ms: int
     status_code: int | None = None
-    #: At most 4,096 bytes as UTF-8, already storable; None where no body was read.
+    #: At most 4,096 bytes as UTF-8, fit to be stored; None where no body was read.
     response_body: str | None = field(default=None, repr=False)
-    #: None exactly where the attempt succeeded.
+    #: None if, and only if, the attempt succeeded.
     error_kind: ErrorKind | None = None
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
@@ -98,12 +98,12 @@ class AttemptResult:
 
     @property
     def is_our_fault(self) -> bool:
-        """Whether it says nothing of the endpoint."""
+        """Whether the fault is our own, so that the result says nothing about the endpoint."""
         return self.error_kind in _OUR_FAULTS
 
     @property
     def took(self) -> timedelta:
-        """How long it took."""
+        """How long the attempt took."""
         return timedelta(milliseconds=self.duration_ms)
 
 
@@ -152,7 +152,7 @@ class WebhookDelivery:
     claim_no: int = 0
     #: Throttled: waits for its endpoint's scheduling slot, since the breaker, a limit or a pause holds it back.
     held: bool = False
-    #: A person asked for the next attempt: it goes past all that would hold it back.
+    #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
 
     def is_due(self, moment: datetime) -> bool:
@@ -166,7 +166,7 @@ class WebhookDelivery:
         return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
 
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
-        """Take it for one attempt."""
+        """Claim it for one attempt."""
         self._require(DeliveryStatus.PENDING)
         return replace(
             self,
@@ -181,7 +181,7 @@ class WebhookDelivery:
     def attempted(
         self, result: AttemptResult, *, max_retries: int, policy: RetryPolicy, draw: float
     ) -> tuple[WebhookDelivery, timedelta | None]:
-        """Record an attempt's result; return the next state, and the wait where another attempt will be made."""
+        """Record an attempt's result; return the next state, and the wait if another attempt is to be made."""
         self._require(DeliveryStatus.SENDING)
         after = replace(
             self,
@@ -240,10 +240,10 @@ class WebhookDelivery:
         )
 
     def erased(self) -> WebhookDelivery:
-        """Forget what may repeat its payload: what waits is skipped, and what is under way is marked."""
+        """Drop what may repeat the payload. A pending delivery is skipped; one that is under way is marked."""
         if self.status is DeliveryStatus.PENDING:
             return replace(self.skipped(ERASED), response_body=None)
-        # By the mark, an answer that comes later is not stored either.
+        # The mark keeps an answer that comes later from being stored.
         marked = ERASED if self.status is DeliveryStatus.SENDING else self.error_message
         return replace(self, error_message=marked, response_body=None)
 
@@ -277,9 +277,9 @@ class WebhookDelivery:
         return replace(self, held=True)
 
     def sent_again(self, *, now: datetime, forced: bool = False) -> WebhookDelivery:
-        """Make it due once more, with a fresh budget; attempts go on counting.
+        """Make it due once more, with a fresh budget; attempts are numbered on.
 
-        ``forced`` sends it past all that would hold it back; otherwise it waits for its endpoint's slot.
+        ``forced`` lets it pass the breaker, limits and a pause; otherwise it waits for its endpoint's slot.
         """
         self._require(*FINAL_STATUSES)
         return replace(
@@ -301,7 +301,7 @@ class WebhookDelivery:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A delivery that this worker has claimed, with what its POST needs as it is at this moment."""
+    """A delivery that this worker has claimed, with its endpoint and its payload as they were at the claim."""
 
     delivery: WebhookDelivery
     webhook: WebhookConfig
@@ -324,7 +324,7 @@ class Claim:
         return None
 
     def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
-        """Return the delivery's next state: after an attempt, or without one skipped or given back.
+        """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.
 
         ``draw`` is uniform in [0, 1).
         """
@@ -341,10 +341,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """The next state of a claimed delivery, to be stored only if the claim is still its owner's."""
+    """The next state of a claimed delivery, stored only if no newer claim has been made."""
 
     delivery: WebhookDelivery
-    #: From now, by the database's clock, to the next attempt; None where there will be none.
+    #: How long until the next attempt, from now by the database's clock; None where there will be none.
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None

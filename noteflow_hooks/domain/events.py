@@ -32,9 +32,9 @@ class WebhookEventType(StrEnum):
     WEBHOOK_DISABLED = "webhook.disabled"
 
 
-#: What an endpoint may subscribe to: all but the test, which goes to its target whatever that subscribes to.
+#: What an endpoint may subscribe to: all but the test, which goes to its target without a subscription.
 SUBSCRIBABLE: Final = tuple(sorted(set(WebhookEventType) - {WebhookEventType.WEBHOOK_TEST}))
-#: What a caller may publish: the meeting types. The others are the system's own words.
+#: What a caller may publish: the meeting types. Only the system makes events of the others.
 PUBLISHABLE: Final = (
     WebhookEventType.MEETING_COMPLETED,
     WebhookEventType.RECORDING_STARTED,
@@ -132,7 +132,7 @@ class Event:
 
 
 def is_event_name(text: str) -> bool:
-    """Tell whether it may go out as a type: also one of a newer release, but nothing that would end a header."""
+    """Tell whether the text may be sent as a type: also a newer release's, but nothing that ends a header's line."""
     return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
 
 
@@ -144,7 +144,7 @@ def new_event(
     occurred_at: datetime,
     target_webhook_id: UUID | None = None,
 ) -> Event:
-    """Make the event that says ``payload``; raise :class:`InvalidInputError` if it can't be sent as it is."""
+    """Make an event with that payload; raise :class:`InvalidInputError` if it can't be sent as it is."""
     return Event(
         id=event_id,
         workspace_id=workspace_id,
@@ -157,5 +157,5 @@ def new_event(
 
 
 def format_timestamp(moment: datetime) -> str:
-    """Return an aware moment as a payload says it, in UTC: ``2026-01-31T12:00:00.123456+00:00``."""
+    """Return an aware moment as payloads write it, in UTC: ``2026-01-31T12:00:00.123456+00:00``."""
     return moment.astimezone(UTC).isoformat()

@@ -21,11 +21,11 @@ _ABOUT_AN_ENDPOINT: Final = frozenset({WebhookEventType.WEBHOOK_FAILING, Webhook
 class NotSent(StrEnum):
     """Why an event was not sent to an endpoint."""
 
-    #: The endpoint came later.
+    #: The endpoint is newer than the event.
     CREATED_AFTER_EVENT = "created_after_event"
-    #: The event says how this very endpoint does, and is never sent to it.
+    #: The event reports trouble of this very endpoint, which is never sent it.
     OWN_TROUBLE = "own_trouble"
-    #: It did not subscribe to the type when the event was matched, or the event was meant for another one alone.
+    #: It did not subscribe to the type when the event was matched, or the event was for another endpoint only.
     NOT_SUBSCRIBED = "not_subscribed"
 
 
@@ -33,16 +33,16 @@ def why_not_sent(event: Event, webhook: WebhookConfig) -> NotSent:
     """Return why an event that was matched with its endpoints has no delivery to this one; both are stored."""
     if cast("datetime", webhook.created_at) > cast("datetime", event.created_at):
         return NotSent.CREATED_AFTER_EVENT
-    # A payload that was erased says nothing any more.
+    # An erased payload no longer tells which endpoint it was about.
     if event.payload_erased_at is None and _is_about(event, webhook):
         return NotSent.OWN_TROUBLE
     return NotSent.NOT_SUBSCRIBED
 
 
 def receives(webhook: WebhookConfig, event: Event) -> bool:
-    """Tell whether a stored endpoint gets a stored event. It must have been there before the event.
+    """Tell whether a stored endpoint gets a stored event: it must not be newer than the event.
 
-    A disabled endpoint does, as a delivery that is skipped.
+    A disabled endpoint gets a delivery too, which is skipped.
     """
     if webhook.workspace_id != event.workspace_id or webhook.deleted_at is not None:
         return False
@@ -54,7 +54,7 @@ def receives(webhook: WebhookConfig, event: Event) -> bool:
 
 
 def _is_about(event: Event, webhook: WebhookConfig) -> bool:
-    """Tell whether the event says that this very endpoint is in trouble: it is never sent to that one."""
+    """Tell whether the event reports trouble of this very endpoint, which is never sent it."""
     if event.event_type not in _ABOUT_AN_ENDPOINT:
         return False
     return bool(json.loads(event.payload).get("webhook_id") == str(webhook.id))

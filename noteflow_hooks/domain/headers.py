@@ -1,7 +1,7 @@
-"""Custom headers: what an endpoint is sent beside what every request carries. A value is a secret, and in no error.
+"""Custom headers, which an endpoint gets beside those of every request. Values are secrets; no error repeats one.
 
-Refused is whatever the request itself sets, and what tells HTTP where a message ends or where it goes: a receiver, or a
-proxy before it, that read those otherwise than we do would take one request for two (RFC 9112, 11.2).
+Refused are headers that the request itself sets, and those that say where a message ends or where it goes: a receiver,
+or a proxy before it, that reads these otherwise than we do takes one request for two (RFC 9112, 11.2).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ NAME_LIMIT: Final = 255
 VALUE_LIMIT: Final = 4096
 #: The most bytes that all of them may have as they are sent.
 SIZE_LIMIT: Final = 16_384
-#: The names that are refused, in whatever case, with ``_`` for ``-`` too: many receivers take the two for one.
+#: The names that are refused, in any case, and with ``_`` for ``-`` too: many receivers treat the two alike.
 DENIED: Final = (
     "Accept-Encoding",
     "Connection",
@@ -79,7 +79,7 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ..
 def _check_name(name: str, *, position: int) -> None:
     token = name[: _TOKEN.match(name).end()]  # type: ignore[union-attr]  # it matches the empty text too
     if token != name:
-        # What stands behind may be a value that was put into the wrong place.
+        # The rest is not repeated: it may be a value that was put into the wrong place.
         after = f" after {token[:NAME_LIMIT]!r}" if token else ""
         raise _refusal(
             f"the name of header {position} has {name[len(token)]!r}{after};"

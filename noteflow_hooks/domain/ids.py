@@ -1,7 +1,7 @@
-"""Ids of what there are millions of, in the order in which they are made.
+"""Ids for rows that there are millions of, in the order in which they are made.
 
-An index over random ids has each new one on another page: with a million rows that page is seldom in memory, and
-PostgreSQL logs all of it again after each checkpoint.
+With random ids each new index entry goes to another page: with a million rows that page is seldom in memory, and
+PostgreSQL logs the whole page again after each checkpoint.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Which deliveries and events a filter names, a replay sends again, and a list of the undelivered shows."""
+"""Which deliveries and events match a filter, a replay, or the list of the undelivered."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def meets(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    """Tell whether a stored delivery is one that the filter names."""
+    """Tell whether a stored delivery matches the filter."""
     return criteria.status in (None, delivery.status) and _meets_but_for_status(delivery, criteria)
 
 
 def is_listed(event: Event, criteria: EventFilter) -> bool:
-    """Tell whether a stored event is one that the filter names."""
+    """Tell whether a stored event matches the filter."""
     return criteria.meeting_id in (None, event.meeting_id) and _narrowed(event, criteria)
 
 
@@ -37,7 +37,7 @@ def is_unmatched(event: Event, criteria: DeliveryFilter) -> bool:
 
 
 def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookConfig, event: Event) -> bool:
-    """Tell whether a replay is about a stored delivery, wherever it has come to."""
+    """Tell whether a stored delivery is one that the replay sends again, wherever its cursor stands."""
     return (
         event.workspace_id == replay.workspace_id
         and delivery.status in replay.statuses

@@ -39,7 +39,7 @@ class Meeting:
 
     id: UUID
     workspace_id: UUID
-    #: None where it was given none; payloads say ``Untitled``.
+    #: None if it has none; payloads then say ``Untitled``.
     title: str | None
     state: MeetingState
     created_at: datetime
@@ -79,19 +79,19 @@ class Recording:
     #: The server that receives the stream.
     server: str
     started_at: datetime
-    #: When that server last said that the stream lives.
+    #: When that server last reported the stream as alive.
     seen_at: datetime
     duration_seconds: float = 0.0
     ended_at: datetime | None = None
 
     def is_abandoned(self, moment: datetime, *, silent_for: timedelta, server: str | None = None) -> bool:
-        """Tell whether it is open without a sign of life for so long by then, or open and that server's."""
+        """Tell whether it has not ended, and either was not reported alive for so long or belongs to ``server``."""
         return self.ended_at is None and (self.seen_at <= moment - silent_for or self.server == server)
 
 
 @dataclass(frozen=True, slots=True)
 class AudioFormat:
-    """Uncompressed PCM, from which time is counted."""
+    """The format of uncompressed PCM audio: the duration follows from the number of bytes."""
 
     sample_rate: int
     channels: int = 1

@@ -1,4 +1,4 @@
-"""What lists are asked for, and where a page of one ends."""
+"""Filters and pages of lists: which rows are asked for, and where a page ends."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 
-#: How many rows a page has where none says how many, and how many it may have.
+#: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
-#: So far a list is counted.
+#: A list's total is counted up to this number.
 MAX_TOTAL: Final = 10_000
 
 _PREFIX: Final = re.compile(r"[0-9a-f-]{1,36}")
@@ -35,14 +35,14 @@ class Position:
 
 @dataclass(frozen=True, slots=True)
 class IdRange:
-    """The ids that begin alike, from the first to the last, both of them included."""
+    """The ids that begin with the same prefix, from ``first`` to ``last``, both included."""
 
     first: UUID
     last: UUID
 
     @classmethod
     def of_prefix(cls, prefix: str) -> IdRange:
-        """Return the ids whose text begins so; raise InvalidInputError for what begins none."""
+        """Return the ids whose text has the prefix; raise InvalidInputError if no id can have it."""
         hyphens = tuple(at for at, character in enumerate(prefix) if character == "-")
         if not _PREFIX.fullmatch(prefix) or hyphens != tuple(at for at in _HYPHENS if at < len(prefix)):
             raise InvalidInputError("id_prefix", "must be how an id begins: 1 to 36 of 0-9 and a-f, with its hyphens")
@@ -61,9 +61,9 @@ class Page:
     size: int = DEFAULT_PAGE_SIZE
     #: Where the page before ended; None for the first page.
     after: Position | None = None
-    #: Among which ids; None for all.
+    #: Only rows with these ids; None for all.
     ids: IdRange | None = None
-    #: Whether to say how many there are on all pages together, up to :data:`MAX_TOTAL`.
+    #: Whether to count the rows of all pages together, up to :data:`MAX_TOTAL`.
     counts: bool = False
 
     @property
@@ -74,7 +74,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class DeliveryFilter:
-    """Which deliveries of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
+    """Which deliveries of a workspace to list; None matches all. ``created_at`` must lie in [after, before)."""
 
     webhook_id: UUID | None = None
     status: DeliveryStatus | None = None
@@ -85,7 +85,7 @@ class DeliveryFilter:
 
 @dataclass(frozen=True, slots=True)
 class EventFilter:
-    """Which events of a workspace to list; None leaves that open. Times bound ``created_at``: [after, before)."""
+    """Which events of a workspace to list; None matches all. ``created_at`` must lie in [after, before)."""
 
     event_type: str | None = None
     meeting_id: str | None = None
@@ -93,7 +93,7 @@ class EventFilter:
     created_before: datetime | None = None
 
 
-#: A filter that leaves everything open.
+#: The filter that matches all events.
 ALL_EVENTS: Final = EventFilter()
 
 
@@ -103,19 +103,19 @@ class Undelivered:
 
     event_id: UUID
     event_type: str
-    #: When the event was stored, or matched with the endpoint.
+    #: When the event was stored or, if there is a delivery, when that was made.
     created_at: datetime
-    #: None while the event waits to be matched with endpoints, also where it was with some of them.
+    #: None while the event waits to be matched with endpoints, even if some of them have been matched.
     delivery: WebhookDelivery | None = None
 
     @property
     def id(self) -> UUID:
-        """What tells it from others of the list: the delivery's id, or the event's."""
+        """The id of the list's entry: the delivery's, or else the event's."""
         return self.event_id if self.delivery is None else self.delivery.id
 
 
 def check_page_size(size: int, *, most: int = MAX_PAGE_SIZE) -> int:
-    """Return how many rows to show; 0 stands for the default, and what is not allowed raises InvalidInputError."""
+    """Return how many rows to show, the default for 0; raise InvalidInputError for a number that is not allowed."""
     if not 0 <= size <= most:
         raise InvalidInputError("page_size", f"is {size}; allowed are 1 to {most}, and 0 for {DEFAULT_PAGE_SIZE}")
     return size or DEFAULT_PAGE_SIZE

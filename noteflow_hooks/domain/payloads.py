@@ -18,9 +18,9 @@ NAME_LIMIT: Final = 255
 
 _SHORTENED: Final = "executive_summary"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
-#: What 64 bits hold, with a sign or without; many readers of JSON round, cut or refuse what is beyond.
+#: The integers that 64 bits hold, signed or unsigned; many JSON parsers round, cut or refuse others.
 _WHOLE: Final = range(-(2**63), 2**64)
-#: So much of a field's name is repeated in a refusal.
+#: How many characters of a field's name an error repeats.
 _NAMED: Final = 100
 
 
@@ -64,7 +64,7 @@ def encode(payload: dict[str, Any]) -> bytes:
 
 
 def _shortened(payload: dict[str, Any]) -> dict[str, Any]:
-    """Cut the summary to the longest beginning that fits, on a character boundary, and say so."""
+    """Cut the summary to the longest beginning that fits, between two characters, and set ``truncated``."""
     summary: str = payload[_SHORTENED]
     fixed = len(_dump({**payload, _SHORTENED: "", "truncated": True}))
     room = PAYLOAD_LIMIT_BYTES - fixed

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The most bytes of JSON text that are looked at; above this a payload can't fit, even shortened.
+#: The most bytes of JSON text that are parsed; a larger payload can't fit, even shortened.
 INPUT_LIMIT_BYTES: Final = 1_048_576
 
 _CLASSES: Final[dict[str, type[WebhookPayload]]] = {
@@ -55,7 +55,7 @@ def event_from_json(
     idempotency_key: str | None,
     now: datetime,
 ) -> Event:
-    """Make an event of what a publisher gave; raise :class:`InvalidInputError` that names the field if it can't be.
+    """Make an event from a publisher's JSON, or raise :class:`InvalidInputError` that names the fields at fault.
 
     The base fields and the type's own come first, in the contract's order, then extra flat ones as given. ``timestamp``
     is ``now`` where the caller gives none. Two calls with the same type and the same JSON values have the same digest.
@@ -100,7 +100,7 @@ def kind_in_words(kind: str) -> str:
 
 
 def _checked_fields(event_type: str, given: dict[str, Any], refused: list[InvalidInputError]) -> dict[str, Any]:
-    """Return the type's own fields, as far as they are what they should be."""
+    """Return the type's own fields; one that is refused is None, and its error is added to ``refused``."""
     if given.get("event", event_type) != event_type:
         refused.append(InvalidInputError("event", f"must be {event_type!r} or absent"))
     needed = required_fields(event_type).items()
@@ -108,7 +108,7 @@ def _checked_fields(event_type: str, given: dict[str, Any], refused: list[Invali
 
 
 def _collected(refused: list[InvalidInputError], check: Callable[[], T]) -> T | None:
-    """Return what the check returns; where it refuses, None, and the refusal is kept beside the others."""
+    """Return what the check returns; if it raises, add the error to ``refused`` and return None."""
     try:
         return check()
     except InvalidInputError as error:
@@ -183,6 +183,6 @@ def _checked_key(key: str | None) -> str | None:
 
 
 def _digest(payload: dict[str, Any], *, timed: bool) -> bytes:
-    """Digest what the publisher said: without the timestamp where that was not theirs."""
+    """Digest the publisher's own fields: a timestamp that we filled in is left out, as each repetition has another."""
     said = payload if timed else {name: value for name, value in payload.items() if name != "timestamp"}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).digest()

@@ -1,11 +1,11 @@
-"""Sending again: many deliveries at a rate, as a replay, and the record of each time that one was sent again.
+"""Replays, which send many deliveries again at a rate, and the record of each time that one was sent again.
 
-A replay goes through the settled deliveries that match, oldest first, in steps; each step is one transaction that also
-moves the replay on. So whatever ends a step half way, nothing is sent again twice and nothing is left out.
+A replay goes through the matching deliveries in final statuses, oldest first, in steps. Each step is one transaction
+that also moves the replay's cursor, so a step that is cut off sends nothing twice and leaves nothing out.
 
 ``running``   its steps go on; a step that finds no more makes it ``done``, a person makes it ``cancelled``.
 ``done``      it has come to the end of what matched.
-``cancelled`` it was ended before; what it had made due by then is sent.
+``cancelled`` a person ended it before that; what it had made due is still sent.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ RATE_PER_S: Final = (0.1, 10_000.0)
 RUNNING_LIMIT: Final = 10
 #: A step makes at most so many deliveries due.
 STEP: Final = 2000
-#: The least time between two steps: more of them would cost more than what they make due.
+#: The least time between two steps: with less, the steps would cost more than the deliveries they make due.
 SPACING: Final = timedelta(seconds=0.2)
-#: A replay that stood still catches up no more than what its rate allows in so long.
+#: A replay that stood still catches up by at most what its rate allows in this time.
 STANDSTILL: Final = timedelta(seconds=10)
-#: What is sent again where no status is named: what was not delivered.
+#: The statuses that are sent again where the caller names none: what was not delivered.
 UNDELIVERED: Final = frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
 NOTHING_TO_SEND: Final = "delivery_id: its event's payload is erased, so it can't be sent again"
 
@@ -54,7 +54,7 @@ class ReplayState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """That a settled delivery was made due once more."""
+    """The record that a delivery in a final status was made due once more."""
 
     delivery_id: UUID
     previous_status: DeliveryStatus
@@ -71,17 +71,17 @@ class Replay:
 
     id: UUID
     workspace_id: UUID
-    #: Which ones; ``created_before`` is always there once it is stored.
+    #: Which deliveries; once stored, ``created_before`` is always set.
     criteria: DeliveryFilter
     rate_per_s: float = DEFAULT_RATE_PER_S
     state: ReplayState = ReplayState.RUNNING
-    #: How many there were when it began.
+    #: How many deliveries matched when it began.
     matched: int = 0
-    #: How many were made due so far.
+    #: How many it has made due so far.
     sent: int = 0
-    #: The last one that was; None before the first.
+    #: The last delivery that it made due; None before the first.
     cursor: Position | None = None
-    #: Up to when its rate has been used. None until it is stored, like ``created_at``.
+    #: The moment up to which its rate is used up. None until it is stored, like ``created_at``.
     paced_at: datetime | None = None
     created_at: datetime | None = None
     finished_at: datetime | None = None
@@ -103,23 +103,23 @@ class Replay:
         return UNDELIVERED if self.criteria.status is None else frozenset({self.criteria.status})
 
     def begun(self, *, now: datetime) -> Replay:
-        """Fix its end: what is created from now on is none of its business, or it might never be done."""
+        """Fix its end: it leaves out deliveries created from now on, since otherwise it might never be done."""
         before = self.criteria.created_before
         criteria = replace(self.criteria, created_before=now if before is None else min(before, now))
         return replace(self, criteria=criteria, paced_at=now, created_at=now)
 
     def matching(self, count: int) -> Replay:
-        """Note how many deliveries there are."""
+        """Note how many deliveries match."""
         return replace(self, matched=count)
 
     def allowed(self, *, now: datetime) -> int:
-        """Return how many may be made due now; none within :data:`SPACING` of what its rate has been used for."""
+        """Return how many may be made due now; none within :data:`SPACING` of ``paced_at``."""
         if self.paced_at is None or now - self.paced_at < SPACING:
             return 0
         return self._bucket.available(full_in_s(self._full_at(now), now=now))
 
     def stepped(self, sent: int, *, cursor: Position | None, more: bool, now: datetime) -> Replay:
-        """Note a step that made so many due, the last one at the cursor; without ``more`` it is done."""
+        """Note a step that made ``sent`` deliveries due, the last one at ``cursor``; without ``more`` it is done."""
         self._require_running("a step")
         return replace(
             self,
@@ -137,7 +137,7 @@ class Replay:
 
     @property
     def _bucket(self) -> TokenBucket:
-        """What its rate allows: a full one holds what it may catch up after it stood still."""
+        """The bucket of its rate; a full one holds what it may catch up after it stood still."""
         return TokenBucket(self.rate_per_s, burst=self.rate_per_s * STANDSTILL.total_seconds())
 
     def _full_at(self, now: datetime) -> datetime:
@@ -152,7 +152,7 @@ class Replay:
 
 
 def check_running(count: int) -> None:
-    """Raise :class:`LimitError` where a workspace with so many running replays may not begin another one."""
+    """Raise :class:`LimitError` if a workspace with ``count`` running replays may not begin another one."""
     if count >= RUNNING_LIMIT:
         raise LimitError(
             f"{count} replays run in this workspace, and at most {RUNNING_LIMIT} may; cancel one, or wait for its end",
@@ -161,7 +161,7 @@ def check_running(count: int) -> None:
 
 
 def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
-    """Raise :class:`PreconditionError` where a delivery of the event to the endpoint would not go out anyway."""
+    """Raise :class:`PreconditionError` if a delivery of the event to the endpoint could not go out."""
     if webhook.deleted_at is not None:
         raise PreconditionError(NOTHING_TO_SEND_TO, reason=Reason.WEBHOOK_DELETED)
     if event.payload_erased_at is not None:
@@ -170,7 +170,7 @@ def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
 
 
 def check_enabled(webhook: WebhookConfig) -> None:
-    """Raise :class:`PreconditionError` that says what to do where the endpoint is disabled."""
+    """Raise :class:`PreconditionError`, which says what to do, if the endpoint is disabled."""
     if not webhook.enabled:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
         raise PreconditionError(

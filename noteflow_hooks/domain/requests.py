@@ -1,4 +1,4 @@
-"""Requests under an id of their caller's choice: repeated within a day, one gives the first one's answer again."""
+"""Requests with an id that their caller chose: one that is repeated within a day gets the first one's answer again."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _LIMIT: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class NamedRequest:
-    """A request that may be repeated. None of its answer is kept, but for what tells where that is read."""
+    """A request that may be repeated. Its answer is not kept, only what is needed to read it again."""
 
     workspace_id: UUID
     request_id: str
-    #: The RPC.
+    #: The name of the RPC.
     method: str
-    #: The token that made the first call. Only that one is given a secret again.
+    #: The token that made the first call. No other token is given a secret again.
     token_id: UUID
-    #: What the request asks for; secrets are in it through a function that is slow on purpose.
+    #: A digest of what the request asks for. Secrets go into it through a function that is slow on purpose.
     digest: bytes
     #: The meeting, endpoint or event that it made or changed; None until that is known.
     target_id: UUID | None = None
-    #: Which secret of the endpoint it made, and that one's hint.
+    #: The secret of the endpoint that it made, by id, and that secret's last characters.
     secret_id: UUID | None = None
     secret_hint: str = ""
     #: When it was made, by the store's clock; None before it is stored.

@@ -29,7 +29,7 @@ class RetryPolicy:
     def wait(self, failures: int, *, draw: float, retry_after: timedelta | None = None) -> timedelta:
         """Return the wait after that many failed attempts (from 1).
 
-        ``draw`` is one uniform number in [0, 1). The wait is never below ``retry_after``, which counts up to 24 h.
+        ``draw`` is one uniform number in [0, 1). The wait is never below ``retry_after``, of which at most 24 h count.
         """
         scheduled = self._scheduled(failures) * (1 + self.jitter * (2 * draw - 1))
         return max(scheduled, min(retry_after, RETRY_AFTER_CAP)) if retry_after is not None else scheduled
@@ -38,7 +38,7 @@ class RetryPolicy:
         if self.schedule is not None:
             return self.schedule[min(failures, len(self.schedule)) - 1]
         exponent = min(failures - 1, _EXPONENT_CAP)
-        # Compared before multiplying: timedelta overflows where the cap would have cut.
+        # Compared before multiplying: timedelta would overflow before the cap could cut it.
         return (
             self.cap
             if self.base.total_seconds() * 2.0**exponent >= self.cap.total_seconds()

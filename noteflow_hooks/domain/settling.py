@@ -26,7 +26,7 @@ _LONGEST_MS: Final = 2**31 - 1
 
 
 def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datetime) -> WebhookDelivery | None:
-    """Return what becomes of the delivery that is there; None where the result was made under a claim that is over."""
+    """Return the delivery to store in place of ``before``; None where the settlement's claim is not the newest."""
     after = settlement.delivery
     if before is None or before.status is not DeliveryStatus.SENDING or before.claim_no != after.claim_no:
         return None
@@ -40,7 +40,7 @@ def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datet
 
 def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: datetime) -> Settlement:
     """Return what settles a delivery whose lease has run out: an attempt that was cut off."""
-    # Nothing ran longer than its lease, however long ago that was.
+    # The attempt ended with its lease at the latest, however late that is noticed.
     ended_at = now if delivery.lease_expires_at is None else min(now, delivery.lease_expires_at)
     duration_ms = min(max(0, round((ended_at - claimed_at) / timedelta(milliseconds=1))), _LONGEST_MS)
     attempt = AttemptResult(
@@ -54,6 +54,6 @@ def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: dateti
 
 
 def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:
-    """Return what came of an endpoint's attempts, in their order; what was not sent has no result."""
+    """Return the results of an endpoint's attempts, in their order; a delivery that was not sent has none."""
     own = (each.attempt for each in settlements if each.delivery.webhook_id == webhook_id)
     return [each for each in own if each is not None]

@@ -1,4 +1,4 @@
-"""Endpoint URLs, parsed once and strictly; what is sent to is the URL written anew from its parts."""
+"""Endpoint URLs, parsed strictly. Requests go to the URL as it is written anew from its parts."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ URL_LIMIT: Final = 2048
 LOOPBACK_HOSTS: Final = ("localhost", "127.0.0.1", "::1")
 
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\x9f\\]|\s")
-#: 253 characters of name and the root's dot (RFC 1035, 2.3.4).
+#: 253 characters of name and the root's dot behind it (RFC 1035, 2.3.4).
 _HOST_LIMIT: Final = 254
 _LABEL_LIMIT: Final = 63
-#: What IDNA takes for a dot (RFC 3490, 3.1).
+#: The characters that IDNA treats as a dot (RFC 3490, 3.1).
 _DOTS: Final = re.compile("[.\u3002\uff0e\uff61]")
-#: What stands between the scheme and the path, and how long it may be: a host, its brackets and a port.
+#: The part between the scheme and the path, and its greatest length: a host, its brackets and a port.
 _AUTHORITY: Final = re.compile(r"(?<=//)[^/?#]*|\Z")
 _AUTHORITY_LIMIT: Final = _HOST_LIMIT + len("[]:65535")
 _OCTETS: Final = 4
 _OCTET: Final = re.compile(r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
 #: Letters that IDNA 2003 and IDNA 2008 turn into different hosts (UTS #46, "Deviations").
 _AMBIGUOUS: Final = re.compile("[\u00df\u03c2\u200c\u200d]")
-#: The host of a URL as :func:`parse_url` writes it, and nothing that might stand before or behind it.
+#: A URL as :func:`parse_url` writes it, and nothing else; the host is a group.
 _HOST_PART: Final = re.compile(
     r"(?:https://(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])|http://(?P<loopback>localhost|127\.0\.0\.1|\[::1\]))"
     r"(?::[0-9]{1,5})?(?:[/?][!-~]*)?"
@@ -58,12 +58,12 @@ class EndpointUrl:
 def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
     """Return the URL in parts, or raise :class:`InvalidInputError` with what is wrong.
 
-    https is required; http passes to ``localhost``, ``127.0.0.1`` and ``[::1]`` where ``allow_http_loopback``.
+    https is required; ``allow_http_loopback`` allows http to ``localhost``, ``127.0.0.1`` and ``[::1]``.
     """
     _check_length(url)
     if not url.isprintable() or _FORBIDDEN.search(url):
         raise InvalidInputError("url", "must not contain spaces, control characters or backslashes")
-    # urlsplit normalizes all of it, which for 2,000 letters that stand for 18 others each takes milliseconds.
+    # urlsplit normalises all of it, which takes milliseconds for 2,000 letters that stand for 18 others each.
     if len(_AUTHORITY.search(url)[0]) > _AUTHORITY_LIMIT:  # type: ignore[index]  # it matches the empty text too
         raise _no_host_name()
     try:
@@ -83,14 +83,14 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
     if parts.query:
         target += "?" + quote(parts.query, safe=_QUERY_SAFE)
     parsed = EndpointUrl(parts.scheme, host, port or {"https": 443, "http": 80}[parts.scheme], target)
-    # Escapes make it longer, and what is stored is parsed again for every attempt.
+    # Once more: escapes have made it longer, and what is stored is parsed again for every attempt.
     _check_length(str(parsed))
     return parsed
 
 
 @lru_cache(maxsize=1024)
 def host_of(url: str) -> str:
-    """Return the host of a stored URL, for logs; a dash where that is not plain to see."""
+    """Return the host of a stored URL, for logs; a dash for one that :func:`parse_url` would not write so."""
     found = _HOST_PART.fullmatch(url)
     return (found["host"] or found["loopback"]).strip("[]") if found is not None else "-"
 
@@ -131,7 +131,7 @@ def _host(host: str, *, authority: str) -> str:
 
 
 def _check_size(host: str) -> None:
-    """Refuse a name that is too long before IDNA turns it into ASCII, whose cost grows faster than the name does."""
+    """Refuse a name that is too long before IDNA encodes it, since the cost of that grows faster than the name."""
     written_out = normalize("NFKC", host)
     if len(written_out) > _HOST_LIMIT or any(len(label) > _LABEL_LIMIT for label in _DOTS.split(written_out)):
         raise _no_host_name()
@@ -155,7 +155,7 @@ def _ipv6(host: str, *, authority: str) -> str:
 def _check_number(labels: list[str], *, is_rooted: bool) -> None:
     """Refuse what other programs read as an address in another notation (WHATWG URL, "ends in a number").
 
-    An address with a root's dot behind it is one of those: here it would be a name, and be looked up.
+    An address with a dot behind it is one of those: here it would count as a name and be looked up.
     """
     if not re.fullmatch(r"[0-9]+|0x[0-9a-f]*", labels[-1]):
         return

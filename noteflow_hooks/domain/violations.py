@@ -1,4 +1,4 @@
-"""Everything that is wrong with an input, told at once: a caller mends it in one go."""
+"""Collects everything that is wrong with an input, so that a caller can correct it all at once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: So many are told; a message of 5,000 bad segments gets no answer of thousands.
+#: The most violations that are reported, so that a message with 5,000 bad segments gets no answer with thousands.
 _MOST = 20
 
 
 class Violations:
-    """What the checks of one input refuse."""
+    """The violations of one input."""
 
     def __init__(self) -> None:
         self._refused: list[InvalidInputError] = []
 
     def take(self, check: Callable[[], T], default: T, *, within: str = "") -> T:
-        """Return what the check returns; where it refuses, the default, and the refusal is kept beside the others."""
+        """Return what the check returns; if it raises, keep the error and return the default."""
         try:
             return check()
         except InvalidInputError as error:
@@ -31,6 +31,6 @@ class Violations:
             return default
 
     def raise_all(self) -> None:
-        """Raise one error that says all of them, where there is any."""
+        """Raise one error that names all violations, if there are any."""
         if self._refused:
             raise InvalidInputError.of_all(self._refused)

@@ -35,7 +35,7 @@ RATE_LIMIT_PER_S: Final = (0.01, 1000.0)
 
 @dataclass(frozen=True, slots=True)
 class PreviousSecret:
-    """A secret that was rotated away, and signs on until its end."""
+    """A secret that was replaced by rotation, and goes on signing until it expires."""
 
     secret: str = field(repr=False)
     expires_at: datetime
@@ -52,28 +52,28 @@ class WebhookConfig:
 
     id: UUID
     workspace_id: UUID
-    #: Not in its repr, and so in no log: many have a credential in its path or query.
+    #: Not in the repr, and so in no log: many URLs have a credential in their path or query.
     url: str = field(repr=False)
     #: The subscribed types, sorted; empty subscribes to nothing.
     events: tuple[str, ...]
     name: str = DEFAULT_NAME
     #: The newest secret as it was given; None means unsigned.
     secret: str | None = field(default=None, repr=False)
-    #: The one before, which signs beside it until ``previous_secret_expires_at``.
+    #: The secret before that, which signs beside it until ``previous_secret_expires_at``.
     previous_secret: str | None = field(default=None, repr=False)
     previous_secret_expires_at: datetime | None = None
-    #: Those before that one, newest first, each of which signs until its own end.
+    #: The secrets before that, newest first; each signs until it expires.
     earlier_secrets: tuple[PreviousSecret, ...] = field(default=(), repr=False)
-    #: True where earlier secrets are stored that no key decrypts: they sign no more, and stay as they are.
+    #: True if no key decrypts the stored earlier secrets: they no longer sign, and stay stored as they are.
     earlier_secrets_unreadable: bool = False
-    #: Which secret the newest one is: each one that is set gets another. None where a release before set it.
+    #: The newest secret's id: each new secret gets a new one. None if an earlier release has set the secret.
     secret_id: UUID | None = None
     #: The secret's last four characters, where it has 24 or more.
     secret_hint: str = ""
-    #: True where a secret or headers are stored that no key decrypts. Nothing is sent to such an endpoint: it would go
-    #: out unsigned, or without its credentials.
+    #: True if no key decrypts its stored secret or headers. Nothing is sent then: it would go out unsigned, or without
+    #: its credentials.
     secret_unavailable: bool = False
-    #: True where that is so of the newest secret.
+    #: True if no key decrypts the newest secret.
     secret_unreadable: bool = False
     enabled: bool = True
     #: The whole exchange, from look-up to the last byte read, in milliseconds.
@@ -87,13 +87,13 @@ class WebhookConfig:
     deleted_at: datetime | None = None
     #: Custom headers, sent with every request; their values are secrets.
     headers: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    #: The names of all headers that are stored, those too whose values no key decrypts.
+    #: The names of all stored headers, also of those whose values no key decrypts.
     header_names: tuple[str, ...] = ()
     #: The most POSTs a second; None means no limit.
     rate_limit_per_s: float | None = None
     #: The most POSTs at once; None means the system's own cap.
     max_concurrency: int | None = None
-    #: Since when its deliveries are held, by a person's wish; None where they are not.
+    #: Since when a person has paused it; None where it is not paused.
     paused_at: datetime | None = None
 
     @classmethod
@@ -151,7 +151,7 @@ class WebhookConfig:
 
     @property
     def is_signed(self) -> bool:
-        """Whether it has a secret, be it one that no key decrypts."""
+        """Whether it has a secret, even one that no key decrypts."""
         return self.secret is not None or self.secret_unreadable
 
     @property
@@ -161,7 +161,7 @@ class WebhookConfig:
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
-        # A type that is known can't end a header; what else stands in the row may.
+        # A known type is safe in a header. Any other that the row names is checked: it might end the header's line.
         return event_type in self.events and (event_type in SUBSCRIBABLE or is_event_name(event_type))
 
     def lease(self, slack: timedelta) -> timedelta:
@@ -176,21 +176,21 @@ class WebhookConfig:
 
     @property
     def previous_secrets(self) -> tuple[PreviousSecret, ...]:
-        """The secrets before the newest one that are stored, newest first, whether or not their end has come."""
+        """The stored secrets before the newest one, newest first, even those that have expired."""
         expires_at = self.previous_secret_expires_at
         if self.previous_secret is None or expires_at is None:
             return self.earlier_secrets
         return (PreviousSecret(self.previous_secret, expires_at), *self.earlier_secrets)
 
     def previous_secrets_at(self, moment: datetime) -> tuple[PreviousSecret, ...]:
-        """Return those before the newest one that sign at that moment, newest first."""
+        """Return the secrets before the newest one that sign at that moment, newest first."""
         return tuple(each for each in self.previous_secrets if each.expires_at > moment)
 
     def rotated(self, secret: str, *, now: datetime, overlap: timedelta) -> WebhookConfig:
-        """Give it a new secret; the one before, if it was signed, signs beside it for the overlap.
+        """Give it a new secret; the old one, if it had one, signs beside it for the overlap.
 
-        Those before that one sign until their own ends. Without an overlap all of them end now; where too many would be
-        left, the oldest ends.
+        Earlier ones sign until they expire. Without an overlap all of them end now; if too many would be left, the
+        oldest ends.
         """
         kept: list[PreviousSecret] = []
         if overlap:
@@ -211,7 +211,7 @@ class WebhookConfig:
 
 
 def new_secret(secret: str | None = None) -> str:
-    """Return the secret if it can be one, and one of our own where none is given; else raise InvalidInputError."""
+    """Return the secret if it is allowed, or else raise InvalidInputError; make one where none is given."""
     return check_secret(secret) if secret is not None else generate_secret()
 
 

@@ -1,7 +1,7 @@
-"""The egress rules: the port first; then the operator's denials, the operator's permissions, and the built-in table.
+"""The egress rules, in this order: the port, the operator's denials, the operator's permissions, the built-in table.
 
-Where the operator has named a proxy, it looks names up and decides about them. What can be told without a look-up is
-checked here all the same.
+Where the operator has named a proxy, the proxy looks names up and decides about their addresses. What can be checked
+without a look-up is still checked here.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: What a tenant is told. Never the address: that would answer what a name inside our network resolves to.
+#: What a tenant is told. It never names the address: that would reveal what names inside our network resolve to.
 NOT_ALLOWED: Final = "address not allowed"
-#: Less than the server gives a call that uses the database, in which a registration's look-up happens.
+#: How long the look-up of a registration may take: less than the server gives the call, which also uses the database.
 _REGISTRATION_LOOKUP_S: Final = 1.0
-#: What ``localhost`` and the names below it mean wherever they are looked up (RFC 6761, 6.3).
+#: What ``localhost`` and the names below it always resolve to (RFC 6761, 6.3).
 _LOOPBACK: Final = ip_address("127.0.0.1")
 
 
@@ -71,7 +71,7 @@ class EgressPolicy:
         return any(plain in network for network in self._allowed) or is_public(plain)
 
     def proxy_for(self, url: EndpointUrl) -> EgressProxy | None:
-        """Return the proxy through which the URL is reached; None for one that is dialled."""
+        """Return the proxy through which the URL is reached; None for a URL that is dialled directly."""
         return self._proxy if url.scheme == "https" else None
 
     def proxy_addresses(self, proxy: EgressProxy, *, timeout_s: float) -> tuple[Address, ...]:
@@ -79,7 +79,7 @@ class EgressPolicy:
         return self._found(proxy.host, timeout_s)
 
     def check(self, url: EndpointUrl) -> None:
-        """Raise :class:`AddressNotAllowedError` for what is forbidden whatever a look-up says."""
+        """Raise :class:`AddressNotAllowedError` if the URL is forbidden whatever a look-up would return."""
         self._check_port(url)
         address = _literal(url.host)
         if address is not None:
@@ -99,8 +99,8 @@ class EgressPolicy:
     def check_url(self, url: str) -> EndpointUrl:
         """Return the URL in parts if it may be registered now, else raise :class:`InvalidInputError`.
 
-        A name that has no address yet is let pass: every attempt checks again. So is any name that is for the proxy to
-        look up: behind one, there is often nobody here who could.
+        A name that has no address yet is allowed: every attempt checks again. So is any name that the proxy is to look
+        up, since behind a proxy names often can't be looked up here.
         """
         parsed = parse_url(url, allow_http_loopback=self.allow_http_loopback)
         try:
@@ -141,14 +141,14 @@ class EgressPolicy:
         return any(address in network for network in self._denied)
 
     def _reason(self, address: Address) -> str:
-        """Return why the address is forbidden. For an operator only: it tells what a name inside resolves to."""
+        """Return why the address is forbidden. For an operator only: it reveals what an internal name resolves to."""
         if self._denies(unmapped(address)):
             return f"{address} is in NOTEFLOW_HOOKS_EGRESS_DENY"
         return f"{address} is not public, and needs NOTEFLOW_HOOKS_EGRESS_ALLOW to allow it"
 
 
 def _literal(host: str) -> Address | None:
-    """Return the address that the host is, or means wherever it is looked up; None for a name like any other."""
+    """Return the address if the host is one, or loopback for ``localhost`` and names below it; None for other names."""
     try:
         return ip_address(host)
     except ValueError:

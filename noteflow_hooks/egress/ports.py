@@ -1,6 +1,6 @@
-"""Which ports a POST may reach: the web's two and the unprivileged ones, less those where something else listens.
+"""Which ports a POST may reach: 80, 443 and the unprivileged ones, without those of well-known other services.
 
-A TLS greeting and a POST are enough to disturb some of these services, and the way in which a connection fails tells
+A TLS handshake and a POST are enough to disturb some of these services, and the way in which a connection fails tells
 whether they are there. The operator's list, where there is one, replaces the built-in rule.
 """
 
@@ -17,8 +17,8 @@ _UNPRIVILEGED: Final = range(1024, 65_536)
 _HIGHEST: Final = 65_535
 _RANGE: Final = re.compile(r"([0-9]{1,5})(?:\s*-\s*([0-9]{1,5}))?")
 
-#: What listens on well-known ports from 1024 on and takes no webhooks. None is above 32767, from where on systems give
-#: out ports by chance. Ports that web servers use as well, such as 8080, 8443 and 9000, are not here.
+#: Services on well-known ports from 1024 on that take no webhooks. None is above 32767: from there on systems hand out
+#: ephemeral ports. Ports that web servers use as well, such as 8080, 8443 and 9000, are not here.
 _SERVICES: Final = {
     "SOCKS": (1080,),
     "Java RMI": (1098, 1099),
@@ -113,7 +113,7 @@ class Ports:
         return port in _WEB or (port in _UNPRIVILEGED and port not in KNOWN_SERVICES)
 
     def refusal(self, port: int) -> str:
-        """Return the line for whoever asked for a port that may not be dialled: why not, and which may."""
+        """Return one line for whoever asked for the port: that it may not be dialled, and which ports may."""
         service = KNOWN_SERVICES.get(port) if self._listed is None else None
         named = f"port {port} ({service})" if service is not None else f"port {port}"
         return f"{named} is not allowed; allowed are {self}"

@@ -1,4 +1,4 @@
-"""The operator's way out of the network: a proxy that is given the name and the port, and decides where that leads."""
+"""The operator's proxy: it is given an endpoint's name and port, looks the name up and decides whether to connect."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SHAPE: Final = "must be http://[user:password@]host:port"
 
 @dataclass(frozen=True, slots=True)
 class EgressProxy:
-    """Where the proxy is, and what it is told for us to be let through."""
+    """Where the proxy is, and the credentials that it is sent."""
 
     host: str
     port: int
@@ -45,7 +45,7 @@ def _authorization(user: str | None, password: str | None) -> str | None:
     if user is None:
         return None
     name = unquote_to_bytes(user)
-    # The first colon ends the name (RFC 7617, 2), so one inside it would move the border.
+    # The first colon ends the name (RFC 7617, 2): a colon in the name would cut it short.
     if b":" in name:
         raise InvalidInputError("egress_proxy", "must have a user name without a colon")
     return "Basic " + base64.b64encode(name + b":" + unquote_to_bytes(password or "")).decode("ascii")

@@ -1,4 +1,4 @@
-"""The built-in rules: what of the address space is the public internet. Our own table, because ``ipaddress`` errs.
+"""The built-in rules: which addresses are on the public internet. The table is our own, because ``ipaddress`` errs.
 
 ``is_global`` of CPython 3.11 takes 224.0.0.1, 64:ff9b::/96, 2002::/16, 3fff::/20 and fec0::/10 for global addresses.
 """
@@ -36,7 +36,7 @@ _IPV4_DENIED: Final = tuple(
         "240.0.0.0/4",
     )
 )
-#: All that is handed out as global unicast; everything beyond is refused.
+#: The range that is handed out as global unicast; all other addresses are refused.
 _IPV6_GLOBAL: Final = IPv6Network("2000::/3")
 _IPV6_DENIED: Final = tuple(
     IPv6Network(each)
@@ -51,7 +51,7 @@ _IPV6_DENIED: Final = tuple(
 
 
 def is_public(address: Address) -> bool:
-    """Tell whether the address is one of the public internet."""
+    """Tell whether the address is on the public internet."""
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _IPV4_DENIED)
     return address in _IPV6_GLOBAL and not any(address in network for network in _IPV6_DENIED)

@@ -1,7 +1,8 @@
-"""Look-ups that cost a caller no more than its own time, however long the name server takes.
+"""Look-ups that end when their caller's time is up, however long the name server takes.
 
-``getaddrinfo`` has no timeout: a silent name server holds it for 10 s and more. Each look-up therefore gets a thread
-that is left behind when it is late. A pool's threads would be joined when the process ends; these are daemons.
+``getaddrinfo`` has no timeout: a silent name server holds it for 10 s and more. Each look-up therefore has a thread of
+its own, which its caller abandons when it is late. They are daemon threads: those of a pool would be joined when the
+process ends.
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 if TYPE_CHECKING:
     from noteflow_hooks.egress.ranges import Address
 
-#: Answers a host name's addresses as text, in the order in which to try them; raises OSError where there are none.
+#: Returns a host name's addresses as text, in the order in which to try them; raises OSError where there are none.
 Lookup: TypeAlias = Callable[[str], Sequence[str]]
 
-#: Each costs a thread. A name has one look-up at a time, so to take all places it takes as many silent names.
+#: The most look-ups at once, since each costs a thread. A name has one at a time, so it takes as many silent names to
+#: use them all up.
 _LOOKUPS_LIMIT: Final = 128
 
 
@@ -34,7 +36,7 @@ class Resolver:
     """Looks host names up, each once at a time, and a bounded number of them at once."""
 
     def __init__(self, lookup: Lookup = system_lookup, *, limit: int = _LOOKUPS_LIMIT) -> None:
-        """``limit`` is the most look-ups under way, the ones left behind included."""
+        """``limit`` is the most look-ups under way, abandoned ones included."""
         self._lookup = lookup
         self._limit = limit
         self._lock = threading.Lock()
@@ -71,16 +73,16 @@ class Resolver:
             answer.set_result(found)
 
     def _finish(self, host: str) -> None:
-        # Before the answer is out: whoever asks after it gets a look-up of its own.
+        # Before the answer is set: whoever asks from now on gets a new look-up.
         with self._lock:
             del self._running[host]
         self._free.release()
 
 
 def _make_room(limit: int) -> None:
-    """Let gevent, where it has patched the process, make as many look-ups at once.
+    """Let gevent, if it has patched the process, make so many look-ups at once.
 
-    It makes them in ten native threads of its own, where ten silent names would hold up every other one.
+    By default it makes them in ten native threads, so that ten silent names would delay every other one.
     """
     monkey, hub = sys.modules.get("gevent.monkey"), sys.modules.get("gevent.hub")
     if monkey is not None and hub is not None and monkey.is_module_patched("socket"):

@@ -1,4 +1,4 @@
-"""One signed POST, and what came of it as a value. Nothing happens at import, and no thread waits here."""
+"""Makes one signed POST and returns its result as a value. It starts no threads, and does nothing at import."""
 
 from __future__ import annotations
 

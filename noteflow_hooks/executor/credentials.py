@@ -1,4 +1,4 @@
-"""An endpoint's credentials, whole and in the parts of which answers complain: what none of its answers may keep."""
+"""An endpoint's credentials, whole and in the parts that answers may repeat: none is kept of an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: What is shorter stands in other texts by chance.
+#: The least bytes of a credential that is looked for: a shorter one would be found in other text by chance.
 LEAST: Final = 8
 #: ``name=value`` of a cookie, ``name="value"`` of a scheme's parameters; a name has no blank in it.
 _PAIR: Final = re.compile(r'[^\s=,;"]=(?:"([^"]*)"|([^;\s"]*))')
@@ -34,16 +34,16 @@ def _texts(webhook: WebhookConfig) -> Iterator[set[bytes]]:
 
 def _parts(value: str) -> Iterator[str]:
     yield value
-    # What stands behind a scheme's name: receivers complain of it alone.
+    # What follows the scheme's name: some receivers repeat only that in their complaint.
     rest = value.partition(" ")[2].strip()
     yield rest
     if " " in rest:
-        # As a form writes it.
+        # As forms encode it.
         yield rest.replace(" ", "+")
     for match in _PAIR.finditer(value):
         pair = match[1] or match[2] or ""
         yield pair
-        # Parameters of a scheme stand between commas, a cookie's value may have some.
+        # Commas separate a scheme's parameters, but may also be part of a cookie's value: so both are looked for.
         yield from pair.split(",")
 
 

@@ -1,7 +1,7 @@
-"""How texts write the characters that mean something to them: in a URL, in HTML, and between quotes as JSON does.
+"""How texts encode characters that have a meaning of their own: in URLs, in HTML, and in quoted text such as JSON's.
 
-Each encoding is a pattern of what stands for one character. It takes linear time whatever it is given, and what comes
-of it is never longer.
+Each encoding is a pattern for what stands for one character. Decoding takes linear time on any input, and never makes a
+text longer.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-#: The most bytes that stand for one character: more are left as they are.
+#: The most bytes that stand for one character; longer forms are not decoded.
 LONGEST_TOKEN: Final = 8
 _CACHED: Final = 4096
 _NAMED: Final = {
@@ -22,7 +22,7 @@ _NAMED: Final = {
     for name, character in html5.items()
     if name.endswith(";") and character.isascii()
 }
-#: What stands around the digits of a number.
+#: The characters around a number's digits.
 _AROUND: Final = b"%\\&#;{}uxX"
 
 
@@ -33,11 +33,11 @@ class Encoding(NamedTuple):
     meaning: Callable[[bytes], bytes]
 
     def decoded(self, text: bytes) -> bytes:
-        """Return the text with each character that stands in this encoding as itself."""
+        """Return the text with its tokens decoded."""
         return self.token.sub(lambda match: self.meaning(match[0]), text)
 
     def origins(self, text: bytes, *, until: int) -> Sequence[int]:
-        """Return where each of the decoded text's bytes stood in the text, up to where that one did."""
+        """Return where in the text each byte of the decoded text comes from, up to its byte number ``until``."""
         found: list[int] = []
         end = 0
         for match in self.token.finditer(text):

@@ -1,4 +1,4 @@
-"""What an answer means, and what of it is kept: a status, some text and a wait, all fit to be stored."""
+"""What an answer means, and what is kept of it: a status, some text and a wait, all fit to be stored."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _REDIRECTS: Final = range(300, 400)
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
-#: No date is longer, and what is parsed of one is not for long texts.
+#: No date is longer, and the parser of dates is not made for long texts.
 _DATE_LIMIT: Final = 64
 
 
@@ -34,12 +34,12 @@ class Outcome(NamedTuple):
 
 
 def failed(error: ExchangeError) -> Outcome:
-    """Return what it means that no answer came."""
+    """Return the outcome of an exchange without an answer."""
     return Outcome(error_kind=error.kind, error_message=error.message)
 
 
 def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
-    """Return what the answer means; its body is read here, and can change the outcome no more."""
+    """Return the outcome of an answer. Its body is read here; the status alone decides between success and failure."""
     read = reply.read_body(keep=RESPONSE_KEPT_BYTES + LONGEST)
     body = storable(without_credentials(read, webhook, keep=RESPONSE_KEPT_BYTES))
     if reply.status in SUCCESS:
@@ -50,8 +50,8 @@ def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
 
 
 def storable(body: bytes) -> str:
-    """Return the text that PostgreSQL takes: valid, without NUL, and at most 4,096 bytes as UTF-8."""
-    # Not final: a character that was cut in two at the end is left out instead of replaced.
+    """Return the body as text that PostgreSQL can store: valid, without NUL, and at most 4,096 bytes as UTF-8."""
+    # Not final if cut: half a character at the end is left out, not replaced.
     is_whole = len(body) < RESPONSE_KEPT_BYTES
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(body, final=is_whole).replace("\0", "\ufffd")
     return text.encode()[:RESPONSE_KEPT_BYTES].decode("utf-8", "ignore")

@@ -1,8 +1,8 @@
-"""What an answer repeats of its endpoint's credentials is not kept: who may read deliveries may not read those.
+"""Removes from answers what they repeat of their endpoint's credentials: not all who may read deliveries may see those.
 
-The API never shows a header's value. An endpoint that echoes its request, as many do while they are debugged, would put
-it on record all the same. The answer is decoded, and the credentials looked for in what comes of it, instead of the
-answer being searched for each form of each: the work grows with the answer's length, whatever it is made of.
+The API never shows a header's value, but an endpoint that echoes its request, as many do while they are debugged, would
+put it on record. We decode the answer and look for the credentials in the result, and do not look for each encoded form
+of each credential: so the work grows with the answer's length only, whatever it contains.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 REDACTED: Final = b"[redacted]"
-#: The most bytes that a credential takes in an answer.
+#: The most bytes that an encoded credential takes up in an answer.
 LONGEST: Final = VALUE_LIMIT * LONGEST_TOKEN
-#: The most bytes that are searched, each credential's counted by themselves. An endpoint with so many credentials that
-#: its answer would take more is kept nothing of it.
+#: The most bytes that are searched, counted once for each credential. If an answer would take more, since its endpoint
+#: has so many credentials, nothing of it is kept.
 SEARCHED_LIMIT: Final = 64 * 4096
 
-#: How answers write what they repeat, the outer encoding first. JSON may hold HTML, or JSON as text.
+#: How answers may encode what they repeat, the outer encoding first. JSON may contain HTML, or JSON as text.
 _WAYS: Final = ((PERCENT,), (HTML,), (ESCAPES,), (ESCAPES, HTML), (ESCAPES, ESCAPES))
-#: A text by the way in which it was decoded.
+#: The decoded texts, each by the encodings that were decoded.
 _Texts: TypeAlias = dict[tuple[Encoding, ...], bytes]
 
 
 def without_credentials(body: bytes, webhook: WebhookConfig, *, keep: int) -> bytes:
-    """Return the first ``keep`` bytes of a body, a mark in the place of each credential that begins in them.
+    """Return the first ``keep`` bytes of a body, with a mark in place of each credential that begins in them.
 
-    For one that begins in the last of them to be found, the body must go on for :data:`LONGEST` bytes.
+    To find one that begins in the last of these bytes, ``body`` must hold :data:`LONGEST` more, if there are more.
     """
     hidden = credentials(webhook) if len(body) >= LEAST else ()
     if not hidden:
@@ -51,7 +51,7 @@ def without_credentials(body: bytes, webhook: WebhookConfig, *, keep: int) -> by
 
 
 def _places(body: bytes, hidden: Sequence[bytes], keep: int) -> Iterator[tuple[int, int]]:
-    """Yield where credentials stand in the body that begin before ``keep``, in whatever way they are written."""
+    """Yield start and end of each credential in the body that begins before ``keep``, however it is encoded."""
     texts = _texts(body)
     for way, text in texts.items():
         if found := list(_found(text, hidden, keep)):
@@ -60,7 +60,7 @@ def _places(body: bytes, hidden: Sequence[bytes], keep: int) -> Iterator[tuple[i
 
 
 def _texts(body: bytes) -> _Texts:
-    """Return the body, and what it says in each way in which something in it is written."""
+    """Return the body, and the body decoded in each of the ways that change it."""
     texts: _Texts = {(): body}
     for way in _WAYS:
         outer, encoding = texts.get(way[:-1]), way[-1]
@@ -70,7 +70,7 @@ def _texts(body: bytes) -> _Texts:
 
 
 def _origins(texts: _Texts, way: tuple[Encoding, ...], *, until: int) -> Sequence[int]:
-    """Return where in the body each byte of what it says that way stood, up to that one."""
+    """Return where in the body each byte of the text decoded that way comes from, up to its byte number ``until``."""
     if not way:
         return range(until + 1)
     inner = way[-1].origins(texts[way[:-1]], until=until)
@@ -80,7 +80,8 @@ def _origins(texts: _Texts, way: tuple[Encoding, ...], *, until: int) -> Sequenc
 
 def _found(text: bytes, hidden: Iterable[bytes], keep: int) -> Iterator[tuple[int, int]]:
     for each in hidden:
-        # A decoded text is no longer than it was before, so what begins behind this did so there as well.
+        # Decoding never moves a byte to the right: what begins behind this limit also begins behind ``keep`` in the
+        # body.
         limit = keep - 1 + len(each)
         start = text.find(each, 0, limit)
         while start >= 0:

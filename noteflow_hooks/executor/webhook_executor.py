@@ -50,7 +50,7 @@ class WebhookExecutor:
         monotonic: Callable[[], float] = time.monotonic,
         user_agent: str = USER_AGENT,
     ) -> None:
-        """``ca_bundle`` is a PEM file that is trusted beside the system's certificates."""
+        """``ca_bundle`` is a PEM file with certificates to trust beside the system's."""
         self._egress = egress
         self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic)
         self._now = now
@@ -67,7 +67,7 @@ class WebhookExecutor:
                 outcome = answered(reply, claim.webhook, now=started_at)
         except ExchangeError as error:
             outcome = failed(error)
-        except Exception:  # the boundary: our own fault costs this attempt, not those beside it
+        except Exception:  # the boundary: a fault of our own fails this attempt, not the others
             logger.exception("Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id)
             outcome = Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
         duration_ms = round((self._monotonic() - started) * 1000)
@@ -128,7 +128,7 @@ def _host_header(url: EndpointUrl) -> str:
 
 def _with_custom(headers: dict[str, str], custom: Sequence[tuple[str, str]]) -> dict[str, str]:
     try:
-        # Checked anew: their row may have been changed by hand.
+        # Checked again: the row may have been changed by hand.
         checked = dict(check_headers(custom))
     except InvalidInputError as error:
         raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error

@@ -1,4 +1,4 @@
-"""What a server's address looks like: a name or an IP address, IPv6 in brackets, and a port."""
+"""Parses a server's address: a name or an IP address, IPv6 in brackets, and a port."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _PORTS: Final = range(1, 65_536)
 
 
 def host_and_port(address: str) -> tuple[str, int] | None:
-    """Return the host, without brackets, and the port; None for what is no ``HOST:PORT``, a URL for one."""
+    """Return the host, without brackets, and the port; None for what is no ``HOST:PORT``, such as a URL."""
     found = _ADDRESS.fullmatch(address)
     if found is None or int(found[3]) not in _PORTS:
         return None

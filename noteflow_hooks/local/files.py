@@ -1,4 +1,4 @@
-"""What `up` keeps beside its data, for itself and for the other commands; for this user's eyes only."""
+"""The files that `up` keeps beside its data, for itself and for other commands. Only this user may read them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ _REMEDY: Final = "remove it, or put back what it held"
 
 
 def up_file(data_dir: Path) -> Path:
-    """Return where a running `up` says what it runs."""
+    """Return the file in which a running `up` names what it runs."""
     return data_dir / "up.json"
 
 
 def keys_file(data_dir: Path) -> Path:
-    """Return where `up` keeps its keys, in the form of SECRET_KEYS."""
+    """Return the file in which `up` keeps its keys, in the form of SECRET_KEYS."""
     return data_dir / "secret_keys"
 
 
 def write_private(path: Path, text: str) -> None:
-    """Write the file whole or not at all, readable by this user alone."""
+    """Write the whole file or nothing, readable by this user alone."""
     descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -50,9 +50,9 @@ def read_keys(data_dir: Path) -> str | None:
 
 
 def read_object(path: Path) -> dict[str, Any] | None:
-    """Return the JSON object in a file, None where there is no such file.
+    """Return the JSON object in a file, or None where there is no such file.
 
-    Raise for one that holds something else, and NotPrivateError for one that other users could have written.
+    Raise NoteFlowHooksError if it holds something else, and NotPrivateError if other users could have written it.
     """
     check_folder(path.parent)
     text = read(path)
@@ -68,7 +68,7 @@ def read_object(path: Path) -> dict[str, Any] | None:
 
 
 def text_in(value: dict[str, Any], name: str, path: Path) -> str:
-    """Return a field of what was read from the file; raise where it isn't there, or no text."""
+    """Return a field of what was read from the file; raise NoteFlowHooksError where it is missing, or no text."""
     found = value.get(name)
     if not isinstance(found, str) or not found:
         raise NoteFlowHooksError(f"{path} holds no {name}: {_REMEDY}")

@@ -1,4 +1,4 @@
-"""Whether a file or folder is this user's alone to change. What another user could have put there is never read.
+"""Checks that only this user can change a file or folder. What another user could have put there is never read.
 
 Whoever can write `up.json` decides where a caller's token goes; whoever can write the data folder, which keys are used.
 """
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _OTHERS_WRITE: Final = stat.S_IWGRP | stat.S_IWOTH
-#: Never through a link, and never waiting for somebody at the other end of a pipe.
+#: Follows no link, and does not wait for the other end of a pipe.
 _READ: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 _LIMIT_BYTES: Final = 1024 * 1024
 
@@ -26,13 +26,13 @@ class NotPrivateError(NoteFlowHooksError):
 
 
 def make_folder(folder: Path) -> None:
-    """Make the folder, for this user alone, where it is missing; raise NotPrivateError where others may change it."""
+    """Make the folder, for this user alone, if it is missing; raise NotPrivateError if others may change it."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     check_folder(folder)
 
 
 def check_folder(folder: Path) -> None:
-    """Raise NotPrivateError for a folder, or a link to it, that other users own or may change; one missing is fine."""
+    """Raise NotPrivateError if other users own or may change the folder, or a link to it. It may be missing."""
     with suppress(FileNotFoundError, NotADirectoryError):
         link = folder.lstat()
         if stat.S_ISLNK(link.st_mode):
@@ -44,7 +44,7 @@ def check_folder(folder: Path) -> None:
 
 
 def read(path: Path) -> bytes | None:
-    """Return what a file of ours holds, None where there is none; raise NotPrivateError where it may not be ours."""
+    """Return what the file holds, None if there is none; raise NotPrivateError if another user may have written it."""
     try:
         descriptor = os.open(path, _READ)
     except (FileNotFoundError, NotADirectoryError):
@@ -63,7 +63,7 @@ def read(path: Path) -> bytes | None:
 
 
 def check_env_file(path: Path) -> None:
-    """Raise NotPrivateError for a `.env` of another user but root, or one that everybody may change."""
+    """Raise NotPrivateError if a `.env` belongs neither to this user nor to root, or if everybody may change it."""
     found = path.stat()
     if found.st_uid != 0:
         _check_owner(path.absolute(), found)

@@ -1,4 +1,4 @@
-"""What `up` keeps in DATA_DIR beside its data: its key, its address and its token; and `up.json` while it runs."""
+"""What `up` keeps in DATA_DIR beside its data: its keys, its address and its token; and `up.json` while it runs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UpState:
     """The files of one DATA_DIR. Only the holder of its lock may use them."""
 
     def __init__(self, folder: Path) -> None:
-        """Read what an earlier run has kept."""
+        """Read what an earlier run kept."""
         self._folder = folder
         self._state_path = folder / "state.json"
         self._kept = read_object(self._state_path) or {}
@@ -36,18 +36,18 @@ class UpState:
 
     @property
     def grpc(self) -> str | None:
-        """The address that the server had."""
+        """The server's address in the earlier run."""
         return address_in(self._kept, "grpc", self._state_path) if "grpc" in self._kept else None
 
     @property
     def identity(self) -> Identity | None:
-        """The workspace and token that were in use."""
+        """The workspace and token of the earlier run."""
         if {"workspace_id", "token"} <= self._kept.keys():
             return Identity(str(self._kept["workspace_id"]), str(self._kept["token"]))
         return None
 
     def secret_keys(self) -> str:
-        """Return the keys, in the form of SECRET_KEYS; a new one is made where there is none."""
+        """Return the keys, in the form of SECRET_KEYS; make one where there is none."""
         path = keys_file(self._folder)
         text = read_keys(self._folder)
         if text is None:
@@ -64,7 +64,7 @@ class UpState:
         write_object(self._state_path, state)
 
     def announce(self, system: System) -> None:
-        """Say in `up.json` what runs; costs nothing while nothing has changed."""
+        """Write to `up.json` what runs, if that has changed."""
         running = {
             "grpc": system.grpc,
             "token": system.identity.token,
@@ -79,7 +79,7 @@ class UpState:
             self._announced = running
 
     def withdraw(self) -> None:
-        """Say that nothing runs."""
+        """Remove `up.json`: nothing runs any more."""
         up_file(self._folder).unlink(missing_ok=True)
 
 

@@ -1,4 +1,4 @@
-"""What a client that is weighed is: one connection, one POST at a time, an answer. Ours is one, and one has no HTTP."""
+"""What a client must do to be compared: one connection, one POST at a time, an answer. Ours, and one without HTTP."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.executor.http.stream import Deadline
 
-#: The most bytes that a client takes at once.
+#: The most bytes that a client reads at once.
 PIECE: Final = 16_384
 _NOBODY: Final = UUID(int=0)
 
@@ -37,14 +37,14 @@ class Place:
 
 
 class Answer(Protocol):
-    """What :func:`noteflow_hooks.executor.outcome.answered` reads of an answer, and whether its connection is good."""
+    """What :func:`noteflow_hooks.executor.outcome.answered` reads of an answer, and whether to keep its connection."""
 
     #: The final status.
     status: int
 
     @property
     def is_reusable(self) -> bool:
-        """Whether, its body read, the connection may carry another request, by what the library says."""
+        """Whether the library says, once the body is read, that the connection may carry another request."""
         ...
 
     def header(self, name: str) -> str | None:
@@ -52,7 +52,7 @@ class Answer(Protocol):
         ...
 
     def read_body(self, *, keep: int) -> bytes:
-        """Read to the body's end, the cap or the deadline, and return up to ``keep`` bytes of it."""
+        """Read to the body's end, the limit or the deadline; return the first ``keep`` bytes."""
         ...
 
 
@@ -91,7 +91,7 @@ class Ours(Client):
 
 
 class Bare(Client, Answer):
-    """No HTTP at all: what sending and receiving cost alone. Only for an answer that comes in one piece."""
+    """No HTTP at all: what sending and receiving alone cost. Only for an answer that comes in one piece."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         self._socket = dialled(place, deadline)
@@ -125,25 +125,25 @@ class Bare(Client, Answer):
 
 
 class OverWire(Client):
-    """A client that is given its bytes by the project's own connection."""
+    """A client that gets its bytes from the project's own connection."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         self.wire = Wire(dialled(place, deadline), deadline)
         self._buffer = memoryview(bytearray(PIECE))
-        #: How many bytes have come, and how many of them before the head that is being read.
+        #: How many bytes have come, and how many of them came before the present head.
         self.received, self.head_start = 0, 0
         if place.context is not None:
             self.wire.secure(place.context, place.host)
 
     def send(self, request: bytes, deadline: Deadline) -> None:
-        """Send a whole request; it may have been answered before its end."""
+        """Send a whole request; the receiver may answer and close before its end."""
         self.wire.stream.deadline = deadline
         self.head_start = self.received
         with suppress(BrokenPipeError, ConnectionResetError):
             self.wire.sendall(request)
 
     def came(self) -> bytes:
-        """Return what has come, at least a byte; nothing means that the other side has closed."""
+        """Return what has come, at least one byte; no bytes mean that the other side has closed."""
         data = bytes(self._buffer[: self.wire.recv_into(self._buffer)])
         self.received += len(data)
         return data
@@ -154,7 +154,7 @@ class OverWire(Client):
         return self.received - self.head_start
 
     def no_head(self) -> ExchangeError:
-        """Return the error for a head that is none: nothing, or what can't be read."""
+        """Return the error for a missing or malformed head."""
         return protocol("no head") if self.head_size else ExchangeError(ErrorKind.CONNECT, "closed")
 
     @override

@@ -1,4 +1,4 @@
-"""A client against every path of the hostile server: what comes of each attempt, held against the server's table."""
+"""Tries a client on every path of the hostile server, and compares each result with the server's table."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.http.reply import Reply
     from tests.support.hostile_cases.case import HostileCase
 
-#: The time limits of attempts that only end there, of those that only end there but must have a head before, and of all
-#: others, which should need none of it.
+#: Time limits: of attempts that end only by it, of such attempts that must get a head before, and of all others, which
+#: should end long before.
 _SHORT_S, _HEADED_S, _PLENTY_S = 2.0, 8.0, 30.0
 #: How much later than its limit an attempt may end.
 _GRACE_S: Final = 5.0
@@ -37,19 +37,19 @@ _HEADERS: Final = {"Host": "localhost", "Accept-Encoding": "identity", "Content-
 
 
 class Verdict(NamedTuple):
-    """What came of one attempt."""
+    """The result of one attempt."""
 
-    #: Whether it is what the table says.
+    #: Whether it is as the table says.
     fits: bool
     #: Whether the client would use the connection again.
     keeps: bool
-    #: What came, in a few words.
+    #: The result in a few words.
     came: str
 
 
 @dataclass
 class _Attempt:
-    """One attempt in a thread of its own, which a client may never come back from."""
+    """One attempt, in a thread of its own in case the client never returns."""
 
     case: HostileCase | FaultyListener
     url: str
@@ -64,7 +64,7 @@ class _Attempt:
         return _SHORT_S if ErrorKind.TIMEOUT in self.case.kinds else _HEADED_S
 
     def make(self, kind: type[Client]) -> None:
-        """Make it; whatever the client raises that is no failed exchange is a fault of the client."""
+        """Make the attempt. If the client raises anything but the failure of an exchange, that is its own fault."""
         deadline = Deadline(time.monotonic() + self.limit_s, time.monotonic)
         try:
             self.outcome = self._made(kind, deadline)
@@ -72,7 +72,7 @@ class _Attempt:
             self.outcome = failed(error)
         except OSError as error:
             self.outcome = failed(from_network(error))
-        except Exception as error:  # noqa: BLE001 - the boundary: what a client raises is what is weighed
+        except Exception as error:  # noqa: BLE001 - the boundary: what a client raises is part of the comparison
             self.outcome = Outcome(error_kind=ErrorKind.INTERNAL, error_message=repr(error)[:80])
 
     def _made(self, kind: type[Client], deadline: Deadline) -> Outcome:
@@ -88,7 +88,7 @@ class _Attempt:
         return outcome
 
     def verdict(self) -> Verdict:
-        """Hold what came against the table."""
+        """Compare the result with the table."""
         if self.outcome is None:
             return Verdict(fits=False, keeps=False, came="does not end in time")
         fits = self._fits(self.outcome)
@@ -98,7 +98,7 @@ class _Attempt:
     def _fits(self, outcome: Outcome) -> bool:
         if isinstance(self.case, FaultyListener):
             return outcome.error_kind in self.case.kinds
-        # The words of a message are the project's own; the rest is what any client must come to.
+        # The messages' words are the project's own; the rest is what any client must arrive at.
         is_told = (outcome.status_code, outcome.error_kind) in {(each.status, each.kind) for each in self.case.outcomes}
         wait, asked = outcome.retry_after, self.case.wait_s
         is_kept = self.case.body is None or outcome.response_body == self.case.body
@@ -107,7 +107,7 @@ class _Attempt:
 
 
 def verdicts(kind: type[Client]) -> dict[str, Verdict]:
-    """Try everything, those that only end by their limit at last and all at once."""
+    """Try all paths. Those that end only by their time limit come last, all at once."""
     with HostileServer() as server:
         attempts = dict(_attempts(server))
         brief = [each for each in attempts.values() if not each.case.is_drawn_out]

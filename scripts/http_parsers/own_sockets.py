@@ -1,6 +1,6 @@
-"""``http.client`` and urllib3 as they come, with sockets of their own and a timeout for each wait.
+"""``http.client`` and urllib3 unchanged, with sockets of their own and a timeout for each wait.
 
-``http.client`` is there twice: the second one reads from the connection that our own reader reads from.
+``http.client`` is here twice: the other one reads from the same connection as our own reader.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class _Socket:
-    """The project's connection, as much of a socket as ``http.client`` needs."""
+    """The project's connection with as much of a socket's interface as ``http.client`` needs."""
 
     def __init__(self, wire: Wire) -> None:
         self._wire = wire
@@ -61,7 +61,7 @@ class HttpClientOverWire(OverWire):
 
 
 class HttpClient(Client):
-    """``http.client`` as it comes."""
+    """``http.client`` unchanged."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         timeout = deadline.remaining()
@@ -76,7 +76,7 @@ class HttpClient(Client):
 
     @override
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Answer:
-        del deadline  # each wait has the timeout, and their sum none
+        del deadline  # each wait has a timeout, but their sum has none
         return _posted(self._connection, target, headers, body)
 
     @override
@@ -101,7 +101,7 @@ class _HttpClientAnswer(Answer):
                 size += len(piece)
                 kept += piece[: keep - len(kept)]
             if self._answer.length == 0:
-                # Notes the end, as read1() does not.
+                # read() notes the end; read1() does not.
                 self._answer.read()
         return kept
 
@@ -112,7 +112,7 @@ class _HttpClientAnswer(Answer):
 
 
 class Urllib3(Client):
-    """urllib3's connection as it comes, without a pool; it reads by ``http.client``."""
+    """urllib3's connection unchanged, without a pool; it reads with ``http.client``."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         timeout = deadline.remaining()
@@ -166,7 +166,7 @@ class _Urllib3Answer(Answer):
     @property
     @override
     def is_reusable(self) -> bool:
-        read = self._answer._original_response  # noqa: SLF001 - what its pool looks at, too
+        read = self._answer._original_response  # noqa: SLF001 - its pool looks at the same
         return read is not None and read.isclosed() and not read.will_close
 
 

@@ -1,4 +1,4 @@
-"""h11 and httptools: they only parse, so they read from the connection that our own reader reads from."""
+"""h11 and httptools: they only parse, so they read from the same connection as our own reader."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ _FINAL: Final = 200
 
 
 class H11(OverWire):
-    """h11, which watches over what is sent, too."""
+    """h11, which also checks what is sent."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         super().__init__(place, deadline)
-        # In no lock file: what is weighed is no part of the project.
+        # Imported by name: it is in no lock file, since the project does not use it.
         self.h11: Any = import_module("h11")
         self.state = self.h11.Connection(self.h11.CLIENT, max_incomplete_event_size=HEAD_LIMIT)
 
@@ -44,7 +44,7 @@ class H11(OverWire):
             raise self.no_head() from error
 
     def events(self) -> Iterator[Any]:
-        """Yield each event, reading where more is needed."""
+        """Yield each event; read more when it is needed."""
         while True:
             event = self.state.next_event()
             if event is self.h11.NEED_DATA:
@@ -84,7 +84,7 @@ class _H11Answer(Answer):
 
 
 class Httptools(OverWire, Answer):
-    """llhttp, the parser of Node, by way of httptools, which calls the methods ``on_...``."""
+    """llhttp, Node's parser, through httptools, which calls the methods ``on_...``."""
 
     def __init__(self, place: Place, deadline: Deadline) -> None:
         super().__init__(place, deadline)
@@ -110,7 +110,7 @@ class Httptools(OverWire, Answer):
         return self
 
     def feed(self) -> bool:
-        """Parse more, and tell whether there may be still more."""
+        """Read and parse more; tell whether there may be still more."""
         if self.is_over or not (data := self.came()):
             return False
         try:
@@ -118,13 +118,13 @@ class Httptools(OverWire, Answer):
         except self._httptools.HttpParserUpgrade:
             self.is_over = True
         except self._httptools.HttpParserError:
-            # Behind a head that was read it ends the body.
+            # After a complete head, this ends the body.
             self.is_over = True
             return bool(self.status)
         return True
 
     def on_message_begin(self) -> None:
-        """Begin with another answer, an interim one or one too many."""
+        """Begin with another answer: an interim one, the final one or a surplus one."""
         self.is_surplus = self.is_complete
         self._headers_of_this: list[tuple[bytes, bytes]] = []
 
@@ -133,9 +133,9 @@ class Httptools(OverWire, Answer):
         self._headers_of_this.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Take the head, where it is the final one."""
+        """Take the head if it is the final one."""
         if sum(len(name) + len(value) + len(": \r\n") for name, value in self._headers_of_this) > HEAD_LIMIT:
-            # The parser ends by it, as by an answer that is none.
+            # This ends the parser, like a malformed answer.
             raise protocol("head too large")
         status = self._parser.get_status_code()
         if not self.status and (status >= _FINAL or status == _SWITCHING):
@@ -159,7 +159,7 @@ class Httptools(OverWire, Answer):
     @override
     def read_body(self, *, keep: int) -> bytes:
         with suppress(ExchangeError, OSError):
-            # All that comes counts, not the body alone: extensions and trailers have no end of their own.
+            # All bytes count, not the body's alone: extensions and trailers have no limit of their own.
             limit = self.received + BODY_LIMIT
             while not self.is_complete and self.received < limit and self.feed():
                 pass

@@ -1,4 +1,4 @@
-"""The processor's time that a POST takes of a client, beside all others in turn, over connections that are kept."""
+"""The processor time that each client needs for a POST, measured in turn over kept connections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _KEPT: Final = 4_096
 _BODY: Final = (
     b'{"type":"meeting.completed","timestamp":"2026-01-01T12:00:00Z","data":' + b'{"title":"Weekly"}' * 12 + b"}"
 )
-#: As the executor sends them.
+#: The headers that the executor sends.
 _HEADERS: Final = {
     "Host": "localhost:8443",
     "User-Agent": "NoteFlow-Hooks/0.1.0",
@@ -47,14 +47,14 @@ _FEW: Final = (
     "Connection: keep-alive",
     "Content-Length: 2",
 )
-#: What stands around an answer that comes through a content delivery network.
+#: As many headers as an answer through a content delivery network has.
 _MANY: Final = (*_FEW, *[f"X-Header-{number}: {'value-of-it-' * 4}{number}" for number in range(17)])
-#: The answers, by how many headers they have.
+#: The answers, by their number of headers.
 ANSWERS: Final = {len(lines): "\r\n".join(["HTTP/1.1 200 OK", *lines, "", "ok"]).encode() for lines in (_FEW, _MANY)}
 
 
 def times_us(kinds: Mapping[str, type[Client]], answer: bytes) -> dict[str, list[float]]:
-    """Return the time of each client's POST by round, in millionths of a second, user and system together."""
+    """Return each client's time a POST by round, in µs, user and system time together."""
     with _receiver(answer) as port:
         clients = {name: kind(Place(port), _deadline()) for name, kind in kinds.items()}
         for client in clients.values():
@@ -62,7 +62,7 @@ def times_us(kinds: Mapping[str, type[Client]], answer: bytes) -> dict[str, list
         taken: dict[str, list[float]] = {name: [] for name in clients}
         for number in range(_ROUNDS):
             names = list(clients)
-            # Nobody always comes behind the same one.
+            # The order changes, so that no client always follows the same one.
             for name in names[number % len(names) :] + names[: number % len(names)]:
                 taken[name].append(_posted_s(clients[name], _POSTS) / _POSTS * 1e6)
         for client in clients.values():
@@ -86,7 +86,7 @@ def _deadline() -> Deadline:
 
 @contextmanager
 def _receiver(answer: bytes) -> Iterator[int]:
-    """Offer the port of a receiver in another process, whose time is not ours."""
+    """Yield the port of a receiver in another process, so that its time is not counted."""
     ours, theirs = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=_serve, args=(theirs, answer), daemon=True)
     process.start()

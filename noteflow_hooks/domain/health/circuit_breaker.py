@@ -1,6 +1,6 @@
-"""The circuit breaker: results change their endpoint's health. It opens or closes, the lane changes, people are told.
+"""The circuit breaker: how results open and close it, change an endpoint's lane, and have people told.
 
-Faults of our own side say nothing of an endpoint and change nothing here.
+Faults of our own say nothing about an endpoint and change nothing here.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 #: So many quick attempts in a row end an endpoint's time in the slow lane.
 _QUICK_AGAIN: Final = 5
-#: Slow start: what may be under way once the breaker has closed; each success doubles it until the cap is reached.
+#: Slow start: how many POSTs may be under way once the breaker has closed; each success doubles it up to the cap.
 _SLOW_START: Final = 2
 #: Beyond this the wait is the longest in any case, and 2 ** n would only grow.
 _DOUBLINGS: Final = 32
@@ -36,14 +36,14 @@ _DOUBLINGS: Final = 32
 
 @dataclass(frozen=True, slots=True)
 class HealthTransition:
-    """A change of health that the workspace's other endpoints are told of, and that an operator can read."""
+    """A change of health of which the workspace's other endpoints are told, with the reason in words."""
 
     event_type: WebhookEventType
     reason: str
 
     @property
     def disables(self) -> bool:
-        """Whether the endpoint is disabled by it."""
+        """Whether it disables the endpoint."""
         return self.event_type is WebhookEventType.WEBHOOK_DISABLED
 
 
@@ -69,7 +69,7 @@ def apply_results(
 ) -> tuple[EndpointHealth, HealthTransition | None]:
     """Return the health after attempts that have ended, in their order, and the transition that they lead to.
 
-    Empty ``results`` say that deliveries were given back or skipped: there is room again, and no more is known.
+    Empty ``results`` mean that deliveries were given back or skipped: there is room again, and nothing else is new.
     """
     after = health
     for result in results:
@@ -79,7 +79,7 @@ def apply_results(
     transition = _transition(after, results, now=now, rules=rules) if webhook.is_active else None
     if transition is None:
         return after, None
-    # A slot now, so that what is throttled is skipped; or no more than a note that the warning was sent.
+    # A disabled endpoint has a slot now, in which its throttled deliveries are skipped. A warning is noted only.
     return (replace(after, turn_at=now) if transition.disables else replace(after, warned_at=now)), transition
 
 
@@ -87,8 +87,8 @@ def _attempted(
     health: EndpointHealth, webhook: WebhookConfig, result: AttemptResult, *, now: datetime, rules: HealthRules
 ) -> EndpointHealth:
     if result.is_our_fault:
-        # Not even that a probe has ended: it may be what was under way before the breaker opened. The next probe goes
-        # when this one's lease ends.
+        # ``probing_until`` stays too, since the attempt may have begun before the breaker opened, and be no probe. The
+        # next probe goes when this one's lease ends.
         return health
     after = _timed(health, result.took, now=now, rules=rules)
     return _succeeded(after, webhook, now=now, rules=rules) if result.succeeded else _failed(after, now, rules)
@@ -119,7 +119,7 @@ def _failed(health: EndpointHealth, now: datetime, rules: HealthRules) -> Endpoi
     allowed = health.ramp if health.ramp is None else max(1, health.ramp // 2)
     ill = replace(health, failures=health.failures + 1, failing_since=since, last_failure_at=now, ramp=allowed)
     if health.open_until is not None:
-        # What was under way when it opened is no probe.
+        # An attempt that was under way when the breaker opened is no probe.
         return ill if now < health.open_until else _opened(ill, now, rules)
     return _opened(ill, now, rules) if 0 < rules.breaker_failures <= ill.failures else ill
 

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def in_flight(webhook: WebhookConfig, health: EndpointHealth, *, posts: int, stalled: int) -> int:
-    """Return how many POSTs count as in flight, of which so many are stalled; without end where too many are.
+    """Return how many POSTs count as in flight: the largest number there is, where too many of them have stalled.
 
-    An endpoint with a cap of its own, or in the slow lane, is held to nothing but its cap.
+    An endpoint with a cap of its own, or in the slow lane, is limited by its cap alone.
     """
     may_stall = webhook.max_concurrency is not None or health.slow_since is not None
     return posts if may_stall or stalled < STALLED_LIMIT else sys.maxsize
@@ -33,16 +33,16 @@ def claimable_at_once(webhook: WebhookConfig, health: EndpointHealth, *, in_flig
 def is_throttled_from_the_start(
     webhook: WebhookConfig, health: EndpointHealth, *, nth: int, forced: bool, burst: int = BURST
 ) -> bool:
-    """Tell whether a new delivery is throttled, the endpoint's ``nth`` of a round of dispatching, counted from 1."""
+    """Tell whether a new delivery is throttled; it is its endpoint's ``nth`` in a round of dispatching, from 1."""
     return webhook.is_active and not forced and (health.is_throttled(webhook) or nth > burst)
 
 
 def may_have_slot(webhook: WebhookConfig) -> bool:
-    """Tell whether what is throttled of an endpoint can go at all: a paused one gets no slot until it resumes."""
+    """Tell whether an endpoint can have a slot: a paused one gets none until it resumes."""
     return webhook.paused_at is None or not webhook.is_active
 
 
 def is_merely_flooded(webhook: WebhookConfig, health: EndpointHealth) -> bool:
-    """Tell whether nothing but the number of its deliveries throttles an endpoint, so that its cap alone counts."""
+    """Tell whether only the number of its deliveries throttles an endpoint, so that only its cap counts."""
     marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_limit_per_s)
     return webhook.is_active and all(each is None for each in marks)

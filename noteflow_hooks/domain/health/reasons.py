@@ -1,4 +1,4 @@
-"""Why a delivery is not delivered, in words for an operator; worked out from what is so now, never stored."""
+"""Why a delivery is not delivered, in words for an operator; worked out from the present state, never stored."""
 
 from __future__ import annotations
 

@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: What one endpoint gets of a round of dispatching beyond this is throttled, so that a flood waits in its own slots.
+#: An endpoint's deliveries beyond this number in a round of dispatching are throttled: a flood waits for its own slots.
 BURST: Final = 50
-#: A POST that has been under way for so long has stalled. An endpoint that has so many of them gets no more for now:
-#: until it is known to hang, it must not take all the threads.
+#: A POST that has been under way for so long has stalled. An endpoint with so many stalled ones gets no more for now:
+#: it must not take all the threads before it is known to be slow.
 STALLED_AFTER: Final = timedelta(seconds=0.2)
 STALLED_LIMIT: Final = 10
 #: The most endpoints whose slots one claim serves.
 ENDPOINTS_PER_CLAIM: Final = 20
-#: A rate is kept to within this: beside one delivery, what it allows in such a time may go at once.
+#: How far a rate may be bunched: one delivery, and as many as it allows in this time, may go at once.
 _RATE_BURST_S: Final = 0.1
 #: An endpoint without room has its next slot after this at the latest.
 ROOM_POLL: Final = timedelta(seconds=1)
@@ -62,9 +62,9 @@ def after_slot(
     now: datetime,
     lease: timedelta,
 ) -> EndpointHealth:
-    """Return the health after a slot: of its ``room`` the endpoint had a ``share``, and of that ``claimed`` so many.
+    """Return the health after a slot in which ``claimed`` deliveries were claimed, each leased for ``lease``.
 
-    Each claim is leased for ``lease``.
+    The endpoint had ``room`` for so many POSTs, and its ``share`` of the claim allowed so many of these.
     """
     after = replace(health, awaiting_room=False)
     if webhook.is_active and webhook.paused_at is not None:
@@ -77,18 +77,18 @@ def after_slot(
         if waits := [each for each in (after.open_until, after.probing_until) if each is not None and each > now]:
             return replace(after, turn_at=max(waits))
     if claimed < share:
-        # Nothing is left; where the breaker is open, the next delivery that comes is the probe.
+        # No more of them wait. Where the breaker is open, the next delivery that comes is the probe.
         return replace(after, turn_at=None)
     if share < room:
         return replace(after, turn_at=now)
     if rate is not None and not _allowed(after, rate, now):
         return replace(after, turn_at=now + _next_allowance(after, rate, now))
-    # An attempt that ends meanwhile brings it forward, unless it ended during this slot.
+    # The next attempt that ends brings the slot forward; one that ended during this slot could not.
     return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
 
 
 def fair_shares(rooms: Sequence[int], *, limit: int) -> list[int]:
-    """Divide ``limit`` permits: an equal part for each, what some can't use for the others, earlier ones first."""
+    """Divide ``limit`` permits evenly; what some have no room for goes to the others, earlier ones first."""
     dealt = [0] * len(rooms)
     wanting = [index for index, room in enumerate(rooms) if room > 0]
     while limit > 0 and wanting:
@@ -111,7 +111,7 @@ def _used(health: EndpointHealth, count: int, rate: float, now: datetime) -> End
 
 
 def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timedelta:
-    """Return how long until half a burst may go: a slot for each delivery would cost more than they do."""
+    """Return how long until half a burst may go: a slot for each delivery would cost more than the deliveries."""
     bucket = _bucket(rate)
     half = max(1, math.floor(bucket.burst / 2))
     wait = timedelta(seconds=bucket.wait_s(half, full_in_s=full_in_s(health.rate_at, now=now)))
@@ -119,5 +119,5 @@ def _next_allowance(health: EndpointHealth, rate: float, now: datetime) -> timed
 
 
 def _bucket(rate: float) -> TokenBucket:
-    """Return the bucket of an endpoint: it holds one, and what lets a slot that comes late catch up."""
+    """Return the bucket of an endpoint: it holds one delivery, and what lets a late slot catch up."""
     return TokenBucket(rate, burst=1 + rate * _RATE_BURST_S)

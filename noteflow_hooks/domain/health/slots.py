@@ -1,4 +1,4 @@
-"""Scheduling slots as they are used: which endpoints have one now, what each may claim in it, and what that leaves.
+"""How slots are used: which endpoints have one now, how much each may claim in it, and its health afterwards.
 
 An endpoint has a slot once its ``turn_at`` has come. Both stores keep these rules.
 """
@@ -62,7 +62,7 @@ def deal_out(
 
 
 def in_fair_order(items: Iterable[ItemT], *, owner: Callable[[ItemT], Hashable]) -> list[ItemT]:
-    """Return the items with every owner's first one before any owner's second, and else in the order given."""
+    """Return the items with every owner's first one before any owner's second, otherwise in the order given."""
     seen: Counter[Hashable] = Counter()
     ranked: list[tuple[int, ItemT]] = []
     for each in items:

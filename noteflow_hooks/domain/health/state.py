@@ -1,9 +1,9 @@
-"""How an endpoint does, and by which rules. What follows from it is in ``scheduling`` and ``circuit_breaker``.
+"""An endpoint's health, and the rules for it. ``scheduling`` and ``circuit_breaker`` say what follows from it.
 
-An endpoint is *unrestricted* while nothing speaks against sending: its deliveries are claimed like all others.
+An endpoint is *unrestricted* while nothing limits it: its deliveries are claimed like all others.
 Otherwise it is *throttled*: its deliveries are left out of the common claim (the column ``held``), and are claimed in
-scheduling slots of the endpoint's own. Whoever throttles a delivery also sees to it, under the lock on the endpoint's
-health, that a slot comes (``turn_at``).
+scheduling slots of the endpoint's own. Whoever throttles a delivery also makes sure, under the lock on the endpoint's
+health, that it has a next slot (``turn_at``).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthRules:
-    """When an endpoint counts as what."""
+    """The limits by which an endpoint's health is judged."""
 
     #: The most POSTs to one endpoint at once, of all workers together.
     concurrency: int = 200
@@ -33,9 +33,9 @@ class HealthRules:
     breaker_open_max: timedelta = timedelta(minutes=10)
     #: An attempt that takes longer makes its endpoint a slow one.
     slow_after: timedelta = timedelta(seconds=1)
-    #: Without a success for so long, ``webhook.failing`` warns.
+    #: After so long without a success, ``webhook.failing`` warns.
     warn_after: timedelta = timedelta(days=1)
-    #: Without a success for so long it is disabled, if its first and last failure are ``disable_span`` apart.
+    #: After so long without a success it is disabled, if its first and last failure are ``disable_span`` apart.
     disable_after: timedelta = timedelta(days=5)
     disable_span: timedelta = timedelta(hours=12)
     #: Whether the workspace's other endpoints get events of health transitions: not while webhooks are switched off.
@@ -43,7 +43,7 @@ class HealthRules:
 
 
 class HealthState(StrEnum):
-    """What a person sees first."""
+    """An endpoint's health in one word, for people."""
 
     HEALTHY = "healthy"
     FAILING = "failing"
@@ -54,7 +54,7 @@ class HealthState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class EndpointHealth:
-    """One endpoint's health; each change is a new value. All moments are the store's clock's."""
+    """One endpoint's health; each change is a new value. All moments are by the store's clock."""
 
     webhook_id: UUID
     #: Its next scheduling slot: when its throttled deliveries are claimed next; None where there are none.
@@ -65,30 +65,30 @@ class EndpointHealth:
     failures: int = 0
     failing_since: datetime | None = None
     last_failure_at: datetime | None = None
-    #: When ``webhook.failing`` was sent, once for each time that it begins to fail.
+    #: When ``webhook.failing`` was sent, which happens once until the next success.
     warned_at: datetime | None = None
     #: The breaker is open until then; after that, and until a success, one probe at a time is sent.
     open_until: datetime | None = None
     #: How often it has opened in a row.
     opened: int = 0
-    #: A probe is under way; it is given up as lost then.
+    #: A probe is under way until then at the latest; after that it counts as lost.
     probing_until: datetime | None = None
     #: Slow start: how many POSTs at once the recovering endpoint gets; None where it has recovered.
     ramp: int | None = None
     slow_since: datetime | None = None
     #: Quick attempts in a row, while it is slow.
     quick: int = 0
-    #: Up to when its rate limit has been used.
+    #: When the token bucket of its rate limit will be full.
     rate_at: datetime | None = None
 
     @property
     def is_clean(self) -> bool:
-        """Whether it is as a new endpoint's, so that nothing need be written where an attempt succeeds."""
+        """Whether it equals a new endpoint's, so that a success changes nothing that would have to be written."""
         return replace(self, rate_at=None) == EndpointHealth(self.webhook_id)
 
     @property
     def state(self) -> HealthState:
-        """What it is above all."""
+        """The most important of the states that apply."""
         if self.open_until is not None:
             return HealthState.CIRCUIT_OPEN
         if self.failures:
@@ -98,27 +98,30 @@ class EndpointHealth:
         return HealthState.SLOW if self.slow_since is not None else HealthState.HEALTHY
 
     def is_throttled(self, webhook: WebhookConfig) -> bool:
-        """Tell whether its deliveries go in scheduling slots of its own. The SQL of the other store says the same."""
+        """Tell whether its deliveries wait for scheduling slots of its own. The SQL store has the same rule in SQL."""
         marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
         return any(each is not None for each in marks)
 
     def awake(self, *, now: datetime) -> EndpointHealth:
-        """See to it that a slot comes, since a delivery was throttled."""
+        """Give it a slot now unless it has one coming, since a delivery was throttled."""
         return self if self.turn_at is not None else replace(self, turn_at=now)
 
     def slowed(self, *, now: datetime) -> EndpointHealth:
-        """Send it to the slow lane."""
+        """Move it to the slow lane."""
         return replace(self, slow_since=self.slow_since if self.slow_since is not None else now, quick=0)
 
     def fresh(self, *, now: datetime) -> EndpointHealth:
-        """Forget what was, since a person has seen to the endpoint; a slot comes for what is throttled."""
+        """Start anew, since a person has changed the endpoint; a slot now takes up what is throttled."""
         return EndpointHealth(self.webhook_id, turn_at=now, rate_at=self.rate_at)
 
 
 def after_change(
     health: EndpointHealth, before: WebhookConfig, after: WebhookConfig, *, now: datetime
 ) -> EndpointHealth:
-    """Return the health once a person has changed the endpoint: seen to, it starts anew; freed, it has a slot."""
+    """Return the health once a person has changed the endpoint.
+
+    Enabled again, or with another URL, it starts anew. Resumed, or with other limits, it has a slot now.
+    """
     seen_to = after.is_active and (not before.is_active or after.url != before.url)
     if seen_to and not health.is_clean:
         return health.fresh(now=now)

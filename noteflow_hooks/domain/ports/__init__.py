@@ -1,1 +1,1 @@
-"""What the use cases need of the world. Two adapters each: SQL and in memory."""
+"""The protocols that use cases and workers need of a store. Each has two adapters: SQL and in memory."""

@@ -1,4 +1,4 @@
-"""What workers need of the store: each call is one transaction of its own, and none is open during a POST."""
+"""What workers need of the store: each call is a transaction of its own, and none is open during a POST."""
 
 from __future__ import annotations
 
@@ -28,31 +28,32 @@ class DeliveryStore(Protocol):
     def dispatch(
         self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = ...
     ) -> Dispatched:
-        """Make deliveries of the named events, topped up with others that wait; at most about ``limit`` deliveries.
+        """Make about ``limit`` deliveries at most, of the named events and then of others that wait.
 
-        The first ``claim`` of those that are due at once are claimed with it, as :meth:`claim` does. What their
-        endpoints have no room for stays pending and is not throttled. Where anything is throttled, nothing is claimed.
+        The first ``claim`` of those that are due at once are claimed in the same transaction, as :meth:`claim` would.
+        Those that their endpoints have no room for stay pending and are not throttled. If any new delivery is
+        throttled, none is claimed.
         """
         ...
 
     def claim(self, delivery_ids: Sequence[UUID], *, limit: int, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` due deliveries, the named ones first, each for its endpoint's timeout and the slack.
+        """Claim up to ``limit`` due deliveries, the named ones first; a lease is the endpoint's timeout and the slack.
 
-        What its endpoint's breaker, limits or pause hold back stays pending and is throttled from then on: it waits for
+        A delivery that its endpoint's breaker, limits or pause hold back stays pending and is throttled: it waits for
         one of that endpoint's scheduling slots.
         """
         ...
 
     def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Take up to ``limit`` throttled deliveries of the endpoints that have a slot now, in one of the two lanes."""
+        """Claim up to ``limit`` throttled deliveries of the endpoints that have a slot now, in one of the two lanes."""
         ...
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results, each only under its own claim, and what they say of their endpoints."""
+        """Store results, each only if its claim is still the newest, and their effect on their endpoints' health."""
         ...
 
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Send these endpoints to the slow lane, from now on."""
+        """Move these endpoints to the slow lane."""
         ...
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -60,14 +61,15 @@ class DeliveryStore(Protocol):
         ...
 
     def reclaim_expired(self, *, limit: int) -> int:
-        """Take expired leases from the workers that held them; return how many deliveries are free again.
+        """Reclaim up to ``limit`` deliveries whose leases have expired; return how many are free again.
 
-        Not right after a lock that results waited for, too: those are stored first. Three runs in a row may be put off.
+        None are reclaimed right after a lock that results waited for, too, so that these are stored first. That may put
+        off three runs in a row.
         """
         ...
 
     def undispatched(self, *, older_than: timedelta, limit: int) -> list[UUID]:
-        """Return events committed at least so long ago that no delivery was made of yet, oldest first."""
+        """Return events that were committed at least so long ago and not dispatched yet, oldest first."""
         ...
 
     def due(self, *, overdue_by: timedelta, limit: int) -> list[UUID]:
@@ -77,7 +79,7 @@ class DeliveryStore(Protocol):
     def count_throttled(self, *, limit: int) -> ThrottledCount:
         """Count the throttled deliveries of the endpoints that have a slot now, up to ``limit``.
 
-        An endpoint with throttled deliveries and no slot, which only a change by hand leaves, is given one first.
+        An endpoint with throttled deliveries and no slot, which only a change by hand can cause, is given one first.
         """
         ...
 
@@ -88,11 +90,11 @@ class Dispatched:
 
     #: The new deliveries that are due at once, neither throttled nor claimed.
     delivery_ids: tuple[UUID, ...]
-    #: How many events were finished with.
+    #: How many events were dispatched to the end.
     events: int
     #: Whether the round stopped at its limit, so that there may be more.
     more: bool
-    #: Whether some are throttled, so that they wait for their endpoints' slots, in the quick and in the slow lane.
+    #: Whether some are throttled and wait for their endpoints' slots: in the quick lane, and in the slow one.
     throttled: bool = False
     throttled_slow: bool = False
     #: The new deliveries that were claimed.
@@ -109,7 +111,7 @@ class SchedulingSlot:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """The deliveries that were taken, and what else was found on the way."""
+    """The claims that were made, and what else the call found."""
 
     claims: Sequence[Claim]
     #: How many were throttled: left to their endpoints' scheduling slots.
@@ -128,7 +130,7 @@ class Claimed:
         return iter(self.claims)
 
     def __len__(self) -> int:
-        """Return how many were taken."""
+        """Return how many claims there are."""
         return len(self.claims)
 
 
@@ -136,8 +138,8 @@ class Claimed:
 class Settled:
     """What was stored of some results."""
 
-    #: The fencing keys of the claims whose results were stored; the others were lost. One batch may have several
-    #: results of the same delivery, of which one counts.
+    #: The fencing keys of the claims whose results were stored; the other claims were lost. A batch may have several
+    #: results of one delivery, of which one counts.
     fencing_keys: frozenset[tuple[UUID, int]]
     #: The scheduling slots that endpoints have next, because of these results.
     slots: Sequence[SchedulingSlot] = ()

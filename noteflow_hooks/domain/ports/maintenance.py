@@ -1,4 +1,4 @@
-"""What looks after what is stored, and after the tasks that do."""
+"""What maintenance needs of the store: to remove what is old, and to know when each periodic task last ended."""
 
 from __future__ import annotations
 
@@ -12,16 +12,17 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import Position
 
 
-#: The names under which :class:`TaskRuns` has the two tasks that find whatever waits.
+#: The names of two tasks in :class:`TaskRuns`: between them they find whatever waits.
 RELAY: Final = "relay"
 SWEEP: Final = "sweep"
 
 
 class RetentionStore(Protocol):
-    """What goes once it is old: each method is one short transaction, and safe to run beside any other.
+    """Removes what is old: each method is one short transaction, and safe to run beside any other.
 
-    A call examines about ``limit`` rows, oldest first, behind ``after``: the last one that the call before it examined.
-    What is not settled stays, and so does what somebody else has locked; a later call finds it.
+    A call examines about ``limit`` rows, oldest first, from behind ``after``, the last row that the call before
+    examined. *Settled* are deliveries in a final status, and events that are dispatched and whose deliveries all are.
+    Other rows stay, and so do those that somebody else has locked; a later call finds them.
     """
 
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -41,7 +42,7 @@ class RetentionStore(Protocol):
         ...
 
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        """Forget requests under ids that were made so long ago."""
+        """Remove requests with request ids that were made so long ago."""
         ...
 
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -50,14 +51,14 @@ class RetentionStore(Protocol):
 
 
 class TaskRuns(Protocol):
-    """When the tasks that beat calls last ran to their end, by the store's clock."""
+    """When the tasks that beat starts last ran to their end, by the store's clock."""
 
     def note(self, name: str, *, took: timedelta) -> None:
-        """Record that the task of that name has just run to its end, in so long. A crash of the store may lose it."""
+        """Record that the task has just ended, and how long it took. A crash of the store may lose that."""
         ...
 
     def ages(self) -> Mapping[str, timedelta]:
-        """Return how long ago each task last did, by its name; one that never did is not there."""
+        """Return how long ago each task last ended, by its name; one that never did is left out."""
         ...
 
 

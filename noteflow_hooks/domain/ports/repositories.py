@@ -1,4 +1,4 @@
-"""What is kept, by kind: each repository works in its caller's unit of work."""
+"""The repositories, one for each kind of thing that is kept; each works in its caller's unit of work."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class WebhookRepository(Protocol):
         ...
 
     def delete(self, webhook_id: UUID) -> bool:
-        """Mark it deleted, erase its secrets, and skip what waits for it; False where there is none."""
+        """Mark it deleted, erase its secrets, and skip its pending deliveries; False where there is none."""
         ...
 
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
-        """Return how these endpoints do, by their ids."""
+        """Return these endpoints' health, by their ids."""
         ...
 
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
@@ -82,23 +82,23 @@ class RequestRepository(Protocol):
     def claim(self, request: NamedRequest) -> NamedRequest | None:
         """Store the request and return None; where its id is taken, return the first one and store nothing.
 
-        Waits for whoever is at the same id at this moment: one of any number of callers is the first.
+        If another caller is just storing the same id, this waits for it: exactly one of them is the first.
         """
         ...
 
     def complete(self, request: NamedRequest) -> None:
-        """Store what a request that this unit has claimed came to: its target, and the secret it made."""
+        """Store the result of a request that this unit has claimed: its target, and the secret that it made."""
         ...
 
 
 class EventOutbox(Protocol):
-    """The committed promises: events, in the transaction of what caused them."""
+    """The outbox: events, stored in the transaction of the change that caused them."""
 
     def append(self, event: Event) -> Event:
         """Store the event and return it as stored.
 
-        Under an idempotency key that stands for the same request already, return that event and store nothing; raise
-        :class:`AlreadyExistsError` where it stands for another.
+        If the idempotency key was used for the same request, return that event and store nothing; if it was used for
+        another one, raise :class:`AlreadyExistsError`.
         """
         ...
 
@@ -125,15 +125,15 @@ class EventOutbox(Protocol):
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
         """Erase the payloads of a meeting's events, and what receivers answered to them.
 
-        What waits to be sent is skipped; an attempt that is under way ends as it ends, and is the last one. An event
-        that was not dispatched is, with the deliveries that it has. Return how many events there were, and how many
-        deliveries waited.
+        Pending deliveries are skipped; an attempt that is under way goes on, and is the last one. An event that was not
+        dispatched counts as dispatched, with the deliveries that it has. Return how many events there were, and how
+        many deliveries were pending.
         """
         ...
 
 
 class DeliveryLog(Protocol):
-    """What was delivered, as integrators look at it."""
+    """Deliveries and their attempts, as integrators look at them."""
 
     def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
         """Return a delivery of that workspace, or None."""
@@ -164,7 +164,7 @@ class DeliveryLog(Protocol):
         ...
 
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
-        """Return why each of the deliveries that has not succeeded is not delivered, in words."""
+        """Return in words why each of the deliveries that has not succeeded is not delivered."""
         ...
 
     def undelivered_page(
@@ -183,7 +183,7 @@ class DeliveryLog(Protocol):
         ...
 
     def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
-        """Return how many of these all pages have together, up to :data:`MAX_TOTAL`."""
+        """Return how many entries of that list all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
@@ -191,9 +191,10 @@ class DeliveryLog(Protocol):
         ...
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a settled delivery due once more, past all that would hold it back, and put that on record.
+        """Make a delivery in a final status due once more, and put that on record.
 
-        Raise NotFoundError or PreconditionError where that can't be.
+        Neither the breaker nor a limit nor a pause holds it back. Raise NotFoundError or
+        PreconditionError where that can't be.
         """
         ...
 
@@ -228,10 +229,10 @@ class ReplayRepository(Protocol):
         ...
 
     def advance(self, *, limit: int) -> int | None:
-        """Take one step of the replay that has waited longest for one, of any workspace; None where none is due.
+        """Take one step of the replay that has waited longest, in any workspace; None where no step is due.
 
-        Return how many deliveries it made due, at most ``limit``: pending, held for their endpoint's turn, which comes.
-        Those of disabled and deleted endpoints, and those whose payload was erased, are passed over.
+        Return how many deliveries it made due, at most ``limit``. They are throttled, and their endpoints have a slot
+        coming. Deliveries of disabled and deleted endpoints, and those whose payload was erased, are passed over.
         """
         ...
 
@@ -262,7 +263,7 @@ class MeetingRepository(Protocol):
         ...
 
     def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
-        """Store finished segments behind those that are there."""
+        """Store finished segments behind the stored ones."""
         ...
 
     def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
@@ -290,11 +291,11 @@ class MeetingRepository(Protocol):
         ...
 
     def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
-        """Say that these recordings live, and how long they are in seconds; return those that have not ended."""
+        """Report these recordings as alive, with their durations in seconds; return those that have not ended."""
         ...
 
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        """Return open recordings without a sign of life for so long, and all open ones of ``server``, oldest first."""
+        """Return open recordings not reported alive for so long, and all open ones of ``server``, oldest first."""
         ...
 
 
@@ -310,7 +311,7 @@ class AccessRepository(Protocol):
         ...
 
     def create_token(self, token: ApiToken) -> ApiToken:
-        """Store a new token's record; raise NotFoundError where its workspace is not."""
+        """Store a new token's record; raise NotFoundError where its workspace does not exist."""
         ...
 
     def list_tokens(self, workspace_id: UUID | None = None) -> Sequence[ApiToken]:
@@ -322,11 +323,11 @@ class AccessRepository(Protocol):
         ...
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:
-        """Return the record of a token that is neither revoked nor, by the store's clock, past its end; or None."""
+        """Return the record of a token that is neither revoked nor expired, by the store's clock; or None."""
         ...
 
     def live_tokens(self, token_ids: Collection[UUID]) -> Collection[UUID]:
-        """Return those of these that are neither revoked nor past their end."""
+        """Return those of these tokens that are neither revoked nor expired."""
         ...
 
     def note_use(self, token_id: UUID) -> bool:

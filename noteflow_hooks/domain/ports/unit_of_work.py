@@ -1,4 +1,4 @@
-"""One transaction, and what is told once it is committed."""
+"""One transaction, and what is to be called once it is committed."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
 
 
-#: Tells the workers of these events or deliveries. Returns at once and never raises: it is a hint.
+#: Wakes the workers for these events or deliveries. Returns at once and never raises: losing a wake-up costs time only.
 Announce: TypeAlias = "Callable[[Sequence[UUID]], None]"
 
 
@@ -39,7 +39,7 @@ class UnitOfWork(Protocol):
 
     @property
     def supports_webhooks(self) -> bool:
-        """Whether :attr:`webhooks`, :attr:`events`, :attr:`deliveries` and :attr:`replays` are there."""
+        """Whether :attr:`webhooks`, :attr:`events`, :attr:`deliveries` and :attr:`replays` can be used."""
         ...
 
     @property
@@ -83,13 +83,13 @@ class UnitOfWork(Protocol):
         ...
 
     def commit(self) -> None:
-        """Make it durable, then run what :meth:`on_commit` took."""
+        """Commit the transaction, then run what :meth:`on_commit` was given."""
         ...
 
     def on_commit(self, call: Callable[[], None]) -> None:
-        """Have ``call`` run once after the commit, and not at all where there is none."""
+        """Run ``call`` once after the commit, and never if there is no commit."""
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Undo what happens inside, and only that, if an error leaves it; the error goes on."""
+        """Undo what happens inside, and only that, if an error leaves the block; the error is raised on."""
         ...

@@ -1,7 +1,7 @@
-"""An answer's body, piece by piece until its framing says that it ends (RFC 9112, 6 and 7).
+"""Reads an answer's body piece by piece, to the end that its framing gives it (RFC 9112, 6 and 7).
 
-Strict where a lenient reader would guess: behind the end of a body that was misread lies what passes for the next
-answer. A body that is not framed as it should be ends with an error, after the pieces that came before.
+It is strict where a lenient reader would guess: if a body's end is misread, what follows is taken for the next answer.
+A body with wrong framing ends with an error, after the pieces that came before the fault.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 #: The most bytes of a piece.
 _PIECE: Final = 65_536
-#: A size in hex, and an extension, which means nothing to us. No sign, no ``0x``, no underscore: ``int`` takes all
-#: three.
+#: A size in hex and an extension, which we ignore. A sign, ``0x`` and underscores are refused here, since ``int`` would
+#: take all three.
 _CHUNK: Final = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
 def pieces(inbox: Inbox, *, is_chunked: bool, length: int | None) -> Iterator[bytes]:
-    """Yield what comes until the body's end; with neither chunks nor a length, until the connection's."""
+    """Yield what comes until the body's end. With neither chunks nor a length, that is the connection's end."""
     if is_chunked:
         return _chunks(inbox)
     if length is not None:
@@ -46,7 +46,7 @@ def _chunks(inbox: Inbox) -> Iterator[bytes]:
         yield from _sized(inbox, size)
         if inbox.read(2) != b"\r\n":
             raise protocol("malformed chunk")
-    # Trailers are read for their end alone.
+    # Trailers are read only to find their end.
     while (line := inbox.readline()) != b"\r\n":
         if not line.endswith(b"\n"):
             raise protocol("body broken off")

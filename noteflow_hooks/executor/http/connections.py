@@ -1,4 +1,4 @@
-"""Connections to endpoints, and those that are kept open between deliveries: for one webhook only, and not for long."""
+"""Connections to endpoints. Some are kept open between deliveries, each for one webhook only, and not for long."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ class Connection:
         """Take over a connected socket."""
         self.route = route
         self._wire = Wire(sock, deadline)
-        #: Whether a POST found that it had ended: before any byte of an answer, and by no timeout.
+        #: Whether it turned out during a POST to have ended, before any byte of an answer and not by a timeout.
         self.ended_unanswered = False
-        #: Until when it may be used again, by the clock of those that are idle.
+        #: Until when it may be used again, by the clock of :class:`IdleConnections`.
         self.good_until = 0.0
 
     def secure(self, context: ssl.SSLContext) -> None:
-        """Speak TLS from here on; a root's dot is no part of the name that a certificate is for."""
+        """Speak TLS from here on. A dot at the name's end is left out, as certificates have none."""
         self._wire.secure(context, self.route.host.rstrip("."))
 
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
@@ -54,9 +54,9 @@ class Connection:
         request = _head(target, headers) + body
         self._wire.stream.deadline = deadline
         inbox = Inbox(self._wire.recv_into)
-        # It may have closed because it has answered already, without waiting for the end.
+        # The receiver may have answered and closed before it had all of the request.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            # Head and body at once: one packet and one TLS record instead of two.
+            # Head and body together: one packet and one TLS record instead of two.
             self._wire.sendall(request)
         reply = Reply(self._wire, inbox)
         try:
@@ -67,7 +67,7 @@ class Connection:
         return reply
 
     def is_quiet(self) -> bool:
-        """Tell whether nothing has come since the last answer, neither more of it nor the connection's end."""
+        """Tell whether nothing has come since the last answer, neither data nor the connection's end."""
         return not self._wire.has_input()
 
     def close(self) -> None:
@@ -76,7 +76,7 @@ class Connection:
 
 
 def _head(target: str, headers: Mapping[str, str]) -> bytes:
-    """Return a POST's head; raise ValueError for what would not stay in its line, whoever let it through."""
+    """Return a POST's head; raise ValueError for a character that breaks a line, if earlier checks missed it."""
     lines = [f"POST {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
     if _BREAKING.search("".join(lines)) is not None:
         raise ValueError("the request's head holds a character that no header may have")
@@ -87,12 +87,12 @@ class IdleConnections:
     """The open connections that wait for their webhook's next delivery, bounded in number and in age."""
 
     def __init__(self, *, limit: int, max_age_s: float, monotonic: Callable[[], float]) -> None:
-        """``limit`` is over all webhooks: each costs a file descriptor."""
+        """``limit`` counts the connections of all webhooks: each costs a file descriptor."""
         self._limit = limit
         self._max_age_s = max_age_s
         self._monotonic = monotonic
         self._lock = threading.Lock()
-        #: Oldest first, with the moment since which each has waited.
+        #: Oldest first, with the moment since which each has been idle.
         self._since: dict[Connection, float] = {}
         self._by_route: dict[Route, dict[Connection, None]] = {}
 
@@ -113,7 +113,7 @@ class IdleConnections:
             connection.close()
 
     def put(self, connection: Connection, *, at_most_s: float) -> None:
-        """Keep the connection for its route, for so long at the most; the oldest make room."""
+        """Keep the connection for its route for at most so long; if there are too many, the oldest are closed."""
         now = self._monotonic()
         connection.good_until = now + min(at_most_s, self._max_age_s)
         with self._lock:
@@ -123,7 +123,7 @@ class IdleConnections:
         _close(dropped)
 
     def close(self) -> None:
-        """Close them all, and every one that is put back from now on."""
+        """Close all connections, and every one that is put back from now on."""
         with self._lock:
             self._limit = 0
             dropped = self._pop_outdated(self._monotonic())

@@ -28,16 +28,16 @@ _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
 
 
 def dialled(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
-    """Return a socket that is connected to one of the host's allowed addresses; raise the last one's OSError."""
+    """Return a socket connected to one of the host's allowed addresses; raise the OSError of the last one tried."""
     return connected(_addresses(url, egress, deadline), port=url.port, deadline=deadline)
 
 
 def connected(addresses: Sequence[Address], *, port: int, deadline: Deadline) -> socket.socket:
-    """Return a socket that is connected to the first of these that answers; raise the last one's OSError."""
+    """Return a socket connected to the first address that answers; raise the OSError of the last one tried."""
     tried = addresses[:_DIALS_LIMIT]
     for untried, address in zip(range(len(tried), 1, -1), tried, strict=False):
         try:
-            # A silent address gets its share of the time, so that the ones behind it get theirs.
+            # A silent address may use only its share of the time, so that the next ones get theirs.
             return _connected(address, port, timeout_s=deadline.remaining() / untried)
         except OSError:
             continue
@@ -45,7 +45,7 @@ def connected(addresses: Sequence[Address], *, port: int, deadline: Deadline) ->
 
 
 def not_allowed(url: EndpointUrl, error: AddressNotAllowedError) -> ExchangeError:
-    """Return the error for what the rules forbid; what only an operator may see goes to the log."""
+    """Return the error for what the egress rules forbid; the details, which only an operator may see, go to the log."""
     logger.debug("an attempt at %s was refused: %s", url.host, error.detail)
     return ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, str(error))
 

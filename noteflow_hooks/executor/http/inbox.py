@@ -1,4 +1,4 @@
-"""Reads one response off a connection, and knows whether anything was left unread."""
+"""Reads one response from a connection, and tells afterwards whether anything was left unread."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class _Incoming(io.RawIOBase):
         super().__init__()
         self._receive = receive
         self.allowance = sys.maxsize
-        #: Reads nothing and says "nothing yet", so that the buffer above can be looked at.
+        #: While set, reads return "nothing yet", so that the reader above can look at its buffer without filling it.
         self.paused = False
         #: Whether any byte has come.
         self.has_input = False
@@ -41,21 +41,21 @@ class _Incoming(io.RawIOBase):
 
 
 class Inbox(io.BufferedReader):
-    """Reads one response, and knows whether anything was left unread."""
+    """A buffered reader of one response. Once closed, it tells whether anything was left unread."""
 
     def __init__(self, receive: Callable[[memoryview], int]) -> None:
-        """``receive`` puts at least a byte into the buffer and returns how many; 0 means that there is no more."""
+        """``receive`` puts at least one byte into the buffer and returns how many; 0 means that there are no more."""
         incoming = _Incoming(receive)
         super().__init__(incoming)
         self._incoming = incoming
         self._surplus = 0
 
     def allow(self, count: int) -> None:
-        """Let at most ``count`` more bytes in, what is buffered already included; after them reads find the end."""
+        """Let at most ``count`` more bytes be read, buffered ones included; after them comes the end."""
         self._incoming.allowance = max(0, count - self._buffered())
 
     def close(self) -> None:
-        """Note what is left over, and close."""
+        """Close, and note how many bytes were left unread."""
         if not self.closed:
             self._surplus = self._buffered()
         super().close()
@@ -67,7 +67,7 @@ class Inbox(io.BufferedReader):
 
     @property
     def is_clean(self) -> bool:
-        """Whether, once closed, all that came was read, and more could come."""
+        """Whether, once closed, all that came was read and the connection has not ended."""
         return not (self._surplus or self._incoming.ended)
 
     def _buffered(self) -> int:

@@ -1,7 +1,7 @@
-"""An answer whose head is bounded, complete and final, and whose body may end early.
+"""One answer: its head must be complete, final and within bounds; its body may end early.
 
-``http.client`` takes the end of the stream for the end of the head, and ``103`` for an answer: both would be counted as
-what they are not.
+``http.client`` takes the end of the stream for the end of the head, and ``103`` for a final answer: either would put a
+wrong result on record.
 """
 
 from __future__ import annotations
@@ -18,26 +18,26 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.http.inbox import Inbox
     from noteflow_hooks.executor.http.wire import Wire
 
-#: The most bytes of a head, status line and all.
+#: The most bytes of a head, its status line included.
 HEAD_LIMIT: Final = 65_536
 #: The most header lines.
 HEADERS_LIMIT: Final = 200
-#: The most bytes of a body that are read, its chunks' sizes included.
+#: The most bytes of a body that are read, chunk sizes included.
 BODY_LIMIT: Final = 65_536
-#: After so many interim answers each further one is waited for, so that a flood of them costs no computing time.
+#: After so many interim answers, we rest before reading each further one, so that a flood costs no processor time.
 INTERIM_LIMIT: Final = 100
 _INTERIM_REST_S: Final = 0.05
 
 _STATUS_LINE: Final = re.compile(rb"HTTP/1\.([0-9]) +([1-9][0-9]{2})(?: ([^\r\n]*))?\r?\n")
-#: Blanks around the value are stripped afterwards: a pattern that does both takes the square of the line's length.
+#: Blanks around the value are stripped afterwards: a pattern that does so too takes quadratic time.
 _HEADER: Final = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n]*)\r?\n")
-#: 101 is the end of HTTP on its connection; what passes for an answer is final.
+#: 101 is no interim answer: it ends HTTP on its connection, so we take it as final.
 _INTERIM: Final = frozenset(range(100, 200)) - {HTTPStatus.SWITCHING_PROTOCOLS}
 _BODILESS: Final = frozenset({HTTPStatus.SWITCHING_PROTOCOLS, HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 _LENGTH: Final = re.compile("[0-9]{1,18}")
 _KEPT_S: Final = re.compile(r"(?:^|[ ,;])timeout=([0-9]{1,9})(?![0-9])", re.IGNORECASE)
-#: The part of its time that a connection is used for. The rest is for the way there and back, and for receivers that
-#: round to whole seconds.
+#: The part of the receiver's keep-alive time for which we reuse a connection. The rest allows for the way there and
+#: back, and for receivers that round to whole seconds.
 _KEPT_SHARE: Final = 0.5
 
 
@@ -45,13 +45,13 @@ class Reply:
     """The answer to one POST."""
 
     def __init__(self, wire: Wire, inbox: Inbox) -> None:
-        """Read from ``inbox``, which is the wire's; nothing is read yet."""
+        """Take the wire and its inbox. Nothing is read yet."""
         self._wire = wire
         self._inbox = inbox
         self._is_persistent = False
         #: Whether, once the body is read, the connection may carry another request.
         self.is_reusable = False
-        #: How long it may be idle before that, by ``Keep-Alive: timeout=``; infinity by none.
+        #: How long it may be idle before that, by ``Keep-Alive: timeout=``; infinity without it.
         self.kept_s = math.inf
         #: 0 before the head has come.
         self.status = 0
@@ -67,7 +67,7 @@ class Reply:
         return self._inbox.has_input
 
     def begin(self) -> None:
-        """Read heads until the final one is complete; interim answers are passed over."""
+        """Read the head of the final answer; interim answers before it are skipped."""
         status, lines = self._read_head()
         interim = 0
         while status in _INTERIM:
@@ -86,7 +86,7 @@ class Reply:
         return values[0] if values else None
 
     def read_body(self, *, keep: int) -> bytes:
-        """Read to the body's end, the cap or the deadline, and return up to ``keep`` bytes of what came by then."""
+        """Read to the body's end, the limit or the deadline; return the first ``keep`` bytes of what came."""
         kept = bytearray()
         try:
             self._inbox.allow(BODY_LIMIT)
@@ -94,7 +94,7 @@ class Reply:
                 kept += piece[: keep - len(kept)]
             is_complete = self._is_chunked or self._length is not None
         except (ExchangeError, OSError):
-            # Broken, late or malformed: the status has decided already.
+            # Cut off, late or malformed: the status has already decided the outcome.
             is_complete = False
         self._inbox.close()
         self.is_reusable = self._is_persistent and is_complete and self._inbox.is_clean
@@ -126,7 +126,7 @@ class Reply:
         return line
 
     def _take_headers(self, lines: list[bytes]) -> bool:
-        """Keep what is a header, and tell whether all were. One that is none fails no delivery, but ends trust."""
+        """Keep the valid headers, and tell whether all are valid. If not, the connection is not used again."""
         is_sound = True
         for line in lines:
             match = _HEADER.fullmatch(line)
@@ -138,7 +138,7 @@ class Reply:
         return is_sound
 
     def _take_framing(self) -> bool:
-        """Find out where the body ends (RFC 9112, 6.3); tell whether that is beyond doubt."""
+        """Find out where the body ends (RFC 9112, 6.3), and tell whether that is certain."""
         codings = self.header("transfer-encoding")
         lengths = {each.strip() for value in self._headers.get("content-length", ()) for each in value.split(",")}
         if self.status in _BODILESS:

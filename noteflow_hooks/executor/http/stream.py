@@ -1,6 +1,6 @@
 """A connected socket whose every wait ends at one deadline, in threads or under gevent.
 
-Each wait is given what is left of the exchange's time. A timeout that is set once would start anew with each byte that
+Each wait gets what is left of the exchange's time. A timeout that is set once would start anew with each byte that
 trickles in.
 """
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: Linux's alone.
+#: Only Linux has it.
 _QUICKACK: Final[int | None] = getattr(socket, "TCP_QUICKACK", None)
-#: The most bytes that are taken off a socket at once: about a TLS record.
+#: The most bytes read from a socket at once: about one TLS record.
 _PIECE: Final = 16_384
 
 
@@ -32,7 +32,7 @@ class Deadline:
     monotonic: Callable[[], float]
 
     def remaining(self) -> float:
-        """Return the seconds that are left, always above 0; raise the error of a timeout where none are."""
+        """Return the seconds that are left, always above 0; raise ExchangeError for a timeout where none are."""
         left = self.at - self.monotonic()
         if left <= 0:
             raise timed_out()
@@ -45,13 +45,13 @@ class Stream:
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over the socket."""
         self.sock = sock
-        #: May be exchanged for the next exchange's.
+        #: Replaced at each new exchange.
         self.deadline = deadline
-        #: Whether something was waited for since the last request.
+        #: Whether anything was read since the last request.
         self._has_waited = False
 
     def sendall(self, data: bytes) -> None:
-        """Send all of it."""
+        """Send all the data."""
         self._has_waited = False
         rest = memoryview(data)
         while rest:
@@ -75,15 +75,16 @@ class Stream:
         except BlockingIOError:
             return False
         except OSError:
-            # Broken: the end, too.
+            # A broken connection has ended, too.
             return True
         return True
 
     def _acknowledge(self) -> None:
-        """Acknowledge a piece that has come, before the next one is waited for, without the kernel's 40 ms of delay.
+        """Acknowledge what has come before waiting for more, without the 40 ms by which the kernel delays it.
 
-        A server that writes its answer in small pieces, and leaves Nagle's algorithm on, sends the second one when the
-        first is acknowledged. Linux forgets the wish with the next piece. Most answers come in one, and ask for none.
+        A server that writes its answer in small pieces, with Nagle's algorithm on, sends the second piece when the
+        first is acknowledged. Linux drops this option after the next piece, so it is set again each time. Most answers
+        come in one piece and need none of this.
         """
         if self._has_waited and _QUICKACK is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
@@ -95,5 +96,5 @@ class Stream:
         try:
             return operation(given)
         except TimeoutError as error:
-            # The network's own, with a number, is another error.
+            # The network's own timeout has an errno, and is another error.
             raise error if error.errno is not None else timed_out() from error

@@ -1,8 +1,8 @@
 """TLS over a stream, a piece at a time.
 
-OpenSSL never sees the socket. Given one, a single call of its goes on for as long as there comes what carries nothing,
-such as tickets or requests to shake hands anew: past every deadline, and under gevent with all else standing still. Fed
-by hand, a call ends with what it was fed, and between two of them the clock is looked at.
+OpenSSL never sees the socket. With a socket, one call goes on for as long as records without data come, such as session
+tickets or requests to renegotiate: past every deadline, and under gevent with everything else standing still. We feed
+it by hand, so that a call ends when it has used up what it was fed, and we look at the clock between two calls.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-#: The most bytes that may come for one handshake, or before the next byte of an answer. The longest chain of
-#: certificates that OpenSSL takes is 100 KB, a record is 16 KB.
+#: The most bytes that may come during a handshake, or before the next byte of an answer. The longest chain of
+#: certificates that OpenSSL takes is 100 KB; a record is 16 KB.
 FED_LIMIT: Final = 262_144
 #: The most bytes that are encrypted at once.
 _PIECE: Final = 65_536
 
 
 class Tls:
-    """One TLS connection, the client's end of it."""
+    """The client's end of one TLS connection."""
 
     def __init__(self, stream: Stream, context: ssl.SSLContext, server_name: str) -> None:
-        """Be ready to shake hands with that server over the stream."""
+        """Prepare for a handshake with that server over the stream."""
         self._stream = stream
         self._came, self._goes = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._came, self._goes, server_hostname=server_name)
@@ -40,7 +40,7 @@ class Tls:
         self._fed = 0
 
     def shake_hands(self) -> None:
-        """Agree on keys; raise ssl.SSLError unless the certificate is valid for the server's name."""
+        """Do the handshake; raise ssl.SSLError unless the certificate is valid for the server's name."""
         self._run(self._tls.do_handshake)
 
     def sendall(self, data: bytes) -> None:
@@ -52,23 +52,24 @@ class Tls:
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has ended TLS or the connection."""
         try:
-            # With a buffer it returns a count, which its types don't know.
+            # Given a buffer, it returns a count; its type stubs don't know that.
             count = cast("int", self._run(self._tls.read, len(buffer), buffer))
         except ssl.SSLEOFError:
-            # Without TLS's own word for it, as most servers do. Whether the answer was complete, its framing says.
+            # The connection ended without TLS's close_notify, as with most servers. The framing tells whether the
+            # answer is complete.
             return 0
         if not count:
-            # TLS's own word for the end: nothing of what came is left over.
+            # TLS's close_notify: nothing of what came is left over.
             self._fed = 0
         return count
 
     @property
     def may_hold_answer(self) -> bool:
-        """Whether bytes have come since the last request of which a part may belong to an answer's first record."""
+        """Whether bytes have come since the last request that may be part of an answer's first record."""
         return self._fed > 0
 
     def has_input(self) -> bool:
-        """Tell whether there is something that came off the stream and was not read yet."""
+        """Tell whether something has come from the stream and was not read yet."""
         return bool(self._tls.pending() or self._came.pending)
 
     def _run(self, operation: Callable[..., T], *given: Any) -> T:  # noqa: ANN401 - the call's own
@@ -79,7 +80,7 @@ class Tls:
             except ssl.SSLWantReadError:
                 self._flush()
             except ssl.SSLError:
-                # The other side is told why, if it still listens.
+                # Tell the other side why, if it still listens.
                 with contextlib.suppress(OSError, ExchangeError):
                     self._flush()
                 raise

@@ -1,8 +1,9 @@
-"""requests' way from a prepared request to a response, over connections of our own.
+"""requests' adapter, from a prepared request to a response, over connections of our own.
 
-Only the adapter is used, for what ``Session.send`` adds is what must not happen: proxies and credentials out of the
-environment, cookies, and the whole body of a redirect read although it isn't followed. Nor are urllib3's pools, which
-would share connections between webhooks, and log each URL's path. A proxy is the operator's, by name, or there is none.
+Only the adapter is used, because what ``Session.send`` adds must not happen: proxies and credentials from the
+environment, cookies, and reading the whole body of a redirect that isn't followed. urllib3's pools are not used either:
+they would share connections between webhooks and log each URL's path. There is no proxy but the one that the operator
+has named.
 """
 
 from __future__ import annotations
@@ -36,15 +37,16 @@ if TYPE_CHECKING:
     from noteflow_hooks.executor.http.stream import Deadline
 
 _IDLE_LIMIT: Final = 256
-#: gunicorn closes what has been idle for 2 s, uWSGI for 4, Node, uvicorn and Apache for 5. A POST that meets that
-#: moment is sent twice.
+#: gunicorn closes a connection that has been idle for 2 s, uWSGI after 4, Node, uvicorn and Apache after 5. A POST that
+#: goes out at that moment is sent twice.
 _IDLE_MAX_AGE_S: Final = 1.5
-#: Made once, for requests makes one a call where it gets none, which its types don't know; each wait has the deadline.
+#: Without timeouts, since each wait ends at the deadline. Made once: requests, given none, makes a new one at each
+#: call. Its type stubs don't know that it takes one.
 _TIMEOUT: Final = Timeout()
 
 
 class SignedPost(PreparedRequest):
-    """A POST that is ready to be sent as it stands: nothing is encoded, added or looked up any more."""
+    """A POST that is ready to be sent as it is: requests encodes, adds and looks up nothing more."""
 
     def __init__(
         self, webhook_id: UUID, url: EndpointUrl, *, headers: dict[str, str], body: bytes, deadline: Deadline
@@ -57,7 +59,7 @@ class SignedPost(PreparedRequest):
         self.endpoint = url
         self.route = Route(webhook_id, url.scheme, url.host, url.port)
         self.deadline = deadline
-        #: What it was sent over, from then on.
+        #: The connection over which it was sent; None before.
         self.connection: Connection | None = None
         #: Whether a kept connection turned out to have ended, and a new one was dialled in its place.
         self.redialled = False
@@ -67,16 +69,16 @@ class Transport(HTTPAdapter):
     """Sends posts over connections that were checked when they were dialled, and keeps some of those open."""
 
     def __init__(self, egress: EgressPolicy, *, ca_bundle: Path | None, monotonic: Callable[[], float]) -> None:
-        """``ca_bundle`` is a PEM file that is trusted beside the system's certificates."""
+        """``ca_bundle`` is a PEM file with certificates to trust beside the system's."""
         super().__init__()
         self._egress = egress
-        # Now, not at the first POST, which would have to wait for it within its deadline.
+        # Loaded now: the first POST would have to wait for it within its deadline.
         self._context = tls_context(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
 
     @contextmanager
     def sent(self, post: SignedPost) -> Iterator[Reply]:
-        """Send it and offer the answer, its head complete and its body unread; raise ExchangeError if none came."""
+        """Send the post and yield the answer, its head read and its body unread; raise ExchangeError if none came."""
         reply: Reply | None = None
         try:
             reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
@@ -90,10 +92,10 @@ class Transport(HTTPAdapter):
         super().close()
 
     def exchange(self, post: SignedPost, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
-        """Send it over a connection that waits for its route, or else over a new one; return the answer, its head read.
+        """Send the post over an idle connection of its route, or else over a new one; return the answer, its head read.
 
-        A kept connection that the receiver was just closing is no failure of the receiver's: where it ends before any
-        byte of an answer, the post goes out once more, over a new one. It may have arrived both times.
+        If the receiver closes a kept connection just then, that is no failure of the receiver's: if it ends before any
+        byte of an answer, the post goes out once more over a new one. It may then have arrived twice.
         """
         kept = post.connection = self._idle.take(post.route)
         if kept is not None:
@@ -127,7 +129,7 @@ class Transport(HTTPAdapter):
             connection.close()
 
     def get_connection_with_tls_context(self, request: PreparedRequest, *_: object, **__: object) -> ConnectionPool:
-        """Return where to send the request: no pool of urllib3's, but with the one method that is called."""
+        """Return where to send the request: not a pool of urllib3's, but what has the one method that is called."""
         return cast("ConnectionPool", _Channel(self, cast("SignedPost", request)))
 
     def cert_verify(self, *_: object) -> None:
@@ -138,8 +140,8 @@ class Transport(HTTPAdapter):
         return cast("SignedPost", request).endpoint.target
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
-        """Wrap the answer as it is: what requests would look for in its headers, charset and cookies, has no use."""
-        # Nor has what a new Response makes for itself, a jar of cookies above all.
+        """Wrap the answer as it is: what requests would look for in its headers, charset and cookies, is of no use."""
+        # Nor is what Response.__init__ makes, a jar of cookies above all.
         response = Response.__new__(Response)
         response.status_code, response.raw, response.request = resp.status, resp, req
         return response

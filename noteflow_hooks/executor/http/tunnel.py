@@ -1,6 +1,7 @@
-"""A way to the endpoint through the operator's proxy: CONNECT, by name (RFC 9110, 9.3.6), within the one deadline.
+"""A tunnel to the endpoint through the operator's proxy: CONNECT by name (RFC 9110, 9.3.6), within the one deadline.
 
-What the proxy says ends here: it can refuse, and it can't answer for the endpoint, whose TLS begins behind it.
+The proxy's answers are used here only. It can refuse, but it can't answer for the endpoint: TLS with the endpoint
+begins once the tunnel is there.
 """
 
 from __future__ import annotations
@@ -28,9 +29,9 @@ if TYPE_CHECKING:
 
 
 def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
-    """Return a socket whose other end is the endpoint, as far as the proxy is to be believed.
+    """Return a socket whose other end is the endpoint, if the proxy is to be believed.
 
-    The name is the proxy's to look up. What can be told without that is checked here: ports and literal addresses.
+    The proxy looks the name up. What needs no look-up is checked here: ports and literal addresses.
     """
     try:
         egress.check(url)
@@ -48,7 +49,7 @@ def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, dea
 
 @contextmanager
 def _blamed_on_the_proxy() -> Iterator[None]:
-    """Say of what the network does on the way to the proxy that it was there, and not at the endpoint."""
+    """Have errors on the way to the proxy name the proxy, so that nobody looks for the fault at the endpoint."""
     try:
         yield
     except OSError as error:
@@ -81,7 +82,7 @@ def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
     try:
         reply.begin()
     except ExchangeError as error:
-        # A head that breaks off, is malformed or has no end is the proxy's, and no answer of the endpoint's.
+        # A head that breaks off, is malformed or has no end is the proxy's fault, not an answer of the endpoint.
         raise error if error.kind is ErrorKind.TIMEOUT else _failed(error.message) from error
     if reply.status == HTTPStatus.FORBIDDEN:
         raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, NOT_ALLOWED)
@@ -90,7 +91,7 @@ def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
 
 
 def _request(url: EndpointUrl, proxy: EgressProxy) -> bytes:
-    # Without a root's dot, which would lead a name past a proxy's list of names.
+    # Without a dot at the end, by which a name could get past the proxy's list of names.
     host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
     lines = [f"CONNECT {host}:{url.port} HTTP/1.1", f"Host: {host}:{url.port}"]
     if proxy.authorization is not None:

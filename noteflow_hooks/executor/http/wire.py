@@ -21,7 +21,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket, deadline: Deadline) -> None:
         """Take over a connected socket; every wait ends at the deadline."""
-        #: What goes over the socket, encrypted where this speaks TLS. Each exchange gives it a deadline of its own.
+        #: The bytes on the socket, encrypted if this speaks TLS. Each exchange sets its own deadline here.
         self.stream = Stream(sock, deadline)
         #: Sends all of what it is given before the deadline.
         self.sendall: Callable[[bytes], None] = self.stream.sendall
@@ -42,11 +42,11 @@ class Wire:
 
     @property
     def may_hold_answer(self) -> bool:
-        """Whether something has come since the last request that can't be read, and may belong to an answer."""
+        """Whether something has come since the last request that can't be read yet and may belong to an answer."""
         return self._tls is not None and self._tls.may_hold_answer
 
     def rest(self, seconds: float) -> None:
-        """Leave the connection alone for so long, but not beyond the deadline."""
+        """Wait for so long without reading, but not beyond the deadline."""
         time.sleep(min(seconds, self.stream.deadline.remaining()))
 
     def close(self) -> None:

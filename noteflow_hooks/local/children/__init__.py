@@ -1,1 +1,1 @@
-"""Processes that end with their parent."""
+"""Child processes: started, waited for, and ended with their parent."""

@@ -1,7 +1,7 @@
 """One embedded server's process: how it is started, waited for, stopped, and found when its owner was killed.
 
-A folder belongs to the process that holds its lock. Whoever takes the lock may end what still runs on that
-folder, since its owner is dead; whoever doesn't get it touches nothing.
+A folder belongs to the process that holds its lock. Whoever gets the lock may end what still runs on that folder, since
+its owner is dead; whoever doesn't get it must touch nothing.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class EmbeddedServerError(NoteFlowHooksError):
 
 
 class FolderLock:
-    """Says which live process a data folder belongs to; the system frees it however that process dies."""
+    """Marks a data folder as this process's own; the system frees the lock however the process dies."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._fd: int | None = None
 
     def acquire(self) -> None:
-        """Take the folder; raises `EmbeddedServerError` while another process, or another object, has it."""
+        """Take the folder; raise `EmbeddedServerError` while another process, or another object, has it."""
         if self._fd is not None:
             return
         fd = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -52,14 +52,14 @@ class FolderLock:
         self._fd = fd
 
     def release(self) -> None:
-        """Give the folder up."""
+        """Give up the folder."""
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
 
 
 class ServerProcess:
-    """A server in a session of its own: a terminal's Ctrl-C doesn't end it before those who still use it."""
+    """A server in a session of its own, so that a terminal's Ctrl-C doesn't end it before the programs that use it."""
 
     def __init__(self, name: str, *, log_path: Path) -> None:
         self._name = name
@@ -92,7 +92,7 @@ class ServerProcess:
             )
 
     def wait_until(self, ready: Callable[[], bool], *, timeout_s: float) -> bool:
-        """Poll until the server is ready; False if it ended instead, an error if it does neither in time."""
+        """Poll until the server is ready; return False if it has ended, raise if neither happens in time."""
         for _ in _ticks(timeout_s):
             if self.exit_code is not None:
                 return False
@@ -101,13 +101,13 @@ class ServerProcess:
         raise self.error(f"was not done within {timeout_s:g} s")
 
     def wait(self, *, timeout_s: float) -> int:
-        """Return the exit status once the process has ended by itself, or raise if it does not in time."""
+        """Return the exit status once the process has ended by itself; raise if it does not in time."""
         self.wait_until(lambda: False, timeout_s=timeout_s)
         return self._process.wait() if self._process is not None else 0
 
     def stop(self, signals: Sequence[tuple[signal.Signals, float]]) -> None:
-        """Send each signal in turn, giving the server so many seconds to end after it; at last, kill it."""
-        # Taken at once: a start that fails stops the server too, in another thread than who gives up waiting for it.
+        """Send each signal in turn and wait so many seconds for the server to end; at last, kill it."""
+        # Read once: when a start fails, its thread may stop the server while another one does so too.
         process = self._process
         if process is None:
             return
@@ -115,7 +115,7 @@ class ServerProcess:
             if process.poll() is not None:
                 break
             process.send_signal(number)
-            # A server that was frozen takes its signals only once it is thawed.
+            # A stopped (SIGSTOP) server handles its signals only once it goes on.
             process.send_signal(signal.SIGCONT)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(patience_s)
@@ -124,22 +124,22 @@ class ServerProcess:
         self._process = None
 
     def error(self, problem: str) -> EmbeddedServerError:
-        """Return an error that ends with what the server itself had to say."""
+        """Return an error that ends with the last lines of the server's log."""
         lines = self.log().splitlines()[-_LOG_TAIL_LINES:]
         return EmbeddedServerError("\n  ".join([f"{self._name} {problem}; {self._log_path} ends:", *lines]))
 
     def log(self) -> str:
-        """Return what the server has said since its last start."""
+        """Return what the server has logged since its last start."""
         with self._log_path.open("rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace").strip()
 
 
 def end_leftovers(program: str, folder: Path, *, main_pid: int | None = None) -> None:
-    """End what runs `program` in `folder`, as after `kill -9` of the process that started it.
+    """End what still runs `program` in `folder`, for instance after a `kill -9` of the process that started it.
 
-    A process is known by its name and its working folder, never by a number in a file, which may by now be
-    another's. `main_pid` is the one to ask first, so that it can end its children in good order.
+    A process is found by its name and working folder, never by a pid in a file, which may by now be another process's.
+    `main_pid` is asked first, so that it can end its children in good order.
     """
     leftovers = list(_running(program, folder))
     for process in [p for p in leftovers if p.pid == main_pid] or leftovers:
@@ -154,7 +154,7 @@ def end_leftovers(program: str, folder: Path, *, main_pid: int | None = None) ->
 
 def _running(program: str, folder: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
-        # Gone in the meantime, or another user's: neither is a server of ours.
+        # It has ended meanwhile, or is another user's: neither is a server of ours.
         with contextlib.suppress(psutil.Error):
             if process.name() == program and process.cwd() == str(folder):
                 yield process

@@ -1,9 +1,9 @@
 """Run a command as nobody in a user namespace of its own: ``python unprivileged.py COMMAND ...``.
 
-PostgreSQL refuses to run as root, or as a user without a name. In the namespace its user is mapped to nobody:
-the server sees an ordinary user, while for the file system it stays the owner of its data.
+PostgreSQL refuses to run as root, or as a user without a name. In the namespace, our user is mapped to nobody: the
+server sees an ordinary user, and still owns its data in the file system.
 
-Run by file, so it needs no import path: standard library only.
+It is run as a file, without an import path, so it uses the standard library only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-#: The exit status that says that the system forbids user namespaces (EX_OSERR, which no server uses).
+#: The exit status if the system forbids user namespaces (EX_OSERR, which no server uses).
 FORBIDDEN: Final = 71
 
 _CLONE_NEWUSER: Final = 0x10000000
@@ -22,7 +22,7 @@ _NOBODY: Final = 65534
 
 
 def enter_namespace() -> None:
-    """Become nobody; raises OSError where the system does not allow it."""
+    """Become nobody; raise OSError where the system does not allow it."""
     libc = ctypes.CDLL(None, use_errno=True)
     uid, gid = os.geteuid(), os.getegid()
     if libc.unshare(_CLONE_NEWUSER) != 0:

@@ -1,7 +1,7 @@
 """PostgreSQL and Valkey from their wheels, for `demo`, `up` and the tests.
 
-Both are the real servers, started by a few lines of our own. They add no user, open no permission, and touch
-nothing outside their data folder (and, where its path is too long for a socket, a private temporary folder).
+Both are the real servers, started by a few lines of our own. They add no user, widen no permission, and touch nothing
+outside their data folder (and a private temporary folder, if the data folder's path is too long for a socket).
 """
 
 from __future__ import annotations

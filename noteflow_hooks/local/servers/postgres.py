@@ -35,7 +35,7 @@ _SETTINGS: Final = {
     "shared_buffers": "64MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
-    # A refused row is quoted in the error's detail, with an endpoint's path and query, which belong into no log.
+    # An error's detail quotes the refused row, with an endpoint's path and query, which must not be logged.
     "log_error_verbosity": "terse",
 }
 
@@ -43,13 +43,13 @@ _SETTINGS: Final = {
 class EmbeddedPostgres:
     """A PostgreSQL server with its data in a folder.
 
-    It outlives a `kill -9` of this process; the next start on the folder ends it first, and loses nothing
-    that was committed.
+    It survives a `kill -9` of this process. The next start on the folder first ends it, and nothing that was committed
+    is lost.
 
     Args:
-        data_dir: Holds the cluster (`data`), the lock and the log; made, for this user alone, where missing.
+        data_dir: Holds the cluster (`data`), the lock and the log; it is made, for this user alone, if it is missing.
         log_path: Where the server's log goes instead of `postgres.log` in the folder.
-        settings: Server settings beyond, or instead of, our own, as in postgresql.conf.
+        settings: Server settings in addition to our own, or in place of them, as in postgresql.conf.
     """
 
     def __init__(
@@ -69,9 +69,9 @@ class EmbeddedPostgres:
 
     @property
     def url(self) -> str:
-        """SQLAlchemy's URL of the database; the same over every restart of this object.
+        """The database's URL for SQLAlchemy; it stays the same over every restart of this object.
 
-        Without `+psycopg` it is libpq's, as `psql` takes it.
+        Without `+psycopg` it is a URL for libpq and `psql`.
         """
         folder = quote(str(self._sockets), safe="")
         return f"postgresql+psycopg://{NAME}@/{NAME}?host={folder}&port={cluster.PORT}"
@@ -100,9 +100,9 @@ class EmbeddedPostgres:
             raise
 
     def stop(self, *, timeout_s: float = 5) -> None:
-        """End the server: connections are cut, everything is written down; past the time, at once.
+        """End the server: it cuts connections and writes everything to disk. When time is up, it ends at once.
 
-        Then, too, nothing committed is lost: the next start recovers it from the write-ahead log.
+        Nothing committed is lost even then: the next start recovers it from the write-ahead log.
         """
         self._server.stop([(signal.SIGINT, timeout_s), (signal.SIGQUIT, 2)])
         if self._sockets != self._cluster:
@@ -169,12 +169,12 @@ class EmbeddedPostgres:
 
 
 def _fits_a_socket(folder: Path) -> bool:
-    """Whether a socket in the folder can be named: short enough, with nothing that libpq reads as a list."""
+    """Whether the path of a socket in the folder is short enough, and has nothing that libpq reads as a list."""
     path = str(folder / cluster.SOCKET)
     return len(os.fsencode(path)) <= _SOCKET_PATH_MAX and not set(path) & set(',"')
 
 
 def _short_folder() -> Path:
-    """Return a path for a socket folder that nobody can have guessed."""
+    """Return a path for a socket folder that nobody could guess."""
     ours = Path(tempfile.gettempdir(), f"{cluster.SHORT_PREFIX}{secrets.token_hex(6)}")
     return ours if _fits_a_socket(ours) else Path("/tmp", ours.name)  # noqa: S108 - the folder is made 0700

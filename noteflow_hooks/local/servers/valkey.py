@@ -1,4 +1,4 @@
-"""The real Valkey on a loopback port of its own, behind a random password that only its own file holds."""
+"""The real Valkey on a loopback port of its own. Its random password is stored only in its configuration file."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 _HOST: Final = "127.0.0.1"
-# Below the ports that systems lend to outgoing connections: a client that keeps dialling a lent port while
-# the server is away can end up connected to itself there, and the server could then not come back.
+# Below the ephemeral ports: a client that keeps dialling an ephemeral port while the server is away can end up
+# connected to itself there, and the server could then not start again.
 _PORTS: Final = range(24_000, 32_000)
 _PORT_TRIES: Final = 20
 _PROGRAM: Final = "valkey-server"
@@ -34,12 +34,12 @@ class EmbeddedValkey:
     """A Valkey server with its data in a folder; its URL stays the same over every restart of this object.
 
     Args:
-        data_dir: Holds the data, the lock, the log and the configuration. Made where it is missing, for this
-            user alone.
-        port: The port to use instead of any free one.
-        persist: Whether what it holds outlives it (an append-only file, written down every second).
+        data_dir: Holds the data, the lock, the log and the configuration. It is made, for this user alone, if it is
+        missing.
+        port: The port to use; by default any free one.
+        persist: Whether its data survives a restart (in an append-only file, written to disk every second).
         log_path: Where the server's log goes instead of `valkey.log` in the folder.
-        settings: Server settings beyond, or instead of, our own, as in valkey.conf.
+        settings: Server settings in addition to our own, or in place of them, as in valkey.conf.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class EmbeddedValkey:
         self._settings = {
             "appendonly": "yes" if persist else "no",
             "save": "",
-            # A broker that evicts loses messages without a word; a full one says so.
+            # A broker that evicts loses messages silently; one that is full refuses them with an error.
             "maxmemory-policy": "noeviction",
             **(settings if settings is not None else {}),
         }
@@ -74,7 +74,7 @@ class EmbeddedValkey:
 
     @property
     def url(self) -> str:
-        """The URL of database 0, password and all; known once the server has started."""
+        """The URL of database 0, with the password; known once the server has started."""
         return f"redis://:{self._password}@{_HOST}:{self.port}/0"
 
     @property
@@ -100,7 +100,7 @@ class EmbeddedValkey:
             raise
 
     def stop(self, *, timeout_s: float = 5) -> None:
-        """End the server, after it has written down what it keeps."""
+        """End the server once it has written what it keeps to disk."""
         self._server.stop([(signal.SIGTERM, timeout_s)])
         self._lock.release()
 
@@ -114,7 +114,7 @@ class EmbeddedValkey:
         self.stop()
 
     def _start(self, timeout_s: float) -> None:
-        """Start on our port, or on free ones until one is still free when the server takes it."""
+        """Start on our port, or try free ones until one is still free when the server takes it."""
         ports = [self._port] if self._port is not None else [_free_port() for _ in range(_PORT_TRIES)]
         for port in ports:
             config = self._write_config(port)
@@ -135,7 +135,7 @@ class EmbeddedValkey:
                 return False
 
     def _write_config(self, port: int) -> Path:
-        """Write what the server reads; the password is nowhere else, so no list of processes shows it."""
+        """Write the server's configuration. The password is only there, so that no list of processes shows it."""
         ours = {
             "bind": _HOST,
             "port": str(port),

@@ -1,4 +1,4 @@
-"""Calls that run beside each other while the main thread stays attentive."""
+"""Runs calls in background threads, while the main thread waits and can break the wait off."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _POLL_S: Final = 0.02
 
 
 def in_background(call: Callable[[], T]) -> Future[T]:
-    """Run the call in a thread of its own, which keeps nobody from ending."""
+    """Run the call in a daemon thread, which does not keep the process from ending."""
     future: Future[T] = Future()
 
     def settle() -> None:
         try:
             future.set_result(call())
-        except BaseException as error:  # noqa: BLE001 - it belongs to whoever asks for the result
+        except BaseException as error:  # noqa: BLE001 - raised again where the result is asked for
             future.set_exception(error)
 
     threading.Thread(target=settle, daemon=True).start()
@@ -30,13 +30,13 @@ def in_background(call: Callable[[], T]) -> Future[T]:
 
 
 def result_of(future: Future[T], *, check: Callable[[], None]) -> T:
-    """Wait for the call's result, and call ``check`` all the while: it raises to break the wait off."""
+    """Wait for the call's result, and call ``check`` meanwhile, which raises to break the wait off."""
     until(future.done, check=check)
     return future.result()
 
 
 def until(ready: Callable[[], bool], *, check: Callable[[], None], timeout_s: float | None = None) -> bool:
-    """Wait until ``ready`` and return True, or False when time is up; ``check`` as in :func:`result_of`."""
+    """Wait until ``ready`` and return True, or return False when time is up; ``check`` is as in :func:`result_of`."""
     ends_at = None if timeout_s is None else time.monotonic() + timeout_s
     while not ready():
         check()

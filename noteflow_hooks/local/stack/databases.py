@@ -9,8 +9,8 @@ from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedServerError, 
 if TYPE_CHECKING:
     from pathlib import Path
 
-#: How long a start again may hold up everything else. One that has crashed recovers first, on a busy disk for many
-#: seconds; stopped before it has, it would begin anew each time.
+#: How long a restart may take, as everything else waits for it. A server that has crashed recovers first, which takes
+#: many seconds on a busy disk; if it were stopped before that, it would begin anew each time.
 _AGAIN_S: Final = 30.0
 _TAIL_LINES: Final = 15
 
@@ -39,10 +39,10 @@ class DatabasePart:
         self._server.start(timeout_s=_AGAIN_S)
 
     def stop(self, *, patience_s: float) -> None:
-        """Let it write everything down for so long; past it, nothing that was committed is lost either."""
+        """End it, with so much time to write everything to disk. Even when time is up, nothing committed is lost."""
         self._server.stop(timeout_s=patience_s)
 
     def error(self, problem: str) -> EmbeddedServerError:
-        """Return an error that ends with the end of its log."""
+        """Return an error with the last lines of its log."""
         lines = self._log_path.read_text(encoding="utf-8", errors="replace").splitlines()[-_TAIL_LINES:]
         return EmbeddedServerError("\n  ".join([f"{self.name} {problem}; {self._log_path} ends:", *lines]))

@@ -1,4 +1,4 @@
-"""The environment of the system's processes: the settings they are given, and none that lie about in ours."""
+"""The environment of the system's processes: it has the settings that they are given, and no others from our own."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FOREIGN_TO_LIBRARIES: Final = ("CELERY_", "PG")
 
 
 class GivenSettings(Settings):
-    """Settings that come from what is given alone, whatever our environment or a `.env` says."""
+    """Settings that come from the arguments alone, whatever our environment or a `.env` says."""
 
     @classmethod
     def settings_customise_sources(
@@ -30,31 +30,31 @@ class GivenSettings(Settings):
         dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - pydantic's signature
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Leave all sources but the arguments out."""
+        """Use the arguments, and no other source."""
         return (init_settings,)
 
 
 def forget_foreign_variables() -> None:
-    """Take out of our own environment what libpq and Celery would read there: here, too, it lies about by chance."""
+    """Remove from our own environment what libpq and Celery would read as settings: it is there by chance."""
     for name in list(os.environ):
         if name.startswith(_FOREIGN_TO_LIBRARIES):
             del os.environ[name]
 
 
 def variables(settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the environment that says these settings and no others."""
+    """Return an environment with these settings and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, *_FOREIGN_TO_LIBRARIES))}
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in settings.items()}
     return {**kept, **_import_path(), **ours}
 
 
 def _text(value: object) -> str:
-    """Return a setting's value as the environment says it. Paths become absolute: who reads them is elsewhere."""
+    """Return a setting's value as text. Paths become absolute, since the processes run in another folder."""
     return str(value.resolve()) if isinstance(value, Path) else str(value)
 
 
 def _import_path() -> dict[str, str]:
-    """Make a checkout importable that isn't installed; the processes run in another folder."""
+    """Return what makes a checkout importable that isn't installed, since the processes run in another folder."""
     root = Path(noteflow_hooks.__file__).parents[1]
     if root.name in ("site-packages", "dist-packages"):
         return {}

@@ -1,4 +1,4 @@
-"""The folder of one system: the servers' data, the logs, and the empty folder in which our programs work."""
+"""The folder of one system: the servers' data, the logs, and the empty folder in which our programs run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 
 
 class Home:
-    """A folder for this user alone. It belongs to whoever has taken it; its files may be touched only then."""
+    """A folder for this user alone. Only who has taken it may touch its files."""
 
     def __init__(self, folder: Path) -> None:
         self._named = folder
-        #: Absolute: who is told of it works elsewhere.
+        #: Absolute, since other processes run in other folders.
         self.folder = folder.resolve()
-        #: Where our programs work. No `.env` lies about here, and by this folder a killed run's are found.
+        #: Where our programs run: there is no `.env` here, and the programs of a killed run are found by this folder.
         self.run = self.folder / "run"
         self._lock = FolderLock(self.folder)
         self._is_ours = False
@@ -29,7 +29,7 @@ class Home:
         return self.folder / "logs" / f"{name}.log"
 
     def take(self) -> None:
-        """Make the folder and take it, and end what a killed run has left in it.
+        """Make the folder and take it, and end the programs that a killed run has left.
 
         Raise where another run has it, or where other users may change it.
         """
@@ -42,6 +42,6 @@ class Home:
         self._is_ours = True
 
     def give_up(self) -> None:
-        """Let others have it."""
+        """Give up the folder, so that others can take it."""
         self._lock.release()
         self._is_ours = False

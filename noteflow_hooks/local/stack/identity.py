@@ -1,4 +1,4 @@
-"""Who may call the system's server: a workspace and a token, kept over restarts as long as the database knows them."""
+"""Who may call the system's server: a workspace and a token, kept over restarts while the database knows them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A workspace and a token that opens it."""
+    """A workspace and a token for it."""
 
     workspace_id: str
     token: str = field(repr=False)
 
 
 def ensure_identity(settings: Settings, kept: Identity | None) -> Identity:
-    """Return the kept identity if its token is still good, else a new one, in the same workspace if that is there."""
+    """Return the kept identity if its token is still valid, else a new one, in the same workspace if that exists."""
     store = bootstrap.store(settings)
     try:
         with store.units() as unit:

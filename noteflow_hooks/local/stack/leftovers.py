@@ -1,7 +1,7 @@
-"""What a killed run has left: its programs are found by the folder they work in, and ended.
+"""Ends the programs that a killed run has left, found by the folder that they run in.
 
-The embedded servers look after their own. A number in a file could be another process's by now; the folder is ours
-alone, and the command line must be one of ours too.
+The embedded servers look after their own. A pid in a file could by now be another process's; the folder is ours alone,
+and the command line must be one of ours too.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _PATIENCE_S: Final = 3.0
 
 
 def end_leftovers(folder: Path) -> None:
-    """End our programs that still work in ``folder``. Only the holder of the data folder's lock may call this."""
+    """End our programs that still run in ``folder``. Only the holder of the data folder's lock may call this."""
     leftovers = list(_ours(folder))
     for process in leftovers:
         with contextlib.suppress(psutil.Error):
@@ -39,7 +39,7 @@ def end_leftovers(folder: Path) -> None:
 
 def _ours(folder: Path) -> Iterator[psutil.Process]:
     for process in psutil.process_iter():
-        # Gone in the meantime, or another user's: neither is one of ours.
+        # It has ended meanwhile, or is another user's: neither is one of ours.
         with contextlib.suppress(psutil.Error):
             if process.cwd() == str(folder) and any(mark in process.cmdline() for mark in MARKS):
                 yield process

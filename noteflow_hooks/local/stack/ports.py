@@ -8,14 +8,14 @@ from typing import Final
 
 from noteflow_hooks.local.addresses import host_and_port
 
-#: Below the ports that systems lend to outgoing connections, so that none is lent between the look and the use; and
-#: below those that the embedded Valkey takes, which starts in between.
+#: Below the ephemeral ports, so that no outgoing connection takes one between the check and its use; and below those of
+#: the embedded Valkey, which starts in between.
 _PORTS: Final = range(15_000, 24_000)
 _HOST: Final = "127.0.0.1"
 
 
 def free_address(preferred: str | None = None) -> str:
-    """Return ``host:port`` where nobody listens: the preferred one if it is free."""
+    """Return a free ``host:port``, the preferred one if it is free."""
     if preferred is not None and _is_free(preferred):
         return preferred
     while not _is_free(address := f"{_HOST}:{secrets.choice(_PORTS)}"):
@@ -24,7 +24,7 @@ def free_address(preferred: str | None = None) -> str:
 
 
 def why_not(address: str) -> str | None:
-    """Return why nobody can begin to listen at ``host:port``, None where somebody can."""
+    """Return why no server can listen at ``host:port``, or None if one can."""
     where = host_and_port(address)
     if where is None:
         return "it is not HOST:PORT"
@@ -32,7 +32,7 @@ def why_not(address: str) -> str | None:
     try:
         socket.create_server(where, family=family).close()
     except OSError as error:
-        # Python goes on, in brackets, with the address.
+        # Python adds the address in brackets.
         return (error.strerror or str(error)).partition(" (")[0]
     return None
 

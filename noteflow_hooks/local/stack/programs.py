@@ -1,4 +1,4 @@
-"""The programs of the system: each is a process of its own, in a session of its own, with a log of its own."""
+"""The programs of the system. Each is a process with its own session and its own log."""
 
 from __future__ import annotations
 
@@ -16,30 +16,30 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.local.servers import EmbeddedServerError
 
-#: A worker's pool. Its tasks and POSTs wait for sockets. Threads make as many deliveries; an idle system's events come
-#: a little sooner under gevent (docs/performance.md).
+#: A worker's pool. Its tasks and POSTs wait for sockets. Threads make as many deliveries a second, but on an idle
+#: system events arrive a little sooner under gevent (docs/performance.md).
 WORKER_POOL: Final = ("-P", "gevent", "-c", "16")
-#: Workers need no news of each other, and gathering them takes a second at the start.
+#: Workers need not know of each other, and finding each other takes a second at the start.
 _ALONE: Final = ("--without-gossip", "--without-mingle")
 _CELERY: Final = (sys.executable, "-m", "celery", "-A", "workers.app")
-#: How long a program may take to finish what it does: a gevent worker without any looks every few seconds whether it is
-#: to end. `up` must be gone within ten seconds, databases included.
+#: How long a program may take to finish: even an idle gevent worker looks only every few seconds whether it is to end.
+#: `up` must end within ten seconds, databases included.
 PATIENCE_S: Final = 6.0
 
 SERVER: Final = (sys.executable, "-m", "noteflow_hooks.cli", "serve")
-#: Without its banner, which is no record.
+#: Without its banner, which is no log record.
 BEAT: Final = (*_CELERY, "--quiet", "beat", "-l", "INFO")
-#: By these a command line is recognised as one of ours.
+#: A command line with one of these is ours.
 MARKS: Final = ("noteflow_hooks.cli", "workers.app")
 
 
 def worker_command(number: int, *, pool: Sequence[str] = WORKER_POOL) -> Sequence[str]:
-    """Return the command of the worker of that number; it names one pool, since Celery patches for the first named."""
+    """Return the command of that worker. It must name only one pool: Celery patches for the first that it finds."""
     return (*_CELERY, "worker", *pool, *_ALONE, "-l", "INFO", "-n", f"worker-{number}@%h")
 
 
 class Program:
-    """One of our programs. It works in ``folder``, where the system finds it again after a crash of its owner."""
+    """One of our programs. It runs in ``folder``, by which it is found after a crash of its owner."""
 
     def __init__(
         self, name: str, command: Sequence[str], *, env: Mapping[str, str], folder: Path, log_path: Path
@@ -57,15 +57,15 @@ class Program:
         return self._process.pid
 
     def start(self) -> None:
-        """Start it; only from the main thread, see the launcher."""
+        """Start it. Call this from the main thread only: see the launcher."""
         self._process.spawn(_tied(self._command), env=self._env, cwd=self._folder)
 
     def stop(self, *, patience_s: float) -> None:
-        """Let it finish what it does for so long at the most."""
+        """End it, with at most so much time to finish what it does."""
         self._process.stop([(signal.SIGTERM, patience_s)])
 
     def error(self, problem: str) -> EmbeddedServerError:
-        """Return an error that ends with the end of its log."""
+        """Return an error with the last lines of its log."""
         return self._process.error(problem)
 
     @property

@@ -1,4 +1,4 @@
-"""Whether a gRPC server answers."""
+"""Waits until a gRPC server answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _ANSWERS_S: Final = 10.0
 
 def wait_until_serving(address: str, *, check: Callable[[], None]) -> None:
     """Wait until the server at the address says that it serves; ``check`` raises to break the wait off."""
-    # First by hand: a channel that was refused once waits for a second before it tries again.
+    # A plain socket first: a gRPC channel that was refused waits a second before it tries again.
     if not until(lambda: _listens(address), check=check, timeout_s=_LISTENS_S):
         raise UnavailableError(f"no server answers at {address} after {_LISTENS_S:g} s")
     result_of(in_background(lambda: check_serving(address, timeout_s=_ANSWERS_S, patient=True)), check=check)

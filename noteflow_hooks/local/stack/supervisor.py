@@ -1,4 +1,4 @@
-"""Keeps processes running: what dies is started again, and what keeps dying ends the whole with its last words."""
+"""Keeps processes running: one that dies is started again; one that keeps dying ends the system, with its log's end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: A process that ran for so long before it died was well: its deaths are counted anew.
+#: If a process ran for so long before it died, its deaths are counted anew.
 _WELL_S: Final = 10.0
-#: The waits before the first, second, ... start again; after the last one it is given up.
+#: The waits before the first, second, ... restart; after the last one the process is given up.
 _WAITS_S: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
@@ -38,16 +38,16 @@ class Part(Protocol):
         ...
 
     def start(self) -> None:
-        """Start it, again too."""
+        """Start it, or start it again."""
         ...
 
     def error(self, problem: str) -> EmbeddedServerError:
-        """Return an error that ends with the end of its log."""
+        """Return an error with the last lines of its log."""
         ...
 
 
 class Watch:
-    """Watches one part."""
+    """Watches one part, and starts it again when it dies."""
 
     def __init__(self, part: Part, *, clock: Callable[[], float] = time.monotonic) -> None:
         """The part has just been started."""
@@ -58,7 +58,7 @@ class Watch:
         self._due_at: float | None = None
 
     def look(self) -> None:
-        """Start the part again where it has died and its wait is over; raise where it died too often."""
+        """Start the part again if it has died and its wait is over; raise if it died too often."""
         if self._part.pid is not None:
             return
         if self._due_at is None:
@@ -81,12 +81,12 @@ class Watch:
         try:
             self._part.start()
         except EmbeddedServerError as error:
-            # It counts as a death: the next look comes here again, or gives up.
+            # This counts as a death: the next look tries again or gives up.
             log.warning("%s could not be started: %s", self._part.name, error)
 
 
 def keep_running(parts: Iterable[Part], *, ended: Callable[[], bool], look_every_s: float = 0.1) -> None:
-    """Start whatever dies again until ``ended``; raise with a log's end for a part that keeps dying."""
+    """Restart whatever dies until ``ended``; raise, with the end of its log, for a part that keeps dying."""
     watches = [Watch(part) for part in parts]
     while not ended():
         for watch in watches:

@@ -1,4 +1,4 @@
-"""Starts and stops the whole system over one folder, everything that can beside everything else."""
+"""Starts and stops the whole system over one folder, as much of it at once as possible."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from noteflow_hooks.local.stack.identity import Identity
     from noteflow_hooks.local.stack.supervisor import Part
 
-#: How long a stop waits for a start that is under way; it never hangs for longer than initdb takes.
+#: How long a stop waits for a start that is under way. Such a start takes no longer than initdb.
 _START_UNDER_WAY_S: Final = 5.0
 _UNSAFE: Final = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 def _nothing() -> None:
-    """Let a start go on."""
+    """Do nothing, so that a start goes on."""
 
 
 class System:
     """PostgreSQL, Valkey, the gRPC server, workers and beat. Use it from the main thread.
 
     Args:
-        folder: Holds the data and the logs; made, for this user alone, where missing. One system at a time.
-        throwaway: Whether nothing needs to outlive it, so that nobody waits for disks or for work under way.
+        folder: Holds the data and the logs of one system at a time; it is made, for this user alone, if it is missing.
+        throwaway: Whether its data may be lost at the end. Then it waits neither for disks nor for work under way.
     """
 
     def __init__(self, folder: Path, *, throwaway: bool = False) -> None:
@@ -65,7 +65,7 @@ class System:
 
     @property
     def redis_url(self) -> str:
-        """The broker, password and all."""
+        """The broker's URL, with its password."""
         return self._valkey.url
 
     @property
@@ -82,11 +82,11 @@ class System:
 
     @property
     def processes(self) -> dict[str, int]:
-        """The pids of those that run, by name."""
+        """The pids of the running parts, by name."""
         return {part.name: part.pid for part in self.parts if part.pid is not None}
 
     def take_folder(self) -> None:
-        """Take the folder before the start, to read what an earlier run has kept; raise where another run has it."""
+        """Take the folder before the start, to read what an earlier run kept; raise if another run has it."""
         self._home.take()
 
     def start(
@@ -99,8 +99,9 @@ class System:
     ) -> None:
         """Start everything and return once the server serves.
 
-        ``settings`` are what the programs are told, by the settings' names, `grpc_bind` and `secret_keys` among them.
-        ``kept`` is the identity of an earlier run. ``check`` is called again and again, and raises to break it off.
+        ``settings`` are the programs' settings by their names; `grpc_bind` and `secret_keys` are needed.
+        ``kept`` is the identity of an earlier run. ``check`` is called again and again, and raises to break the start
+        off.
         """
         self._home.take()
         self._settings = settings
@@ -113,7 +114,7 @@ class System:
         broker = in_background(self._valkey.start)
         self._starts = [database, broker]
         result_of(broker, check=check)
-        # They start while the database is still being made: without messages they don't need it yet.
+        # They start while the database is still being made: they don't need it before the first message.
         for number in range(1, workers + 1):
             self.start_worker(number)
         self._identity = result_of(database, check=attentive)
@@ -122,23 +123,23 @@ class System:
         wait_until_serving(self.grpc, check=attentive)
 
     def start_worker(self, number: int) -> None:
-        """Start the worker of that number beside those that run; it takes a while until it takes work."""
+        """Start one more worker, with that number. It is not ready at once."""
         self._run(_worker(number), worker_command(number))
 
     def end_worker(self, number: int) -> None:
-        """End the worker of that number once it has finished what it does; nobody misses it until it starts again."""
+        """End that worker once it has finished what it does. :meth:`check` no longer expects it to run."""
         for program in [each for each in self._programs if each.name == _worker(number)]:
             program.stop(patience_s=self._patience_s)
             self._programs.remove(program)
 
     def check(self) -> None:
-        """Raise, with the end of its log, for a program that has ended."""
+        """Raise for a program that has ended, with the end of its log."""
         for program in self._programs:
             if program.pid is None:
                 raise program.error(program.fate)
 
     def stop(self) -> None:
-        """End everything: first what works, together, since none of it needs another; then what it works on."""
+        """End everything: first all programs at once, since none needs another; then the databases that they use."""
         until(lambda: all(start.done() for start in self._starts), check=_nothing, timeout_s=_START_UNDER_WAY_S)
         _all_at_once(partial(program.stop, patience_s=self._patience_s) for program in self._programs)
         _all_at_once(partial(part.stop, patience_s=self._patience_s / 2) for part in self._databases)
@@ -181,7 +182,7 @@ def _worker(number: int) -> str:
 
 
 def _all_at_once(calls: Iterable[Callable[[], None]]) -> None:
-    """Make all calls beside each other; the first error is raised when all are done."""
+    """Make all calls at once; when all are done, raise the first error."""
     futures = [in_background(call) for call in calls]
     until(lambda: all(future.done() for future in futures), check=_nothing)
     for future in futures:
