@@ -137,12 +137,15 @@ class CanaryRun:
             events=["meeting.completed"],
             name=name,
             secret=self.secrets.of_endpoints[0],
+            request_id=f"register-{name}",
             headers=_headers(self.secrets.headers),
             max_retries=2,
             timeout_ms=300 if name == "hanging" else 30_000,
         )
         webhook = client.webhooks.RegisterWebhook(request)
-        rotation = pb.RotateWebhookSecretRequest(webhook_id=webhook.id, secret=self.secrets.of_endpoints[1])
+        rotation = pb.RotateWebhookSecretRequest(
+            webhook_id=webhook.id, secret=self.secrets.of_endpoints[1], request_id=f"rotate-{name}"
+        )
         self._webhooks[name] = client.webhooks.RotateWebhookSecret(rotation)
 
     def _script(self, name: str) -> Script:

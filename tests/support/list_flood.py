@@ -1,4 +1,4 @@
-"""Callers who list deliveries without a pause, in a process of its own: ADDRESS TOKEN CALLERS. Says so once the first is answered."""
+"""Callers who list deliveries without a pause, in a process of its own: ADDRESS TOKEN CALLERS. It says once they do."""
 
 from __future__ import annotations
 

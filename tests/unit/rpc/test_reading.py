@@ -55,12 +55,16 @@ def test_who_keeps_a_permit_for_long_is_ended_once_another_waits_for_it() -> Non
     """The one that kept it the longest, once; nobody else, and nobody while none waits."""
 
     async def scenario() -> list[str]:
-        budget, ended = ReadBudget(most=2, per_key=2, patience_s=0.01), []
-        first = await budget.take("one", give_up=lambda: ended.append("first"))
+        budget, ended, is_ended = ReadBudget(most=2, per_key=2, patience_s=0.01), [], asyncio.Event()
+
+        def end_first() -> None:
+            ended.append("first")
+            is_ended.set()
+
+        first = await budget.take("one", give_up=end_first)
         await budget.take("one", give_up=lambda: ended.append("second"))
         waiting = asyncio.create_task(budget.take("two", give_up=_never))
-        while not ended:
-            await asyncio.sleep(0)
+        await is_ended.wait()
         budget.leave(first)
         await waiting
         return ended
