@@ -91,7 +91,8 @@ class InvalidInputError(NoteFlowHooksError):
     def within(self, path: str, *, outside: Collection[str] = ()) -> InvalidInputError:
         """Return the error with ``path`` in front of each field, except those in ``outside``."""
         moved = [(name if name in outside else f"{path}.{name}", problem) for name, problem in self.violations]
-        error = InvalidInputError(moved[0][0], self.problem)
+        (field, problem), *others = moved
+        error = InvalidInputError(field, "; ".join([problem, *(": ".join(each) for each in others)]))
         error.violations = tuple(moved)
         return error
 
@@ -156,6 +157,7 @@ class RateLimitError(LimitError):
     """This came too often."""
 
     reason = Reason.TOO_OFTEN
+    retry_after: timedelta
 
     def __init__(self, message: str | None = None, *, retry_after: timedelta) -> None:
         """Take a message, and after how long a new try may succeed."""

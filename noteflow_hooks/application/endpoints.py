@@ -105,6 +105,11 @@ class EndpointView:
     webhook: WebhookConfig
     health: EndpointHealth
 
+    @classmethod
+    def new(cls, webhook: WebhookConfig) -> EndpointView:
+        """Return one that was registered just now, to which nothing was sent yet."""
+        return cls(webhook, EndpointHealth(webhook.id))
+
     @property
     def id(self) -> UUID:
         """The endpoint's id."""

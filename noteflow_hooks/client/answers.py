@@ -5,11 +5,13 @@ Programs and commands read them, so they name no option of a command line.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import grpc
-from google.rpc.error_details_pb2 import BadRequest, RetryInfo
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from noteflow_hooks.errors import (
@@ -21,7 +23,9 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitError,
+    Reason,
     ScopeError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -57,11 +61,13 @@ _UNTRUSTED: Final = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([^:]+)")
 
 
 def translated(error: Any, server: str) -> NoteFlowHooksError:  # noqa: ANN401 - gRPC's type for it lacks code and details
-    """Return a call's error as one of ours, with one clear line as its message."""
+    """Return a call's error as one of ours, with one clear line as its message, and the reason if one is given."""
     code = error.code()
     words = (error.details() or code.name).partition("\n")[0]
     make = _MAKERS.get(code)
-    return make(error, words, server) if make is not None else _KINDS.get(code, NoteFlowHooksError)(words)
+    ours = make(error, words, server) if make is not None else _KINDS.get(code, NoteFlowHooksError)(words)
+    ours.reason = _reason(error) or ours.reason
+    return ours
 
 
 def _invalid(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN401 - as above
@@ -76,10 +82,14 @@ def _invalid(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN
 
 
 def _limited(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN401 - as above
-    found = _detail(error, RetryInfo)
-    return (
-        RateLimitError(words, retry_after=found.retry_delay.ToTimedelta()) if found is not None else LimitError(words)
-    )
+    found, reason = _detail(error, RetryInfo), _reason(error)
+    if reason is Reason.MESSAGE_TOO_LARGE:
+        return TooLargeError(words)
+    if found is not None and reason is Reason.TOO_OFTEN:
+        return RateLimitError(words, retry_after=found.retry_delay.ToTimedelta())
+    ours = LimitError(words)
+    ours.retry_after = found.retry_delay.ToTimedelta() if found is not None else None
+    return ours
 
 
 def _unauthenticated(_: object, __: str, server: str) -> NoteFlowHooksError:
@@ -111,13 +121,19 @@ def _unreached(words: str, server: str) -> NoteFlowHooksError:
     return UnavailableError(f"no server answers at {server}")
 
 
+def _reason(error: Any) -> Reason | None:  # noqa: ANN401 - as above
+    """Return the reason that is given; a server that is newer than we are may give one that we don't know."""
+    found = _detail(error, ErrorInfo)
+    return Reason(found.reason) if found is not None and found.reason in set(Reason) else None
+
+
 def _detail(error: Any, kind: type[Detail]) -> Detail | None:  # noqa: ANN401 - as above
-    """Return the detail of that kind which the server's answer has, if any."""
+    """Return the detail of that kind which the answer has, if any; one that can't be read has none."""
+    found = kind()
     for key, value in error.trailing_metadata() or ():
         if key == _STATUS:
-            for each in Status.FromString(value).details:
-                found = kind()
-                if each.Unpack(found):
+            with contextlib.suppress(DecodeError):
+                if any(each.Unpack(found) for each in Status.FromString(value).details):
                     return found
     return None
 

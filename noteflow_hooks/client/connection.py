@@ -52,15 +52,16 @@ class Client:
     Any number of threads may share it. It connects by itself, and anew where the connection is lost. Leaving its
     ``with`` block closes it.
 
-    A call that fails raises an error of ``noteflow_hooks.errors`` there and then; what gRPC said stands in its
-    ``__cause__``:
+    A call that fails raises an error of ``noteflow_hooks.errors`` there and then. Its ``reason`` says more exactly why,
+    and what gRPC said stands in its ``__cause__``:
 
     - InvalidInputError: a field is wrong; ``violations`` has all that are.
     - UnauthenticatedError, ScopeError: the token opens nothing, or not this.
     - NotFoundError: the workspace has no such thing.
-    - AlreadyExistsError: the idempotency key was used for something else.
+    - AlreadyExistsError: the idempotency key, or the request id, was used for something else.
     - PreconditionError: it comes at the wrong moment.
-    - LimitError: there is too much of something; as RateLimitError it says in ``retry_after`` when to try again.
+    - LimitError, RateLimitError, TooLargeError: there is too much of something; ``retry_after`` says when to try again,
+      and is None where that is no help.
     - UnavailableError: the server, or what it needs, does not answer, or not in time. Try again, with the same
       idempotency key: what was called for may have been done all the same.
     - NoteFlowHooksError: anything else, such as a certificate that is not trusted.

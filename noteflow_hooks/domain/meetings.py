@@ -128,7 +128,7 @@ def check_segment(segment: Segment) -> Segment:
         check_text("speaker", segment.speaker, limit=NAME_LIMIT)
     # Written so that NaN fails too: it compares false with everything.
     if not 0 <= segment.start_seconds <= segment.end_seconds < float("inf"):
-        raise InvalidInputError("end_seconds", "and start_seconds must be finite, from 0 on, in this order")
+        raise InvalidInputError("end_seconds", "must be finite, and not before start_seconds, which is 0 or more")
     return segment
 
 

@@ -41,7 +41,7 @@ class PreviousSecret:
     expires_at: datetime
 
     @property
-    def hint(self) -> str:
+    def secret_hint(self) -> str:
         """Its last four characters, where it has 24 or more."""
         return secret_hint(self.secret)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How long an answer or a write is kept back at the most.
 _KEPT_S: Final = 60.0
+#: How the sweep's statement begins that queues up for the tables.
+_SWEEP: Final = "\nDO $$"
 
 
 class Kept:
@@ -73,8 +75,11 @@ class Lock:
         until(self._have_ended, what="the statements that waited end")
 
     def _look(self) -> bool:
-        statement = "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid))"
-        found = self._rig.database.execute(statement, [self._holder.info.backend_pid]).fetchall()
+        # The sweep waits for the same tables, and is not what the point is about.
+        statement = (
+            "SELECT pid FROM pg_stat_activity WHERE %s = ANY(pg_blocking_pids(pid)) AND NOT starts_with(query, %s)"
+        )
+        found = self._rig.database.execute(statement, [self._holder.info.backend_pid, _SWEEP]).fetchall()
         self._waiting = [pid for (pid,) in found]
         return bool(found)
 

@@ -69,7 +69,7 @@ def sweep_waits(rig: SystemRig, other: psycopg.Connection) -> bool:
     statement = """
         SELECT EXISTS (
             SELECT FROM pg_stat_activity
-            WHERE %s = ANY(pg_blocking_pids(pid)) AND query LIKE '%%pg_advisory_xact_lock(1852207991)%%'
+            WHERE %s = ANY(pg_blocking_pids(pid)) AND query LIKE '%%LOCK TABLE noteflow.webhook_deliveries%%'
               AND clock_timestamp() - query_start > interval '1.2 s'
         )
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
@@ -17,6 +18,7 @@ from noteflow_hooks.errors import PoolerError, UnavailableError
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.engine import create_engine
+from tests.support.pgbouncer import pgbouncer
 from tests.support.pooling_proxy import PoolingProxy
 
 if TYPE_CHECKING:
@@ -43,6 +45,17 @@ def pooler(database_url: str) -> Iterator[PoolingProxy]:
         yield running
 
 
+@contextmanager
+def a_pooler(kind: str, database_url: str, folder: Path, *, ignores_options: bool) -> Iterator[str]:
+    """Yield the URL of the database behind a pooler: ours, which is everywhere, or PgBouncer."""
+    if kind == "ours":
+        with PoolingProxy(database_url, ignores_options=ignores_options) as proxy:
+            yield proxy.url
+    else:
+        with pgbouncer(database_url, folder / "pgbouncer", ignores_options=ignores_options) as url:
+            yield url
+
+
 @pytest.fixture
 def pooled(pooler: PoolingProxy) -> Iterator[Engine]:
     made = create_engine(pooler.url, connections=6, is_busy=True, is_pooled=True)
@@ -50,27 +63,29 @@ def pooled(pooler: PoolingProxy) -> Iterator[Engine]:
     made.dispose()
 
 
+@pytest.mark.parametrize("kind", ["ours", "pgbouncer"])
 @pytest.mark.parametrize("ignores_options", [True, False])
 def test_a_pooler_that_no_setting_names_is_refused_by_the_settings_name(
-    database_url: str, *, ignores_options: bool
+    database_url: str, tmp_path: Path, kind: str, *, ignores_options: bool
 ) -> None:
     """Whether it drops what a session is told, or refuses the session for it."""
-    with PoolingProxy(database_url, ignores_options=ignores_options) as pooler:
-        engine = create_engine(pooler.url)
+    with a_pooler(kind, database_url, tmp_path, ignores_options=ignores_options) as url:
+        engine = create_engine(url)
         with pytest.raises(PoolerError) as caught, engine.connect():
             pass
         engine.dispose()
     assert "NOTEFLOW_HOOKS_POSTGRES_POOLER" in caught.value.detail
 
 
+@pytest.mark.parametrize("kind", ["ours", "pgbouncer"])
 @pytest.mark.parametrize("ignores_options", [True, False])
 def test_every_transaction_is_told_its_timeouts_whichever_session_it_gets(
-    database_url: str, *, ignores_options: bool
+    database_url: str, tmp_path: Path, kind: str, *, ignores_options: bool
 ) -> None:
     """Of statements alone, in SQLAlchemy's hands and past them, and of the later ones of a transaction."""
     wanted = tuple(TOLD.values())
-    with PoolingProxy(database_url, ignores_options=ignores_options) as pooler:
-        engine = create_engine(pooler.url, connections=6, is_busy=True, is_pooled=True)
+    with a_pooler(kind, database_url, tmp_path, ignores_options=ignores_options) as url:
+        engine = create_engine(url, connections=6, is_busy=True, is_pooled=True)
         with ThreadPoolExecutor(6) as threads:
             found = list(threads.map(lambda number: effective(engine, number), range(6 * ROUNDS)))
         engine.dispose()

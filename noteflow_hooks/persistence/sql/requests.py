@@ -51,8 +51,8 @@ class SqlAlchemyRequestRepository(RequestRepository):
 
     @override
     def complete(self, request: NamedRequest) -> None:
-        given = {"target_id": request.target_id, "secret_id": request.secret_id, "secret_hint": request.secret_hint}
-        self._session.execute(update(RequestIdRow).where(RequestIdRow.id == request.id).values(given))
+        params = {"target_id": request.target_id, "secret_id": request.secret_id, "secret_hint": request.secret_hint}
+        self._session.execute(update(RequestIdRow).where(RequestIdRow.id == request.id).values(params))
 
     @staticmethod
     def _remembered(request: NamedRequest) -> Select[RequestIdRow]:

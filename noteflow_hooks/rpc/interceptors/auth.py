@@ -13,7 +13,7 @@ from noteflow_hooks.errors import ScopeError, UnauthenticatedError
 from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
 from noteflow_hooks.rpc.interceptors.scopes import LISTS, SCOPES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
-from noteflow_hooks.rpc.runtime.turns import TOKENS, Lane, enter_lane
+from noteflow_hooks.rpc.runtime.fair_queue import TOKENS, Lane, enter_lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -87,7 +87,7 @@ class StrangerInterceptor(grpc.aio.ServerInterceptor):
 
     async def _by_turns(self, requests: AsyncIterator[Any], address: str) -> AsyncIterator[Any]:
         while True:
-            async with self._reads.turn(address):
+            async with self._reads.permit(address):
                 request = await anext(requests, None)
             if request is None:
                 return
@@ -100,7 +100,7 @@ class StrangerInterceptor(grpc.aio.ServerInterceptor):
         address = await self._admit(context, method)
         if not is_watch:
             cancel_call_after(self._limits.longest_call_without_token.total_seconds() + LATER_S)
-        async with self._reads.turn(address):
+        async with self._reads.permit(address):
             request = await anext(requests, None)
         if request is None:
             await refuse(context, InvalidInputError("request", "is missing"))

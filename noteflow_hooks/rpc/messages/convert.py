@@ -69,7 +69,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         secret_unavailable=webhook.secret_unavailable,
         previous_secret_expires_at=_time(_last_end(webhook)),
         previous_secrets=[
-            pb.PreviousSecret(hint=each.hint, expires_at=_time(each.expires_at))
+            pb.PreviousSecret(hint=each.secret_hint, expires_at=_time(each.expires_at))
             for each in webhook.previous_secrets_at(datetime.now(UTC))
         ],
         header_names=webhook.header_names,

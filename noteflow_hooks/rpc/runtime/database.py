@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.rpc.runtime.fair_queue import current_lane
 from noteflow_hooks.rpc.runtime.threads import DaemonThreads
-from noteflow_hooks.rpc.runtime.turns import current_lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable

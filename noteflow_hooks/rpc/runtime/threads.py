@@ -9,12 +9,12 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from noteflow_hooks.rpc.runtime.turns import SERVER, TurnQueue
+from noteflow_hooks.rpc.runtime.fair_queue import SERVER, FairQueue
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from noteflow_hooks.rpc.runtime.turns import Lane
+    from noteflow_hooks.rpc.runtime.fair_queue import Lane
 
 T = TypeVar("T")
 
@@ -24,7 +24,7 @@ class DaemonThreads:
 
     def __init__(self, count: int, *, name: str, most_lists: int | None = None) -> None:
         """``most_lists`` is how many threads lists may take; None for all."""
-        self._calls: TurnQueue[tuple[Future[Any], Callable[[], Any]]] = TurnQueue(
+        self._calls: FairQueue[tuple[Future[Any], Callable[[], Any]]] = FairQueue(
             most_lists=most_lists if most_lists is not None else count
         )
         self._threads = [

@@ -17,7 +17,6 @@ from noteflow_hooks.application.endpoints import (
     rotate_secret,
 )
 from noteflow_hooks.application.requests import do_once, find_earlier, note_webhook, webhook_again
-from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
@@ -28,7 +27,6 @@ from noteflow_hooks.rpc.runtime.aside import aside
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
 
@@ -50,7 +48,7 @@ class EndpointMixin:
             lambda unit: do_once(
                 with_webhooks(unit),
                 named,
-                do=lambda: (_new_view(service.store_webhook(webhook, unit)), webhook.secret),
+                do=lambda: (EndpointView.new(service.store_webhook(webhook, unit)), webhook.secret),
                 note=lambda asked, _: note_webhook(asked, webhook),
                 again=lambda first: webhook_again(unit, first, token_id=token_id),
             )
@@ -118,7 +116,3 @@ class EndpointMixin:
             )
         )
         return webhook_message(view, secret=secret)
-
-
-def _new_view(stored: WebhookConfig) -> EndpointView:
-    return EndpointView(stored, EndpointHealth(stored.id))

@@ -131,7 +131,7 @@ class AudioStreams:
     async def _read(self, stream: AudioStream, messages: AsyncIterable[pb.StreamAudioSegmentsRequest]) -> None:
         source = aiter(messages)
         while True:
-            async with self._reads.turn(stream.workspace_id, give_up=partial(stream.halt, _crowded())):
+            async with self._reads.permit(stream.workspace_id, give_up=partial(stream.halt, _crowded())):
                 message = await anext(source, None)
             if message is None:
                 return
@@ -185,7 +185,7 @@ class AudioStreams:
 
 def _crowded() -> RateLimitError:
     return RateLimitError(
-        "this stream was silent, or in the middle of a message, for long while others waited for its place",
+        "this stream was silent, or in the middle of a message, for long while others waited to be read",
         retry_after=timedelta(seconds=1),
     )
 

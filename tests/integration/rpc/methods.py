@@ -30,8 +30,9 @@ class Method:
 
     @property
     def id_fields(self) -> set[str]:
-        """The fields of its request that name a thing."""
-        return {each.name for each in self.request.DESCRIPTOR.fields if each.name.endswith("_id")}
+        """The fields of its request that name a thing; a request's own id names none."""
+        names = {each.name for each in self.request.DESCRIPTOR.fields if each.name.endswith("_id")}
+        return names - {"request_id"}
 
 
 METHODS: Final = [

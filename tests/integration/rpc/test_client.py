@@ -19,6 +19,7 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitError,
+    Reason,
     ScopeError,
     UnauthenticatedError,
     UnavailableError,
@@ -84,9 +85,12 @@ def test_each_answer_has_its_kind(world: World, client: Client) -> None:
     client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=stopped.id))
     chunks = [pb.StreamAudioSegmentsRequest(meeting_id=stopped.id, format=FORMAT)]
     raised(PreconditionError, lambda: client.meetings.StreamAudioSegments(iter(chunks)))
+    silent = pb.GenerateSummaryRequest(meeting_id=stopped.id)
+    error = raised(PreconditionError, lambda: client.meetings.GenerateSummary(silent))
+    assert error.reason is Reason.NO_TRANSCRIPT
     with connect(world.address, "nfh_none") as stranger:
-        error = raised(UnauthenticatedError, lambda: stranger.meetings.ListMeetings(NOTHING))
-    assert str(error) == f"{world.address}: a valid token is needed"
+        unknown = raised(UnauthenticatedError, lambda: stranger.meetings.ListMeetings(NOTHING))
+    assert str(unknown) == f"{world.address}: a valid token is needed"
     with connect(world.address, world.another_token(scopes=frozenset({"read"}))[0]) as reader:
         assert "publish" in str(raised(ScopeError, lambda: publish(reader)))
 

@@ -12,7 +12,8 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 from grpc_reflection.v1alpha import reflection_pb2
 
-from noteflow_hooks.errors import Reason
+from noteflow_hooks.client import connect
+from noteflow_hooks.errors import PreconditionError, Reason
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import FORMAT, World, a_stream, refused
@@ -113,6 +114,13 @@ def test_each_refusal_has_its_reason(world: World) -> None:
         "NOT_FOUND"
     )
     assert _reason(lambda: _streamed(world, audio=bytes(300_000))) == "MESSAGE_TOO_LARGE"
+
+
+def test_the_client_s_errors_have_the_server_s_reason(world: World) -> None:
+    """As programs in Python read it."""
+    with connect(world.address, world.token) as client, pytest.raises(PreconditionError) as caught:
+        client.meetings.GenerateSummary(pb.GenerateSummaryRequest(meeting_id=world.a_meeting().id))
+    assert caught.value.reason is Reason.NO_TRANSCRIPT
 
 
 def test_a_limit_says_when_to_try_again() -> None:

@@ -64,10 +64,10 @@ def _raw(world: World, path: str, data: bytes) -> bytes:
         ({"text": "x" * 10_001}, "segments[0].text: has 10001 characters"),
         ({"text": "x", "speaker": "\x00"}, "segments[0].speaker: "),
         ({"text": "x", "speaker": "x" * 256}, "segments[0].speaker: "),
-        ({"text": "x", "end_seconds": float("nan")}, "segments: "),
-        ({"text": "x", "start_seconds": -1.0}, "segments: "),
-        ({"text": "x", "start_seconds": 2.0, "end_seconds": 1.0}, "segments: "),
-        ({"text": "x", "end_seconds": float("inf")}, "segments: "),
+        ({"text": "x", "end_seconds": float("nan")}, "segments[0].end_seconds: "),
+        ({"text": "x", "start_seconds": -1.0}, "segments[0].end_seconds: "),
+        ({"text": "x", "start_seconds": 2.0, "end_seconds": 1.0}, "segments[0].end_seconds: "),
+        ({"text": "x", "end_seconds": float("inf")}, "segments[0].end_seconds: "),
     ],
 )
 def test_a_segment_that_cannot_be_kept_ends_the_stream_by_its_field(

@@ -80,7 +80,7 @@ def test_200_streams_at_the_limit_are_served_and_take_little_memory(server: Serv
     assert server.memory_peak() < 1000 * MIB
 
 
-def test_200_messages_that_never_end_are_held_back_and_their_places_freed(server: Server) -> None:
+def test_200_messages_that_never_end_are_held_back_and_their_permits_freed(server: Server) -> None:
     """Not all that somebody sends is waited for at once; and others find places all the while."""
     with raw_connection(server.address) as connection:
         messages = UnfinishedMessages(connection, server.token, streams=200, size=4_000_000)

@@ -224,6 +224,22 @@ def test_a_rotation_takes_a_given_secret_and_overlap(world: World) -> None:
     assert _stored(world, made.id).secrets_at(datetime.now(UTC)) == (SECRET,)
 
 
+def test_rotations_within_the_overlap_show_each_secret_that_still_signs(world: World) -> None:
+    """Newest first, five at most; the last end of all is the one that stood here before there were several."""
+    made = rotated = world.a_webhook(generate_secret=True)
+    endings = [made.secret[-4:]]
+    for number in range(7):
+        rotated = _rotate(world, made.id, overlap_seconds=1000 - number)
+        assert [each.hint for each in rotated.previous_secrets] == endings[::-1][:5]
+        endings.append(rotated.secret[-4:])
+    ends = [each.expires_at.ToDatetime() for each in rotated.previous_secrets]
+    assert rotated.previous_secret_expires_at.ToDatetime() == max(ends)
+    assert len(_stored(world, made.id).secrets_at(datetime.now(UTC))) == 6
+    ended = _rotate(world, made.id, overlap_seconds=0)
+    assert not ended.previous_secrets
+    assert not ended.HasField("previous_secret_expires_at")
+
+
 def test_an_unsigned_endpoint_gets_its_first_secret_by_rotation(world: World) -> None:
     """There is none before it that could overlap."""
     rotated = _rotate(world, world.a_webhook().id)

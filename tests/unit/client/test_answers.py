@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from google.rpc.error_details_pb2 import BadRequest, Help, RetryInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
 
 from noteflow_hooks.client.answers import translated
@@ -20,7 +20,9 @@ from noteflow_hooks.errors import (
     NotFoundError,
     PreconditionError,
     RateLimitError,
+    Reason,
     ScopeError,
+    TooLargeError,
     UnauthenticatedError,
     UnavailableError,
 )
@@ -38,7 +40,7 @@ UNTRUSTED = f"{TLS}OPENSSL_internal:CERTIFICATE_VERIFY_FAILED: expired: OK"
 class Refusal(grpc.RpcError):
     """An answer, as a call raises it."""
 
-    def __init__(self, code: grpc.StatusCode, details: str, *, about: Message | None = None) -> None:
+    def __init__(self, code: grpc.StatusCode, details: str, *about: Message) -> None:
         self._answer = code, details
         self._about = about
 
@@ -52,10 +54,11 @@ class Refusal(grpc.RpcError):
 
     def trailing_metadata(self) -> Any:  # noqa: ANN401 - the stubs have no None, and no plain pairs
         """Return what the server has said for programs; None where no server was reached."""
-        if self._about is None:
+        if not self._about:
             return None
         status = Status()
-        status.details.add().Pack(self._about)
+        for each in self._about:
+            status.details.add().Pack(each)
         return (("grpc-status-details-bin", status.SerializeToString()),)
 
 
@@ -111,18 +114,44 @@ def test_all_that_is_wrong_is_told_by_field() -> None:
     wrong = [("url", "is bad"), ("events", "is empty")]
     violations = [BadRequest.FieldViolation(field=field, description=problem) for field, problem in wrong]
     about = BadRequest(field_violations=violations)
-    error = translated(Refusal(Code.INVALID_ARGUMENT, "url: is bad; …", about=about), "host:1")
+    error = translated(Refusal(Code.INVALID_ARGUMENT, "url: is bad; …", about), "host:1")
     assert isinstance(error, InvalidInputError)
     assert (error.field, str(error)) == ("url", "url: is bad; events: is empty")
     assert error.violations == tuple(wrong)
 
 
-def test_a_limit_says_when_to_try_again() -> None:
-    """Where the server does; a limit that time does not lift is another kind."""
-    about = RetryInfo()
-    about.retry_delay.FromTimedelta(timedelta(milliseconds=1500))
-    error = translated(Refusal(Code.RESOURCE_EXHAUSTED, "too often", about=about), "host:1")
-    assert isinstance(error, RateLimitError)
-    assert (error.retry_after, str(error)) == (timedelta(seconds=1.5), "too often")
-    other = translated(Refusal(Code.RESOURCE_EXHAUSTED, "too many", about=Help()), "host:1")
-    assert type(other) is LimitError
+@pytest.mark.parametrize(
+    ("reason", "wait_s", "kind"),
+    [
+        (Reason.TOO_OFTEN, 1.5, RateLimitError),
+        (Reason.TOO_MANY_CALLS, 1, LimitError),
+        (Reason.LIMIT_REACHED, None, LimitError),
+        (Reason.MESSAGE_TOO_LARGE, None, TooLargeError),
+    ],
+)
+def test_a_limit_says_when_to_try_again(reason: Reason, wait_s: float | None, kind: type[LimitError]) -> None:
+    """Where that helps."""
+    about: list[Any] = [ErrorInfo(domain="noteflow.hooks", reason=reason)]
+    if wait_s is not None:
+        about.insert(0, RetryInfo())
+        about[0].retry_delay.FromTimedelta(timedelta(seconds=wait_s))
+    error = translated(Refusal(Code.RESOURCE_EXHAUSTED, "too much", *about), "host:1")
+    assert isinstance(error, LimitError)
+    assert (type(error), str(error), error.reason) == (kind, "too much", reason)
+    assert error.retry_after == (timedelta(seconds=wait_s) if wait_s is not None else None)
+
+
+def test_an_error_has_the_reason_that_is_given() -> None:
+    """Else its kind's own, as for one that only a newer server knows."""
+    for given, found in (("WEBHOOKS_OFF", Reason.WEBHOOKS_OFF), ("A_NEW_ONE", Reason.REFUSED), ("", Reason.REFUSED)):
+        about = ErrorInfo(domain="noteflow.hooks", reason=given)
+        assert translated(Refusal(Code.FAILED_PRECONDITION, "no", about), "host:1").reason is found
+    assert translated(Refusal(Code.NOT_FOUND, "no"), "host:1").reason is Reason.NOT_FOUND
+
+
+def test_details_that_cant_be_read_leave_the_line() -> None:
+    """As an intermediary may send them."""
+    refusal = Refusal(Code.RESOURCE_EXHAUSTED, "too often")
+    refusal.trailing_metadata = lambda: (("grpc-status-details-bin", b"\xff"),)  # type: ignore[method-assign]  # damaged
+    error = translated(refusal, "host:1")
+    assert (type(error), str(error)) == (LimitError, "too often")

@@ -37,24 +37,30 @@ _WAITED_TOO_LONG: Final = ("57014", "55P03")
 _WAITED: Final = f"{SWEEP} waited "
 _GAVE_UP: Final = f"{_WAITED}in vain"
 
-#: One sweep at a time, and behind whoever holds a table. How long each took is told to the rest of the transaction. Any
-#: fixed number that is only ours.
-_QUEUE_UP: Final = text("""
+#: Any fixed number that is only ours.
+LINE: Final = 1852207991
+#: One sweep at a time, and that one behind whoever holds a table, for as long as a statement may take. It tells the
+#: rest of the transaction how long that took. Who finds another at it leaves it to that one, which may be frozen.
+_QUEUE_UP: Final = text(f"""
 DO $$
 DECLARE
-    began timestamptz := clock_timestamp();
-    next_in_line timestamptz;
+    began timestamptz;
+    usual text := current_setting('lock_timeout');
 BEGIN
-    PERFORM pg_advisory_xact_lock(1852207991);
-    next_in_line := clock_timestamp();
+    PERFORM set_config('noteflow.waited_s', '', true), set_config('lock_timeout', '1s', true);
+    BEGIN
+        PERFORM pg_advisory_xact_lock({LINE});
+    EXCEPTION WHEN lock_not_available THEN
+        RETURN;
+    END;
+    PERFORM set_config('lock_timeout', usual, true);
+    began := clock_timestamp();
     LOCK TABLE noteflow.webhook_deliveries, noteflow.webhook_attempts, noteflow.webhook_health IN ROW EXCLUSIVE MODE;
-    PERFORM set_config('noteflow.queued_s', CAST(extract(epoch FROM next_in_line - began) AS text), true),
-            set_config('noteflow.waited_s', CAST(extract(epoch FROM clock_timestamp() - next_in_line) AS text), true);
+    PERFORM set_config('noteflow.waited_s', CAST(extract(epoch FROM clock_timestamp() - began) AS text), true);
 END $$
 """)
 _LOOK: Final = text("""
-SELECT CAST(current_setting('noteflow.queued_s') AS double precision) AS queued_s,
-       CAST(current_setting('noteflow.waited_s') AS double precision) AS waited_s,
+SELECT CAST(nullif(current_setting('noteflow.waited_s'), '') AS double precision) AS waited_s,
        count(*) FILTER (WHERE name <> :gave_up) AS runs,
        clock_timestamp() - max(ended_at) FILTER (WHERE name <> :gave_up) AS since_wait,
        clock_timestamp() - max(ended_at) FILTER (WHERE name = :gave_up) AS since_gave_up
@@ -85,11 +91,13 @@ class LockPatience:
                     another.execute(_NOTE, {"name": _GAVE_UP})
             raise
         run = connection.execute(_LOOK, {"waited": _WAITED, "gave_up": _GAVE_UP}).one()
+        if run.waited_s is None:
+            return False
         if run.waited_s > _LONG_S and run.runs < _RUNS_IN_A_ROW:
             connection.execute(_NOTE, {"name": f"{_WAITED}{run.runs + 1}"})
             log.warning("the sweep waited %.1f s for a lock on the deliveries; nothing is taken back now", run.waited_s)
             return False
-        if run.waited_s <= _LONG_S and (run.queued_s > _LONG_S or self._rests(run.since_wait, run.since_gave_up)):
+        if run.waited_s <= _LONG_S and self._rests(run.since_wait, run.since_gave_up):
             return False
         if run.runs or run.since_gave_up is not None:
             connection.execute(_FORGET, {"waited": _WAITED})

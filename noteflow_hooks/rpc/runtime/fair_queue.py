@@ -39,14 +39,14 @@ def enter_lane(lane: Lane) -> None:
     _lane.set(lane)
 
 
-class TurnQueue(Generic[T]):
+class FairQueue(Generic[T]):
     """A queue for several threads. Each :meth:`get` is followed by one :meth:`done` with the same lane."""
 
     def __init__(self, *, most_lists: int) -> None:
         """``most_lists`` is how many lists may be under way at once."""
         self._changed = threading.Condition()
-        self._lists: _Turns[T] = _Turns()
-        self._others: _Turns[T] = _Turns()
+        self._lists: _ByKey[T] = _ByKey()
+        self._others: _ByKey[T] = _ByKey()
         self._most_lists = most_lists
         self._lists_under_way = 0
         #: Whether a list is next, where both wait: each kind has every other turn.
@@ -91,7 +91,7 @@ class TurnQueue(Generic[T]):
         return self._others.get() if self._others else None
 
 
-class _Turns(Generic[T]):
+class _ByKey(Generic[T]):
     """What waits, by key; the keys in the order of their turns."""
 
     def __init__(self) -> None:

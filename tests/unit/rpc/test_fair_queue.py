@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.runtime.database import Database, most_lists
-from noteflow_hooks.rpc.runtime.turns import Lane, TurnQueue, enter_lane
+from noteflow_hooks.rpc.runtime.fair_queue import FairQueue, Lane, enter_lane
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -21,14 +21,14 @@ HOSTILE, QUIET = Lane("hostile"), Lane("quiet")
 LISTS = Lane("hostile", is_list=True)
 
 
-def _taken(queue: TurnQueue[str], count: int) -> list[str]:
+def _taken(queue: FairQueue[str], count: int) -> list[str]:
     found = (queue.get() for _ in range(count))
     return [each[0] for each in found if each is not None]
 
 
 def test_who_asks_once_waits_for_one_other_call_and_not_for_a_hundred() -> None:
     """However many calls of another workspace stand in line."""
-    queue: TurnQueue[str] = TurnQueue(most_lists=1)
+    queue: FairQueue[str] = FairQueue(most_lists=1)
     for number in range(100):
         queue.put(f"hostile {number}", HOSTILE)
     queue.put("quiet", QUIET)
@@ -37,7 +37,7 @@ def test_who_asks_once_waits_for_one_other_call_and_not_for_a_hundred() -> None:
 
 def test_lists_and_other_calls_take_turns_until_the_lists_have_their_share() -> None:
     """One that ends makes room for the next one."""
-    queue: TurnQueue[str] = TurnQueue(most_lists=2)
+    queue: FairQueue[str] = FairQueue(most_lists=2)
     for number in range(4):
         queue.put(f"list {number}", LISTS)
         queue.put(f"call {number}", HOSTILE)
@@ -48,7 +48,7 @@ def test_lists_and_other_calls_take_turns_until_the_lists_have_their_share() -> 
 
 def test_a_closed_queue_gives_out_what_waits_and_then_ends() -> None:
     """Lists too, each in its turn."""
-    queue: TurnQueue[str] = TurnQueue(most_lists=1)
+    queue: FairQueue[str] = FairQueue(most_lists=1)
     queue.put("list 0", LISTS)
     queue.put("list 1", LISTS)
     queue.close()
