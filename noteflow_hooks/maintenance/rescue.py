@@ -1,7 +1,7 @@
-"""What the relay and the sweep find: work whose message was lost, and what dead workers held past its lease.
+"""What relay and sweep find: work whose wake-up was lost, and deliveries that dead workers hold past their leases.
 
-A message in a queue takes a whole chunk, whichever ids it names. So however often these run, less is named than before
-by as many chunks as are queued already, and messages don't pile up.
+A message makes its task take a whole chunk, whichever ids it names. So each run names fewer chunks, by as many as are
+queued already, and messages don't pile up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _RECLAIM_PAGE: Final = 500
 
 
 class Rescue:
-    """Finds what nobody would see to any more; one for a worker process."""
+    """Finds work for which no wake-up is on its way; one for each worker process."""
 
     def __init__(self, store: DeliveryStore, *, chunk: int) -> None:
         """``chunk`` is how many deliveries one message names."""

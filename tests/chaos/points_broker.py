@@ -55,7 +55,7 @@ def worker_before_it_acknowledges(stage: Stage) -> None:
 
 
 def worker_whose_retry_is_refused(stage: Stage) -> None:
-    """Kill the workers with a failed attempt on record, and Redis refusing to take the hint at the next one."""
+    """Kill the workers with a failed attempt on record, and Redis refusing to take the wake-up at the next one."""
     stage.failures = 1
     failure = Kept(Answer(500))
     stage.subscribe(failure, Answer())

@@ -86,7 +86,7 @@ def test_a_claim_shows_what_speaks_against_sending(world: World) -> None:
 
 
 def test_a_held_delivery_is_not_claimed_again(world: World) -> None:
-    """A doubled hint finds nothing, even past the lease: only the sweep takes a delivery back."""
+    """A doubled wake-up finds nothing, even past the lease: only the sweep reclaims a delivery."""
     [delivery] = several(world, 1)
     world.claim(delivery.id, slack=EXPIRED)
     assert claimed(world, [delivery.id, delivery.id], 9) == set()
@@ -143,7 +143,7 @@ def test_the_claim_number_only_rises(world: World) -> None:
 
 
 def test_waits_are_told_of_what_is_pending_and_not_due(world: World) -> None:
-    """A hint that came early learns how long to wait; for all else there is no wait."""
+    """A wake-up that came early learns how long to wait; for all else there is no wait."""
     early, due, held, done = several(world, 4)
     assert world.settle(world.claim(early.id), a_failure(), wait=hours(1))
     world.claim(held.id)

@@ -37,7 +37,7 @@ def at_once(count: int, act: Callable[[int], T]) -> list[T]:
 
 
 def test_one_claimer_of_many_gets_the_delivery(world: World) -> None:
-    """Twenty workers with the same hint make one claim."""
+    """Twenty workers with the same wake-up make one claim."""
     delivery = world.delivery(world.workspace())
     claims = at_once(20, lambda _: world.deliveries.claim([delivery.id], limit=5, lease_slack=SLACK))
     assert [claim.delivery.claim_no for claim in chain(*claims)] == [1]

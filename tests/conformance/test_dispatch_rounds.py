@@ -22,7 +22,7 @@ def is_dispatched(world: World, event: Event) -> bool:
 
 
 def test_dispatching_twice_makes_nothing_new(world: World) -> None:
-    """A repeated hint finds the event finished with."""
+    """A repeated wake-up finds the event finished with."""
     workspace_id = world.workspace()
     world.webhook(workspace_id)
     event = world.event(workspace_id)
@@ -48,7 +48,7 @@ def test_a_delivery_that_is_there_is_kept(world: World) -> None:
 
 
 def test_unknown_events_are_passed_over(world: World) -> None:
-    """A hint for what is not there does no harm."""
+    """A wake-up for what is not there does no harm."""
     made = world.deliveries.dispatch([uuid4()], limit=9)
     assert (made.delivery_ids, made.events, made.more) == ((), 0, False)
 

@@ -68,7 +68,7 @@ def assert_sent_twice(rig: SystemRig, webhook: pb.Webhook, path: str) -> None:
 
 
 def test_a_flushed_redis_loses_no_event(rig: SystemRig) -> None:
-    """Emptied with every hint in it, while no worker is there: each event comes once, without a hand lent."""
+    """Emptied with every wake-up in it, while no worker is there: each event comes once, without help."""
     path = a_path()
     webhook = rig.webhook(path)
     rig.kill("worker-1")
@@ -110,7 +110,7 @@ def seconds_for_a_hundred(rig: SystemRig) -> float:
 
 
 def test_retries_that_redis_refuses_are_made_all_the_same(rig: SystemRig) -> None:
-    """It takes no hint at them while their waits begin and end; each is made once it does again, and once only."""
+    """It takes no wake-up for them while their waits begin and end; each is made once it does again, and once only."""
     path = a_path()
     rig.receiver.script(path, *[Answer(500)] * 5, Answer(200))
     webhook = a_held_post(rig, path)
@@ -206,7 +206,7 @@ def test_with_beat_dead_new_events_flow_and_lost_hints_wait_for_its_return(rig: 
 
 
 def test_five_beats_send_nothing_twice(rig: SystemRig) -> None:
-    """Each calls for relay and sweep while hints are lost, POSTs under way and failing: each attempt is made once."""
+    """Each starts relay and sweep while wake-ups are lost, POSTs under way and failing: each attempt is made once."""
     path = a_path()
     rig.receiver.script(path, *[Answer(500)] * 10, Answer(200))
     with contextlib.ExitStack() as stack:

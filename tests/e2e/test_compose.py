@@ -195,7 +195,7 @@ def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
         timeout_s=120,
         what=lambda: str(flower(system, "/api/tasks")),
     )
-    # Others may be there: the relay's and the sweep's hints, which find nothing left to do.
+    # Others may be there: the relay's and the sweep's wake-ups, which find nothing left to do.
     results = {
         (each["name"], ast.literal_eval(each["result"])) for each in finished(system, DISPATCH, DELIVER).values()
     }

@@ -186,7 +186,7 @@ def test_a_test_delivery_comes_back_with_its_outcome(rig: SystemRig) -> None:
 
 
 def test_twenty_copies_of_a_hint_make_one_post(rig: SystemRig) -> None:
-    """A message is a hint: the claim decides."""
+    """A message is a wake-up: the claim decides."""
     path = a_path()
     webhook = rig.webhook(path)
     rig.receiver.hold()

@@ -180,7 +180,7 @@ class CanaryRun:
         return (self._folder / "logs" / "worker-1.log").read_text()
 
     def _look_at_queues(self, rig: SystemRig) -> None:
-        """Look into Redis while messages wait; they name the delivery, as every hint does."""
+        """Look into Redis while messages wait; they name the delivery, as every wake-up does."""
         with rig.frozen("worker-1"):
             for _ in range(3):
                 rig.wake("deliver", self.delivery_id)

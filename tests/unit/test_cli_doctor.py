@@ -181,7 +181,7 @@ def test_a_redis_that_is_nearly_full_or_drops_keys_is_a_warning(told: Mapping[st
 
 @pytest.mark.parametrize(("length", "state"), [(1_000, OK), (1_001, WARNING)])
 def test_a_long_queue_is_a_warning(length: int, state: State) -> None:
-    """Our own hints stop long before."""
+    """Our own wake-ups stop long before."""
     assert_told(broker.queues({"dispatch": 0, "maintenance": length}), state, f"dispatch 0, maintenance {length}")
 
 

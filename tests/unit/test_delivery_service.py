@@ -44,7 +44,7 @@ def test_a_message_brings_along_what_else_is_due(system: System) -> None:
 
 
 def test_a_task_makes_room_for_another_after_some_chunks(system: System) -> None:
-    """Eight chunks of five, and a hint for what is left."""
+    """Eight chunks of five, and a wake-up for what is left."""
     system.deliveries(45)
     assert str(system.deliver([])) == "40 succeeded"
     assert system.wake_ups.woken == [(Lane.QUICK, timedelta(0))]
@@ -68,7 +68,7 @@ def test_a_short_wait_goes_back_to_the_queue(system: System) -> None:
 
 
 def test_a_long_wait_stays_in_the_row() -> None:
-    """A wait beyond the longest countdown is no hint: the sweep brings it back."""
+    """A wait beyond the longest countdown is no wake-up: the sweep brings it back."""
     system = System(lambda _: FAILED, countdown_max=timedelta(milliseconds=999))
     [delivery_id] = system.deliveries(1)
     system.deliver([delivery_id])
@@ -88,7 +88,7 @@ def test_an_early_message_is_put_back_for_the_rest_of_its_wait(system: System) -
 
 
 def test_what_is_throttled_goes_in_its_endpoint_s_slots(system: System) -> None:
-    """One at a time is allowed: of five none goes with another, and hints bring them all."""
+    """One at a time is allowed: of five none goes with another, and wake-ups bring them all."""
     at_once: list[int] = []
 
     def answer(_: Claim) -> AttemptResult:
@@ -108,7 +108,7 @@ def test_what_is_throttled_goes_in_its_endpoint_s_slots(system: System) -> None:
 
 
 def test_a_slot_that_comes_later_is_woken_for_then(system: System) -> None:
-    """One in two seconds: the first goes, and a hint comes back when the next may."""
+    """One in two seconds: the first goes, and a wake-up comes back when the next may."""
     system.deliveries(3, rate_limit_per_s=0.5)
     assert str(system.deliver([])) == "1 succeeded"
     [(lane, wait)] = system.wake_ups.woken

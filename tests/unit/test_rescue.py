@@ -25,7 +25,7 @@ def test_what_a_dead_worker_held_is_reclaimed_after_its_lease(system: System) ->
 
 
 def test_messages_don_t_pile_up_in_a_queue(system: System) -> None:
-    """Of three chunks that are overdue, one is hinted at where two hints are queued, and none where three are."""
+    """Of three chunks that are overdue, one is named where two wake-ups are queued, and none where three are."""
     system.deliveries(11)
     system.pass_time(timedelta(seconds=5))
     by = timedelta(seconds=5)
@@ -50,7 +50,7 @@ def test_the_relay_finds_what_was_not_dispatched(system: System) -> None:
 
 
 def test_the_sweep_wakes_for_slots_up_to_a_bound(system: System) -> None:
-    """Thirty held deliveries are six chunks' hints, less what is queued; never more than eight."""
+    """Thirty throttled deliveries are six chunks' wake-ups, less what is queued; never more than eight."""
     system.deliveries(1, max_concurrency=1)
     with system.unit() as unit:
         [webhook] = unit.webhooks.get_all(system.workspace.id)

@@ -21,14 +21,14 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
 
 
 def throttle(session: Session, delivery: WebhookDelivery) -> None:
-    """Leave a pending delivery to its endpoint's scheduling slots, and see to it that one comes."""
+    """Leave a pending delivery to its endpoint's scheduling slots, and give the endpoint one unless it is paused."""
     session.tables.deliveries[delivery.id] = delivery.throttled()
     if session.tables.webhooks[delivery.webhook_id].paused_at is None:
         wake(session, delivery.webhook_id)
 
 
 def wake(session: Session, webhook_id: UUID) -> None:
-    """See to it that an endpoint has a slot."""
+    """Give an endpoint a slot now unless it has one coming."""
     session.tables.health[webhook_id] = health_of(session, webhook_id).awake(now=session.now())
 
 

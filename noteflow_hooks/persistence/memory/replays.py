@@ -103,7 +103,7 @@ class InMemoryReplayRepository(ReplayRepository):
 def send_again(
     session: Session, delivery: WebhookDelivery, *, forced: bool, replay_id: UUID | None = None
 ) -> WebhookDelivery:
-    """Make a settled delivery due once more, put that on record, and see to it that it is looked at."""
+    """Make a delivery in a final status due once more and put that on record; unless forced, it waits for a slot."""
     now = session.now()
     again = delivery.sent_again(now=now, forced=forced)
     session.tables.deliveries[delivery.id] = again
