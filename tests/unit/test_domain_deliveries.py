@@ -20,6 +20,7 @@ from noteflow_hooks.domain.deliveries import (
     Claim,
     DeliveryStatus,
     ErrorKind,
+    Settlement,
     WebhookDelivery,
 )
 from noteflow_hooks.errors import InvalidTransitionError
@@ -27,6 +28,8 @@ from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from noteflow_hooks.domain.deliveries import AttemptResult
 
 PENDING, SENDING, SUCCEEDED, DEAD, SKIPPED = DeliveryStatus
 LATER = NOON + hours(1)
@@ -275,6 +278,27 @@ def test_a_claim_says_what_speaks_against_sending(
     """Deleted before disabled before unsubscribed; a test asks for no subscription."""
     claim = Claim(a_delivery(status=SENDING), a_webhook(**changes), b"{}", targeted=targeted)
     assert claim.reason_to_skip() == reason
+
+
+@pytest.mark.parametrize(
+    ("attempt", "is_notable"),
+    [
+        (None, False),
+        (an_attempt_result(duration_ms=999), False),
+        (an_attempt_result(duration_ms=1_000), True),
+        (a_failure(duration_ms=1), True),
+        (a_failure(error_kind=ErrorKind.INTERNAL, duration_ms=5_000), False),
+        (a_failure(error_kind=ErrorKind.INTERRUPTED), False),
+        (a_failure(error_kind=ErrorKind.SECRET_UNAVAILABLE), False),
+    ],
+    ids=["unsent", "quick", "slow", "failed", "internal", "interrupted", "no secret"],
+)
+def test_a_failure_of_the_endpoint_or_a_slow_answer_is_notable(
+    attempt: AttemptResult | None,
+    is_notable: bool,  # noqa: FBT001 - pytest gives arguments by name
+) -> None:
+    """What is our own fault says nothing of the endpoint, however long it took."""
+    assert Settlement(a_delivery(), attempt=attempt).is_notable(timedelta(seconds=1)) is is_notable
 
 
 def test_values_are_frozen_slotted_and_discreet() -> None:
