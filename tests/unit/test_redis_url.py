@@ -149,3 +149,20 @@ def test_what_celery_would_read_in_place_of_our_settings_is_refused(monkeypatch:
     assert "Secret9" not in str(caught.value)
     monkeypatch.setenv(name, "")
     refuse_celerys_variables()
+
+
+def test_a_variable_that_celerys_command_line_copies_is_refused_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person who reads of the copy would look for a variable that nobody has set."""
+    monkeypatch.setenv("BROKER_URL", "redis://elsewhere/0")
+    refuse_celerys_variables()
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://elsewhere/0")
+    with pytest.raises(SettingsError, match=r"^BROKER_URL would replace"):
+        refuse_celerys_variables()
+
+
+@pytest.mark.parametrize("name", ["CELERY_BEAT_SCHEDULER", "CELERY_WORKER_TIME_LIMIT", "CELERY_WORKER_INCLUDE"])
+def test_what_celerys_command_line_reads_is_refused_too(name: str) -> None:
+    """Beat's scheduler would keep time by a clock that can be set back, and a limit would end deliveries halfway."""
+    assert name in REPLACING
