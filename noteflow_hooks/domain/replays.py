@@ -89,9 +89,7 @@ class Replay:
     @classmethod
     def create(cls, workspace_id: UUID, criteria: DeliveryFilter, *, rate_per_s: float = DEFAULT_RATE_PER_S) -> Replay:
         """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
-        least, most = RATE_PER_S
-        if not (math.isfinite(rate_per_s) and least <= rate_per_s <= most):
-            raise InvalidInputError("rate_per_s", f"is {rate_per_s:g}; allowed are {least:g} to {most:g}")
+        check_rate(rate_per_s)
         after, before = criteria.created_after, criteria.created_before
         if after is not None and before is not None and after >= before:
             raise InvalidInputError("created_after", "must be before created_before")
@@ -176,3 +174,11 @@ def check_enabled(webhook: WebhookConfig) -> None:
         raise PreconditionError(
             f"webhook {webhook.id} is disabled{reason}; enable it, then send again", reason=Reason.WEBHOOK_DISABLED
         )
+
+
+def check_rate(rate_per_s: float) -> float:
+    """Return the rate, or raise InvalidInputError with the bounds."""
+    least, most = RATE_PER_S
+    if not (math.isfinite(rate_per_s) and least <= rate_per_s <= most):
+        raise InvalidInputError("rate_per_s", f"is {rate_per_s:g}; allowed are {least:g} to {most:g}")
+    return rate_per_s
