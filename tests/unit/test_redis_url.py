@@ -72,6 +72,7 @@ def test_each_part_of_a_url_is_taken_for_what_it_is(url: str, address: RedisAddr
         ("rediss://:Secret9@host:6379/0?ssl_cert_reqs=none&ssl_cert_reqs=required", "unknown or stands twice"),
         ("rediss://:Secret9@host:6379/0?ssl_ca_certs=", "names no file"),
         ("rediss://:Secret9@host:6379/0?ssl_ca_certs=/nowhere/ca.pem", "no PEM file with certificates"),
+        ("rediss://:Secret9@host:6379/0?ssl_ca_certs=%00", "no PEM file with certificates"),
         ("rediss://:Secret9@host:6379/0?ssl_certfile=/nowhere/a.pem", "no PEM files of a certificate and its key"),
         ("rediss://:Secret9@host:6379/0?ssl_keyfile=/nowhere/a.pem", "ssl_keyfile without ssl_certfile"),
     ],
