@@ -2,9 +2,10 @@
 
 Up adds two columns without defaults and a table, and rewrites nothing: servers and workers of 0008 go on. Such a
 worker signs with the newest two secrets only. Such a server's rotation ends the secret before the last one at once, as
-ever, leaves the earlier ones to their ends, and goes unnoticed by a request that is repeated; its deletion would leave
-them stored, so the trigger erases them with the others. Migrate before the processes of this release start, since they
-read the columns. Down: what the new columns hold is lost, and with it the earlier secrets' overlap.
+ever, and leaves the earlier ones to their ends; a request that is repeated notices it by the secret's hint alone. Its
+deletion would leave the earlier ones stored, so the trigger erases them with the others. Migrate before the processes
+of this release start, since they read the columns. Down: what the new columns hold is lost, and with it the earlier
+secrets' overlap.
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ def webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) ->
     webhook = unit.webhooks.get_by_id(target_of(earlier), with_deleted=True)
     if webhook is None:
         raise NotFoundError(f"webhook_id: no webhook {earlier.target_id} in this workspace")
-    is_same = webhook.deleted_at is None and webhook.secret_id == earlier.secret_id
+    # A server of a former release changes the secret and not its id, but the hint.
+    made, is_now = (earlier.secret_id, earlier.secret_hint), (webhook.secret_id, webhook.secret_hint)
+    is_same = webhook.deleted_at is None and made == is_now
     if not is_same:
         webhook = replace(webhook, secret_hint=earlier.secret_hint)
     health = unit.webhooks.get_health([webhook.id]).get(webhook.id, EndpointHealth(webhook.id))

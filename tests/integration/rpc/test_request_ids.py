@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import grpc
 import pytest
@@ -70,6 +72,18 @@ def test_a_repeated_rotation_rotates_once(any_world: World) -> None:
     any_world.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=made.id))
     gone = _rotate(any_world.client, made.id, "rot-2")
     assert (gone.id, gone.HasField("secret"), gone.secret_hint) == (made.id, False, second.secret[-4:])
+
+
+def test_a_secret_that_a_former_release_has_set_since_is_not_told(any_world: World) -> None:
+    """Its rotation leaves the secret's id as it is; the repeated request did not make that secret."""
+    first = _register(any_world.client)
+    with any_world.units() as unit:
+        stored = unit.webhooks.get_by_id(UUID(first.id))
+        assert stored is not None
+        unit.webhooks.update(replace(stored, secret="set-by-a-former-release-zz", secret_hint="e-zz"))
+        unit.commit()
+    again = _register(any_world.client)
+    assert (again.id, again.HasField("secret"), again.secret_hint) == (first.id, False, first.secret[-4:])
 
 
 def test_a_repeated_meeting_and_a_repeated_test_are_made_once(any_world: World) -> None:
