@@ -175,68 +175,63 @@ def test_reflection_is_there_under_both_names(version: str) -> None:
             next(call(iter([b""]), timeout=PATIENCE_S))
 
 
-def test_every_wrong_field_of_any_call_is_told_at_once(world: World) -> None:
+_PAGE: Any = {"page_size": 9999, "page_token": "no", "id_prefix": "x"}
+_PERIOD: Any = {"created_after": Timestamp(seconds=2), "created_before": Timestamp(seconds=1)}
+_KIND: Any = {"webhook_id": "x", "event_type": "no"}
+_ROTATION: Any = {"webhook_id": "x", "secret": "", "overlap_seconds": -1, "request_id": ""}
+_REGISTRATION: Any = {"url": "ftp://x", "secret": "x", "generate_secret": True, "request_id": ""}
+_TEST: Any = {"webhook_id": "x", "wait_seconds": -1, "request_id": ""}
+_PUBLISHED: Any = {"event_type": "no", "payload_json": "{", "idempotency_key": ""}
+_MASK = FieldMask(paths=["timeout_ms", "name"])
+#: A service, a request and each of its fields that is wrong.
+WRONG: list[tuple[str, Any, set[str]]] = [
+    (
+        "webhooks",
+        pb.ListDeliveriesRequest(status="no", **_PAGE, **_PERIOD, **_KIND),
+        {*_PAGE, *_KIND, "status", "created_after"},
+    ),
+    ("webhooks", pb.ListUndeliveredRequest(**_PAGE, **_KIND), {*_PAGE, *_KIND}),
+    ("webhooks", pb.ListWebhooksRequest(**_PAGE), {*_PAGE}),
+    (
+        "events",
+        pb.ListEventsRequest(event_type="no", meeting_id="\n", **_PAGE, **_PERIOD),
+        {*_PAGE, "event_type", "meeting_id", "created_after"},
+    ),
+    ("events", pb.GetEventRequest(event_id="x", page_size=999), {"event_id", "page_size"}),
+    (
+        "webhooks",
+        pb.ReplayDeliveriesRequest(rate_per_s=-1, **_KIND, **_PERIOD),
+        {*_KIND, "created_after", "rate_per_s"},
+    ),
+    ("webhooks", pb.RotateWebhookSecretRequest(**_ROTATION), {*_ROTATION}),
+    ("webhooks", pb.RegisterWebhookRequest(**_REGISTRATION), {*_REGISTRATION}),
+    (
+        "webhooks",
+        pb.UpdateWebhookRequest(webhook_id="x", timeout_ms=1, update_mask=_MASK),
+        {"webhook_id", "timeout_ms", "name"},
+    ),
+    ("webhooks", pb.TestWebhookRequest(**_TEST), {*_TEST}),
+    ("meetings", pb.CreateMeetingRequest(title="x" * 501, request_id=""), {"title", "request_id"}),
+    (
+        "meetings",
+        pb.GenerateSummaryRequest(meeting_id="x", summary=pb.Summary()),
+        {"meeting_id", "summary.executive_summary"},
+    ),
+    ("events", pb.PublishEventRequest(**_PUBLISHED), {*_PUBLISHED}),
+]
+
+
+@pytest.mark.parametrize(("service", "request_", "wrong"), WRONG, ids=[type(each[1]).__name__ for each in WRONG])
+def test_every_wrong_field_of_any_call_is_told_at_once(
+    world: World,
+    service: str,
+    request_: Any,  # noqa: ANN401 - each call's own message
+    wrong: set[str],
+) -> None:
     """Ids, pages, filters, request ids and what a call is about: one answer names all that is wrong."""
-    client, late, early = world.client, Timestamp(seconds=2), Timestamp(seconds=1)
-    page: dict[str, Any] = {"page_size": 9999, "page_token": "no", "id_prefix": "x"}
-    period: dict[str, Any] = {"created_after": late, "created_before": early}
-    kind: dict[str, Any] = {"webhook_id": "x", "event_type": "no"}
-    mask = FieldMask(paths=["timeout_ms", "name"])
-    rotation: dict[str, Any] = {"webhook_id": "x", "secret": "", "overlap_seconds": -1, "request_id": ""}
-    calls: list[tuple[Callable[[Any], object], Any, set[str]]] = [
-        (
-            client.webhooks.ListDeliveries,
-            pb.ListDeliveriesRequest(status="no", **page, **period, **kind),
-            {*page, *kind, "status", "created_after"},
-        ),
-        (client.webhooks.ListUndelivered, pb.ListUndeliveredRequest(**page, **kind), {*page, *kind}),
-        (client.webhooks.ListWebhooks, pb.ListWebhooksRequest(**page), {*page}),
-        (
-            client.events.ListEvents,
-            pb.ListEventsRequest(event_type="no", meeting_id="\n", **page, **period),
-            {*page, "event_type", "meeting_id", "created_after"},
-        ),
-        (client.events.GetEvent, pb.GetEventRequest(event_id="x", page_size=999), {"event_id", "page_size"}),
-        (
-            client.webhooks.ReplayDeliveries,
-            pb.ReplayDeliveriesRequest(rate_per_s=-1, **kind, **period),
-            {*kind, "created_after", "rate_per_s"},
-        ),
-        (client.webhooks.RotateWebhookSecret, pb.RotateWebhookSecretRequest(**rotation), {*rotation}),
-        (
-            client.webhooks.RegisterWebhook,
-            pb.RegisterWebhookRequest(url="ftp://x", secret="x", generate_secret=True, request_id=""),
-            {"url", "secret", "generate_secret", "request_id"},
-        ),
-        (
-            client.webhooks.UpdateWebhook,
-            pb.UpdateWebhookRequest(webhook_id="x", timeout_ms=1, update_mask=mask),
-            {"webhook_id", "timeout_ms", "name"},
-        ),
-        (
-            client.webhooks.TestWebhook,
-            pb.TestWebhookRequest(webhook_id="x", wait_seconds=-1, request_id=""),
-            {"webhook_id", "wait_seconds", "request_id"},
-        ),
-        (
-            client.meetings.CreateMeeting,
-            pb.CreateMeetingRequest(title="x" * 501, request_id=""),
-            {"title", "request_id"},
-        ),
-        (
-            client.meetings.GenerateSummary,
-            pb.GenerateSummaryRequest(meeting_id="x", summary=pb.Summary()),
-            {"meeting_id", "summary.executive_summary"},
-        ),
-        (
-            client.events.PublishEvent,
-            pb.PublishEventRequest(event_type="no", payload_json="{", idempotency_key=""),
-            {"event_type", "payload_json", "idempotency_key"},
-        ),
-    ]
-    for call, request, wrong in calls:
-        fields, reason, _ = details_of(lambda call=call, request=request: call(request))  # type: ignore[misc] # defaults
-        assert (set(fields), reason) == (wrong, "INVALID_ARGUMENT"), type(request).__name__
+    call = getattr(getattr(world.client, service), type(request_).__name__.removesuffix("Request"))
+    fields, reason, _ = details_of(lambda: call(request_))
+    assert (set(fields), reason) == (wrong, "INVALID_ARGUMENT")
 
 
 def test_every_wrong_field_of_a_streams_message_is_told_at_once(world: World) -> None:
