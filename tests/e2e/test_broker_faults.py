@@ -187,7 +187,7 @@ def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: Sys
         with rig.frozen("worker-1"):
             rig.receiver.release()
             rig.settled(webhook, "succeeded")
-        fenced = "was taken back before its result was recorded"
+        fenced = "was reclaimed before its result was recorded"
         until(lambda: fenced in log_of(rig, "worker-1").read_text(), what="the first one has come back with it")
         assert_sent_twice(rig, webhook, path)
 

@@ -107,7 +107,7 @@ def test_workers_beat_and_inspect_speak_tls(front: tuple[TlsFront, str], tmp_pat
         celery_program(tmp_path, "worker", *SOLO, settings=settings | {"sweep_every_s": "0.2"}) as worker,
         celery_program(tmp_path, "beat", "-l", "INFO", settings=settings | {"sweep_every_s": "0.2"}),
     ):
-        until(lambda: b"taken back" in worker.log, what="a sweep has run")
+        until(lambda: b" reclaimed, " in worker.log, what="a sweep has run")
         shown = subprocess.run(
             command("inspect", "ping"), env=variables(settings), cwd=tmp_path, capture_output=True, check=False
         )
