@@ -12,7 +12,7 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
-from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
@@ -123,8 +123,7 @@ def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.
         for name in ("created_after", "created_before")
         if request.HasField(name)
     }
-    if len(bounds) > 1 and bounds["created_after"] > bounds["created_before"]:
-        raise InvalidInputError("created_after", "must not be later than created_before")
+    check_period(bounds.get("created_after"), bounds.get("created_before"), may_be_empty=True)
     return bounds
 
 
