@@ -9,8 +9,10 @@ import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
 
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_NAME,
@@ -24,7 +26,6 @@ from noteflow_hooks.errors import InvalidInputError, NotFoundError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.paging import Page
@@ -92,10 +93,11 @@ class Rotation:
     @classmethod
     def create(cls, secret: str | None = None, *, overlap_s: float | None = None) -> Rotation:
         """Make a rotation, to a secret of our own where none is given; raise InvalidInputError that names the field."""
-        made = new_secret(secret)
-        if overlap_s is None:
-            return cls(made, OVERLAP)
-        return cls(made, check_seconds("overlap_seconds", overlap_s, limit=OVERLAP_LIMIT))
+        made, overlap = check_all(
+            lambda: new_secret(secret),
+            lambda: OVERLAP if overlap_s is None else check_seconds("overlap_seconds", overlap_s, limit=OVERLAP_LIMIT),
+        )
+        return cls(made, overlap)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,14 +125,22 @@ class EndpointView:
 
 def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
     """Make the endpoint that is asked for; raise InvalidInputError that names the field."""
+    _, webhook = check_all(lambda: _check_one_secret(asked), lambda: _created(workspace_id, asked, rules=rules))
+    return webhook
+
+
+def _check_one_secret(asked: Registration) -> None:
     if asked.generate_secret and asked.secret is not None:
         raise InvalidInputError("generate_secret", "must not be set together with secret")
+
+
+def _created(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
     return WebhookConfig.create(
         workspace_id,
         asked.url,
         asked.events,
         name=asked.name if asked.name is not None else DEFAULT_NAME,
-        secret=new_secret() if asked.generate_secret else asked.secret,
+        secret=asked.secret if asked.secret is not None or not asked.generate_secret else new_secret(),
         timeout_ms=asked.timeout_ms if asked.timeout_ms is not None else rules.timeout_ms,
         max_retries=asked.max_retries if asked.max_retries is not None else rules.max_retries,
         enabled=asked.enabled if asked.enabled is not None else True,
@@ -170,6 +180,12 @@ def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
         problem = f"{unknown[0][:100]!r} can't be changed" if unknown else "names no field"
         raise InvalidInputError("update_mask", f"{problem}; allowed: {', '.join(CHANGEABLE)}")
     return distinct
+
+
+def check_changes(changes: Mapping[str, Any], *, rules: EndpointRules) -> Mapping[str, Any]:
+    """Return the changes, or raise InvalidInputError as a registration with such values would."""
+    _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules)
+    return changes
 
 
 def change_webhook(
@@ -219,7 +235,7 @@ def _changed(
 ) -> WebhookConfig:
     named = dict(changes)
     paused = named.pop("paused", None)
-    checked = _checked(webhook, named, rules)
+    checked = _checked(webhook.workspace_id, named, rules)
     fields: dict[str, Any] = {name: getattr(checked, name) for name in named}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
@@ -232,12 +248,12 @@ def _changed(
     return replace(webhook, **fields)
 
 
-def _checked(webhook: WebhookConfig, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
+def _checked(workspace_id: UUID, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
     rest = dict(named)
     # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
-        webhook.workspace_id,
+        workspace_id,
         rest.pop("url", "https://unchanged.invalid/"),
         rest.pop("events", ()),
         **rest,

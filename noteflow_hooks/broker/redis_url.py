@@ -87,7 +87,7 @@ class RedisAddress:
         try:
             if "ssl_ca_certs" in options:
                 context.load_verify_locations(options["ssl_ca_certs"])
-        except OSError:
+        except (OSError, ValueError):
             raise RedisUrlError("ssl_ca_certs names no PEM file with certificates") from None
         try:
             if "ssl_certfile" in options:

@@ -60,16 +60,15 @@ def event_from_json(
     The base fields and the type's own come first, in the contract's order, then extra flat ones as given. ``timestamp``
     is ``now`` where the caller gives none. Two calls with the same type and the same JSON values have the same digest.
     """
-    if event_type not in PUBLISHABLE:
-        raise InvalidInputError(
-            "event_type", f"{event_type[:100]!r} can't be published; allowed: {', '.join(PUBLISHABLE)}"
-        )
-    given = _parse(payload_json)
     refused: list[InvalidInputError] = []
+    _collected(refused, lambda: _check_type(event_type))
+    given = _collected(refused, lambda: _parse(payload_json))
+    key = _collected(refused, lambda: _checked_key(idempotency_key))
+    if given is None or event_type not in PUBLISHABLE:
+        raise InvalidInputError.of_all(refused)
     occurred_at = _collected(refused, lambda: _timestamp(given, now)) or now
     fields = {"event": event_type, "timestamp": format_timestamp(occurred_at)}
     fields |= _checked_fields(event_type, given, refused)
-    key = _collected(refused, lambda: _checked_key(idempotency_key))
     if refused:
         raise InvalidInputError.of_all(refused)
     extra = {name: value for name, value in given.items() if name not in fields}
@@ -83,6 +82,13 @@ def event_from_json(
         idempotency_key=key,
         request_digest=_digest(fields | extra, timed=given.get("timestamp") is not None),
     )
+
+
+def _check_type(event_type: str) -> None:
+    if event_type not in PUBLISHABLE:
+        raise InvalidInputError(
+            "event_type", f"{event_type[:100]!r} can't be published; allowed: {', '.join(PUBLISHABLE)}"
+        )
 
 
 def required_fields(event_type: str) -> dict[str, str]:

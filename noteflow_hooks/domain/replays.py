@@ -90,9 +90,7 @@ class Replay:
     @classmethod
     def create(cls, workspace_id: UUID, criteria: DeliveryFilter, *, rate_per_s: float = DEFAULT_RATE_PER_S) -> Replay:
         """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
-        least, most = RATE_PER_S
-        if not (math.isfinite(rate_per_s) and least <= rate_per_s <= most):
-            raise InvalidInputError("rate_per_s", f"is {rate_per_s:g}; allowed are {least:g} to {most:g}")
+        check_rate(rate_per_s)
         check_period(criteria.created_after, criteria.created_before, may_be_empty=False)
         return cls(id=uuid4(), workspace_id=workspace_id, criteria=criteria, rate_per_s=rate_per_s)
 
@@ -175,3 +173,11 @@ def check_enabled(webhook: WebhookConfig) -> None:
         raise PreconditionError(
             f"webhook {webhook.id} is disabled{reason}; enable it, then send again", reason=Reason.WEBHOOK_DISABLED
         )
+
+
+def check_rate(rate_per_s: float) -> float:
+    """Return the rate, or raise InvalidInputError with the bounds."""
+    least, most = RATE_PER_S
+    if not (math.isfinite(rate_per_s) and least <= rate_per_s <= most):
+        raise InvalidInputError("rate_per_s", f"is {rate_per_s:g}; allowed are {least:g} to {most:g}")
+    return rate_per_s

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from noteflow_hooks.errors import InvalidInputError
 
@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 #: The most violations that are reported, so that a message with 5,000 bad segments gets no answer with thousands.
 _MOST = 20
@@ -34,3 +37,15 @@ class Violations:
         """Raise one error that names all violations, if there are any."""
         if self._refused:
             raise InvalidInputError.of_all(self._refused)
+
+
+@overload
+def check_all(first: Callable[[], A], second: Callable[[], B], /) -> tuple[A, B]: ...
+@overload
+def check_all(first: Callable[[], A], second: Callable[[], B], third: Callable[[], C], /) -> tuple[A, B, C]: ...
+def check_all(*checks: Callable[[], Any]) -> tuple[Any, ...]:
+    """Return what the checks return; if any raise, raise one error that names all their violations."""
+    found = Violations()
+    results = tuple(found.take(check, None) for check in checks)
+    found.raise_all()
+    return results

@@ -231,6 +231,7 @@ def test_a_claim_of_a_deleted_endpoint_has_no_secrets(world: World) -> None:
         None,
         "",
     )
+    assert again.webhook.previous_secret_expires_at is None
     assert (again.webhook.headers, again.webhook.header_names) == ((), ())
     assert not again.webhook.secret_unavailable
 

@@ -121,6 +121,9 @@ def test_several_hosts_with_ports_are_a_url_that_settings_take() -> None:
         ("client_encoding=latin1", "'client_encoding'"),
         ("options=-c%20search_path%3Delsewhere", "search_path"),
         ("options=--TimeZone%3DCET", "timezone"),
+        ("options=--search-path%3Delsewhere", "search_path"),
+        ("options=-csearch%5C_path%3Delsewhere", "search_path"),
+        ("options=-Ocsearch_path%3Delsewhere", "search_path"),
     ],
 )
 def test_an_option_that_can_not_work_is_refused_by_its_name(option: str, named: str) -> None:

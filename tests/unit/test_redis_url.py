@@ -72,6 +72,7 @@ def test_each_part_of_a_url_is_taken_for_what_it_is(url: str, address: RedisAddr
         ("rediss://:Secret9@host:6379/0?ssl_cert_reqs=none&ssl_cert_reqs=required", "unknown or stands twice"),
         ("rediss://:Secret9@host:6379/0?ssl_ca_certs=", "names no file"),
         ("rediss://:Secret9@host:6379/0?ssl_ca_certs=/nowhere/ca.pem", "no PEM file with certificates"),
+        ("rediss://:Secret9@host:6379/0?ssl_ca_certs=%00", "no PEM file with certificates"),
         ("rediss://:Secret9@host:6379/0?ssl_certfile=/nowhere/a.pem", "no PEM files of a certificate and its key"),
         ("rediss://:Secret9@host:6379/0?ssl_keyfile=/nowhere/a.pem", "ssl_keyfile without ssl_certfile"),
     ],
@@ -149,3 +150,20 @@ def test_what_celery_would_read_in_place_of_our_settings_is_refused(monkeypatch:
     assert "Secret9" not in str(caught.value)
     monkeypatch.setenv(name, "")
     refuse_celerys_variables()
+
+
+def test_a_variable_that_celerys_command_line_copies_is_refused_by_its_own_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A person who reads of the copy would look for a variable that nobody has set."""
+    monkeypatch.setenv("BROKER_URL", "redis://elsewhere/0")
+    refuse_celerys_variables()
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://elsewhere/0")
+    with pytest.raises(SettingsError, match=r"^BROKER_URL would replace"):
+        refuse_celerys_variables()
+
+
+@pytest.mark.parametrize("name", ["CELERY_BEAT_SCHEDULER", "CELERY_WORKER_TIME_LIMIT", "CELERY_WORKER_INCLUDE"])
+def test_what_celerys_command_line_reads_is_refused_too(name: str) -> None:
+    """Beat's scheduler would keep time by a clock that can be set back, and a limit would end deliveries halfway."""
+    assert name in REPLACING

@@ -18,8 +18,9 @@ _WANTED: Final = "a URL such as postgresql://user:password@host:5432/name, with 
 _SCHEME: Final = re.compile(r"postgres(?:ql)?(?:\+psycopg)?://")
 #: libpq reads a percent sign as the beginning of an escape, whatever follows.
 _BARE_PERCENT: Final = re.compile(r"%(?![0-9A-Fa-f]{2})")
-#: What a session is told in ``options``, in either form.
-_SESSION: Final = re.compile(r"(?:-c\s*|--)([\w.-]+)\s*=")
+#: What a session is told in ``options``, in either form; ``-c`` may stand behind other letters.
+_SESSION: Final = re.compile(r"(?:-\w*?c\s*|--)([\w.-]+)\s*=")
+_ESCAPED: Final = re.compile(r"\\(.)", re.DOTALL)
 _HIGHEST_PORT: Final = 65_535
 
 #: What only we may say: statements of ours name tables and moments by it.
@@ -90,7 +91,7 @@ def _check_values(found: dict[str, Any], *, pooled: bool) -> None:
         raise _refused("its option 'client_encoding' may hold UTF8 alone")
     if found.get("target_session_attrs", "any") not in _WRITABLE:
         raise _refused(f"its option 'target_session_attrs' may hold {', '.join(_WRITABLE)}: all else takes no writes")
-    set_names = {name.lower() for name in _SESSION.findall(found.get("options", ""))}
+    set_names = _set_names(found.get("options", ""))
     if set_names & _OURS:
         raise _refused(f"its option 'options' may not set {min(set_names & _OURS)}, which is fixed")
     if pooled and "options" in found:
@@ -99,6 +100,11 @@ def _check_values(found: dict[str, Any], *, pooled: bool) -> None:
         if not found.get(name, "0").isdecimal():
             raise _refused(f"its option {name!r} must hold a whole number")
     _ask_libpq(found)
+
+
+def _set_names(options: str) -> set[str]:
+    """Return the names that the options set, as PostgreSQL reads them: a hyphen stands for an underscore."""
+    return {name.lower().replace("-", "_") for name in _SESSION.findall(_ESCAPED.sub(r"\1", options))}
 
 
 def _ask_libpq(found: dict[str, Any]) -> None:

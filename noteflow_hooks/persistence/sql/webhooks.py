@@ -109,6 +109,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 enabled=False,
                 secret=None,
                 previous_secret=None,
+                previous_secret_expires_at=None,
                 earlier_secrets=None,
                 secret_id=None,
                 secret_hint="",

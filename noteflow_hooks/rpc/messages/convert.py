@@ -82,9 +82,10 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
 
 
 def _last_end(webhook: WebhookConfig) -> datetime | None:
-    """Return when the last of the earlier secrets ends, of those too that no key opens."""
+    """Return when the last of the earlier secrets will end, of those too that no key opens; None where all have."""
     ends = [each.expires_at for each in webhook.earlier_secrets]
-    return max([*ends, *filter(None, [webhook.previous_secret_expires_at])], default=None)
+    ends += filter(None, [webhook.previous_secret_expires_at])
+    return max((each for each in ends if each > datetime.now(UTC)), default=None)
 
 
 def health_message(health: EndpointHealth) -> pb.WebhookHealth:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.domain.paging import IdRange, Page, Position, check_page_size
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -70,14 +71,19 @@ M = TypeVar("M", bound="Message")
 
 def parse_page(request: ListRequest) -> Page:
     """Return the page that is asked for; raise InvalidInputError for a bad size, token or prefix."""
-    ids = IdRange.of_prefix(request.id_prefix) if request.id_prefix else None
-    size, after = check_page_size(request.page_size), _position(request.page_token)
+    ids, size, after = check_all(
+        lambda: IdRange.of_prefix(request.id_prefix) if request.id_prefix else None,
+        lambda: check_page_size(request.page_size),
+        lambda: _position(request.page_token),
+    )
     return Page(size, after, ids, counts=request.with_total)
 
 
 def parse_endpoint_page(request: PageRequest, *, most: int) -> Page:
     """Return the page of endpoints that GetEvent looks at; raise InvalidInputError for more than ``most``."""
-    return Page(check_page_size(request.page_size, most=most), _position(request.page_token))
+    return Page(
+        *check_all(lambda: check_page_size(request.page_size, most=most), lambda: _position(request.page_token))
+    )
 
 
 def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list[M], str]:

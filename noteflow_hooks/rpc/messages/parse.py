@@ -14,7 +14,7 @@ from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
 from noteflow_hooks.domain.payloads import check_name
-from noteflow_hooks.domain.violations import Violations
+from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -86,45 +86,43 @@ def parse_filter(
     request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
 ) -> DeliveryFilter:
     """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
-    return replace(
-        parse_kind(request),
-        status=_one_of("status", request.status, statuses) if request.status else None,
-        **_period(request),
+    kind, status, period = check_all(
+        lambda: parse_kind(request),
+        lambda: _one_of("status", request.status, statuses) if request.status else None,
+        lambda: _period(request),
     )
+    return replace(kind, status=status, **period)
 
 
 def parse_kind(
     request: pb.ListDeliveriesRequest | pb.ListUndeliveredRequest | pb.ReplayDeliveriesRequest,
 ) -> DeliveryFilter:
     """Return the filters by endpoint and event type that are set and not empty."""
-    return DeliveryFilter(
-        webhook_id=parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
-        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
-        if request.event_type
-        else None,
+    webhook_id, event_type = check_all(
+        lambda: parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
+        lambda: _event_type(request.event_type),
     )
+    return DeliveryFilter(webhook_id=webhook_id, event_type=event_type)
 
 
 def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
     """Return the filters that are set and not empty."""
-    return EventFilter(
-        event_type=_one_of("event_type", request.event_type, frozenset(WebhookEventType))
-        if request.event_type
-        else None,
-        meeting_id=check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
-        **_period(request),
+    event_type, meeting_id, period = check_all(
+        lambda: _event_type(request.event_type),
+        lambda: check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        lambda: _period(request),
     )
+    return EventFilter(event_type=event_type, meeting_id=meeting_id, **period)
 
 
 def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
     """Return the bounds of time that are set."""
-    bounds = {
-        name: parse_time(name, getattr(request, name))
-        for name in ("created_after", "created_before")
-        if request.HasField(name)
-    }
-    check_period(bounds.get("created_after"), bounds.get("created_before"), may_be_empty=True)
-    return bounds
+    after, before = check_all(
+        lambda: parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
+        lambda: parse_time("created_before", request.created_before) if request.HasField("created_before") else None,
+    )
+    check_period(after, before, may_be_empty=True)
+    return {"created_after": after, "created_before": before}
 
 
 def parse_summary(message: pb.Summary) -> Summary:
@@ -180,6 +178,10 @@ def _changed(request: pb.UpdateWebhookRequest, name: str) -> Any:  # noqa: ANN40
 
 def _headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
     return [(each.name, each.value) for each in messages]
+
+
+def _event_type(value: str) -> WebhookEventType | None:
+    return _one_of("event_type", value, frozenset(WebhookEventType)) if value else None
 
 
 def _one_of(field: str, value: str, allowed: Collection[E]) -> E:

@@ -15,6 +15,12 @@ if TYPE_CHECKING:
 _SCRYPT: Final[dict[str, int]] = {"n": 2**14, "r": 8, "p": 1, "dklen": 32}
 
 
+def check_id_of(request: Any) -> None:  # noqa: ANN401 - each of four messages
+    """Raise InvalidInputError where the request has an id that is none; this takes no time."""
+    if request.HasField("request_id"):
+        check_request_id(request.request_id)
+
+
 def parse_request_id(request: Any, *, workspace_id: UUID, token_id: UUID) -> NamedRequest | None:  # noqa: ANN401 - each of four messages
     """Return what a request is remembered by, None where it has no id; raise InvalidInputError for one that is none.
 

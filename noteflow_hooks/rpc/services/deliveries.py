@@ -13,12 +13,13 @@ from noteflow_hooks.application.deliveries import (
 )
 from noteflow_hooks.application.requests import begin_test
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import check_seconds
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
-from noteflow_hooks.rpc.messages.requests import parse_request_id
+from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.rpc.services.outcome import outcome_of_test
@@ -37,8 +38,12 @@ class DeliveryMixin:
     async def TestWebhook(self: ServicerHost, request: pb.TestWebhookRequest, _: Context) -> pb.TestWebhookResponse:
         """Record a test event for one endpoint, and wait for its outcome as long as the caller wants."""
         service = required(self._webhook_service)
-        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
-        wait = check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT)
+        workspace_id = current_workspace()
+        webhook_id, wait, _id = check_all(
+            lambda: parse_id("webhook_id", request.webhook_id),
+            lambda: check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT),
+            lambda: check_id_of(request),
+        )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
             lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named)
@@ -51,8 +56,10 @@ class DeliveryMixin:
     ) -> pb.ListDeliveriesResponse:
         """Return a page of the workspace's deliveries."""
         required(self._webhook_service)
-        workspace_id, page = current_workspace(), parse_page(request)
-        criteria = parse_filter(request, statuses=frozenset(DeliveryStatus))
+        workspace_id = current_workspace()
+        page, criteria = check_all(
+            lambda: parse_page(request), lambda: parse_filter(request, statuses=frozenset(DeliveryStatus))
+        )
         # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
         deliveries, token, total = await self._database.run(
             lambda unit: fill_counted(
@@ -66,7 +73,8 @@ class DeliveryMixin:
     ) -> pb.ListUndeliveredResponse:
         """Return a page of what was accepted and not delivered."""
         required(self._webhook_service)
-        workspace_id, page, criteria = current_workspace(), parse_page(request), parse_kind(request)
+        workspace_id = current_workspace()
+        page, criteria = check_all(lambda: parse_page(request), lambda: parse_kind(request))
         # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
         undelivered, token, total = await self._database.run(
             lambda unit: fill_counted(

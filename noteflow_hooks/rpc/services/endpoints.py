@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.endpoints import (
     Rotation,
     change_webhook,
+    check_changes,
     delete_webhook,
     list_webhooks,
     new_webhook,
     read_webhook,
 )
 from noteflow_hooks.application.requests import find_earlier, register_webhook, rotate_webhook
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import optional, parse_changes, parse_id, parse_registration
-from noteflow_hooks.rpc.messages.requests import parse_request_id
+from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
 from noteflow_hooks.rpc.services.host import required, with_webhooks
@@ -37,7 +39,12 @@ class EndpointMixin:
         service, rules = required(self._webhook_service), self._endpoints
         workspace_id, token_id = current_workspace(), current_token()
         # In threads, for what a host's name and a secret's digest cost.
-        webhook = await asyncio.to_thread(lambda: new_webhook(workspace_id, parse_registration(request), rules=rules))
+        webhook, _id = await asyncio.to_thread(
+            lambda: check_all(
+                lambda: new_webhook(workspace_id, parse_registration(request), rules=rules),
+                lambda: check_id_of(request),
+            )
+        )
         named = await asyncio.to_thread(lambda: parse_request_id(request, workspace_id=workspace_id, token_id=token_id))
         # One that is repeated is answered whatever its URL would be found to be now.
         if named is None or not await self._database.run(lambda unit: find_earlier(with_webhooks(unit), named)):
@@ -68,8 +75,14 @@ class EndpointMixin:
     async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
         """Change what the mask names."""
         service, rules = required(self._webhook_service), self._endpoints
-        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
-        changes = await aside(request, lambda: parse_changes(request))
+        workspace_id = current_workspace()
+        webhook_id, changes = await aside(
+            request,
+            lambda: check_all(
+                lambda: parse_id("webhook_id", request.webhook_id),
+                lambda: check_changes(parse_changes(request), rules=rules),
+            ),
+        )
         if "url" in changes:
             await self._database.call(lambda: service.check_url(request.url))
         view = await self._database.run(
@@ -91,9 +104,12 @@ class EndpointMixin:
     async def RotateWebhookSecret(self: ServicerHost, request: pb.RotateWebhookSecretRequest, _: Context) -> pb.Webhook:
         """Give an endpoint a new secret and return it; the previous one signs beside it for the overlap."""
         required(self._webhook_service)
-        workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
-        token_id = current_token()
-        rotation = Rotation.create(optional(request, "secret"), overlap_s=optional(request, "overlap_seconds"))
+        workspace_id, token_id = current_workspace(), current_token()
+        webhook_id, rotation, _id = check_all(
+            lambda: parse_id("webhook_id", request.webhook_id),
+            lambda: Rotation.create(optional(request, "secret"), overlap_s=optional(request, "overlap_seconds")),
+            lambda: check_id_of(request),
+        )
         named = await asyncio.to_thread(lambda: parse_request_id(request, workspace_id=workspace_id, token_id=token_id))
         view, secret = await self._database.run(
             lambda unit: rotate_webhook(

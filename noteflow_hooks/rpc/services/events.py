@@ -13,6 +13,7 @@ from noteflow_hooks.application.events import (
     read_event,
 )
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import briefly, endpoint_message, event_message
 from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint_page, parse_page
@@ -48,7 +49,8 @@ class EventMixin:
     async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """Return a page of the workspace's events."""
         required(self._webhook_service)
-        workspace_id, page, criteria = current_workspace(), parse_page(request), parse_event_filter(request)
+        workspace_id = current_workspace()
+        page, criteria = check_all(lambda: parse_page(request), lambda: parse_event_filter(request))
         # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
         events, token, total = await self._database.run(
             lambda unit: fill_counted(
@@ -60,8 +62,11 @@ class EventMixin:
     async def GetEvent(self: ServicerHost, request: pb.GetEventRequest, _: Context) -> pb.GetEventResponse:
         """Return one event with its deliveries, and why endpoints have none."""
         required(self._webhook_service)
-        workspace_id, event_id = current_workspace(), parse_id("event_id", request.event_id)
-        page = parse_endpoint_page(request, most=ENDPOINTS_LIMIT)
+        workspace_id = current_workspace()
+        event_id, page = check_all(
+            lambda: parse_id("event_id", request.event_id),
+            lambda: parse_endpoint_page(request, most=ENDPOINTS_LIMIT),
+        )
         view = await self._database.run(lambda unit: read_event(with_webhooks(unit), workspace_id, event_id, page))
         endpoints, token = fill(page, view.endpoints, endpoint_message)
         return pb.GetEventResponse(

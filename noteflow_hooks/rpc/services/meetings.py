@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.meetings import list_meetings, new_meeting, read_meeting
 from noteflow_hooks.application.requests import create_meeting
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
-from noteflow_hooks.rpc.messages.requests import parse_request_id
+from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
 
@@ -30,7 +31,9 @@ class MeetingMixin:
     async def CreateMeeting(self: ServicerHost, request: pb.CreateMeetingRequest, _: Context) -> pb.Meeting:
         """Make a meeting that can be recorded."""
         workspace_id = current_workspace()
-        meeting = new_meeting(workspace_id, request.title, now=datetime.now(UTC))
+        meeting, _id = check_all(
+            lambda: new_meeting(workspace_id, request.title, now=datetime.now(UTC)), lambda: check_id_of(request)
+        )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         return meeting_message(await self._database.run(lambda unit: create_meeting(unit, meeting, request=named)))
 
@@ -55,10 +58,15 @@ class MeetingMixin:
 
     async def GenerateSummary(self: ServicerHost, request: pb.GenerateSummaryRequest, _: Context) -> pb.Summary:
         """Store the caller's summary, or one that is made of the transcript."""
-        workspace_id, meeting_id = current_workspace(), parse_id("meeting_id", request.meeting_id)
-        if request.HasField("summary"):
-            summary = await aside(request, lambda: parse_summary(request.summary))
-        else:
+        workspace_id = current_workspace()
+        meeting_id, summary = await aside(
+            request,
+            lambda: check_all(
+                lambda: parse_id("meeting_id", request.meeting_id),
+                lambda: parse_summary(request.summary) if request.HasField("summary") else None,
+            ),
+        )
+        if summary is None:
             segments = await self._database.run(lambda unit: read_transcript(unit, workspace_id, meeting_id))
             summary = await asyncio.to_thread(make_summary, self._summarize, segments)
         await self._database.run(

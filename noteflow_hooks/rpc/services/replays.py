@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.replays import begin_replay, cancel_replay, list_replays, read_replay
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
-from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay
+from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay, check_rate
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import replay_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
@@ -25,11 +26,11 @@ class ReplayMixin:
     async def ReplayDeliveries(self: ServicerHost, request: pb.ReplayDeliveriesRequest, _: Context) -> pb.Replay:
         """Begin a replay, or count what it would send again."""
         required(self._webhook_service)
-        asked = Replay.create(
-            current_workspace(),
-            parse_filter(request, statuses=FINAL_STATUSES),
-            rate_per_s=request.rate_per_s if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
+        criteria, rate_per_s = check_all(
+            lambda: parse_filter(request, statuses=FINAL_STATUSES),
+            lambda: check_rate(request.rate_per_s) if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
+        asked = Replay.create(current_workspace(), criteria, rate_per_s=rate_per_s)
         replay = await self._database.run(
             lambda unit: begin_replay(with_webhooks(unit), asked, dry_run=request.dry_run)
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.errors import InvalidInputError, TooLargeError
 from noteflow_hooks.rpc.messages.parse import parse_format, parse_id, parse_segments
 
@@ -74,17 +75,16 @@ class AudioStream:
 
     def check(self, message: pb.StreamAudioSegmentsRequest) -> list[Segment]:
         """Return the message's segments; raise InvalidInputError where it doesn't fit the ones before."""
-        if message.meeting_id or self._meeting_id is None:
-            self._set_meeting(parse_id("meeting_id", message.meeting_id))
-        if message.HasField("format"):
-            self._set_format(parse_format(message.format))
-        elif self._format is None:
-            raise InvalidInputError("format", "is needed in the stream's first message")
         if len(message.audio) > _AUDIO_BYTES:
             raise TooLargeError(
                 f"audio: has {len(message.audio)} bytes; at most {_AUDIO_BYTES} are allowed in a message"
             )
-        return parse_segments(message.segments)
+        _meeting, _format, segments = check_all(
+            lambda: self._check_meeting(message),
+            lambda: self._check_format(message),
+            lambda: parse_segments(message.segments),
+        )
+        return segments
 
     def count(self, audio: bytes) -> None:
         """Add the audio to the recording's length."""
@@ -106,6 +106,16 @@ class AudioStream:
             self.halted.set_exception(error)
             # Taken here, so that asyncio doesn't warn of it where the call is cancelled before it takes it.
             self.halted.exception()
+
+    def _check_meeting(self, message: pb.StreamAudioSegmentsRequest) -> None:
+        if message.meeting_id or self._meeting_id is None:
+            self._set_meeting(parse_id("meeting_id", message.meeting_id))
+
+    def _check_format(self, message: pb.StreamAudioSegmentsRequest) -> None:
+        if message.HasField("format"):
+            self._set_format(parse_format(message.format))
+        elif self._format is None:
+            raise InvalidInputError("format", "is needed in the stream's first message")
 
     def _set_meeting(self, meeting_id: UUID) -> None:
         if self._meeting_id not in (None, meeting_id):

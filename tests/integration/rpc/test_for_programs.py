@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from google.rpc.status_pb2 import Status
@@ -172,3 +173,76 @@ def test_reflection_is_there_under_both_names(version: str) -> None:
         call: Any = channel.stream_stream(f"/{name}/ServerReflectionInfo")
         with refused(grpc.StatusCode.UNAUTHENTICATED):
             next(call(iter([b""]), timeout=PATIENCE_S))
+
+
+def test_every_wrong_field_of_any_call_is_told_at_once(world: World) -> None:
+    """Ids, pages, filters, request ids and what a call is about: one answer names all that is wrong."""
+    client, late, early = world.client, Timestamp(seconds=2), Timestamp(seconds=1)
+    page: dict[str, Any] = {"page_size": 9999, "page_token": "no", "id_prefix": "x"}
+    period: dict[str, Any] = {"created_after": late, "created_before": early}
+    kind: dict[str, Any] = {"webhook_id": "x", "event_type": "no"}
+    mask = FieldMask(paths=["timeout_ms", "name"])
+    rotation: dict[str, Any] = {"webhook_id": "x", "secret": "", "overlap_seconds": -1, "request_id": ""}
+    calls: list[tuple[Callable[[Any], object], Any, set[str]]] = [
+        (
+            client.webhooks.ListDeliveries,
+            pb.ListDeliveriesRequest(status="no", **page, **period, **kind),
+            {*page, *kind, "status", "created_after"},
+        ),
+        (client.webhooks.ListUndelivered, pb.ListUndeliveredRequest(**page, **kind), {*page, *kind}),
+        (client.webhooks.ListWebhooks, pb.ListWebhooksRequest(**page), {*page}),
+        (
+            client.events.ListEvents,
+            pb.ListEventsRequest(event_type="no", meeting_id="\n", **page, **period),
+            {*page, "event_type", "meeting_id", "created_after"},
+        ),
+        (client.events.GetEvent, pb.GetEventRequest(event_id="x", page_size=999), {"event_id", "page_size"}),
+        (
+            client.webhooks.ReplayDeliveries,
+            pb.ReplayDeliveriesRequest(rate_per_s=-1, **kind, **period),
+            {*kind, "created_after", "rate_per_s"},
+        ),
+        (client.webhooks.RotateWebhookSecret, pb.RotateWebhookSecretRequest(**rotation), {*rotation}),
+        (
+            client.webhooks.RegisterWebhook,
+            pb.RegisterWebhookRequest(url="ftp://x", secret="x", generate_secret=True, request_id=""),
+            {"url", "secret", "generate_secret", "request_id"},
+        ),
+        (
+            client.webhooks.UpdateWebhook,
+            pb.UpdateWebhookRequest(webhook_id="x", timeout_ms=1, update_mask=mask),
+            {"webhook_id", "timeout_ms", "name"},
+        ),
+        (
+            client.webhooks.TestWebhook,
+            pb.TestWebhookRequest(webhook_id="x", wait_seconds=-1, request_id=""),
+            {"webhook_id", "wait_seconds", "request_id"},
+        ),
+        (
+            client.meetings.CreateMeeting,
+            pb.CreateMeetingRequest(title="x" * 501, request_id=""),
+            {"title", "request_id"},
+        ),
+        (
+            client.meetings.GenerateSummary,
+            pb.GenerateSummaryRequest(meeting_id="x", summary=pb.Summary()),
+            {"meeting_id", "summary.executive_summary"},
+        ),
+        (
+            client.events.PublishEvent,
+            pb.PublishEventRequest(event_type="no", payload_json="{", idempotency_key=""),
+            {"event_type", "payload_json", "idempotency_key"},
+        ),
+    ]
+    for call, request, wrong in calls:
+        fields, reason, _ = details_of(lambda call=call, request=request: call(request))  # type: ignore[misc] # defaults
+        assert (set(fields), reason) == (wrong, "INVALID_ARGUMENT"), type(request).__name__
+
+
+def test_every_wrong_field_of_a_streams_message_is_told_at_once(world: World) -> None:
+    """The meeting's, the format's and the segments'."""
+    segments = [pb.TranscriptSegment(text="", end_seconds=1)]
+    fields, _, _ = details_of(
+        lambda: _streamed(world, meeting_id="x", format=pb.AudioFormat(sample_rate=1), segments=segments)
+    )
+    assert set(fields) == {"meeting_id", "format.sample_rate", "segments[0].text"}

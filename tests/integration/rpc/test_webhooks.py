@@ -16,6 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import World, refused
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -238,6 +239,14 @@ def test_rotations_within_the_overlap_show_each_secret_that_still_signs(world: W
     ended = _rotate(world, made.id, overlap_seconds=0)
     assert not ended.previous_secrets
     assert not ended.HasField("previous_secret_expires_at")
+
+
+def test_a_secret_that_has_ended_is_shown_no_more(world: World) -> None:
+    """Neither in the list nor by its end."""
+    made = world.a_webhook(generate_secret=True)
+    _rotate(world, made.id, overlap_seconds=1)
+    until(lambda: not _get(world, made.id).previous_secrets, what="the overlap's end")
+    assert not _get(world, made.id).HasField("previous_secret_expires_at")
 
 
 def test_an_unsigned_endpoint_gets_its_first_secret_by_rotation(world: World) -> None:
