@@ -117,7 +117,7 @@ def sweep() -> str:
         for _ in range(count):
             deliver.apply_async(([],), queue=_QUEUES[lane])
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
-    return f"{reclaimed} taken back, {sum(map(len, chunks))} overdue, {quick + slow} turns"
+    return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
 
 
 @app.task(name=PURGE_TASK, throws=AWAY)
@@ -217,7 +217,7 @@ def parsed_ids(argument: object) -> list[UUID]:
     texts = argument if isinstance(argument, list) else []
     ids = [parsed for each in texts if (parsed := _parsed(each)) is not None]
     if len(ids) < len(texts) or texts is not argument:
-        log.warning("a hint names what is no id; %d of %d are", len(ids), len(texts))
+        log.warning("a message names what is no id; %d of %d are", len(ids), len(texts))
     return ids
 
 

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 #: So many deliveries of an event are shown with it.
 DELIVERIES_SHOWN: Final = 500
+#: The most endpoints that are examined for it at once.
+ENDPOINTS_LIMIT: Final = 100
 
 #: The fields of a request to publish, beside those of its payload.
 _OUTSIDE: Final = frozenset({"event_type", "payload_json", "idempotency_key"})
@@ -82,7 +84,7 @@ class EventView:
     """An event, and what became of it as far as can be told now."""
 
     event: Event
-    #: Oldest first, :data:`DELIVERIES_SHOWN` of them at the most.
+    #: Oldest first, :data:`DELIVERIES_SHOWN` of them at the most; none beside a later page of endpoints.
     deliveries: Sequence[DeliveryView]
     #: A page of the workspace's endpoints, newest first.
     endpoints: Sequence[EndpointLook]
@@ -94,7 +96,7 @@ def read_event(unit: UnitOfWork, workspace_id: UUID, event_id: UUID, page: Page)
     if event is None or event.workspace_id != workspace_id:
         raise NotFoundError(f"event_id: no event {event_id} in this workspace")
     found = unit.deliveries.get_by_event(event_id)
-    shown = found[:DELIVERIES_SHOWN]
+    shown = found[:DELIVERIES_SHOWN] if page.after is None else []
     reasons = unit.deliveries.reasons(shown)
     # What waits to be matched may still get to any of them.
     having = {each.webhook_id for each in found} if event.dispatched_at is not None else None

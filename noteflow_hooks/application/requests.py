@@ -8,14 +8,20 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
 
-from noteflow_hooks.application.endpoints import EndpointView
+from noteflow_hooks.application.deliveries import record_test
+from noteflow_hooks.application.endpoints import EndpointView, rotate_secret
+from noteflow_hooks.application.meetings import find_meeting
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.application.endpoints import Rotation
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -50,18 +56,80 @@ def do_once(
     return result
 
 
-def note_webhook(request: NamedRequest, webhook: WebhookConfig) -> NamedRequest:
+def create_meeting(unit: UnitOfWork, meeting: Meeting, *, request: NamedRequest | None) -> Meeting:
+    """Store a meeting and return it; a repeated request gets the first one's as it is now."""
+    return do_once(
+        unit,
+        request,
+        do=lambda: unit.meetings.create(meeting),
+        note=lambda asked, made: replace(asked, target_id=made.id),
+        again=lambda earlier: find_meeting(unit, meeting.workspace_id, _target_of(earlier)),
+    )
+
+
+def register_webhook(
+    unit: UnitOfWork, service: WebhookService, webhook: WebhookConfig, *, token_id: UUID, request: NamedRequest | None
+) -> tuple[EndpointView, str | None]:
+    """Store an endpoint and return it with its secret; a repeated request gets the first one's."""
+    return do_once(
+        unit,
+        request,
+        do=lambda: (EndpointView.new(service.store_webhook(webhook, unit)), webhook.secret),
+        note=lambda asked, _: _note_webhook(asked, webhook),
+        again=lambda earlier: _webhook_again(unit, earlier, token_id=token_id),
+    )
+
+
+def rotate_webhook(
+    unit: UnitOfWork,
+    workspace_id: UUID,
+    webhook_id: UUID,
+    rotation: Rotation,
+    *,
+    now: datetime,
+    token_id: UUID,
+    request: NamedRequest | None,
+) -> tuple[EndpointView, str | None]:
+    """Give an endpoint a new secret and return both; a repeated request rotates nothing more."""
+    return do_once(
+        unit,
+        request,
+        do=lambda: (rotate_secret(unit, workspace_id, webhook_id, rotation, now=now), rotation.secret),
+        note=lambda asked, answer: _note_webhook(asked, answer[0].webhook),
+        again=lambda earlier: _webhook_again(unit, earlier, token_id=token_id),
+    )
+
+
+def begin_test(
+    unit: UnitOfWork,
+    service: WebhookService,
+    workspace_id: UUID,
+    webhook_id: UUID,
+    *,
+    request: NamedRequest | None,
+) -> UUID:
+    """Record a test event and return its id; a repeated request gets the first one's."""
+    return do_once(
+        unit,
+        request,
+        do=lambda: record_test(unit, service, workspace_id, webhook_id),
+        note=lambda asked, made: replace(asked, target_id=made),
+        again=_target_of,
+    )
+
+
+def _note_webhook(request: NamedRequest, webhook: WebhookConfig) -> NamedRequest:
     """Note which endpoint it was about, and which secret it made."""
     return replace(request, target_id=webhook.id, secret_id=webhook.secret_id, secret_hint=webhook.secret_hint)
 
 
-def webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) -> tuple[EndpointView, str | None]:
+def _webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) -> tuple[EndpointView, str | None]:
     """Return the endpoint that a request was about, and its secret, if it is to be told.
 
     That is where the endpoint still has the secret which the request made, and the same token asks. Else only its hint
     is in the endpoint.
     """
-    webhook = unit.webhooks.get_by_id(target_of(earlier), with_deleted=True)
+    webhook = unit.webhooks.get_by_id(_target_of(earlier), with_deleted=True)
     if webhook is None:
         raise NotFoundError(f"webhook_id: no webhook {earlier.target_id} in this workspace")
     # A server of a former release changes the secret and not its id, but the hint.
@@ -74,7 +142,7 @@ def webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) ->
     return EndpointView(webhook, health), told
 
 
-def target_of(earlier: NamedRequest) -> UUID:
+def _target_of(earlier: NamedRequest) -> UUID:
     """Return what the request made or changed."""
     if earlier.target_id is None:
         raise ValueError("a request is read before it was completed")

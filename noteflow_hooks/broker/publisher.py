@@ -18,6 +18,7 @@ from kombu import Exchange, Queue
 
 from noteflow_hooks.broker.names import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.broker.queue_depth import QueueBackpressure
+from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: The most ids in one message, and the least time from one message to the next.
-_BATCH: Final = 500
+#: The least time from one message to the next.
 _SPACING_S: Final = 0.01
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
 _BUSY_RATE: Final = 250.0
@@ -120,7 +120,7 @@ class Publisher:
         # Were both to go on at once, they would slow each other down at Python's global lock.
         time.sleep(_ANSWER_FIRST_S)
         with self._changed:
-            return [self._waiting.popleft() for _ in range(min(_BATCH, len(self._waiting)))]
+            return [self._waiting.popleft() for _ in range(min(EVENTS_PER_ROUND, len(self._waiting)))]
 
     def _sent(self, batch: list[UUID]) -> bool:
         try:
@@ -130,14 +130,14 @@ class Publisher:
             return False
         if self._away:
             self._away = False
-            log.info("Redis takes hints again")
+            log.info("Redis takes wake-ups again")
         return True
 
     def _failed(self, error: Exception) -> None:
         if not self._away:
             self._away = True
             log.warning(
-                "Redis takes no hints (%s); what was committed is safe and waits for the relay", type(error).__name__
+                "Redis takes no wake-ups (%s); what was committed is safe and waits for the relay", type(error).__name__
             )
         with self._changed:
             # The relay and the sweep find all of these by themselves, once Redis is back.

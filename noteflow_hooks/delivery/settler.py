@@ -183,7 +183,7 @@ def _without_text(settlement: Settlement) -> Settlement:
 def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
     if not is_kept:
-        log.warning("delivery %s was taken back before its result was recorded", delivery.id)
+        log.warning("delivery %s was reclaimed before its result was recorded", delivery.id)
     elif result is None:
         log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
     elif delivery.status is DeliveryStatus.SUCCEEDED:

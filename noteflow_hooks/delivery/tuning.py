@@ -2,7 +2,8 @@
 
 What depends on a deployment is a setting. What belongs to a rule of the domain stands with the rule, in
 `domain/health`: the burst, what counts as stalled, how many endpoints share a claim. What relay and sweep find is
-bounded in `maintenance/rescue.py`.
+bounded in `maintenance/rescue.py`, what one statement takes on in `persistence/sql/limits.py`, and how long the sweep
+waits for locks in `persistence/sql/delivery/lock_patience.py`: adapters import nothing of this package.
 
 How long something may take before something else is done about it, from quick to slow. Each step gives something back
 (a permit, the endpoint's share, the task), and none ends the POST, which has its webhook's whole timeout:

@@ -114,6 +114,14 @@ class Undelivered:
         return self.event_id if self.delivery is None else self.delivery.id
 
 
+def check_period(after: datetime | None, before: datetime | None, *, may_be_empty: bool) -> None:
+    """Raise InvalidInputError for a period that ends before it begins or, unless it may be empty, where it begins."""
+    if after is None or before is None:
+        return
+    if after > before or (after == before and not may_be_empty):
+        raise InvalidInputError("created_after", "must be before created_before")
+
+
 def check_page_size(size: int, *, most: int = MAX_PAGE_SIZE) -> int:
     """Return how many rows to show, the default for 0; raise InvalidInputError for a number that is not allowed."""
     if not 0 <= size <= most:

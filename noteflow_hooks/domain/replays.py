@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
+from noteflow_hooks.domain.paging import check_period
 from noteflow_hooks.domain.rate import TokenBucket, full_in_s
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError, Reason
 
@@ -90,9 +91,7 @@ class Replay:
     def create(cls, workspace_id: UUID, criteria: DeliveryFilter, *, rate_per_s: float = DEFAULT_RATE_PER_S) -> Replay:
         """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
         check_rate(rate_per_s)
-        after, before = criteria.created_after, criteria.created_before
-        if after is not None and before is not None and after >= before:
-            raise InvalidInputError("created_after", "must be before created_before")
+        check_period(criteria.created_after, criteria.created_before, may_be_empty=False)
         return cls(id=uuid4(), workspace_id=workspace_id, criteria=criteria, rate_per_s=rate_per_s)
 
     @property

@@ -11,17 +11,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.signing import DEFAULT_TOLERANCE_S
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
-#: Beyond this a clock is worth a warning: a tenth of the five minutes that receivers tolerate (Standard Webhooks).
-SKEW_LIMIT: Final = timedelta(seconds=30)
-
-
-#: What receivers tolerate (Standard Webhooks, "Verifying webhook authenticity"), in seconds.
-_TOLERATED_S: Final = 300
+#: Beyond this a clock is worth a warning: a tenth of what receivers tolerate (Standard Webhooks).
+SKEW_LIMIT: Final = timedelta(seconds=DEFAULT_TOLERANCE_S / 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +77,5 @@ class ClockWatch:
                 " what is more than %d s off",
                 abs(skew.ahead).total_seconds(),
                 skew.side,
-                _TOLERATED_S,
+                DEFAULT_TOLERANCE_S,
             )

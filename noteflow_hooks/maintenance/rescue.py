@@ -41,7 +41,7 @@ class Rescue:
         reclaimed = 0
         while count := self._store.reclaim_expired(limit=_RECLAIM_PAGE):
             reclaimed += count
-            log.warning("%d deliveries were taken back from workers that held them past their lease", count)
+            log.warning("%d deliveries were reclaimed from workers that held them past their lease", count)
             if count < _RECLAIM_PAGE:
                 break
         return reclaimed

@@ -74,7 +74,7 @@ def _refuse(stage: Stage, failure: Kept) -> None:
     try:
         failure.release()
         stage.reach("pending", attempts=1)
-        until(lambda: client.execute_command("ACL", "LOG"), what="the hint is refused")
+        until(lambda: client.execute_command("ACL", "LOG"), what="the wake-up is refused")
         stage.kill(*stage.workers)
     finally:
         client.execute_command("ACL", "SETUSER", "default", "+lpush")

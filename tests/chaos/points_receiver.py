@@ -62,5 +62,5 @@ def worker_frozen_in_mid_post(stage: Stage) -> None:
 
 def _is_fenced(stage: Stage, names: list[str]) -> bool:
     [row] = stage.rows()
-    said = f"delivery {row.id} was taken back before its result was recorded"
+    said = f"delivery {row.id} was reclaimed before its result was recorded"
     return any(said in log_of(stage.rig, name).read_text() for name in names)

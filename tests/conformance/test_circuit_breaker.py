@@ -6,12 +6,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from tests.conformance.model.world import EXPIRED
-from tests.support.builders import a_failure, an_attempt_result, an_event
-
-if TYPE_CHECKING:
-    from tests.conformance.model.world import World
-
 from tests.conformance.model.throttling import (
     MINUTE,
     claim,
@@ -22,6 +16,11 @@ from tests.conformance.model.throttling import (
     open_breaker,
     settle,
 )
+from tests.conformance.model.world import EXPIRED
+from tests.support.builders import a_failure, an_attempt_result, an_event
+
+if TYPE_CHECKING:
+    from tests.conformance.model.world import World
 
 
 def test_failures_in_a_row_open_the_breaker(breaking: World) -> None:

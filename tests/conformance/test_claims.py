@@ -122,7 +122,7 @@ def test_what_is_not_due_is_not_claimed(world: World) -> None:
 
 
 def test_ended_deliveries_are_not_claimed(world: World) -> None:
-    """What succeeded or was skipped stays ended, however often it is hinted at."""
+    """What succeeded or was skipped stays ended, however many wake-ups name it."""
     succeeded, _ = several(world, 2)
     world.attempt(succeeded.id)
     skipped = world.delivery(world.workspace(), enabled=False)

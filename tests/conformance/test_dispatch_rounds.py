@@ -1,4 +1,4 @@
-"""Rounds of dispatching: each delivery is made once, however large the fan-out and however often it is hinted at."""
+"""Rounds of dispatching: each delivery is made once, however large the fan-out and however many wake-ups name it."""
 
 from __future__ import annotations
 

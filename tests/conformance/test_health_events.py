@@ -6,14 +6,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from tests.conformance.model.throttling import claim, dispatch, endpoint, fail, settle
 from tests.support.builders import a_failure, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from tests.conformance.model.world import World
-
-from tests.conformance.model.throttling import claim, dispatch, endpoint, fail, settle
 
 
 def test_410_disables_at_once_and_skips_what_waits(world: World) -> None:

@@ -14,16 +14,6 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.replays import ReplayState
 from noteflow_hooks.errors import PreconditionError
 from noteflow_hooks.maintenance.replays import advance_replays
-from tests.conformance.model.world import SLACK
-from tests.conformance.test_concurrency import at_once
-from tests.support.builders import a_failure
-
-if TYPE_CHECKING:
-    from uuid import UUID
-
-    from noteflow_hooks.domain.webhooks import WebhookConfig
-    from tests.conformance.model.world import World
-
 from tests.conformance.model.replaying import (
     SECOND,
     begin,
@@ -35,6 +25,15 @@ from tests.conformance.model.replaying import (
     step,
     step_now,
 )
+from tests.conformance.model.world import SLACK
+from tests.conformance.test_concurrency import at_once
+from tests.support.builders import a_failure
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+    from tests.conformance.model.world import World
 
 
 def test_steps_go_on_oldest_first_and_behind_the_last_one(world: World) -> None:

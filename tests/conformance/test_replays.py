@@ -13,13 +13,6 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay, ReplayState
 from noteflow_hooks.errors import LimitError, NotFoundError, PreconditionError
-from tests.conformance.model.world import SLACK
-from tests.conformance.test_concurrency import at_once
-from tests.support.builders import a_failure, an_attempt_result
-
-if TYPE_CHECKING:
-    from tests.conformance.model.world import World
-
 from tests.conformance.model.replaying import (
     SECOND,
     TICK,
@@ -31,6 +24,12 @@ from tests.conformance.model.replaying import (
     status_of,
     step,
 )
+from tests.conformance.model.world import SLACK
+from tests.conformance.test_concurrency import at_once
+from tests.support.builders import a_failure, an_attempt_result
+
+if TYPE_CHECKING:
+    from tests.conformance.model.world import World
 
 
 def test_a_replay_makes_due_what_was_not_delivered(world: World) -> None:

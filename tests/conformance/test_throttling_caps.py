@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.health.scheduling import BURST
+from tests.conformance.model.throttling import claim, claim_slots, dispatch, endpoint, settle
 from tests.conformance.model.world import EXPIRED
 from tests.support.builders import an_attempt_result, an_event
 
 if TYPE_CHECKING:
     from tests.conformance.model.world import World
-
-from tests.conformance.model.throttling import claim, claim_slots, dispatch, endpoint, settle
 
 
 def test_an_endpoint_gets_no_more_at_once_than_its_cap(world: World) -> None:

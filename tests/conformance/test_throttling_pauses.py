@@ -7,12 +7,11 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from tests.conformance.model.throttling import claim, claim_slots, dispatch, endpoint, open_breaker, settle
 from tests.support.builders import an_attempt_result
 
 if TYPE_CHECKING:
     from tests.conformance.model.world import World
-
-from tests.conformance.model.throttling import claim, claim_slots, dispatch, endpoint, open_breaker, settle
 
 
 def test_a_paused_endpoint_s_deliveries_wait_until_it_resumes(world: World) -> None:

@@ -73,14 +73,14 @@ def test_a_flushed_redis_loses_no_event(rig: SystemRig) -> None:
     webhook = rig.webhook(path)
     rig.kill("worker-1")
     events = {rig.publish() for _ in range(20)}
-    until(lambda: hinted_at(rig) == events, what="hints at all of them wait")
+    until(lambda: named_by_wake_ups(rig) == events, what="wake-ups for all of them wait")
     rig.redis.flushall()
     rig.restart("worker-1")
     rig.settled(webhook, "succeeded", count=20)
     assert len(rig.receiver.wait_for(20, path=path)) == 20
 
 
-def hinted_at(rig: SystemRig) -> set[str]:
+def named_by_wake_ups(rig: SystemRig) -> set[str]:
     """Return the ids of the events that messages in the queue name."""
     waiting: Any = rig.redis.lrange("dispatch", 0, -1)
     bodies = [json.loads(base64.b64decode(json.loads(each)["body"])) for each in waiting]
@@ -187,7 +187,7 @@ def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: Sys
         with rig.frozen("worker-1"):
             rig.receiver.release()
             rig.settled(webhook, "succeeded")
-        fenced = "was taken back before its result was recorded"
+        fenced = "was reclaimed before its result was recorded"
         until(lambda: fenced in log_of(rig, "worker-1").read_text(), what="the first one has come back with it")
         assert_sent_twice(rig, webhook, path)
 

@@ -71,7 +71,7 @@ def test_a_database_that_is_away_for_a_while_is_waited_for_in_peace(tmp_path: Pa
             rig.disconnect()
             rig.kill("postgres")
         # What was announced by then is tried once; from there on there is only what beat brings along.
-        until(lambda: rig.redis.llen("dispatch") == 0, what="the hints are taken")
+        until(lambda: rig.redis.llen("dispatch") == 0, what="the wake-ups are taken")
         began, lines, used_s = time.monotonic(), _lines(rig), cpu_s(rig, "worker-1")
         codes = set()
         while time.monotonic() < began + AWAY_S:

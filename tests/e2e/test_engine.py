@@ -233,7 +233,7 @@ def test_a_pause_holds_and_a_resume_lets_go(rig: SystemRig) -> None:
         rig.publish()
     until(lambda: len(rig.deliveries(webhook)) == 5, what="the deliveries")
     rig.wake("deliver", *(each.id for each in rig.deliveries(webhook)))
-    until(lambda: rig.redis.llen("deliver") == 0, what="the hint is consumed")
+    until(lambda: rig.redis.llen("deliver") == 0, what="the wake-up is consumed")
     assert all("is paused since" in each.reason for each in rig.deliveries(webhook))
     assert not any(each.path == path for each in rig.receiver.requests)
     update(rig, webhook, paused=False)

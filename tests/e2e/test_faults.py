@@ -79,7 +79,7 @@ def test_a_redis_that_refuses_writes_fails_no_meeting_and_loses_no_event(rig: Sy
 
 
 def test_five_thousand_events_committed_while_redis_is_away_need_few_messages(rig: SystemRig) -> None:
-    """Fewer than 1,000 messages bring them all to success: relay sends chunks, and turns are hinted at sparingly."""
+    """Fewer than 1,000 messages bring them all to success: relay sends chunks, and slots wake tasks sparingly."""
     webhook = rig.webhook(a_path())
     with rig.frozen("valkey"):
         rig.publish_many(5000, webhook_workspace=webhook.workspace_id)

@@ -52,7 +52,7 @@ def test_poison_in_every_place_costs_no_delivery(rig: SystemRig) -> None:
     webhook = rig.webhook(path)
     with same_worker(rig), rig.frozen("worker-1"):
         events = {rig.publish() for _ in range(20)}
-        until(lambda: rig.redis.llen("dispatch"), what="the hints at them")
+        until(lambda: rig.redis.llen("dispatch"), what="the wake-ups for them")
         for queue in QUEUES:
             rig.redis.delete(queue)
             rig.redis.lpush(queue, *POISON.values())

@@ -37,9 +37,9 @@ def test_a_worker_still_ends_its_children_and_nobody_else_does(tmp_path: Path, r
         before, control = children(worker), app.control
         for each in before:
             each.send_signal(signal.SIGTERM)
-        answers: Any = control.ping(timeout=2)
+        answers: Any = control.ping(timeout=2, limit=1)
         assert len(answers) == 1
         assert children(worker) == before
-        control.broadcast("pool_shrink", arguments={"n": 1}, reply=True)
+        control.broadcast("pool_shrink", arguments={"n": 1}, reply=True, limit=1)
         until(lambda: len(children(worker)) < len(before), what="a child ends")
         assert set(children(worker)) < set(before)

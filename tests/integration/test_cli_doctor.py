@@ -224,7 +224,7 @@ def test_a_redis_that_is_full_takes_no_writes_and_says_why(broker: Broker, redis
 
 
 def test_an_eviction_policy_is_a_warning(broker: Broker, redis: Redis) -> None:
-    """Hints that are evicted come late."""
+    """Wake-ups that are evicted come late."""
     redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
         verdict = broker.memory()

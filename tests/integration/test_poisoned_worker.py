@@ -53,7 +53,7 @@ def test_poison_takes_no_slot_and_ends_no_process(tmp_path: Path, database_url: 
                 database.execute(LOCK)
                 broker.lpush("maintenance", *(json.dumps(a_message(task=SWEEP_TASK)) for _ in range(slots)))
                 until(lambda: running(server.url) == slots, what="a task runs in each slot")
-            until(lambda: worker.log.count(b"taken back") == slots, what="the sweeps have run")
+            until(lambda: worker.log.count(b" reclaimed, ") == slots, what="the sweeps have run")
             assert worker.is_alive
             assert children(worker.process.pid) == before
             assert b"Unrecoverable error" not in worker.log

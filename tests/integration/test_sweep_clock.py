@@ -40,7 +40,7 @@ def test_a_sweep_warns_of_a_clock_that_is_off(
     parts = replace(bootstrap.worker(settings, lambda _: None), check_clock=watch.check)
     monkeypatch.setattr(tasks, "parts", lambda: parts)
     for _ in range(2):
-        assert tasks.sweep() == "0 taken back, 0 overdue, 0 turns"
+        assert tasks.sweep() == "0 reclaimed, 0 overdue, 0 slots"
     parts.close()
     engine.dispose()
     [warning] = [each for each in caplog.records if each.name == "noteflow_hooks.maintenance.clock"]

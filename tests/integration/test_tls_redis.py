@@ -107,7 +107,7 @@ def test_workers_beat_and_inspect_speak_tls(front: tuple[TlsFront, str], tmp_pat
         celery_program(tmp_path, "worker", *SOLO, settings=settings | {"sweep_every_s": "0.2"}) as worker,
         celery_program(tmp_path, "beat", "-l", "INFO", settings=settings | {"sweep_every_s": "0.2"}),
     ):
-        until(lambda: b"taken back" in worker.log, what="a sweep has run")
+        until(lambda: b" reclaimed, " in worker.log, what="a sweep has run")
         shown = subprocess.run(
             command("inspect", "ping"), env=variables(settings), cwd=tmp_path, capture_output=True, check=False
         )
@@ -134,7 +134,7 @@ def test_a_certificate_that_is_not_good_is_refused(
         url = place + options
         publishers = publisher.connect(RedisAddress.parse(url))
         publishers.events.announce([uuid4()])
-        until(lambda: "Redis takes no publishers" in caplog.text, what="the publisher is refused")
+        until(lambda: "Redis takes no wake-ups" in caplog.text, what="the publisher is refused")
         publishers.close()
         with pytest.raises(UnavailableError, match="certificate verify failed"):
             doctor(url).writes()

@@ -175,7 +175,7 @@ def test_nobody_counts_for_ever() -> None:
     ],
 )
 def test_a_redis_that_is_nearly_full_or_drops_keys_is_a_warning(told: Mapping[str, object], state: State) -> None:
-    """Hints are refused or lost then, which costs time."""
+    """Wake-ups are refused or lost then, which costs time."""
     assert_told(broker.memory({"used_memory": 100, **told}), state, "0.0 MB")
 
 

@@ -119,7 +119,7 @@ def test_a_slot_that_comes_later_is_woken_for_then(system: System) -> None:
 def test_no_post_starts_that_might_outlast_its_lease(frozen_s: float, starts: bool) -> None:  # noqa: FBT001 - a case
     """Ten seconds of slack and one of timeout: a worker frozen for longer after its claim gives the delivery back.
 
-    That is no attempt, and is hinted at.
+    That is no attempt, and a task is woken for it.
     """
     system = System()
     [delivery_id] = system.deliveries(1, timeout_ms=1000)

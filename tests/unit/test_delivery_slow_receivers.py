@@ -50,7 +50,7 @@ def test_a_retry_is_queued_while_a_slow_sibling_is_under_way() -> None:
     system.answer = answer
     worker = threading.Thread(target=system.deliver, args=(ids,))
     worker.start()
-    until(lambda: system.wake_ups.retries, what="the hint")
+    until(lambda: system.wake_ups.retries, what="the wake-up")
     assert system.wake_ups.retries == [(timedelta(seconds=1), [ids[1]])]
     assert system.read(ids[0]).status is DeliveryStatus.SENDING
     release.set()

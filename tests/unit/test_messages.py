@@ -209,4 +209,4 @@ def test_ids_among_what_is_none_are_taken(named: Callable[[Any], Any], caplog: p
     """A line of the log counts the rest, and repeats none of it."""
     known = uuid4()
     assert named([str(known), "\x1b[2J", 5]) == [known]
-    assert [each.getMessage() for each in caplog.records] == ["a hint names what is no id; 1 of 3 are"]
+    assert [each.getMessage() for each in caplog.records] == ["a message names what is no id; 1 of 3 are"]

@@ -36,7 +36,7 @@ def test_messages_don_t_pile_up_in_a_queue(system: System) -> None:
 
 
 def test_the_relay_finds_what_was_not_dispatched(system: System) -> None:
-    """An event is hinted at once its grace is over, and no more once it is dispatched."""
+    """A task is woken for an event once its grace is over, and no more once it is dispatched."""
     with system.unit() as unit:
         event = unit.events.append(an_event(workspace_id=system.workspace.id))
         unit.commit()

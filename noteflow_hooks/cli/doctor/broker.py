@@ -129,9 +129,9 @@ def memory(told: Mapping[str, Any]) -> Verdict:
     used, most, policy = int(told["used_memory"]), int(told.get("maxmemory", 0)), told.get("maxmemory_policy")
     found = f"{_mb(used)} of {_mb(most) if most else 'no maxmemory'} in use, {policy}"
     if most and used >= _FULL * most:
-        return warning(found, "raise maxmemory: hints that are refused come late, by relay and sweep")
+        return warning(found, "raise maxmemory: wake-ups that are refused come late, by relay and sweep")
     if policy not in (None, "noeviction"):
-        return warning(found, "set maxmemory-policy to noeviction: hints that are evicted come late")
+        return warning(found, "set maxmemory-policy to noeviction: wake-ups that are evicted come late")
     return ok(found)
 
 
@@ -139,7 +139,7 @@ def queues(lengths: Mapping[str, int]) -> Verdict:
     """Judge how many messages wait in each queue."""
     found = ", ".join(f"{name} {length}" for name, length in lengths.items())
     if any(length > _LONG for length in lengths.values()):
-        return warning(found, "see that workers take from the long one; its messages are hints, and may be deleted")
+        return warning(found, "see that workers take from the long one; its messages are wake-ups, and may be deleted")
     return ok(found)
 
 

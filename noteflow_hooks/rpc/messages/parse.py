@@ -12,7 +12,7 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
-from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.errors import InvalidInputError
@@ -121,8 +121,7 @@ def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.
         lambda: parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
         lambda: parse_time("created_before", request.created_before) if request.HasField("created_before") else None,
     )
-    if after is not None and before is not None and after > before:
-        raise InvalidInputError("created_after", "must not be later than created_before")
+    check_period(after, before, may_be_empty=True)
     return {"created_after": after, "created_before": before}
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -10,10 +9,9 @@ from noteflow_hooks.application.deliveries import (
     list_deliveries,
     list_undelivered,
     read_delivery,
-    record_test,
     redeliver,
 )
-from noteflow_hooks.application.requests import do_once, target_of
+from noteflow_hooks.application.requests import begin_test
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import check_seconds
@@ -48,13 +46,7 @@ class DeliveryMixin:
         )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
-            lambda unit: do_once(
-                with_webhooks(unit),
-                named,
-                do=lambda: record_test(unit, service, workspace_id, webhook_id),
-                note=lambda asked, made: replace(asked, target_id=made),
-                again=target_of,
-            )
+            lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named)
         )
         view = await outcome_of_test(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import (
-    EndpointView,
     Rotation,
     change_webhook,
     check_changes,
@@ -15,9 +14,8 @@ from noteflow_hooks.application.endpoints import (
     list_webhooks,
     new_webhook,
     read_webhook,
-    rotate_secret,
 )
-from noteflow_hooks.application.requests import do_once, find_earlier, note_webhook, webhook_again
+from noteflow_hooks.application.requests import find_earlier, register_webhook, rotate_webhook
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
@@ -52,13 +50,7 @@ class EndpointMixin:
         if named is None or not await self._database.run(lambda unit: find_earlier(with_webhooks(unit), named)):
             await self._database.call(lambda: service.check_url(webhook.url))
         view, secret = await self._database.run(
-            lambda unit: do_once(
-                with_webhooks(unit),
-                named,
-                do=lambda: (EndpointView.new(service.store_webhook(webhook, unit)), webhook.secret),
-                note=lambda asked, _: note_webhook(asked, webhook),
-                again=lambda first: webhook_again(unit, first, token_id=token_id),
-            )
+            lambda unit: register_webhook(with_webhooks(unit), service, webhook, token_id=token_id, request=named)
         )
         return webhook_message(view, secret=secret)
 
@@ -120,15 +112,14 @@ class EndpointMixin:
         )
         named = await asyncio.to_thread(lambda: parse_request_id(request, workspace_id=workspace_id, token_id=token_id))
         view, secret = await self._database.run(
-            lambda unit: do_once(
+            lambda unit: rotate_webhook(
                 with_webhooks(unit),
-                named,
-                do=lambda: (
-                    rotate_secret(unit, workspace_id, webhook_id, rotation, now=datetime.now(UTC)),
-                    rotation.secret,
-                ),
-                note=lambda asked, answer: note_webhook(asked, answer[0].webhook),
-                again=lambda first: webhook_again(unit, first, token_id=token_id),
+                workspace_id,
+                webhook_id,
+                rotation,
+                now=datetime.now(UTC),
+                token_id=token_id,
+                request=named,
             )
         )
         return webhook_message(view, secret=secret)

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.events import erase_meeting, list_events, publish_event, read_event
+from noteflow_hooks.application.events import (
+    ENDPOINTS_LIMIT,
+    erase_meeting,
+    list_events,
+    publish_event,
+    read_event,
+)
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
@@ -18,9 +24,6 @@ from noteflow_hooks.rpc.services.host import required, with_webhooks
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
-
-#: The most endpoints that GetEvent looks at.
-_ENDPOINTS_LIMIT: Final = 100
 
 
 class EventMixin:
@@ -62,13 +65,13 @@ class EventMixin:
         workspace_id = current_workspace()
         event_id, page = check_all(
             lambda: parse_id("event_id", request.event_id),
-            lambda: parse_endpoint_page(request, most=_ENDPOINTS_LIMIT),
+            lambda: parse_endpoint_page(request, most=ENDPOINTS_LIMIT),
         )
         view = await self._database.run(lambda unit: read_event(with_webhooks(unit), workspace_id, event_id, page))
         endpoints, token = fill(page, view.endpoints, endpoint_message)
         return pb.GetEventResponse(
             event=event_message(view.event),
-            deliveries=[] if request.page_token else map(briefly, view.deliveries),
+            deliveries=map(briefly, view.deliveries),
             without_delivery=[each for each in endpoints if each.reason],
             next_page_token=token,
         )

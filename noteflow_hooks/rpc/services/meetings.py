@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.application.meetings import find_meeting, list_meetings, new_meeting, read_meeting
-from noteflow_hooks.application.requests import do_once, target_of
+from noteflow_hooks.application.meetings import list_meetings, new_meeting, read_meeting
+from noteflow_hooks.application.requests import create_meeting
 from noteflow_hooks.application.summaries import make_summary, read_transcript, store_summary
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
@@ -36,15 +35,7 @@ class MeetingMixin:
             lambda: new_meeting(workspace_id, request.title, now=datetime.now(UTC)), lambda: check_id_of(request)
         )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
-        return await self._database.run(
-            lambda unit: do_once(
-                unit,
-                named,
-                do=lambda: meeting_message(unit.meetings.create(meeting)),
-                note=lambda asked, _: replace(asked, target_id=meeting.id),
-                again=lambda earlier: meeting_message(find_meeting(unit, workspace_id, target_of(earlier))),
-            )
-        )
+        return meeting_message(await self._database.run(lambda unit: create_meeting(unit, meeting, request=named)))
 
     async def GetMeeting(self: ServicerHost, request: pb.GetMeetingRequest, _: Context) -> pb.Meeting:
         """Return one meeting, with its summary."""

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.application.events import erase_meeting, publish_event
+from noteflow_hooks.application.events import erase_meeting, publish_event, read_event
+from noteflow_hooks.domain.paging import Page, Position
 from noteflow_hooks.errors import AlreadyExistsError, InvalidInputError
 from tests.support.builders import a_payload
 
@@ -71,3 +72,12 @@ def test_erasing_a_meeting_counts_its_events_and_what_waited(world: World, caplo
     assert [each.payload_erased_at is None for each in world.events()] == [False, True]
     assert world.events()[1].id == other.id
     assert world.do(lambda unit: erase_meeting(unit, world.workspace.id, "m-1")) == (0, 0)
+
+
+def test_an_event_s_deliveries_are_with_its_first_page_of_endpoints(world: World) -> None:
+    """A later page has endpoints alone: the deliveries were shown before."""
+    event_id = world.delivery(world.webhook()).event_id
+    first = world.do(lambda unit: read_event(unit, world.workspace.id, event_id, Page(10)))
+    later = Page(10, Position(world.now, event_id))
+    beside = world.do(lambda unit: read_event(unit, world.workspace.id, event_id, later))
+    assert (len(first.deliveries), len(beside.deliveries)) == (1, 0)

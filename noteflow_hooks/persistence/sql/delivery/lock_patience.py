@@ -95,7 +95,7 @@ class LockPatience:
             return False
         if run.waited_s > _LONG_S and run.runs < _RUNS_IN_A_ROW:
             connection.execute(_NOTE, {"name": f"{_WAITED}{run.runs + 1}"})
-            log.warning("the sweep waited %.1f s for a lock on the deliveries; nothing is taken back now", run.waited_s)
+            log.warning("the sweep waited %.1f s for a lock on the deliveries; nothing is reclaimed now", run.waited_s)
             return False
         if run.waited_s <= _LONG_S and self._rests(run.since_wait, run.since_gave_up):
             return False

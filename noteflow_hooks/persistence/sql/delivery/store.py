@@ -253,7 +253,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             raise
         except Exception:
             # The boundary of a batch, and below of a row: whatever is wrong with one must not hold up the rest.
-            log.exception("%d deliveries could not be taken back together", len(rows))
+            log.exception("%d deliveries could not be reclaimed together", len(rows))
             if len(rows) == 1:
                 connection.execute(settle_statements.ABANDON, {"id": rows[0].id, "message": _DAMAGED})
             else:
