@@ -124,8 +124,7 @@ class _Variables(BaseSettings):
         except ValidationError as error:
             raise SettingsError(cls._line(error)) from None
         except UnicodeDecodeError as error:
-            where = ENV_FILE.absolute()
-            raise SettingsError(f"{where} is not UTF-8 text: its byte {error.start} can't be read as such") from None
+            raise _not_text(error) from None
 
     @classmethod
     def _line(cls, error: ValidationError) -> str:
@@ -288,8 +287,15 @@ def unknown_variables() -> list[str]:
 
 
 def named_in_env_file() -> set[str]:
-    """Return the names in ``.env``, in lower case; none where there is no such file."""
-    return set(DotEnvSettingsSource(Settings).env_vars)
+    """Return the names in ``.env``, in lower case, none where it is missing; raise SettingsError where it is no text."""
+    try:
+        return set(DotEnvSettingsSource(Settings).env_vars)
+    except UnicodeDecodeError as error:
+        raise _not_text(error) from None
+
+
+def _not_text(error: UnicodeDecodeError) -> SettingsError:
+    return SettingsError(f"{ENV_FILE.absolute()} is not UTF-8 text: its byte {error.start} can't be read as such")
 
 
 def _slip(name: str, known: list[str]) -> str:

@@ -61,6 +61,14 @@ def test_a_length_that_no_payload_has_is_refused(head: str, status: int) -> None
         assert line.recv(100).startswith(f"HTTP/1.1 {status} ".encode())
 
 
+@pytest.mark.parametrize("sent", [b"GARBAGE\r\n\r\n", b"\x16\x03\x01\xff\r\n", b"POST / HTTP/9.9.9\r\n\r\n"])
+def test_what_is_no_request_is_answered_with_a_status_too(sent: bytes) -> None:
+    """Python's own would answer as HTTP/0.9 did, without one."""
+    with Receiver(lambda _: 200) as receiver, socket.create_connection((HOST, port_of(receiver))) as line:
+        line.sendall(sent)
+        assert line.recv(100).startswith(b"HTTP/1.1 400 ")
+
+
 def test_a_body_that_breaks_off_is_answered_400() -> None:
     """And given to nobody."""
     came: list[Received] = []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from noteflow_hooks.cli.commands.listen import described
+import pytest
+
+from noteflow_hooks.cli.commands.listen import described, is_json
 from noteflow_hooks.cli.support.receiver import Received
 from noteflow_hooks.signing import generate_secret, sign, sign_standard
 
@@ -52,3 +54,10 @@ def test_a_request_without_signatures_says_so() -> None:
     assert shown.count("absent") == 2
     assert "\x1b" not in shown
     assert "\x00" not in shown
+
+
+@pytest.mark.parametrize("body", [b"NaN", b'{"n": -Infinity}', b"{", b"\xff", b"9" * 5000, b"[" * 100_000])
+def test_what_is_no_json_is_known(body: bytes) -> None:
+    """What Python alone reads, such as NaN, is none either."""
+    assert not is_json(body)
+    assert is_json(BODY)

@@ -178,3 +178,33 @@ def test_an_up_file_that_is_not_ours_is_named(
     complaint = capsys.readouterr().err
     assert says in complaint
     assert complaint.count("\n") == 1
+
+
+@pytest.mark.parametrize("line", ["webhooks list --token t --server unix:", "health bogus", "health unix:", "health 7"])
+def test_what_is_no_address_is_wrong_use(
+    line: str, addresses: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nothing is called, and the line says what an address is."""
+    assert run(root, line.split()) == 2
+    assert "it must be HOST:PORT, such as 127.0.0.1:50051" in capsys.readouterr().err
+    assert not addresses
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["deliveries replay --yes --event-type", "deliveries list --event-type", "events list --meeting"],
+)
+def test_an_empty_filter_is_refused(
+    line: str, addresses: list[tuple[str, str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script's unset variable must not mean everything, least of all to a replay."""
+    assert run(root, [*line.split(), "", "--server", "a:1", "--token", "t"]) == 2
+    assert "it is empty" in capsys.readouterr().err
+    assert not addresses
+
+
+def test_an_env_file_that_is_no_text_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whoever reads the line must know which file to mend."""
+    (tmp_path / ".env").write_bytes(b"\xff\xfe")
+    assert run(root, ["webhooks", "list"]) == 1
+    assert ".env is not UTF-8 text: its byte 0" in capsys.readouterr().err

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noteflow_hooks.cli.commands import deliveries
 from noteflow_hooks.cli.support.listing import Listing
 from noteflow_hooks.cli.support.options import table_options
 from noteflow_hooks.cli.support.output import show_fields, show_list, show_rows
@@ -87,6 +88,24 @@ def test_times_are_short_where_they_must_fit() -> None:
     assert rendered(rows, columns=["created_at"], screen=Screen(80)).splitlines() == [
         "CREATED", "01:02:03Z", "2020-01-31 12:34Z",
     ]  # fmt: skip
+
+
+@pytest.mark.usefixtures("terminal")
+def test_a_narrow_list_of_deliveries_keeps_its_ids_and_its_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ids in the order of time begin alike, so one that is cut is every row's; a state that is cut keeps its colour."""
+    monkeypatch.setenv("COLUMNS", "40")
+    rows = [
+        {**ROWS[0], "id": f"01a226de-cae3-7bd{number}-9947-3b6b28beee86", "event_type": "recording.started",
+         "attempt_count": 1, "status_code": 200, "duration_ms": 3}
+        for number in range(3)
+    ]  # fmt: skip
+    show_rows(rows, columns=deliveries.COLUMNS, spare=deliveries.SPARE, as_json=False)
+    _, *lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == [f"01a226de-cae3-7bd{number}" for number in range(3)]
+    assert all(GREEN in line for line in lines)
+    assert max(columns_of(click.unstyle(line)) for line in lines) <= 40
 
 
 @pytest.mark.usefixtures("terminal")

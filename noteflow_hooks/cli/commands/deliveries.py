@@ -35,7 +35,7 @@ COLUMNS: Final = (
 )  # fmt: skip
 #: Columns that a narrow terminal misses, the first ones first.
 _UNDELIVERED_SPARE: Final = ("event_id", "attempt_count", "created_at")
-_SPARE: Final = ("duration_ms", "status_code")
+SPARE: Final = ("duration_ms", "status_code", "attempt_count", "created_at")
 _UNDELIVERED_COLUMNS: Final = (
     "event_id", "event_type", "delivery_id", "webhook_id", "status", "attempt_count", "created_at", "reason",
 )  # fmt: skip
@@ -95,7 +95,7 @@ def list_(
     show_list(
         found,
         columns=COLUMNS,
-        spare=_SPARE,
+        spare=SPARE,
         as_json=as_json,
         empty=_NONE_OF_THESE if is_filtered else _NONE,
     )

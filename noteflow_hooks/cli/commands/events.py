@@ -13,6 +13,7 @@ from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.helping import example, section
 from noteflow_hooks.cli.support.listing import listed, without_details
 from noteflow_hooks.cli.support.options import (
+    Filled,
     as_json,
     event_type_option,
     limit_option,
@@ -83,7 +84,7 @@ def publish(event_type: str, *, payload: str, key: str | None, as_json: bool) ->
 @example("events list --event-type meeting.completed --since 2h")
 @remote_options
 @event_type_option
-@click.option("--meeting", "meeting_id", metavar="ID", help="Only those of this meeting.")
+@click.option("--meeting", "meeting_id", type=Filled(), metavar="ID", help="Only those of this meeting.")
 @period_options
 @limit_option
 @table_options

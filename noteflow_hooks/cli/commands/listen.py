@@ -7,7 +7,7 @@ import json
 import shlex
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
@@ -42,7 +42,7 @@ def listen(*, port: int, secret: str | None, status: int) -> None:
     secret = generate_secret() if secret is None else check_secret(secret)
 
     def answer(received: Received) -> int:
-        code = status if _is_json(received.body) else UNREADABLE
+        code = status if is_json(received.body) else UNREADABLE
         with _printing:
             click.echo(described(received, secret=secret, status=code))
         return code
@@ -69,12 +69,18 @@ def described(received: Received, *, secret: str, status: int) -> str:
     return f"{head}\n{pretty_json(received.body.decode('utf-8', 'backslashreplace'))}\n"
 
 
-def _is_json(body: bytes) -> bool:
+def is_json(body: bytes) -> bool:
+    """Tell whether the body is JSON, in UTF-8."""
     try:
-        json.loads(body.decode())
+        json.loads(body.decode(), parse_constant=_refuse)
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _refuse(constant: str) -> NoReturn:
+    """Refuse what Python reads beyond JSON: NaN and the infinities."""
+    raise ValueError(constant)
 
 
 def _verdict(signature: str | None, is_good: bool) -> str:  # noqa: FBT001 - private, and clear where it is called

@@ -135,9 +135,19 @@ def secret_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+class Filled(click.ParamType[str]):
+    """Text that is not empty: an empty filter would be none, and a script's unset variable would mean everything."""
+
+    name = "text"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        return value or self.fail("it is empty", param, ctx)
+
+
 webhook_argument = click.argument("webhook", metavar="NAME|ID")
 webhook_option = click.option("--webhook", metavar="NAME|ID", help="Only this endpoint's.")
-event_type_option = click.option("--event-type", help="Only those of this type.")
+event_type_option = click.option("--event-type", type=Filled(), metavar="TYPE", help="Only those of this type.")
 
 
 def period_options(command: Decorated) -> Decorated:

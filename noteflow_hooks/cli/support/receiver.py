@@ -76,6 +76,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Else what is no request is answered as HTTP/0.9 was: without a status.
+    default_request_version = "HTTP/1.1"
     timeout = _IDLE_S
     tls: ssl.SSLContext | None
     answer: Callable[[Received], int]

@@ -16,7 +16,7 @@ from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.client import connect
 from noteflow_hooks.errors import NoteFlowHooksError
-from noteflow_hooks.local.addresses import host_and_port
+from noteflow_hooks.local.addresses import is_target
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _token_of_up(said: Settings, server: str) -> str | None:
 
 
 def _checked(server: str, token: str | None) -> tuple[str, str]:
-    if host_and_port(server) is None and not server.startswith("unix:"):
+    if not is_target(server):
         raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
     if token is None:
         raise NoteFlowHooksError(f"no token for {server}: give --token, or set {PREFIX}TOKEN")

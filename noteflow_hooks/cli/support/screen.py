@@ -30,9 +30,12 @@ class Screen:
     #: Whether states are coloured.
     has_colours: bool = False
 
-    def coloured(self, text: str) -> str:
-        """Return the text in the colour of the state that it begins with, where it is one and there are colours."""
-        words = text.split()
+    def coloured(self, text: str, *, state: str | None = None) -> str:
+        """Return the text in the colour of the state that it begins with, where it is one and there are colours.
+
+        ``state`` is the whole text where this one was cut.
+        """
+        words = (text if state is None else state).split()
         colour = _COLOURS.get(words[0].lower()) if words else None
         return click.style(text, fg=colour) if self.has_colours and colour is not None else text
 

@@ -55,6 +55,11 @@ class _Column:
         return all(_FIRM.fullmatch(each) is not None for each in self.cells)
 
     @property
+    def has_ids(self) -> bool:
+        """Whether it holds ids, which tell rows apart only as long as they are whole."""
+        return self.is_firm and (self.name == "id" or self.name.endswith("_id"))
+
+    @property
     def least(self) -> int:
         """How narrow it may become before a column that can be spared goes."""
         return self.width if self.is_firm else min(self.width, _READABLE)
@@ -134,10 +139,11 @@ def _spared(columns: list[_Column], spare: Sequence[str], *, room: int) -> list[
 
 
 def _fitted(columns: Sequence[_Column], *, room: int) -> list[int]:
-    """Return widths that fit the room: the widest text gives first; ids, times and numbers at last."""
+    """Return widths that fit the room: the widest text gives first, then times and numbers, and ids at last."""
     widths = [each.width for each in columns]
     over = sum(widths) + len(_GAP) * (len(widths) - 1) - room
-    for may_give in ([not each.is_firm for each in columns], [True] * len(columns)):
+    texts, others = [not each.is_firm for each in columns], [not each.has_ids for each in columns]
+    for may_give in (texts, others, [True] * len(columns)):
         while over > 0:
             giving = max((at for at, may in enumerate(may_give) if may), key=widths.__getitem__, default=None)
             if giving is None or widths[giving] <= _NARROWEST:
@@ -151,7 +157,8 @@ def _row(cells: Sequence[str], columns: Sequence[_Column], widths: Sequence[int]
     padded = [_padded(shortened(text, width), width) for text, width in zip(cells, widths, strict=True)]
     padded[-1] = padded[-1].rstrip()
     return _GAP.join(
-        screen.coloured(text) if column.name in STATES else text for text, column in zip(padded, columns, strict=True)
+        screen.coloured(text, state=whole) if column.name in STATES else text
+        for text, whole, column in zip(padded, cells, columns, strict=True)
     )
 
 
