@@ -287,7 +287,7 @@ def unknown_variables() -> list[str]:
 
 
 def named_in_env_file() -> set[str]:
-    """Return the names in ``.env``, in lower case, none where it is missing; raise SettingsError where it is no text."""
+    """Return the names in ``.env``, in lower case, if there is one; raise SettingsError where it is no text."""
     try:
         return set(DotEnvSettingsSource(Settings).env_vars)
     except UnicodeDecodeError as error:
