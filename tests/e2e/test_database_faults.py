@@ -176,7 +176,7 @@ def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same
     [recorded] = rig.settled(webhook, "succeeded")
     assert [(each.attempt_number, each.status_code) for each in recorded.attempts] == [(1, 200)]
     assert posts(rig.receiver, path) == {event_id: 1}
-    until(lambda: deadlocks(rig) == before + 1, what="PostgreSQL has counted the deadlock")
+    until(lambda: deadlocks(rig) > before, what="PostgreSQL has counted a deadlock")
 
 
 def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: SystemRig) -> None:
@@ -196,7 +196,7 @@ def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: SystemRig) -> Non
     [recorded] = rig.settled(webhook, "succeeded")
     assert [each.status_code for each in recorded.attempts] == [500, 200]
     assert posts(rig.receiver, path) == {event_id: 2}
-    until(lambda: deadlocks(rig) == before + 1, what="PostgreSQL has counted the deadlock")
+    until(lambda: deadlocks(rig) > before, what="PostgreSQL has counted a deadlock")
 
 
 def deadlocks(rig: SystemRig) -> int:

@@ -72,6 +72,7 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
     with pytest.raises(InvalidInputError) as caught:
         published(given, key="")
     assert caught.value.violations == (
+        ("idempotency_key", "must not be empty"),
         ("timestamp", "must be ISO 8601 with its offset from UTC, such as 2026-01-31T12:00:00Z"),
         ("event", "must be 'meeting.completed' or absent"),
         ("meeting_id", "is missing"),
@@ -79,7 +80,6 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         ("duration_seconds", "is missing"),
         ("segment_count", "must not be negative"),
         ("has_summary", "is missing"),
-        ("idempotency_key", "must not be empty"),
     )
     assert str(caught.value) == "; ".join(f"{field}: {problem}" for field, problem in caught.value.violations)
 
