@@ -236,7 +236,7 @@ def check_range(name: str, value: int, allowed: range) -> int:
 def check_seconds(name: str, value: float, *, limit: timedelta) -> timedelta:
     """Return a number of seconds from 0 to the limit, else raise :class:`InvalidInputError` with the bounds."""
     if not (math.isfinite(value) and 0 <= value <= limit.total_seconds()):
-        raise InvalidInputError(name, f"is {value:g}; allowed are 0 to {limit.total_seconds():g} seconds")
+        raise InvalidInputError(name, f"is {value:g}; allowed are 0 to {limit.total_seconds():.0f} seconds")
     return timedelta(seconds=value)
 
 

@@ -266,7 +266,7 @@ def test_a_rotation_is_to_a_day_of_overlap_and_a_secret_of_our_own() -> None:
 @pytest.mark.parametrize("seconds", [-1, 30 * 86_400 + 1, float("nan"), float("inf")])
 def test_an_overlap_has_its_bounds(seconds: float) -> None:
     """From none to thirty days."""
-    with pytest.raises(InvalidInputError, match=r"overlap_seconds: is .*; allowed are 0 to 2.592e"):
+    with pytest.raises(InvalidInputError, match=r"overlap_seconds: is .*; allowed are 0 to 2592000 seconds"):
         Rotation.create(overlap_s=seconds)
 
 
