@@ -56,11 +56,17 @@ def _attempts(ledgers: Ledgers, tables: Tables) -> Iterator[Violation]:
     for delivery in tables.deliveries:
         left = list(attempts.get(delivery.id, []))
         redialled = [each for each in left if each.redialled or each.error_kind == _INTERRUPTED]
-        untold = [post for post in posts.get(delivery.pair, []) if not _taken(post, left)]
+        # An attempt that was cut off may have made two POSTs: the later one is told of by it, the reset one beside it.
+        came = sorted(posts.get(delivery.pair, []), key=_is_reset)
+        untold = [post for post in came if not _taken(post, left)]
         unrecorded += [_told(delivery, post) for post in untold if not _was_redialled(post, redialled)]
         invented += [f"{delivery.id} attempt {each.number}" for each in left if each.status_code is not None]
     yield from found(Broken.UNRECORDED, unrecorded)
     yield from found(Broken.INVENTED, invented)
+
+
+def _is_reset(post: Post) -> bool:
+    return post.did is Did.RESET
 
 
 def _told(delivery: Delivery, post: Post) -> str:
@@ -81,7 +87,7 @@ def _taken(post: Post, left: list[Attempt]) -> bool:
 
 def _was_redialled(post: Post, redialled: list[Attempt]) -> bool:
     """Take the attempt that the POST was the first of two of; tell whether there was one."""
-    if post.did is not Did.RESET:
+    if not _is_reset(post):
         return False
     attempt = next((each for each in redialled if each.covers(post.clock_at, slack_s=_SLACK_S)), None)
     if attempt is not None:

@@ -241,6 +241,16 @@ def test_a_redialled_attempt_tells_of_a_reset_and_of_what_came_after_it() -> Non
     assert report(a_redial(Did.RESET, Did.ANSWERED, redialled=True)).is_green
 
 
+@pytest.mark.parametrize("later", [Did.ANSWERED, Did.HUNG])
+def test_an_attempt_that_a_crash_cut_off_may_have_been_dialled_anew_before(later: Did) -> None:
+    """The worker died after the second POST, so that nothing on record says of the first one's connection."""
+    cut_off = {"status_code": None, "error_kind": "interrupted", "body": None}
+    came = [replace(each, clock_at=1.0) for each in posts(Did.RESET, later, Did.ANSWERED)]
+    came[2] = replace(came[2], clock_at=9.0)
+    attempts = [an_attempt(came[1], number=1, **cut_off), an_attempt(came[2], number=2)]
+    assert Broken.UNRECORDED not in report(evidence(came, attempts)).broken
+
+
 @pytest.mark.parametrize(
     ("dids", "changes"),
     [
