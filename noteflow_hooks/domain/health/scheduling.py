@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 #: An endpoint's deliveries beyond this number in a round of dispatching are throttled: a flood waits for its own slots.
 BURST: Final = 50
-#: A POST that has been under way for so long has stalled. An endpoint with so many stalled ones gets no more for now:
-#: it must not take all the threads before it is known to be slow.
+#: A POST that has been under way for so long has stalled. An endpoint with so many stalled ones gets no more until
+#: one ends: it must not take all the threads before it is known to be slow.
 STALLED_AFTER: Final = timedelta(seconds=0.2)
 STALLED_LIMIT: Final = 10
 #: The most endpoints whose slots one claim serves.

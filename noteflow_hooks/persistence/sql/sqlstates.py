@@ -29,7 +29,7 @@ _AWAY: Final = _ENDED | _NOT_OURS | {_READ_ONLY}
 
 
 def is_away(error: BaseException | None) -> bool:
-    """Return whether the error says that the database is away, gone, or refuses for now; the same may work later."""
+    """Return whether the error says that the database is away, gone, or refuses what may work later."""
     if not isinstance(error, psycopg.Error):
         return False
     if error.sqlstate is None:
