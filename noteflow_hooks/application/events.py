@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 #: So many deliveries of an event are shown with it.
 DELIVERIES_SHOWN: Final = 500
+#: The most events of one call.
+EVENTS_LIMIT: Final = 500
 #: The most endpoints that are examined for it at once.
 ENDPOINTS_LIMIT: Final = 100
 

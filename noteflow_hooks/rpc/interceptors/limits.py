@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.application.events import EVENTS_LIMIT
 from noteflow_hooks.errors import RateLimitError
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
 from noteflow_hooks.rpc.interceptors.errors import OURS
@@ -26,7 +27,7 @@ _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
 _REGISTRATIONS: Final = frozenset(
     {f"{OURS}WebhookService/RegisterWebhook", f"{OURS}WebhookService/TestWebhook", _UPDATE}
 )
-#: The calls that count as many, by what their message holds.
+#: The calls that count as many as their message holds; what comes after a batch waits until it is made up for.
 MANY: Final = frozenset({f"{OURS}EventService/PublishEvents"})
 #: The calls of which only the request tells how they count.
 COUNTED_BY_REQUEST: Final = MANY | _REGISTRATIONS
@@ -80,7 +81,7 @@ class Limits:
     def admit_request(self, caller: ApiToken, method: str, request: Any) -> None:  # noqa: ANN401 - any RPC's message
         """Let in what only the request tells; raise LimitError."""
         if method in MANY:
-            self._take(caller, max(1, len(request.events)))
+            self._take(caller, min(max(1, len(request.requests)), EVENTS_LIMIT))
         if method in _REGISTRATIONS and (method != _UPDATE or "url" in request.update_mask.paths):
             self._count_registration(caller.workspace_id)
 

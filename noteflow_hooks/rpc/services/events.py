@@ -19,6 +19,7 @@ from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint
 from noteflow_hooks.rpc.messages.parse import parse_event, parse_event_filter, parse_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
+from noteflow_hooks.rpc.services.batch import publish_batch
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
@@ -36,6 +37,13 @@ class EventMixin:
         event = await aside(request, lambda: parse_event(request, workspace_id=workspace_id))
         [outcome] = await self._database.store(service.publish_all, [event])
         return event_message(accepted(outcome))
+
+    async def PublishEvents(
+        self: ServicerHost, request: pb.PublishEventsRequest, _: Context
+    ) -> pb.PublishEventsResponse:
+        """Store many events, each as by itself, and say of each what came of it."""
+        service, workspace_id = required(self._webhook_service), current_workspace()
+        return await publish_batch(self._database, service, request, workspace_id=workspace_id)
 
     async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """Return a page of the workspace's events."""
