@@ -70,6 +70,28 @@ def translated(error: Any, server: str) -> NoteFlowHooksError:  # noqa: ANN401 -
     return ours
 
 
+def of_status(status: Status, server: str) -> NoteFlowHooksError:
+    """Return as one of ours what one of many was refused with, in an answer to all of them."""
+    return translated(_Refusal(status), server)
+
+
+class _Refusal:
+    """A status, as gRPC's errors show theirs."""
+
+    def __init__(self, status: Status) -> None:
+        self._status = status
+
+    def code(self) -> grpc.StatusCode:
+        codes = {each.value[0]: each for each in grpc.StatusCode}
+        return codes.get(self._status.code, grpc.StatusCode.UNKNOWN)
+
+    def details(self) -> str:
+        return str(self._status.message)
+
+    def trailing_metadata(self) -> tuple[tuple[str, bytes], ...]:
+        return ((_STATUS, self._status.SerializeToString()),)
+
+
 def _invalid(error: Any, words: str, _: str) -> NoteFlowHooksError:  # noqa: ANN401 - as above
     """Return all that is wrong, from the details; without them, the line says one field."""
     found = _detail(error, BadRequest)

@@ -8,15 +8,22 @@ from typing import TYPE_CHECKING, Final, Self
 
 import grpc
 
+from noteflow_hooks.client.batches import Batches
 from noteflow_hooks.client.calls import Authorizing, Translating
 from noteflow_hooks.errors import InvalidInputError, UnencryptedError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from types import TracebackType
+
+    from noteflow_hooks.errors import NoteFlowHooksError
+    from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: How long a call may take that names no timeout of its own.
 TIMEOUT: Final = timedelta(seconds=15)
+#: For how long the events of a batch are tried again that the server was not there for.
+PATIENCE: Final = timedelta(seconds=30)
 #: The environment's proxies are meant for the web: gRPC would send even calls to this machine through one.
 OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
 
@@ -95,6 +102,24 @@ class Client:
         self.webhooks = pb_grpc.WebhookServiceStub(channel)
         #: EventService: events, from any program.
         self.events = pb_grpc.EventServiceStub(channel)
+        self._batches = Batches(self.events.PublishEvents, server)
+
+    def publish_events(
+        self,
+        requests: Iterable[pb.PublishEventRequest],
+        *,
+        patience: timedelta = PATIENCE,
+        keyed: bool = False,
+    ) -> list[pb.Event | NoteFlowHooksError]:
+        """Publish any number of events, in their order; return for each the stored event, or why it is not stored.
+
+        They go in calls of up to 500. What was UNAVAILABLE is tried again for ``patience``, where it has an idempotency
+        key; another one may be stored all the same, and would be stored twice. ``keyed`` gives each that has none a key
+        of its own. Where the token may not make so many calls a second, this waits, too.
+
+        What the first call fails with as a whole is raised; of a later one it stands in the place of its events.
+        """
+        return self._batches.publish(requests, patience=patience, keyed=keyed)
 
     def close(self) -> None:
         """Close the connection; calls that are under way are cancelled."""

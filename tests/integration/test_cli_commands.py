@@ -200,9 +200,55 @@ def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch:
     assert event["event_type"] == "meeting.completed"
 
 
+def test_many_events_come_from_lines(command: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file or of standard input; each that is refused is named by its line, and the others are stored."""
+    lines = [
+        {"event_type": "meeting.completed", "payload": json.loads(PAYLOAD), "idempotency_key": "line-1"},
+        {"payload": {"meeting_id": "m-2"}},
+        {"payload": {"meeting_id": "m-3", "title": "Third"}},
+    ]
+    file = tmp_path / "events.jsonl"
+    file.write_text("\n".join(["", *map(json.dumps, lines), ""]))
+    code, printed, complaint = command("events", "publish", "recording.started", "--lines", str(file), "--json")
+    first, second, third = json.loads(printed)
+    assert (first["event"]["event_type"], third["event"]["event_type"]) == ("meeting.completed", "recording.started")
+    assert second == {"line": 3, "error": "payload_json.title: is missing"}
+    assert code == 1
+    assert complaint.splitlines()[0] == "line 3: payload_json.title: is missing"
+    assert "1 of 3 events were not stored" in complaint
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(lines[0]).encode())))
+    assert command("events", "publish", "--lines", "-") == (0, "1 event stored\n", "")
+    assert len(loaded(command("events", "list", "--json"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("{", "line 2 is not JSON"),
+        ("[]", "line 2 is no JSON object"),
+        ('{"payload": {}}', "line 2 needs event_type, text"),
+        ('{"event_type": "meeting.completed", "payload": "{}"}', "line 2 needs payload, a JSON object"),
+        ('{"event_type": "meeting.completed", "payload": {}, "key": "k"}', "line 2 names 'key', which is none of"),
+    ],
+)
+def test_of_lines_that_can_t_be_read_none_is_published(command: Command, tmp_path: Path, line: str, says: str) -> None:
+    """Not even those before it."""
+    file = tmp_path / "events.jsonl"
+    good = {"event_type": "meeting.completed", "payload": json.loads(PAYLOAD)}
+    file.write_text(f"{json.dumps(good)}\n{line}")
+    code, printed, complaint = command("events", "publish", "--lines", str(file))
+    assert (code, printed, complaint.count("\n")) == (1, "", 1)
+    assert says in complaint
+    assert "nothing was published" in complaint
+    assert loaded(command("events", "list", "--json")) == []
+
+
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
+        (["events", "publish", "--lines", "-", "--key", "k"], 2, "leave out --payload and --key"),
+        (["events", "publish", "meeting.completed"], 2, "give a TYPE and its --payload, or --lines"),
+        (["events", "publish", "--lines", "/no/such"], 1, "/no/such can't be read"),
         (["webhooks", "show", "x"], 1, "no webhook 'x' here"),
         (["webhooks", "add", "ftp://a.example"], 2, "url: must start with https://"),
         (["webhooks", "add", "https://a.example", "--events", "x"], 2, "events: 'x' can't be subscribed to; allowed:"),

@@ -9,6 +9,7 @@ import click
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.asking import ask, yes_option
+from noteflow_hooks.cli.support.event_lines import publish_lines
 from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.helping import example, section
 from noteflow_hooks.cli.support.listing import listed, without_details
@@ -63,17 +64,29 @@ def events() -> None:
 @example(
     'events publish recording.started --payload \'{"meeting_id": "m-1", "title": "Weekly"}\'',
     "events publish summary.generated --key summary-of-m-1 --payload - < file",
+    "events publish --lines events.jsonl",
 )
 @remote_options
-@click.argument("event_type", metavar="TYPE", type=click.Choice([each.value for each in PUBLISHABLE]))
-@click.option("--payload", required=True, metavar="JSON|-", help="The payload; - reads it from standard input.")
+@click.argument("event_type", metavar="[TYPE]", required=False, type=click.Choice([each.value for each in PUBLISHABLE]))
+@click.option("--payload", metavar="JSON|-", help="The payload; - reads it from standard input.")
 @click.option("--key", help="With the same key, type and payload an event is stored once.")
+@click.option("--lines", metavar="FILE|-", help="Many events, one JSON object a line; - reads standard input.")
 @as_json
-def publish(event_type: str, *, payload: str, key: str | None, as_json: bool) -> None:
-    """Publish an event of TYPE: one of the four meeting types.
+def publish(event_type: str | None, *, payload: str | None, key: str | None, lines: str | None, as_json: bool) -> None:
+    """Publish an event of TYPE, one of the four meeting types, or the events of a file.
 
     The payload is one flat JSON object. It may hold a timestamp, in ISO 8601, and fields of your own.
+
+    Each of the --lines is {"event_type": …, "payload": {…}, "idempotency_key": …}. Without a type it is of TYPE; with a
+    key it is tried again while the server is away. Lines that are refused are named, and fail the command.
     """
+    if lines is not None:
+        if payload is not None or key is not None:
+            raise click.UsageError("--lines has payloads and keys of its own: leave out --payload and --key")
+        publish_lines(lines, event_type=event_type, as_json=as_json)
+        return
+    if event_type is None or payload is None:
+        raise click.UsageError("give a TYPE and its --payload, or --lines")
     text = standard_input() if payload == "-" else payload
     request = pb.PublishEventRequest(event_type=event_type, payload_json=text, idempotency_key=key)
     with client() as server:

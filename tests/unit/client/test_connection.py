@@ -18,6 +18,7 @@ OURS: Final = {
     "noteflow_hooks",
     "noteflow_hooks.client",
     "noteflow_hooks.client.answers",
+    "noteflow_hooks.client.batches",
     "noteflow_hooks.client.calls",
     "noteflow_hooks.client.connection",
     "noteflow_hooks.errors",
