@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from noteflow_hooks.bench.empty_server import METHOD
 from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.errors import NoteFlowHooksError
 from tests.support.waiting import PATIENCE_S, until
@@ -69,6 +71,33 @@ def test_a_process_that_has_ended_is_named() -> None:
             receiver.ask("nonsense")
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
             receiver.ask("count")
+
+
+@pytest.fixture
+def empty_server() -> Iterator[str]:
+    with LineProcess("noteflow_hooks.bench.empty_server") as server:
+        yield f"127.0.0.1:{server.greeting}"
+
+
+def a_task(*, method: str = METHOD) -> str:
+    """Return what the calling client is told."""
+    return json.dumps({"method": method, "messages": ["", "00"], "tokens": ["t", "u"], "calls": 5, "callers": 2})
+
+
+def test_the_calling_client_says_when_it_began(empty_server: str) -> None:
+    """By the clock that all processes of a machine share."""
+    with LineProcess("noteflow_hooks.bench.calling", empty_server) as client:
+        before = time.monotonic()
+        assert before < client.ask(a_task()) < time.monotonic()
+
+
+def test_the_calling_client_names_a_call_that_fails(empty_server: str) -> None:
+    """A figure of calls that were refused would be none."""
+    with (
+        LineProcess("noteflow_hooks.bench.calling", empty_server) as client,
+        pytest.raises(NoteFlowHooksError, match=r"/bench\.Empty/Other failed: UNIMPLEMENTED"),
+    ):
+        client.ask(a_task(method="/bench.Empty/Other"))
 
 
 def test_a_process_that_can_not_do_it_says_why() -> None:
