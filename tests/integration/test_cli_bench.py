@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.bench.empty_server import METHOD
+from noteflow_hooks.bench.http2 import Connection, head
 from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.errors import NoteFlowHooksError
 from tests.support.waiting import PATIENCE_S, until
@@ -77,6 +78,29 @@ def test_a_process_that_has_ended_is_named() -> None:
 def empty_server() -> Iterator[str]:
     with LineProcess("noteflow_hooks.bench.empty_server") as server:
         yield f"127.0.0.1:{server.greeting}"
+
+
+def test_prepared_calls_are_answered_in_any_order(empty_server: str) -> None:
+    """Each by the number of its call; more than the first window lets through is sent as the server allows it."""
+    with Connection(empty_server) as connection:
+        calls = [connection.start(head(METHOD, token="t"), bytes(1_000)) for _ in range(200)]
+        assert [connection.answer(call) for call in reversed(calls)] == [b""] * 200
+
+
+def test_a_prepared_call_that_is_refused_is_no_answer(empty_server: str) -> None:
+    """Its error is in what is not read; the next call is answered."""
+    with Connection(empty_server) as connection:
+        with pytest.raises(NoteFlowHooksError, match="a call was refused"):
+            connection.answer(connection.start(head("/bench.Empty/Other", token="t"), b""))
+        assert connection.answer(connection.start(head(METHOD, token="t"), b"")) == b""
+
+
+def test_a_server_that_goes_leaves_no_call_waiting() -> None:
+    """Whoever waits for an answer is told."""
+    with LineProcess("noteflow_hooks.bench.empty_server") as server:
+        connection = Connection(f"127.0.0.1:{server.greeting}")
+    with connection, pytest.raises(NoteFlowHooksError, match="has closed the connection"):
+        connection.answer(1)
 
 
 def a_task(*, method: str = METHOD) -> str:
