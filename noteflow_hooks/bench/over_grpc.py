@@ -102,12 +102,14 @@ def one_by_one(stage: Stage, *, client: Client, callers: int) -> Values:
     """Measure one call an event, against the bare loop."""
     tenants = client.tenants(stage)
     load = Load(PUBLISH, EVENT, stage.count(_EVENTS[callers]), callers)
-    bare, found = between_bare(stage, stage.count(_POSTS), lambda: _delivered(stage, load, client, tenants))
+    bare, found = between_bare(
+        stage, stage.count(_POSTS), lambda: delivered(stage, load, client=client, tenants=tenants)
+    )
     return {"ratio": found["rate_per_s"] / bare, "bare_per_s": bare, **found}
 
 
-def _delivered(stage: Stage, load: Load, client: Client, tenants: Sequence[Tenant]) -> Values:
-    """Publish, and measure until all is delivered."""
+def delivered(stage: Stage, load: Load, *, client: Client, tenants: Sequence[Tenant]) -> Values:
+    """Publish, and measure until all is delivered: the rate, and what an event costs in µs, by part and in all."""
     stored, before = _stored(stage, tenants), used_s(stage)
     stage.receiver.ask("reset")
     began = client.publish(stage, load, tenants)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.bench.batches import BATCHES
 from noteflow_hooks.bench.call_costs import CALL_COSTS
 from noteflow_hooks.bench.distance import DISTANCE
 from noteflow_hooks.bench.history import HISTORY
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Scenario
 
 #: The scenarios of every run; memory comes after them.
-STANDARD: Final = (*THROUGHPUT, *SCALING, *OVER_GRPC, *CALL_COSTS, *LATENCY, *ISOLATION, *MEETINGS)
+STANDARD: Final = (*THROUGHPUT, *SCALING, *OVER_GRPC, *BATCHES, *CALL_COSTS, *LATENCY, *ISOLATION, *MEETINGS)
 #: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
 FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY)
 ALL: Final = (*STANDARD, *FULL, *MEMORY)
