@@ -169,7 +169,8 @@ def test_a_connection_that_died_at_rest_is_replaced_without_a_word(clean_databas
         intake.store([first])
         with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query ILIKE %s AND pid <> pg_backend_pid()",
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE query ILIKE %s AND pid <> pg_backend_pid()",
                 ["%insert into noteflow.webhook_events%"],
             )
         intake.store([second])
