@@ -13,6 +13,7 @@ import tempfile
 from importlib.resources import files
 from pathlib import Path
 
+from google.rpc import status_pb2
 from grpc_tools import protoc  # type: ignore[import-untyped]  # it has no types
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,8 @@ def generate() -> dict[Path, str]:
                 "protoc",
                 f"--proto_path={PROTO_PATH}",
                 f"--proto_path={files('grpc_tools') / '_proto'}",
+                # google/rpc/status.proto, which comes with its generated code.
+                f"--proto_path={Path(status_pb2.__file__).parents[2]}",
                 f"--plugin=protoc-gen-mypy={scripts / 'protoc-gen-mypy'}",
                 f"--plugin=protoc-gen-mypy_grpc={scripts / 'protoc-gen-mypy_grpc'}",
                 f"--python_out={folder}",

@@ -37,6 +37,7 @@ _BY_SERVICE: Final = {
     },
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
+        "PublishEvents": Scope.PUBLISH,
         "ListEvents": Scope.READ,
         "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,

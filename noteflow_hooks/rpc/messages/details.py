@@ -37,10 +37,16 @@ def bounded(line: str) -> str:
 
 def details(error: Exception, *, code: grpc.StatusCode, line: str) -> tuple[tuple[str, bytes], ...]:
     """Return the trailing metadata for the error; empty for one that has no details."""
+    status = status_message(error, code=code, line=line)
+    return ((KEY, status.SerializeToString()),) if status.details else ()
+
+
+def status_message(error: Exception, *, code: grpc.StatusCode, line: str) -> Status:
+    """Return all that is said of the error."""
     status = Status(code=code.value[0], message=line)
     for each in _messages(error):
         status.details.add().Pack(each)
-    return ((KEY, status.SerializeToString()),) if status.details else ()
+    return status
 
 
 def _messages(error: Exception) -> Iterator[Message]:

@@ -67,7 +67,7 @@ NARROWED: Final[dict[str, list[dict[str, Any]]]] = {
 }
 LISTS: Final = ("ListMeetings", "ListWebhooks", "ListDeliveries", "ListUndelivered", "ListReplays", "ListEvents")
 #: What names nothing that is there.
-ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent")
+ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvents")
 BY_NAME: Final = {method.name: method for method in METHODS}
 KEY: Final = "an order's number"
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -235,4 +235,6 @@ def test_an_idempotency_key_says_nothing_of_another_workspace(full: Full) -> Non
         other = json.dumps(a_payload(title="other"))
         fields = {"event_type": "meeting.completed", "payload_json": other, "idempotency_key": KEY}
         assert caller.call(BY_NAME["PublishEvent"], **fields)[0] is grpc.StatusCode.OK
+        _, _, answer = caller.call(BY_NAME["PublishEvents"], requests=[pb.PublishEventRequest(**fields)])
+        assert UUID(answer.results[0].event.workspace_id) != full.world.workspace_id
     assert [each for each in full.world.events() if each.idempotency_key == KEY] == [theirs]

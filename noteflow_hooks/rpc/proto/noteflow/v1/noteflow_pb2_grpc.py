@@ -1032,6 +1032,11 @@ class EventServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Event.FromString,
                 _registered_method=True)
+        self.PublishEvents = channel.unary_unary(
+                '/noteflow.v1.EventService/PublishEvents',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventsRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventsResponse.FromString,
+                _registered_method=True)
         self.ListEvents = channel.unary_unary(
                 '/noteflow.v1.EventService/ListEvents',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventsRequest.SerializeToString,
@@ -1055,6 +1060,13 @@ class EventServiceServicer:
 
     def PublishEvent(self, request, context):
         """Stores an event for delivery; with an idempotency key, once however often it is called.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PublishEvents(self, request, context):
+        """Stores up to 500 events, each as PublishEvent would, and says of each by itself what came of it. scope: publish.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1088,6 +1100,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.PublishEvent,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Event.SerializeToString,
+            ),
+            'PublishEvents': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishEvents,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventsRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.PublishEventsResponse.SerializeToString,
             ),
             'ListEvents': grpc.unary_unary_rpc_method_handler(
                     servicer.ListEvents,
@@ -1133,6 +1150,33 @@ class EventService:
             '/noteflow.v1.EventService/PublishEvent',
             noteflow_dot_v1_dot_noteflow__pb2.PublishEventRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Event.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/PublishEvents',
+            noteflow_dot_v1_dot_noteflow__pb2.PublishEventsRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.PublishEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,8 +5,9 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
-calls of MeetingService and for PublishEvent, `manage` for everything else; PERMISSION_DENIED names the one that is
-missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds: UNAUTHENTICATED.
+calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else; PERMISSION_DENIED names the one
+that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
 FAILED_PRECONDITION where the call comes at the wrong moment, RESOURCE_EXHAUSTED names a limit, UNAVAILABLE where the
@@ -389,6 +390,8 @@ class EventServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EventServiceAsyncStub: ...
     PublishEvent: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PublishEventRequest, _noteflow_pb2.Event]
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
+    PublishEvents: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PublishEventsRequest, _noteflow_pb2.PublishEventsResponse]
+    """Stores up to 500 events, each as PublishEvent would, and says of each by itself what came of it. scope: publish."""
     ListEvents: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]
     """Lists the workspace's events."""
     GetEvent: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]
@@ -403,6 +406,8 @@ class EventServiceAsyncStub(EventServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     PublishEvent: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PublishEventRequest, _noteflow_pb2.Event]  # type: ignore[assignment]
     """Stores an event for delivery; with an idempotency key, once however often it is called."""
+    PublishEvents: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PublishEventsRequest, _noteflow_pb2.PublishEventsResponse]  # type: ignore[assignment]
+    """Stores up to 500 events, each as PublishEvent would, and says of each by itself what came of it. scope: publish."""
     ListEvents: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventsRequest, _noteflow_pb2.ListEventsResponse]  # type: ignore[assignment]
     """Lists the workspace's events."""
     GetEvent: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]  # type: ignore[assignment]
@@ -420,6 +425,14 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Event, _abc.Awaitable[_noteflow_pb2.Event]]:
         """Stores an event for delivery; with an idempotency key, once however often it is called."""
+
+    @_abc_1.abstractmethod
+    def PublishEvents(
+        self,
+        request: _noteflow_pb2.PublishEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.PublishEventsResponse, _abc.Awaitable[_noteflow_pb2.PublishEventsResponse]]:
+        """Stores up to 500 events, each as PublishEvent would, and says of each by itself what came of it. scope: publish."""
 
     @_abc_1.abstractmethod
     def ListEvents(

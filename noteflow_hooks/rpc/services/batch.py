@@ -1,0 +1,84 @@
+"""Many events in one call: each is checked, stored and answered by itself, as in a call of its own."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.application.events import EVENTS_LIMIT
+from noteflow_hooks.errors import InvalidInputError, UnavailableError
+from noteflow_hooks.rpc.interceptors.errors import status_of
+from noteflow_hooks.rpc.messages.convert import event_message
+from noteflow_hooks.rpc.messages.details import status_message
+from noteflow_hooks.rpc.messages.parse import parse_event
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.runtime.aside import aside
+from noteflow_hooks.rpc.runtime.groups import ITEMS_PER_GROUP
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from uuid import UUID
+
+    from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.rpc.runtime.database import Database
+
+    Outcome = Event | Exception
+
+#: An answer with all payloads may have so many bytes: gRPC's clients take 4 MiB by default.
+_ANSWER_BYTES: Final = 3 * 1024 * 1024
+
+
+async def publish_batch(
+    database: Database, service: WebhookService, request: pb.PublishEventsRequest, *, workspace_id: UUID
+) -> pb.PublishEventsResponse:
+    """Store a request's events; raise InvalidInputError for none or too many, UnavailableError for a lost store."""
+    if not 1 <= len(request.requests) <= EVENTS_LIMIT:
+        raise InvalidInputError("requests", f"has {len(request.requests)} entries; 1 to {EVENTS_LIMIT} are allowed")
+    parsed = await aside(request, lambda: [_parsed(each, workspace_id) for each in request.requests])
+    events = [each for each in parsed if not isinstance(each, Exception)]
+    stored = iter(await _stored(database, service, events) if events else [])
+    outcomes = [each if isinstance(each, Exception) else next(stored) for each in parsed]
+    return await aside(request, lambda: _answer(outcomes))
+
+
+def _parsed(request: pb.PublishEventRequest, workspace_id: UUID) -> Outcome:
+    try:
+        return parse_event(request, workspace_id=workspace_id)
+    except InvalidInputError as error:
+        return error
+
+
+async def _stored(database: Database, service: WebhookService, events: Sequence[Event]) -> Sequence[Outcome]:
+    """Store them in groups, in their order, between which other workspaces have their turns."""
+    groups = [events[start : start + ITEMS_PER_GROUP] for start in range(0, len(events), ITEMS_PER_GROUP)]
+    found = await asyncio.gather(
+        *(database.store(service.publish_all, each) for each in groups), return_exceptions=True
+    )
+    outcomes: list[Outcome] = []
+    for group, outcome in zip(groups, found, strict=True):
+        if isinstance(outcome, UnavailableError):
+            outcomes += [outcome] * len(group)
+        elif isinstance(outcome, BaseException):
+            raise outcome
+        else:
+            outcomes += outcome
+    if all(isinstance(each, UnavailableError) for each in outcomes):
+        raise outcomes[0]  # type: ignore[misc]  # an error, as was just asked
+    return outcomes
+
+
+def _answer(outcomes: Iterable[Outcome]) -> pb.PublishEventsResponse:
+    answer = pb.PublishEventsResponse(results=map(_result, outcomes))
+    if answer.ByteSize() > _ANSWER_BYTES:
+        for each in answer.results:
+            if each.HasField("event"):
+                each.event.ClearField("payload")
+    return answer
+
+
+def _result(outcome: Outcome) -> pb.PublishEventResult:
+    if isinstance(outcome, Exception):
+        code, line = status_of(outcome)
+        return pb.PublishEventResult(status=status_message(outcome, code=code, line=line))
+    return pb.PublishEventResult(event=event_message(outcome))
