@@ -267,6 +267,7 @@ def egress_policy(settings: Settings) -> EgressPolicy:
             ports=settings.egress_ports,
             proxy=parse_proxy(settings.egress_proxy) if settings.egress_proxy is not None else None,
             allow_http_loopback=settings.allow_http_loopback,
+            resolve_cache_s=settings.resolve_cache_s,
         )
     except InvalidInputError as error:
         raise SettingsError(str(error)) from None
