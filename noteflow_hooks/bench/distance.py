@@ -1,4 +1,4 @@
-"""What distance costs: round trips to Redis and PostgreSQL that take 1, 2 and 5 ms longer, for the workers."""
+"""What distance costs: round trips to Redis and PostgreSQL that take 1 to 100 ms longer, for the workers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _EVENTS: Final = 2_000
 _BURSTS: Final = 5
 #: Zero is measured too, since the process in between takes time of its own.
-_ADDED_MS: Final = (0, 1, 2, 5)
+_ADDED_MS: Final = (0, 1, 2, 5, 20, 100)
 
 
 def distance(stage: Stage) -> Values:
@@ -39,4 +39,6 @@ def distance(stage: Stage) -> Values:
     return found
 
 
-DISTANCE: Final = (Scenario("distance", "with 1, 2 and 5 ms more to Redis and PostgreSQL", distance, is_once=True),)
+DISTANCE: Final = (
+    Scenario("distance", "with 1, 2, 5, 20 and 100 ms more to Redis and PostgreSQL", distance, is_once=True),
+)

@@ -30,9 +30,9 @@ PUBLISH: Final = "/noteflow.v1.EventService/PublishEvent"
 #: A prepared request of :data:`PUBLISH`.
 EVENT: Final = pb.PublishEventRequest(event_type="meeting.completed", payload_json=BODY).SerializeToString()
 #: How many POSTs the bare loops make on either side of a measurement.
-_POSTS: Final = 3_000
+_POSTS: Final = 2_000
 #: Events of each measurement, by the number of callers: a second or two of them.
-_EVENTS: Final = {1: 600, 16: 2_400, 64: 2_400}
+_EVENTS: Final = {1: 500, 16: 2_000, 64: 2_000}
 #: The parts of the system whose processor time an event costs.
 _PARTS: Final = ("server", "workers", "postgres", "valkey")
 _STORED: Final = "SELECT count(*) FROM noteflow.webhook_events WHERE workspace_id = ANY(%s)"

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 BENCH: Final = [sys.executable, "-m", "noteflow_hooks.cli", "bench", "--rounds", "1", "--scale", "0.02"]
 
+#: Scenarios of either client: one call an event, and batches.
+LIGHT: Final = ["over-grpc-16", "over-grpc-batches-16"]
+PYTHON: Final = ["over-grpc-python-16", "over-grpc-python-batches-16"]
+
 
 @pytest.fixture
 def place(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
@@ -55,11 +59,11 @@ def test_a_run_measures_and_writes_down_what_it_found(place: Path, tmp_path: Pat
 
 def test_calls_are_measured_end_to_end_and_by_themselves(place: Path) -> None:
     """What an event costs is the sum of its parts; without h2load its figures are skipped, and the others are not."""
-    only = ["--only", "over-grpc-16", "--only", "over-grpc-python-16", "--only", "calls-16"]
+    only = [part for name in (*LIGHT, *PYTHON, "calls-16") for part in ("--only", name)]
     ended = subprocess.run([*BENCH, *only, "--json"], capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stderr
     kept = json.loads(ended.stdout)
-    assert list(kept["skipped"]) == ([] if shutil.which("h2load") else ["over-grpc-16"])
+    assert list(kept["skipped"]) == ([] if shutil.which("h2load") else LIGHT)
     for figures in (found for name, found in kept["values"].items() if name != "calls-16"):
         parts = [figures[f"cpu_{part}_us"][0] for part in ("server", "workers", "postgres", "valkey")]
         assert figures["us_an_event"] == [pytest.approx(sum(parts))]

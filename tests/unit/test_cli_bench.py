@@ -11,7 +11,6 @@ import pytest
 
 from noteflow_hooks.bench import light, plots
 from noteflow_hooks.bench.against import between
-from noteflow_hooks.bench.batches import MESSAGE
 from noteflow_hooks.bench.calls import percentile
 from noteflow_hooks.bench.record import Record
 from noteflow_hooks.bench.report import bounds_as_json, short, tables
@@ -19,12 +18,10 @@ from noteflow_hooks.bench.results import Results
 from noteflow_hooks.bench.rounds import play
 from noteflow_hooks.bench.scenario import Bound, Scenario, SkippedError
 from noteflow_hooks.bench.scenarios import ALL, FULL, chosen, names
-from noteflow_hooks.bench.traffic import BODY
 from noteflow_hooks.bench.usage import cpu_seconds
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError
-from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -191,17 +188,6 @@ def test_without_h2load_the_light_client_is_skipped(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", "")
     with pytest.raises(SkippedError, match=r"h2load is missing .* nghttp2-client"):
         light.needs_it()
-
-
-def test_a_batch_is_a_hundred_events() -> None:
-    """As the wire has them: the same field again and again, its length in seven bits a byte."""
-    rest, events = MESSAGE, []
-    while rest:
-        assert rest[0] == 1 << 3 | 2
-        length = rest[1] & 0x7F | rest[2] << 7
-        events.append(pb.PublishEventRequest.FromString(rest[3 : 3 + length]))
-        rest = rest[3 + length :]
-    assert events == [pb.PublishEventRequest(event_type="meeting.completed", payload_json=BODY)] * 100
 
 
 def test_a_figure_stands_between_two_baselines(stage: Stage) -> None:
