@@ -48,11 +48,17 @@ class Tls:
     def sendall(self, data: bytes) -> None:
         """Encrypt and send all of it."""
         self._fed = 0
+        if len(data) <= _PIECE:
+            self._run(self._tls.write, data)
+            return
         for start in range(0, len(data), _PIECE):
             self._run(self._tls.write, data[start : start + _PIECE])
 
     def receive(self) -> bytes:
-        """Return what has come, at least a byte; nothing means that the other side has ended TLS or the connection."""
+        """Return an answer's beginning, at least a byte; nothing means that the other side has ended it."""
+        if not self.has_input():
+            # To ask OpenSSL first would cost an error that says the same.
+            self._feed()
         return self._read(_RECORD) or b""
 
     def recv_into(self, buffer: memoryview) -> int:

@@ -62,6 +62,8 @@ class SignedPost(PreparedRequest):
         self.deadline = deadline
         #: The connection over which it was sent; None before.
         self.connection: Connection | None = None
+        #: Whether it counts among those that use its route's connections.
+        self.is_under_way = False
         #: Whether a kept connection turned out to have ended, and a new one was dialled in its place.
         self.redialled = False
 
@@ -73,6 +75,7 @@ class Transport(HTTPAdapter):
         """``ca_bundle`` is a PEM file with certificates to trust beside the system's."""
         super().__init__()
         self._egress = egress
+        self._monotonic = monotonic
         # Loaded now: the first POST would have to wait for it within its deadline.
         self._context = tls_context(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
@@ -87,7 +90,8 @@ class Transport(HTTPAdapter):
             reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
             return read(reply)
         finally:
-            self._done_with(post.connection, reply)
+            if post.is_under_way:
+                self._done_with(post, reply)
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed as their exchanges end."""
@@ -102,7 +106,10 @@ class Transport(HTTPAdapter):
         """
         # Head and body together: one packet and one TLS record instead of two.
         request = post.head + cast("bytes", post.body)
-        kept = post.connection = self._idle.take(post.endpoint.route)
+        # Over http a new connection costs no more than the wait for another one.
+        wait_s = post.deadline.remaining() if post.endpoint.url.scheme == "https" else 0.0
+        post.is_under_way = True
+        kept = post.connection = self._idle.take(post.endpoint.route, wait_s=wait_s)
         if kept is not None:
             try:
                 return kept.post(request, post.deadline)
@@ -114,9 +121,11 @@ class Transport(HTTPAdapter):
         return self._dial(post).post(request, post.deadline)
 
     def _dial(self, post: SignedPost) -> Connection:
+        began = self._monotonic()
         connection = post.connection = Connection(post.endpoint.route, self._reached(post), post.deadline)
         if post.endpoint.url.scheme == "https":
             connection.secure(self._context)
+            self._idle.dialled(connection.route, self._monotonic() - began)
         return connection
 
     def _reached(self, post: SignedPost) -> socket.socket:
@@ -126,13 +135,14 @@ class Transport(HTTPAdapter):
             return tunnelled(url, proxy, egress=self._egress, deadline=post.deadline)
         return dialled(url, self._egress, post.deadline)
 
-    def _done_with(self, connection: Connection | None, reply: Reply | None) -> None:
-        if connection is None:
-            return
-        if reply is not None and reply.is_reusable:
+    def _done_with(self, post: SignedPost, reply: Reply | None) -> None:
+        connection = post.connection
+        if connection is not None and reply is not None and reply.is_reusable:
             self._idle.put(connection, at_most_s=reply.kept_s)
-        else:
+            return
+        if connection is not None:
             connection.close()
+        self._idle.leave(post.endpoint.route)
 
     def get_connection_with_tls_context(self, request: PreparedRequest, *_: object, **__: object) -> ConnectionPool:
         """Return where to send the request: not a pool of urllib3's, but what has the one method that is called."""
