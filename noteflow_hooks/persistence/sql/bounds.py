@@ -33,6 +33,8 @@ _RATES: Final[Mapping[str, tuple[float, float]]] = {
     "rate_per_s": RATE_PER_S,
 }
 
+_BOUNDED: Final = frozenset({*_RANGES, *_RATES})
+
 
 def bounded_sql(value: str, column: str) -> str:
     """Return the SQL that brings a value within what the column may hold."""
@@ -42,7 +44,7 @@ def bounded_sql(value: str, column: str) -> str:
 
 def bounded(columns: dict[str, Any]) -> dict[str, Any]:
     """Return the columns, those that have bounds within them."""
-    return {name: _within(name, value) for name, value in columns.items()}
+    return columns | {name: _within(name, columns[name]) for name in _BOUNDED.intersection(columns)}
 
 
 def _within(name: str, value: Any) -> Any:  # noqa: ANN401 - each column has its own type
