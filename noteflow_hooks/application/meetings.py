@@ -37,7 +37,7 @@ def find_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: UUID, *, lock
     """Return the meeting, or raise NotFoundError where the workspace has none of that id."""
     meeting = unit.meetings.get(workspace_id, meeting_id, lock=lock)
     if meeting is None:
-        raise NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")
+        raise _not_found(meeting_id)
     return meeting
 
 
@@ -161,14 +161,16 @@ def stop_meeting(
 
     ``recorded_s`` returns how many seconds an open recording has: the server that records it knows more than the store.
     """
-    meeting = find_meeting(unit, workspace_id, meeting_id, lock=True)
+    found = unit.meetings.lock(workspace_id, meeting_id)
+    if found is None:
+        raise _not_found(meeting_id)
+    meeting, recording = found
     if meeting.state is MeetingState.COMPLETED:
         return meeting
-    recording = unit.meetings.open_recording(meeting_id)
     if recording is not None:
         end_recording(unit, service, recording, duration_seconds=max(recorded_s(recording), recording.duration_seconds))
     unit.meetings.complete(meeting_id)
-    stopped = find_meeting(unit, workspace_id, meeting_id, lock=True)
+    stopped = find_meeting(unit, workspace_id, meeting_id)
     if service is not None:
         service.trigger_meeting_completed(stopped, unit)
     return stopped
@@ -194,3 +196,7 @@ def list_meetings(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[Seq
     """Return a page of the workspace's meetings, newest first, and how many there are where the page asks."""
     rows = unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
     return rows, unit.meetings.count(workspace_id, ids=page.ids) if page.counts else 0
+
+
+def _not_found(meeting_id: UUID) -> NotFoundError:
+    return NotFoundError(f"meeting_id: no meeting {meeting_id} in this workspace")

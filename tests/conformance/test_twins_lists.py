@@ -29,6 +29,7 @@ from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.orm import ApiTokenRow, MeetingRow, RecordingRow, WebhookReplayRow
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
+from noteflow_hooks.persistence.sql.work import Work
 from tests.support.twins import MAYBE, MOMENTS, Endpoint, Rows, endpoints, in_transaction, twin
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def test_the_events_that_a_filter_names_are_listed_and_counted(
         ]
         moments = {name: rows.at(columns[name]) for name in ("created_after", "created_before")}
         criteria = EventFilter(**(columns | moments))
-        outbox = SqlAlchemyEventOutbox(Session(rows.connection))
+        outbox = SqlAlchemyEventOutbox(Work.inside(rows.connection))
         expected = {each.id for each in made if is_listed(each, criteria)}
         assert {each.id for each in outbox.list_page(rows.workspace_id, criteria, limit=100)} == expected
         assert outbox.count(rows.workspace_id, criteria) == len(expected)
@@ -227,7 +228,7 @@ def test_which_tokens_are_live_and_whose_use_is_noted_is_one_thing(
         ]
         found = rows.connection.execute(insert(ApiTokenRow).returning(*_columns(ApiTokenRow)), values)
         tokens = [token_to_domain(row) for row in found]  # type: ignore[arg-type]  # columns by the same names
-        access = SqlAlchemyAccessRepository(Session(rows.connection))
+        access = SqlAlchemyAccessRepository(Work.inside(rows.connection))
         assert set(access.live_tokens([each.id for each in tokens])) == {
             each.id for each in tokens if each.live_at(rows.now)
         }
@@ -262,7 +263,7 @@ def test_which_recordings_are_abandoned_is_one_thing(
         found = rows.connection.execute(insert(RecordingRow).returning(*_columns(RecordingRow)), values)
         made = [recording_to_domain(row) for row in found]  # type: ignore[arg-type]  # columns by the same names
         silent_for = timedelta(seconds=silent_s)
-        abandoned = SqlAlchemyMeetingRepository(Session(rows.connection)).abandoned_recordings(
+        abandoned = SqlAlchemyMeetingRepository(Work.inside(rows.connection)).abandoned_recordings(
             silent_for=silent_for, server=server
         )
         assert {each.id for each in abandoned} == {

@@ -13,11 +13,15 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.cli.commands.doctor import doctor
-from noteflow_hooks.crypto import generate_key
+from noteflow_hooks.crypto import SecretBox, generate_key
 from noteflow_hooks.errors import PoolerError, UnavailableError
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.persistence.sql.wire import Statement
+from noteflow_hooks.persistence.sql.work import Work
+from tests.support.builders import a_meeting, a_workspace, an_event
 from tests.support.pgbouncer import pgbouncer
 from tests.support.pooling_proxy import PoolingProxy
 
@@ -36,7 +40,10 @@ TOLD: Final = {
     "enable_seqscan": "off",
 }
 EFFECTIVE: Final = f"SELECT {', '.join(f'current_setting({name!r})' for name in TOLD)}, CAST(:number AS integer)"
+#: What every unit of work is told.
+NAMES: Final = ("statement_timeout", "idle_in_transaction_session_timeout", "TimeZone", "search_path")
 ROUNDS: Final = 25
+BOX: Final = SecretBox([bytes(32)])
 
 
 @pytest.fixture
@@ -101,6 +108,40 @@ def effective(engine: Engine, number: int) -> list[tuple[Any, ...]]:
     with engine.begin() as connection:
         inside = [connection.execute(statement, given).one() for _ in range(2)]
     return [tuple(each) for each in (direct, alone, *inside)]
+
+
+@pytest.mark.parametrize("kind", ["ours", "pgbouncer"])
+def test_a_unit_of_work_is_told_its_timeouts_and_keeps_to_one_session(
+    clean_database: str, tmp_path: Path, kind: str
+) -> None:
+    """Its reads alone, and its transactions, in which SQLAlchemy's statements and savepoints take part."""
+    look = Statement(f"SELECT {', '.join(f'current_setting({name!r}) AS {name}' for name in NAMES)}", reads=True)
+    lock = Statement("SELECT pg_advisory_xact_lock(:number)")
+    wanted = tuple(TOLD[name] for name in NAMES)
+    with a_pooler(kind, clean_database, tmp_path, ignores_options=True) as url:
+        engine = create_engine(url, connections=3, is_pooled=True)
+        for number in range(ROUNDS):
+            work = Work(engine)
+            assert tuple(work.ask(look).first()) == wanted
+            work.ask(lock, number=number)
+            assert tuple(work.ask(look).first()) == wanted
+            assert tuple(work.session.execute(text(look.sql.decode())).one()) == wanted
+            work.commit()
+            work.close()
+            stored_with_a_savepoint(engine)
+        engine.dispose()
+
+
+def stored_with_a_savepoint(engine: Engine) -> None:
+    """Store a meeting in a transaction of which SQLAlchemy makes a part, and another part is undone; find it again."""
+    with SqlAlchemyUnitOfWork(engine, BOX) as unit:
+        own = unit.access.create_workspace(a_workspace()).id
+        meeting = unit.meetings.create(a_meeting(workspace_id=own))
+        with pytest.raises(psycopg.errors.ForeignKeyViolation), unit.savepoint():
+            unit.events.append(an_event())
+        unit.commit()
+    with SqlAlchemyUnitOfWork(engine, BOX) as unit:
+        assert unit.meetings.get(own, meeting.id, lock=True) is not None
 
 
 def test_nothing_is_prepared_in_a_session_that_others_get(pooled: Engine) -> None:

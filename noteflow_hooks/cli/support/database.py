@@ -63,7 +63,7 @@ def tables_needed() -> Iterator[None]:
     """Say what to do where the block finds a database without our tables."""
     try:
         yield
-    except ProgrammingError as error:
-        if isinstance(error.orig, _NO_TABLES):
+    except (ProgrammingError, *_NO_TABLES) as error:
+        if isinstance(error, _NO_TABLES) or isinstance(getattr(error, "orig", None), _NO_TABLES):
             raise NoteFlowHooksError("the database has no tables of ours yet: run `noteflow-hooks migrate`") from None
         raise

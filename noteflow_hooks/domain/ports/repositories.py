@@ -258,6 +258,13 @@ class MeetingRepository(Protocol):
         """Return a meeting of that workspace, or None; with ``lock`` nobody else changes it before this unit ends."""
         ...
 
+    def lock(self, workspace_id: UUID, meeting_id: UUID) -> tuple[Meeting, Recording | None] | None:
+        """Return a meeting of that workspace and its recording that has not ended, or None; both stay as they are.
+
+        Only a sign of life may still come, with a longer duration.
+        """
+        ...
+
     def list_page(
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[Meeting]:

@@ -40,6 +40,11 @@ class InMemoryMeetingRepository(MeetingRepository):
         return self._read(meeting) if meeting is not None and meeting.workspace_id == workspace_id else None
 
     @override
+    def lock(self, workspace_id: UUID, meeting_id: UUID) -> tuple[Meeting, Recording | None] | None:
+        meeting = self.get(workspace_id, meeting_id, lock=True)
+        return None if meeting is None else (meeting, self.open_recording(meeting_id))
+
+    @override
     def list_page(
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[Meeting]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import threading
 import time
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -30,12 +31,13 @@ from noteflow_hooks.persistence.sql.pooling import (
     raw_cursor_factory,
 )
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
+from noteflow_hooks.persistence.sql.wire import Statement, Wire
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from psycopg.abc import AdaptContext, Buffer
-    from sqlalchemy.engine import Engine, ExceptionContext
+    from sqlalchemy.engine import Connection, Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _Error = TypeVar("_Error", bound=BaseException)
@@ -70,8 +72,10 @@ _TRUSTED_S: Final = 1.0
 #: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
 RAW_CURSOR: Final = "noteflow_raw_cursor"
 
-#: Set by whoever can repeat what a dead connection did not carry: the connections that it borrows are not asked at all.
-UNASKED: Final = ContextVar("unasked", default=False)
+#: Where a pooled connection has its wire.
+_WIRE: Final = "noteflow_wire"
+#: Whether the thread is lending a connection that it will not ask whether it lives.
+_trusting: Final = threading.local()
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -120,10 +124,53 @@ def create_engine(
     if not is_pooled:
         event.listen(engine, "connect", check_session)
     event.listen(engine, "connect", _load_every_moment)
+    event.listen(engine, "connect", partial(_wire_up, prepares=not (is_busy or is_pooled), preamble=_preamble(args)))
     event.listen(engine, "checkin", _note_rest)
     event.listen(engine, "checkout", partial(_ping, trusted_s=_TRUSTED_S if is_busy else 0.0))
+    event.listen(engine, "rollback", _roll_back_first)
     event.listen(engine, "handle_error", _as_unavailable)
     return engine
+
+
+def lend(engine: Engine) -> PoolProxiedConnection:
+    """Lend a connection of the pool that is not asked whether it lives; who uses it finds out."""
+    _trusting.now = True
+    try:
+        return engine.raw_connection()
+    finally:
+        _trusting.now = False
+
+
+def wire_of(lent: PoolProxiedConnection) -> Wire:
+    """Return the connection's way for statements past SQLAlchemy."""
+    wire: Wire = lent.info[_WIRE]
+    return wire
+
+
+def give_up(engine: Engine, lent: PoolProxiedConnection, error: BaseException | None) -> None:
+    """Close a connection that is lost, and have those that are older made anew before they are lent again."""
+    pool = engine.pool
+    if isinstance(pool, _Pool):
+        pool.forget(lent, error)
+    else:
+        lent.invalidate(error)
+
+
+def _preamble(args: Mapping[str, Any]) -> Statement | None:
+    """Return what each transaction is told behind a pooler."""
+    text = getattr(args.get("cursor_factory"), "statement", None)
+    return Statement(text) if text is not None else None
+
+
+def _wire_up(connection: Any, record: ConnectionPoolEntry, *, prepares: bool, preamble: Statement | None) -> None:  # noqa: ANN401 - psycopg's
+    record.info[_WIRE] = Wire(connection, prepares=prepares, preamble=preamble)
+
+
+def _roll_back_first(connection: Connection) -> None:
+    """Roll back before psycopg does: it would have the server forget all prepared statements, ours too."""
+    if not (connection.closed or connection.invalidated):
+        with contextlib.suppress(psycopg.Error):
+            wire_of(connection.connection).roll_back()
 
 
 def _connect_args(
@@ -155,6 +202,11 @@ class _Pool(QueuePool):
         except PoolTimeoutError:
             raise UnavailableError("the database has no connection free in time; try again") from None
 
+    def forget(self, lent: PoolProxiedConnection, error: BaseException | None) -> None:
+        """Close it, and each that was made before it as soon as that one is to be lent again."""
+        # As SQLAlchemy does for a connection that it finds broken itself.
+        self._invalidate(lent, error)
+
 
 def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
     record.info["rests_since"] = time.monotonic()
@@ -162,7 +214,7 @@ def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
 
 def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
     """Find out before work begins on it that a connection is dead: after a restart of PostgreSQL all of them are."""
-    if UNASKED.get() or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
+    if getattr(_trusting, "now", False) or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
         return
     try:
         connection.autocommit = True

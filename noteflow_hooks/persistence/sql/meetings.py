@@ -2,31 +2,96 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import Select, and_, exists, func, insert, or_, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 from typing_extensions import override
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
 from noteflow_hooks.domain.ports.repositories import MeetingRepository
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
-from noteflow_hooks.persistence.sql.orm import MeetingRow, RecordingRow, SegmentRow, SummaryRow
-from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.paging import PageStatements
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import timedelta
     from uuid import UUID
 
-    from sqlalchemy import Row
-    from sqlalchemy.orm import Session
-
     from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.persistence.sql.work import Answer, Work
 
+_CREATE: Final = Statement("""
+INSERT INTO noteflow.meetings (id, workspace_id, title, state, created_at, stopped_at)
+VALUES (:id, :workspace_id, :title, :state, :created_at, :stopped_at)
+""")
+_LOCK: Final = Statement(
+    "SELECT id FROM noteflow.meetings WHERE workspace_id = :workspace_id AND id = :id FOR NO KEY UPDATE"
+)
+#: Meetings with what their rows don't have.
+_WHOLE: Final = """
+SELECT id, workspace_id, title, state, created_at, stopped_at,
+    (
+        SELECT coalesce(sum(recording.duration_seconds), 0.0) FROM noteflow.recordings AS recording
+        WHERE recording.meeting_id = meeting.id AND recording.ended_at IS NOT NULL
+    ) AS duration_seconds,
+    (SELECT count(*) FROM noteflow.segments AS segment WHERE segment.meeting_id = meeting.id) AS segment_count,
+    EXISTS (SELECT FROM noteflow.summaries AS summary WHERE summary.meeting_id = meeting.id) AS has_summary
+FROM noteflow.meetings AS meeting
+WHERE workspace_id = :workspace_id
+"""
+_GET: Final = Statement(f"{_WHOLE} AND id = :id", reads=True)
+_PAGES: Final = PageStatements(_WHOLE, counted="FROM noteflow.meetings WHERE workspace_id = :workspace_id")
+_COMPLETE: Final = Statement(
+    f"UPDATE noteflow.meetings SET state = '{MeetingState.COMPLETED}', stopped_at = now() WHERE id = :id"  # noqa: S608 - a constant
+)
+_ADD_SEGMENTS: Final = Statement("""
+INSERT INTO noteflow.segments (meeting_id, text, start_seconds, end_seconds, speaker)
+SELECT CAST(:meeting_id AS uuid), each.text, each.start_seconds, each.end_seconds, each.speaker
+FROM unnest(
+    CAST(:texts AS text[]), CAST(:starts AS double precision[]), CAST(:ends AS double precision[]),
+    CAST(:speakers AS text[])
+) WITH ORDINALITY AS each (text, start_seconds, end_seconds, speaker, nth)
+ORDER BY each.nth
+""")
+_SEGMENTS: Final = Statement(
+    "SELECT text, start_seconds, end_seconds, speaker FROM noteflow.segments"
+    " WHERE meeting_id = :meeting_id ORDER BY id",
+    reads=True,
+)
+_PUT_SUMMARY: Final = Statement("""
+INSERT INTO noteflow.summaries (meeting_id, executive_summary, key_points, action_items, created_at)
+VALUES (:meeting_id, :executive_summary, :key_points, :action_items, now())
+ON CONFLICT (meeting_id) DO UPDATE
+SET executive_summary = excluded.executive_summary, key_points = excluded.key_points,
+    action_items = excluded.action_items, created_at = excluded.created_at
+""")
+_SUMMARY: Final = Statement(
+    "SELECT executive_summary, key_points, action_items FROM noteflow.summaries WHERE meeting_id = :meeting_id",
+    reads=True,
+)
+_START_RECORDING: Final = Statement("""
+INSERT INTO noteflow.recordings (id, meeting_id, workspace_id, server, started_at)
+VALUES (:id, :meeting_id, :workspace_id, :server, :started_at)
+ON CONFLICT (meeting_id) WHERE ended_at IS NULL DO NOTHING
+RETURNING id
+""")
+_RECORDINGS: Final = f"SELECT {', '.join(Recording.__dataclass_fields__)} FROM noteflow.recordings WHERE"  # noqa: S608 - constants
+_OPEN_RECORDING: Final = Statement(f"{_RECORDINGS} meeting_id = :meeting_id AND ended_at IS NULL", reads=True)
+# rule of domain.meetings.Recording.is_abandoned
+_ABANDONED: Final = Statement(
+    f"{_RECORDINGS} ended_at IS NULL AND (seen_at <= now() - CAST(:silent_for AS interval) OR server = :server)"
+    " ORDER BY started_at, id",
+    reads=True,
+)
+_END_RECORDING: Final = Statement("""
+UPDATE noteflow.recordings
+SET ended_at = now(), duration_seconds = greatest(duration_seconds, CAST(:seconds AS double precision))
+WHERE id = :id AND ended_at IS NULL
+RETURNING id
+""")
 #: Gives recordings a sign of life. A server has thousands of them and little time. Rows are locked in the order of
 #: their ids, so that two servers' updates can't wait for each other.
-_TOUCH: Final = text("""
+_TOUCH: Final = Statement("""
 WITH sign AS MATERIALIZED (
     SELECT * FROM unnest(CAST(:ids AS uuid[]), CAST(:seconds AS double precision[])) AS each (id, seconds)
 ), living AS MATERIALIZED (
@@ -41,186 +106,121 @@ WHERE recording.id = sign.id
 RETURNING recording.id
 """)
 
-_MeetingRows = Select[MeetingRow, float, int, bool]
-
 
 class SqlAlchemyMeetingRepository(MeetingRepository):
     """The meetings in PostgreSQL."""
 
-    def __init__(self, session: Session) -> None:
-        """Work in that session."""
-        self._session = session
+    def __init__(self, work: Work) -> None:
+        """Do it in that work."""
+        self._work = work
 
     @override
     def create(self, meeting: Meeting) -> Meeting:
-        row = MeetingRow(
-            id=meeting.id,
-            workspace_id=meeting.workspace_id,
-            title=meeting.title,
-            state=meeting.state,
-            created_at=meeting.created_at,
-            stopped_at=meeting.stopped_at,
-        )
-        self._session.add(row)
-        self._session.flush()
+        columns = ("id", "workspace_id", "title", "state", "created_at", "stopped_at")
+        self._work.ask(_CREATE, **{name: getattr(meeting, name) for name in columns})
         return meeting
 
     @override
     def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
-        wanted = MeetingRow.workspace_id == workspace_id, MeetingRow.id == meeting_id
-        if lock:
-            # Before the look, so that what is seen is what the lock protects.
-            self._session.execute(select(MeetingRow.id).where(*wanted).with_for_update(key_share=True))
-        statement = _whole_meetings().where(*wanted)
-        row = self._session.execute(statement.execution_options(populate_existing=True)).one_or_none()
+        row = self._whole(workspace_id, meeting_id, lock=lock).first()
         return None if row is None else _meeting(row)
+
+    @override
+    def lock(self, workspace_id: UUID, meeting_id: UUID) -> tuple[Meeting, Recording | None] | None:
+        whole = self._whole(workspace_id, meeting_id, lock=True)
+        recording = self._work.ask(_OPEN_RECORDING, meeting_id=meeting_id)
+        row, own = whole.first(), recording.first()
+        return None if row is None else (_meeting(row), None if own is None else recording_to_domain(own))
 
     @override
     def list_page(
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[Meeting]:
-        statement = newest_first(
-            _whole_meetings().where(MeetingRow.workspace_id == workspace_id),
-            MeetingRow,
-            after=after,
-            limit=limit,
-            ids=ids,
-        )
-        return [_meeting(row) for row in self._session.execute(statement)]
+        statement, params = _PAGES.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
+        return [_meeting(row) for row in self._work.ask(statement, **params).all()]
 
     @override
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        own = select(MeetingRow).where(MeetingRow.workspace_id == workspace_id)
-        return self._session.scalars(counted(among(own, MeetingRow, ids))).one()
+        statement, params = _PAGES.total(ids=ids, workspace_id=workspace_id)
+        total: int = self._work.ask(statement, **params).first().total
+        return total
 
     @override
     def complete(self, meeting_id: UUID) -> None:
-        self._session.execute(
-            update(MeetingRow)
-            .where(MeetingRow.id == meeting_id)
-            .values(state=MeetingState.COMPLETED, stopped_at=func.now())
-        )
+        self._work.ask(_COMPLETE, id=meeting_id)
 
     @override
     def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
-        rows = [
-            {
-                "meeting_id": meeting_id,
-                "text": each.text,
-                "start_seconds": each.start_seconds,
-                "end_seconds": each.end_seconds,
-                "speaker": each.speaker,
-            }
-            for each in segments
-        ]
+        rows = list(segments)
         if rows:
-            self._session.execute(insert(SegmentRow), rows)
+            self._work.ask(
+                _ADD_SEGMENTS,
+                meeting_id=meeting_id,
+                texts=[each.text for each in rows],
+                starts=[each.start_seconds for each in rows],
+                ends=[each.end_seconds for each in rows],
+                speakers=[each.speaker for each in rows],
+            )
 
     @override
     def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
-        rows = self._session.scalars(
-            select(SegmentRow).where(SegmentRow.meeting_id == meeting_id).order_by(SegmentRow.id)
-        )
-        return [Segment(row.text, row.start_seconds, row.end_seconds, row.speaker) for row in rows]
+        return [Segment(*row) for row in self._work.ask(_SEGMENTS, meeting_id=meeting_id).all()]
 
     @override
     def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
-        columns = {
-            "executive_summary": summary.executive_summary,
-            "key_points": list(summary.key_points),
-            "action_items": list(summary.action_items),
-            "created_at": func.now(),
-        }
-        statement = upsert(SummaryRow).values(meeting_id=meeting_id, **columns)
-        self._session.execute(statement.on_conflict_do_update(index_elements=["meeting_id"], set_=columns))
+        self._work.ask(
+            _PUT_SUMMARY,
+            meeting_id=meeting_id,
+            executive_summary=summary.executive_summary,
+            key_points=list(summary.key_points),
+            action_items=list(summary.action_items),
+        )
 
     @override
     def get_summary(self, meeting_id: UUID) -> Summary | None:
-        row = self._session.scalars(
-            select(SummaryRow).where(SummaryRow.meeting_id == meeting_id).execution_options(populate_existing=True)
-        ).one_or_none()
-        if row is None:
-            return None
-        return Summary(row.executive_summary, tuple(row.key_points), tuple(row.action_items))
+        row = self._work.ask(_SUMMARY, meeting_id=meeting_id).first()
+        return None if row is None else Summary(row.executive_summary, tuple(row.key_points), tuple(row.action_items))
 
     @override
     def start_recording(self, recording: Recording) -> bool:
-        statement = (
-            upsert(RecordingRow)
-            .values(
-                id=recording.id,
-                meeting_id=recording.meeting_id,
-                workspace_id=recording.workspace_id,
-                server=recording.server,
-                started_at=recording.started_at,
-            )
-            .on_conflict_do_nothing(index_elements=["meeting_id"], index_where=RecordingRow.ended_at.is_(None))
-            .returning(RecordingRow.id)
-        )
-        return self._session.scalars(statement).one_or_none() is not None
+        columns = ("id", "meeting_id", "workspace_id", "server", "started_at")
+        return bool(self._work.ask(_START_RECORDING, **{name: getattr(recording, name) for name in columns}).all())
 
     @override
     def open_recording(self, meeting_id: UUID) -> Recording | None:
-        statement = select(RecordingRow).where(RecordingRow.meeting_id == meeting_id, RecordingRow.ended_at.is_(None))
-        row = self._session.scalars(statement.execution_options(populate_existing=True)).one_or_none()
+        row = self._work.ask(_OPEN_RECORDING, meeting_id=meeting_id).first()
         return None if row is None else recording_to_domain(row)
 
     @override
     def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
-        statement = (
-            update(RecordingRow)
-            .where(RecordingRow.id == recording_id, RecordingRow.ended_at.is_(None))
-            .values(
-                ended_at=func.now(),
-                duration_seconds=func.greatest(RecordingRow.duration_seconds, duration_seconds),
-            )
-            .returning(RecordingRow.id)
-        )
-        return self._session.scalars(statement).one_or_none() is not None
+        return bool(self._work.ask(_END_RECORDING, id=recording_id, seconds=duration_seconds).all())
 
     @override
     def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
-        ids, seconds = list(durations), list(durations.values())
-        return set(self._session.scalars(_TOUCH, {"ids": ids, "seconds": seconds}))
+        rows = self._work.ask(_TOUCH, ids=list(durations), seconds=list(durations.values())).all()
+        return {row.id for row in rows}
 
     @override
     def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        # rule of domain.meetings.Recording.is_abandoned
-        silent = RecordingRow.seen_at <= func.now() - silent_for
-        mine = or_(silent, RecordingRow.server == server) if server is not None else silent
-        statement = select(RecordingRow).where(and_(RecordingRow.ended_at.is_(None), mine))
-        rows = self._session.scalars(statement.order_by(RecordingRow.started_at, RecordingRow.id))
+        rows = self._work.ask(_ABANDONED, silent_for=silent_for, server=server).all()
         return [recording_to_domain(row) for row in rows]
 
-
-def _whole_meetings() -> _MeetingRows:
-    duration = (
-        select(func.coalesce(func.sum(RecordingRow.duration_seconds), 0.0))
-        .where(RecordingRow.meeting_id == MeetingRow.id, RecordingRow.ended_at.is_not(None))
-        .correlate(MeetingRow)
-        .scalar_subquery()
-    )
-    segments = (
-        select(func.count())
-        .select_from(SegmentRow)
-        .where(SegmentRow.meeting_id == MeetingRow.id)
-        .correlate(MeetingRow)
-        .scalar_subquery()
-    )
-    summary = exists(select(SummaryRow.meeting_id).where(SummaryRow.meeting_id == MeetingRow.id).correlate(MeetingRow))
-    return select(MeetingRow, duration, segments, summary)
+    def _whole(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool) -> Answer:
+        if lock:
+            # Before the look, so that what is seen is what the lock protects.
+            self._work.ask(_LOCK, workspace_id=workspace_id, id=meeting_id)
+        return self._work.ask(_GET, workspace_id=workspace_id, id=meeting_id)
 
 
-def _meeting(row: Row[MeetingRow, float, int, bool]) -> Meeting:
-    stored, duration, segments, summary = row
+def _meeting(row: Any) -> Meeting:  # noqa: ANN401 - a row of the statements for whole meetings
     return Meeting(
-        id=stored.id,
-        workspace_id=stored.workspace_id,
-        title=stored.title,
-        state=MeetingState(stored.state),
-        created_at=stored.created_at,
-        stopped_at=stored.stopped_at,
-        duration_seconds=duration,
-        segment_count=segments,
-        has_summary=summary,
+        id=row.id,
+        workspace_id=row.workspace_id,
+        title=row.title,
+        state=MeetingState(row.state),
+        created_at=row.created_at,
+        stopped_at=row.stopped_at,
+        duration_seconds=row.duration_seconds,
+        segment_count=row.segment_count,
+        has_summary=row.has_summary,
     )

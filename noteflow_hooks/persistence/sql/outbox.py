@@ -17,6 +17,7 @@ from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,17 +28,26 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import EventFilter, IdRange, Position
+    from noteflow_hooks.persistence.sql.work import Work
 
 _EVENTS = cast("Table", WebhookEventRow.__table__)
-# Built once, on the table, and executed with parameters, since every meeting's change waits for it: 0.6 ms of CPU an
-# event in place of 1.1 with a statement built anew on the mapped class.
+# Built once, on the table, and executed with parameters: 0.6 ms of CPU an event in place of 1.1 with a statement built
+# anew on the mapped class.
 _INSERT_EVENT = insert(_EVENTS).returning(_EVENTS.c.created_at)
-# Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
-_INSERT_EVENT_ONCE = (
-    insert(_EVENTS)
-    .on_conflict_do_nothing(index_elements=["workspace_id", "idempotency_key"])
-    .returning(_EVENTS.c.created_at)
+
+_APPENDED = """
+INSERT INTO noteflow.webhook_events
+    (id, workspace_id, event_type, meeting_id, target_webhook_id, payload, idempotency_key, request_digest, occurred_at)
+VALUES (
+    :id, :workspace_id, :event_type, :meeting_id, :target_webhook_id, CAST(CAST(:payload AS text) AS json),
+    :idempotency_key, :request_digest, :occurred_at
 )
+{conflict}
+RETURNING created_at
+"""
+_APPEND = Statement(_APPENDED.format(conflict=""))
+# Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
+_APPEND_ONCE = Statement(_APPENDED.format(conflict="ON CONFLICT (workspace_id, idempotency_key) DO NOTHING"))
 
 
 def insert_event(connection: Connection, event: Event) -> None:
@@ -48,16 +58,19 @@ def insert_event(connection: Connection, event: Event) -> None:
 class SqlAlchemyEventOutbox(EventOutbox):
     """The outbox in PostgreSQL."""
 
-    def __init__(self, session: Session) -> None:
-        """Work in that session."""
-        self._session = session
+    def __init__(self, work: Work) -> None:
+        """Do it in that work."""
+        self._work = work
+
+    @property
+    def _session(self) -> Session:
+        return self._work.session
 
     @override
     def append(self, event: Event) -> Event:
-        statement = _INSERT_EVENT if event.idempotency_key is None else _INSERT_EVENT_ONCE
-        # On the connection: for a statement on the table the session would only do more.
-        created_at = self._session.connection().execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
-        return replace(event, created_at=created_at) if created_at is not None else self._repeated(event)
+        statement = _APPEND if event.idempotency_key is None else _APPEND_ONCE
+        stored = self._work.ask(statement, **event_to_orm_kwargs(event)).first()
+        return replace(event, created_at=stored.created_at) if stored is not None else self._repeated(event)
 
     @override
     def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVarTuple
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVarTuple
 
 from sqlalchemy import func, literal, select, tuple_, union_all
 
@@ -14,11 +14,17 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookEventRow,
     WebhookReplayRow,
 )
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
     from noteflow_hooks.domain.paging import IdRange, Position
+
+#: How a page's statement ends, by whether it goes on behind a row, and whether only some ids are asked for.
+_AFTER: Final = " AND (created_at, id) < (CAST(:after_at AS timestamptz), CAST(:after_id AS uuid))"
+_AMONG: Final = " AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid)"
+_IN_ORDER: Final = " ORDER BY created_at DESC, id DESC LIMIT CAST(:limit AS bigint)"
 
 Columns = TypeVarTuple("Columns")
 #: The tables that are listed page by page: each has ``created_at`` and ``id``.
@@ -33,6 +39,41 @@ def newest_first(
     if after is not None:
         statement = statement.where(tuple_(table.created_at, table.id) < (after.created_at, after.id))
     return statement.order_by(table.created_at.desc(), table.id.desc()).limit(limit)
+
+
+class PageStatements:
+    """The statements for the pages of one list, and for how many rows all of them have."""
+
+    def __init__(self, chosen: str, *, counted: str) -> None:
+        """``chosen`` is a SELECT up to its last condition; ``counted`` the same rows' FROM and WHERE."""
+        self._pages = {
+            (goes_on, some): Statement(
+                chosen + (_AFTER if goes_on else "") + (_AMONG if some else "") + _IN_ORDER, reads=True
+            )
+            for goes_on in (False, True)
+            for some in (False, True)
+        }
+        total = "SELECT least(count(*), {0}) AS total FROM (SELECT 1 {1} LIMIT {0}) AS found"
+        self._totals = {
+            some: Statement(total.format(MAX_TOTAL, counted + (_AMONG if some else "")), reads=True)
+            for some in (False, True)
+        }
+
+    def page(
+        self, *, after: Position | None, limit: int, ids: IdRange | None, **params: object
+    ) -> tuple[Statement, dict[str, object]]:
+        """Return the statement for the page and what it takes; ``params`` are those of the list itself."""
+        behind = {} if after is None else {"after_at": after.created_at, "after_id": after.id}
+        all_params = params | behind | _range(ids) | {"limit": limit}
+        return self._pages[after is not None, ids is not None], all_params
+
+    def total(self, *, ids: IdRange | None, **params: object) -> tuple[Statement, dict[str, object]]:
+        """Return the same for how many rows there are, which are counted no further than lists are."""
+        return self._totals[ids is not None], params | _range(ids)
+
+
+def _range(ids: IdRange | None) -> dict[str, object]:
+    return {} if ids is None else {"first": ids.first, "last": ids.last}
 
 
 def among(statement: Select[*Columns], table: type[Listed], ids: IdRange | None) -> Select[*Columns]:

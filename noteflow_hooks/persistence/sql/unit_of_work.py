@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
-from sqlalchemy.orm import Session
 from typing_extensions import override
 
 from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
-from noteflow_hooks.errors import UnavailableError, UnitOfWorkNotStartedError
+from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
@@ -17,6 +16,7 @@ from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
 from noteflow_hooks.persistence.sql.requests import SqlAlchemyRequestRepository
 from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
+from noteflow_hooks.persistence.sql.work import Savepoint, Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,9 +27,6 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
 
-_SAVE: Final = "SAVEPOINT inner_work"
-_UNDO: Final = "ROLLBACK TO SAVEPOINT inner_work"
-
 
 class SqlAlchemyUnitOfWork(UnitOfWork):
     """One transaction in PostgreSQL. A unit may be used again after its block, not inside it."""
@@ -38,12 +35,12 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
         """``box`` opens the stored secrets."""
         self._engine = engine
         self._converter = WebhookConverter(box)
-        self._current: Session | None = None
+        self._current: Work | None = None
         self._after_commit: list[Callable[[], None]] = []
 
     @override
     def __enter__(self) -> Self:
-        self._current = Session(self._engine, expire_on_commit=False)
+        self._current = Work(self._engine)
         self._after_commit = []
         return self
 
@@ -51,92 +48,67 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        session, self._current = self._session, None
-        session.close()
+        work, self._current = self._work, None
+        work.close()
 
     @property
     @override
     def webhooks(self) -> SqlAlchemyWebhookRepository:
-        return SqlAlchemyWebhookRepository(self._session, self._converter)
+        return SqlAlchemyWebhookRepository(self._work, self._converter)
 
     @property
     @override
     def supports_webhooks(self) -> bool:
-        return self._session is not None
+        return self._work is not None
 
     @property
     @override
     def events(self) -> SqlAlchemyEventOutbox:
-        return SqlAlchemyEventOutbox(self._session)
+        return SqlAlchemyEventOutbox(self._work)
 
     @property
     @override
     def deliveries(self) -> SqlAlchemyDeliveryLog:
-        return SqlAlchemyDeliveryLog(self._session, self._converter)
+        return SqlAlchemyDeliveryLog(self._work.session, self._converter)
 
     @property
     @override
     def replays(self) -> SqlAlchemyReplayRepository:
-        return SqlAlchemyReplayRepository(self._session)
+        return SqlAlchemyReplayRepository(self._work.session)
 
     @property
     @override
     def meetings(self) -> SqlAlchemyMeetingRepository:
-        return SqlAlchemyMeetingRepository(self._session)
+        return SqlAlchemyMeetingRepository(self._work)
 
     @property
     @override
     def requests(self) -> SqlAlchemyRequestRepository:
-        return SqlAlchemyRequestRepository(self._session)
+        return SqlAlchemyRequestRepository(self._work)
 
     @property
     @override
     def access(self) -> SqlAlchemyAccessRepository:
-        return SqlAlchemyAccessRepository(self._session)
+        return SqlAlchemyAccessRepository(self._work)
 
     @override
     def commit(self) -> None:
-        self._session.commit()
+        self._work.commit()
         calls, self._after_commit = self._after_commit, []
         for call in calls:
             call()
 
     @override
     def on_commit(self, call: Callable[[], None]) -> None:
-        _ = self._session
+        _ = self._work
         self._after_commit.append(call)
 
     @override
     def savepoint(self) -> AbstractContextManager[None]:
-        return _Savepoint(self._session, self._after_commit)
+        return Savepoint(self._work, self._after_commit)
 
     @property
-    def _session(self) -> Session:
+    def _work(self) -> Work:
         if self._current is None:
             raise UnitOfWorkNotStartedError
         return self._current
-
-
-class _Savepoint:
-    """A SAVEPOINT that also forgets the calls that were to follow the commit of what it undoes.
-
-    Nothing releases it: the commit does, and a round trip for it would be one more for everybody who stops a meeting.
-    """
-
-    def __init__(self, session: Session, calls: list[Callable[[], None]]) -> None:
-        self._session = session
-        self._calls = calls
-        self._kept = len(calls)
-
-    def __enter__(self) -> None:
-        self._session.flush()
-        self._session.connection().exec_driver_sql(_SAVE)
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            del self._calls[self._kept :]
-            if not isinstance(error, UnavailableError):
-                # Where the database itself is away, the whole transaction is lost.
-                self._session.connection().exec_driver_sql(_UNDO)

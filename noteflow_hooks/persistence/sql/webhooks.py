@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -17,64 +17,86 @@ from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
-from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.paging import PageStatements, newest_first
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from uuid import UUID
 
-    from sqlalchemy import Select
-    from sqlalchemy.orm import Session
-
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.persistence.sql.work import Work
+
+_COLUMNS: Final = ", ".join(each.name for each in WebhookConfigRow.__table__.columns)
+_VISIBLE: Final = f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE deleted_at IS NULL"  # noqa: S608 - constants
+_IN_WORKSPACE: Final = " AND workspace_id = :workspace_id"
+_OLDEST_FIRST: Final = " ORDER BY created_at, id"
+_ENABLED: Final = Statement(f"{_VISIBLE} AND enabled{_OLDEST_FIRST}", reads=True)
+_OWN_ENABLED: Final = Statement(f"{_VISIBLE} AND enabled{_IN_WORKSPACE}{_OLDEST_FIRST}", reads=True)
+_OWN: Final = Statement(f"{_VISIBLE}{_IN_WORKSPACE}{_OLDEST_FIRST}", reads=True)
+_PAGES: Final = PageStatements(
+    _VISIBLE + _IN_WORKSPACE,
+    counted=f"FROM noteflow.webhook_configs WHERE deleted_at IS NULL{_IN_WORKSPACE}",
+)
+#: By whether the row is locked, and whether deleted ones are found, too.
+_BY_ID: Final = {
+    (lock, with_deleted): Statement(
+        f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE id = :webhook_id"  # noqa: S608 - constants
+        + ("" if with_deleted else " AND deleted_at IS NULL")
+        + (" FOR NO KEY UPDATE" if lock else ""),
+        reads=not lock,
+    )
+    for lock in (False, True)
+    for with_deleted in (False, True)
+}
+_HEALTH: Final = Statement(
+    f"SELECT {', '.join(HEALTH_FIELDS)} FROM noteflow.webhook_health"  # noqa: S608 - constants
+    " WHERE webhook_id = ANY(CAST(:webhook_ids AS uuid[]))",
+    reads=True,
+)
 
 
 class SqlAlchemyWebhookRepository(WebhookRepository):
     """The endpoints in PostgreSQL."""
 
-    def __init__(self, session: Session, converter: WebhookConverter) -> None:
-        """Work in that session."""
-        self._session = session
+    def __init__(self, work: Work, converter: WebhookConverter) -> None:
+        """Do it in that work."""
+        self._work = work
         self._converter = converter
 
     @override
     def get_all_enabled(self, workspace_id: UUID | None = None) -> Sequence[WebhookConfig]:
-        statement = self._visible().where(WebhookConfigRow.enabled)
-        if workspace_id is not None:
-            statement = statement.where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
+        return self._load(_ENABLED if workspace_id is None else _OWN_ENABLED, **_own(workspace_id))
 
     @override
     def get_all(self, workspace_id: UUID) -> Sequence[WebhookConfig]:
-        statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(statement.order_by(WebhookConfigRow.created_at, WebhookConfigRow.id))
+        return self._load(_OWN, workspace_id=workspace_id)
 
     @override
     def list_page(
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[WebhookConfig]:
-        statement = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._load(newest_first(statement, WebhookConfigRow, after=after, limit=limit, ids=ids))
+        statement, params = _PAGES.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
+        return self._load(statement, **params)
 
     @override
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        own = self._visible().where(WebhookConfigRow.workspace_id == workspace_id)
-        return self._session.scalars(counted(among(own, WebhookConfigRow, ids))).one()
+        statement, params = _PAGES.total(ids=ids, workspace_id=workspace_id)
+        total: int = self._work.ask(statement, **params).first().total
+        return total
 
     @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
-        of = select(WebhookConfigRow) if with_deleted else self._visible()
-        statement = of.where(WebhookConfigRow.id == webhook_id)
-        found = self._load(statement.with_for_update(key_share=True) if lock else statement)
+        found = self._load(_BY_ID[lock, with_deleted], webhook_id=webhook_id)
         return found[0] if found else None
 
     @override
     def create(self, config: WebhookConfig) -> WebhookConfig:
         columns = self._converter.config_to_orm_kwargs(config)
-        row = self._session.scalars(insert(WebhookConfigRow).values(columns).returning(WebhookConfigRow)).one()
+        row = self._work.session.scalars(insert(WebhookConfigRow).values(columns).returning(WebhookConfigRow)).one()
         return self._converter.config_to_domain(row)
 
     @override
@@ -90,7 +112,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
             .returning(WebhookConfigRow)
             .execution_options(populate_existing=True)
         )
-        row = self._session.scalars(statement).one_or_none()
+        row = self._work.session.scalars(statement).one_or_none()
         if row is None or before is None:
             raise NotFoundError(f"webhook_id: no webhook {config.id} in this workspace")
         after = self._converter.config_to_domain(row)
@@ -101,7 +123,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
 
     @override
     def delete(self, webhook_id: UUID) -> bool:
-        marked = self._session.execute(
+        marked = self._work.session.execute(
             update(WebhookConfigRow)
             .where(WebhookConfigRow.id == webhook_id, WebhookConfigRow.deleted_at.is_(None))
             .values(
@@ -125,8 +147,8 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
 
     @override
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
-        statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id.in_(list(webhook_ids)))
-        rows = self._session.scalars(statement.execution_options(populate_existing=True))
+        asked = list(webhook_ids)
+        rows = self._work.ask(_HEALTH, webhook_ids=asked).all() if asked else []
         return {row.webhook_id: health_to_domain(row) for row in rows}
 
     @override
@@ -136,42 +158,40 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         if delivery.status is DeliveryStatus.SENDING:
             columns["claimed_at"] = func.now()
         statement = insert(WebhookDeliveryRow).values(**columns, workspace_id=owner.scalar_subquery())
-        row = self._session.scalars(statement.returning(WebhookDeliveryRow)).one()
+        row = self._work.session.scalars(statement.returning(WebhookDeliveryRow)).one()
         return self._converter.delivery_to_domain(row)
 
     @override
     def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.webhook_id == webhook_id)
-        rows = self._session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
+        rows = self._work.session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
     def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
         params = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
-        skipped = self._session.execute(health_statements.SKIP_WAITING, params)
+        skipped = self._work.session.execute(health_statements.SKIP_WAITING, params)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
             # Its scheduling slots skip the rest, without a POST.
             statement = update(WebhookHealthRow).where(WebhookHealthRow.webhook_id == webhook_id)
-            self._session.execute(statement.values(turn_at=func.now()))
+            self._work.session.execute(statement.values(turn_at=func.now()))
 
     def _change_health(self, before: WebhookConfig, after: WebhookConfig) -> None:
         statement = select(WebhookHealthRow).where(WebhookHealthRow.webhook_id == after.id)
         statement = statement.with_for_update(key_share=True).execution_options(populate_existing=True)
-        row = self._session.scalars(statement).one_or_none()
+        row = self._work.session.scalars(statement).one_or_none()
         if row is None:
             return
-        now = self._session.scalars(select(func.now())).one()
+        now = self._work.session.scalars(select(func.now())).one()
         health = health_to_domain(row)
         changed = after_change(health, before, after, now=now)
         if changed != health:
             for name in HEALTH_FIELDS:
                 setattr(row, name, getattr(changed, name))
-            self._session.flush()
+            self._work.session.flush()
 
-    @staticmethod
-    def _visible() -> Select[WebhookConfigRow]:
-        return select(WebhookConfigRow).where(WebhookConfigRow.deleted_at.is_(None))
+    def _load(self, statement: Statement, **params: Any) -> list[WebhookConfig]:  # noqa: ANN401 - whatever it takes
+        return [self._converter.config_to_domain(row) for row in self._work.ask(statement, **params).all()]
 
-    def _load(self, statement: Select[WebhookConfigRow]) -> list[WebhookConfig]:
-        # The session may hold a row from before an update that went past it.
-        rows = self._session.scalars(statement.execution_options(populate_existing=True))
-        return [self._converter.config_to_domain(row) for row in rows]
+
+def _own(workspace_id: UUID | None) -> dict[str, UUID]:
+    return {} if workspace_id is None else {"workspace_id": workspace_id}

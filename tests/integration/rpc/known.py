@@ -38,7 +38,7 @@ _NUMBERS: Final[dict[str, list[Any]]] = {
 def known_values(world: World) -> dict[str, list[Any]]:
     """Return values by field names, with which most calls are good ones."""
     meetings, webhooks = [world.a_meeting() for _ in range(40)], [world.a_webhook() for _ in range(40)]
-    deliveries = [_delivery(world, each) for each in webhooks]
+    deliveries = [a_skipped_delivery(world, each) for each in webhooks]
     page = world.client.meetings.ListMeetings(pb.ListMeetingsRequest(page_size=1))
     payloads = [a_payload(), a_payload(title="\u202e"), a_payload(meeting_id="\r\n"), a_payload(executive_summary="s")]
     return {
@@ -66,7 +66,7 @@ def known_values(world: World) -> dict[str, list[Any]]:
     }
 
 
-def _delivery(world: World, webhook: pb.Webhook) -> str:
+def a_skipped_delivery(world: World, webhook: pb.Webhook) -> str:
     """Store an event and a delivery of it that was skipped; return its id."""
     with world.units() as unit:
         event = unit.events.append(an_event(workspace_id=world.workspace_id))
