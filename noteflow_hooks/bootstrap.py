@@ -27,11 +27,10 @@ from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.intake import SqlEventIntake
-from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
+from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
-from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
+    from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.settings import Settings
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
@@ -157,7 +157,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
-    units = _units(engine, settings)
+    units, errands = _units(engine, settings), Errands(engine)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     sweep_every = timedelta(seconds=settings.sweep_every_s)
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
@@ -182,8 +182,12 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         deliveries=deliveries,
         rescue=Rescue(delivery_store, chunk=settings.deliver_chunk),
         check_clock=ClockWatch(delivery_store.now).check,
-        end_abandoned=lambda: end_abandoned(units, service, silent_for=RECORDING_SILENCE),
-        advance_replays=lambda: advance_replays(units),
+        end_abandoned=lambda: (
+            end_abandoned(units, service, silent_for=RECORDING_SILENCE)
+            if errands.has_abandoned(silent_for=RECORDING_SILENCE)
+            else 0
+        ),
+        advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
@@ -207,6 +211,9 @@ def keys(settings: Settings) -> KeyParts:
 def diagnostics(settings: Settings) -> DiagnosticParts:
     """Make the parts with which `doctor` looks at the database; it gives up whatever takes longer than two seconds."""
     settings.require("database_url")
+    # Imported here: workers have no use for the tables' classes.
+    from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics  # noqa: PLC0415 - as said
+
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
     return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
 
@@ -292,7 +299,14 @@ def _networks(text: str) -> list[str]:
 
 def _units(engine: Engine, settings: Settings) -> Callable[[], UnitOfWork]:
     box = _box(settings)
-    return lambda: SqlAlchemyUnitOfWork(engine, box)
+
+    def unit() -> UnitOfWork:
+        # Imported at the first one: it brings SQLAlchemy's ORM, ten megabytes, and most workers never make one.
+        from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork  # noqa: PLC0415 - as said
+
+        return SqlAlchemyUnitOfWork(engine, box)
+
+    return unit
 
 
 def _box(settings: Settings) -> SecretBox:

@@ -25,6 +25,7 @@ from noteflow_hooks.persistence.sql.converters import (
     token_to_domain,
 )
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
+from noteflow_hooks.persistence.sql.maintenance.errands import ABANDONED
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.orm import ApiTokenRow, MeetingRow, RecordingRow, WebhookReplayRow
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
@@ -269,6 +270,8 @@ def test_which_recordings_are_abandoned_is_one_thing(
         assert {each.id for each in abandoned} == {
             each.id for each in made if each.is_abandoned(rows.now, silent_for=silent_for, server=server)
         }
+        is_any = rows.connection.execute(ABANDONED, {"silent_for": silent_for}).scalar_one()
+        assert is_any == any(each.is_abandoned(rows.now, silent_for=silent_for) for each in made)
 
     in_transaction(tables, check)
 

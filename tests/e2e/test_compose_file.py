@@ -144,12 +144,16 @@ def test_only_those_that_need_the_key_have_it() -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_command_is_one_that_the_image_has(service: Service) -> None:
-    """Its program is a script of an installed package, and the Celery app it names can be found."""
+    """Its program is a script of an installed package, or our own, and the Celery app it names can be found."""
     program, *words = service.command
     scripts = {each.name for each in importlib.metadata.entry_points(group="console_scripts")}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert program in scripts | set(project["scripts"])
     assert "celery" in names(pins("prod"))
+    if program == "python":
+        assert words[:2] == ["-m", "workers"]
+        assert importlib.util.find_spec("workers.__main__") is not None
+        return
+    assert program in scripts | set(project["scripts"])
     if program == "celery":
         assert words[:2] == ["-A", "workers.app"]
         assert importlib.util.find_spec("workers.app") is not None

@@ -22,7 +22,11 @@ GOOD = {
     "secret_keys": generate_key(),
 }
 
+#: Celery's own command, and ours, which has no other commands than these programs'.
+starts = pytest.mark.parametrize("start", ["celery", "workers"])
 
+
+@starts
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
@@ -40,9 +44,11 @@ GOOD = {
         ("sweep_every_s", "often", "NOTEFLOW_HOOKS_SWEEP_EVERY_S is 'often'; it may hold a number of seconds above 0"),
     ],
 )
-def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, value: str, line: str) -> None:
+def test_a_bad_setting_ends_a_worker_with_one_line(
+    tmp_path: Path, name: str, value: str, line: str, start: str
+) -> None:
     """It names the variable and what it may hold, and repeats no secret."""
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", "solo"]
+    command = [sys.executable, "-m", start, "-A", "workers.app", "worker", "-P", "solo"]
     environment = variables({**GOOD, name: value})
     ended = subprocess.run(
         command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
@@ -54,11 +60,12 @@ def test_a_bad_setting_ends_a_worker_with_one_line(tmp_path: Path, name: str, va
     assert "canary" not in said
 
 
+@starts
 @pytest.mark.parametrize("program", ["worker -P solo", "beat"])
-def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(tmp_path: Path, program: str) -> None:
+def test_a_variable_that_is_no_setting_is_warned_of_at_the_start(tmp_path: Path, program: str, start: str) -> None:
     """By workers and beat, with the nearest one."""
     environment = {**variables(GOOD), f"{PREFIX}RETRY_CAP": "9"}
-    command = [sys.executable, "-m", "celery", "-A", "workers.app", *program.split()]
+    command = [sys.executable, "-m", start, "-A", "workers.app", *program.split()]
     with subprocess.Popen(
         command, env=environment, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     ) as process:

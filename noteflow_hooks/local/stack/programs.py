@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 WORKER_POOL: Final = ("-P", "gevent", "-c", "16")
 #: Workers need not know of each other, and finding each other takes a second at the start.
 _ALONE: Final = ("--without-gossip", "--without-mingle")
-_CELERY: Final = (sys.executable, "-m", "celery", "-A", "workers.app")
+#: Not ``celery`` itself, which brings a web server and a shell into each process.
+_CELERY: Final = (sys.executable, "-m", "workers", "-A", "workers.app")
 #: How long a program may take to finish: even an idle gevent worker looks only every few seconds whether it is to end.
 #: `up` must end within ten seconds, databases included.
 PATIENCE_S: Final = 6.0

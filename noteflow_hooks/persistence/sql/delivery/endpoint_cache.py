@@ -36,7 +36,7 @@ _READ: Final = DirectStatement.of(
     text(f"SELECT {_COLUMNS} FROM noteflow.webhook_configs AS config WHERE id = ANY(CAST(:ids AS uuid[]))")  # noqa: S608 - put together from constants of this file
 )
 #: How many bytes all that are kept may take.
-_LIMIT_BYTES: Final = 12_000_000
+_LIMIT_BYTES: Final = 8_000_000
 #: What one takes besides what varies: its own objects, and what its POSTs have made of it.
 _OWN_BYTES: Final = 3_000
 #: How often what varies is there: in the value, and in what was made of it.

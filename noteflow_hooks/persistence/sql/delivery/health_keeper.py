@@ -20,7 +20,6 @@ from noteflow_hooks.domain.settling import results_of
 from noteflow_hooks.persistence.sql import health_statements as statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
-from noteflow_hooks.persistence.sql.outbox import insert_event
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -101,6 +100,9 @@ class HealthKeeper:
             connection.execute(statements.SKIP_WAITING, {**params, "limit": SKIPPED_AT_ONCE})
         if not self._rules.tells:
             return []
+        # Imported here: workers seldom need the tables' classes that come with it.
+        from noteflow_hooks.persistence.sql.outbox import insert_event  # noqa: PLC0415 - as said
+
         event = transition_event(ordered_id(), webhook, transition.event_type, transition.reason, now=now)
         insert_event(connection, event)
         return [event.id]
