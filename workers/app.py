@@ -26,7 +26,13 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, unknown_variables
-from workers.celery_internals import GuardedCelery, end_beat_at_its_next_step, end_children_by_sigquit, ignore_sigterm
+from workers.celery_internals import (
+    GuardedCelery,
+    end_beat_at_its_next_step,
+    end_children_by_sigquit,
+    ignore_sigterm,
+    leave_out_receipts,
+)
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 
 if TYPE_CHECKING:
@@ -50,7 +56,12 @@ _QUEUES: Final[dict[str, object]] = {
     },
 }
 #: Ids in, counts out: nothing needs another serializer, and a result store would be pure cost.
-_MESSAGES: Final[dict[str, object]] = {"accept_content": ["json"], "task_ignore_result": True}
+_MESSAGES: Final[dict[str, object]] = {
+    "accept_content": ["json"],
+    "task_ignore_result": True,
+    # The store that does nothing is one for the process: each task's greenlet or thread would make one of its own.
+    "result_backend_thread_safe": True,
+}
 _TRANSPORT_OPTIONS: Final[dict[str, object]] = {
     # The row is the truth: a message lost with its worker is found by the sweep. Without the emulated
     # acknowledgement each message costs one round trip in place of three, and none ever comes twice.
@@ -127,6 +138,13 @@ def format_logs(logger: logging.Logger, **_: Any) -> None:  # noqa: ANN401 - Cel
     for handler in (*logger.handlers, *(pool.handlers if pool is not None else ())):
         handler.setFormatter(logs.formatter(settings.log_format))
     logs.set_up()
+
+
+@signals.after_setup_logger.connect
+def log_each_task_once(loglevel: int, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Say of a task how it ended, and at DEBUG when it came, too."""
+    if loglevel > logging.DEBUG:
+        leave_out_receipts()
 
 
 @signals.celeryd_init.connect

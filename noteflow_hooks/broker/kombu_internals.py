@@ -169,6 +169,8 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
                 # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
                 if not message.acknowledged:
                     message.reject_log_error(log, self.connection_errors)
+            # Where pool and consumer share a thread, its task begins now, and not after the next fetch is on its way.
+            time.sleep(0)
 
         return super().basic_consume(queue, *args, callback=guarded, **kwargs)
 

@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 #: While a message waits in the queue, whoever takes it takes along what is in the tables: the next one may come later.
 _SPACING_S: Final = 0.005
 #: From so many events a second on, fuller messages do more for everybody than earlier ones.
-_BUSY_RATE: Final = 400.0
+_BUSY_RATE: Final = 300.0
 _BUSY_SPACING_S: Final = 0.02
 #: From so many calls that wait in the server on, their own wait is so long that messages may be farther apart.
 _LONG_BACKLOG: Final = 20

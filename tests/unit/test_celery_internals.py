@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 import signal
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -18,7 +19,7 @@ from celery.apps import worker as worker_app
 from celery.bin import worker as worker_command
 from celery.concurrency import prefork
 from celery.exceptions import TaskRevokedError
-from celery.worker import components, worker
+from celery.worker import components, strategy, worker
 
 from workers import celery_internals
 from workers.celery_internals import GuardedCelery, GuardedWorker, SteadyScheduler
@@ -46,6 +47,7 @@ USES: Final[list[tuple[ModuleType, str, tuple[str, ...], str]]] = [
     (beat, "Scheduler.tick", ("_when", "is_due"), "beat's heap is ordered by the clock of SteadyScheduler"),
     (beat, "Scheduler.populate_heap", ("_when", "is_due"), "and so it is at first"),
     (beat, "Scheduler.reserve", ("schedule",), "each call makes a new entry, whose period begins then"),
+    (strategy, "default", ("isEnabledFor", "create_request_cls"), "no line is made of a receipt that is not logged"),
     (worker_command, "worker.callback", ("Worker",), "the command starts the app's own worker class"),
 ]
 
@@ -200,3 +202,15 @@ def test_a_worker_that_can_not_go_on_ends_as_ever(monkeypatch: pytest.MonkeyPatc
     """Want of memory is no fault of a message's."""
     with pytest.raises(MemoryError):
         processed(monkeypatch, MemoryError("x"))
+
+
+def test_no_line_says_that_a_task_was_received() -> None:
+    """Its logger is the one of the module that would say so; warnings of it are still heard."""
+    logger = logging.getLogger("celery.worker.strategy")
+    assert strategy.logger is logger
+    before = logger.level
+    try:
+        celery_internals.leave_out_receipts()
+        assert (logger.isEnabledFor(logging.INFO), logger.isEnabledFor(logging.WARNING)) == (False, True)
+    finally:
+        logger.setLevel(before)

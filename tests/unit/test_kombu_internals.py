@@ -110,6 +110,17 @@ def test_pauses_between_tries_let_other_greenlets_run(monkeypatch: pytest.Monkey
     assert attrgetter("sleep")(functional) is time.sleep
 
 
+def test_a_task_begins_before_the_next_message_is_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a message is handed over, whoever shares the consumer's thread has a turn."""
+    callbacks: list[Callable[[object], None]] = []
+    happened: list[str] = []
+    monkeypatch.setattr(redis.Channel, "basic_consume", lambda *_, callback, **__: callbacks.append(callback))
+    monkeypatch.setattr(time, "sleep", lambda seconds: happened.append(f"others run after {seconds} s"))
+    Channel.__new__(Channel).basic_consume("deliver", callback=lambda _: happened.append("handed over"))
+    callbacks[0](object())
+    assert happened == ["handed over", "others run after 0 s"]
+
+
 class Message:
     """A message that a worker has fetched and not finished with."""
 
