@@ -17,9 +17,9 @@ import grpc
 
 from noteflow_hooks.errors import LimitError, RateLimitError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
-from noteflow_hooks.rpc.interceptors.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
-from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls, cancel_call_after
+from noteflow_hooks.rpc.interceptors.open_calls import cancel_call_after
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
@@ -36,7 +36,7 @@ LATER_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLimits:
-    """How much one server does for one caller, which is a workspace or a token."""
+    """How much a server, or several on one port together, does for one caller, which is a workspace or a token."""
 
     #: RegisterWebhook, TestWebhook, and UpdateWebhook with a url, together, for a workspace; as many at once.
     #: 0 is no limit.
@@ -63,11 +63,11 @@ class CallerLimits:
 class LimitInterceptor(grpc.aio.ServerInterceptor):
     """Counts calls by their metadata. It stands behind the interceptor that finds out who calls."""
 
-    def __init__(self, limits: CallerLimits) -> None:
+    def __init__(self, limits: CallerLimits, counting: Counting = OWN) -> None:
         self._limits = limits
-        self._rates = Buckets(limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
-        self._calls = OpenCalls("calls", most=limits.calls_per_workspace)
-        self._streams = OpenCalls("streams", most=limits.streams_per_workspace)
+        self._rates = counting.buckets("tokens", limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
+        self._calls = counting.open_calls("calls", "calls", most=limits.calls_per_workspace)
+        self._streams = counting.open_calls("streams", "streams", most=limits.streams_per_workspace)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -96,10 +96,10 @@ class LimitInterceptor(grpc.aio.ServerInterceptor):
 class WorkInterceptor(grpc.aio.ServerInterceptor):
     """Counts registrations, and ends unary calls that take too long. It stands last, where requests can be read."""
 
-    def __init__(self, limits: CallerLimits) -> None:
+    def __init__(self, limits: CallerLimits, counting: Counting = OWN) -> None:
         self._most = limits.registrations_per_minute
         self._longest_s = limits.longest_call.total_seconds()
-        self._registrations = Buckets(self._most / 60, burst=self._most)
+        self._registrations = counting.buckets("registrations", self._most / 60, burst=self._most)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
