@@ -22,12 +22,12 @@ class Counter:
         self._calls = Tally(self._memory, "calls", number=membership.number)
 
     def take(self, rate: str, burst: str, until: str) -> str:
-        """Take for one key as fast as it goes, until that moment; say how many were granted."""
+        """Take for one key as fast as it goes, until that moment; say how many were granted, and when it ended."""
         buckets = SharedBuckets(self._memory, "tokens", float(rate), burst=float(burst))
         granted = 0
         while time.monotonic() < float(until):
             granted += not buckets.take("a token")
-        return str(granted)
+        return f"{granted} {time.monotonic()}"
 
     def enter(self, key: str, most: str) -> str:
         """Open a call, if it may be."""

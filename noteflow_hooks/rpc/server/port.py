@@ -45,7 +45,8 @@ class SharedPort:
         self._sockets.close()
 
     def _take_all(self, addresses: list[Address]) -> None:
-        if not any([self._take(each) for each in addresses]):
+        taken = [self._take(each) for each in addresses]
+        if not any(taken):
             raise cant_listen(self._bind)
 
     def _take(self, where: Address) -> bool:
