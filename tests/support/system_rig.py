@@ -238,11 +238,11 @@ class Stream:
 
     def __init__(self, client: WireClient, meeting_id: str) -> None:
         self._ended = threading.Event()
-        self._call = client.meetings.StreamAudioSegments.future(self._chunks(meeting_id))
+        self.call = client.meetings.StreamAudioSegments.future(self._chunks(meeting_id))
 
     def end(self) -> None:
         """Vanish without a word."""
-        self._call.cancel()
+        self.call.cancel()
         self._ended.set()
 
     def _chunks(self, meeting_id: str) -> Iterator[pb.StreamAudioSegmentsRequest]:

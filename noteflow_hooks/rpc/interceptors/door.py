@@ -15,6 +15,7 @@ import grpc
 from noteflow_hooks.errors import UnauthenticatedError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import bearer, check_scope, current_call, enter_call, is_known
 from noteflow_hooks.rpc.interceptors.call import Call
+from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import (
     OURS,
     answering_stream,
@@ -43,12 +44,21 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
     """Lets calls in that have a good token and are within their limits, and refuses all others, whatever they name."""
 
     def __init__(
-        self, tokens: TokenCache, reads: ReadBudget, limits: CallerLimits, *, open_services: Iterable[str]
+        self,
+        tokens: TokenCache,
+        reads: ReadBudget,
+        limits: CallerLimits,
+        *,
+        open_services: Iterable[str],
+        counting: Counting = OWN,
     ) -> None:
-        """``open_services`` need no token; what is asked of them goes on to the interceptors behind this one."""
+        """``open_services`` need no token; what is asked of them goes on to the interceptors behind this one.
+
+        ``counting`` is where the limits are counted.
+        """
         self._tokens = tokens
         self._reads = reads
-        self._limits = Limits(limits)
+        self._limits = Limits(limits, counting)
         self._longest_s: Final = limits.longest_call.total_seconds()
         self._expiry = Expiry(self._longest_s)
         self._open = tuple(f"/{service}/" for service in open_services)

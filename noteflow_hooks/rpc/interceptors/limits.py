@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.application.events import EVENTS_LIMIT
 from noteflow_hooks.errors import RateLimitError
-from noteflow_hooks.rpc.interceptors.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import OURS
-from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -35,7 +34,7 @@ COUNTED_BY_REQUEST: Final = MANY | _REGISTRATIONS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallerLimits:
-    """How much one server does for one caller, which is a workspace or a token."""
+    """How much a server, or several on one port together, does for one caller, which is a workspace or a token."""
 
     #: RegisterWebhook, TestWebhook, and UpdateWebhook with a url, together, for a workspace; as many at once.
     #: 0 is no limit.
@@ -62,13 +61,13 @@ class CallerLimits:
 class Limits:
     """Counts calls, by whose they are and what they ask for."""
 
-    def __init__(self, limits: CallerLimits) -> None:
+    def __init__(self, limits: CallerLimits, counting: Counting = OWN) -> None:
         self._limits = limits
-        self._rates = Buckets(limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
-        self._calls = OpenCalls("calls", most=limits.calls_per_workspace)
-        self._streams = OpenCalls("streams", most=limits.streams_per_workspace)
+        self._rates = counting.buckets("tokens", limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
+        self._calls = counting.open_calls("calls", "calls", most=limits.calls_per_workspace)
+        self._streams = counting.open_calls("streams", "streams", most=limits.streams_per_workspace)
         self._most = limits.registrations_per_minute
-        self._registrations = Buckets(self._most / 60, burst=self._most)
+        self._registrations = counting.buckets("registrations", self._most / 60, burst=self._most)
 
     def admit(self, caller: ApiToken, method: str, *, is_stream: bool) -> None:
         """Let a call in by its metadata, counted until its task is over; raise LimitError."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noteflow_hooks.errors import LimitError, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
 
 
 class OpenCalls:
@@ -22,14 +22,21 @@ class OpenCalls:
 
     def enter(self, key: Hashable) -> None:
         """Count the running task until it ends; raise LimitError where as many are open as may be."""
-        count = self._open.get(key, 0)
-        if count >= self._most:
+        leave = self._occupy(key)
+        if leave is None:
             raise LimitError(
                 f"at most {self._most} {self._kind} may be open at once, and they are; end some first",
                 reason=Reason.TOO_MANY_CALLS,
             )
+        current_task().add_done_callback(leave)
+
+    def _occupy(self, key: Hashable) -> Callable[[asyncio.Task[Any]], None] | None:
+        """Count one more and return what counts it no longer; None where there is no room."""
+        count = self._open.get(key, 0)
+        if count >= self._most:
+            return None
         self._open[key] = count + 1
-        current_task().add_done_callback(partial(self._leave, key))
+        return partial(self._leave, key)
 
     def _leave(self, key: Hashable, _: asyncio.Task[Any]) -> None:
         count = self._open.pop(key)

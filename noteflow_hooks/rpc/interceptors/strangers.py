@@ -13,11 +13,11 @@ from urllib.parse import unquote
 import grpc
 
 from noteflow_hooks.errors import InvalidInputError, LimitError
-from noteflow_hooks.rpc.interceptors.buckets import Buckets
+from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import OURS, refuse
 from noteflow_hooks.rpc.interceptors.expiry import LATER_S
 from noteflow_hooks.rpc.interceptors.limits import too_often
-from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls, cancel_call_after
+from noteflow_hooks.rpc.interceptors.open_calls import cancel_call_after
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -37,15 +37,18 @@ _IPV6_PREFIX: Final = 64
 class StrangerInterceptor(grpc.aio.ServerInterceptor):
     """Counts the open calls of the services that need no token, and ends unary ones that nobody goes on with."""
 
-    def __init__(self, limits: CallerLimits, reads: ReadBudget) -> None:
+    def __init__(self, limits: CallerLimits, reads: ReadBudget, counting: Counting = OWN) -> None:
         """``reads`` is how many of their messages may be on their way at once."""
         self._limits = limits
         self._reads = reads
-        self._here = OpenCalls("calls of this method", most=limits.calls_without_token)
-        self._strangers = OpenCalls("calls of this method", most=limits.calls_without_token)
-        self._each = OpenCalls("calls of this method from one address", most=limits.calls_of_a_stranger)
+        kind, most = "calls of this method", limits.calls_without_token
+        self._here = counting.open_calls("calls from here", kind, most=most)
+        self._strangers = counting.open_calls("strangers' calls", kind, most=most)
+        self._each = counting.open_calls(
+            "a stranger's calls", f"{kind} from one address", most=limits.calls_of_a_stranger
+        )
         per_s = limits.calls_of_a_stranger_per_s
-        self._rates = Buckets(per_s, burst=2 * per_s)
+        self._rates = counting.buckets("strangers", per_s, burst=2 * per_s)
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from noteflow_hooks.rpc.server.tls import TlsFiles
+    from noteflow_hooks.rpc.sharing.member import Group
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +36,11 @@ class ServerOptions:
     endpoints: EndpointRules = field(default_factory=EndpointRules)
     summarize: Summarize = summarize_briefly
     #: The name under which recordings are kept. A server that starts ends the recordings that one of the same name left
-    #: open, so two servers that run at once need two names. Empty means the host's name and the bound address.
+    #: open, so two servers that run at once need two names. Empty means the host's name and the bound address, and in a
+    #: group the server's number.
     name: str = ""
+    #: This server's place among several that share the port, and with it limits and streams; None for none.
+    group: Group | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: The most of those threads that lists may take.

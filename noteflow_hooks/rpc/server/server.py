@@ -12,6 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.rpc.interceptors.counting import OWN
 from noteflow_hooks.rpc.interceptors.door import DoorInterceptor
 from noteflow_hooks.rpc.interceptors.reading import (
     MESSAGES_AT_ONCE,
@@ -54,6 +55,7 @@ class HooksServer:
         self._webhook_service = webhook_service
         self._options = options if options is not None else ServerOptions()
         self._tasks = OwnedTasks()
+        self._group = self._options.group
         self._background: list[asyncio.Task[None]] = []
 
     async def start(self) -> str:
@@ -67,8 +69,10 @@ class HooksServer:
         self._server = self._make_server()
         try:
             address = await self._listen()
-            await self._add_services(self._options.name or f"{socket.gethostname()} {address}")
+            await self._add_services(self._options.name or self._name_at(address))
             await self._server.start()
+            if self._group is not None:
+                self._group.serve()
         except BaseException:
             self._database.close()
             raise
@@ -92,21 +96,30 @@ class HooksServer:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._database.close()
+        if self._group is not None:
+            self._group.close()
         log.info("the server has stopped")
+
+    def _name_at(self, address: str) -> str:
+        # The same after a restart, and each number's own: so a server ends what its dead predecessor recorded, and
+        # nothing that others of its group record.
+        number = "" if self._group is None else f" {self._group.number}"
+        return f"{socket.gethostname()} {address}{number}"
 
     def _make_server(self) -> grpc.aio.Server:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
             open_services.extend(reflection.NAMES)
         tokens = TokenCache(self._database, self._tasks)
+        limits, counting = self._options.limits, OWN if self._group is None else self._group.counting
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         return grpc.aio.server(
             interceptors=[
-                DoorInterceptor(tokens, self._reads, self._options.limits, open_services=open_services),
-                StrangerInterceptor(self._options.limits, strangers),
+                DoorInterceptor(tokens, self._reads, limits, open_services=open_services, counting=counting),
+                StrangerInterceptor(limits, strangers, counting),
             ],
-            options=arguments(self._options.channel),
+            options=arguments(self._options.channel, shares_port=self._group is not None),
             maximum_concurrent_rpcs=CALLS_AT_ONCE,
         )
 
@@ -119,7 +132,10 @@ class HooksServer:
 
     async def _add_services(self, name: str) -> None:
         database, service, options = self._database, self._webhook_service, self._options
-        self._streams = AudioStreams(database, self._tasks, service, server=name, reads=self._reads)
+        siblings = None if self._group is None else self._group.siblings(self._tasks)
+        self._streams = AudioStreams(database, self._tasks, service, server=name, reads=self._reads, siblings=siblings)
+        if siblings is not None:
+            siblings.listen(self._streams.stop_here)
         HooksServicer(
             database,
             self._streams,

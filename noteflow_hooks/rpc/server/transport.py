@@ -23,13 +23,12 @@ if TYPE_CHECKING:
 #: Calls under way in the whole server, calls without a token included; more are refused as RESOURCE_EXHAUSTED.
 CALLS_AT_ONCE: Final = 10_000
 
-_BIND: Final = "NOTEFLOW_HOOKS_GRPC_BIND"
+#: The setting that names the address.
+BIND: Final = "NOTEFLOW_HOOKS_GRPC_BIND"
 _PLAINTEXT: Final = "NOTEFLOW_HOOKS_GRPC_INSECURE_PLAINTEXT"
 #: Sockets in the file system, or in a network namespace: only this machine reaches them.
-_SOCKETS: Final = ("unix:", "unix-abstract:")
+SOCKETS: Final = ("unix:", "unix-abstract:")
 _OPTIONS: Final = (
-    # Two servers on one port would share its calls, silently.
-    ("grpc.so_reuseport", 0),
     # gRPC's default, spelled out. A payload has 10 KiB and a second of CD audio 172 KiB, but a summary may hold some
     # megabytes; a message is read only once its caller is known and counted.
     ("grpc.max_receive_message_length", 4 * 1024 * 1024),
@@ -70,10 +69,14 @@ _OPTIONS: Final = (
 )
 
 
-def arguments(replaced: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return gRPC's arguments for a server; ``replaced`` has other values for some, or further ones."""
+def arguments(replaced: Mapping[str, int], *, shares_port: bool = False) -> list[tuple[str, int]]:
+    """Return gRPC's arguments for a server; ``replaced`` has other values for some, or further ones.
+
+    ``shares_port`` is for the servers of a group. Two others on one port would share its calls, silently.
+    """
     # A quarter of the file descriptors is left for the database, Redis and the log.
     ours = {**dict(_OPTIONS), "grpc.max_allowed_incoming_connections": _connections()}
+    ours["grpc.so_reuseport"] = int(shares_port)
     return list((ours | dict(replaced)).items())
 
 
@@ -81,7 +84,7 @@ def refuse_plaintext(bind: str) -> None:
     """Raise SettingsError where others than this machine could reach the address: tokens would pass in the clear."""
     if not is_local(bind):
         raise SettingsError(
-            f"{_BIND} is {bind!r}, which others than this machine may reach: set {CERT} and {KEY}, "
+            f"{BIND} is {bind!r}, which others than this machine may reach: set {CERT} and {KEY}, "
             f"or {_PLAINTEXT}=true to let tokens and meetings pass unencrypted"
         )
 
@@ -97,13 +100,18 @@ def listen(server: grpc.aio.Server, *, bind: str, tls: TlsFiles | None) -> str:
     except RuntimeError:
         port = 0
     if port == 0:
-        raise SettingsError(f"{_BIND}: can't listen on {bind}; it is in use, not this machine's, or not host:port")
-    return bind if bind.startswith(_SOCKETS) else f"{bind.rpartition(':')[0]}:{port}"
+        raise cant_listen(bind)
+    return bind if bind.startswith(SOCKETS) else f"{bind.rpartition(':')[0]}:{port}"
+
+
+def cant_listen(bind: str) -> SettingsError:
+    """Return the error for an address that can't be bound."""
+    return SettingsError(f"{BIND}: can't listen on {bind}; it is in use, not this machine's, or not host:port")
 
 
 def is_local(bind: str) -> bool:
     """Tell whether only this machine reaches the address; False where that is not known."""
-    if bind.startswith(_SOCKETS):
+    if bind.startswith(SOCKETS):
         return True
     host = bind.rpartition(":")[0]
     if host.startswith("[") and host.endswith("]"):

@@ -10,6 +10,7 @@ from noteflow_hooks.errors import InvalidInputError, TooLargeError
 from noteflow_hooks.rpc.messages.parse import parse_format, parse_id, parse_segments
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from noteflow_hooks.domain.meetings import AudioFormat, Recording, Segment
@@ -42,6 +43,8 @@ class AudioStream:
         self.put_off: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         #: Whether the recording has ended in the store, so that nothing is left to close.
         self.over = False
+        #: Called once the recording has ended, or can't be.
+        self.at_end: list[Callable[[], None]] = []
         #: Gets the error that the call has to end with, where another call or the server ends the stream.
         self.halted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._meeting_id: UUID | None = None

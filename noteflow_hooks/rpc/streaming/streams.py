@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.runtime.tasks import OwnedTasks
+    from noteflow_hooks.rpc.sharing.siblings import Siblings
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +51,13 @@ class AudioStreams:
         *,
         server: str,
         reads: ReadBudget | None = None,
+        siblings: Siblings | None = None,
     ) -> None:
-        """``server`` is the name of this server's recordings; ``reads`` makes the streams wait their turn."""
+        """``server`` is the name of this server's recordings; ``reads`` makes the streams wait their turn.
+
+        ``siblings`` are the other servers on the same port, where there are any.
+        """
+        self._siblings = siblings
         self._reads = reads if reads is not None else ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         self._database = database
         self._tasks = tasks
@@ -88,12 +94,19 @@ class AudioStreams:
         return _response(stream)
 
     async def stop_meeting(self, workspace_id: UUID, meeting_id: UUID) -> Meeting:
-        """Stop a meeting. A stream that records it here ends, and all that has arrived of it counts."""
+        """Stop a meeting. A stream that records it ends, and all that has arrived of it counts."""
+        stopped = await self.stop_here(workspace_id, meeting_id)
+        if stopped is not None:
+            return stopped
+        if self._siblings is not None:
+            await self._siblings.stop(workspace_id, meeting_id)
+        return await self._database.run(lambda unit: stop_meeting(unit, self._service, workspace_id, meeting_id))
+
+    async def stop_here(self, workspace_id: UUID, meeting_id: UUID) -> Meeting | None:
+        """Stop a meeting if a stream of this server records it; return None where none does."""
         own = (each for each in self._streams if each.workspace_id == workspace_id)
         stream = next((each for each in own if each.records(meeting_id)), None)
-        if stream is not None:
-            return await self._tasks.finish(self._stop_recorded(stream))
-        return await self._database.run(lambda unit: stop_meeting(unit, self._service, workspace_id, meeting_id))
+        return None if stream is None else await self._tasks.finish(self._stop_recorded(stream))
 
     def halt(self, error: Exception) -> None:
         """Have every open stream end with this error, and refuse new ones with it."""
@@ -149,6 +162,9 @@ class AudioStreams:
         earlier = [each.closing for each in own if each.closing is not None and each.records(stream.meeting_id)]
         if earlier:
             await asyncio.wait(earlier, timeout=_EARLIER_S)
+        if self._siblings is not None:
+            stream.at_end.append(self._siblings.begin(stream.meeting_id))
+            await self._siblings.ended(stream.meeting_id, within_s=_EARLIER_S)
         await self._storage.begin(stream)
 
     async def _store_or_halt(self, stream: AudioStream) -> None:
@@ -166,6 +182,8 @@ class AudioStreams:
 
     async def _close(self, stream: AudioStream) -> Exception | None:
         """End the stream's recording; return the error where that can't be."""
+        if self._siblings is not None and stream.begun:
+            stream.at_end.append(self._siblings.end(stream.meeting_id))
         try:
             if stream.opening is not None:
                 await asyncio.wait({stream.opening})
@@ -180,6 +198,8 @@ class AudioStreams:
             return error
         finally:
             self._streams.discard(stream)
+            for call in stream.at_end:
+                call()
         return None
 
 

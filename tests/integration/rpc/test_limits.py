@@ -16,7 +16,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from google.rpc.error_details_pb2 import BadRequest, RetryInfo
 from google.rpc.status_pb2 import Status
 
-from noteflow_hooks.rpc.interceptors import limits
+from noteflow_hooks.rpc.interceptors import counting
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -45,7 +45,7 @@ def status_of(error: grpc.RpcError) -> Status:
 @pytest.fixture
 def _no_refill(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have no time pass for rates, so that what was used up stays so."""
-    monkeypatch.setattr(limits, "Buckets", partial(Buckets, clock=lambda: 0.0))
+    monkeypatch.setattr(counting, "Buckets", partial(Buckets, clock=lambda: 0.0))
 
 
 @pytest.mark.usefixtures("_no_refill")

@@ -1,0 +1,71 @@
+"""One server in the foreground, by itself or as one of a group: imported only by a process that serves."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from noteflow_hooks import bootstrap
+from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
+from noteflow_hooks.rpc.server.options import ServerOptions
+from noteflow_hooks.rpc.server.serve import serve
+from noteflow_hooks.rpc.server.server import HooksServer
+from noteflow_hooks.rpc.server.tls import TlsFiles
+from noteflow_hooks.rpc.sharing.member import Group
+from noteflow_hooks.rpc.sharing.membership import Membership
+
+if TYPE_CHECKING:
+    from noteflow_hooks.settings import Settings
+
+
+def serve_alone(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT; raise SettingsError for what keeps the server from it."""
+    _serve(settings, None)
+
+
+def serve_as_member(settings: Settings, member: str) -> None:
+    """The same, as the server of a group that ``member`` names."""
+    _serve(settings, Group(Membership.parse(member)))
+
+
+def _serve(settings: Settings, group: Group | None) -> None:
+    parts = bootstrap.server(settings)
+    try:
+        bootstrap.refuse_pooler(settings)
+        options = _options(settings, parts.database_threads, group)
+        server = HooksServer(parts.units, parts.webhook_service, options)
+        parts.report_backlog(lambda: server.backlog)
+        serve(server, ready=lambda address: _say_ready(address, group))
+    finally:
+        parts.close()
+
+
+def _say_ready(address: str, group: Group | None) -> None:
+    # A group says so once, for all of its servers.
+    if group is None:
+        click.echo(f"serving gRPC on {address} (pid {os.getpid()})")
+
+
+def _options(settings: Settings, database_threads: int, group: Group | None) -> ServerOptions:
+    return ServerOptions(
+        bind=settings.grpc_bind,
+        group=group,
+        tls=TlsFiles.of(cert=settings.grpc_tls_cert, key=settings.grpc_tls_key, client_ca=settings.grpc_tls_client_ca),
+        plaintext=settings.grpc_insecure_plaintext,
+        limits=CallerLimits(
+            registrations_per_minute=settings.registrations_per_minute,
+            token_calls_per_s=settings.token_calls_per_s,
+            streams_per_workspace=settings.streams_per_workspace,
+        ),
+        reflection=settings.grpc_reflection,
+        endpoints=EndpointRules(
+            allow_http_loopback=settings.allow_http_loopback,
+            timeout_ms=settings.default_timeout_ms,
+            max_retries=settings.default_max_retries,
+        ),
+        database_threads=database_threads,
+        reads_share=settings.reads_share,
+    )
