@@ -37,7 +37,8 @@ def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, dea
     except AddressNotAllowedError as error:
         raise not_allowed(url, error) from error
     with _blamed_on_the_proxy():
-        sock = connected(_addresses(proxy, egress, deadline), port=proxy.port, deadline=deadline)
+        addresses = _addresses(proxy, egress, deadline)
+        sock = connected(addresses, port=proxy.port, deadline=deadline, failed=lambda: egress.forget(proxy.host))
         try:
             _ask(Wire(sock, deadline), url, proxy)
         except BaseException:
