@@ -57,6 +57,32 @@ def test_a_record_is_one_object_with_its_time_level_logger_and_process() -> None
     assert entry == {"level": "WARNING", "logger": "noteflow_hooks.test", "message": "delivery 7 failed"}
 
 
+@pytest.mark.parametrize(
+    ("created", "shown"),
+    [
+        (0.0, "1970-01-01T00:00:00.000Z"),
+        (1_706_702_399.999, "2024-01-31T11:59:59.999Z"),
+        (1_706_702_400.0, "2024-01-31T12:00:00.000Z"),
+        (1_706_702_400.0625, "2024-01-31T12:00:00.062Z"),
+        (1_706_702_460.5, "2024-01-31T12:01:00.500Z"),
+    ],
+)
+def test_a_record_says_when_it_was_made(created: float, shown: str) -> None:
+    """Cut to the millisecond, never rounded up: whatever was logged before."""
+    record = a_record("x")
+    record.created = created
+    assert json.loads(JsonFormatter().format(record))["time"] == shown
+    assert TextFormatter().format(record).startswith(f"{shown} WARNING")
+
+
+def test_a_record_of_any_name_level_and_process_is_json() -> None:
+    """Even of such as our own code never makes."""
+    record = a_record("x")
+    record.name, record.levelname, record.process = 'a"b', f'"{HOSTILE}', None
+    entry = json.loads(JsonFormatter().format(record))
+    assert (entry["logger"], entry["level"], entry["process"]) == ('a"b', f'"{HOSTILE}', None)
+
+
 def test_what_others_wrote_stays_on_its_line_in_json() -> None:
     """As an argument or in the message; it is read back as it was."""
     assert as_json("said %s", HOSTILE)["message"] == f"said {HOSTILE}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.domain.headers import check_headers
@@ -12,10 +12,10 @@ from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.connections import Route
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.signing import Signer
+from noteflow_hooks.signing import Signer, sign, sign_standard
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
@@ -38,10 +38,10 @@ class PreparedEndpoint:
         self._custom = _checked(webhook.headers)
         self._before = self._constant_lines(user_agent)
         self._after = _lines(self._custom) + "\r\n"
-        self._newest = Signer(webhook.secret) if webhook.secret is not None else None
+        self._secret = webhook.secret
         self._earlier = webhook.previous_secrets
-        #: Of earlier secrets, made as they sign.
-        self._signers: dict[str, Signer] = {}
+        #: By secret, made for the second POST: in a fan-out most endpoints get one, and a signer costs more than that.
+        self._signers: dict[str, Signer] | None = None
 
     def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
         """Return the head of a delivery's POST, signed at that moment."""
@@ -50,20 +50,25 @@ class PreparedEndpoint:
             f"{self._before}Content-Length: {len(payload)}\r\n{_event_line(delivery.event_type)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        if self._newest is not None:
-            standard = self._newest.sign_standard(event_id, timestamp, payload)
-            for signer in self._earlier_at(moment) if self._earlier else ():
-                standard += " " + signer.sign_standard(event_id, timestamp, payload)
-            plain = self._newest.sign(payload)
+        if self._secret is not None:
+            plain, standard = self._signatures(event_id, timestamp, payload, self._secrets_at(moment))
             text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
         return (text + self._after).encode("latin-1")
 
-    def _earlier_at(self, moment: datetime) -> Iterator[Signer]:
-        for each in self._earlier:
-            if each.expires_at > moment:
-                if each.secret not in self._signers:
-                    self._signers[each.secret] = Signer(each.secret)
-                yield self._signers[each.secret]
+    def _secrets_at(self, moment: datetime) -> list[str]:
+        """Return the secrets that sign at that moment, newest first."""
+        secrets = [cast("str", self._secret)]
+        if self._earlier:
+            secrets += [each.secret for each in self._earlier if each.expires_at > moment]
+        return secrets
+
+    def _signatures(self, event_id: str, timestamp: int, payload: bytes, secrets: list[str]) -> tuple[str, str]:
+        if self._signers is None:
+            self._signers = {}
+            return sign(payload, secrets[0]), sign_standard(event_id, timestamp, payload, secrets)
+        signers = [self._signers.get(each) or self._signers.setdefault(each, Signer(each)) for each in secrets]
+        standard = " ".join([each.sign_standard(event_id, timestamp, payload) for each in signers])
+        return signers[0].sign(payload), standard
 
     def _constant_lines(self, user_agent: str) -> str:
         headers = {
@@ -87,6 +92,8 @@ def _endpoint(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
 
 def _checked(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     """Return custom headers, checked again: the row may have been changed by hand."""
+    if not headers:
+        return {}
     try:
         return dict(check_headers(headers))
     except InvalidInputError as error:
@@ -99,7 +106,9 @@ def _host_header(url: EndpointUrl) -> str:
 
 
 def _lines(headers: Mapping[str, str]) -> str:
-    return "".join(f"{_whole(f'{name}: {value}')}\r\n" for name, value in headers.items())
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    _whole("".join(lines))
+    return "".join([f"{line}\r\n" for line in lines])
 
 
 @lru_cache(maxsize=64)
