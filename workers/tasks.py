@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from datetime import timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.broker.kombu_internals import PreparedMessage
 from noteflow_hooks.broker.names import (
     DELIVER_QUEUE,
     DELIVER_TASK,
@@ -27,6 +29,7 @@ from noteflow_hooks.broker.names import (
     SWEEP_TASK,
 )
 from noteflow_hooks.broker.queue_depth import queue_depth
+from noteflow_hooks.broker.redis_link import RedisLink
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
 from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
@@ -55,6 +58,8 @@ sender = BackgroundSender(
     pause_s=SENDER_PAUSE_S,
     lost="Redis takes no wake-ups (%s); relay and sweep find what they were about",
 )
+#: How long the background sender's thread waits for Redis.
+_SENDER_TIMEOUT_S: Final = 5.0
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -153,10 +158,7 @@ class TaskWakeUps:
 
     def enqueue(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
         """Have another task send these, which no message has named before."""
-        # A large fan-out must not fill everybody's queue.
-        sender.put(
-            lambda: None if if_room and _queued(DELIVER_QUEUE) >= QUEUED_CHUNKS else deliver.delay(_texts(delivery_ids))
-        )
+        sender.put(lambda: _push(DELIVER_TASK, DELIVER_QUEUE, delivery_ids, most=QUEUED_CHUNKS if if_room else None))
 
     def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
         """Have a task send these after the delay."""
@@ -209,7 +211,25 @@ def close(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 
 def _announce(event_ids: Sequence[UUID]) -> None:
     # A message like any other: the relay finds what it was about.
-    sender.put(lambda: dispatch.delay(_texts(event_ids)))
+    sender.put(lambda: _push(DISPATCH_TASK, DISPATCH_QUEUE, event_ids))
+
+
+def _push(task: str, queue: str, ids: Sequence[UUID], *, most: int | None = None) -> None:
+    """Put a message into the queue, unless ``most`` wait there. To be called in the sender's thread alone."""
+    # A large fan-out must not fill everybody's queue.
+    if most is None or _link().length(queue) < most:
+        _link().push(queue, _message(task, queue).about(_texts(ids)))
+
+
+@cache
+def _link() -> RedisLink:
+    return RedisLink(settings.redis, timeout_s=_SENDER_TIMEOUT_S)
+
+
+@cache
+def _message(task: str, queue: str) -> PreparedMessage:
+    # Made on first use: after the fork, where there is one.
+    return PreparedMessage(task, queue=queue)
 
 
 def parsed_ids(argument: object) -> list[UUID]:

@@ -6,21 +6,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 if TYPE_CHECKING:
     from noteflow_hooks.broker.redis_url import RedisAddress
 
-#: How long it takes at the most to connect, or to be answered, before Redis counts as away.
+#: How long a server's thread waits for a connection, or for an answer, before Redis counts as away.
 _TIMEOUT_S: Final = 0.5
 
 
 class RedisLink:
     """Made without connecting; the first command does. Not for two threads at once."""
 
-    def __init__(self, address: RedisAddress) -> None:
-        """Nothing is asked of Redis yet."""
+    def __init__(self, address: RedisAddress, *, timeout_s: float = _TIMEOUT_S) -> None:
+        """Without an answer for ``timeout_s``, Redis counts as away. Nothing is asked of it yet."""
         kind: Any = Connection if address.tls is None else SSLConnection
         self._connection: Any = kind(
             host=address.host,
@@ -28,8 +27,8 @@ class RedisLink:
             db=address.database,
             username=address.username,
             password=address.password,
-            socket_timeout=_TIMEOUT_S,
-            socket_connect_timeout=_TIMEOUT_S,
+            socket_timeout=timeout_s,
+            socket_connect_timeout=timeout_s,
             socket_keepalive=True,
             # Nothing is told of the library: that would be two more round trips.
             driver_info=None,
@@ -66,10 +65,8 @@ class RedisLink:
         try:
             connection.send_packed_command(connection.pack_command(*command), check_health=False)
             return int(connection.read_response())
-        except ResponseError:
-            # Redis is full, or may not be written to: it has answered, and the connection is good.
-            raise
         except BaseException:
-            # Given up in the middle: the next answer would be this command's.
+            # Given up in the middle, the next answer would be this command's; and where Redis is full, or may not be
+            # written to any more, its name may lead elsewhere by the next time.
             connection.disconnect()
             raise

@@ -91,3 +91,14 @@ def test_an_event_that_nobody_subscribed_to_is_no_error(
     """Neither is one that another task has taken along."""
     assert run(tasks, monkeypatch, []) == ("nothing to deliver", [])
     assert queued(broker) == []
+
+
+def test_a_full_queue_takes_a_first_chunk_and_no_other(tasks: ModuleType, broker: Redis) -> None:
+    """What there is no room for, those that top themselves up find."""
+    wake_ups = tasks.TaskWakeUps()
+    few, chunks = tasks.QUEUED_CHUNKS, [[uuid4()] for _ in range(tasks.QUEUED_CHUNKS + 3)]
+    for each in chunks:
+        wake_ups.enqueue(each, if_room=True)
+    wake_ups.enqueue([last := uuid4()], if_room=False)
+    until(lambda: queued(broker)[-1:] == [[last]], what="the one that is always taken is queued")
+    assert queued(broker) == [*chunks[:few], [last]]
