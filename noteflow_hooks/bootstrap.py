@@ -26,6 +26,7 @@ from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.intake import SqlEventIntake
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -134,6 +135,7 @@ def server(settings: Settings) -> ServerParts:
         service = WebhookService(
             units,
             publishers.events.announce,
+            store_events=SqlEventIntake(engine).store,
             wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
