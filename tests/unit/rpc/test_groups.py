@@ -13,6 +13,7 @@ import pytest
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.rpc.runtime import groups
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.fair_queue import Lane, enter_lane
 from noteflow_hooks.rpc.runtime.groups import ITEMS_PER_GROUP
@@ -20,6 +21,12 @@ from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+
+
+@pytest.fixture
+def _no_group_is_slow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have none passed by, however slow the machine is."""
+    monkeypatch.setattr(groups, "PATIENCE_S", 3600.0)
 
 
 class Store:
@@ -75,6 +82,7 @@ async def seen(condition: Callable[[], bool]) -> None:
     await asyncio.to_thread(until, condition, what="the store gets there")
 
 
+@pytest.mark.usefixtures("_no_group_is_slow")
 def test_who_comes_while_a_group_is_under_way_shares_the_next_one() -> None:
     """The first waits for nobody, and each gets the outcomes of its own items."""
 
@@ -91,6 +99,7 @@ def test_who_comes_while_a_group_is_under_way_shares_the_next_one() -> None:
     in_database(scenario)
 
 
+@pytest.mark.usefixtures("_no_group_is_slow")
 def test_a_flood_leaves_room_for_the_others() -> None:
     """Workspaces take turns at a group's places: one with a thousand calls in front of it is in the next group."""
 
@@ -150,6 +159,7 @@ def test_who_was_caught_with_a_locked_one_goes_on_alone() -> None:
     in_database(scenario)
 
 
+@pytest.mark.usefixtures("_no_group_is_slow")
 def test_items_whose_caller_left_before_their_group_began_are_not_stored() -> None:
     """Nobody would learn of them."""
 
