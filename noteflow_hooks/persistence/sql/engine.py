@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
-import threading
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -74,8 +74,8 @@ RAW_CURSOR: Final = "noteflow_raw_cursor"
 
 #: Where a pooled connection has its wire.
 _WIRE: Final = "noteflow_wire"
-#: Whether the thread is lending a connection that it will not ask whether it lives.
-_trusting: Final = threading.local()
+#: Set by whoever can repeat what a dead connection did not carry: the connections that it borrows are not asked at all.
+UNASKED: Final = ContextVar("unasked", default=False)
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -134,11 +134,11 @@ def create_engine(
 
 def lend(engine: Engine) -> PoolProxiedConnection:
     """Lend a connection of the pool that is not asked whether it lives; who uses it finds out."""
-    _trusting.now = True
+    before = UNASKED.set(True)
     try:
         return engine.raw_connection()
     finally:
-        _trusting.now = False
+        UNASKED.reset(before)
 
 
 def wire_of(lent: PoolProxiedConnection) -> Wire:
@@ -214,7 +214,7 @@ def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
 
 def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
     """Find out before work begins on it that a connection is dead: after a restart of PostgreSQL all of them are."""
-    if getattr(_trusting, "now", False) or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
+    if UNASKED.get() or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
         return
     try:
         connection.autocommit = True

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, lend, shortened, unavailable
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, UNASKED, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
@@ -86,10 +86,13 @@ class DirectStatements:
         return rows
 
     def _borrowed(self) -> PoolProxiedConnection:
+        before = UNASKED.set(self._unasked)
         try:
-            return lend(self._engine) if self._unasked else self._engine.raw_connection()
+            return self._engine.raw_connection()
         except psycopg.Error as error:
             raise unavailable(error) or shortened(error) from None
+        finally:
+            UNASKED.reset(before)
 
 
 def _broken(error: psycopg.Error) -> Exception:
