@@ -144,7 +144,7 @@ def _create_queue() -> None:
         op.f("uq_delivery_queue_event_id_webhook_id"), "delivery_queue", ["event_id", "webhook_id"], schema="noteflow"
     )
     for name, columns, condition in (
-        ("due", "next_attempt_at, id", "status = 'pending' AND NOT held"),
+        ("due", "next_attempt_at", "status = 'pending' AND NOT held"),
         ("waiting", "held, webhook_id, next_attempt_at", "status = 'pending'"),
         ("sending", "webhook_id", "status = 'sending'"),
         ("settled", "id", "status IN ('dead', 'skipped', 'succeeded')"),

@@ -98,6 +98,9 @@ in_line AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
+#: The named ones that are due. With an equals sign the index of all that are due could be gone through for them.
+# rule of domain.deliveries.WebhookDelivery.is_due
+_NAMED = "id = ANY(CAST(:ids AS uuid[])) AND status LIKE 'pending' AND NOT held AND next_attempt_at <= now()"
 #: Claims due deliveries of endpoints that are not throttled. What an endpoint has no room for is throttled from then
 #: on; what is for an endpoint that somebody else has locked is passed over. Each row has the report beside its claim;
 #: where nothing was claimed, there is one row with the report alone.
@@ -105,7 +108,7 @@ in_line AS MATERIALIZED (
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
     SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.delivery_queue
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
+    WHERE {_NAMED}
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
@@ -136,8 +139,7 @@ FROM (
     SELECT (SELECT count(*) FROM ranked WHERE NOT may_go) AS throttled,
            (SELECT count(*) FROM named) < :limit AND EXISTS (
                SELECT FROM noteflow.delivery_queue
-               WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
-                 AND id <> ALL(ARRAY(SELECT id FROM ranked))
+               WHERE {_NAMED} AND id <> ALL(ARRAY(SELECT id FROM ranked))
            ) OR EXISTS (
                SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
            ) AS passed_over,

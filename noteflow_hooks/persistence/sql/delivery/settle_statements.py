@@ -25,9 +25,10 @@ _SETTLED_COLUMNS = columns(
     },
     table="stored",
 )
-#: Looked up by its id: the few that are under way when the statement is planned, for good, may be many at other times,
-#: and their index must not be what all are found by.
+#: The claim's own row. Looked up by the ids as an array, and not by the index of what is under way: the queue that is
+#: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
 _OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
+_AMONG = "delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {} 'pending'))"
 _BODY = "CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END"
 #: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. What has
 #: ended leaves the queue, and is written to where it stays. Where the payload was erased meanwhile, which the delivery
@@ -44,7 +45,7 @@ WITH result AS MATERIALIZED (
         wait_s double precision, notable boolean, attempt json)
 ), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
-    WHERE result.status <> 'pending' AND {_OWN}
+    WHERE {_AMONG.format("<>")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
@@ -58,7 +59,7 @@ WITH result AS MATERIALIZED (
         budget_used = result.budget_used, interruptions = result.interruptions,
         lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s)
     FROM result
-    WHERE result.status = 'pending' AND {_OWN}
+    WHERE {_AMONG.format("=")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.webhook_id, delivery.response_body, result.notable
 ), stored AS (
     SELECT id, claim_no, webhook_id, response_body, notable FROM ended UNION ALL SELECT * FROM kept

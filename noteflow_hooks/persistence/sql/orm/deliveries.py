@@ -119,9 +119,7 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
     __table_args__ = (
         UniqueConstraint("event_id", "webhook_id"),
         # What claims top themselves up with, and the sweep looks for.
-        Index(
-            "ix_delivery_queue_due", "next_attempt_at", "id", postgresql_where=text("status = 'pending' AND NOT held")
-        ),
+        Index("ix_delivery_queue_due", "next_attempt_at", postgresql_where=text("status = 'pending' AND NOT held")),
         # An endpoint's scheduling slot claims the throttled ones; its end skips all.
         Index(
             "ix_delivery_queue_waiting",
