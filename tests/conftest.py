@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 #: Whether the server started longer ago than the sweep's patience with workers after a start.
 _SETTLED_IN = "SELECT pg_postmaster_start_time() < now() - interval '5 s'"
 _TABLES = (
-    "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs"
+    "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs,"
+    " webhook_deliveries, webhook_attempts, webhook_redeliveries"
 )
 
 

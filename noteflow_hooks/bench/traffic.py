@@ -39,9 +39,9 @@ _INSERT: Final = (
 )
 _WAITING: Final = (
     "SELECT EXISTS (SELECT FROM noteflow.webhook_events WHERE dispatched_at IS NULL)"
-    " OR EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE status IN ('pending', 'sending'))"
+    " OR EXISTS (SELECT FROM noteflow.delivery_queue)"
 )
-_SENDING: Final = "SELECT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE status = 'sending')"
+_SENDING: Final = "SELECT EXISTS (SELECT FROM noteflow.delivery_queue WHERE status = 'sending')"
 _UNDISPATCHED: Final = "SELECT id FROM noteflow.webhook_events WHERE dispatched_at IS NULL"
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency.coalescer import Coalescer
 from noteflow_hooks.delivery.claimer import LeasedClaim
-from noteflow_hooks.delivery.tuning import DISPATCH_PAGE, FEW
+from noteflow_hooks.delivery.tuning import DISPATCH_PAGE
 from noteflow_hooks.delivery.wake_ups import Lane
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
@@ -48,8 +48,8 @@ class Dispatcher:
     def dispatch(self, event_ids: Sequence[UUID], *, room: int, wake_ups: WakeUps) -> DispatchedWork:
         """Make deliveries of the named events and of all others that wait; return what the caller is to send.
 
-        Of a few events, as many deliveries as there is ``room`` for are claimed in the same statement. Full chunks of
-        the others are enqueued as soon as they are made, so that a large fan-out flows meanwhile. Where another task
+        As many deliveries as there is ``room`` for are claimed in the same statement. Full chunks of the others are
+        enqueued as soon as they are made, so that a large fan-out flows meanwhile. Where another task
         dispatches, that one takes these events too, and nothing is left to this one.
         """
         work = DispatchedWork()
@@ -57,7 +57,7 @@ class Dispatcher:
             try:
                 for batch in batches:
                     began = self._clock.monotonic()
-                    size = room - len(work.claims) if 0 < len(batch) <= FEW else 0
+                    size = room - len(work.claims)
                     page = self._store.dispatch(
                         batch, limit=DISPATCH_PAGE, claim=size, lease_slack=self._rules.lease_slack
                     )

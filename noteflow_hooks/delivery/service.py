@@ -14,7 +14,7 @@ from noteflow_hooks.concurrency.collector import BatchCollector
 from noteflow_hooks.delivery.claimer import Claimer
 from noteflow_hooks.delivery.dispatcher import Dispatcher
 from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
-from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, FEW, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
+from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
 from noteflow_hooks.errors import UnavailableError
 
@@ -81,9 +81,9 @@ class DeliveryService:
     def dispatch_and_deliver(self, event_ids: Sequence[UUID], *, wake_ups: WakeUps) -> tuple[int, Outcomes]:
         """Make deliveries, enqueue them but for the last chunk, and send that; return how many, and what came.
 
-        What comes of a few events is sent without a claim of its own.
+        What the bulkhead has room for at that moment is sent without a claim of its own.
         """
-        with self._bulkhead.reserve_free(self._rules.chunk if len(event_ids) <= FEW else 0) as permits:
+        with self._bulkhead.reserve_free(self._rules.chunk) as permits:
             work = self._dispatcher.dispatch(event_ids, room=permits.size, wake_ups=wake_ups)
             outcomes = Outcomes()
             if work.claims:

@@ -33,8 +33,7 @@ if TYPE_CHECKING:
 
 #: Deliveries made by one dispatching statement, at the most.
 DISPATCH_PAGE: Final = 2_000
-#: So many events, or named deliveries, are a quiet moment's: they are sent before a backlog, and events' deliveries are
-#: claimed as they are made. More are worth a message of their own, which whoever is free takes.
+#: So many named deliveries are a quiet moment's, and looked for again by themselves where they were passed over.
 FEW: Final = 10
 #: While so many messages wait in the queue, a round of dispatching adds its first chunk's and no more.
 QUEUED_CHUNKS: Final = 8

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.points_database import ENDPOINT
-from tests.chaos.points_holds import Kept, frozen, locked, writes_held
+from tests.chaos.points_holds import Kept, dispatch_held, frozen, writes_held
 from tests.support.receiver_connection import Answer
 from tests.support.waiting import until
 
@@ -30,7 +29,7 @@ def server_before_it_announces(stage: Stage) -> None:
 def worker_before_it_hints(stage: Stage) -> None:
     """Kill the workers with many deliveries made and the message that would hand some of them over in no queue."""
     last = stage.subscribe(count=int(stage.rig.settings.get("deliver_chunk", 50)) + _BEYOND)
-    with locked(stage.rig, ENDPOINT, last) as lock:
+    with dispatch_held(stage.rig, last) as lock:
         stage.publish()
         lock.wait()
         with writes_held(stage.rig.redis):

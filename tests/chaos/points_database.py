@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.points_holds import Kept, locked
+from tests.chaos.points_holds import Kept, dispatch_held, locked
 from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
     from tests.chaos.points_holds import Lock
     from tests.chaos.points_stage import Stage
 
-#: A delivery's row refers to its endpoint's, so the statement that makes it waits at its end, with all that it did.
-ENDPOINT: Final = "SELECT FROM noteflow.webhook_configs WHERE id = %s FOR UPDATE"
 _DELIVERIES: Final = "LOCK TABLE noteflow.webhook_deliveries IN SHARE MODE"
 _ATTEMPTS: Final = "LOCK TABLE noteflow.webhook_attempts IN SHARE MODE"
 #: A second leaves time to lock before the next claim.
@@ -24,7 +22,7 @@ _SOON: Final = Answer(503, (("Retry-After", "1"),))
 
 def worker_in_dispatch(stage: Stage, *, cut: bool) -> None:
     """Kill the workers with the deliveries made and not committed."""
-    with locked(stage.rig, ENDPOINT, stage.subscribe()) as lock:
+    with dispatch_held(stage.rig, stage.subscribe()) as lock:
         stage.publish()
         _kill_workers_at(stage, lock, cut=cut)
 

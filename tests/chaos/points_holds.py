@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 #: How long an answer or a write is kept back at the most.
 _KEPT_S: Final = 60.0
+#: The number of the lock that a held commit waits for: any that nobody else uses.
+_HELD: Final = 7_110_338
 #: How the sweep's statement begins that queues up for the tables.
 _SWEEP: Final = "\nDO $$"
 
@@ -94,6 +96,24 @@ def locked(rig: SystemRig, statement: str, *values: str) -> Iterator[Lock]:
     with closing(psycopg.connect(rig.system.database_url)) as holder:
         holder.execute(statement.encode(), values)
         yield Lock(rig, holder)
+
+
+@contextmanager
+def dispatch_held(rig: SystemRig, webhook_id: str) -> Iterator[Lock]:
+    """Hold whoever makes a delivery for the endpoint at the commit, with all that its statement did."""
+    rig.database.execute(
+        "CREATE FUNCTION noteflow.hold() RETURNS trigger LANGUAGE plpgsql AS"
+        f" 'BEGIN PERFORM pg_advisory_xact_lock({_HELD}); RETURN NULL; END'".encode()
+    )
+    try:
+        rig.database.execute(
+            "CREATE CONSTRAINT TRIGGER hold AFTER INSERT ON noteflow.delivery_queue DEFERRABLE INITIALLY DEFERRED"
+            f" FOR EACH ROW WHEN (NEW.webhook_id = '{webhook_id}') EXECUTE FUNCTION noteflow.hold()".encode()
+        )
+        with locked(rig, "SELECT pg_advisory_xact_lock(%s::bigint)", str(_HELD)) as lock:
+            yield lock
+    finally:
+        rig.database.execute("DROP FUNCTION noteflow.hold() CASCADE")
 
 
 @contextmanager

@@ -151,7 +151,7 @@ def test_what_is_stored_of_a_result_is_one_thing(
     def check(rows: Rows) -> None:
         [before] = store(rows, [(columns, 60.0)])
         result = settlement(before, outcome)
-        found = rows.connection.execute(settle_statements.SETTLE, result_params([(result, True)])).all()
+        found = rows.connection.execute(settle_statements.SETTLE.careful, result_params([(result, True)])).all()
         expected = stored(result, before, now=rows.now)
         assert [(row.id, row.claim_no) for row in found] == ([result.fencing_key] if expected is not None else [])
         assert rows.read_delivery(before.id) == (expected if expected is not None else before)
@@ -170,7 +170,7 @@ def test_whose_health_a_success_changes_is_one_thing(tables: Engine, generated: 
         delivery = rows.read_delivery(rows.delivery(webhook_id, status="sending"))
         after, _ = delivery.attempted(SUCCESS, max_retries=3, policy=EXACT, draw=0.5)
         params = result_params([(Settlement(after, attempt=SUCCESS), False)])
-        [row] = rows.connection.execute(settle_statements.SETTLE, params)
+        [row] = rows.connection.execute(settle_statements.SETTLE.careful, params)
         expected, _ = apply_results(before, webhook, [SUCCESS], now=rows.now, rules=RULES)
         room: dict[str, Any] = {"awaiting_room": False, "turn_at": None}
         if not row.examined:

@@ -133,7 +133,7 @@ def claims_noted(rig: SystemRig, webhook: pb.Webhook) -> Iterator[Callable[[], l
     )
     condition = f"WHEN (NEW.claimed_at IS DISTINCT FROM OLD.claimed_at AND NEW.webhook_id = '{webhook.id}')"
     rig.database.execute(
-        "CREATE TRIGGER note AFTER UPDATE ON noteflow.webhook_deliveries"
+        "CREATE TRIGGER note AFTER UPDATE ON noteflow.delivery_queue"
         f" FOR EACH ROW {condition} EXECUTE FUNCTION noteflow.note()".encode()
     )
     noted = "SELECT at FROM noteflow.noted WHERE at IS NOT NULL"

@@ -59,7 +59,7 @@ def test_migrations_go_up_down_and_up_again(empty_database: str) -> None:
     command.downgrade(alembic(empty_database), "base")
     assert tables(empty_database) == 1
     bootstrap.migrate(settings(empty_database))
-    assert tables(empty_database) == whole == 16
+    assert tables(empty_database) == whole == 17
 
 
 def test_the_mapped_tables_are_the_migrated_ones(empty_database: str) -> None:
@@ -74,7 +74,7 @@ def test_two_migrations_at_once_do_no_harm(empty_database: str) -> None:
     command_line = [sys.executable, "-m", "noteflow_hooks.cli", "migrate"]
     both = [subprocess.Popen(command_line, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [each.wait(timeout=60) for each in both] == [0, 0]
-    assert tables(empty_database) == 16
+    assert tables(empty_database) == 17
 
 
 @pytest.fixture
@@ -196,6 +196,35 @@ def test_a_token_that_the_release_before_would_widen_is_revoked_on_the_way_down(
     assert rows == [("whole",)]
 
 
+def test_what_waits_is_still_there_on_the_way_down(empty_database: str) -> None:
+    """The former schema has one table for it, whose rows name rows that are there."""
+    bootstrap.migrate(settings(empty_database))
+    with psycopg.connect(plain(empty_database)) as connection:
+        for statement in (
+            "INSERT INTO noteflow.workspaces (id, name) VALUES (%(id)s, 'w')",
+            "INSERT INTO noteflow.webhook_configs (id, workspace_id, url) VALUES (%(id)s, %(id)s, 'https://h.example/')",
+            (
+                "INSERT INTO noteflow.webhook_events (id, workspace_id, event_type, payload, occurred_at)"
+                " VALUES (%(id)s, %(id)s, 'meeting.completed', '{}', now())"
+            ),
+            (
+                "INSERT INTO noteflow.delivery_queue (id, workspace_id, webhook_id, event_id, event_type,"
+                " next_attempt_at) VALUES (%(id)s, %(id)s, %(id)s, %(id)s, 'meeting.completed', now())"
+            ),
+            (
+                "INSERT INTO noteflow.webhook_attempts (delivery_id, attempt_number, started_at, duration_ms)"
+                " VALUES (%(id)s, 1, now(), 1), (gen_random_uuid(), 1, now(), 1)"
+            ),
+        ):
+            connection.execute(statement, {"id": KEY})
+    command.downgrade(alembic(empty_database), "0009")
+    with psycopg.connect(plain(empty_database)) as connection:
+        assert connection.execute("SELECT id, status FROM noteflow.webhook_deliveries").fetchall() == [(KEY, "pending")]
+        assert connection.execute("SELECT delivery_id FROM noteflow.webhook_attempts").fetchall() == [(KEY,)]
+        with pytest.raises(psycopg.errors.ForeignKeyViolation):
+            connection.execute("UPDATE noteflow.webhook_attempts SET delivery_id = gen_random_uuid()")
+
+
 def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:
     """Spaces, key order and the way a number is written are what is signed."""
     exact = '{"b":1.50,"a":1e2}'
@@ -217,4 +246,9 @@ def test_ids_of_events_deliveries_and_attempts_come_in_the_order_of_time(databas
         ).fetchall()
     assert (made.version, made.variant) == (7, RFC_4122)
     assert before <= made.int >> 80 <= after
-    assert {name for (name,) in defaults} == {"webhook_events", "webhook_deliveries", "webhook_attempts"}
+    assert {name for (name,) in defaults} == {
+        "webhook_events",
+        "webhook_deliveries",
+        "delivery_queue",
+        "webhook_attempts",
+    }

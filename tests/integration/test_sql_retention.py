@@ -138,7 +138,7 @@ def test_erasing_a_meeting_waits_for_its_dispatch(store: Store) -> None:
     given = {"ids": [event_id], "others": 0, "limit": 9, "burst": 9, "disabled": "x"}
     counts: list[tuple[int, int]] = []
     with store.engine.begin() as connection:
-        connection.execute(dispatch_statements.DISPATCH, given)
+        connection.execute(dispatch_statements.DISPATCH.usual, given)
         thread = in_a_thread(store, lambda: counts.append(store.erase_meeting()))
     thread.join()
     assert counts == [(1, 2)]

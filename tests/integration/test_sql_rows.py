@@ -51,12 +51,12 @@ def connection(clean_database: str) -> Iterator[Connection]:
 @pytest.mark.parametrize(
     ("statement", "rows"),
     [
-        (dispatch_statements.DISPATCH, (DispatchReport,)),
-        (dispatch_statements.DISPATCH_AND_CLAIM, (ClaimRow, DispatchReport)),
+        (dispatch_statements.DISPATCH.usual, (DispatchReport,)),
+        (dispatch_statements.DISPATCH_AND_CLAIM.usual, (ClaimRow, DispatchReport)),
         (claim_statements.CLAIM, (ClaimRow, ClaimReport)),
         (claim_statements.CLAIM_THROTTLED, (ClaimRow,)),
         (claim_statements.CLAIM_FLOODED, (ClaimRow, FloodedReport)),
-        (settle_statements.SETTLE, (SettledRow,)),
+        (settle_statements.SETTLE.usual, (SettledRow,)),
     ],
     ids=["dispatch", "dispatch-and-claim", "claim", "claim-throttled", "claim-flooded", "settle"],
 )

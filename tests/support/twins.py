@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from sqlalchemy import DateTime, func, insert, select, text, update
 
 from noteflow_hooks.crypto import SecretBox
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.persistence.sql.converters import WebhookConverter, event_to_domain, health_to_domain
 from noteflow_hooks.persistence.sql.orm import (
     Base,
@@ -25,6 +26,7 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookEventRow,
     WebhookHealthRow,
     WorkspaceRow,
+    table_of,
 )
 
 if TYPE_CHECKING:
@@ -191,7 +193,8 @@ class Rows:
         if columns["status"] == "succeeded":
             columns.setdefault("delivered_at", -1.0)
             columns["status_code"] = 200
-        return self._store(WebhookDeliveryRow, **self._moments(WebhookDeliveryRow, columns))
+        table = table_of(DeliveryStatus(str(columns["status"])))
+        return self._store(table, **self._moments(table, columns))
 
     def read_endpoint(self, webhook_id: UUID) -> tuple[WebhookConfig, EndpointHealth]:
         """Return an endpoint and its health as the domain has them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING, Any
 from unittest.mock import Mock
 from uuid import UUID, uuid4
@@ -13,6 +14,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
+from tests.support.waiting import until
 from tests.support.wake_ups import KeptWakeUps
 
 if TYPE_CHECKING:
@@ -94,12 +96,27 @@ def test_what_there_is_no_room_for_is_enqueued(system: System) -> None:
     assert len(enqueued) == len({*enqueued, *system.sent}) - 5 == 2
 
 
-def test_many_events_are_enqueued_but_for_a_last_chunk(system: System) -> None:
-    """Twelve at once are no quiet moment's: they are claimed chunk by chunk, by whoever is free."""
+def test_of_many_events_a_chunk_is_claimed_as_it_is_made(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of twelve at once five are sent by who dispatches them; the rest is claimed by whoever takes its chunks."""
+    monkeypatch.delattr(InMemoryDeliveryStore, "claim")
     made, outcomes = system.service.dispatch_and_deliver(a_few_events(system, 12), wake_ups=system.wake_ups)
-    assert (made, [(len(chunk), if_room) for chunk, if_room in system.wake_ups.chunks]) == (12, [(5, False), (5, True)])
-    # Which is topped up with the rest, where nobody else has taken it.
-    assert len(set(system.sent)) == outcomes["succeeded"] == 12
+    assert (made, [len(chunk) for chunk, _ in system.wake_ups.chunks]) == (12, [5, 2])
+    assert len(set(system.sent)) == outcomes["succeeded"] == 5
+
+
+def test_where_no_permit_is_free_all_is_enqueued_but_for_a_last_chunk(system: System) -> None:
+    """That one waits for permits, as each chunk does that others take, and is topped up with the rest."""
+    with system.bulkhead.reserve_free(99):
+        waiting = threading.Thread(
+            target=system.service.dispatch_and_deliver,
+            args=[a_few_events(system, 12)],
+            kwargs={"wake_ups": system.wake_ups},
+        )
+        waiting.start()
+        until(lambda: len(system.wake_ups.chunks) == 2, what="two chunks are enqueued")
+        assert system.sent == []
+    waiting.join()
+    assert len(set(system.sent)) == 12
 
 
 def test_whatever_becomes_of_the_rest_claims_are_sent(system: System, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.endpoint_row import EndpointRow
     from noteflow_hooks.persistence.sql.orm import (
         ApiTokenRow,
+        DeliveryQueueRow,
         RecordingRow,
         WebhookAttemptRow,
         WebhookConfigRow,
@@ -120,7 +121,7 @@ class WebhookConverter:
             columns["header_names"] = [name for name, _ in config.headers]
         return columns
 
-    def delivery_to_domain(self, row: WebhookDeliveryRow | Row[Any]) -> WebhookDelivery:
+    def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""
         columns = bounded({name: getattr(row, name) for name in DELIVERY_FIELDS})
         return WebhookDelivery(**columns | {"status": DeliveryStatus(row.status)})

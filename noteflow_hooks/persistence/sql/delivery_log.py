@@ -21,6 +21,7 @@ from noteflow_hooks.persistence.sql.converters import (
     health_to_domain,
     redelivery_to_domain,
 )
+from noteflow_hooks.persistence.sql.moves import SEND_ONE_AGAIN
 from noteflow_hooks.persistence.sql.orm import (
     WebhookAttemptRow,
     WebhookConfigRow,
@@ -184,8 +185,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         check_sending_again(self._converter.config_to_domain(webhook), event_to_domain(event))
         before = self._converter.delivery_to_domain(row)
         again = before.sent_again(now=now, forced=True)
-        for name, value in self._converter.delivery_to_orm_kwargs(again).items():
-            setattr(row, name, value)
+        self._session.execute(SEND_ONE_AGAIN, {"ids": [delivery_id], "forced": again.forced})
         self._session.add(
             WebhookRedeliveryRow(
                 delivery_id=delivery_id, previous_status=before.status, after_attempt=before.attempt_count

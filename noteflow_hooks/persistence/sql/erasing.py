@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from noteflow_hooks.persistence.sql.moves import filed
+
 #: Erases the payloads; what was not dispatched, or only to a part, is dispatched with that.
 ERASE_MEETING = text("""
 WITH own AS MATERIALIZED (
@@ -21,6 +23,25 @@ SET payload = '{}', payload_erased_at = now(), dispatched_at = coalesce(event.di
 FROM own WHERE event.id = own.id
 RETURNING event.id
 """)
+
+#: Skips what waits of these events in the queue, and marks what is under way with the reason; returns both as they
+#: were. What is settled at that moment is waited for, and found by the statement after this one.
+# rule of domain.deliveries.WebhookDelivery.erased
+SKIP_QUEUED = text(f"""
+WITH own AS MATERIALIZED (
+    SELECT id, status FROM noteflow.delivery_queue WHERE event_id = ANY(CAST(:ids AS uuid[]))
+    ORDER BY id
+    FOR UPDATE
+), taken AS (
+    DELETE FROM noteflow.delivery_queue WHERE id = ANY(ARRAY(SELECT id FROM own WHERE status = 'pending')) RETURNING *
+), skipped AS (
+    {filed("taken", {"status": "'skipped'", "error_message": "CAST(:reason AS text)", "response_body": "NULL"})}
+), marked AS (
+    UPDATE noteflow.delivery_queue SET error_message = CAST(:reason AS text), response_body = NULL
+    WHERE id = ANY(ARRAY(SELECT id FROM own WHERE status = 'sending'))
+)
+SELECT id, status FROM own
+""")  # noqa: S608 - put together from constants
 
 #: Skips what waits of these events, and erases what receivers answered; returns the deliveries as they were. One that
 #: is under way is marked with the reason: so its answer, which may repeat the payload, is not stored either. All are

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
 from noteflow_hooks.persistence.sql.limits import SLOTS_CONSIDERED
+from noteflow_hooks.persistence.sql.moves import filed
 
 #: How many POSTs an endpoint has under way. Those with a cap of their own and those in the slow lane may stall.
 # rule of domain.health.load.in_flight
@@ -81,23 +82,25 @@ RETURNING id
 #: Skips what waits for an endpoint, up to a limit. What is claimed at this moment is passed over: its claim
 #: finds the endpoint disabled.
 # rule of domain.deliveries.WebhookDelivery.skipped
-SKIP_WAITING = text("""
-UPDATE noteflow.webhook_deliveries
-SET status = 'skipped', error_message = :reason, next_attempt_at = NULL, held = false, forced = false
-WHERE id IN (
-    SELECT id FROM noteflow.webhook_deliveries
-    WHERE held = ANY('{t,f}') AND webhook_id = :webhook_id AND status = 'pending'
+SKIP_WAITING = text(f"""
+WITH waiting AS MATERIALIZED (
+    SELECT id FROM noteflow.delivery_queue
+    WHERE held = ANY('{{t,f}}') AND webhook_id = :webhook_id AND status = 'pending'
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM noteflow.delivery_queue WHERE id = ANY(ARRAY(SELECT id FROM waiting)) RETURNING *
+), skipped AS (
+    {filed("taken", {"status": "'skipped'", "error_message": "CAST(:reason AS text)"})}
 )
-RETURNING id
-""")
+SELECT id FROM taken
+""")  # noqa: S608 - put together from constants
 
 # rule of domain.health.slots.has_slot
 _THROTTLED_IN = """
 (SELECT count(*) FROM (
     SELECT FROM noteflow.webhook_health AS health CROSS JOIN LATERAL (
-        SELECT FROM noteflow.webhook_deliveries AS delivery
+        SELECT FROM noteflow.delivery_queue AS delivery
         WHERE delivery.webhook_id = health.webhook_id AND delivery.status = 'pending' AND delivery.held
         LIMIT :limit
     ) AS held
@@ -115,9 +118,9 @@ COUNT_THROTTLED = text(
 # rule of domain.health.load.may_have_slot
 GIVE_MISSING_SLOTS = text("""
 WITH RECURSIVE holder AS (
-    (SELECT webhook_id FROM noteflow.webhook_deliveries WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)
+    (SELECT webhook_id FROM noteflow.delivery_queue WHERE status = 'pending' AND held ORDER BY webhook_id LIMIT 1)
     UNION ALL
-    SELECT (SELECT delivery.webhook_id FROM noteflow.webhook_deliveries AS delivery
+    SELECT (SELECT delivery.webhook_id FROM noteflow.delivery_queue AS delivery
             WHERE delivery.status = 'pending' AND delivery.held AND delivery.webhook_id > holder.webhook_id
             ORDER BY delivery.webhook_id LIMIT 1)
     FROM holder WHERE holder.webhook_id IS NOT NULL

@@ -13,5 +13,7 @@ SKIPPED_AT_ONCE: Final = 10_000
 #: Endpoints that one transaction of re-encryption takes, of some hundredths of a second. Its locks hold up changes of
 #: theirs, and nothing else.
 REENCRYPTED_AT_ONCE: Final = 500
+#: Deliveries that one run of the sweep moves, to the queue or out of it, where somebody else has left them.
+MOVED_AT_ONCE: Final = 10_000
 #: Claims of the same endpoints queue in so many lines; a power of two.
 CLAIM_LINES: Final = 64

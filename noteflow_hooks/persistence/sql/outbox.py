@@ -108,9 +108,12 @@ class SqlAlchemyEventOutbox(EventOutbox):
         params = {"workspace_id": workspace_id, "meeting_id": meeting_id}
         # Each statement sees what those whose locks it or an earlier one has waited for have done.
         event_ids = list(self._session.scalars(erasing.ERASE_MEETING, params))
-        own = self._session.execute(erasing.SKIP_ERASED, {"ids": event_ids, "reason": ERASED}).all()
-        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": [each.id for each in own]})
-        return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in own)
+        own = {"ids": event_ids, "reason": ERASED}
+        before = [
+            each for step in (erasing.SKIP_QUEUED, erasing.SKIP_ERASED) for each in self._session.execute(step, own)
+        ]
+        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": list({each.id for each in before})})
+        return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)
 
     def _repeated(self, event: Event) -> Event:
         stored = self._session.scalars(

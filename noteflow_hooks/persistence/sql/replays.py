@@ -19,6 +19,7 @@ from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, chec
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import replay_to_domain, replay_to_orm_kwargs
 from noteflow_hooks.persistence.sql.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
+from noteflow_hooks.persistence.sql.moves import SENT_AGAIN
 from noteflow_hooks.persistence.sql.orm import (
     WebhookConfigRow,
     WebhookDeliveryRow,
@@ -42,16 +43,10 @@ Columns = TypeVarTuple("Columns")
 
 #: Makes settled deliveries, whose rows are locked, due once more: throttled, with a fresh budget, each on record, and
 #: their endpoints with a scheduling slot.
-# rule of domain.deliveries.WebhookDelivery.sent_again
-SEND_AGAIN = text("""
+SEND_AGAIN = text(f"""
 WITH chosen AS MATERIALIZED (
     SELECT id, webhook_id, status, attempt_count FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[]))
-), again AS (
-    UPDATE noteflow.webhook_deliveries AS delivery
-    SET status = 'pending', next_attempt_at = now(), delivered_at = NULL, budget_used = 0, interruptions = 0,
-        held = true, forced = false
-    FROM chosen WHERE delivery.id = chosen.id
-), recorded AS (
+), {SENT_AGAIN}, recorded AS (
     INSERT INTO noteflow.webhook_redeliveries (delivery_id, replay_id, previous_status, after_attempt)
     SELECT id, :replay_id, status, attempt_count FROM chosen
 ), locked AS MATERIALIZED (
@@ -61,7 +56,7 @@ WITH chosen AS MATERIALIZED (
 )
 UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
 FROM locked WHERE health.webhook_id = locked.webhook_id
-""")
+""").bindparams(forced=False)  # noqa: S608 - put together from constants
 
 #: A replay's rate, within what is allowed whatever stands in its row.
 _RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])

@@ -16,7 +16,7 @@ from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
-from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow
+from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow, table_of
 from noteflow_hooks.persistence.sql.paging import PageStatements, newest_first
 from noteflow_hooks.persistence.sql.wire import Statement
 
@@ -157,8 +157,9 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         owner = select(WebhookConfigRow.workspace_id).where(WebhookConfigRow.id == delivery.webhook_id)
         if delivery.status is DeliveryStatus.SENDING:
             columns["claimed_at"] = func.now()
-        statement = insert(WebhookDeliveryRow).values(**columns, workspace_id=owner.scalar_subquery())
-        row = self._work.session.scalars(statement.returning(WebhookDeliveryRow)).one()
+        table = table_of(delivery.status)
+        statement = insert(table).values(**columns, workspace_id=owner.scalar_subquery())
+        row = self._work.session.execute(statement.returning(*table.__table__.columns)).one()
         return self._converter.delivery_to_domain(row)
 
     @override

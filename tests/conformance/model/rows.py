@@ -136,7 +136,10 @@ class PostgresTables:
 
     def emptied(self) -> Opened:
         """Offer the database, emptied."""
-        self._connection.execute("TRUNCATE noteflow.workspaces CASCADE")
+        self._connection.execute(
+            "TRUNCATE noteflow.workspaces, noteflow.webhook_deliveries, noteflow.webhook_attempts,"
+            " noteflow.webhook_redeliveries CASCADE"
+        )
         self._passed = timedelta(0)
         return Opened(replace(self._world, age=self._age), self._now, self._read)
 

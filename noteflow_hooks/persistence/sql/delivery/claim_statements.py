@@ -44,7 +44,7 @@ def lease_end(timeout_ms: str) -> str:
 # rule of domain.deliveries.WebhookDelivery.claimed
 _CLAIMED = f"""
 claimed AS (
-    UPDATE noteflow.webhook_deliveries AS delivery
+    UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
         lease_expires_at = {lease_end("webhook.timeout_ms")}
@@ -98,18 +98,21 @@ in_line AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
+#: The named ones that are due. With an equals sign the index of all that are due could be gone through for them.
+# rule of domain.deliveries.WebhookDelivery.is_due
+_NAMED = "id = ANY(CAST(:ids AS uuid[])) AND status LIKE 'pending' AND NOT held AND next_attempt_at <= now()"
 #: Claims due deliveries of endpoints that are not throttled. What an endpoint has no room for is throttled from then
 #: on; what is for an endpoint that somebody else has locked is passed over. Each row has the report beside its claim;
 #: where nothing was claimed, there is one row with the report alone.
 # rule of domain.deliveries.WebhookDelivery.is_due
 CLAIM = text(f"""
 WITH named AS MATERIALIZED (
-    SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.webhook_deliveries
-    WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
+    SELECT id, webhook_id, next_attempt_at, forced, 0 AS later FROM noteflow.delivery_queue
+    WHERE {_NAMED}
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
-    SELECT id, webhook_id, next_attempt_at, forced, 1 AS later FROM noteflow.webhook_deliveries
+    SELECT id, webhook_id, next_attempt_at, forced, 1 AS later FROM noteflow.delivery_queue
     WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY next_attempt_at
     LIMIT greatest(0, :limit - (SELECT count(*) FROM named))
@@ -125,7 +128,7 @@ WITH named AS MATERIALIZED (
 ), selected AS MATERIALIZED (
     SELECT id, webhook_id FROM ranked WHERE may_go
 ), {_CLAIMED}, throttled AS (
-    UPDATE noteflow.webhook_deliveries SET held = true
+    UPDATE noteflow.delivery_queue SET held = true
     WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
 ), scheduled AS (
     UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
@@ -135,9 +138,8 @@ SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
 FROM (
     SELECT (SELECT count(*) FROM ranked WHERE NOT may_go) AS throttled,
            (SELECT count(*) FROM named) < :limit AND EXISTS (
-               SELECT FROM noteflow.webhook_deliveries
-               WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at <= now()
-                 AND id <> ALL(ARRAY(SELECT id FROM ranked))
+               SELECT FROM noteflow.delivery_queue
+               WHERE {_NAMED} AND id <> ALL(ARRAY(SELECT id FROM ranked))
            ) OR EXISTS (
                SELECT FROM named WHERE webhook_id <> ALL(ARRAY(SELECT webhook_id FROM room))
            ) AS passed_over,
@@ -154,7 +156,7 @@ WITH share AS (
     SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:counts AS integer[])) AS each (webhook_id, places)
 ), selected AS MATERIALIZED (
     SELECT waiting.id, share.webhook_id FROM share CROSS JOIN LATERAL (
-        SELECT id FROM noteflow.webhook_deliveries
+        SELECT id FROM noteflow.delivery_queue
         WHERE webhook_id = share.webhook_id AND status = 'pending' AND held
         ORDER BY next_attempt_at
         LIMIT share.places
@@ -202,7 +204,7 @@ WITH due AS MATERIALIZED (
     SELECT rooms.webhook_id, rooms.turn_at, held.id,
            row_number() OVER (PARTITION BY rooms.webhook_id ORDER BY held.next_attempt_at) AS nth
     FROM rooms CROSS JOIN LATERAL (
-        SELECT id, next_attempt_at FROM noteflow.webhook_deliveries
+        SELECT id, next_attempt_at FROM noteflow.delivery_queue
         WHERE webhook_id = rooms.webhook_id AND status = 'pending' AND held
         ORDER BY next_attempt_at
         LIMIT greatest(0, least(rooms.room, :limit))
@@ -210,7 +212,7 @@ WITH due AS MATERIALIZED (
 ), dealt AS MATERIALIZED (
     SELECT id FROM waiting ORDER BY nth, turn_at LIMIT :limit
 ), selected AS MATERIALIZED (
-    SELECT id, webhook_id FROM noteflow.webhook_deliveries
+    SELECT id, webhook_id FROM noteflow.delivery_queue
     WHERE id = ANY(ARRAY(SELECT id FROM dealt)) AND status = 'pending' AND held
     FOR UPDATE SKIP LOCKED
 ), {_CLAIMED}, counts AS MATERIALIZED (

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from sqlalchemy import text
-
 from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.rows import (
     CLAIM_COLUMNS,
     ClaimRow,
@@ -72,9 +71,16 @@ named AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
-#: Events before the cut are finished with; the one that it goes through remembers the endpoint it reached.
+#: What is for an endpoint that is disabled is settled as it is made. Events before the cut are finished with; the one
+#: that it goes through remembers the endpoint it reached.
 _FOLLOWED = """
-locked AS MATERIALIZED (
+skipped AS (
+    INSERT INTO noteflow.webhook_deliveries
+        (workspace_id, webhook_id, event_id, event_type, status, error_message)
+    SELECT workspace_id, webhook_id, event_id, event_type, 'skipped', CAST(:disabled AS text)
+    FROM ranked WHERE NOT enabled
+    ON CONFLICT DO NOTHING
+), locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
     ORDER BY webhook_id
@@ -111,28 +117,26 @@ _REPORTED = columns(
 #: Makes deliveries of events, and claims none. Nobody waits for the disk: where a crash of the server takes the
 #: deliveries, the event is dispatched once more, and nothing was sent yet, since each claim waits for the disk, and so
 #: for all that was written before it.
-DISPATCH = text(f"""
+_DISPATCH = f"""
 WITH unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
 ), {_MADE}, inserted AS (
-    INSERT INTO noteflow.webhook_deliveries
-        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced)
-    SELECT workspace_id, webhook_id, event_id, event_type, CASE WHEN enabled THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END, CASE WHEN enabled THEN now() END, held,
-           enabled AND forced
-    FROM ranked
-    ON CONFLICT (event_id, webhook_id) DO NOTHING
+    INSERT INTO noteflow.delivery_queue
+        (workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced)
+    SELECT workspace_id, webhook_id, event_id, event_type, 'pending', now(), held, forced
+    FROM ranked WHERE enabled
+    {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held
 ), {_FOLLOWED}
 SELECT {_REPORTED} FROM unhurried
-""")  # noqa: S608 - put together from constants of this file
+"""  # noqa: S608 - put together from constants of this file
 
 #: The same, and this worker claims the first ``:claim`` of those that may go at once: a few fresh events need no second
 #: statement, no second wait for the disk, and no second version of their rows. What an endpoint has no room for at this
 #: moment stays pending, for the next claim. Where anything is throttled, nothing is claimed. Throttling waits for locks
 #: on endpoints' health, in the order of their ids; claiming takes those locks that are free. One statement that did
 #: both could wait for a settle that waits for it.
-DISPATCH_AND_CLAIM = text(f"""
+_DISPATCH_AND_CLAIM = f"""
 WITH {_MADE}, waiting AS MATERIALIZED (
     SELECT event_id, webhook_id, forced, nth, place FROM ranked
     WHERE enabled AND NOT held AND NOT EXISTS (SELECT FROM ranked WHERE held)
@@ -149,18 +153,15 @@ WITH {_MADE}, waiting AS MATERIALIZED (
     SELECT ranked.*, selected.event_id IS NOT NULL AS may_go
     FROM ranked LEFT JOIN selected ON selected.event_id = ranked.event_id AND selected.webhook_id = ranked.webhook_id
 ), inserted AS (
-    INSERT INTO noteflow.webhook_deliveries
-        (workspace_id, webhook_id, event_id, event_type, status, error_message, next_attempt_at, held, forced,
-         claim_no, claimed_at, lease_expires_at)
-    SELECT workspace_id, webhook_id, event_id, event_type,
-           CASE WHEN may_go THEN 'sending' WHEN enabled THEN 'pending' ELSE 'skipped' END,
-           CASE WHEN NOT enabled THEN CAST(:disabled AS text) END,
-           CASE WHEN enabled AND NOT may_go THEN now() END, held,
-           enabled AND forced AND NOT may_go,
+    INSERT INTO noteflow.delivery_queue
+        (workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced, claim_no, claimed_at,
+         lease_expires_at)
+    SELECT workspace_id, webhook_id, event_id, event_type, CASE WHEN may_go THEN 'sending' ELSE 'pending' END,
+           CASE WHEN NOT may_go THEN now() END, held, forced AND NOT may_go,
            CASE WHEN may_go THEN 1 ELSE 0 END, CASE WHEN may_go THEN clock_timestamp() END,
            CASE WHEN may_go THEN {lease_end("timeout_ms")} END
-    FROM owned
-    ON CONFLICT (event_id, webhook_id) DO NOTHING
+    FROM owned WHERE enabled
+    {IF_NEW}
     RETURNING *
 ), claimed AS (
     SELECT * FROM inserted WHERE status = 'sending'
@@ -168,4 +169,6 @@ WITH {_MADE}, waiting AS MATERIALIZED (
 SELECT {CLAIM_COLUMNS}, {no_columns(DispatchReport)} FROM {CLAIM_SOURCE}
 UNION ALL
 SELECT {no_columns(ClaimRow)}, {_REPORTED}
-""")  # noqa: S608 - put together from constants of this file
+"""  # noqa: S608 - put together from constants of this file
+
+DISPATCH, DISPATCH_AND_CLAIM = Usual.of(_DISPATCH), Usual.of(_DISPATCH_AND_CLAIM)

@@ -9,7 +9,7 @@ NOW = text("SELECT clock_timestamp()")
 
 # rule of domain.deliveries.WebhookDelivery.is_due
 WAITS = text("""
-SELECT id, next_attempt_at - now() AS wait FROM noteflow.webhook_deliveries
+SELECT id, next_attempt_at - now() AS wait FROM noteflow.delivery_queue
 WHERE id = ANY(CAST(:ids AS uuid[])) AND status = 'pending' AND NOT held AND next_attempt_at > now()
 """)
 
@@ -22,7 +22,7 @@ LIMIT :limit
 
 # rule of domain.deliveries.WebhookDelivery.is_due
 DUE = text("""
-SELECT id FROM noteflow.webhook_deliveries
+SELECT id FROM noteflow.delivery_queue
 WHERE status = 'pending' AND NOT held AND next_attempt_at <= now() - CAST(:age AS interval)
 ORDER BY next_attempt_at
 LIMIT :limit

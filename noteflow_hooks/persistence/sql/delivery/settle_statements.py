@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.rows import SettledRow, columns
+from noteflow_hooks.persistence.sql.moves import filed
 
 #: Where also a success calls for a look at the endpoint's health: it was not well before.
 # rule of domain.health.circuit_breaker.apply_results
@@ -23,31 +25,44 @@ _SETTLED_COLUMNS = columns(
     },
     table="stored",
 )
-#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. Where the
-#: payload was erased meanwhile, which the delivery is marked with, the receiver's answer is left out. Says of each
-#: endpoint whether its health is to be examined, since something notable has happened or it was not well before; and
-#: whether it has a scheduling slot now, since there is room again that it has waited for. An attempt whose number is on
-#: record, since somebody set the delivery's count back, is left out: its result could not be stored otherwise, and it
-#: would be made again and again.
+#: The claim's own row. Looked up by the ids as an array, and not by the index of what is under way: the queue that is
+#: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
+_OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
+_AMONG = "delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {} 'pending'))"
+_BODY = "CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END"
+#: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. What has
+#: ended leaves the queue, and is written to where it stays. Where the payload was erased meanwhile, which the delivery
+#: is marked with, the receiver's answer is left out. Says of each endpoint whether its health is to be examined, since
+#: something notable has happened or it was not well before; and whether it has a scheduling slot now, since there is
+#: room again that it has waited for. An attempt whose number is on record, since somebody set the delivery's count
+#: back, is left out: its result could not be stored otherwise, and it would be made again and again.
 # rule of domain.settling.stored
-SETTLE = text(f"""
+SETTLE = Usual.of(f"""
 WITH result AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, attempt json)
-), stored AS (
-    UPDATE noteflow.webhook_deliveries AS delivery
-    SET status = result.status, status_code = result.status_code,
-        response_body = CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END,
+), ended AS (
+    DELETE FROM noteflow.delivery_queue AS delivery USING result
+    WHERE {_AMONG.format("<>")} AND {_OWN}
+    RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
+              delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
+              result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.notable
+), filed AS (
+    {filed("ended", {}, if_new=IF_NEW)}
+), kept AS (
+    UPDATE noteflow.delivery_queue AS delivery
+    SET status = result.status, status_code = result.status_code, response_body = {_BODY},
         error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
         budget_used = result.budget_used, interruptions = result.interruptions,
-        lease_expires_at = NULL, claimed_at = NULL,
-        next_attempt_at = CASE WHEN result.status = 'pending' THEN now() + make_interval(secs => result.wait_s) END,
-        delivered_at = CASE WHEN result.status = 'succeeded' THEN now() END
+        lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s)
     FROM result
-    WHERE delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status = 'sending'
+    WHERE {_AMONG.format("=")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.webhook_id, delivery.response_body, result.notable
+), stored AS (
+    SELECT id, claim_no, webhook_id, response_body, notable FROM ended UNION ALL SELECT * FROM kept
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
@@ -58,7 +73,7 @@ WITH result AS MATERIALIZED (
         started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text,
         redialled boolean)
     WHERE result.attempt IS NOT NULL
-    ON CONFLICT (delivery_id, attempt_number) DO NOTHING
+    {IF_NEW}
 ), freed AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health AS health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM stored)) AND awaiting_room AND NOT {_ILL}
@@ -76,7 +91,7 @@ FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
 #: their workers, which have tried to store results all the while: what is taken from them would be sent twice.
 # rule of domain.deliveries.WebhookDelivery.is_expired
 EXPIRED = text("""
-SELECT delivery.*, now() AS moment FROM noteflow.webhook_deliveries AS delivery
+SELECT delivery.*, now() AS moment FROM noteflow.delivery_queue AS delivery
 WHERE status = 'sending' AND lease_expires_at <= now()
   AND (claimed_at >= pg_postmaster_start_time() OR pg_postmaster_start_time() <= now() - interval '5 s')
 ORDER BY lease_expires_at
@@ -86,7 +101,7 @@ FOR UPDATE SKIP LOCKED
 
 #: Ends a delivery whose row can't be settled as others are, and touches as little of it as it can.
 ABANDON = text("""
-UPDATE noteflow.webhook_deliveries
+UPDATE noteflow.delivery_queue
 SET status = 'dead', error_message = :message, lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = NULL,
     delivered_at = NULL
 WHERE id = :id AND status = 'sending'

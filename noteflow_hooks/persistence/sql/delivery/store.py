@@ -23,7 +23,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
 )
 from noteflow_hooks.domain.settling import interruption
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql import health_statements
+from noteflow_hooks.persistence.sql import health_statements, moves
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery import (
     claim_statements,
@@ -31,7 +31,7 @@ from noteflow_hooks.persistence.sql.delivery import (
     lookup_statements,
     settle_statements,
 )
-from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements, DirectUsual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
@@ -45,7 +45,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     result_params,
     stored_results,
 )
-from noteflow_hooks.persistence.sql.limits import OTHER_EVENTS_PER_ROUND
+from noteflow_hooks.persistence.sql.limits import MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -60,11 +60,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_DISPATCH: Final = DirectStatement.of(dispatch_statements.DISPATCH)
-_DISPATCH_AND_CLAIM: Final = DirectStatement.of(dispatch_statements.DISPATCH_AND_CLAIM)
+_DISPATCH: Final = DirectUsual.of(dispatch_statements.DISPATCH)
+_DISPATCH_AND_CLAIM: Final = DirectUsual.of(dispatch_statements.DISPATCH_AND_CLAIM)
 _CLAIM: Final = DirectStatement.of(claim_statements.CLAIM)
 _CLAIM_FLOODED: Final = DirectStatement.of(claim_statements.CLAIM_FLOODED)
-_SETTLE: Final = DirectStatement.of(settle_statements.SETTLE)
+_SETTLE: Final = DirectUsual.of(settle_statements.SETTLE)
 
 _AT_ONCE: Final = timedelta(0)
 #: The slot that there is now, where there is one: it serves all endpoints that have one.
@@ -109,10 +109,10 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             "disabled": DISABLED,
         }
         if not claim:
-            [row] = self._direct.rows(_DISPATCH, params)
+            [row] = self._direct.rows_of_new(_DISPATCH, params)
             claims, report = list[ClaimRow](), DispatchReport._make(row)
         else:
-            rows = self._direct.rows(_DISPATCH_AND_CLAIM, params | {"claim": claim} | self._lease(lease_slack))
+            rows = self._direct.rows_of_new(_DISPATCH_AND_CLAIM, params | {"claim": claim} | self._lease(lease_slack))
             claims, report = claims_and_report(rows, DispatchReport._make)
         return Dispatched(
             tuple(report.delivery_ids),
@@ -181,14 +181,14 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         if any(notable):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
-        stored = stored_results(self._direct.rows(_SETTLE, params))
+        stored = stored_results(self._direct.rows_of_new(_SETTLE, params))
         if not stored.examined:
             return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
-        stored = stored_results(connection.execute(settle_statements.SETTLE, params))
+        stored = stored_results(connection.execute(settle_statements.SETTLE.careful, params))
         return self._examined(connection, settlements, stored)
 
     def _examined(self, connection: Connection, settlements: Sequence[Settlement], stored: StoredResults) -> Settled:
@@ -240,8 +240,11 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         with self._engine.begin() as connection:
             if not self._patience.may_reclaim(connection):
                 return 0
+            connection.execute(moves.QUEUE_LEFT, {"limit": MOVED_AT_ONCE})
             rows = connection.execute(settle_statements.EXPIRED, {"limit": limit}).all()
-            return self._reclaim(connection, rows) if rows else 0
+            reclaimed = self._reclaim(connection, rows) if rows else 0
+            connection.execute(moves.FILE_LEFT, {"limit": MOVED_AT_ONCE})
+            return reclaimed
 
     def _reclaim(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""

@@ -134,8 +134,8 @@ _REMOVE_ATTEMPTS: Final = _purge(
     SELECT attempt.id FROM examined CROSS JOIN LATERAL (
         SELECT id, delivery_id FROM noteflow.webhook_attempts WHERE id = examined.id FOR UPDATE SKIP LOCKED
     ) AS attempt
-    WHERE (
-        SELECT status FROM noteflow.webhook_deliveries WHERE id = attempt.delivery_id
+    WHERE coalesce(
+        (SELECT status FROM noteflow.webhook_deliveries WHERE id = attempt.delivery_id LIMIT 1), 'gone'
     ) NOT IN {_IN_HAND}
 ), done AS (
     DELETE FROM noteflow.webhook_attempts WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id

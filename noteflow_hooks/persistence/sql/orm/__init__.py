@@ -5,7 +5,12 @@ CHECK constraints repeat the domain's rules, so that rows damaged by hand are re
 
 from noteflow_hooks.persistence.sql.orm.access import ApiTokenRow, WorkspaceRow
 from noteflow_hooks.persistence.sql.orm.base import SCHEMA, Base, ExactJson
-from noteflow_hooks.persistence.sql.orm.deliveries import WebhookAttemptRow, WebhookDeliveryRow
+from noteflow_hooks.persistence.sql.orm.deliveries import (
+    DeliveryQueueRow,
+    WebhookAttemptRow,
+    WebhookDeliveryRow,
+    table_of,
+)
 from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
@@ -17,6 +22,7 @@ __all__ = [
     "SCHEMA",
     "ApiTokenRow",
     "Base",
+    "DeliveryQueueRow",
     "ExactJson",
     "MeetingRow",
     "RecordingRow",
@@ -32,4 +38,5 @@ __all__ = [
     "WebhookRedeliveryRow",
     "WebhookReplayRow",
     "WorkspaceRow",
+    "table_of",
 ]

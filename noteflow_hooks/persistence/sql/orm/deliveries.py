@@ -1,4 +1,4 @@
-"""Deliveries, and the attempts of each."""
+"""Deliveries, those that wait apart from those that are settled, and the attempts of each."""
 
 from __future__ import annotations
 
@@ -8,12 +8,47 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, one_of, ordered_key, within
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, one_of, ordered_key, within
 
 
-class WebhookDeliveryRow(Base):
-    """One event for one endpoint."""
+class _DeliveryColumns:
+    """The columns of a delivery, wherever it stands.
+
+    What they name is not checked row by row: triggers remove the deliveries of an event or an endpoint that is deleted.
+    """
+
+    id: Mapped[uuid.UUID] = ordered_key()
+    workspace_id: Mapped[uuid.UUID]
+    webhook_id: Mapped[uuid.UUID]
+    event_id: Mapped[uuid.UUID]
+    event_type: Mapped[str]
+    status: Mapped[str] = mapped_column(String(16), server_default="pending")
+    status_code: Mapped[int | None] = mapped_column(Integer)
+    response_body: Mapped[str | None]
+    error_message: Mapped[str | None]
+    attempt_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    duration_ms: Mapped[int | None] = mapped_column(Integer)
+    next_attempt_at: Mapped[datetime | None]
+    lease_expires_at: Mapped[datetime | None]
+    claimed_at: Mapped[datetime | None]
+    delivered_at: Mapped[datetime | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    #: While it is pending: it is throttled, and waits for its endpoint's scheduling slot. Other claims don't see it.
+    held: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
+    forced: Mapped[bool] = mapped_column(server_default=text("false"))
+
+
+class WebhookDeliveryRow(_DeliveryColumns, Base):
+    """One event for one endpoint; what is asked of this table has the rows of ``delivery_queue``, too.
+
+    What it holds itself is settled, but for what a former release's worker has made or somebody has changed by hand:
+    that is moved by the sweep, and found by the partial indexes.
+    """
 
     __tablename__ = "webhook_deliveries"
     __table_args__ = (
@@ -73,29 +108,37 @@ class WebhookDeliveryRow(Base):
         ),
     )
 
-    id: Mapped[uuid.UUID] = ordered_key()
-    workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id")
-    webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id")
-    event_id: Mapped[uuid.UUID] = belongs_to("webhook_events.id")
-    event_type: Mapped[str]
-    status: Mapped[str] = mapped_column(String(16), server_default="pending")
-    status_code: Mapped[int | None] = mapped_column(Integer)
-    response_body: Mapped[str | None]
-    error_message: Mapped[str | None]
-    attempt_count: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    duration_ms: Mapped[int | None] = mapped_column(Integer)
-    next_attempt_at: Mapped[datetime | None]
-    lease_expires_at: Mapped[datetime | None]
-    claimed_at: Mapped[datetime | None]
-    delivered_at: Mapped[datetime | None]
-    created_at: Mapped[datetime] = mapped_column(server_default=NOW)
-    budget_used: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    interruptions: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    claim_no: Mapped[int] = mapped_column(Integer, server_default=text("0"))
-    #: While it is pending: it is throttled, and waits for its endpoint's scheduling slot. Other claims don't see it.
-    held: Mapped[bool] = mapped_column(server_default=text("false"))
-    #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
-    forced: Mapped[bool] = mapped_column(server_default=text("false"))
+
+class DeliveryQueueRow(_DeliveryColumns, Base):
+    """A delivery that waits or is under way. The table inherits from ``webhook_deliveries``, columns and checks.
+
+    One that somebody else has settled in its place is moved on by the sweep.
+    """
+
+    __tablename__ = "delivery_queue"
+    __table_args__ = (
+        UniqueConstraint("event_id", "webhook_id"),
+        # What claims top themselves up with, and the sweep looks for.
+        Index("ix_delivery_queue_due", "next_attempt_at", postgresql_where=text("status = 'pending' AND NOT held")),
+        # An endpoint's scheduling slot claims the throttled ones; its end skips all.
+        Index(
+            "ix_delivery_queue_waiting",
+            "held",
+            "webhook_id",
+            "next_attempt_at",
+            postgresql_where=text("status = 'pending'"),
+        ),
+        # What counts against an endpoint's cap. The sweep goes through all of them: they are as many as POSTs.
+        Index("ix_delivery_queue_sending", "webhook_id", postgresql_where=text("status = 'sending'")),
+        Index("ix_delivery_queue_settled", "id", postgresql_where=text(one_of("status", sorted(FINAL_STATUSES)))),
+        Index("ix_delivery_queue_workspace_id_created_at_id", "workspace_id", text("created_at DESC"), text("id DESC")),
+        Index("ix_delivery_queue_webhook_id_created_at_id", "webhook_id", text("created_at DESC"), text("id DESC")),
+    )
+
+
+def table_of(status: DeliveryStatus) -> type[WebhookDeliveryRow | DeliveryQueueRow]:
+    """Return the table that a delivery of this status belongs into."""
+    return WebhookDeliveryRow if status in FINAL_STATUSES else DeliveryQueueRow
 
 
 class WebhookAttemptRow(Base):
@@ -113,7 +156,7 @@ class WebhookAttemptRow(Base):
     )
 
     id: Mapped[uuid.UUID] = ordered_key()
-    delivery_id: Mapped[uuid.UUID] = belongs_to("webhook_deliveries.id")
+    delivery_id: Mapped[uuid.UUID]
     attempt_number: Mapped[int] = mapped_column(Integer)
     started_at: Mapped[datetime]
     duration_ms: Mapped[int] = mapped_column(Integer)

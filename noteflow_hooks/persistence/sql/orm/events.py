@@ -32,6 +32,11 @@ class WebhookEventRow(Base):
             text("id DESC"),
         ),
         # What retention looks for: first payloads, then whole events; and what one meeting's erasure does.
+        Index(
+            "ix_webhook_events_target_webhook_id",
+            "target_webhook_id",
+            postgresql_where=text("target_webhook_id IS NOT NULL"),
+        ),
         Index("ix_webhook_events_with_payload", "created_at", postgresql_where=text("payload_erased_at IS NULL")),
         Index(
             "ix_webhook_events_without_payload", "created_at", postgresql_where=text("payload_erased_at IS NOT NULL")
@@ -48,7 +53,7 @@ class WebhookEventRow(Base):
     workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id")
     event_type: Mapped[str]
     meeting_id: Mapped[str | None]
-    target_webhook_id: Mapped[uuid.UUID | None] = belongs_to("webhook_configs.id", index=True)
+    target_webhook_id: Mapped[uuid.UUID | None] = belongs_to("webhook_configs.id")
     payload: Mapped[str] = mapped_column(ExactJson())
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[bytes | None]

@@ -60,7 +60,7 @@ class WebhookRedeliveryRow(Base):
     __table_args__ = (Index("ix_webhook_redeliveries_delivery_id_requested_at", "delivery_id", "requested_at"),)
 
     id: Mapped[uuid.UUID] = key()
-    delivery_id: Mapped[uuid.UUID] = belongs_to("webhook_deliveries.id")
+    delivery_id: Mapped[uuid.UUID]
     replay_id: Mapped[uuid.UUID | None] = mapped_column(
         ForeignKey(f"{SCHEMA}.webhook_replays.id", ondelete="SET NULL"), index=True
     )

@@ -1,0 +1,102 @@
+"""How a delivery's row moves: from the queue to the settled ones, and back when it is sent again.
+
+A move is one statement, so that whoever looks sees the row in one of the two places. Who waits for its lock finds it
+gone, and where that matters looks once more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlalchemy import text
+
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES
+from noteflow_hooks.persistence.sql.orm import DeliveryQueueRow
+from noteflow_hooks.persistence.sql.orm.base import one_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: The two tables' columns, in no order of theirs.
+_COLUMNS: Final = tuple(DeliveryQueueRow.__table__.columns.keys())
+_IF_NEW: Final = "ON CONFLICT DO NOTHING"
+#: What a settled row has no more.
+_FILED: Final = {
+    "next_attempt_at": "NULL",
+    "lease_expires_at": "NULL",
+    "claimed_at": "NULL",
+    "held": "false",
+    "forced": "false",
+}
+
+
+def filed(source: str, changes: Mapping[str, str], *, if_new: str = _IF_NEW) -> str:
+    """Return the INSERT that files rows of ``source``, which are settled, with what has changed of them.
+
+    ``if_new`` is what becomes of a row that is there already, which only a change by hand can cause: all others of the
+    statement must be stored.
+    """
+    return f"{_into('webhook_deliveries', source, {**_FILED, **changes})} {if_new}"
+
+
+def queued(source: str, changes: Mapping[str, str]) -> str:
+    """Return the INSERT that puts rows of ``source`` into the queue, with what has changed of them."""
+    return f"{_into('delivery_queue', source, changes)} {_IF_NEW}"
+
+
+def _into(table: str, source: str, changes: Mapping[str, str]) -> str:
+    values = ", ".join(changes.get(name, f"{source}.{name}") for name in _COLUMNS)
+    return f"INSERT INTO noteflow.{table} ({', '.join(_COLUMNS)}) SELECT {values} FROM {source}"  # noqa: S608 - our names
+
+
+#: Makes settled deliveries due once more, with a fresh budget: what a person asks for is forced, the rest throttled.
+# rule of domain.deliveries.WebhookDelivery.sent_again
+SENT_AGAIN: Final = f"""
+taken AS (
+    DELETE FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING *
+), again AS (
+    {
+    queued(
+        "taken",
+        {
+            "status": "'pending'",
+            "next_attempt_at": "now()",
+            "delivered_at": "NULL",
+            "budget_used": "0",
+            "interruptions": "0",
+            "held": "NOT CAST(:forced AS boolean)",
+            "forced": "CAST(:forced AS boolean)",
+        },
+    )
+}
+)
+"""  # noqa: S608 - put together from constants of this file
+
+#: The same for what a person asks for, whose row is locked.
+SEND_ONE_AGAIN: Final = text(f"WITH {SENT_AGAIN} SELECT id FROM taken")  # noqa: S608 - put together from constants
+
+#: Takes into the queue what waits in the other table: a worker of a former release, or somebody's hand, has left it
+#: there. What is under way stays with its worker, until its lease has expired.
+QUEUE_LEFT: Final = text(f"""
+WITH waiting AS MATERIALIZED (
+    SELECT id FROM ONLY noteflow.webhook_deliveries WHERE status = 'pending' LIMIT :limit FOR UPDATE SKIP LOCKED
+), expired AS MATERIALIZED (
+    SELECT id FROM ONLY noteflow.webhook_deliveries WHERE status = 'sending' AND lease_expires_at <= now()
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM ONLY noteflow.webhook_deliveries
+    WHERE id = ANY(ARRAY(SELECT id FROM waiting UNION ALL SELECT id FROM expired)) RETURNING *
+)
+{queued("taken", {})}
+""")  # noqa: S608 - put together from constants of this file
+
+#: Files what is settled and still in the queue, for the same reasons.
+FILE_LEFT: Final = text(f"""
+WITH left_there AS MATERIALIZED (
+    SELECT id FROM noteflow.delivery_queue WHERE {one_of("status", sorted(FINAL_STATUSES))}
+    LIMIT :limit FOR UPDATE SKIP LOCKED
+), taken AS (
+    DELETE FROM noteflow.delivery_queue WHERE id = ANY(ARRAY(SELECT id FROM left_there)) RETURNING *
+)
+{filed("taken", {})}
+""")  # noqa: S608 - put together from constants of this file
