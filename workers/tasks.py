@@ -31,6 +31,7 @@ from noteflow_hooks.broker.names import (
 from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.broker.redis_link import RedisLink
 from noteflow_hooks.concurrency.sender import BackgroundSender
+from noteflow_hooks.delivery.retries import GatheredRetries
 from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
 from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
@@ -60,6 +61,12 @@ sender = BackgroundSender(
 )
 #: How long the background sender's thread waits for Redis.
 _SENDER_TIMEOUT_S: Final = 5.0
+retries = GatheredRetries(
+    # What comes of it is late by what it waits for the sender, and no more.
+    lambda delivery_ids, delay: _send_soon(delivery_ids, DELIVER_QUEUE, delay),
+    most=settings.deliver_chunk,
+    monotonic=time.monotonic,
+)
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -82,7 +89,7 @@ def dispatch(event_ids: list[str]) -> str:
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and retry later what failed and waits for a short while."""
     deliveries, ids = parts().deliveries, parsed_ids(delivery_ids)
-    wake_ups = TaskWakeUps(retries=self.request.retries)
+    wake_ups = TaskWakeUps()
     came_by = (self.request.delivery_info or {}).get("routing_key")
     outcomes = deliveries.deliver(ids, wake_ups=wake_ups, lane=Lane.SLOW if came_by == SLOW_QUEUE else Lane.QUICK)
     if self.request.retries and ids:
@@ -152,30 +159,35 @@ class TaskWakeUps:
     results that are to be stored, nor POSTs whose leases run.
     """
 
-    def __init__(self, *, retries: int = 0) -> None:
-        """``retries`` is how many there have been before, as Celery counts them."""
-        self._retries = retries
-
     def enqueue(self, delivery_ids: list[UUID], *, if_room: bool) -> None:
         """Have another task send these, which no message has named before."""
         sender.put(lambda: _push(DELIVER_TASK, DELIVER_QUEUE, delivery_ids, most=QUEUED_CHUNKS if if_room else None))
 
     def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
         """Have a task send these after the delay."""
-        due = time.monotonic() + delay.total_seconds()
-        sender.put(lambda: self._send(_texts(delivery_ids), DELIVER_QUEUE, due))
+        retries.put(delivery_ids, delay=delay)
 
     def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
         """Have a task look, after the delay, for what the lane has."""
-        due, queue = time.monotonic() + delay.total_seconds(), _QUEUES[lane]
-        # Those that wait in the queue at this moment look for the same.
-        sender.put(lambda: self._send([], queue, due) if delay or _queued(queue) < QUEUED_WAKE_UPS else None)
+        queue = _QUEUES[lane]
+        if delay:
+            _send_soon([], queue, delay)
+        else:
+            # Those that wait in the queue at this moment look for the same.
+            sender.put(lambda: None if _queued(queue) >= QUEUED_WAKE_UPS else _send([], queue, 0.0))
 
-    def _send(self, texts: list[str], queue: str, due: float) -> None:
-        # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject.
-        wait_s = due - time.monotonic()
-        options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": self._retries + 1}
-        deliver.apply_async((texts,), queue=queue, **options)
+
+def _send_soon(delivery_ids: Sequence[UUID], queue: str, delay: timedelta) -> None:
+    due = time.monotonic() + delay.total_seconds()
+    sender.put(lambda: _send(_texts(delivery_ids), queue, due))
+
+
+def _send(texts: list[str], queue: str, due: float) -> None:
+    # What Task.retry() sends, without its end of the task; and with a broker that refuses it, without its Reject. The
+    # row counts attempts; here any number says that it is no first message.
+    wait_s = due - time.monotonic()
+    options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": 1}
+    deliver.apply_async((texts,), queue=queue, **options)
 
 
 @signals.celeryd_init.connect
@@ -206,6 +218,7 @@ def close(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     if ended is not None:
         ended.close()
     # Behind the last results, which may have woken something.
+    retries.close()
     sender.close()
 
 

@@ -67,6 +67,8 @@ SENDER_PAUSE_S: Final = 1.0
 
 #: Deliveries that come due within this of each other are retried by one message, when the last of them is due.
 RETRY_WINDOW: Final = timedelta(milliseconds=200)
+#: How long a process gathers retries of its tasks, so that those share messages too.
+RETRY_GATHER_S: Final = 0.05
 #: Late results that come in within this of each other are settled together.
 GATHER_S: Final = 0.02
 #: The first and the longest pause between two tries to store results while the database is away.
