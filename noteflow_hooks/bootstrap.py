@@ -26,6 +26,7 @@ from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.intake import SqlEventIntake
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -134,6 +135,7 @@ def server(settings: Settings) -> ServerParts:
         service = WebhookService(
             units,
             publishers.events.announce,
+            store_events=SqlEventIntake(engine).store,
             wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
@@ -265,6 +267,7 @@ def egress_policy(settings: Settings) -> EgressPolicy:
             ports=settings.egress_ports,
             proxy=parse_proxy(settings.egress_proxy) if settings.egress_proxy is not None else None,
             allow_http_loopback=settings.allow_http_loopback,
+            resolve_cache_s=settings.resolve_cache_s,
         )
     except InvalidInputError as error:
         raise SettingsError(str(error)) from None

@@ -139,6 +139,18 @@ class PreconditionError(NoteFlowHooksError):
     """The thing is not in a state that allows this."""
 
 
+class WebhooksOffError(PreconditionError):
+    """There are no webhooks here: they are switched off, or have no database."""
+
+    reason = Reason.WEBHOOKS_OFF
+
+    def __init__(self) -> None:
+        """Name the setting."""
+        super().__init__(
+            "webhooks are switched off here; NOTEFLOW_HOOKS_WEBHOOKS_ENABLED, with a database, switches them on"
+        )
+
+
 class InvalidTransitionError(PreconditionError):
     """The delivery's state does not allow this."""
 

@@ -189,6 +189,7 @@ class Settings(_Variables):
     egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
     )
+    resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
     allow_http_loopback: bool = Field(default=False, description="true or false")
     ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
     default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.fan_out import NotSent
     from noteflow_hooks.domain.paging import EventFilter, Page
@@ -38,27 +37,23 @@ _OUTSIDE: Final = frozenset({"event_type", "payload_json", "idempotency_key"})
 log = logging.getLogger(__name__)
 
 
-def publish_event(
-    unit: UnitOfWork,
-    service: WebhookService,
-    workspace_id: UUID,
-    event_type: str,
-    payload_json: str,
-    *,
-    idempotency_key: str | None = None,
-    now: datetime,
+def new_event(
+    workspace_id: UUID, event_type: str, payload_json: str, *, idempotency_key: str | None = None, now: datetime
 ) -> Event:
-    """Store an event, or return the one that its idempotency key stands for.
-
-    Raise InvalidInputError that names the field, and AlreadyExistsError where the key stands for another event.
-    """
+    """Make the event that a caller publishes; raise InvalidInputError that names the fields of the request."""
     try:
-        event = event_from_json(
+        return event_from_json(
             ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
         )
     except InvalidInputError as error:
         raise error.within("payload_json", outside=_OUTSIDE) from None
-    return service.publish(event, unit)
+
+
+def accepted(outcome: Event | Exception) -> Event:
+    """Return the stored event; raise why it is not stored where it isn't."""
+    if isinstance(outcome, Exception):
+        raise outcome
+    return outcome
 
 
 @dataclass(frozen=True, slots=True)

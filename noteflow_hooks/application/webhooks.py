@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.events import (
@@ -22,7 +22,7 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.domain.ids import ordered_id
-from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.errors import UnavailableError, WebhooksOffError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.errors import AlreadyExistsError
 
 log = logging.getLogger(__name__)
+
+#: Stores and commits events with one statement; returns for each what the outbox's ``append_many`` says.
+StoreEvents: TypeAlias = "Callable[[Sequence[Event]], Sequence[Event | AlreadyExistsError]]"
 
 
 class WebhookService:
@@ -49,6 +53,7 @@ class WebhookService:
         units: Callable[[], UnitOfWork],
         announce: Announce,
         *,
+        store_events: StoreEvents | None = None,
         wake: Announce = lambda _: None,
         check_url: Callable[[str], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
@@ -56,10 +61,12 @@ class WebhookService:
     ) -> None:
         """``announce`` names committed events to the workers, ``wake`` deliveries that are due.
 
-        ``check_url`` raises for an endpoint that may not be reached.
+        ``store_events`` stores and commits a group of events, in a unit of work where it is None. ``check_url`` raises
+        for an endpoint that may not be reached.
         """
         self._units = units
         self._announce = announce
+        self._store_events = store_events if store_events is not None else self._store_in_a_unit
         self._wake = wake
         self._check_url = check_url
         self._now = now
@@ -208,6 +215,20 @@ class WebhookService:
             unit.on_commit(lambda: self._announce([stored.id]))
         return stored
 
+    def publish_all(self, events: Sequence[Event]) -> Sequence[Event | Exception]:
+        """Store, commit and announce a group of events; return for each the stored one, or why it is not stored.
+
+        What the store refuses of one event fails that one alone. A lost database raises UnavailableError, unless it was
+        lost after some were stored.
+        """
+        results = self._stored(events)
+        if all(isinstance(each, UnavailableError) for each in results):
+            raise results[0]  # type: ignore[misc]  # an error, as was just asked
+        new = [each.id for each, stored in zip(events, results, strict=True) if _is_new(each, stored)]
+        if new:
+            self._announce(new)
+        return results
+
     def send_again(self, workspace_id: UUID, delivery_id: UUID, unit: UnitOfWork) -> WebhookDelivery:
         """Make a delivery that has ended due once more, and wake a worker for it after the commit.
 
@@ -216,6 +237,26 @@ class WebhookService:
         delivery = unit.deliveries.send_again(workspace_id, delivery_id)
         unit.on_commit(lambda: self._wake([delivery_id]))
         return delivery
+
+    def _stored(self, events: Sequence[Event]) -> list[Event | Exception]:
+        """Store them with one statement; where that is refused, each half by itself, down to the event at fault."""
+        try:
+            return list(self._store_events(events))
+        except UnavailableError as error:
+            return [error] * len(events)
+        except Exception as error:  # noqa: BLE001 - the boundary of one event: whatever it is, its caller gets it
+            if len(events) == 1:
+                return [error]
+        half = len(events) // 2
+        return self._stored(events[:half]) + self._stored(events[half:])
+
+    def _store_in_a_unit(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
+        with self._units() as unit:
+            if not unit.supports_webhooks:
+                raise WebhooksOffError
+            results = unit.events.append_many(events)
+            unit.commit()
+        return results
 
     def _record(
         self,
@@ -236,3 +277,7 @@ class WebhookService:
             self.failures = next(self._failed)
             log.exception("Failed to trigger %s webhooks", event_type)
             return None
+
+
+def _is_new(event: Event, stored: Event | Exception) -> bool:
+    return not isinstance(stored, Exception) and stored.id == event.id

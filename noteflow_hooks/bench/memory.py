@@ -22,7 +22,7 @@ MEMORY: Final = (
         "memory",
         "the peak of a worker process over the whole run",
         worker_memory,
-        (Bound("worker_peak_mb", "peak memory of a worker process in MB", "at most", 150.0),),
+        (Bound("worker_peak_mb", "peak memory of a worker process in MB", "at most", 120.0),),
         is_once=True,
     ),
 )

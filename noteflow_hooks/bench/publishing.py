@@ -13,20 +13,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import cycle, islice
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
-import grpc
-
+from noteflow_hooks.bench.http2 import Connection, head
 from noteflow_hooks.bench.lines import say, told
+from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 
-_Publish: TypeAlias = "grpc.UnaryUnaryMultiCallable[pb.PublishEventRequest, pb.Event]"
-
-_TIMEOUT_S: Final = 30.0
-_READY_S: Final = 5.0
-#: Each stream has a connection of its own, as clients on several machines would have.
-_OPTIONS: Final = (("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1))
+_METHOD: Final = "/noteflow.v1.EventService/PublishEvent"
 _PAYLOAD: Final = {"title": "Weekly", "meeting_id": "6d5a9a1e-7b0e-4f0a-8d1f-3f1b6f9d8c11"}
 _PAYLOADS: Final = {
     "meeting.completed": {**_PAYLOAD, "duration_seconds": 1800.0, "segment_count": 120, "has_summary": True},
@@ -48,36 +42,39 @@ class Stream:
     event_type: str = "meeting.completed"
 
     def run(self, server: str) -> dict[str, Any]:
-        """Make the calls; raise gRPC's error if one fails."""
-        with grpc.insecure_channel(server, options=_OPTIONS) as channel:
-            grpc.channel_ready_future(channel).result(_READY_S)
-            publish = pb_grpc.EventServiceStub(channel).PublishEvent
-            return self._one_by_one(publish) if self.rate_per_s is None else self._by_schedule(publish, self.rate_per_s)
+        """Make the calls; raise NoteFlowHooksError if one fails."""
+        heads = [head(_METHOD, token=token) for token in self.tokens]
+        # Each stream has a connection of its own, as clients on several machines would have.
+        with Connection(server) as connection:
+            if self.rate_per_s is None:
+                return self._one_by_one(connection, heads)
+            return self._by_schedule(connection, heads, self.rate_per_s)
 
-    def _one_by_one(self, publish: _Publish) -> dict[str, Any]:
-        calls = []
-        for token in islice(cycle(self.tokens), self.count):
+    def _one_by_one(self, connection: Connection, heads: list[bytes]) -> dict[str, Any]:
+        message, calls = self._message(), []
+        for each in islice(cycle(heads), self.count):
             at = time.monotonic()
-            calls.append((publish(self._request(), metadata=_metadata(token), timeout=_TIMEOUT_S).id, at))
+            calls.append((_event_id(connection, connection.start(each, message)), at))
         return {"calls": calls, "lags_ms": []}
 
-    def _by_schedule(self, publish: _Publish, rate_per_s: float) -> dict[str, Any]:
-        lags_ms, calls = [], []
+    def _by_schedule(self, connection: Connection, heads: list[bytes], rate_per_s: float) -> dict[str, Any]:
+        message, lags_ms, calls = self._message(), [], []
         start = time.monotonic()
-        for number, token in enumerate(islice(cycle(self.tokens), self.count)):
+        for number, each in enumerate(islice(cycle(heads), self.count)):
             due = start + number / rate_per_s
             time.sleep(max(0.0, due - time.monotonic()))
             at = time.monotonic()
-            calls.append((publish.future(self._request(), metadata=_metadata(token), timeout=_TIMEOUT_S), at))
+            calls.append((connection.start(each, message), at))
             lags_ms.append((at - due) * 1000)
-        return {"calls": [(call.result().id, at) for call, at in calls], "lags_ms": lags_ms}
+        return {"calls": [(_event_id(connection, call), at) for call, at in calls], "lags_ms": lags_ms}
 
-    def _request(self) -> pb.PublishEventRequest:
-        return pb.PublishEventRequest(event_type=self.event_type, payload_json=json.dumps(_PAYLOADS[self.event_type]))
+    def _message(self) -> bytes:
+        payload = json.dumps(_PAYLOADS[self.event_type])
+        return pb.PublishEventRequest(event_type=self.event_type, payload_json=payload).SerializeToString()
 
 
-def _metadata(token: str) -> tuple[tuple[str, str], ...]:
-    return (("authorization", f"Bearer {token}"),)
+def _event_id(connection: Connection, call: int) -> str:
+    return pb.Event.FromString(connection.answer(call)).id
 
 
 def _answer(server: str, line: str) -> object:
@@ -86,10 +83,8 @@ def _answer(server: str, line: str) -> object:
         running = [threads.submit(stream.run, server) for stream in streams]
     try:
         return [each.result() for each in running]
-    except grpc.RpcError as error:
-        return {"error": f"PublishEvent failed: {error.code().name} {error.details()}"}
-    except grpc.FutureTimeoutError:
-        return {"error": f"no server answers at {server}"}
+    except NoteFlowHooksError as error:
+        return {"error": f"PublishEvent: {error}"}
 
 
 def main() -> None:

@@ -15,6 +15,8 @@ class Record:
 
     def __init__(self) -> None:
         self._values: dict[str, dict[str, list[float]]] = {}
+        #: Why a scenario was not played, by its name.
+        self.skipped: dict[str, str] = {}
 
     def add(self, scenario: str, values: Values) -> None:
         """Add what a scenario found in one more round."""

@@ -62,5 +62,6 @@ class Results:
             **self.about,
             "bounds": bounds_as_json(self.scenarios, self.record),
             "titles": {each.name: each.title for each in self.scenarios},
+            "skipped": self.record.skipped,
             "values": self.record.as_json(),
         }

@@ -9,6 +9,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks.bench.report import short
+from noteflow_hooks.bench.scenario import SkippedError
 from noteflow_hooks.errors import NoteFlowHooksError
 
 if TYPE_CHECKING:
@@ -31,10 +32,19 @@ def play(
         stage.peak_per_s = None
         when = f"round {number}/{rounds}" if number else "warm-up"
         for scenario in [each for each in scenarios if number == rounds or not each.is_once]:
-            values = _measured(stage, scenario)
-            if number:
-                record.add(scenario.name, values)
-            say(f"{when:<10} {scenario.name:<18} {_some_of(values)}")
+            say(f"{when:<10} {scenario.name:<26} {_played(stage, scenario, record=record)}")
+
+
+def _played(stage: Stage, scenario: Scenario, *, record: Record) -> str:
+    """Measure, record it unless it is the warm-up, and return what there is to say."""
+    try:
+        values = _measured(stage, scenario)
+    except SkippedError as reason:
+        record.skipped[scenario.name] = str(reason)
+        return f"skipped: {reason}"
+    if not stage.is_warming_up:
+        record.add(scenario.name, values)
+    return _some_of(values)
 
 
 def _measured(stage: Stage, scenario: Scenario) -> Values:

@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 Values: TypeAlias = dict[str, float]
 
 
+class SkippedError(Exception):
+    """The scenario can't be played here; the message says why, and stands in the table in place of its figures."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """The limit for one figure."""
@@ -38,8 +42,11 @@ class Scenario:
     name: str
     #: Its description for ``--list``.
     title: str
-    #: Measures once. It must leave the stage as it found it: everything delivered or removed, everything running.
+    #: Measures once, or raises :class:`SkippedError`. It must leave the stage as it found it: everything delivered or
+    #: removed, everything running.
     run: Callable[[Stage], Values]
     bounds: tuple[Bound, ...] = ()
     #: Whether it is played in the last round only, without a warm-up, since it takes minutes or sums up the run.
     is_once: bool = False
+    #: A name that ``--only`` takes for several scenarios together.
+    group: str = ""

@@ -59,8 +59,10 @@ class Stage:
         self._programs: list[Program] = []
         #: Whether the present measurements are discarded.
         self.is_warming_up = False
-        #: The rate that the system reached over gRPC in this round, in events a second; None before it is measured.
+        #: The rate that callers in Python reached in this round, in events a second; None before it is measured.
         self.peak_per_s: float | None = None
+        #: What the module ``against`` measured last.
+        self.last_baseline: object = None
         #: The highest known peak of a worker's memory.
         self.worker_peak_mb = 0.0
         #: The certificate of the authority that signed the receiver's.
@@ -123,6 +125,12 @@ class Stage:
         process = LineProcess(f"{__package__}.{module}", *arguments, check=self._check)
         self._stack.callback(process.close)
         return process
+
+    def file(self, name: str, content: bytes) -> Path:
+        """Write a file and return its path."""
+        path = self._folder / name
+        path.write_bytes(content)
+        return path
 
     def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
         """Start another program, with the system's settings and these variables."""

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.bench.report import CPU
 from noteflow_hooks.bench.stage import WORKERS
 from noteflow_hooks.bench.usage import cpu_seconds
 
@@ -73,15 +74,23 @@ def burst(
     expected = receipts if receipts is not None else events
     ids = _commit(stage, tenants, events)
     stage.receiver.ask("reset")
-    before = cpu_seconds(_pids(stage))
+    before = used_s(stage)
     began = time.monotonic()
     stage.publishers.events.announce(ids)
     took_s = until_received(stage, expected) - began
     afterwards()
     settle(stage)
-    after = cpu_seconds(_pids(stage))
-    used = {f"cpu_{name}_us": (after[name] - before[name]) / expected * 1e6 for name in before}
-    return Burst(expected / took_s, used)
+    return Burst(expected / took_s, cpu_us(before, used_s(stage), each=expected))
+
+
+def used_s(stage: Stage) -> dict[str, float]:
+    """Return the processor seconds that each kind of process has used; the benchmark's own questions don't count."""
+    return cpu_seconds(_pids(stage), without=[stage.database.info.backend_pid])
+
+
+def cpu_us(before: Values, after: Values, *, each: int) -> Values:
+    """Return the processor time in µs that each of so many deliveries took, by kind of process."""
+    return {f"{CPU}{name}_us": (after[name] - before[name]) / each * 1e6 for name in before}
 
 
 def until_received(stage: Stage, receipts: int) -> float:
@@ -119,6 +128,7 @@ def _pids(stage: Stage) -> dict[str, list[int]]:
     found = stage.system.processes
     workers = [found[name] for name in (f"worker-{number}" for number in range(1, WORKERS + 1)) if name in found]
     return {
+        "server": [found["server"]],
         "workers": workers,
         "postgres": [found["postgres"]],
         "valkey": [found["valkey"]],

@@ -5,18 +5,23 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
 import time
 from contextlib import contextmanager
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
+from uuid import uuid4
 
+from celery.utils.nodenames import anon_nodename
+from celery.utils.saferepr import saferepr
 from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from celery import Celery
 
@@ -27,6 +32,43 @@ log = logging.getLogger(__name__)
 MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: The command that waits for the next message of some queues.
 _FETCH: Final = "BRPOP"
+#: Celery shows so much of a message's arguments; what of them is beyond so many ids is never shown.
+_SHOWN_CHARACTERS: Final = 1024
+_SHOWN_IDS: Final = 30
+#: What stands in a prepared message for what differs from one to the next.
+_BODY, _TASK_ID, _ARGUMENTS, _TAG = "<body>", "<task>", "<arguments>", "<tag>"
+#: In the order in which Celery names them, as in all that follows.
+_HEADERS: Final[dict[str, object]] = {
+    "lang": "py",
+    "task": "",
+    "id": _TASK_ID,
+    "shadow": None,
+    "eta": None,
+    "expires": None,
+    "group": None,
+    "group_index": None,
+    "retries": 0,
+    "timelimit": [None, None],
+    "root_id": _TASK_ID,
+    "parent_id": None,
+    "argsrepr": _ARGUMENTS,
+    "kwargsrepr": "{}",
+    "origin": "",
+    "ignore_result": None,
+    "replaced_task_nesting": 0,
+    "stamped_headers": None,
+    "stamps": {},
+}
+_PROPERTIES: Final[dict[str, object]] = {
+    "correlation_id": _TASK_ID,
+    "reply_to": "",
+    "delivery_mode": 2,
+    "delivery_info": {},
+    "priority": 0,
+    "body_encoding": "base64",
+    "delivery_tag": _TAG,
+}
+_FOLLOWING: Final = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
 
 # kombu's stubs leave out what is private to it, and what its modules import.
 _Channel: Any = redis.Channel
@@ -56,6 +98,33 @@ def wait_without_blocking_others() -> None:
 def show_as_schemes(schemes: Mapping[str, str]) -> None:
     """Have URLs that kombu shows begin with the scheme, in place of the transport's own name, by which it is found."""
     _connection.Connection.resolve_aliases.update(schemes)
+
+
+class PreparedMessage:
+    """What Celery puts into a queue to start one task with ids, made once but for what differs.
+
+    One for a process, since it names that as the sender.
+    """
+
+    def __init__(self, task: str, *, queue: str) -> None:
+        """The task's first and only argument are the ids."""
+        headers = _HEADERS | {"task": task, "origin": anon_nodename()}
+        properties = _PROPERTIES | {
+            "reply_to": str(uuid4()),
+            "delivery_info": {"exchange": "", "routing_key": queue},
+        }
+        content = {"body": _BODY, "content-encoding": "utf-8", "content-type": "application/json"}
+        self._text = json.dumps({**content, "headers": headers, "properties": properties})
+
+    def about(self, ids: Sequence[str]) -> str:
+        """Return the message with these ids, which must be plain: they are put in as they are."""
+        arguments = json.dumps([[ids], {}, _FOLLOWING])
+        return (
+            self._text.replace(_TASK_ID, str(uuid4()))
+            .replace(_TAG, str(uuid4()))
+            .replace(_ARGUMENTS, saferepr([ids[:_SHOWN_IDS]], _SHOWN_CHARACTERS))
+            .replace(_BODY, base64.b64encode(arguments.encode()).decode())
+        )
 
 
 class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyped

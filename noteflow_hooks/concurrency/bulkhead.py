@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
+
+from noteflow_hooks.concurrency.kept_threads import KeptThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -60,13 +61,16 @@ class Bulkhead:
         self._slow_free = max(1, size // tuning.slow_divisor)
         #: How many calls may yet move to the slow share.
         self._movable = (tuning.total_multiple - 1) * size - self._slow_free
-        self._wanted = 1
+        #: How many permits the caller that waits without urgency waits for; infinitely many where none waits.
+        self._wanted = math.inf
         #: How many callers wait urgently.
         self._urgent = 0
         # One caller at a time waits for permits, so that a slot that becomes free wakes one thread and not all.
         self._queue = threading.Lock()
-        self._changed = threading.Condition()
-        self._threads: ThreadPoolExecutor | None = None
+        # Nobody takes its lock twice; a lock that can be taken twice costs five times as much under gevent.
+        self._changed = threading.Condition(threading.Lock())
+        # It starts none yet: a prefork worker's children must not inherit threads that don't exist after the fork.
+        self.threads = KeptThreads(tuning.total_multiple * size, name="post")
         #: How many callers are at work at this moment, waiting for permits or using some.
         self.callers = 0
 
@@ -129,19 +133,9 @@ class Bulkhead:
                     self._slow_free -= 1
                     self._give_back(1, slow=False)
 
-    def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
-        """Make the call in one of the threads."""
-        # Made late: a prefork worker's children must not inherit threads that don't exist after the fork.
-        with self._changed:
-            if self._threads is None:
-                most = self._tuning.total_multiple * self._size
-                self._threads = ThreadPoolExecutor(most, thread_name_prefix="post")
-        self._threads.submit(call, *args)
-
     def close(self) -> None:
         """Wait for what is under way, and end the threads."""
-        if self._threads is not None:
-            self._threads.shutdown()
+        self.threads.close()
 
     def _reserve_urgently(self, wanted: int, urgent: int) -> Permits:
         with self._changed:
@@ -170,7 +164,10 @@ class Bulkhead:
 
     def _wait_for(self, wanted: int, *, timeout_s: float | None) -> None:
         self._wanted = wanted
-        self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
+        try:
+            self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
+        finally:
+            self._wanted = math.inf
 
 
 class Permits:
@@ -226,7 +223,7 @@ class Calls(Generic[Job, Result]):
         slots = dict(self._under_way)
         try:
             for number, slot in list(slots.items()):
-                self._bulkhead.submit(self._run, call, number, slot)
+                self._bulkhead.threads.submit(self._run, call, number, slot)
                 del slots[number]
         except BaseException:
             # No thread could be started: the slots of those that never began are free again.
@@ -298,6 +295,7 @@ class Calls(Generic[Job, Result]):
                 self._come.append(come)
             if not self._under_way:
                 self._all.set()
-            self._some.set()
+            if not self._some.is_set():
+                self._some.set()
         if late is not None and come is not None:
             late(come)

@@ -18,6 +18,8 @@ NAME_LIMIT: Final = 255
 
 _SHORTENED: Final = "executive_summary"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+#: Made once: for a small payload that takes as long as writing it.
+_ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 #: The integers that 64 bits hold, signed or unsigned; many JSON parsers round, cut or refuse others.
 _WHOLE: Final = range(-(2**63), 2**64)
 #: How many characters of a field's name an error repeats.
@@ -91,4 +93,4 @@ def _check_value(name: str, value: object) -> None:
 
 
 def _dump(value: object) -> bytes:
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    return _ENCODER.encode(value).encode()

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.domain.events import (
@@ -24,7 +24,7 @@ from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_name, check_text, 
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from uuid import UUID
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ def event_from_json(
     """Make an event from a publisher's JSON, or raise :class:`InvalidInputError` that names the fields at fault.
 
     The base fields and the type's own come first, in the contract's order, then extra flat ones as given. ``timestamp``
-    is ``now`` where the caller gives none. Two calls with the same type and the same JSON values have the same digest.
+    is ``now`` where the caller gives none. Two calls with keys, of the same type and JSON values, have the same digest.
     """
     refused: list[InvalidInputError] = []
     _collected(refused, lambda: _check_type(event_type))
@@ -80,7 +80,7 @@ def event_from_json(
         occurred_at=occurred_at,
         meeting_id=str(fields["meeting_id"]),
         idempotency_key=key,
-        request_digest=_digest(fields | extra, timed=given.get("timestamp") is not None),
+        request_digest=None if key is None else _digest(fields | extra, timed=given.get("timestamp") is not None),
     )
 
 
@@ -91,7 +91,8 @@ def _check_type(event_type: str) -> None:
         )
 
 
-def required_fields(event_type: str) -> dict[str, str]:
+@cache
+def required_fields(event_type: str) -> Mapping[str, str]:
     """Return what a payload of a type that can be published must have: each field, and what kind of value it takes."""
     return {
         field.name: str(field.type).split(" ")[0]
@@ -109,8 +110,14 @@ def _checked_fields(event_type: str, given: dict[str, Any], refused: list[Invali
     """Return the type's own fields; one that is refused is None, and its error is added to ``refused``."""
     if given.get("event", event_type) != event_type:
         refused.append(InvalidInputError("event", f"must be {event_type!r} or absent"))
-    needed = required_fields(event_type).items()
-    return {name: _collected(refused, partial(_checked, name, kind, given)) for name, kind in needed}
+    checked: dict[str, Any] = {}
+    for name, kind in required_fields(event_type).items():
+        try:
+            checked[name] = _checked(name, kind, given)
+        except InvalidInputError as error:
+            refused.append(error)
+            checked[name] = None
+    return checked
 
 
 def _collected(refused: list[InvalidInputError], check: Callable[[], T]) -> T | None:
@@ -123,10 +130,11 @@ def _collected(refused: list[InvalidInputError], check: Callable[[], T]) -> T | 
 
 
 def _parse(text: str) -> dict[str, Any]:
-    if len(text.encode("utf-8", "surrogatepass")) > INPUT_LIMIT_BYTES:
+    # A character has four bytes at the most.
+    if len(text) * 4 > INPUT_LIMIT_BYTES < len(text.encode("utf-8", "surrogatepass")):
         raise InvalidInputError("payload_json", f"has more than {INPUT_LIMIT_BYTES} bytes, the limit for what is read")
     try:
-        given = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+        given = _DECODER.decode(text)
     except (ValueError, RecursionError) as error:
         reason = error.msg if isinstance(error, json.JSONDecodeError) else "it can't be read"
         raise InvalidInputError("payload_json", f"must be one JSON object: {reason}") from None
@@ -144,6 +152,10 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise InvalidInputError("payload_json", f"holds {name}; numbers must be finite")
+
+
+#: Made once: for a small payload that takes as long as reading it.
+_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _timestamp(given: dict[str, Any], now: datetime) -> datetime:

@@ -46,7 +46,8 @@ class PreviousSecret:
         return secret_hint(self.secret)
 
 
-@dataclass(frozen=True, slots=True)
+# Weakly referenced by what is made of it for its POSTs, so that nothing of its secrets outlives it.
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class WebhookConfig:
     """One endpoint of a workspace. Make it with :meth:`create`, which checks; the constructor takes what is stored."""
 

@@ -1,4 +1,4 @@
-"""Which addresses a POST may reach. A name is looked up for each new connection, and all its answers are checked."""
+"""Which addresses a POST may reach. All answers of a name are checked for each new connection."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ without a look-up is still checked here.
 from __future__ import annotations
 
 import logging
+from functools import lru_cache
 from ipaddress import IPv6Network, ip_address, ip_network
 from typing import TYPE_CHECKING, Final
 
@@ -30,6 +31,8 @@ NOT_ALLOWED: Final = "address not allowed"
 _REGISTRATION_LOOKUP_S: Final = 1.0
 #: What ``localhost`` and the names below it always resolve to (RFC 6761, 6.3).
 _LOOPBACK: Final = ip_address("127.0.0.1")
+#: How many addresses' decisions are remembered: the rules of a policy never change.
+_DECISIONS: Final = 4_096
 
 
 class EgressPolicy:
@@ -48,20 +51,26 @@ class EgressPolicy:
         proxy: EgressProxy | None = None,
         allow_http_loopback: bool = False,
         lookup: Lookup = system_lookup,
+        resolve_cache_s: float = 0.0,
     ) -> None:
         """Take CIDRs, and ports as in ``443,9000-9100``, where empty means the built-in rule.
 
-        InvalidInputError names the first one that is wrong. All https goes through ``proxy``, where one is given.
+        InvalidInputError names the first one that is wrong. All https goes through ``proxy``, where one is given. What
+        a look-up answers may be used for ``resolve_cache_s``; its addresses are checked each time.
         """
         self._allowed = tuple(_network("egress_allow", each) for each in allow)
         self._denied = tuple(_network("egress_deny", each) for each in deny)
         self._ports = Ports(ports)
         self._proxy = proxy
         self.allow_http_loopback = allow_http_loopback
-        self._resolver = Resolver(lookup)
+        self._resolver = Resolver(lookup, keep_s=resolve_cache_s)
+        self._decision = lru_cache(maxsize=_DECISIONS)(self._decided)
 
     def permits(self, address: Address | str) -> bool:
         """Tell whether the address may be dialled; text that is no address may not."""
+        return self._decision(address)
+
+    def _decided(self, address: Address | str) -> bool:
         try:
             plain = unmapped(ip_address(address))
         except ValueError:
@@ -86,15 +95,24 @@ class EgressPolicy:
             self._check_addresses(url, (address,))
 
     def addresses(self, url: EndpointUrl, *, timeout_s: float) -> tuple[Address, ...]:
-        """Return the addresses to try for the URL, in order, looked up and checked now.
+        """Return the addresses to try for the URL, in order, checked now; the look-up may be a moment old.
 
         One forbidden answer, or a forbidden port, forbids them all: :class:`AddressNotAllowedError`. TimeoutError when
         time is up, another OSError where the name has no address.
         """
         self._check_port(url)
         found = self._found(url.host, timeout_s)
-        self._check_addresses(url, found)
+        try:
+            self._check_addresses(url, found)
+        except AddressNotAllowedError:
+            # Who has mended the name need not wait until this answer is too old.
+            self.forget(url.host)
+            raise
         return found
+
+    def forget(self, host: str) -> None:
+        """Have the host looked up anew for its next dial: one to an address that it had has failed."""
+        self._resolver.forget(host)
 
     def check_url(self, url: str) -> EndpointUrl:
         """Return the URL in parts if it may be registered now, else raise :class:`InvalidInputError`.
@@ -116,10 +134,8 @@ class EgressPolicy:
         return parsed
 
     def _found(self, host: str, timeout_s: float) -> tuple[Address, ...]:
-        try:
-            return (ip_address(host),)
-        except ValueError:
-            return self._resolver.resolve(host, timeout_s=timeout_s)
+        address = _number(host)
+        return (address,) if address is not None else self._resolver.resolve(host, timeout_s=timeout_s)
 
     def _check_port(self, url: EndpointUrl) -> None:
         if not self._ports.permits(url.port):
@@ -149,10 +165,19 @@ class EgressPolicy:
 
 def _literal(host: str) -> Address | None:
     """Return the address if the host is one, or loopback for ``localhost`` and names below it; None for other names."""
+    address = _number(host)
+    if address is not None:
+        return address
+    return _LOOPBACK if host.removesuffix(".").rpartition(".")[2] == "localhost" else None
+
+
+@lru_cache(maxsize=1024)
+def _number(host: str) -> Address | None:
+    """Return the address if the host is one."""
     try:
         return ip_address(host)
     except ValueError:
-        return _LOOPBACK if host.removesuffix(".").rpartition(".")[2] == "localhost" else None
+        return None
 
 
 def _network(name: str, text: str) -> Network:

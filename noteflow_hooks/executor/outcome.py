@@ -51,6 +51,8 @@ def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
 
 def storable(body: bytes) -> str:
     """Return the body as text that PostgreSQL can store: valid, without NUL, and at most 4,096 bytes as UTF-8."""
+    if len(body) <= RESPONSE_KEPT_BYTES and body.isascii() and b"\0" not in body:
+        return body.decode("ascii")
     # Not final if cut: half a character at the end is left out, not replaced.
     is_whole = len(body) < RESPONSE_KEPT_BYTES
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(body, final=is_whole).replace("\0", "\ufffd")

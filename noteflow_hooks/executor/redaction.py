@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from noteflow_hooks.domain.headers import VALUE_LIMIT
 from noteflow_hooks.executor.credentials import LEAST, credentials
 from noteflow_hooks.executor.encodings import ESCAPES, HTML, LONGEST_TOKEN, PERCENT, Encoding
+from noteflow_hooks.executor.per_version import PerVersion
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -25,6 +26,7 @@ LONGEST: Final = VALUE_LIMIT * LONGEST_TOKEN
 #: has so many credentials, nothing of it is kept.
 SEARCHED_LIMIT: Final = 64 * 4096
 
+_CREDENTIALS: Final = PerVersion(credentials)
 #: How answers may encode what they repeat, the outer encoding first. JSON may contain HTML, or JSON as text.
 _WAYS: Final = ((PERCENT,), (HTML,), (ESCAPES,), (ESCAPES, HTML), (ESCAPES, ESCAPES))
 #: The decoded texts, each by the encodings that were decoded.
@@ -36,7 +38,7 @@ def without_credentials(body: bytes, webhook: WebhookConfig, *, keep: int) -> by
 
     To find one that begins in the last of these bytes, ``body`` must hold :data:`LONGEST` more, if there are more.
     """
-    hidden = credentials(webhook) if len(body) >= LEAST else ()
+    hidden = _CREDENTIALS.of(webhook) if len(body) >= LEAST else ()
     if not hidden:
         return body[:keep]
     if len(hidden) * min(len(body), keep) > SEARCHED_LIMIT:

@@ -83,7 +83,7 @@ class Ours(Client):
 
     @override
     def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Answer:
-        return self._connection.post(target, headers, body, deadline)
+        return self._connection.post(head_of(target, headers) + body, deadline)
 
     @override
     def close(self) -> None:

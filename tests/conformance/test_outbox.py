@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import AlreadyExistsError
 from tests.support.builders import an_event
@@ -104,6 +105,61 @@ def test_a_key_is_free_again_where_its_unit_was_rolled_back(world: World) -> Non
         unit.events.append(an_event(workspace_id=workspace_id, idempotency_key="k", request_digest=b"one"))
     stored = world.event(workspace_id, idempotency_key="k", request_digest=b"another")
     assert stored.request_digest == b"another"
+
+
+def test_many_events_are_stored_at_once_in_their_order(world: World) -> None:
+    """Whole, byte for byte, each with a moment of its own, whatever their texts hold."""
+    workspace_id, other_id = world.workspace(), world.workspace()
+    target = world.webhook(workspace_id)
+    given = [
+        an_event(workspace_id=workspace_id, payload=STUBBORN, target_webhook_id=target.id, meeting_id=None),
+        an_event(workspace_id=other_id, meeting_id='{"a",\\"b"}', idempotency_key="NULL", request_digest=b'\\x00"'),
+        an_event(workspace_id=workspace_id, meeting_id="null", idempotency_key='k"\\,{}', request_digest=bytes(32)),
+        *(
+            an_event(workspace_id=workspace_id, idempotency_key=f"k-{9 - number}", request_digest=b"")
+            for number in range(9)
+        ),
+    ]
+    with world.units() as unit:
+        stored = unit.events.append_many(given)
+        unit.commit()
+    assert [replace(each, created_at=None) for each in stored if isinstance(each, Event)] == given
+    with world.units() as unit:
+        assert [unit.events.get_by_id(each.id) for each in given] == stored
+        of_one = [each for each in reversed(stored) if isinstance(each, Event) and each.workspace_id == workspace_id]
+        assert unit.events.list_page(workspace_id, limit=20) == of_one
+
+
+def test_a_key_that_comes_twice_at_once_stands_for_the_first(world: World) -> None:
+    """As in two calls; what it stands for another request of fails that one alone."""
+    workspace_id = world.workspace()
+    before = world.event(workspace_id, idempotency_key="before", request_digest=b"1")
+    given = [
+        an_event(workspace_id=workspace_id, idempotency_key=key, request_digest=digest)
+        for key, digest in (("k", b"1"), ("before", b"2"), ("k", b"1"), ("k", b"2"), ("before", b"1"), (None, None))
+    ]
+    with world.units() as unit:
+        stored = unit.events.append_many(given)
+        unit.commit()
+    assert [each.id if isinstance(each, Event) else type(each) for each in stored] == [
+        given[0].id, AlreadyExistsError, given[0].id, AlreadyExistsError, before.id, given[5].id,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_events_that_are_stored_again_by_their_ids_are_the_same_events(world: World, count: int) -> None:
+    """So a store may be repeated whose answer was lost, with keys and without, one by one and together."""
+    workspace_id = world.workspace()
+    keyed = an_event(workspace_id=workspace_id, idempotency_key="k", request_digest=b"1")
+    given = [keyed, *(an_event(workspace_id=workspace_id) for _ in range(2))][-count:]
+    with world.units() as unit:
+        stored = unit.events.append_many(given)
+        unit.commit()
+    with world.units() as unit:
+        assert unit.events.append_many(given) == stored
+        unit.commit()
+    with world.units() as unit:
+        assert unit.events.count(workspace_id) == count
 
 
 def test_pages_of_events_go_from_the_newest_on(world: World) -> None:

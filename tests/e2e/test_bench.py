@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -41,9 +42,34 @@ def test_a_run_measures_and_writes_down_what_it_found(place: Path, tmp_path: Pat
     assert steps == [["round", "1/1", name] for name in ("http", "second-worker", "memory")]
     kept = json.loads((tmp_path / "out" / "bench.json").read_text())
     assert kept["versions"]["postgresql"].startswith("18")
-    assert {found["figure"] for found in kept["bounds"]} == {"ratio", "worker_peak_mb"}
+    assert {found["figure"] for found in kept["bounds"]} == {
+        "ratio",
+        "cpu_workers_us",
+        "cpu_postgres_us",
+        "worker_peak_mb",
+    }
     assert all(value >= 0 for figures in kept["values"].values() for [value] in figures.values())
     assert "| one subscriber ÷ bare loop |" in (tmp_path / "out" / "table.md").read_text()
+    assert list(place.iterdir()) == []
+
+
+def test_calls_are_measured_end_to_end_and_by_themselves(place: Path) -> None:
+    """What an event costs is the sum of its parts; without h2load its figures are skipped, and the others are not."""
+    only = ["--only", "over-grpc-16", "--only", "over-grpc-python-16", "--only", "calls-16"]
+    ended = subprocess.run([*BENCH, *only, "--json"], capture_output=True, text=True, timeout=280, check=False)
+    assert ended.returncode == 0, ended.stderr
+    kept = json.loads(ended.stdout)
+    assert list(kept["skipped"]) == ([] if shutil.which("h2load") else ["over-grpc-16"])
+    for figures in (found for name, found in kept["values"].items() if name != "calls-16"):
+        parts = [figures[f"cpu_{part}_us"][0] for part in ("server", "workers", "postgres", "valkey")]
+        assert figures["us_an_event"] == [pytest.approx(sum(parts))]
+        assert all(each > 0 for each in (*parts, *figures["ratio"]))
+    costs = kept["values"]["calls-16"]
+    assert costs["publish_ratio"] == [
+        pytest.approx(costs["call_PublishEvent_server_us"][0] / costs["call_empty_server_us"][0])
+    ]
+    calls = ("PublishEvent", "ListWebhooks", "CreateMeeting", "StopMeeting", "CreateMeeting_off", "StopMeeting_off")
+    assert all(costs[f"call_{call}_{part}_us"][0] > 0 for call in calls for part in ("server", "postgres"))
     assert list(place.iterdir()) == []
 
 
@@ -53,7 +79,8 @@ def test_every_scenario_can_be_played(place: Path) -> None:
     ended = subprocess.run([*BENCH, "--json"], capture_output=True, text=True, timeout=280, check=False)
     assert ended.returncode == 0, ended.stderr
     kept = json.loads(ended.stdout)
-    assert list(kept["values"]) == [each.name for each in chosen([], full=False)]
+    assert {*kept["values"], *kept["skipped"]} == {each.name for each in chosen([], full=False)}
+    assert [name for name in kept["skipped"] if not name.startswith("over-grpc")] == []
     assert list(place.iterdir()) == []
 
 

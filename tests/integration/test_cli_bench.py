@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 
+from noteflow_hooks.bench.empty_server import METHOD
+from noteflow_hooks.bench.http2 import Connection, head
 from noteflow_hooks.bench.processes import LineProcess
 from noteflow_hooks.errors import NoteFlowHooksError
 from tests.support.waiting import PATIENCE_S, until
@@ -69,6 +72,56 @@ def test_a_process_that_has_ended_is_named() -> None:
             receiver.ask("nonsense")
         with pytest.raises(NoteFlowHooksError, match="receiver has ended"):
             receiver.ask("count")
+
+
+@pytest.fixture
+def empty_server() -> Iterator[str]:
+    with LineProcess("noteflow_hooks.bench.empty_server") as server:
+        yield f"127.0.0.1:{server.greeting}"
+
+
+def test_prepared_calls_are_answered_in_any_order(empty_server: str) -> None:
+    """Each by the number of its call; more than the first window lets through is sent as the server allows it."""
+    with Connection(empty_server) as connection:
+        calls = [connection.start(head(METHOD, token="t"), bytes(1_000)) for _ in range(200)]
+        assert [connection.answer(call) for call in reversed(calls)] == [b""] * 200
+
+
+def test_a_prepared_call_that_is_refused_is_no_answer(empty_server: str) -> None:
+    """Its error is in what is not read; the next call is answered."""
+    with Connection(empty_server) as connection:
+        with pytest.raises(NoteFlowHooksError, match="a call was refused"):
+            connection.answer(connection.start(head("/bench.Empty/Other", token="t"), b""))
+        assert connection.answer(connection.start(head(METHOD, token="t"), b"")) == b""
+
+
+def test_a_server_that_goes_leaves_no_call_waiting() -> None:
+    """Whoever waits for an answer is told."""
+    with LineProcess("noteflow_hooks.bench.empty_server") as server:
+        connection = Connection(f"127.0.0.1:{server.greeting}")
+    with connection, pytest.raises(NoteFlowHooksError, match="has closed the connection"):
+        connection.answer(1)
+
+
+def a_task(*, method: str = METHOD) -> str:
+    """Return what the calling client is told."""
+    return json.dumps({"method": method, "messages": ["", "00"], "tokens": ["t", "u"], "calls": 5, "callers": 2})
+
+
+def test_the_calling_client_says_when_it_began(empty_server: str) -> None:
+    """By the clock that all processes of a machine share."""
+    with LineProcess("noteflow_hooks.bench.calling", empty_server) as client:
+        before = time.monotonic()
+        assert before < client.ask(a_task()) < time.monotonic()
+
+
+def test_the_calling_client_names_a_call_that_fails(empty_server: str) -> None:
+    """A figure of calls that were refused would be none."""
+    with (
+        LineProcess("noteflow_hooks.bench.calling", empty_server) as client,
+        pytest.raises(NoteFlowHooksError, match=r"/bench\.Empty/Other failed: UNIMPLEMENTED"),
+    ):
+        client.ask(a_task(method="/bench.Empty/Other"))
 
 
 def test_a_process_that_can_not_do_it_says_why() -> None:

@@ -45,12 +45,13 @@ def engine(database_url: str) -> Iterator[Engine]:
     made.dispose()
 
 
-def stored(engine: Engine, count: int = 1) -> list[UUID]:
-    """Store so many endpoints and return their ids."""
+def stored(engine: Engine, count: int = 1, *, length: int = 0) -> list[UUID]:
+    """Store so many endpoints, with a header whose value has that length if any, and return their ids."""
+    headers = (("X-Key", "k" * length),) if length else ()
     with SqlAlchemyUnitOfWork(engine, BOX) as unit:
         workspace = a_workspace()
         unit.access.create_workspace(workspace)
-        ids = [unit.webhooks.create(a_webhook(id=uuid4(), workspace_id=workspace.id)).id for _ in range(count)]
+        ids = [unit.webhooks.create(a_webhook(workspace_id=workspace.id, headers=headers)).id for _ in range(count)]
         unit.commit()
     return ids
 
@@ -95,7 +96,7 @@ def test_a_changed_endpoint_is_read_anew(engine: Engine, change_it: str) -> None
 def test_the_longest_kept_make_room(engine: Engine) -> None:
     """More endpoints than are kept are all returned, and cost a reading each."""
     converter = Watched()
-    cache = EndpointCache(engine, converter, limit=2)
+    cache = EndpointCache(engine, converter, limit_bytes=7_500)
     ids = stored(engine, 3)
     assert cache.read(versions(engine, ids)).keys() == set(ids)
     kept = converter.read[1:]
@@ -110,3 +111,25 @@ def test_an_endpoint_that_is_gone_is_left_out(engine: Engine) -> None:
     """Its deliveries have gone with it."""
     cache = EndpointCache(engine, Watched())
     assert cache.read({uuid4(): "1 (0,1)"}) == {}
+
+
+def test_what_an_endpoint_takes_counts(engine: Engine) -> None:
+    """One with long headers makes room for itself, and none is kept that alone takes more than all may."""
+    converter = Watched()
+    cache = EndpointCache(engine, converter, limit_bytes=20_000)
+    small, large, huge = stored(engine), stored(engine, length=5_000), stored(engine, length=20_000)
+    for ids in (small, small, large, large, small, huge, huge):
+        assert cache.read(versions(engine, ids)).keys() == set(ids)
+    assert converter.read == [*small, *large, *small, *huge, *huge]
+
+
+def test_a_version_is_one_value(engine: Engine) -> None:
+    """Whoever keeps something beside it finds it again, and never beside another version."""
+    cache = EndpointCache(engine, Watched())
+    [webhook_id] = stored(engine)
+    first = cache.read(versions(engine, [webhook_id]))[webhook_id]
+    assert cache.read(versions(engine, [webhook_id]))[webhook_id] is first
+    change(engine, f"UPDATE noteflow.webhook_configs SET name = name || 'x' WHERE id = '{webhook_id}'")  # noqa: S608 - an id
+    second = cache.read(versions(engine, [webhook_id]))[webhook_id]
+    assert second is not first
+    assert cache.read(versions(engine, [webhook_id]))[webhook_id] is second

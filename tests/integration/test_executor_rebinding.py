@@ -68,8 +68,8 @@ def canary(receiver: Receiver) -> Iterator[Receiver]:
         assert listening.connections == 0
 
 
-def an_executor(names: Rebinding) -> WebhookExecutor:
-    egress = EgressPolicy(allow=[f"{OUTSIDE}/32"], lookup=names)
+def an_executor(names: Rebinding, *, resolve_cache_s: float = 0.0) -> WebhookExecutor:
+    egress = EgressPolicy(allow=[f"{OUTSIDE}/32"], lookup=names, resolve_cache_s=resolve_cache_s)
     # For whose kept connections no time passes, however long a test takes.
     return WebhookExecutor(egress, ca_bundle=authority_pem(), monotonic=lambda: 0.0)
 
@@ -90,6 +90,29 @@ def test_a_name_that_turns_inside_is_refused_at_its_next_dial(receiver: Receiver
     assert outcomes(an_executor(names), [webhook] * 6) == [None, ErrorKind.ADDRESS_NOT_ALLOWED] * 3
     assert receiver.connections == 3
     assert names.asked == [NAMES[0]] * 6
+
+
+@pytest.mark.usefixtures("canary")
+def test_while_an_answer_is_kept_a_name_that_turns_inside_leads_where_it_led(receiver: Receiver) -> None:
+    """New connections go to the address that was checked; nobody asks what the name says meanwhile."""
+    receiver.script("/", CLOSES)
+    names = Rebinding([OUTSIDE], [INSIDE])
+    webhook = a_webhook(url=receiver.url(host=NAMES[0]))
+    assert outcomes(an_executor(names, resolve_cache_s=3600), [webhook] * 6) == [None] * 6
+    assert receiver.connections == 6
+    assert names.asked == [NAMES[0]]
+
+
+@pytest.mark.usefixtures("canary")
+def test_after_a_dial_that_failed_the_name_is_asked_and_checked_anew(receiver: Receiver) -> None:
+    """The receiver has gone from its address, and the name's next answer, which leads inside, is refused."""
+    names = Rebinding([OUTSIDE], [INSIDE])
+    executor = an_executor(names, resolve_cache_s=3600)
+    there = a_webhook(url=receiver.url(host=NAMES[0]))
+    gone = a_webhook(url=f"https://{NAMES[0]}:{receiver.port ^ 1}/")
+    assert outcomes(executor, [gone, there]) == [ErrorKind.CONNECT, ErrorKind.ADDRESS_NOT_ALLOWED]
+    assert receiver.connections == 0
+    assert names.asked == [NAMES[0]] * 2
 
 
 @pytest.mark.usefixtures("canary")

@@ -11,7 +11,7 @@ from redis import Redis
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.names import DISPATCH_QUEUE
-from noteflow_hooks.broker.queue_depth import QueueBackpressure
+from noteflow_hooks.broker.publisher import QueueSender
 from noteflow_hooks.broker.redis_url import RedisAddress
 from tests.support.waiting import until
 
@@ -32,8 +32,8 @@ def broker(redis_url: str) -> Iterator[Redis]:
 
 @pytest.fixture
 def publishers(redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Publishers]:
-    """Publishers that look at the queue more often, and find a handful long."""
-    monkeypatch.setattr(publisher, "QueueBackpressure", partial(QueueBackpressure, full=10, look_every=4))
+    """Publishers that find a handful long."""
+    monkeypatch.setattr(publisher, "QueueSender", partial(QueueSender, full=10))
     made = publisher.connect(RedisAddress.parse(redis_url))
     yield made
     made.close()
@@ -64,6 +64,6 @@ def test_a_queue_that_nobody_takes_from_stops_growing(publishers: Publishers, br
         return len(rounds) >= 50
 
     until(announced, what="fifty more events are announced")
-    assert max(rounds) < 10 + 2 * 4
+    assert max(rounds) == 10
     broker.delete(DISPATCH_QUEUE)
     announce(publishers, broker, until_length=3)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
+import time
 from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from noteflow_hooks.bench import plots
+from noteflow_hooks.bench import light, plots
+from noteflow_hooks.bench.against import between
+from noteflow_hooks.bench.batches import MESSAGE
 from noteflow_hooks.bench.calls import percentile
 from noteflow_hooks.bench.record import Record
-from noteflow_hooks.bench.report import short, tables
+from noteflow_hooks.bench.report import bounds_as_json, short, tables
 from noteflow_hooks.bench.results import Results
 from noteflow_hooks.bench.rounds import play
-from noteflow_hooks.bench.scenario import Bound, Scenario
-from noteflow_hooks.bench.scenarios import ALL, FULL, chosen
+from noteflow_hooks.bench.scenario import Bound, Scenario, SkippedError
+from noteflow_hooks.bench.scenarios import ALL, FULL, chosen, names
+from noteflow_hooks.bench.traffic import BODY
+from noteflow_hooks.bench.usage import cpu_seconds
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.errors import NoteFlowHooksError
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +64,7 @@ class AStage:
     def __init__(self) -> None:
         self.is_warming_up = False
         self.peak_per_s: float | None = None
+        self.last_baseline: object = None
 
     def check(self) -> None:
         """Find nothing wrong."""
@@ -97,12 +105,13 @@ def test_a_number_is_shown_with_the_digits_that_mean_something(value: float, sho
 
 
 def test_the_tables_show_medians_spreads_and_bounds() -> None:
-    """The processor's time stands apart from the plain figures; a bound that was not measured is left out."""
-    record = a_record(ratio=[0.7, 0.8, 0.5], cpu_workers_us=[400.0])
-    bounds, figures, cpu = tables([a_scenario(AT_LEAST, AT_MOST)], record)
+    """Processor time stands apart, a delivery's and a call's; a bound that was not measured is left out."""
+    record = a_record(ratio=[0.7, 0.8, 0.5], cpu_workers_us=[400.0], call_Stop_server_us=[90.0])
+    bounds, figures, cpu, calls = tables([a_scenario(AT_LEAST, AT_MOST)], record)
     assert bounds.rows == [["fast enough", "0.70", "0.50 to 0.80", "at least 0.75", "NO"]]
     assert figures.rows == [["s", "ratio", "0.70", "0.50 to 0.80"]]
     assert cpu.rows == [["s", "workers", "400", "400 to 400"]]
+    assert calls.rows == [["s", "Stop_server", "90.0", "90.0 to 90.0"]]
     assert "| fast enough | 0.70 | 0.50 to 0.80 | at least 0.75 | NO |" in bounds.markdown().splitlines()
     assert "MEDIAN" in bounds.text()
 
@@ -125,7 +134,7 @@ def test_plots_have_what_was_measured_and_no_more() -> None:
     record.add("http", {"ratio": 0.5, "rate_per_s": 1.0, "bare_per_s": 2.0, "cpu_workers_us": 400.0})
     record.add("celery-app", {"ratio": 9.0, "rate_per_s": 1.0, "obvious_per_s": 0.1})
     drawn = plots.plots(record)
-    assert (drawn["ratios"].labels, drawn["ratios"].series) == (["http"], {"median": [0.5], "bound": [0.75]})
+    assert (drawn["ratios"].labels, drawn["ratios"].series) == (["http"], {"median": [0.5], "bound": [1.4]})
     assert drawn["rates"].series["obvious Celery app"] == [None, 0.1]
     assert drawn["cpu"].series == {"workers": [400.0]}
     assert drawn["latency"].labels == []
@@ -160,6 +169,63 @@ def test_what_is_played_once_is_played_last(stage: Stage) -> None:
     assert record.rounds("s", "mb") == [1.0]
 
 
+def test_a_scenario_that_is_skipped_says_why(stage: Stage) -> None:
+    """In each table where its figures would stand, in bench.json, and while the rounds are played."""
+
+    def skipped(_: Stage) -> Values:
+        raise SkippedError("no such tool")
+
+    record, said = Record(), list[str]()
+    scenario = Scenario("s", "t", skipped, (AT_LEAST,))
+    play(stage, [scenario], rounds=1, record=record, say=said.append)
+    assert [line.split()[-5:] for line in said] == [["s", "skipped:", "no", "such", "tool"]] * 2
+    bounds, figures = tables([scenario], record)
+    assert bounds.rows == [["fast enough", "-", "skipped: no such tool", "at least 0.75", "-"]]
+    assert figures.rows == [["s", "skipped: no such tool", "-", "-"]]
+    [found] = bounds_as_json([scenario], record)
+    assert (found["skipped"], found["limit"], "met" in found) == ("no such tool", 0.75, False)
+
+
+def test_without_h2load_the_light_client_is_skipped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason names what would have to be installed."""
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(SkippedError, match=r"h2load is missing .* nghttp2-client"):
+        light.needs_it()
+
+
+def test_a_batch_is_a_hundred_events() -> None:
+    """As the wire has them: the same field again and again, its length in seven bits a byte."""
+    rest, events = MESSAGE, []
+    while rest:
+        assert rest[0] == 1 << 3 | 2
+        length = rest[1] & 0x7F | rest[2] << 7
+        events.append(pb.PublishEventRequest.FromString(rest[3 : 3 + length]))
+        rest = rest[3 + length :]
+    assert events == [pb.PublishEventRequest(event_type="meeting.completed", payload_json=BODY)] * 100
+
+
+def test_a_figure_stands_between_two_baselines(stage: Stage) -> None:
+    """A machine that slows down meanwhile slows the second one; one that has just been made serves the next figure."""
+    rates = [100.0, 300.0, 500.0, 700.0, 900.0]
+
+    def measured(kind: str) -> tuple[float, str]:
+        return between(stage, lambda: rates.pop(0), kind=kind, measure=lambda: f"after {rates[0]:g}")
+
+    assert measured("a") == (200.0, "after 300")
+    assert measured("a") == (400.0, "after 500")
+    assert measured("b") == (800.0, "after 900")
+
+
+def test_processor_time_is_that_of_the_named_processes() -> None:
+    """To less than a tick of 10 ms, and without those that are left out."""
+    pids = {"own": [os.getpid()]}
+    before, began = cpu_seconds(pids)["own"], time.process_time()
+    while time.process_time() - began < 0.005:
+        pass
+    assert 0.005 <= cpu_seconds(pids)["own"] - before <= time.process_time() - began + 0.005
+    assert cpu_seconds(pids, without=[os.getpid()]) == {"own": 0.0}
+
+
 def test_a_measurement_that_breaks_is_named(stage: Stage) -> None:
     """Whatever of the system went away."""
 
@@ -171,11 +237,13 @@ def test_a_measurement_that_breaks_is_named(stage: Stage) -> None:
 
 
 def test_scenarios_are_chosen_by_name() -> None:
-    """Without names all but those that only a full run has; each has a name of its own."""
+    """Or by group; without names all but those that only a full run has. Each has a name of its own."""
     assert [each.name for each in chosen(["tls", "http"], full=False)] == ["http", "tls"]
+    assert [each.name for each in chosen(["calls"], full=False)] == ["calls-1", "calls-16"]
     assert set(chosen([], full=True)) == set(ALL)
     assert set(chosen([], full=False)) == set(ALL) - set(FULL)
-    assert len({each.name for each in ALL}) == len(ALL)
+    assert len({name for each in ALL for name in (each.name, each.group) if name}) == len(names())
+    assert len(ALL) == len({each.name for each in ALL} - {each.group for each in ALL})
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from unittest.mock import Mock
 
 import pytest
 
 from noteflow_hooks.concurrency.coalescer import Coalescer
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,11 +36,76 @@ def test_one_alone_gets_what_it_brought() -> None:
     assert batches_of(coalescer, []) == [[]]
 
 
-def test_who_comes_meanwhile_leaves_its_items_to_the_leader() -> None:
-    """It gets nothing itself; in batches of the most that one may have, the leader gets all."""
-    coalescer, others = Coalescer[int](most=2), list[list[int]]()
-    led = batches_of(coalescer, [1], meanwhile=lambda: others.extend(batches_of(coalescer, [2, 3, 4])))
-    assert (led, others) == ([[1], [2, 3], [4]], [])
+class Others:
+    """Callers that come while another leads: each in a thread, and in order."""
+
+    def __init__(self, coalescer: Coalescer[int]) -> None:
+        self._coalescer = coalescer
+        self._threads: list[threading.Thread] = []
+        #: The batches of each.
+        self.batches: list[list[list[int]]] = []
+
+    def come(self, items: list[int], *, waits: bool) -> None:
+        """Have one more bring items; return once it waits, or has gone."""
+        own: list[list[int]] = []
+        self.batches.append(own)
+        thread = threading.Thread(target=lambda: own.extend(batches_of(self._coalescer, items)))
+        self._threads.append(thread)
+        thread.start()
+        if waits:
+            until(lambda: self._coalescer._has_next, what="it waits to lead")  # noqa: SLF001 - nothing else tells
+        else:
+            thread.join(PATIENCE_S)
+
+    def all_done(self) -> list[list[list[int]]]:
+        for thread in self._threads:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        return self.batches
+
+
+def test_who_comes_meanwhile_waits_to_lead_and_the_rest_leave_it_their_items() -> None:
+    """So that the first one goes on with what came of its own batch; too many items are several batches."""
+    coalescer = Coalescer[int](most=3)
+    others = Others(coalescer)
+
+    def meanwhile() -> None:
+        others.come([2], waits=True)
+        others.come([3], waits=False)
+        others.come([4, 5], waits=False)
+
+    assert batches_of(coalescer, [1], meanwhile=meanwhile) == [[1]]
+    assert others.all_done() == [[[2, 3, 4], [5]], [], []]
+
+
+def test_who_leads_on_takes_what_was_brought_and_who_waits_has_nothing() -> None:
+    """A large fan-out's next page goes with fresh events, in place of before them."""
+    coalescer, led = Coalescer[int](most=3), list[list[int]]()
+    others = Others(coalescer)
+    with coalescer.lead([1]) as batches:
+        led.append(next(batches))
+        others.come([2], waits=True)
+        batches.go_on()
+        led.extend(batches)
+    assert (led, others.all_done()) == ([[1], [2]], [[]])
+
+
+def test_a_caller_who_is_killed_as_it_waits_leaves_its_items_to_who_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for nobody else, and the next one to come waits in its place."""
+    coalescer = Coalescer[int](most=3)
+
+    def killed() -> None:
+        raise KilledError
+
+    with coalescer.lead([1]) as batches:
+        led = [next(batches)]
+        with monkeypatch.context() as patch:
+            patch.setattr(coalescer, "_leading", Mock(acquire=killed))
+            with pytest.raises(KilledError):
+                batches_of(coalescer, [2])
+        led.extend(batches)
+    assert led == [[1], [2]]
+    assert batches_of(coalescer, [3]) == [[3]]
 
 
 def test_it_goes_on_while_there_is_more() -> None:
@@ -52,14 +119,16 @@ def test_it_goes_on_while_there_is_more() -> None:
 
 def test_what_comes_once_the_leader_has_its_last_batch_leads_itself() -> None:
     """Although the first one is still inside its block, whose end is not the second one's."""
-    coalescer, others = Coalescer[int](most=2), ExitStack()
+    coalescer, block = Coalescer[int](most=2), ExitStack()
+    others = Others(coalescer)
     with coalescer.lead([1]) as batches:
         assert list(batches) == [[1]]
-        second = others.enter_context(coalescer.lead([2]))
+        second = block.enter_context(coalescer.lead([2]))
         assert next(second) == [2]
-    assert batches_of(coalescer, [3]) == []
-    assert list(second) == [[3]]
-    others.close()
+    others.come([3], waits=True)
+    assert list(second) == []
+    assert others.all_done() == [[[3]]]
+    block.close()
 
 
 class KilledError(BaseException):
@@ -70,18 +139,20 @@ class KilledError(BaseException):
 def test_leadership_ends_with_its_block_whoever_keeps_the_traceback(error: type[BaseException]) -> None:
     """Neither an error nor a killed task leaves others waiting for ever: what waits is the next one's."""
     coalescer = Coalescer[int](most=10)
+    others = Others(coalescer)
 
     def fail() -> None:
         with coalescer.lead([1]) as batches:
             kept = iter(batches)
             next(kept)
-            assert batches_of(coalescer, [2]) == []
+            others.come([2], waits=True)
+            others.come([3], waits=False)
             raise error
 
     with pytest.raises(error) as caught:
         fail()
     assert caught.tb is not None
-    assert batches_of(coalescer, [3]) == [[2, 3]]
+    assert others.all_done() == [[[2, 3]], []]
 
 
 def test_a_block_that_is_left_early_leads_no_more() -> None:

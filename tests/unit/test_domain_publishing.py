@@ -246,10 +246,15 @@ def test_the_same_request_has_the_same_digest() -> None:
 )
 def test_another_request_has_another_digest(other: dict[str, Any]) -> None:
     """Whatever the publisher says differently makes it another request."""
-    assert published(a_payload()).request_digest != published(other).request_digest
+    assert published(a_payload(), key="k").request_digest != published(other, key="k").request_digest
+
+
+def test_without_a_key_nothing_is_digested() -> None:
+    """No request is compared with one that has no key."""
+    assert published(a_payload()).request_digest is None
 
 
 def test_the_type_is_part_of_the_request() -> None:
     """The same fields under another type are another request."""
-    one, two = (published(a_payload(), event_type=each) for each in ("meeting.completed", "recording.stopped"))
+    one, two = (published(a_payload(), event_type=each, key="k") for each in ("meeting.completed", "recording.stopped"))
     assert one.request_digest != two.request_digest

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noteflow_hooks.domain import urls
 from noteflow_hooks.domain.urls import URL_LIMIT, EndpointUrl, host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @pytest.mark.parametrize(
@@ -183,3 +189,30 @@ def test_what_was_written_reads_back_as_itself(host: str, path: str, query: str)
 def test_logs_name_the_host_of_a_stored_url_and_nothing_of_one_that_is_none(url: str, host: str) -> None:
     """A row that was changed by hand breaks neither the line nor the worker."""
     assert host_of(url) == host
+
+
+#: Parts of URLs of which most are plain, and some just aren't.
+LABELS = st.sampled_from(
+    ["a", "b-c", "0", "127", "255", "256", "01", "0x1f", "-a", "a-", "_", "é", "A", "", "x" * 63, "x" * 64]
+)
+HOSTS = st.one_of(
+    st.lists(LABELS, min_size=1, max_size=5).map(".".join), st.sampled_from(["localhost", "127.0.0.1", "[::1]"])
+)
+PORTS = st.sampled_from(["", ":", ":0", ":1", ":80", ":443", ":08080", ":65535", ":65536", ":99999", ":x"])
+TARGETS = st.text("a/?%:@!$&'()*+,;=~-._#\\[]{}\" é^|", max_size=8)
+
+
+def parts(parse: Callable[..., EndpointUrl], url: str, *, allowed: bool) -> EndpointUrl | str:
+    """Return the URL in parts, or why it is refused."""
+    try:
+        return parse(url, allow_http_loopback=allowed)
+    except InvalidInputError as error:
+        return str(error)
+
+
+@settings(max_examples=500, derandomize=True, database=None, deadline=None)
+@given(st.sampled_from(["https", "http", "ftp"]), HOSTS, PORTS, TARGETS, st.booleans())
+def test_a_plain_url_ends_as_all_the_rules_say(scheme: str, host: str, port: str, target: str, allowed: bool) -> None:  # noqa: FBT001 - hypothesis gives it by position
+    """The short way for what is plain takes nothing apart in another way, and lets nothing pass."""
+    url = f"{scheme}://{host}{port}/{target}"
+    assert parts(parse_url, url, allowed=allowed) == parts(urls._parsed, url, allowed=allowed)  # noqa: SLF001 - the long way

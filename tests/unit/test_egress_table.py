@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import socket
 from ipaddress import ip_address, ip_network
@@ -53,11 +54,11 @@ def dialled(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, int]]:
     """Return the list of what is dialled from now on; each address refuses."""
     addresses: list[tuple[str, int]] = []
 
-    def connect(_: socket.socket, address: tuple[str, int]) -> None:
+    def connect_ex(_: socket.socket, address: tuple[str, int]) -> int:
         addresses.append(address[:2])
-        raise ConnectionRefusedError(111, "Connection refused")
+        return errno.ECONNREFUSED
 
-    monkeypatch.setattr(socket.socket, "connect", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect_ex)
     return addresses
 
 

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, HEAD_LIMIT, Reply
 from noteflow_hooks.executor.outcome import answered
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
@@ -84,7 +83,7 @@ def endpoint(values: list[str]) -> WebhookConfig:
 def read(data: bytes, webhook: WebhookConfig) -> None:
     """Do all that is done with an answer."""
     wire = Arrived(data)
-    reply = Reply(wire, Inbox(wire.recv_into))
+    reply = Reply(wire)
     try:
         reply.begin()
     except ExchangeError:

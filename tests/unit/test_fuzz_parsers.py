@@ -19,7 +19,6 @@ from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import host_of, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, Reply
 from noteflow_hooks.executor.outcome import answered, parse_retry_after
 from noteflow_hooks.signing import generate_secret, sign, sign_standard, verify_signature, verify_standard
@@ -114,7 +113,7 @@ def test_a_retry_after_is_a_wait_or_nothing(value: str) -> None:
 def test_a_reply_is_an_outcome_or_a_failed_exchange(data: bytes) -> None:
     """What is kept of its body can be stored, and a connection that is used again has nothing left in it."""
     wire = Arrived(data)
-    reply = Reply(wire, Inbox(wire.recv_into))
+    reply = Reply(wire)
     if not allowed(reply.begin, ExchangeError):
         return
     outcome = answered(reply, a_webhook(secret=SECRET, headers=(("X-Key", "value-of-it"),)), now=NOON)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
 import threading
 import time
@@ -12,12 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-import fakeredis
-from kombu.transport.redis import Channel
-
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import Publisher
-from noteflow_hooks.broker.redis_url import RedisAddress
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -37,8 +31,10 @@ class Broker:
         self.taken = threading.Condition()
         self.failing = False
         self.tries = 0
+        #: How many messages it says wait with each.
+        self.queued = 1
 
-    def send(self, ids: list[str]) -> None:
+    def send(self, ids: list[str]) -> int:
         self.entered.set()
         assert self.open.wait(PATIENCE_S)
         with self.taken:
@@ -48,6 +44,7 @@ class Broker:
             self.taken.notify_all()
         if self.failing:
             raise ConnectionError("away")
+        return self.queued
 
     def wait_for(self, count: int) -> None:
         with self.taken:
@@ -102,10 +99,12 @@ def test_announcing_does_not_wait_for_a_broker_that_hangs() -> None:
     broker.open.set()
 
 
-def test_closing_sends_what_waits() -> None:
+def test_closing_sends_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events announced just before the end are not left to the relay."""
     broker, ids = Broker(), [uuid4() for _ in range(3)]
-    sending = Publisher(broker.send, spacing_s=30)
+    broker.queued = 2
+    monkeypatch.setattr(publisher, "_SPACING_S", 1000.0)
+    sending = Publisher(broker.send)
     for event_id in ids:
         sending.announce([event_id])
     sending.close(timeout_s=PATIENCE_S)
@@ -128,49 +127,76 @@ def test_a_broker_that_is_away_is_said_once_and_tried_again(caplog: pytest.LogCa
     assert "ConnectionError" in caplog.text
 
 
+def rests_of(sending: Publisher, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Return the rests that it takes, in seconds, once each is over at once."""
+    rests: list[float] = []
+    monkeypatch.setattr(sending, "_rest", rests.append)
+    return rests
+
+
 def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """From the busy rate on, the spacing is the longer one."""
-    rests_until: list[float] = []
+    """From the busy rate on, ids gather for a while."""
     broker = Broker()
     sending = Publisher(broker.send)
     monkeypatch.setattr(publisher, "_BUSY_SPACING_S", 1000.0)
-    monkeypatch.setattr(sending, "_rest", rests_until.append)
+    rests = rests_of(sending, monkeypatch)
     sending.announce([uuid4()])
     broker.wait_for(1)
     # Each of the three messages is more than what counts as busy in a second, however long there is between them.
-    sending.announce([uuid4() for _ in range(1300)])
-    broker.wait_for(1301)
+    sending.announce([uuid4() for _ in range(1450)])
+    broker.wait_for(1451)
     sending.close(timeout_s=PATIENCE_S)
-    assert [len(message) for message in broker.messages] == [1, 500, 500, 300]
-    assert [until - time.monotonic() > 500 for until in rests_until] == [False, True, True, True]
+    assert [len(message) for message in broker.messages] == [1, 500, 500, 450]
+    assert rests == [0.0, 1000.0, 1000.0, 1000.0]
+
+
+def test_ids_gather_while_workers_are_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever takes the message that waits takes them along; where none waits, the next one goes at once."""
+    broker = Broker()
+    sending = Publisher(broker.send)
+    monkeypatch.setattr(publisher, "_SPACING_S", 1000.0)
+    rests = rests_of(sending, monkeypatch)
+    for count, broker.queued in enumerate((1, 2, 1), start=1):
+        sending.announce([uuid4()])
+        until(lambda: len(rests) == count, what="it rests")  # noqa: B023 - called at once
+    sending.close(timeout_s=PATIENCE_S)
+    assert rests == [0.0, 1000.0, 0.0]
 
 
 def test_a_backlog_of_calls_makes_messages_fuller(monkeypatch: pytest.MonkeyPatch) -> None:
     """While many calls wait in the server, messages are farther apart."""
-    rests_until: list[float] = []
     broker = Broker()
     sending = Publisher(broker.send)
     monkeypatch.setattr(publisher, "_BACKLOG_SPACING_S", 1000.0)
-    monkeypatch.setattr(sending, "_rest", rests_until.append)
+    rests = rests_of(sending, monkeypatch)
     for count, backlog in enumerate((0, 19, 20), start=1):
         sending.report_backlog(partial(int, backlog))
         sending.announce([uuid4()])
-        until(lambda: len(rests_until) == count, what="it rests")  # noqa: B023 - called at once
+        until(lambda: len(rests) == count, what="it rests")  # noqa: B023 - called at once
     sending.close(timeout_s=PATIENCE_S)
-    assert [until - time.monotonic() > 500 for until in rests_until] == [False, False, True]
+    assert rests == [0.0, 0.0, 1000.0]
 
 
-def test_a_hint_is_a_celery_message_with_ids_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What lies in a queue names the task and the event or delivery, and nothing of a payload."""
-    server, event_id, delivery_id = fakeredis.FakeServer(), uuid4(), uuid4()
-    monkeypatch.setattr(Channel, "_get_client", lambda _: lambda **_: fakeredis.FakeRedis(server=server))
-    publishers = publisher.connect(RedisAddress.parse("redis://redis.example:6379/0"))
-    # One after the other: what both threads import at once, as they begin, may warn, and warnings are errors here.
-    for each, wanted in ((publishers.events, event_id), (publishers.deliveries, delivery_id)):
-        each.announce([wanted])
-        each.close(timeout_s=PATIENCE_S)
-    for queue, wanted in (("dispatch", event_id), ("deliver", delivery_id)):
-        [raw] = fakeredis.FakeRedis(server=server).lrange(queue, 0, -1)
-        message = json.loads(raw)
-        assert message["headers"]["task"] == f"noteflow.hooks.{queue}"
-        assert json.loads(base64.b64decode(message["body"]))[0] == [[str(wanted)]]
+def test_a_broker_that_is_away_is_tried_once_in_a_pause() -> None:
+    """However many calls announce something meanwhile: none of them wakes the thread."""
+    broker = Broker()
+    broker.failing = True
+    sending = Publisher(broker.send, pause_s=1000.0)
+    sending.announce([uuid4()])
+    until(lambda: broker.tries == 1, what="it fails")
+    for _ in range(1000):
+        sending.announce([uuid4()])
+    assert broker.tries == 1
+    sending.close(timeout_s=PATIENCE_S)
+
+
+def test_an_announcement_in_any_moment_is_sent() -> None:
+    """Also one that comes just as the thread finds nothing more to do: none waits for the next one."""
+    broker = Broker()
+    sending = Publisher(broker.send)
+    for count in range(1, 2001):
+        sending.announce([uuid4()])
+        if count % 3 == 0:
+            broker.wait_for(count)
+    broker.wait_for(2000)
+    sending.close(timeout_s=PATIENCE_S)

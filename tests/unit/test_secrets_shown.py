@@ -20,13 +20,14 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint
 from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
 from noteflow_hooks.local.stack import Identity
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
 from noteflow_hooks.settings import Settings
-from tests.support.builders import a_delivery, a_webhook
+from tests.support.builders import NOON, a_delivery, a_webhook
 from tests.support.canary_secrets import CanarySecret, CanarySecrets, found, letters
 
 if TYPE_CHECKING:
@@ -65,8 +66,9 @@ def settings(**given: Any) -> Settings:  # noqa: ANN401 - any field's value
 
 
 def a_post() -> SignedPost:
-    headers = dict(WEBHOOK.headers)
-    return SignedPost(WEBHOOK.id, parse_url(WEBHOOK.url), headers=headers, body=b"", deadline=Deadline(1, lambda: 0.0))
+    endpoint = PreparedEndpoint(WEBHOOK, user_agent="test", allow_http_loopback=False)
+    head = endpoint.head(CLAIM.delivery, CLAIM.payload, NOON)
+    return SignedPost(endpoint, head=head, body=CLAIM.payload, deadline=Deadline(1, lambda: 0.0))
 
 
 #: What holds a secret, a password, or a URL with its path and query.
@@ -82,7 +84,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "publishers": lambda: publisher.connect(RedisAddress.parse(GIVEN["redis_url"])),
     "proxy": lambda: parse_proxy(GIVEN["egress_proxy"]),
     "post": a_post,
-    "route": lambda: a_post().route,
+    "prepared endpoint": lambda: a_post().endpoint,
+    "route": lambda: a_post().endpoint.route,
     "identity": lambda: Identity("workspace", SECRETS.token),
     "row": lambda: WebhookConfigRow(url=WEBHOOK.url, secret=WEBHOOK.secret),
 }
@@ -136,7 +139,7 @@ def test_a_crash_in_an_attempt_is_logged_without_a_secret(
     """With its traceback, wherever it comes from; what goes on record says only that it was our fault."""
     caplog.set_level(logging.DEBUG)
 
-    def crash(_: Transport, post: SignedPost) -> NoReturn:
+    def crash(_: Transport, post: SignedPost, __: object) -> NoReturn:
         raise RuntimeError(f"crashed with {post} and {CLAIM}")
 
     monkeypatch.setattr(Transport, "sent", crash)

@@ -51,6 +51,8 @@ def test_the_defaults_are_the_contracts() -> None:
         ("EGRESS_ALLOW", "10.0.0.0/33", "networks such as 10.1.0.0/16, separated by commas"),
         ("EGRESS_DENY", "::ffff:10.0.0.0/104", "networks such as 203.0.113.0/24, separated by commas"),
         ("EGRESS_PORTS", "443,70000", "ports and ranges such as 443,8443,9000-9100, separated by commas"),
+        ("RESOLVE_CACHE_S", "-1", "a number of seconds from 0, for not, to 3600"),
+        ("RESOLVE_CACHE_S", "nan", "a number of seconds from 0, for not, to 3600"),
         ("RETRY_SCHEDULE", "5s,soon", "exponential, standard, or a list of waits such as 5s,5m,2h"),
         ("RETRY_JITTER", "1", "a number from 0 to below 1"),
         ("GRPC_BIND", "localhost", "an address and a port, such as 127.0.0.1:50051, or unix: and a path"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +14,7 @@ from noteflow_hooks.bench.machine import machine, versions
 from noteflow_hooks.bench.record import Record
 from noteflow_hooks.bench.results import Results
 from noteflow_hooks.bench.rounds import play
-from noteflow_hooks.bench.scenarios import ALL, chosen
+from noteflow_hooks.bench.scenarios import ALL, chosen, names
 from noteflow_hooks.bench.stage import WORKERS, WORKSPACES, open_stage
 from noteflow_hooks.cli.demo.places import demo_folder
 from noteflow_hooks.cli.support.helping import Command, example
@@ -28,14 +28,16 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.bench.scenario import Scenario
 
-_NAMES: Final = [each.name for each in ALL]
-
 
 @click.command(cls=Command)
 @example("bench --only http --rounds 3")
 @click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="How often to measure each.")
 @click.option(
-    "--only", metavar="NAME", type=click.Choice(_NAMES), multiple=True, help="Only this one; may be repeated."
+    "--only",
+    metavar="NAME",
+    type=click.Choice(names()),
+    multiple=True,
+    help="Only this one, or this group; may be repeated.",
 )
 @click.option("--full", is_flag=True, help="With those too that take minutes each.")
 @click.option("--scale", type=FiniteRange(0.001, 10), default=1.0, show_default=True, help="Multiplies every count.")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.errors import AlreadyExistsError
 
 
 class WebhookRepository(Protocol):
@@ -99,6 +100,15 @@ class EventOutbox(Protocol):
 
         If the idempotency key was used for the same request, return that event and store nothing; if it was used for
         another one, raise :class:`AlreadyExistsError`.
+        """
+        ...
+
+    def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
+        """Store the events, in their order and at once; return each as stored, as :meth:`append` would.
+
+        An event whose key stands for another request is an AlreadyExistsError in its place, and costs the others
+        nothing. One that is there already, by its id, is returned as it is: a store whose answer was lost may be
+        repeated.
         """
         ...
 

@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from noteflow_hooks.executor.http.faults import UnansweredError
-from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
 if TYPE_CHECKING:
     import socket
     import ssl
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
     from uuid import UUID
 
     from noteflow_hooks.executor.http.stream import Deadline
-
-#: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
-_BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
 
 
 class Route(NamedTuple):
@@ -49,16 +44,13 @@ class Connection:
         """Speak TLS from here on. A dot at the name's end is left out, as certificates have none."""
         self._wire.secure(context, self.route.host.rstrip("."))
 
-    def post(self, target: str, headers: Mapping[str, str], body: bytes, deadline: Deadline) -> Reply:
-        """Send a POST and return the answer with its head read; raise what went wrong otherwise."""
-        request = _head(target, headers) + body
+    def post(self, request: bytes, deadline: Deadline) -> Reply:
+        """Send a POST, head and body, and return the answer with its head read; raise what went wrong otherwise."""
         self._wire.stream.deadline = deadline
-        inbox = Inbox(self._wire.recv_into)
         # The receiver may have answered and closed before it had all of the request.
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            # Head and body together: one packet and one TLS record instead of two.
             self._wire.sendall(request)
-        reply = Reply(self._wire, inbox)
+        reply = Reply(self._wire)
         try:
             reply.begin()
         except (ConnectionError, UnansweredError):
@@ -73,14 +65,6 @@ class Connection:
     def close(self) -> None:
         """Close the socket."""
         self._wire.close()
-
-
-def _head(target: str, headers: Mapping[str, str]) -> bytes:
-    """Return a POST's head; raise ValueError for a character that breaks a line, if earlier checks missed it."""
-    lines = [f"POST {target} HTTP/1.1", *[f"{name}: {value}" for name, value in headers.items()]]
-    if _BREAKING.search("".join(lines)) is not None:
-        raise ValueError("the request's head holds a character that no header may have")
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
 class IdleConnections:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
+import os
+import select
 import socket
 from functools import lru_cache
 from ipaddress import ip_address
@@ -14,7 +17,7 @@ from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.faults import ExchangeError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy
@@ -25,23 +28,37 @@ logger = logging.getLogger(__name__)
 #: All addresses are checked, but only so many are tried.
 _DIALS_LIMIT: Final = 8
 _FAMILIES: Final = {4: socket.AF_INET, 6: socket.AF_INET6}
+#: What a connect that does not wait returns: it is there, or it goes on.
+_CONNECTED: Final = frozenset({0, errno.EISCONN})
+_UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
 
 
 def dialled(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
-    """Return a socket connected to one of the host's allowed addresses; raise the OSError of the last one tried."""
-    return connected(_addresses(url, egress, deadline), port=url.port, deadline=deadline)
+    """Return a socket connected to one of the host's allowed addresses; raise the OSError of the last one tried.
+
+    The socket's timeout is not set: whoever uses it sets one for each wait.
+    """
+    addresses = _addresses(url, egress, deadline)
+    return connected(addresses, port=url.port, deadline=deadline, failed=lambda: egress.forget(url.host))
 
 
-def connected(addresses: Sequence[Address], *, port: int, deadline: Deadline) -> socket.socket:
-    """Return a socket connected to the first address that answers; raise the OSError of the last one tried."""
+def connected(
+    addresses: Sequence[Address], *, port: int, deadline: Deadline, failed: Callable[[], None]
+) -> socket.socket:
+    """Return a socket connected to the first address that answers; raise the OSError of the last one tried.
+
+    ``failed`` is called for each that does not answer: what the look-up said may be out of date.
+    """
     tried = addresses[:_DIALS_LIMIT]
-    for untried, address in zip(range(len(tried), 1, -1), tried, strict=False):
+    for untried, address in zip(range(len(tried), 0, -1), tried, strict=True):
         try:
             # A silent address may use only its share of the time, so that the next ones get theirs.
             return _connected(address, port, timeout_s=deadline.remaining() / untried)
         except OSError:
-            continue
-    return _connected(tried[-1], port, timeout_s=deadline.remaining())
+            failed()
+            if untried == 1:
+                raise
+    raise AssertionError("there is no address to try")
 
 
 def not_allowed(url: EndpointUrl, error: AddressNotAllowedError) -> ExchangeError:
@@ -70,17 +87,43 @@ def _parsed(text: str) -> Address:
     return ip_address(text)
 
 
+@lru_cache(maxsize=1024)
+def _text(address: Address) -> str:
+    return str(address)
+
+
 def _connected(address: Address, port: int, *, timeout_s: float) -> socket.socket:
     sock = socket.socket(_FAMILIES[address.version], socket.SOCK_STREAM)
     try:
-        sock.settimeout(timeout_s)
+        sock.settimeout(0)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.connect((str(address), port))
+        _connect(sock, (_text(address), port), timeout_s)
         _check_peer(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _connect(sock: socket.socket, place: tuple[str, int], timeout_s: float) -> None:
+    """Connect; a TimeoutError without an errno says that the time is up."""
+    problem = sock.connect_ex(place)
+    if problem in _UNDER_WAY:
+        # One on this machine has answered by now. To wait for that would cost as much as all else, under gevent most.
+        problem = sock.connect_ex(place)
+    if problem in _UNDER_WAY:
+        problem = _awaited(sock, timeout_s)
+    if problem not in _CONNECTED:
+        raise OSError(problem, os.strerror(problem))
+
+
+def _awaited(sock: socket.socket, timeout_s: float) -> int:
+    """Wait until the connect has come to its end and return its error's number, 0 for none."""
+    waiting = select.poll()
+    waiting.register(sock, select.POLLOUT)
+    if not waiting.poll(timeout_s * 1000):
+        raise TimeoutError("timed out")
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
 
 def _check_peer(sock: socket.socket, address: Address) -> None:

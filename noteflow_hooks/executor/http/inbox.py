@@ -11,16 +11,16 @@ if TYPE_CHECKING:
 
 
 class _Incoming(io.RawIOBase):
-    """The bytes that come in on a connection, up to an allowance."""
+    """The bytes that have come in on a connection, and those that come yet, up to an allowance."""
 
-    def __init__(self, receive: Callable[[memoryview], int]) -> None:
+    def __init__(self, receive: Callable[[memoryview], int], came: bytes) -> None:
         super().__init__()
         self._receive = receive
+        #: What has come and was not read yet.
+        self.came = memoryview(came)
         self.allowance = sys.maxsize
         #: While set, reads return "nothing yet", so that the reader above can look at its buffer without filling it.
         self.paused = False
-        #: Whether any byte has come.
-        self.has_input = False
         #: Whether the other side has closed, or the allowance was used up.
         self.ended = False
 
@@ -31,21 +31,30 @@ class _Incoming(io.RawIOBase):
         if self.paused:
             return None
         room = memoryview(buffer)[: self.allowance]
-        count = self._receive(room) if room else 0
+        count = self._fill(room) if room else 0
         self.allowance -= count
-        if count:
-            self.has_input = True
-        else:
+        if not count:
             self.ended = True
+        return count
+
+    def _fill(self, room: memoryview) -> int:
+        if not self.came:
+            return self._receive(room)
+        count = min(len(room), len(self.came))
+        room[:count] = self.came[:count]
+        self.came = self.came[count:]
         return count
 
 
 class Inbox(io.BufferedReader):
     """A buffered reader of one response. Once closed, it tells whether anything was left unread."""
 
-    def __init__(self, receive: Callable[[memoryview], int]) -> None:
-        """``receive`` puts at least one byte into the buffer and returns how many; 0 means that there are no more."""
-        incoming = _Incoming(receive)
+    def __init__(self, receive: Callable[[memoryview], int], *, came: bytes = b"") -> None:
+        """``receive`` puts at least one byte into the buffer and returns how many; 0 means that there are no more.
+
+        ``came`` has been received already, and is read first.
+        """
+        incoming = _Incoming(receive, came)
         super().__init__(incoming)
         self._incoming = incoming
         self._surplus = 0
@@ -57,13 +66,8 @@ class Inbox(io.BufferedReader):
     def close(self) -> None:
         """Close, and note how many bytes were left unread."""
         if not self.closed:
-            self._surplus = self._buffered()
+            self._surplus = self._buffered() + len(self._incoming.came)
         super().close()
-
-    @property
-    def has_input(self) -> bool:
-        """Whether any byte has come, read or not."""
-        return self._incoming.has_input
 
     @property
     def is_clean(self) -> bool:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.executor.http.body import pieces
 from noteflow_hooks.executor.http.faults import ExchangeError, UnansweredError, protocol
+from noteflow_hooks.executor.http.inbox import Inbox
+from noteflow_hooks.executor.http.plain import PlainAnswer, plain_answer
 
 if TYPE_CHECKING:
-    from noteflow_hooks.executor.http.inbox import Inbox
     from noteflow_hooks.executor.http.wire import Wire
 
 #: The most bytes of a head, its status line included.
@@ -44,10 +45,13 @@ _KEPT_SHARE: Final = 0.5
 class Reply:
     """The answer to one POST."""
 
-    def __init__(self, wire: Wire, inbox: Inbox) -> None:
-        """Take the wire and its inbox. Nothing is read yet."""
+    def __init__(self, wire: Wire) -> None:
+        """Take the wire. Nothing is read yet."""
         self._wire = wire
-        self._inbox = inbox
+        #: The answer, if it is a plain one.
+        self._plain: PlainAnswer | None = None
+        #: Reads whatever else has come and comes yet.
+        self._inbox: Inbox
         self._is_persistent = False
         #: Whether, once the body is read, the connection may carry another request.
         self.is_reusable = False
@@ -55,19 +59,30 @@ class Reply:
         self.kept_s = math.inf
         #: 0 before the head has come.
         self.status = 0
-        self._minor = 0
+        #: Whether any byte of it has come.
+        self.has_begun = False
+        self._minor = 1
         #: The values of each header, by its name in lower case.
         self._headers: dict[str, list[str]] = {}
         self._is_chunked = False
         self._length: int | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether any byte of it has come."""
-        return self._inbox.has_input
-
     def begin(self) -> None:
         """Read the head of the final answer; interim answers before it are skipped."""
+        came = self._wire.receive()
+        if not came:
+            raise UnansweredError
+        self.has_begun = True
+        plain = self._plain = plain_answer(came, headers_limit=HEADERS_LIMIT)
+        if plain is None:
+            self._inbox = Inbox(self._wire.recv_into, came=came)
+            self._begin_by_the_rules()
+        else:
+            self.status = plain.status
+            self._is_persistent = self._asks_to_persist()
+        self.kept_s = self._allowed_idle_s()
+
+    def _begin_by_the_rules(self) -> None:
         status, lines = self._read_head()
         interim = 0
         while status in _INTERIM:
@@ -78,15 +93,19 @@ class Reply:
         self.status = status
         is_sound = self._take_headers(lines)
         self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist()
-        self.kept_s = self._allowed_idle_s()
 
     def header(self, name: str) -> str | None:
         """Return the header's first value; its name is given in lower case."""
+        if self._plain is not None:
+            return self._plain.header(name)
         values = self._headers.get(name)
         return values[0] if values else None
 
     def read_body(self, *, keep: int) -> bytes:
         """Read to the body's end, the limit or the deadline; return the first ``keep`` bytes of what came."""
+        if self._plain is not None:
+            self.is_reusable = self._is_persistent
+            return self._plain.body[:keep]
         kept = bytearray()
         try:
             self._inbox.allow(BODY_LIMIT)

@@ -53,9 +53,11 @@ class Stream:
     def sendall(self, data: bytes) -> None:
         """Send all the data."""
         self._has_waited = False
-        rest = memoryview(data)
-        while rest:
-            rest = rest[self._within(self.sock.send, rest) :]
+        sent = self._within(self.sock.send, data)
+        if sent < len(data):
+            rest = memoryview(data)[sent:]
+            while rest:
+                rest = rest[self._within(self.sock.send, rest) :]
 
     def receive(self) -> bytes:
         """Return some of what has come, at least a byte; nothing means that the other side has closed."""

@@ -26,6 +26,8 @@ T = TypeVar("T")
 FED_LIMIT: Final = 262_144
 #: The most bytes that are encrypted at once.
 _PIECE: Final = 65_536
+#: The most bytes of data in a record.
+_RECORD: Final = 16_384
 
 
 class Tls:
@@ -49,19 +51,26 @@ class Tls:
         for start in range(0, len(data), _PIECE):
             self._run(self._tls.write, data[start : start + _PIECE])
 
+    def receive(self) -> bytes:
+        """Return what has come, at least a byte; nothing means that the other side has ended TLS or the connection."""
+        return self._read(_RECORD) or b""
+
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has ended TLS or the connection."""
+        # Given a buffer, it returns a count; its type stubs don't know that.
+        return cast("int", self._read(len(buffer), buffer)) or 0
+
+    def _read(self, *given: Any) -> bytes | None:  # noqa: ANN401 - the call's own
         try:
-            # Given a buffer, it returns a count; its type stubs don't know that.
-            count = cast("int", self._run(self._tls.read, len(buffer), buffer))
+            read = self._run(self._tls.read, *given)
         except ssl.SSLEOFError:
             # The connection ended without TLS's close_notify, as with most servers. The framing tells whether the
             # answer is complete.
-            return 0
-        if not count:
+            return None
+        if not read:
             # TLS's close_notify: nothing of what came is left over.
             self._fed = 0
-        return count
+        return read
 
     @property
     def may_hold_answer(self) -> bool:

@@ -8,14 +8,13 @@ has named.
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3.util import Timeout
 
-from noteflow_hooks.executor.http.connections import Connection, IdleConnections, Route
+from noteflow_hooks.executor.http.connections import Connection, IdleConnections
 from noteflow_hooks.executor.http.dialling import dialled
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
 from noteflow_hooks.executor.http.trust import tls_context
@@ -23,18 +22,19 @@ from noteflow_hooks.executor.http.tunnel import tunnelled
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
-    from uuid import UUID
 
     from requests.structures import CaseInsensitiveDict
     from urllib3 import BaseHTTPResponse
     from urllib3.connectionpool import ConnectionPool
 
-    from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import EgressPolicy
+    from noteflow_hooks.executor.http.prepared import PreparedEndpoint
     from noteflow_hooks.executor.http.reply import Reply
     from noteflow_hooks.executor.http.stream import Deadline
+
+Read = TypeVar("Read")
 
 _IDLE_LIMIT: Final = 256
 #: gunicorn closes a connection that has been idle for 2 s, uWSGI after 4, Node, uvicorn and Apache after 5. A POST that
@@ -48,16 +48,17 @@ _TIMEOUT: Final = Timeout()
 class SignedPost(PreparedRequest):
     """A POST that is ready to be sent as it is: requests encodes, adds and looks up nothing more."""
 
-    def __init__(
-        self, webhook_id: UUID, url: EndpointUrl, *, headers: dict[str, str], body: bytes, deadline: Deadline
-    ) -> None:
-        """``headers`` must hold Host and Content-Length; ``deadline`` is the whole exchange's."""
-        super().__init__()
-        self.method = "POST"
-        self.headers = cast("CaseInsensitiveDict[str]", headers)
+    method = "POST"
+    url = None
+    #: All that the adapter looks for among headers; ``head`` has them all.
+    headers = cast("CaseInsensitiveDict[str]", {"Content-Length": ""})
+
+    def __init__(self, endpoint: PreparedEndpoint, *, head: bytes, body: bytes, deadline: Deadline) -> None:
+        """``head`` is the request's head with the empty line at its end; ``deadline`` is the whole exchange's."""
+        # Not PreparedRequest's own: what it makes, hooks and a place for cookies, is never looked at.
         self.body = body
-        self.endpoint = url
-        self.route = Route(webhook_id, url.scheme, url.host, url.port)
+        self.head = head
+        self.endpoint = endpoint
         self.deadline = deadline
         #: The connection over which it was sent; None before.
         self.connection: Connection | None = None
@@ -76,13 +77,15 @@ class Transport(HTTPAdapter):
         self._context = tls_context(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
 
-    @contextmanager
-    def sent(self, post: SignedPost) -> Iterator[Reply]:
-        """Send the post and yield the answer, its head read and its body unread; raise ExchangeError if none came."""
+    def sent(self, post: SignedPost, read: Callable[[Reply], Read]) -> Read:
+        """Send the post and return what ``read`` makes of the answer, whose head is read and whose body is not.
+
+        Raise ExchangeError if none came.
+        """
         reply: Reply | None = None
         try:
             reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
-            yield reply
+            return read(reply)
         finally:
             self._done_with(post.connection, reply)
 
@@ -91,34 +94,37 @@ class Transport(HTTPAdapter):
         self._idle.close()
         super().close()
 
-    def exchange(self, post: SignedPost, target: str, headers: Mapping[str, str], body: bytes) -> Reply:
+    def exchange(self, post: SignedPost) -> Reply:
         """Send the post over an idle connection of its route, or else over a new one; return the answer, its head read.
 
         If the receiver closes a kept connection just then, that is no failure of the receiver's: if it ends before any
         byte of an answer, the post goes out once more over a new one. It may then have arrived twice.
         """
-        kept = post.connection = self._idle.take(post.route)
+        # Head and body together: one packet and one TLS record instead of two.
+        request = post.head + cast("bytes", post.body)
+        kept = post.connection = self._idle.take(post.endpoint.route)
         if kept is not None:
             try:
-                return kept.post(target, headers, body, post.deadline)
+                return kept.post(request, post.deadline)
             except (ConnectionError, ExchangeError):
                 if not kept.ended_unanswered:
                     raise
             kept.close()
             post.redialled = True
-        return self._dial(post).post(target, headers, body, post.deadline)
+        return self._dial(post).post(request, post.deadline)
 
     def _dial(self, post: SignedPost) -> Connection:
-        connection = post.connection = Connection(post.route, self._reached(post), post.deadline)
-        if post.endpoint.scheme == "https":
+        connection = post.connection = Connection(post.endpoint.route, self._reached(post), post.deadline)
+        if post.endpoint.url.scheme == "https":
             connection.secure(self._context)
         return connection
 
     def _reached(self, post: SignedPost) -> socket.socket:
-        proxy = self._egress.proxy_for(post.endpoint)
+        url = post.endpoint.url
+        proxy = self._egress.proxy_for(url)
         if proxy is not None:
-            return tunnelled(post.endpoint, proxy, egress=self._egress, deadline=post.deadline)
-        return dialled(post.endpoint, self._egress, post.deadline)
+            return tunnelled(url, proxy, egress=self._egress, deadline=post.deadline)
+        return dialled(url, self._egress, post.deadline)
 
     def _done_with(self, connection: Connection | None, reply: Reply | None) -> None:
         if connection is None:
@@ -137,7 +143,7 @@ class Transport(HTTPAdapter):
 
     def request_url(self, request: PreparedRequest, _proxies: Mapping[str, str] | None) -> str:
         """Return path and query."""
-        return cast("SignedPost", request).endpoint.target
+        return cast("SignedPost", request).endpoint.url.target
 
     def build_response(self, req: PreparedRequest, resp: BaseHTTPResponse) -> Response:
         """Wrap the answer as it is: what requests would look for in its headers, charset and cookies, is of no use."""
@@ -150,13 +156,15 @@ class Transport(HTTPAdapter):
 class _Channel:
     """Stands where the adapter expects a pool."""
 
+    __slots__ = ("_post", "_transport")
+
     def __init__(self, transport: Transport, post: SignedPost) -> None:
         self._transport = transport
         self._post = post
 
-    def urlopen(self, *, url: str, headers: Mapping[str, str], body: bytes, **_: object) -> Reply:
+    def urlopen(self, **_: object) -> Reply:
         try:
-            return self._transport.exchange(self._post, url, headers, body)
+            return self._transport.exchange(self._post)
         except OSError as error:
             if is_ours(error):
                 raise

@@ -15,7 +15,6 @@ from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.dialling import connected, not_allowed
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
-from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
@@ -38,7 +37,8 @@ def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, dea
     except AddressNotAllowedError as error:
         raise not_allowed(url, error) from error
     with _blamed_on_the_proxy():
-        sock = connected(_addresses(proxy, egress, deadline), port=proxy.port, deadline=deadline)
+        addresses = _addresses(proxy, egress, deadline)
+        sock = connected(addresses, port=proxy.port, deadline=deadline, failed=lambda: egress.forget(proxy.host))
         try:
             _ask(Wire(sock, deadline), url, proxy)
         except BaseException:
@@ -78,7 +78,7 @@ def _addresses(proxy: EgressProxy, egress: EgressPolicy, deadline: Deadline) -> 
 def _ask(wire: Wire, url: EndpointUrl, proxy: EgressProxy) -> None:
     """Ask for the tunnel, and return once it is there."""
     wire.sendall(_request(url, proxy))
-    reply = Reply(wire, Inbox(wire.recv_into))
+    reply = Reply(wire)
     try:
         reply.begin()
     except ExchangeError as error:

@@ -25,6 +25,8 @@ class Wire:
         self.stream = Stream(sock, deadline)
         #: Sends all of what it is given before the deadline.
         self.sendall: Callable[[bytes], None] = self.stream.sendall
+        #: Returns some of what has come, at least a byte; nothing means that the other side has closed.
+        self.receive: Callable[[], bytes] = self.stream.receive
         #: Reads what has come, at least a byte, and returns how much; 0 means that the other side has closed.
         self.recv_into: Callable[[memoryview], int] = self.stream.recv_into
         #: Tells at once whether there is something to read, or the end.
@@ -37,7 +39,7 @@ class Wire:
         tls = Tls(stream, context, server_name)
         tls.shake_hands()
         self._tls = tls
-        self.sendall, self.recv_into = tls.sendall, tls.recv_into
+        self.sendall, self.receive, self.recv_into = tls.sendall, tls.receive, tls.recv_into
         self.has_input = lambda: tls.has_input() or stream.has_input()
 
     @property

@@ -43,6 +43,10 @@ class InMemoryEventOutbox(EventOutbox):
         return before
 
     @override
+    def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
+        return [self._appended(each) for each in events]
+
+    @override
     def get_by_id(self, event_id: UUID) -> Event | None:
         return self._session.tables.events.get(event_id)
 
@@ -68,6 +72,12 @@ class InMemoryEventOutbox(EventOutbox):
         stored = self._session.tables.events.values()
         own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]
         return len(own), sum(erase(self._session, event) for event in own)
+
+    def _appended(self, event: Event) -> Event | AlreadyExistsError:
+        try:
+            return self.get_by_id(event.id) or self.append(event)
+        except AlreadyExistsError as error:
+            return error
 
     def _wanted(self, workspace_id: UUID, criteria: EventFilter) -> list[Event]:
         stored = self._session.tables.events.values()

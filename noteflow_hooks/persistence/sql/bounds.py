@@ -32,6 +32,11 @@ _RATES: Final[Mapping[str, tuple[float, float]]] = {
     "rate_limit_per_s": RATE_LIMIT_PER_S,
     "rate_per_s": RATE_PER_S,
 }
+#: The least and the most of each column that has bounds.
+_BOUNDS: Final[Mapping[str, tuple[float, float]]] = {
+    **{name: (allowed[0], allowed[-1]) for name, allowed in _RANGES.items()},
+    **_RATES,
+}
 
 
 def bounded_sql(value: str, column: str) -> str:
@@ -41,17 +46,11 @@ def bounded_sql(value: str, column: str) -> str:
 
 
 def bounded(columns: dict[str, Any]) -> dict[str, Any]:
-    """Return the columns, those that have bounds within them."""
-    return {name: _within(name, value) for name, value in columns.items()}
-
-
-def _within(name: str, value: Any) -> Any:  # noqa: ANN401 - each column has its own type
-    if value is None:
-        return None
-    if name in _RANGES:
-        return min(max(value, _RANGES[name][0]), _RANGES[name][-1])
-    if name in _RATES:
-        least, most = _RATES[name]
-        # Written so that NaN becomes the least: it compares false with everything.
-        return min(value, most) if value >= least else least
-    return value
+    """Bring those of the columns that have bounds within them; return the same columns."""
+    for name in _BOUNDS.keys() & columns.keys():
+        value = columns[name]
+        if value is not None:
+            least, most = _BOUNDS[name]
+            # Written so that NaN becomes the least: it compares false with everything.
+            columns[name] = min(value, most) if value >= least else least
+    return columns

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Row
 
     from noteflow_hooks.crypto import Column, SecretBox
+    from noteflow_hooks.persistence.sql.endpoint_row import EndpointRow
     from noteflow_hooks.persistence.sql.orm import (
         ApiTokenRow,
         DeliveryQueueRow,
@@ -58,6 +60,8 @@ _PLAIN_CONFIG_FIELDS = (
     "max_concurrency",
     "paused_at",
 )
+#: All of them at once: one by one they cost a worker as much as a delivery's whole claim.
+_plain_config = attrgetter(*_PLAIN_CONFIG_FIELDS)
 _EVENT_FIELDS = (
     "id",
     "workspace_id",
@@ -79,7 +83,7 @@ class WebhookConverter:
         """``box`` opens and closes the stored secrets."""
         self._box = box
 
-    def config_to_domain(self, row: WebhookConfigRow | Row[Any]) -> WebhookConfig:
+    def config_to_domain(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> WebhookConfig:
         """Return the endpoint; one whose secret or headers can't be decrypted says so and has none."""
         secret, unreadable = self._open(row, "secret")
         # One that is out of date, or that no key opens, signs no more; the newest one does without it.
@@ -88,7 +92,7 @@ class WebhookConverter:
         headers = _unpacked(self._open(row, "headers")[0])
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
         return WebhookConfig(
-            **bounded({name: getattr(row, name) for name in _PLAIN_CONFIG_FIELDS}),
+            **bounded(dict(zip(_PLAIN_CONFIG_FIELDS, _plain_config(row), strict=True))),
             events=tuple(row.events),
             secret=secret,
             previous_secret=previous,
@@ -126,7 +130,7 @@ class WebhookConverter:
         """Return the columns to write, without those that only the database sets."""
         return {name: getattr(delivery, name) for name in DELIVERY_FIELDS if name != "created_at"}
 
-    def _open(self, row: WebhookConfigRow | Row[Any], column: Column) -> tuple[str | None, bool]:
+    def _open(self, row: WebhookConfigRow | EndpointRow | Row[Any], column: Column) -> tuple[str | None, bool]:
         """Return what the column holds, and whether that is something that no key opens."""
         sealed = getattr(row, column)
         try:
@@ -144,10 +148,12 @@ def _packed_earlier(secrets: tuple[PreviousSecret, ...]) -> str | None:
 
 def _earlier(packed: str | None) -> tuple[PreviousSecret, ...]:
     """Return the earlier secrets; none where that is no list of such pairs."""
+    if packed is None:
+        return ()
     try:
         return tuple(
             PreviousSecret(str(secret), datetime.fromisoformat(end).astimezone(UTC))
-            for secret, end in json.loads(packed or "[]")
+            for secret, end in json.loads(packed)
         )
     except (ValueError, TypeError):
         return ()
@@ -159,8 +165,10 @@ def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:
 
 def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
     """Return the headers; none where that is no list of pairs, as of a row in which ciphertexts changed places."""
+    if packed is None:
+        return ()
     try:
-        pairs = [(name, value) for name, value in json.loads(packed or "[]")]
+        pairs = [(name, value) for name, value in json.loads(packed)]
     except (ValueError, TypeError):
         return ()
     return tuple(pairs) if all(isinstance(part, str) for pair in pairs for part in pair) else ()

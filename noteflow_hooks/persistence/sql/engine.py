@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
@@ -68,6 +69,9 @@ _TRUSTED_S: Final = 1.0
 
 #: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
 RAW_CURSOR: Final = "noteflow_raw_cursor"
+
+#: Set by whoever can repeat what a dead connection did not carry: the connections that it borrows are not asked at all.
+UNASKED: Final = ContextVar("unasked", default=False)
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -158,7 +162,7 @@ def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
 
 def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
     """Find out before work begins on it that a connection is dead: after a restart of PostgreSQL all of them are."""
-    if time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
+    if UNASKED.get() or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
         return
     try:
         connection.autocommit = True

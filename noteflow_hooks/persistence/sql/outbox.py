@@ -13,7 +13,7 @@ from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
-from noteflow_hooks.persistence.sql import erasing
+from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
@@ -58,6 +58,11 @@ class SqlAlchemyEventOutbox(EventOutbox):
         # On the connection: for a statement on the table the session would only do more.
         created_at = self._session.connection().execute(statement, event_to_orm_kwargs(event)).scalar_one_or_none()
         return replace(event, created_at=created_at) if created_at is not None else self._repeated(event)
+
+    @override
+    def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
+        connection = self._session.connection()
+        return append_statements.append(events, lambda statement, params: connection.execute(statement, params).all())
 
     @override
     def get_by_id(self, event_id: UUID) -> Event | None:

@@ -27,6 +27,7 @@ class Buckets:
     ) -> None:
         """``burst`` is how many may be taken from a full bucket at once; a rate of 0 means that nothing is refused."""
         self._bucket = TokenBucket(rate_per_s, burst) if rate_per_s else None
+        self._most = max(1, int(burst))
         self._remembered = remembered
         self._clock = clock
         # Two generations: when the younger one is large enough it becomes the older one, and what was in that and has
@@ -34,17 +35,21 @@ class Buckets:
         self._full_at: dict[Hashable, float] = {}
         self._full_at_before: dict[Hashable, float] = {}
 
-    def take(self, key: Hashable) -> float:
-        """Take one from the key's bucket and return 0, or return after how many seconds there will be one."""
+    def take(self, key: Hashable, count: int = 1) -> float:
+        """Take ``count`` from the key's bucket and return 0, or return after how many seconds there will be so many.
+
+        More than the bucket holds may be taken from a full one; what comes after that waits for all of it.
+        """
         if self._bucket is None:
             return 0.0
         now = self._clock()
         full_in_s = self._known(key, default=now) - now
-        if self._bucket.available(full_in_s):
-            self._remember(key, now + self._bucket.full_in_s_after(1, full_in_s=full_in_s))
+        needed = min(count, self._most)
+        if self._bucket.available(full_in_s) >= needed:
+            self._remember(key, now + self._bucket.full_in_s_after(count, full_in_s=full_in_s))
             return 0.0
         self._remember(key, now + full_in_s)
-        return self._bucket.wait_s(1, full_in_s=full_in_s)
+        return self._bucket.wait_s(needed, full_in_s=full_in_s)
 
     def __len__(self) -> int:
         """Return how many keys are remembered."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Never
 
 import grpc
@@ -21,12 +20,12 @@ from noteflow_hooks.errors import (
     UnavailableError,
 )
 from noteflow_hooks.rpc.messages.details import bounded, details
-from noteflow_hooks.rpc.runtime.aside import aside, aside_if
+from noteflow_hooks.rpc.runtime.aside import aside_if
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
+    from noteflow_hooks.rpc.runtime.calls import Context, Handler
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ OURS: Final = "/noteflow.v1."
 #: The most bytes of a message of a stream: 256 KiB of audio, and what else a message says.
 STREAM_MESSAGE_BYTES: Final = 260 * 1024
 #: A message up to here is read within a millisecond, whatever it is made of, and audio is only copied.
-_READ_ASIDE_BYTES: Final = 64 * 1024
+READ_ASIDE_BYTES: Final = 64 * 1024
 _INTERNAL: Final = "internal error; the server's log says more"
 _CODES: Final = {
     InvalidInputError: grpc.StatusCode.INVALID_ARGUMENT,
@@ -58,30 +57,6 @@ def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     return grpc.StatusCode.INTERNAL, _INTERNAL
 
 
-class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Makes answers of what handlers raise, and of messages that can't be read."""
-
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        """Wrap the handlers of our services."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(OURS):
-            return handler
-        if handler.request_streaming:
-            make, behavior = grpc.stream_unary_rpc_method_handler, _streaming(handler.stream_unary)
-            most = STREAM_MESSAGE_BYTES
-        else:
-            make, behavior = grpc.unary_unary_rpc_method_handler, _unary(handler.unary_unary)
-            most = None
-        return make(
-            behavior,
-            request_deserializer=partial(Unread, handler.request_deserializer, most),
-            # The behaviors above return bytes: large answers are written in a thread.
-            response_serializer=None,
-        )
-
-
 async def refuse(context: Context, error: Exception) -> Never:
     """End the call with the error's answer."""
     code, message = status_of(error)
@@ -97,23 +72,18 @@ def refusing(error: Exception) -> Handler:
     return grpc.stream_stream_rpc_method_handler(answer)
 
 
-def _unary(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
-    async def guarded(request: Any, context: Context) -> bytes:  # noqa: ANN401 - any RPC's messages
-        try:
-            response = await behavior(await request.read(), context)
-            return await aside(response, response.SerializeToString)
-        except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
-            await refuse(context, error)
+def answering_stream(behavior: Any, deserialize: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
+    """Return what answers a stream of bytes with bytes, or with the answer to the error that the behavior raises."""
 
-    return guarded
+    async def readable(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+        async for data in requests:
+            if len(data) > STREAM_MESSAGE_BYTES:
+                raise TooLargeError(
+                    f"a message of a stream may have {STREAM_MESSAGE_BYTES} bytes; this one has {len(data)}"
+                )
+            yield await read(data, deserialize)
 
-
-def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
-    async def readable(requests: AsyncIterator[Any]) -> AsyncIterator[Any]:
-        async for request in requests:
-            yield await request.read()
-
-    async def guarded(requests: AsyncIterator[Any], context: Context) -> bytes:
+    async def guarded(requests: AsyncIterator[bytes], context: Context) -> bytes:
         try:
             response = await behavior(readable(requests), context)
             return bytes(response.SerializeToString())
@@ -123,28 +93,11 @@ def _streaming(behavior: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no 
     return guarded
 
 
-class Unread:
-    """A message's bytes, which become a message where an error has an answer: gRPC's own to bad ones is INTERNAL."""
-
-    __slots__ = ("_data", "_deserialize", "size")
-
-    def __init__(self, deserialize: Any, most: int | None, data: bytes) -> None:  # noqa: ANN401 - grpc's have no common type
-        """Keep no bytes that are too many: ``most`` is how many there may be."""
-        self._deserialize = deserialize
-        #: How many bytes it has.
-        self.size = len(data)
-        self._data: bytes | LimitError = data
-        if most is not None and len(data) > most:
-            self._data = TooLargeError(f"a message of a stream may have {most} bytes; this one has {len(data)}")
-
-    async def read(self) -> Any:  # noqa: ANN401 - any RPC's message
-        """Return the message, or raise InvalidInputError, or LimitError."""
-        data = self._data
-        if isinstance(data, LimitError):
-            raise data
-        try:
-            return await aside_if(len(data) > _READ_ASIDE_BYTES, lambda: self._deserialize(data))
-        except DecodeError:
-            raise InvalidInputError(
-                "request", "can't be read as its message type, or holds text that is not UTF-8"
-            ) from None
+async def read(data: bytes, deserialize: Any) -> Any:  # noqa: ANN401 - any RPC's message
+    """Return the message, or raise InvalidInputError: gRPC's own answer to bytes that are none is INTERNAL."""
+    try:
+        return await aside_if(len(data) > READ_ASIDE_BYTES, lambda: deserialize(data))
+    except DecodeError:
+        raise InvalidInputError(
+            "request", "can't be read as its message type, or holds text that is not UTF-8"
+        ) from None

@@ -6,32 +6,30 @@ metadata is enough to decide, that comes before its message is read.
 
 from __future__ import annotations
 
-import asyncio
 import math
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-import grpc
-
-from noteflow_hooks.errors import LimitError, RateLimitError, UnavailableError
-from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
+from noteflow_hooks.errors import RateLimitError
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
-from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
-from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls, cancel_call_after
+from noteflow_hooks.rpc.interceptors.errors import OURS
+from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls
 
 if TYPE_CHECKING:
-    from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
+    from uuid import UUID
+
+    from noteflow_hooks.domain.access import ApiToken
 
 _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
 #: The calls that look a name up or have something sent: each makes work for other machines.
 _REGISTRATIONS: Final = frozenset(
     {f"{OURS}WebhookService/RegisterWebhook", f"{OURS}WebhookService/TestWebhook", _UPDATE}
 )
-#: So much longer than ``longest_call`` a call may take before it is cancelled. By then it should have been answered, so
-#: its message never came, or its answer is not taken.
-LATER_S: Final = 5.0
+#: The calls that count as many, by what their message holds.
+MANY: Final = frozenset({f"{OURS}EventService/PublishEvents"})
+#: The calls of which only the request tells how they count.
+COUNTED_BY_REQUEST: Final = MANY | _REGISTRATIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,74 +58,38 @@ class CallerLimits:
     longest_call_without_token: timedelta = timedelta(seconds=10)
 
 
-class LimitInterceptor(grpc.aio.ServerInterceptor):
-    """Counts calls by their metadata. It stands behind the interceptor that finds out who calls."""
+class Limits:
+    """Counts calls, by whose they are and what they ask for."""
 
     def __init__(self, limits: CallerLimits) -> None:
         self._limits = limits
         self._rates = Buckets(limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
         self._calls = OpenCalls("calls", most=limits.calls_per_workspace)
         self._streams = OpenCalls("streams", most=limits.streams_per_workspace)
-
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        """Let the call through, counted until it is over, or refuse it."""
-        handler = await continuation(handler_call_details)
-        if handler is None or not handler_call_details.method.startswith(OURS):
-            return handler
-        try:
-            self._admit(handler)
-        except LimitError as error:
-            return refusing(error)
-        return handler
-
-    def _admit(self, handler: Handler) -> None:
-        limits, streams = self._limits, handler.request_streaming or handler.response_streaming
-        if wait_s := self._rates.take(current_token()):
-            raise too_often(f"{limits.token_calls_per_s} calls a second with one token", wait_s)
-        if streams:
-            self._streams.enter(current_workspace())
-        self._calls.enter(current_workspace())
-        if not streams:
-            cancel_call_after(limits.longest_call.total_seconds() + LATER_S)
-
-
-class WorkInterceptor(grpc.aio.ServerInterceptor):
-    """Counts registrations, and ends unary calls that take too long. It stands last, where requests can be read."""
-
-    def __init__(self, limits: CallerLimits) -> None:
         self._most = limits.registrations_per_minute
-        self._longest_s = limits.longest_call.total_seconds()
         self._registrations = Buckets(self._most / 60, burst=self._most)
 
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        """Wrap the unary handlers of our services."""
-        handler, method = await continuation(handler_call_details), handler_call_details.method
-        if handler is None or handler.unary_unary is None or not method.startswith(OURS):
-            return handler
-        return grpc.unary_unary_rpc_method_handler(
-            partial(self._answer, handler.unary_unary, method),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+    def admit(self, caller: ApiToken, method: str, *, is_stream: bool) -> None:
+        """Let a call in by its metadata, counted until its task is over; raise LimitError."""
+        if method not in MANY:
+            self._take(caller, 1)
+        if is_stream:
+            self._streams.enter(caller.workspace_id)
+        self._calls.enter(caller.workspace_id)
 
-    async def _answer(self, behavior: Any, method: str, request: Any, context: Context) -> Any:  # noqa: ANN401 - any RPC's
+    def admit_request(self, caller: ApiToken, method: str, request: Any) -> None:  # noqa: ANN401 - any RPC's message
+        """Let in what only the request tells; raise LimitError."""
+        if method in MANY:
+            self._take(caller, max(1, len(request.events)))
         if method in _REGISTRATIONS and (method != _UPDATE or "url" in request.update_mask.paths):
-            self._count_registration()
-        limit = asyncio.timeout(self._longest_s)
-        try:
-            async with limit:
-                return await behavior(request, context)
-        except TimeoutError:
-            if not limit.expired():
-                raise
-            raise UnavailableError(f"the call was given up after {self._longest_s:g} s; try again") from None
+            self._count_registration(caller.workspace_id)
 
-    def _count_registration(self) -> None:
-        if wait_s := self._registrations.take(current_workspace()):
+    def _take(self, caller: ApiToken, count: int) -> None:
+        if wait_s := self._rates.take(caller.id, count):
+            raise too_often(f"{self._limits.token_calls_per_s} calls a second with one token", wait_s)
+
+    def _count_registration(self, workspace_id: UUID) -> None:
+        if wait_s := self._registrations.take(workspace_id):
             raise too_often(f"{self._most} registrations, new URLs and tests a minute in one workspace", wait_s)
 
 

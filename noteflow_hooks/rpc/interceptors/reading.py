@@ -10,21 +10,13 @@ import asyncio
 from collections import deque
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-import grpc
-
-from noteflow_hooks.errors import LimitError, RateLimitError
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
-from noteflow_hooks.rpc.interceptors.errors import OURS, refusing
+from noteflow_hooks.errors import RateLimitError
 from noteflow_hooks.rpc.interceptors.open_calls import current_task
-from noteflow_hooks.rpc.interceptors.scopes import LISTS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Hashable
-
-    from noteflow_hooks.rpc.interceptors.errors import Unread
-    from noteflow_hooks.rpc.runtime.calls import Context, Continuation, Handler
 
 #: Messages of callers with a token that may be on their way at once: 640 MiB at the very most.
 MESSAGES_AT_ONCE: Final = 160
@@ -36,31 +28,29 @@ STRANGERS_PER_ADDRESS: Final = 4
 #: For so long a message may be on its way while others wait for one; then its call is ended.
 PATIENCE_S: Final = 5.0
 #: The same for a call whose message has come: it is answered, or its answer is taken.
-_ANSWERING_S: Final = 30.0
+ANSWERING_S: Final = 30.0
 #: How long a call waits for its turn before it is refused.
 _WAIT_S: Final = 30.0
-#: A message up to here gives its permit back once it has come; a larger one once its call is over.
-_SMALL_BYTES: Final = 65_536
 
 
-class _Permit:
+class Permit:
     """A permit that is taken."""
 
     __slots__ = ("began", "give_up", "key", "patience_s")
 
-    def __init__(self, key: Hashable, *, began: float, patience_s: float, give_up: Callable[[], None]) -> None:
+    def __init__(self, key: Hashable, *, began: float, patience_s: float, give_up: Callable[[], object]) -> None:
         self.key = key
         self.began = began
         self.patience_s = patience_s
         #: Ends the call; None once it was called.
-        self.give_up: Callable[[], None] | None = give_up
+        self.give_up: Callable[[], object] | None = give_up
 
 
 class _Waiter(NamedTuple):
     """Somebody who waits for a permit."""
 
-    permit: asyncio.Future[_Permit]
-    give_up: Callable[[], None]
+    permit: asyncio.Future[Permit]
+    give_up: Callable[[], object]
 
 
 class ReadBudget:
@@ -73,13 +63,13 @@ class ReadBudget:
         self._patience_s = patience_s
         self._taken = 0
         #: By key, the longest kept first.
-        self._permits: dict[Hashable, dict[_Permit, None]] = {}
+        self._permits: dict[Hashable, dict[Permit, None]] = {}
         #: By key, who has waited longest first; no key has none.
         self._waiting: dict[Hashable, deque[_Waiter]] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
-    async def permit(self, key: Hashable, *, give_up: Callable[[], None] | None = None) -> AsyncIterator[None]:
+    async def permit(self, key: Hashable, *, give_up: Callable[[], object] | None = None) -> AsyncIterator[None]:
         """Wait for a permit and keep it for the block; ``give_up`` ends the call, by default by cancelling its task."""
         permit = await self.take(key, give_up=give_up)
         try:
@@ -87,11 +77,12 @@ class ReadBudget:
         finally:
             self.leave(permit)
 
-    async def take(self, key: Hashable, *, give_up: Callable[[], None] | None = None) -> _Permit:
+    async def take(self, key: Hashable, *, give_up: Callable[[], object] | None = None) -> Permit:
         """Wait for a permit and return it; raise RateLimitError where there is none in time."""
-        end = give_up if give_up is not None else _canceller()
-        if key not in self._waiting and self._has_room(key):
-            return self._occupy(key, end)
+        permit = self.take_now(key, give_up=give_up)
+        if permit is not None:
+            return permit
+        end = give_up if give_up is not None else current_task().cancel
         waiter = _Waiter(asyncio.get_running_loop().create_future(), end)
         self._waiting.setdefault(key, deque()).append(waiter)
         self._schedule()
@@ -107,7 +98,13 @@ class ReadBudget:
             self._give_up_waiting(key, waiter)
             raise
 
-    def leave(self, permit: _Permit) -> None:
+    def take_now(self, key: Hashable, *, give_up: Callable[[], object] | None = None) -> Permit | None:
+        """Return a permit where there is one for the key that nobody waits for, else None."""
+        if key in self._waiting or not self._has_room(key):
+            return None
+        return self._occupy(key, give_up if give_up is not None else current_task().cancel)
+
+    def leave(self, permit: Permit) -> None:
         """Give the permit back, once."""
         own = self._permits[permit.key]
         del own[permit]
@@ -119,9 +116,9 @@ class ReadBudget:
     def _has_room(self, key: Hashable) -> bool:
         return self._taken < self._most and len(self._permits.get(key, ())) < self._per_key
 
-    def _occupy(self, key: Hashable, end: Callable[[], None]) -> _Permit:
+    def _occupy(self, key: Hashable, end: Callable[[], object]) -> Permit:
         began = asyncio.get_running_loop().time()
-        permit = _Permit(key, began=began, patience_s=self._patience_s, give_up=end)
+        permit = Permit(key, began=began, patience_s=self._patience_s, give_up=end)
         self._permits.setdefault(key, {})[permit] = None
         self._taken += 1
         return permit
@@ -162,48 +159,3 @@ class ReadBudget:
                     end()
         if self._waiting:
             self._schedule()
-
-
-def _canceller() -> Callable[[], None]:
-    task = current_task()
-
-    def cancel() -> None:
-        task.cancel()
-
-    return cancel
-
-
-class ReadInterceptor(grpc.aio.ServerInterceptor):
-    """Has unary calls wait for their turn before their message is read."""
-
-    def __init__(self, reads: ReadBudget) -> None:
-        self._reads = reads
-
-    async def intercept_service(
-        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
-        """Return the handler once the call's message may come."""
-        handler, method = await continuation(handler_call_details), handler_call_details.method
-        if handler is None or handler.unary_unary is None or not method.startswith(OURS):
-            return handler
-        try:
-            permit = await self._reads.take(current_workspace())
-        except LimitError as error:
-            return refusing(error)
-        task, kept = current_task(), [permit]
-
-        def leave(_: object = None) -> None:
-            while kept:
-                self._reads.leave(kept.pop())
-
-        task.add_done_callback(leave)
-        behavior: Any = handler.unary_unary
-
-        async def answer(request: Unread, context: Context) -> Any:  # noqa: ANN401 - any RPC's messages
-            if request.size <= _SMALL_BYTES and method not in LISTS:
-                leave()
-            else:
-                permit.patience_s = _ANSWERING_S
-            return await behavior(request, context)
-
-        return grpc.unary_unary_rpc_method_handler(answer, handler.request_deserializer, handler.response_serializer)

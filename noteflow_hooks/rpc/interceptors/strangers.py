@@ -15,7 +15,8 @@ import grpc
 from noteflow_hooks.errors import InvalidInputError, LimitError
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
 from noteflow_hooks.rpc.interceptors.errors import OURS, refuse
-from noteflow_hooks.rpc.interceptors.limits import LATER_S, too_often
+from noteflow_hooks.rpc.interceptors.expiry import LATER_S
+from noteflow_hooks.rpc.interceptors.limits import too_often
 from noteflow_hooks.rpc.interceptors.open_calls import OpenCalls, cancel_call_after
 
 if TYPE_CHECKING:

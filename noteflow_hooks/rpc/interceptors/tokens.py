@@ -59,6 +59,11 @@ class TokenCache:
         self._clock = clock
         self._cached: dict[bytes, _CachedToken] = {}
 
+    def remembered(self, token: str) -> ApiToken | None:
+        """Return the record of a token that was looked up a moment ago, None for any other: then :meth:`find` it."""
+        cached = self._cached.get(hash_token(token))
+        return cached.token if cached is not None and cached.good_at(self._clock()) else None
+
     async def find(self, token: str) -> ApiToken | None:
         """Return the token's record, or None; raise UnavailableError where the store doesn't answer."""
         digest, now = hash_token(token), self._clock()

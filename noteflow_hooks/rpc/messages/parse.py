@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
+from noteflow_hooks.application.events import new_event
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
 
     from noteflow_hooks.domain.deliveries import DeliveryStatus
+    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 E = TypeVar("E", bound=StrEnum)
@@ -53,6 +55,17 @@ def parse_time(field: str, value: Timestamp) -> datetime:
         return value.ToDatetime(tzinfo=UTC)
     except (ValueError, OverflowError):
         raise InvalidInputError(field, "must be a time from year 1 to 9999") from None
+
+
+def parse_event(request: pb.PublishEventRequest, *, workspace_id: UUID) -> Event:
+    """Return the event to publish, now where it doesn't say when."""
+    return new_event(
+        workspace_id,
+        request.event_type,
+        request.payload_json,
+        idempotency_key=optional(request, "idempotency_key"),
+        now=datetime.now(UTC),
+    )
 
 
 def optional(message: Message, field: str) -> Any:  # noqa: ANN401 - each field has its own type

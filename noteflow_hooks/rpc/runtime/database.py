@@ -8,19 +8,23 @@ is not begun, and where it was begun, not committed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.runtime.fair_queue import current_lane
+from noteflow_hooks.rpc.runtime.groups import Groups
 from noteflow_hooks.rpc.runtime.threads import DaemonThreads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from concurrent.futures import Future
 
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+    from noteflow_hooks.rpc.runtime.fair_queue import Lane
 
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 #: How long the database may be silent. Less than the 2 s within which a call must be answered with UNAVAILABLE.
@@ -63,6 +67,8 @@ class Database:
         self._stuck: set[Future[Any]] = set()
         #: When a call last succeeded, by the loop's clock.
         self._answered_at = self._loop.time()
+        #: By what stores them.
+        self._groups: dict[Callable[..., Any], Groups[Any, Any]] = {}
 
     async def run(self, use_case: Callable[[UnitOfWork], T]) -> T:
         """Run the use case in a unit of work of its own and commit it, unless the caller stops waiting before."""
@@ -83,11 +89,7 @@ class Database:
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run what makes its own units of work. It may finish, and commit, after its caller stopped waiting."""
-        if len(self._stuck) >= self._count or len(self._under_way) >= self._backlog:
-            raise UnavailableError(_SILENT)
-        job = self._threads.submit(work, lane=current_lane())
-        self._under_way.add(job)
-        job.add_done_callback(self._under_way.discard)
+        job = self._submit(work, lane=current_lane())
         # Cancelling this also cancels a job that still waits for a thread: it never runs.
         answer = asyncio.wrap_future(job)
         try:
@@ -95,11 +97,36 @@ class Database:
         finally:
             answer.cancel()
         if not answer.done() or answer.cancelled():
-            self._stuck.add(job)
-            # Where the job has ended meanwhile this is called at once, so that no entry stays behind.
-            job.add_done_callback(self._stuck.discard)
+            self.give_up(job)
             raise UnavailableError(_SILENT)
         return answer.result()
+
+    async def store(self, store: Callable[[list[Item]], Sequence[T]], items: Sequence[Item]) -> list[T]:
+        """Have ``store`` store and commit the items, together with what others bring meanwhile; return their outcomes.
+
+        It is given the items of several callers and returns one outcome for each. What it raises all of them get. It
+        may finish, and commit, after its callers stopped waiting.
+        """
+        groups = self._groups.get(store)
+        if groups is None:
+            groups = self._groups[store] = Groups(store, self, silent=_SILENT)
+        return await groups.store(items, key=current_lane().key)
+
+    def begin(self, work: Callable[[], T], *, lane: Lane, then: Callable[[Future[T]], None]) -> Future[T]:
+        """Run it in a thread, and call ``then`` in the loop with what came of it; nobody waits for it here."""
+        job = self._submit(work, lane=lane)
+        job.add_done_callback(lambda done: self._tell(then, done))
+        return job
+
+    def is_silent(self, began: float) -> bool:
+        """Tell whether who has waited since then is to wait no longer, for a silent database or a busy one."""
+        return self._until(began) <= self._loop.time()
+
+    def give_up(self, job: Future[Any]) -> None:
+        """Count a job that nobody waits for any more among those that hang, until it has ended."""
+        self._stuck.add(job)
+        # Where the job has ended meanwhile this is called at once, so that no entry stays behind.
+        job.add_done_callback(self._stuck.discard)
 
     @property
     def waiting(self) -> int:
@@ -110,12 +137,35 @@ class Database:
         """Let the threads end. Those that hang in the database end with the process."""
         self._threads.close(timeout_s=0.0 if self._stuck else 1.0)
 
+    def _submit(self, work: Callable[[], T], *, lane: Lane) -> Future[T]:
+        if len(self._stuck) >= self._count or len(self._under_way) >= self._backlog:
+            raise UnavailableError(_SILENT)
+        job = self._threads.submit(work, lane=lane)
+        self._under_way.add(job)
+        job.add_done_callback(self._under_way.discard)
+        return job
+
+    def _tell(self, then: Callable[[Future[T]], None], job: Future[T]) -> None:
+        """Call ``then`` in the loop; called in the job's thread."""
+        # The loop may be over before the thread that hung in the database.
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._ended, then, job)
+
+    def _ended(self, then: Callable[[Future[T]], None], job: Future[T]) -> None:
+        if not isinstance(job.exception(), UnavailableError):
+            self._answered_at = self._loop.time()
+        then(job)
+
+    def _until(self, began: float) -> float:
+        """Return until when who has waited since ``began`` waits."""
+        silent_from = max(began, self._answered_at)
+        return min(silent_from + self._deadline_s, began + self._patience_s)
+
     async def _wait(self, answer: asyncio.Future[T]) -> None:
         """Return when the answer is there, or when the caller is to wait no longer."""
         began = self._loop.time()
         while not answer.done():
-            silent_from = max(began, self._answered_at)
-            until = min(silent_from + self._deadline_s, began + self._patience_s)
+            until = self._until(began)
             if until <= self._loop.time():
                 return
             await asyncio.wait({answer}, timeout=until - self._loop.time())

@@ -12,16 +12,13 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.interceptors.auth import AuthInterceptor
-from noteflow_hooks.rpc.interceptors.errors import ErrorInterceptor
-from noteflow_hooks.rpc.interceptors.limits import LimitInterceptor, WorkInterceptor
+from noteflow_hooks.rpc.interceptors.door import DoorInterceptor
 from noteflow_hooks.rpc.interceptors.reading import (
     MESSAGES_AT_ONCE,
     MESSAGES_PER_WORKSPACE,
     STRANGERS_AT_ONCE,
     STRANGERS_PER_ADDRESS,
     ReadBudget,
-    ReadInterceptor,
 )
 from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
@@ -106,12 +103,8 @@ class HooksServer:
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         return grpc.aio.server(
             interceptors=[
-                AuthInterceptor(tokens.find, open_services=open_services),
+                DoorInterceptor(tokens, self._reads, self._options.limits, open_services=open_services),
                 StrangerInterceptor(self._options.limits, strangers),
-                ReadInterceptor(self._reads),
-                LimitInterceptor(self._options.limits),
-                ErrorInterceptor(),
-                WorkInterceptor(self._options.limits),
             ],
             options=arguments(self._options.channel),
             maximum_concurrent_rpcs=CALLS_AT_ONCE,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.events import (
     ENDPOINTS_LIMIT,
+    accepted,
     erase_meeting,
     list_events,
-    publish_event,
     read_event,
 )
 from noteflow_hooks.domain.payloads import check_name
@@ -17,8 +16,9 @@ from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
 from noteflow_hooks.rpc.messages.convert import briefly, endpoint_message, event_message
 from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint_page, parse_page
-from noteflow_hooks.rpc.messages.parse import optional, parse_event_filter, parse_id
+from noteflow_hooks.rpc.messages.parse import parse_event, parse_event_filter, parse_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.runtime.aside import aside
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
@@ -32,19 +32,10 @@ class EventMixin:
     async def PublishEvent(self: ServicerHost, request: pb.PublishEventRequest, _: Context) -> pb.Event:
         """Store an event, or return the one that its idempotency key stands for."""
         service, workspace_id = required(self._webhook_service), current_workspace()
-        # The payload is parsed in there, in a thread: a megabyte of JSON would hold up every other call.
-        event = await self._database.run(
-            lambda unit: publish_event(
-                with_webhooks(unit),
-                service,
-                workspace_id,
-                request.event_type,
-                request.payload_json,
-                idempotency_key=optional(request, "idempotency_key"),
-                now=datetime.now(UTC),
-            )
-        )
-        return event_message(event)
+        # A large payload is parsed in a thread: a megabyte of JSON would hold up every other call.
+        event = await aside(request, lambda: parse_event(request, workspace_id=workspace_id))
+        [outcome] = await self._database.store(service.publish_all, [event])
+        return event_message(accepted(outcome))
 
     async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """Return a page of the workspace's events."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.errors import PreconditionError, Reason
+from noteflow_hooks.errors import WebhooksOffError
 
 if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointRules
@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
-
-_OFF = "webhooks are switched off here; NOTEFLOW_HOOKS_WEBHOOKS_ENABLED, with a database, switches them on"
 
 
 class ServicerHost(Protocol):
@@ -29,14 +27,14 @@ class ServicerHost(Protocol):
 
 
 def required(service: WebhookService | None) -> WebhookService:
-    """Return the service, or raise PreconditionError that names the setting."""
+    """Return the service, or raise WebhooksOffError that names the setting."""
     if service is None:
-        raise PreconditionError(_OFF, reason=Reason.WEBHOOKS_OFF)
+        raise WebhooksOffError
     return service
 
 
 def with_webhooks(unit: UnitOfWork) -> UnitOfWork:
     """Return the unit of work, or raise PreconditionError where its store keeps no webhooks."""
     if not unit.supports_webhooks:
-        raise PreconditionError(_OFF, reason=Reason.WEBHOOKS_OFF)
+        raise WebhooksOffError
     return unit

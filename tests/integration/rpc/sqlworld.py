@@ -11,6 +11,7 @@ from psycopg import sql
 
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.intake import SqlEventIntake
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.integration.rpc.world import World
 from tests.support.waiting import PATIENCE_S
@@ -24,11 +25,12 @@ _ASIDE: Final = ("alembic_version", "api_tokens")
 
 
 @contextmanager
-def world_over(url: str, **options: Any) -> Iterator[World]:  # noqa: ANN401 - ServerOptions' own
+def world_over(url: str, *, is_pooled: bool = False, **options: Any) -> Iterator[World]:  # noqa: ANN401 - ServerOptions' own
     """Offer a server over that database."""
-    engine = create_engine(url, connections=4, wait_s=PATIENCE_S)
+    engine = create_engine(url, connections=4, wait_s=PATIENCE_S, is_pooled=is_pooled)
+    units = partial(SqlAlchemyUnitOfWork, engine, BOX)
     try:
-        with World(over=partial(SqlAlchemyUnitOfWork, engine, BOX), **options) as running:
+        with World(over=units, store_events=SqlEventIntake(engine).store, **options) as running:
             yield running
     finally:
         engine.dispose()

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.application.webhooks import StoreEvents
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
@@ -52,15 +53,19 @@ class World:
         store: MemoryStore | None = None,
         units: Callable[[MemoryStore], Callable[[], UnitOfWork]] | None = None,
         over: Callable[[], UnitOfWork] | None = None,
+        store_events: StoreEvents | None = None,
         **options: Any,  # noqa: ANN401 - ServerOptions' own
     ) -> None:
-        """``over`` makes the units of another store than memory; ``units`` what the server alone gets."""
+        """``over`` makes the units of another store than memory; ``units`` what the server alone gets.
+
+        ``store_events`` stores what is published; by default a unit does.
+        """
         self.store = store if store is not None else MemoryStore()
         self.units: Callable[[], UnitOfWork] = over if over is not None else partial(InMemoryUnitOfWork, self.store)
         self.announced: list[UUID] = []
         self.token, self.workspace_id = self.make_token()
         served = units(self.store) if units is not None else self.units
-        self.service = WebhookService(served, self.announced.extend, check_url=_check_url)
+        self.service = WebhookService(served, self.announced.extend, store_events=store_events, check_url=_check_url)
         given: dict[str, Any] = {
             "bind": LOOPBACK,
             "store_segments_every": timedelta(seconds=0.05),

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.application.events import erase_meeting, publish_event, read_event
+from noteflow_hooks.application.events import accepted, erase_meeting, new_event, read_event
+from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.paging import Page, Position
-from noteflow_hooks.errors import AlreadyExistsError, InvalidInputError
+from noteflow_hooks.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnavailableError
 from tests.support.builders import a_payload
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from noteflow_hooks.domain.events import Event
     from tests.support.application_world import World
 
 
 def publish(world: World, payload: str, *, key: str | None = None, event_type: str = "meeting.completed") -> Event:
-    """Publish in a unit of work of its own."""
-    return world.do(
-        lambda unit: publish_event(
-            unit, world.service, world.workspace.id, event_type, payload, idempotency_key=key, now=world.now
-        )
-    )
+    """Publish an event by itself."""
+    event = new_event(world.workspace.id, event_type, payload, idempotency_key=key, now=world.now)
+    [outcome] = world.service.publish_all([event])
+    return accepted(outcome)
 
 
 def test_a_published_event_is_stored_and_announced(world: World) -> None:
@@ -43,6 +46,52 @@ def test_a_key_stands_for_one_event(world: World) -> None:
         publish(world, json.dumps(a_payload(title="Other")), key="k")
     assert (len(world.events()), world.announced) == (1, [first.id])
     assert publish(world, json.dumps(a_payload())).id != first.id
+
+
+def test_a_group_is_announced_at_once_and_fails_by_its_members_alone(world: World) -> None:
+    """What was there is not announced again; what can't be stored is an error in its place."""
+    first = publish(world, json.dumps(a_payload()), key="k")
+    world.announced.clear()
+    again, other, elsewhere, new = (
+        new_event(world.workspace.id, "meeting.completed", json.dumps(a_payload(title=title)), now=world.now, **under)
+        for title, under in (
+            ("Weekly", {"idempotency_key": "k"}),
+            ("Other", {"idempotency_key": "k"}),
+            ("x", {}),
+            ("y", {}),
+        )
+    )
+    elsewhere = replace(elsewhere, workspace_id=uuid4())
+    outcomes = world.service.publish_all([replace(again, request_digest=first.request_digest), other, elsewhere, new])
+    assert outcomes[0] == first
+    assert isinstance(outcomes[1], AlreadyExistsError)
+    assert isinstance(outcomes[2], NotFoundError)
+    assert world.events() == [first, outcomes[3]]
+    assert world.announced == [new.id]
+
+
+def test_a_group_that_is_lost_with_its_database_is_unavailable_as_a_whole(world: World) -> None:
+    """What was stored before it was lost is answered all the same."""
+    stored: list[int] = []
+
+    def store(events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
+        stored.append(len(events))
+        if len(events) > 1:
+            raise ValueError("apart")
+        if len(stored) > 4:
+            raise UnavailableError
+        return events
+
+    service = WebhookService(world.unit, world.announced.extend, store_events=store)
+    events = [
+        new_event(world.workspace.id, "meeting.completed", json.dumps(a_payload()), now=world.now) for _ in range(3)
+    ]
+    *others, last = service.publish_all(events)
+    assert others == events[:2]
+    assert isinstance(last, UnavailableError)
+    assert world.announced == [each.id for each in events[:2]]
+    with pytest.raises(UnavailableError):
+        service.publish_all(events[:1])
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import psycopg
 from sqlalchemy import text
 
-from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, shortened, unavailable
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, UNASKED, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import TextClause
     from sqlalchemy.engine import Engine
+    from sqlalchemy.pool import PoolProxiedConnection
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +79,17 @@ class Usual:
         return cls(text(sql.replace(IF_NEW, "")), text(sql.replace(IF_NEW, "ON CONFLICT DO NOTHING")))
 
 
+class BrokenConnectionError(UnavailableError):
+    """The database does not answer (the connection broke); try again."""
+
+
 class DirectStatements:
     """Runs such statements."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Lend connections from the engine's pool."""
+    def __init__(self, engine: Engine, *, unasked: bool = False) -> None:
+        """Lend connections from the engine's pool; ``unasked`` ones were not asked whether they live."""
         self._engine = engine
+        self._unasked = unasked
         #: Behind a pooler, one that tells each statement its settings.
         self._cursor = engine.get_execution_options().get(RAW_CURSOR, psycopg.RawCursor)
 
@@ -95,11 +102,12 @@ class DirectStatements:
             return self.rows(statement.careful, params)
 
     def rows(self, statement: DirectStatement, params: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        """Return all its rows; a database that is away, gone, or refuses raises UnavailableError."""
-        try:
-            lent = self._engine.raw_connection()
-        except psycopg.Error as error:
-            raise unavailable(error) or shortened(error) from None
+        """Return all its rows; a database that is away, gone, or refuses raises UnavailableError.
+
+        Where the connection is of no more use it is a :class:`BrokenConnectionError`. Nobody knows then whether the
+        statement was carried out.
+        """
+        lent = self._borrowed()
         connection: Any = lent.driver_connection
         try:
             connection.autocommit = True
@@ -112,8 +120,8 @@ class DirectStatements:
                 # What else the pool has is as old, and most likely as dead, or leads to the same server.
                 lent.invalidate()
                 self._engine.dispose()
-            else:
-                connection.autocommit = False
+                raise _broken(error) from None
+            connection.autocommit = False
             raise unavailable(error) or shortened(error) from None
         except BaseException:
             # Given up in the middle: nobody knows what the connection still waits for.
@@ -122,3 +130,18 @@ class DirectStatements:
         finally:
             lent.close()
         return rows
+
+    def _borrowed(self) -> PoolProxiedConnection:
+        before = UNASKED.set(self._unasked)
+        try:
+            return self._engine.raw_connection()
+        except psycopg.Error as error:
+            raise unavailable(error) or shortened(error) from None
+        finally:
+            UNASKED.reset(before)
+
+
+def _broken(error: psycopg.Error) -> Exception:
+    away = unavailable(error)
+    # Another kind, such as a pooler's, says more than that the connection is gone.
+    return BrokenConnectionError(str(away), detail=away.detail) if type(away) is UnavailableError else away or error

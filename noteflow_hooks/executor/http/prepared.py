@@ -1,0 +1,114 @@
+"""An endpoint as its POSTs need it: whatever is the same for all of them is checked, encoded and keyed once."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.headers import check_headers
+from noteflow_hooks.domain.urls import EndpointUrl, parse_url
+from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.executor.http.connections import Route
+from noteflow_hooks.executor.http.faults import ExchangeError
+from noteflow_hooks.signing import Signer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import datetime
+
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
+_BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
+
+
+class PreparedEndpoint:
+    """One version of an endpoint, ready for any number of POSTs."""
+
+    def __init__(self, webhook: WebhookConfig, *, user_agent: str, allow_http_loopback: bool) -> None:
+        """Raise ExchangeError where nothing may be sent: its URL or headers are not allowed, or can't be decrypted."""
+        if webhook.secret_unavailable:
+            what = "secret" if webhook.secret_unreadable else "headers"
+            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
+        self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
+        self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port)
+        self._custom = _checked(webhook.headers)
+        self._before = self._constant_lines(user_agent)
+        self._after = _lines(self._custom) + "\r\n"
+        self._newest = Signer(webhook.secret) if webhook.secret is not None else None
+        self._earlier = webhook.previous_secrets
+        #: Of earlier secrets, made as they sign.
+        self._signers: dict[str, Signer] = {}
+
+    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
+        """Return the head of a delivery's POST, signed at that moment."""
+        event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
+        text = (
+            f"{self._before}Content-Length: {len(payload)}\r\n{_event_line(delivery.event_type)}"
+            f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+        )
+        if self._newest is not None:
+            standard = self._newest.sign_standard(event_id, timestamp, payload)
+            for signer in self._earlier_at(moment) if self._earlier else ():
+                standard += " " + signer.sign_standard(event_id, timestamp, payload)
+            plain = self._newest.sign(payload)
+            text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
+        return (text + self._after).encode("latin-1")
+
+    def _earlier_at(self, moment: datetime) -> Iterator[Signer]:
+        for each in self._earlier:
+            if each.expires_at > moment:
+                if each.secret not in self._signers:
+                    self._signers[each.secret] = Signer(each.secret)
+                yield self._signers[each.secret]
+
+    def _constant_lines(self, user_agent: str) -> str:
+        headers = {
+            "Host": _host_header(self.url),
+            "User-Agent": user_agent,
+            "Accept": "*/*",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+        }
+        if "accept" in map(str.lower, self._custom):
+            del headers["Accept"]
+        return f"POST {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}"
+
+
+def _endpoint(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
+    try:
+        return parse_url(url, allow_http_loopback=allow_http_loopback)
+    except InvalidInputError as error:
+        raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, f"URL not allowed: {error.problem}") from error
+
+
+def _checked(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
+    """Return custom headers, checked again: the row may have been changed by hand."""
+    try:
+        return dict(check_headers(headers))
+    except InvalidInputError as error:
+        raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
+
+
+def _host_header(url: EndpointUrl) -> str:
+    host = f"[{url.host}]" if ":" in url.host else url.host.rstrip(".")
+    return host if url.port == (443 if url.scheme == "https" else 80) else f"{host}:{url.port}"
+
+
+def _lines(headers: Mapping[str, str]) -> str:
+    return "".join(f"{_whole(f'{name}: {value}')}\r\n" for name, value in headers.items())
+
+
+@lru_cache(maxsize=64)
+def _event_line(event_type: str) -> str:
+    return _lines({"X-NoteFlow-Event": event_type})
+
+
+def _whole(line: str) -> str:
+    """Return the line; raise ValueError for a character that would break it, if earlier checks missed it."""
+    if _BREAKING.search(line) is not None:
+        raise ValueError("the request's head holds a character that no header may have")
+    return line

@@ -1,0 +1,170 @@
+"""The statements that store events: one for a single event, one for any number, and one that finds what was there.
+
+A conflict is no error, whichever it is with. With the event's own id it means that an earlier try came through whose
+answer was lost; with its idempotency key, that the request is a repetition, or the key another event's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import text
+
+from noteflow_hooks.domain.events import Event
+from noteflow_hooks.errors import AlreadyExistsError, UnavailableError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
+    from uuid import UUID
+
+    from sqlalchemy import TextClause
+
+    Rows = Sequence[Sequence[Any]]
+    #: Runs a statement and returns its rows.
+    Run = Callable[[TextClause, Mapping[str, Any]], Rows]
+
+#: The columns that are written; the database sets the rest.
+_TYPES: Final = {
+    "id": "uuid",
+    "workspace_id": "uuid",
+    "event_type": "text",
+    "meeting_id": "text",
+    "target_webhook_id": "uuid",
+    "payload": "text",
+    "idempotency_key": "text",
+    "request_digest": "bytea",
+    "occurred_at": "timestamptz",
+}
+_COLUMNS: Final = ", ".join(_TYPES)
+#: What is read back of an event that was there, by the names of its fields.
+_READ: Final = tuple(each.name for each in fields(Event))
+_READ_COLUMNS: Final = ", ".join(f"e.{name}::text" if name == "payload" else f"e.{name}" for name in _READ)
+#: How often the same is looked for again, where it was removed just when it was found to be there.
+_TRIES: Final = 3
+
+_APPEND_ONE: Final = text(
+    f"""
+    INSERT INTO noteflow.webhook_events ({_COLUMNS})
+    VALUES ({", ".join(f"CAST(:{name} AS {'json' if name == 'payload' else kind})" for name, kind in _TYPES.items())})
+    ON CONFLICT DO NOTHING
+    RETURNING id, created_at
+    """  # noqa: S608 - put together from this file's own texts
+)
+# The moments keep the order in which the events came; stored they are in that of their keys, so that two servers with
+# the same keys never wait for each other.
+_APPEND_MANY: Final = text(
+    f"""
+    WITH params AS MATERIALIZED (
+        SELECT *, clock_timestamp() + position * interval '1 microsecond' AS created_at
+        FROM unnest({", ".join(f"CAST(CAST(:{name} AS text) AS {kind}[])" for name, kind in _TYPES.items())})
+            WITH ORDINALITY AS t ({_COLUMNS}, position)
+    )
+    INSERT INTO noteflow.webhook_events ({_COLUMNS}, created_at)
+    SELECT {_COLUMNS.replace("payload", "payload::json")}, created_at
+    FROM params
+    ORDER BY workspace_id, idempotency_key, position
+    ON CONFLICT DO NOTHING
+    RETURNING id, created_at
+    """  # noqa: S608 - as above
+)
+_FIND: Final = text(
+    f"""
+    SELECT {_READ_COLUMNS} FROM noteflow.webhook_events e WHERE e.id = ANY (CAST(:ids AS uuid[]))
+    UNION ALL
+    SELECT {_READ_COLUMNS}
+    FROM unnest(CAST(:workspace_ids AS uuid[]), CAST(:keys AS text[])) AS k (workspace_id, idempotency_key)
+    JOIN noteflow.webhook_events e USING (workspace_id, idempotency_key)
+    """  # noqa: S608 - as above
+)
+
+
+def append(events: Sequence[Event], run: Run) -> list[Event | AlreadyExistsError]:
+    """Store the events with one statement; return for each what the outbox's ``append_many`` says."""
+    results: dict[UUID, Event | AlreadyExistsError] = {}
+    waiting = list(events)
+    for _ in range(_TRIES):
+        stored = dict(_append(waiting, run))
+        results |= {each.id: replace(each, created_at=stored[each.id]) for each in waiting if each.id in stored}
+        waiting = [each for each in waiting if each.id not in stored]
+        if waiting:
+            results |= _before(waiting, run)
+            waiting = [each for each in waiting if each.id not in results]
+        if not waiting:
+            return [results[each.id] for each in events]
+    raise UnavailableError("what an idempotency key stands for is being removed; try again")
+
+
+def _append(events: Sequence[Event], run: Run) -> Iterable[tuple[UUID, datetime]]:
+    rows = run(_APPEND_ONE, _one(events[0])) if len(events) == 1 else run(_APPEND_MANY, _many(events))
+    return (tuple(row) for row in rows)
+
+
+def _before(events: Sequence[Event], run: Run) -> dict[UUID, Event | AlreadyExistsError]:
+    """Return for each of the events what was there in its place; an event that was removed since is missing."""
+    keyed = [each for each in events if each.idempotency_key is not None]
+    rows = run(
+        _FIND,
+        {
+            "ids": [each.id for each in events],
+            "workspace_ids": [each.workspace_id for each in keyed],
+            "keys": [each.idempotency_key for each in keyed],
+        },
+    )
+    found = [_event(row) for row in rows]
+    by_id = {each.id: each for each in found}
+    by_key = {(each.workspace_id, each.idempotency_key): each for each in found}
+    repeated = {each.id: by_key.get((each.workspace_id, each.idempotency_key)) for each in keyed}
+    answers = {each.id: _repeated(each, before) for each in keyed if (before := repeated[each.id]) is not None}
+    return answers | {each.id: by_id[each.id] for each in events if each.id in by_id}
+
+
+def _repeated(event: Event, before: Event) -> Event | AlreadyExistsError:
+    if before.request_digest != event.request_digest:
+        return AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
+    return before
+
+
+def _one(event: Event) -> dict[str, Any]:
+    values = {name: getattr(event, name) for name in _TYPES}
+    values["payload"] = event.payload.decode()
+    return values
+
+
+def _many(events: Sequence[Event]) -> dict[str, str]:
+    """Return each column as the text of an array: psycopg takes ten times as long for its lists."""
+    return {
+        "id": _array([each.id.hex for each in events]),
+        "workspace_id": _array([each.workspace_id.hex for each in events]),
+        "event_type": _array([_quoted(each.event_type) for each in events]),
+        "meeting_id": _array([_quoted(each.meeting_id) for each in events]),
+        "target_webhook_id": _array([_hex(each.target_webhook_id) for each in events]),
+        "payload": _array([_quoted(each.payload.decode()) for each in events]),
+        "idempotency_key": _array([_quoted(each.idempotency_key) for each in events]),
+        "request_digest": _array([_bytes(each.request_digest) for each in events]),
+        "occurred_at": _array([each.occurred_at.isoformat() for each in events]),
+    }
+
+
+def _array(elements: Iterable[str]) -> str:
+    return "{" + ",".join(elements) + "}"
+
+
+def _quoted(text: str | None) -> str:
+    # PostgreSQL's manual, 8.15.6: quotes and backslashes have a backslash before them.
+    return "NULL" if text is None else '"' + text.replace("\\", "\\\\").replace('"', '\\"') + '"'
+
+
+def _hex(identifier: UUID | None) -> str:
+    return "NULL" if identifier is None else identifier.hex
+
+
+def _bytes(data: bytes | None) -> str:
+    return "NULL" if data is None else f'"\\\\x{data.hex()}"'
+
+
+def _event(row: Sequence[Any]) -> Event:
+    values = dict(zip(_READ, row, strict=True))
+    values["payload"] = values["payload"].encode()
+    return Event(**values)

@@ -1,0 +1,44 @@
+"""An endpoint as workers read it: its columns by name, without what SQLAlchemy's own rows cost for each of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from uuid import UUID
+
+
+class EndpointRow(NamedTuple):
+    """An endpoint and the version of its row; secrets and headers are ciphertext."""
+
+    version: str
+    id: UUID
+    workspace_id: UUID
+    name: str
+    url: str
+    events: list[str]
+    secret: bytes | None
+    secret_id: UUID | None
+    secret_hint: str
+    previous_secret: bytes | None
+    previous_secret_expires_at: datetime | None
+    earlier_secrets: bytes | None
+    enabled: bool
+    timeout_ms: int
+    max_retries: int
+    created_at: datetime
+    updated_at: datetime
+    disabled_reason: str | None
+    deleted_at: datetime | None
+    headers: bytes | None
+    header_names: list[str]
+    rate_limit_per_s: float | None
+    max_concurrency: int | None
+    paused_at: datetime | None
+
+    @property
+    def size(self) -> int:
+        """How many bytes of it vary, as they are stored."""
+        sealed = (self.secret, self.previous_secret, self.earlier_secrets, self.headers)
+        return len(self.url) + sum(len(each) for each in sealed if each is not None)

@@ -1,0 +1,132 @@
+"""What is prepared of an endpoint is made once for a version, says what a fresh one would, and is forgotten with it."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import replace
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from noteflow_hooks.domain.webhooks import PreviousSecret
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+from noteflow_hooks.executor.per_version import PerVersion
+from noteflow_hooks.signing import Signer, generate_secret, sign, sign_standard
+from tests.support.builders import NOON, a_delivery, a_webhook
+
+if TYPE_CHECKING:
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+BODY: Final = b'{"event":"meeting.completed"}'
+
+
+def prepared(webhook: WebhookConfig) -> PreparedEndpoint:
+    return PreparedEndpoint(webhook, user_agent="test", allow_http_loopback=False)
+
+
+def headers(head: bytes) -> dict[str, str]:
+    """Return a head's headers; it has each once."""
+    lines = head.decode("latin-1").split("\r\n")
+    assert lines[0] == "POST /hooks HTTP/1.1"
+    assert lines[-2:] == ["", ""]
+    pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines[1:-2])]
+    assert len({name.lower() for name, _ in pairs}) == len(pairs)
+    return dict(pairs)
+
+
+@pytest.mark.parametrize("secret", [None, "plain-text-of-a-secret"], ids=["ours", "text"])
+@pytest.mark.parametrize("payload", [b"", BODY, b"x" * 70_000], ids=["empty", "short", "long"])
+def test_a_signer_signs_as_the_functions_do(secret: str | None, payload: bytes) -> None:
+    """However often it has signed before."""
+    secret = secret if secret is not None else generate_secret()
+    signer = Signer(secret)
+    for _ in range(2):
+        assert signer.sign(payload) == sign(payload, secret)
+        assert signer.sign_standard("m-1", 5, payload) == sign_standard("m-1", 5, payload, [secret])
+
+
+def test_a_secret_without_bytes_makes_no_signer() -> None:
+    """Anybody could sign with it."""
+    with pytest.raises(ValueError, match="no bytes"):
+        Signer("whsec_")
+
+
+def test_each_post_has_a_head_of_its_own() -> None:
+    """Of the same prepared endpoint: its delivery's ids, its body's length, and signatures of its moment."""
+    webhook = a_webhook(secret=generate_secret(), headers=(("X-Key", "value"), ("accept", "text/plain")))
+    endpoint = prepared(webhook)
+    for number, moment in enumerate((NOON, NOON + timedelta(seconds=7))):
+        delivery, payload = a_delivery(event_type="meeting.completed"), BODY * number
+        stamp = int(moment.timestamp())
+        assert headers(endpoint.head(delivery, payload, moment)) == {
+            "Host": "receiver.example",
+            "User-Agent": "test",
+            "Accept-Encoding": "identity",
+            "Content-Type": "application/json",
+            "Content-Length": str(len(payload)),
+            "X-NoteFlow-Event": "meeting.completed",
+            "X-NoteFlow-Delivery": str(delivery.id),
+            "webhook-id": str(delivery.event_id),
+            "webhook-timestamp": str(stamp),
+            "X-NoteFlow-Signature": sign(payload, webhook.secret or ""),
+            "webhook-signature": sign_standard(str(delivery.event_id), stamp, payload, [webhook.secret or ""]),
+            "X-Key": "value",
+            "accept": "text/plain",
+        }
+
+
+def test_an_earlier_secret_signs_until_its_end() -> None:
+    """By the POST's own moment, whenever the endpoint was prepared."""
+    new, old = generate_secret(), generate_secret()
+    ends = NOON + timedelta(seconds=10)
+    endpoint = prepared(a_webhook(secret=new, earlier_secrets=(PreviousSecret(old, ends),)))
+    delivery = a_delivery()
+    for moment, secrets in ((NOON, [new, old]), (ends - timedelta(seconds=1), [new, old]), (ends, [new])):
+        expected = sign_standard(str(delivery.event_id), int(moment.timestamp()), BODY, secrets)
+        assert headers(endpoint.head(delivery, BODY, moment))["webhook-signature"] == expected
+
+
+@pytest.mark.parametrize("event_type", ["a\r\nX-Evil: 1", "a\0", "Ā"])
+def test_an_event_type_that_breaks_a_line_is_never_sent(event_type: str) -> None:
+    """Earlier checks refuse it; this is the last one."""
+    with pytest.raises(ValueError, match="no header may have"):
+        prepared(a_webhook()).head(a_delivery(event_type=event_type), BODY, NOON)
+
+
+def test_a_version_is_prepared_once_and_another_one_anew() -> None:
+    """Also where the two are equal: only the very same object is surely the same version."""
+    made: list[str] = []
+    kept = PerVersion(lambda webhook: made.append(webhook.name))
+    first = a_webhook(name="first")
+    second = replace(first, name="second")
+    for webhook in (first, first, second, first, replace(second)):
+        kept.of(webhook)
+    assert made == ["first", "second", "second"]
+
+
+def test_what_was_made_of_an_endpoint_goes_with_it() -> None:
+    """The keys made of its secrets live no longer than the secrets themselves."""
+    kept = PerVersion(prepared)
+    webhooks = [a_webhook(secret=generate_secret()) for _ in range(3)]
+    for webhook in webhooks:
+        kept.of(webhook)
+    assert len(kept) == 3
+    del webhook, webhooks[1:]
+    gc.collect()
+    assert len(kept) == 1
+    assert kept.of(webhooks[0]) is kept.of(webhooks[0])
+
+
+def test_what_can_not_be_made_is_tried_anew() -> None:
+    """An error is nothing to keep."""
+    tries: list[int] = []
+
+    def make(_: WebhookConfig) -> int:
+        tries.append(1)
+        return 1 // (len(tries) - 1)
+
+    kept, webhook = PerVersion(make), a_webhook()
+    with pytest.raises(ZeroDivisionError):
+        kept.of(webhook)
+    assert kept.of(webhook) == 1
