@@ -45,10 +45,6 @@ class DirectStatement:
         return cls(_PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", clause.text), names)
 
 
-class BrokenConnectionError(UnavailableError):
-    """The database does not answer (the connection broke); try again."""
-
-
 @dataclass(frozen=True, slots=True)
 class DirectUsual:
     """The two forms of a :class:`Usual`, as the server takes them."""
@@ -81,6 +77,10 @@ class Usual:
     def of(cls, sql: str) -> Usual:
         """Return both forms of the statement, whose inserts end with :data:`IF_NEW`."""
         return cls(text(sql.replace(IF_NEW, "")), text(sql.replace(IF_NEW, "ON CONFLICT DO NOTHING")))
+
+
+class BrokenConnectionError(UnavailableError):
+    """The database does not answer (the connection broke); try again."""
 
 
 class DirectStatements:
