@@ -28,7 +28,7 @@ _SETTLED_COLUMNS = columns(
 #: The claim's own row. Looked up by the ids as an array, and not by the index of what is under way: the queue that is
 #: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
 _OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
-_AMONG = "delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {} 'pending'))"
+_AMONG = "result.status {0} 'pending' AND delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {0} 'pending'))"
 _BODY = "CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END"
 #: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. What has
 #: ended leaves the queue, and is written to where it stays. Where the payload was erased meanwhile, which the delivery
