@@ -8,8 +8,10 @@ from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
 
 from hypothesis import strategies as st
+from typing_extensions import override
 
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
+from noteflow_hooks.concurrency.kept_threads import KeptThreads
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
@@ -64,12 +66,19 @@ _LONGEST: Final = timedelta(days=1)
 _CHUNK: Final = 5
 
 
-class InlineBulkhead(Bulkhead):
+class _InlineThreads(KeptThreads):
     """Makes each call at once, in the caller's own thread: the same steps give the same run."""
 
-    def submit(self, call: Callable[..., None], *args: Any) -> None:  # noqa: ANN401 - the call's own arguments
-        """Make the call."""
+    @override
+    def submit(self, call: Callable[..., None], *args: Any) -> None:
         call(*args)
+
+
+def inline_bulkhead(size: int) -> Bulkhead:
+    """Return a bulkhead that starts no threads."""
+    bulkhead = Bulkhead(size, tuning=BULKHEAD)
+    bulkhead.threads = _InlineThreads(size, name="inline")
+    return bulkhead
 
 
 class DeliveryMachine(Operated):
@@ -237,7 +246,7 @@ class DeliveryMachine(Operated):
         return DeliveryService(
             self.store,
             lambda _: next(self._answers),
-            InlineBulkhead(8, tuning=BULKHEAD),
+            inline_bulkhead(8),
             rules=DeliveryRules(
                 policy=_POLICY,
                 chunk=_CHUNK,
