@@ -14,6 +14,8 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.moves import COLUMNS
+from noteflow_hooks.persistence.sql.orm import DeliveryQueueRow, WebhookDeliveryRow
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.support.builders import a_failure, a_webhook, a_workspace, an_attempt_result, an_event
 
@@ -243,3 +245,9 @@ def test_a_list_goes_through_neither_table(stage: Stage) -> None:
         steps = "\n".join(connection.scalars(text(plan), {"id": stage.workspace_id}))
     assert "Merge Append" in steps
     assert "->  Sort" not in steps
+
+
+def test_every_column_of_a_delivery_moves_with_it() -> None:
+    """The moves name all columns that both tables have."""
+    assert set(COLUMNS) == set(DeliveryQueueRow.__table__.columns.keys())
+    assert set(COLUMNS) == set(WebhookDeliveryRow.__table__.columns.keys())

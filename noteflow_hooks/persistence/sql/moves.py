@@ -11,14 +11,35 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
-from noteflow_hooks.persistence.sql.orm import DeliveryQueueRow
-from noteflow_hooks.persistence.sql.orm.base import one_of
+from noteflow_hooks.persistence.sql.conditions import one_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: The two tables' columns, in no order of theirs.
-_COLUMNS: Final = tuple(DeliveryQueueRow.__table__.columns.keys())
+#: The two tables' columns. Written out, since workers do without SQLAlchemy's ORM, which knows them.
+COLUMNS: Final = (
+    "id",
+    "workspace_id",
+    "webhook_id",
+    "event_id",
+    "event_type",
+    "status",
+    "status_code",
+    "response_body",
+    "error_message",
+    "attempt_count",
+    "duration_ms",
+    "next_attempt_at",
+    "lease_expires_at",
+    "claimed_at",
+    "delivered_at",
+    "created_at",
+    "budget_used",
+    "interruptions",
+    "claim_no",
+    "held",
+    "forced",
+)
 _IF_NEW: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
 _FILED: Final = {
@@ -45,8 +66,8 @@ def queued(source: str, changes: Mapping[str, str]) -> str:
 
 
 def _into(table: str, source: str, changes: Mapping[str, str]) -> str:
-    values = ", ".join(changes.get(name, f"{source}.{name}") for name in _COLUMNS)
-    return f"INSERT INTO noteflow.{table} ({', '.join(_COLUMNS)}) SELECT {values} FROM {source}"  # noqa: S608 - our names
+    values = ", ".join(changes.get(name, f"{source}.{name}") for name in COLUMNS)
+    return f"INSERT INTO noteflow.{table} ({', '.join(COLUMNS)}) SELECT {values} FROM {source}"  # noqa: S608 - our names
 
 
 #: Makes settled deliveries due once more, with a fresh budget: what a person asks for is forced, the rest throttled.

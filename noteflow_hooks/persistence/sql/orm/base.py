@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sqlalchemy import ColumnElement, DateTime, Float, ForeignKey, LargeBinary, MetaData, Text, Uuid, cast, text
 from sqlalchemy.dialects.postgresql import JSON
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 SCHEMA = "noteflow"
 #: The moment at which the transaction began, by the database's clock.
@@ -57,16 +54,6 @@ class Base(DeclarativeBase):
         bytes: LargeBinary(),
         float: Float(),
     }
-
-
-def one_of(column: str, words: Iterable[str]) -> str:
-    """Return the condition that a column has one of these words."""
-    return f"{column} IN ({', '.join(map(repr, map(str, words)))})"
-
-
-def within(column: str, allowed: range | tuple[float, float]) -> str:
-    """Return the condition that a column lies within bounds, both included."""
-    return f"{column} BETWEEN {allowed[0]:g} AND {allowed[-1]:g}"
 
 
 def key() -> Mapped[uuid.UUID]:

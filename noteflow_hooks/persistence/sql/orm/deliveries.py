@@ -9,7 +9,8 @@ from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, Un
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, one_of, ordered_key, within
+from noteflow_hooks.persistence.sql.conditions import one_of, within
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, ordered_key
 
 
 class _DeliveryColumns:

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import ReplayState
-from noteflow_hooks.persistence.sql.orm.base import NOW, SCHEMA, Base, belongs_to, key, one_of
+from noteflow_hooks.persistence.sql.conditions import one_of
+from noteflow_hooks.persistence.sql.orm.base import NOW, SCHEMA, Base, belongs_to, key
 
 
 class WebhookReplayRow(Base):

@@ -10,7 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.events import SUBSCRIBABLE
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key, within
+from noteflow_hooks.persistence.sql.conditions import within
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
 
 
 class WebhookConfigRow(Base):
