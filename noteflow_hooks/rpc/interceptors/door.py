@@ -19,6 +19,7 @@ from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import (
     OURS,
     answering_stream,
+    bounded_bytes,
     read,
     refuse,
     refusing,
@@ -114,7 +115,7 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
         """Return a handler from bytes to bytes: messages are read and written where their errors have answers."""
         if handler.request_streaming:
             return grpc.stream_unary_rpc_method_handler(
-                answering_stream(handler.stream_unary, handler.request_deserializer)
+                answering_stream(handler.stream_unary, handler.request_deserializer), bounded_bytes
             )
         return grpc.unary_unary_rpc_method_handler(self._answering(handler, method))
 

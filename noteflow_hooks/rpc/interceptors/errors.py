@@ -72,18 +72,27 @@ def refusing(error: Exception) -> Handler:
     return grpc.stream_stream_rpc_method_handler(answer)
 
 
-def answering_stream(behavior: Any, deserialize: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
-    """Return what answers a stream of bytes with bytes, or with the answer to the error that the behavior raises."""
+def bounded_bytes(data: bytes) -> bytes | TooLargeError:
+    """Return a stream's message as it came, or why it is refused, which keeps nothing of it.
 
-    async def readable(requests: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+    This is what gRPC deserializes with: who raised the error with the bytes at hand would keep 4 MiB of each refused
+    stream in the traceback, until garbage is collected.
+    """
+    if len(data) <= STREAM_MESSAGE_BYTES:
+        return data
+    return TooLargeError(f"a message of a stream may have {STREAM_MESSAGE_BYTES} bytes; this one has {len(data)}")
+
+
+def answering_stream(behavior: Any, deserialize: Any) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
+    """Return what answers a stream of ``bounded_bytes``, or with the answer to the error that the behavior raises."""
+
+    async def readable(requests: AsyncIterator[bytes | TooLargeError]) -> AsyncIterator[Any]:
         async for data in requests:
-            if len(data) > STREAM_MESSAGE_BYTES:
-                raise TooLargeError(
-                    f"a message of a stream may have {STREAM_MESSAGE_BYTES} bytes; this one has {len(data)}"
-                )
+            if isinstance(data, TooLargeError):
+                raise data
             yield await read(data, deserialize)
 
-    async def guarded(requests: AsyncIterator[bytes], context: Context) -> bytes:
+    async def guarded(requests: AsyncIterator[bytes | TooLargeError], context: Context) -> bytes:
         try:
             response = await behavior(readable(requests), context)
             return bytes(response.SerializeToString())

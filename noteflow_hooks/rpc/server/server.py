@@ -24,6 +24,7 @@ from noteflow_hooks.rpc.interceptors.reading import (
 from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
 from noteflow_hooks.rpc.runtime.database import Database
+from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from noteflow_hooks.rpc.server import reflection
 from noteflow_hooks.rpc.server.options import ServerOptions
@@ -114,6 +115,7 @@ class HooksServer:
         limits, counting = self._options.limits, OWN if self._group is None else self._group.counting
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
+        expect_gone_callers()
         return grpc.aio.server(
             interceptors=[
                 DoorInterceptor(tokens, self._reads, limits, open_services=open_services, counting=counting),

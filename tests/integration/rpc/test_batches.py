@@ -12,7 +12,7 @@ import pytest
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.rpc.interceptors import limits
+from noteflow_hooks.rpc.interceptors import counting
 from noteflow_hooks.rpc.interceptors.buckets import Buckets
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -95,7 +95,7 @@ def test_an_answer_fits_into_a_message(world: World) -> None:
 
 def test_each_event_counts_as_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refused as a whole where they are too many by then, with nothing stored, and how long to wait."""
-    monkeypatch.setattr(limits, "Buckets", partial(Buckets, clock=lambda: 0.0))
+    monkeypatch.setattr(counting, "Buckets", partial(Buckets, clock=lambda: 0.0))
     with World(limits=CallerLimits(token_calls_per_s=10)) as world:
         assert len(publish(world, [a_request()] * 15)) == 15
         with refused(TOO_MUCH, "at most 10 calls a second with one token; try again in 0.101 s"):
@@ -108,7 +108,7 @@ def test_each_event_counts_as_a_call(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_batch_beyond_what_a_token_ever_has_is_let_in_and_made_up_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """Once the token has made no call for a while; what comes next waits for as long as the batch would have taken."""
-    monkeypatch.setattr(limits, "Buckets", partial(Buckets, clock=lambda: 0.0))
+    monkeypatch.setattr(counting, "Buckets", partial(Buckets, clock=lambda: 0.0))
     with World(limits=CallerLimits(token_calls_per_s=10)) as world:
         assert len(publish(world, [a_request()] * 100)) == 100
         with refused(TOO_MUCH, "try again in 8.1 s"):

@@ -68,7 +68,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},
     "PublishEvents": lambda _: {
-        "events": [pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))] * 2
+        "requests": [pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))] * 2
     },
     "ListEvents": lambda _: {"with_total": True},
     "GetEvent": lambda world: {"event_id": _event(world)},
@@ -109,7 +109,9 @@ def test_the_first_call_after_all_connections_were_cut_is_done_and_done_once(
 
 
 def _counts(url: str) -> dict[str, int]:
-    return {name: len(rows) for name, rows in all_rows(url).items()}
+    # What waits is counted with `webhook_deliveries`, which has it in view: sending again and erasing move rows between
+    # the two, and a row that was copied in place of moved would be one more.
+    return {name: len(rows) for name, rows in all_rows(url).items() if name != "delivery_queue"}
 
 
 def _cut_all(url: str) -> None:
