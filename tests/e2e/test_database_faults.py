@@ -40,6 +40,8 @@ SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks' 
 ALIVE: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
 #: The line that an endpoint's claims stand in.
 LINE: Final = "SELECT pg_advisory_xact_lock(1852793958, hashtext(%s) & 63)"
+#: Nothing is stored beside it, and all may be read.
+WRITES_LOCKED: Final = "LOCK TABLE noteflow.webhook_events IN SHARE MODE"
 TOUCH: Final = "UPDATE noteflow.webhook_deliveries SET claim_no = claim_no WHERE id = %s"
 
 
@@ -204,21 +206,52 @@ def deadlocks(rig: SystemRig) -> int:
 
 
 def test_a_server_killed_before_the_commit_has_stored_nothing(rig: SystemRig) -> None:
-    """The caller sees an error; the same key, published again, makes one event and one delivery."""
+    """PostgreSQL drops what it has not begun; the same key, published again, makes one event and one delivery."""
     path, request = a_path(), publish_request()
     webhook = rig.webhook(path)
     with rival(rig) as other:
-        other.execute("LOCK TABLE noteflow.webhook_events IN SHARE MODE")
+        other.execute(WRITES_LOCKED)
         call = rig.client.events.PublishEvent.future(request)
         waiting = wait_for_a_waiting_statement(rig, other)
-        rig.kill("server")
-        assert call.exception() is not None
-    until(lambda: value(rig, ALIVE, waiting) == 0, what="the statement of the dead server ends")
+        with server_restarted_after(rig):
+            rig.kill("server")
+            assert call.exception() is not None
+            # Sooner than its statement_timeout ends it, in 20 s.
+            until(lambda: value(rig, ALIVE, waiting) == 0, what="the dead server's statement ends", timeout_s=10)
     assert events(rig, request.idempotency_key) == 0
-    rig.restart("server")
     event_id = publish_keyed(rig, request)
     rig.settled(webhook, "succeeded")
     assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {event_id: 1})
+
+
+def test_a_server_killed_while_its_statement_is_carried_out_stores_one_event(rig: SystemRig) -> None:
+    """The caller sees an error, of an event that is stored; under the same key he is told its id."""
+    path, request = a_path(), publish_request()
+    webhook = rig.webhook(path)
+    with rival(rig) as other, server_restarted_after(rig):
+        other.execute(WRITES_LOCKED)
+        call = rig.client.events.PublishEvent.future(request)
+        wait_for_a_waiting_statement(rig, other)
+        with rig.frozen("server"):
+            other.rollback()
+            until(lambda: events(rig, request.idempotency_key) == 1, what="the event is stored")
+            rig.kill("server")
+        assert call.exception() is not None
+    stored = value(rig, "SELECT id FROM noteflow.webhook_events WHERE idempotency_key = %s", request.idempotency_key)
+    assert publish_keyed(rig, request) == str(stored)
+    rig.settled(webhook, "succeeded")
+    assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {str(stored): 1})
+
+
+@contextlib.contextmanager
+def server_restarted_after(rig: SystemRig) -> Iterator[None]:
+    """Start the server again that the block kills, for the tests that come after a failure too."""
+    try:
+        yield
+    finally:
+        if "server" not in rig.system.processes:
+            rig.restart("server")
+        rig.client.events.ListEvents(pb.ListEventsRequest(), wait_for_ready=True, timeout=PATIENCE_S)
 
 
 def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: SystemRig) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +26,7 @@ from noteflow_hooks.persistence.sql.work import Work
 from tests.support.builders import a_meeting, a_workspace, an_event
 from tests.support.pgbouncer import pgbouncer
 from tests.support.pooling_proxy import PoolingProxy
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,13 +38,14 @@ if TYPE_CHECKING:
 TOLD: Final = {
     "statement_timeout": "20s",
     "idle_in_transaction_session_timeout": "15s",
+    "client_connection_check_interval": "100ms",
     "TimeZone": "UTC",
     "search_path": "public",
     "enable_seqscan": "off",
 }
 EFFECTIVE: Final = f"SELECT {', '.join(f'current_setting({name!r})' for name in TOLD)}, CAST(:number AS integer)"
 #: What every unit of work is told.
-NAMES: Final = ("statement_timeout", "idle_in_transaction_session_timeout", "TimeZone", "search_path")
+NAMES: Final = tuple(name for name in TOLD if name != "enable_seqscan")
 ROUNDS: Final = 25
 BOX: Final = SecretBox([bytes(32)])
 
@@ -108,6 +112,33 @@ def effective(engine: Engine, number: int) -> list[tuple[Any, ...]]:
     with engine.begin() as connection:
         inside = [connection.execute(statement, given).one() for _ in range(2)]
     return [tuple(each) for each in (direct, alone, *inside)]
+
+
+@pytest.mark.parametrize("kind", ["ours", "pgbouncer"])
+def test_a_statement_whose_client_died_is_given_up(database_url: str, tmp_path: Path, kind: str) -> None:
+    """The pooler ends its session, and PostgreSQL looks whether who asked is there."""
+    asleep = f"SELECT pg_sleep(600) AS of_{kind}"
+    count = "SELECT count(*) FROM pg_stat_activity WHERE query = %s AND state = 'active'"
+    with (
+        a_pooler(kind, database_url, tmp_path, ignores_options=True) as url,
+        psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as other,
+        ThreadPoolExecutor(1) as thread,
+    ):
+        # No other bound ends it sooner.
+        engine = create_engine(url, connections=1, is_pooled=True, answer_within_s=600)
+        with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            lost = thread.submit(connection.execute, text(asleep))
+            until(lambda: other.execute(count, [asleep]).fetchone() == (1,), what="the statement is under way")
+            cut(connection.connection.driver_connection)
+            assert isinstance(lost.exception(), UnavailableError)
+        until(lambda: other.execute(count, [asleep]).fetchone() == (0,), what="it is given up")
+        engine.dispose()
+
+
+def cut(connection: Any) -> None:  # noqa: ANN401 - psycopg's
+    """End a connection as the kernel does when its process dies."""
+    with socket.socket(fileno=os.dup(connection.fileno())) as own:
+        own.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("kind", ["ours", "pgbouncer"])

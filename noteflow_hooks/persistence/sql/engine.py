@@ -57,6 +57,8 @@ _SETTINGS: Final = {
     "statement_timeout": "20000",
     # No transaction of ours waits for anything but the database: one that does is a frozen process's, and holds locks.
     "idle_in_transaction_session_timeout": "15000",
+    # What commits by itself must not be carried out for a process that died while it waited for a lock.
+    "client_connection_check_interval": "100",
     "timezone": "UTC",
     # The search path is fixed, since a role named like our schema would have that as its default.
     "search_path": "public",
