@@ -24,14 +24,20 @@ _GET: Final = Statement(
     reads=True,
 )
 #: Waits for a rival's commit, so that one of any number of racing callers is the first. One that is no longer
-#: remembered gives its place up.
+#: remembered gives its place up. The conflict names no column: the id is made of workspace and name, each of the two is
+#: unique, and whichever of them a rival's row is met by must do.
 _CLAIM: Final = Statement(f"""
-INSERT INTO noteflow.request_ids AS request (id, {", ".join(_WRITTEN)})
-VALUES (:id, {", ".join(f":{name}" for name in _WRITTEN)})
-ON CONFLICT (id) DO UPDATE
-SET created_at = now(), {", ".join(f"{name} = excluded.{name}" for name in _WRITTEN)}
-WHERE request.created_at <= now() - CAST(:remembered AS interval)
-RETURNING id
+WITH first AS (
+    INSERT INTO noteflow.request_ids (id, {", ".join(_WRITTEN)})
+    VALUES (:id, {", ".join(f":{name}" for name in _WRITTEN)})
+    ON CONFLICT DO NOTHING
+    RETURNING id
+), renewed AS (
+    UPDATE noteflow.request_ids SET created_at = now(), {", ".join(f"{name} = :{name}" for name in _WRITTEN)}
+    WHERE id = :id AND created_at <= now() - CAST(:remembered AS interval)
+    RETURNING id
+)
+SELECT id FROM first UNION ALL SELECT id FROM renewed
 """)  # noqa: S608 - constants
 _COMPLETE: Final = Statement(
     "UPDATE noteflow.request_ids SET target_id = :target_id, secret_id = :secret_id, secret_hint = :secret_hint"
