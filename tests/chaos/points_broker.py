@@ -32,7 +32,8 @@ def worker_before_it_hints(stage: Stage) -> None:
     with dispatch_held(stage.rig, last) as lock:
         stage.publish()
         lock.wait()
-        with writes_held(stage.rig.redis):
+        # Frozen too, so that nothing of what the statement has claimed is sent before the kill.
+        with writes_held(stage.rig.redis), frozen(stage.rig, stage.workers):
             lock.release()
             until(lambda: len(stage.rows()) == len(stage.paths), what="the deliveries are made")
             stage.kill(*stage.workers)
