@@ -45,7 +45,7 @@ chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); th
 	@$(BIN)/python -m tests.chaos --seed $(SEED)
 	@$(BIN)/python -m pytest -m chaos
 
-bench: venv-dev ## measure the whole system, about ten minutes; results go to docs/performance
+bench: venv-dev ## measure the whole system, about twelve minutes; results go to docs/performance
 	@exec $(BIN)/noteflow-hooks bench --output docs/performance
 
 bench-full: venv-dev ## the same, and what takes minutes more

@@ -9,6 +9,7 @@ import base64
 import json
 import logging
 import time
+from abc import ABC, abstractmethod
 from contextlib import contextmanager
 from queue import Empty
 from typing import TYPE_CHECKING, Any, Final
@@ -141,7 +142,7 @@ class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyp
         return []
 
 
-class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untyped
+class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is untyped
     """A channel of the Redis transport that hands on only what it finds no problem with, and lets no message end it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's own
@@ -150,13 +151,13 @@ class GuardedChannel(_Channel):  # type: ignore[misc]  # kombu's class is untype
         if not self.ack_emulation:
             self.QoS = _UnfinishedMessages
 
+    @abstractmethod
     def problem_with_message(self, raw: bytes, *, queue: str) -> str | None:
         """Return why the message is to be dropped, in words that repeat none of it; None where it is good."""
-        raise NotImplementedError
 
+    @abstractmethod
     def problem_with_broadcast(self, message: object, *, exchange: str) -> str | None:
         """Return the same of what was broadcast to all workers, and is read already."""
-        raise NotImplementedError
 
     def basic_consume(self, queue: str, *args: Any, callback: Callable[[Any], object], **kwargs: Any) -> Any:  # noqa: ANN401 - kombu's own
         """Consume from the queue; give up a message that Celery stumbles over all the same."""

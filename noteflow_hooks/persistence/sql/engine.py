@@ -76,8 +76,8 @@ RAW_CURSOR: Final = "noteflow_raw_cursor"
 
 #: Where a pooled connection has its wire.
 _WIRE: Final = "noteflow_wire"
-#: Set by whoever can repeat what a dead connection did not carry: the connections that it borrows are not asked at all.
-UNASKED: Final = ContextVar("unasked", default=False)
+#: Set while a connection is lent that is not asked at all.
+_unasked: Final = ContextVar("unasked", default=False)
 
 _TIMESTAMPTZ: Final = psycopg.adapters.types["timestamptz"].oid
 _OWN_LOADER: Final = cast("type[Loader]", psycopg.adapters.get_loader(_TIMESTAMPTZ, Format.TEXT))
@@ -135,12 +135,12 @@ def create_engine(
 
 
 def lend(engine: Engine) -> PoolProxiedConnection:
-    """Lend a connection of the pool that is not asked whether it lives; who uses it finds out."""
-    before = UNASKED.set(True)
+    """Lend a connection of the pool that is not asked whether it lives, to who can repeat what a dead one loses."""
+    before = _unasked.set(True)
     try:
         return engine.raw_connection()
     finally:
-        UNASKED.reset(before)
+        _unasked.reset(before)
 
 
 def wire_of(lent: PoolProxiedConnection) -> Wire:
@@ -216,7 +216,7 @@ def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
 
 def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
     """Find out before work begins on it that a connection is dead: after a restart of PostgreSQL all of them are."""
-    if UNASKED.get() or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
+    if _unasked.get() or time.monotonic() - record.info.get("rests_since", math.inf) < trusted_s:
         return
     try:
         connection.autocommit = True

@@ -40,7 +40,7 @@ COLUMNS: Final = (
     "held",
     "forced",
 )
-_IF_NEW: Final = "ON CONFLICT DO NOTHING"
+_UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
 _FILED: Final = {
     "next_attempt_at": "NULL",
@@ -51,7 +51,7 @@ _FILED: Final = {
 }
 
 
-def filed(source: str, changes: Mapping[str, str], *, if_new: str = _IF_NEW) -> str:
+def filed(source: str, changes: Mapping[str, str], *, if_new: str = _UNLESS_THERE) -> str:
     """Return the INSERT that files rows of ``source``, which are settled, with what has changed of them.
 
     ``if_new`` is what becomes of a row that is there already, which only a change by hand can cause: all others of the
@@ -62,7 +62,7 @@ def filed(source: str, changes: Mapping[str, str], *, if_new: str = _IF_NEW) -> 
 
 def queued(source: str, changes: Mapping[str, str]) -> str:
     """Return the INSERT that puts rows of ``source`` into the queue, with what has changed of them."""
-    return f"{_into('delivery_queue', source, changes)} {_IF_NEW}"
+    return f"{_into('delivery_queue', source, changes)} {_UNLESS_THERE}"
 
 
 def _into(table: str, source: str, changes: Mapping[str, str]) -> str:

@@ -28,6 +28,12 @@ _numbers: Final = count(1)
 _OPEN: Final = frozenset({TransactionStatus.INTRANS, TransactionStatus.INERROR})
 
 
+def numbered(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return a statement that names its parameters ``:so`` as the server takes it, and the names by their numbers."""
+    names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+    return _PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", text), names
+
+
 class Statement:
     """A statement as the server takes it, with the names of its numbered parameters."""
 
@@ -35,10 +41,9 @@ class Statement:
 
     def __init__(self, text: str, *, reads: bool = False) -> None:
         """``text`` names its parameters ``:so``. ``reads`` says that it neither changes nor locks anything."""
-        #: The parameters' names, in the order of their numbers.
-        self.names = tuple(dict.fromkeys(_PARAMETER.findall(text)))
+        sql, self.names = numbered(text)
         self.formats = [PyFormat.TEXT] * len(self.names)
-        self.sql = _PARAMETER.sub(lambda found: f"${self.names.index(found[1]) + 1}", text).encode()
+        self.sql = sql.encode()
         self.reads = reads
         #: What it is called where it is prepared.
         self.key = f"noteflow_{next(_numbers)}".encode()

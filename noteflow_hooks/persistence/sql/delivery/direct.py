@@ -7,7 +7,6 @@ What SQLAlchemy and psycopg do to find out about parameters and columns takes th
 from __future__ import annotations
 
 import logging
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,8 +14,9 @@ import psycopg
 from sqlalchemy import text
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, UNASKED, shortened, unavailable
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, lend, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
+from noteflow_hooks.persistence.sql.wire import numbered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import PoolProxiedConnection
 
 log = logging.getLogger(__name__)
-
-#: SQLAlchemy's form of a parameter; two colons are a cast.
-_PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +38,7 @@ class DirectStatement:
     @classmethod
     def of(cls, clause: TextClause) -> DirectStatement:
         """Return the same statement with its parameters numbered."""
-        names = tuple(dict.fromkeys(_PARAMETER.findall(clause.text)))
-        return cls(_PARAMETER.sub(lambda found: f"${names.index(found[1]) + 1}", clause.text), names)
+        return cls(*numbered(clause.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,13 +128,10 @@ class DirectStatements:
         return rows
 
     def _borrowed(self) -> PoolProxiedConnection:
-        before = UNASKED.set(self._unasked)
         try:
-            return self._engine.raw_connection()
+            return lend(self._engine) if self._unasked else self._engine.raw_connection()
         except psycopg.Error as error:
             raise unavailable(error) or shortened(error) from None
-        finally:
-            UNASKED.reset(before)
 
 
 def _broken(error: psycopg.Error) -> Exception:
