@@ -176,6 +176,10 @@ class TaskWakeUps:
             # Those that wait in the queue at this moment look for the same.
             sender.put(lambda: None if _queued(queue) >= QUEUED_WAKE_UPS else _send([], queue, 0.0))
 
+    def dispatch_more(self) -> None:
+        """Have a task dispatch what waits."""
+        sender.put(lambda: _push(DISPATCH_TASK, DISPATCH_QUEUE, [], most=QUEUED_WAKE_UPS))
+
 
 def _send_soon(delivery_ids: Sequence[UUID], queue: str, delay: timedelta) -> None:
     due = time.monotonic() + delay.total_seconds()

@@ -99,6 +99,27 @@ class Bulkhead:
             self._free -= taken
         return Permits(self, taken, slow=False, tuning=self._tuning)
 
+    def reserve_within(self, wanted: int, *, timeout_s: float) -> Permits:
+        """Wait as :meth:`reserve` does, but no longer than that, and take what is free: it may be nothing."""
+        until, taken = time.monotonic() + timeout_s, 0
+        if self._queue.acquire(timeout=timeout_s):
+            try:
+                with self._changed:
+                    for each, longest_s in ((min(wanted, self._size), self._tuning.patience_s), (1, timeout_s)):
+                        self._wait_for(each, timeout_s=min(longest_s, max(0.0, until - time.monotonic())))
+                    taken = 0 if self._urgent else min(wanted, self._free)
+                    self._free -= taken
+            finally:
+                self._queue.release()
+        return Permits(self, taken, slow=False, tuning=self._tuning)
+
+    def hurry(self) -> None:
+        """Have who waits in line for many permits go on with what is free, once that is one."""
+        with self._changed:
+            self._wanted = min(self._wanted, 1)
+            if self._free:
+                self._changed.notify()
+
     def reserve_free(self, wanted: int) -> Permits:
         """Take what is free and nobody waits for urgently, which may be nothing, and wait for none."""
         with self._changed:
@@ -165,7 +186,7 @@ class Bulkhead:
     def _wait_for(self, wanted: int, *, timeout_s: float | None) -> None:
         self._wanted = wanted
         try:
-            self._changed.wait_for(lambda: self._free >= wanted and not self._urgent, timeout=timeout_s)
+            self._changed.wait_for(lambda: self._free >= self._wanted and not self._urgent, timeout=timeout_s)
         finally:
             self._wanted = math.inf
 

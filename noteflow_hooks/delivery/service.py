@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency.collector import BatchCollector
@@ -63,6 +64,7 @@ class DeliveryService:
         self._settler = Settler(store, slots, rules=rules, announce=announce, clock=clock)
         self._dispatcher = Dispatcher(store, rules=rules, clock=clock)
         self._slots = slots
+        self._dispatching = _Counted()
         self._late: BatchCollector[Result] = BatchCollector(self._settle_late, name="late results", gather_s=GATHER_S)
 
     def dispatch(self, event_ids: Sequence[UUID], *, wake_ups: WakeUps) -> int:
@@ -71,7 +73,7 @@ class DeliveryService:
         Of a large fan-out only as many chunks are enqueued as the queue has room for: each task that sends one tops
         itself up with the rest.
         """
-        work = self._dispatcher.dispatch(event_ids, room=0, wake_ups=wake_ups)
+        work = self._dispatcher.dispatch(event_ids, wake_ups=wake_ups)
         if work.chunk:
             wake_ups.enqueue(work.chunk, if_room=False)
         if work.error is not None:
@@ -79,23 +81,41 @@ class DeliveryService:
         return work.made
 
     def dispatch_and_deliver(self, event_ids: Sequence[UUID], *, wake_ups: WakeUps) -> tuple[int, Outcomes]:
-        """Make deliveries, enqueue them but for the last chunk, and send that; return how many, and what came.
+        """Make deliveries and send them, as many at a time as there is room for; return how many, and what came.
 
-        What the bulkhead has room for at that moment is sent without a claim of its own.
+        They need no claim of their own. What can't be leased is enqueued, but for a last chunk. Goes on for some rounds
+        while there is more, and has another task come to it.
         """
-        with self._bulkhead.reserve_free(self._rules.chunk) as permits:
-            work = self._dispatcher.dispatch(event_ids, room=permits.size, wake_ups=wake_ups)
-            outcomes = Outcomes()
-            if work.claims:
-                with self._bulkhead.caller():
-                    outcomes = self._send(work.claims, permits, patience_s=self._patience_s)
-        if self._slots.is_owed:
-            self._claimer.wake_for_owed(wake_ups)
+        made, outcomes = self._dispatch_round(event_ids, wake_ups, is_first=True)
+        for _ in range(ROUNDS - 1):
+            if not self._is_more() or self._dispatching.count >= BACKLOG_TASKS:
+                return made, outcomes
+            more, came = self._dispatch_round((), wake_ups)
+            made += more
+            outcomes += came
+        if self._is_more():
+            wake_ups.dispatch_more()
+        return made, outcomes
+
+    def _dispatch_round(
+        self, event_ids: Sequence[UUID], wake_ups: WakeUps, *, is_first: bool = False
+    ) -> tuple[int, Outcomes]:
+        outcomes = Outcomes()
+        with self._dispatching, ExitStack() as stack:
+            work = self._dispatcher.dispatch_page(event_ids, bulkhead=self._bulkhead, stack=stack, wake_ups=wake_ups)
+            if is_first and work.claims and self._is_more():
+                wake_ups.dispatch_more()
+            if work.permits is not None and work.claims:
+                outcomes += self._send(work.claims, work.permits, patience_s=self._patience_s)
         if work.error is not None:
             raise work.error
         if work.chunk:
-            outcomes = self.deliver(work.chunk, wake_ups=wake_ups)
+            outcomes += self.deliver(work.chunk, wake_ups=wake_ups)
         return work.made, outcomes
+
+    def _is_more(self) -> bool:
+        """Tell whether something waits to be dispatched, as far as this process knows."""
+        return self._dispatcher.page_said_more or bool(self._dispatcher.waiting)
 
     def deliver(self, delivery_ids: Sequence[UUID], *, wake_ups: WakeUps, lane: Lane = Lane.QUICK) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.
@@ -179,3 +199,19 @@ class DeliveryService:
         if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
             return None
         return self._post(leased.claim)
+
+
+class _Counted:
+    """How many threads are inside its ``with`` blocks at this moment."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self.count = 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self.count += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self.count -= 1

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 #: Deliveries made by one dispatching statement, at the most.
 DISPATCH_PAGE: Final = 2_000
+#: A page that leases less than there is room for is followed by one so many times as large.
+PAGE_GROWTH: Final = 8
 #: So many named deliveries are a quiet moment's, and looked for again by themselves where they were passed over.
 FEW: Final = 10
 #: While so many messages wait in the queue, a round of dispatching adds its first chunk's and no more.
@@ -50,9 +52,12 @@ LOOK_AGAIN_AFTER: Final = timedelta(milliseconds=20)
 TASK_PATIENCE_S: Final = 0.25
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
 ROUNDS: Final = 8
-#: While more tasks than this deliver, none goes on with a backlog: a few keep all threads busy, and the other tasks
-#: are for fresh events.
+#: While more tasks than this deliver, or dispatch, none goes on with a backlog: a few keep all threads busy, and the
+#: other tasks are for fresh events.
 BACKLOG_TASKS: Final = 4
+
+#: How long a task that dispatches a long backlog waits for any permit; then it makes deliveries for others to send.
+ROOM_PATIENCE_S: Final = 1.0
 
 #: So many tasks that go on keep a process busy; a wake-up of its own would cost it as much as ten deliveries.
 BUSY_TASKS: Final = 2

@@ -41,6 +41,10 @@ class WakeUps(Protocol):
         """Have a task look, after the delay, for what the lane has; one that waits in its queue already will do."""
         ...
 
+    def dispatch_more(self) -> None:
+        """Have a task dispatch what waits; one that waits in its queue already will do."""
+        ...
+
 
 class NoWakeUps:
     """Sends nothing: the sweep finds it all."""
@@ -53,6 +57,9 @@ class NoWakeUps:
 
     def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
         """Leave the lane to the sweep."""
+
+    def dispatch_more(self) -> None:
+        """Leave the events to the relay."""
 
 
 class WakeUpDebouncer:

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.health.scheduling import BURST
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.conformance.test_concurrency import at_once
 from tests.support.builders import an_attempt_result
@@ -90,12 +91,45 @@ def test_what_must_wait_or_may_not_go_is_not_claimed(world: World) -> None:
     assert (held.webhook_id, held.held, skipped.status) == (paused.id, True, DeliveryStatus.SKIPPED)
 
 
-def test_beside_what_is_held_nothing_is_claimed(world: World) -> None:
-    """Turns wait for endpoints that others have locked, and claims of them must wait for nobody meanwhile."""
-    _, [first] = a_subscribed(world, rate_limit_per_s=1.0)
-    _, [second] = a_subscribed(world)
+def test_beside_what_is_held_the_rest_is_claimed(world: World) -> None:
+    """One endpoint's limit is no other's: its delivery waits for its slot, and nobody waits with it."""
+    limited, [first] = a_subscribed(world, rate_limit_per_s=1.0)
+    free, [second] = a_subscribed(world)
     made = dispatch(world, first, second)
-    assert (made.claims, len(made.delivery_ids), made.throttled) == ((), 1, True)
+    assert [each.webhook for each in made.claims] == [free]
+    assert (made.delivery_ids, made.throttled) == ((), True)
+    with world.units() as unit:
+        [held] = unit.deliveries.get_by_event(first)
+    assert (held.webhook_id, held.held) == (limited.id, True)
+    [claim] = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
+    assert claim.delivery.id == held.id
+
+
+def test_a_flood_is_held_beyond_the_burst_and_its_first_ones_are_claimed(world: World) -> None:
+    """Of 53 events for one endpoint 50 are claimed as they are made, and three wait for its slots."""
+    _, events = a_subscribed(world, events=BURST + 3)
+    made = dispatch(world, *events, claim=99)
+    assert (len(made.claims), made.delivery_ids, made.throttled) == (BURST, (), True)
+    assert len(world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)) == 3
+
+
+def test_a_round_takes_as_many_events_as_it_is_told(world: World) -> None:
+    """The named one, and others up to that number; what is left is more."""
+    _, events = a_subscribed(world, events=4)
+    made = world.deliveries.dispatch(events[3:], limit=100, events=2, claim=9, lease_slack=SLACK)
+    assert {each.delivery.event_id for each in made.claims} == {events[3], events[0]}
+    assert (made.events, made.more) == (2, True)
+
+
+def test_a_round_that_ends_with_an_event_leaves_it_behind(world: World) -> None:
+    """As many deliveries as the limit allows finish their events, and the next one is not begun."""
+    _, events = a_subscribed(world, events=3)
+    made = dispatch(world, *events, claim=2)
+    assert made.events == 3
+    _, others = a_subscribed(world, events=3)
+    cut = world.deliveries.dispatch(others, limit=2, claim=2, lease_slack=SLACK)
+    assert (len(cut.claims), cut.delivery_ids, cut.events, cut.more) == (2, (), 2, True)
+    assert world.deliveries.undispatched(older_than=timedelta(0), limit=9) == others[2:]
 
 
 def test_many_at_once_claim_each_delivery_once_and_keep_the_cap(world: World) -> None:

@@ -28,6 +28,7 @@ PARAMS = {
     "rows": "[]",
     "erased": "",
     "others": 1,
+    "events": 1,
     "limit": 1,
     "burst": 1,
     "claim": 1,

@@ -19,6 +19,8 @@ class KeptWakeUps:
         self.chunks: list[tuple[list[UUID], bool]] = []
         self.retries: list[tuple[timedelta, list[UUID]]] = []
         self.woken: list[tuple[Lane, timedelta]] = []
+        #: How often a task was asked to dispatch what waits.
+        self.dispatches = 0
 
     @property
     def enqueued(self) -> list[UUID]:
@@ -32,6 +34,10 @@ class KeptWakeUps:
     def retry_later(self, delivery_ids: list[UUID], *, delay: timedelta) -> None:
         """Keep what is retried."""
         self.retries.append((delay, delivery_ids))
+
+    def dispatch_more(self) -> None:
+        """Count it."""
+        self.dispatches += 1
 
     def wake(self, lane: Lane, *, delay: timedelta = AT_ONCE) -> None:
         """Keep the lane."""

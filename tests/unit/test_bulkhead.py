@@ -64,6 +64,40 @@ def test_who_waits_for_nothing_gets_what_is_free() -> None:
     assert [bulkhead.reserve_free(4).size, bulkhead.reserve_free(4).size, bulkhead.reserve_free(4).size] == [4, 1, 0]
 
 
+def test_who_waits_for_so_long_gets_what_is_free_then() -> None:
+    """Of five places four are taken: the last one, and once that is taken none."""
+    bulkhead = Bulkhead(5, tuning=replace(BULKHEAD, patience_s=0.01))
+    bulkhead.reserve(4)
+    assert bulkhead.reserve_within(3, timeout_s=PATIENCE_S).size == 1
+    assert bulkhead.reserve_within(3, timeout_s=0.01).size == 0
+
+
+def test_whoever_is_in_line_before_it_does_not_make_it_wait_for_longer() -> None:
+    """Another one waits in line for as long as it takes; who came to wait for a moment goes without any."""
+    bulkhead = Bulkhead(2, tuning=BULKHEAD)
+    taken = bulkhead.reserve(2)
+    first = threading.Thread(target=lambda: bulkhead.reserve(2))
+    first.start()
+    until(bulkhead._queue.locked, what="it waits in line")  # noqa: SLF001 - nothing else tells
+    assert bulkhead.reserve_within(2, timeout_s=0.01).size == 0
+    with taken:
+        pass
+    first.join(PATIENCE_S)
+
+
+def test_who_is_hurried_goes_on_with_what_is_free() -> None:
+    """It would wait for three, and has one as soon as somebody else is in a hurry."""
+    bulkhead = Bulkhead(3, tuning=replace(BULKHEAD, patience_s=PATIENCE_S))
+    bulkhead.reserve(2)
+    got: list[int] = []
+    waiter = threading.Thread(target=lambda: got.append(bulkhead.reserve_within(3, timeout_s=PATIENCE_S).size))
+    waiter.start()
+    until(lambda: bulkhead._wanted == 3, what="it waits")  # noqa: SLF001 - nothing else tells
+    bulkhead.hurry()
+    waiter.join(PATIENCE_S / 2)
+    assert got == [1]
+
+
 def test_a_place_is_free_as_soon_as_its_job_ends() -> None:
     """One job of two hangs; the other's place can be had meanwhile."""
     bulkhead, release = Bulkhead(2, tuning=BULKHEAD), threading.Event()

@@ -22,10 +22,12 @@ def batches_of(
     """Lead to the end and return the batches; during the first one, do something else."""
     batches: list[list[int]] = []
     with coalescer.lead(items) as leadership:
-        for batch in leadership:
+        batch = leadership.first
+        while batch is not None:
             if meanwhile is not None and not batches:
                 meanwhile()
             batches.append(batch)
+            batch = leadership.further()
     return batches
 
 
@@ -75,19 +77,40 @@ def test_who_comes_meanwhile_waits_to_lead_and_the_rest_leave_it_their_items() -
         others.come([4, 5], waits=False)
 
     assert batches_of(coalescer, [1], meanwhile=meanwhile) == [[1]]
-    assert others.all_done() == [[[2, 3, 4], [5]], [], []]
+    assert others.all_done() == [[[4, 2, 3], [5]], [], []]
+
+
+def test_of_too_much_half_is_the_last_ones() -> None:
+    """Who brings a flood holds up nobody who comes after it; and the oldest waits for no newer ones for ever."""
+    coalescer = Coalescer[int](most=4)
+    others = Others(coalescer)
+
+    def meanwhile() -> None:
+        others.come([10, 11, 12, 13, 14, 15], waits=True)
+        others.come([20, 21, 22], waits=False)
+
+    batches_of(coalescer, [1], meanwhile=meanwhile)
+    assert others.all_done()[0] == [[20, 21, 10, 11], [22, 12, 13, 14], [15]]
+
+
+def test_a_leader_may_take_fewer() -> None:
+    """As many as it has use for; the rest waits for whoever leads next."""
+    coalescer = Coalescer[int](most=4)
+    with coalescer.lead([1, 2, 3], most=2) as batches:
+        assert batches.first == [1, 2]
+    assert list(coalescer.waiting) == [[3]]
+    assert batches_of(coalescer, []) == [[3]]
+    assert not coalescer.waiting
 
 
 def test_who_leads_on_takes_what_was_brought_and_who_waits_has_nothing() -> None:
     """A large fan-out's next page goes with fresh events, in place of before them."""
-    coalescer, led = Coalescer[int](most=3), list[list[int]]()
+    coalescer = Coalescer[int](most=3)
     others = Others(coalescer)
     with coalescer.lead([1]) as batches:
-        led.append(next(batches))
         others.come([2], waits=True)
-        batches.go_on()
-        led.extend(batches)
-    assert (led, others.all_done()) == ([[1], [2]], [[]])
+        led = [batches.first, batches.further(wants_more=True), batches.further()]
+    assert (led, others.all_done()) == ([[1], [2], None], [[]])
 
 
 def test_a_caller_who_is_killed_as_it_waits_leaves_its_items_to_who_leads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,23 +121,21 @@ def test_a_caller_who_is_killed_as_it_waits_leaves_its_items_to_who_leads(monkey
         raise KilledError
 
     with coalescer.lead([1]) as batches:
-        led = [next(batches)]
         with monkeypatch.context() as patch:
             patch.setattr(coalescer, "_leading", Mock(acquire=killed))
             with pytest.raises(KilledError):
                 batches_of(coalescer, [2])
-        led.extend(batches)
-    assert led == [[1], [2]]
+        led = [batches.first, batches.further(), batches.further()]
+    assert led == [[1], [2], None]
     assert batches_of(coalescer, [3]) == [[3]]
 
 
 def test_it_goes_on_while_there_is_more() -> None:
     """Once for each time that it is asked to."""
     with Coalescer[int](most=2).lead([]) as batches:
-        assert next(batches) == []
-        batches.go_on()
-        assert next(batches) == []
-        assert list(batches) == []
+        assert batches.first == []
+        assert batches.further(wants_more=True) == []
+        assert batches.further() is None
 
 
 def test_what_comes_once_the_leader_has_its_last_batch_leads_itself() -> None:
@@ -122,11 +143,11 @@ def test_what_comes_once_the_leader_has_its_last_batch_leads_itself() -> None:
     coalescer, block = Coalescer[int](most=2), ExitStack()
     others = Others(coalescer)
     with coalescer.lead([1]) as batches:
-        assert list(batches) == [[1]]
+        assert (batches.first, batches.further()) == ([1], None)
         second = block.enter_context(coalescer.lead([2]))
-        assert next(second) == [2]
+        assert second.first == [2]
     others.come([3], waits=True)
-    assert list(second) == []
+    assert second.further() is None
     assert others.all_done() == [[[3]]]
     block.close()
 
@@ -143,8 +164,7 @@ def test_leadership_ends_with_its_block_whoever_keeps_the_traceback(error: type[
 
     def fail() -> None:
         with coalescer.lead([1]) as batches:
-            kept = iter(batches)
-            next(kept)
+            assert batches.first == [1]
             others.come([2], waits=True)
             others.come([3], waits=False)
             raise error
@@ -156,12 +176,12 @@ def test_leadership_ends_with_its_block_whoever_keeps_the_traceback(error: type[
 
 
 def test_a_block_that_is_left_early_leads_no_more() -> None:
-    """Its iterator is kept, and asked again: it has nothing."""
+    """It is kept, and asked again: it has nothing."""
     coalescer = Coalescer[int](most=10)
     with coalescer.lead([1]) as batches:
-        assert next(batches) == [1]
+        assert batches.first == [1]
     assert batches_of(coalescer, [2]) == [[2]]
-    assert list(batches) == []
+    assert batches.further(wants_more=True) is None
 
 
 def test_no_item_is_lost_between_many_threads() -> None:

@@ -10,11 +10,13 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks.delivery import dispatcher
+from noteflow_hooks.delivery.tuning import ROUNDS
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
-from tests.support.waiting import until
+from tests.support.builders import an_event
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.wake_ups import KeptWakeUps
 
 if TYPE_CHECKING:
@@ -88,20 +90,98 @@ def test_a_few_events_are_sent_by_who_dispatches_them(system: System, monkeypatc
     assert len(system.sent) == 3
 
 
-def test_what_there_is_no_room_for_is_enqueued(system: System) -> None:
-    """Of seven deliveries a chunk of five is sent here, and two by others."""
-    made, outcomes = system.service.dispatch_and_deliver(a_few_events(system, 7), wake_ups=system.wake_ups)
-    enqueued = system.wake_ups.enqueued
-    assert (made, outcomes) == (7, {"succeeded": 5})
-    assert len(enqueued) == len({*enqueued, *system.sent}) - 5 == 2
-
-
-def test_of_many_events_a_chunk_is_claimed_as_it_is_made(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of twelve at once five are sent by who dispatches them; the rest is claimed by whoever takes its chunks."""
+def test_a_burst_is_sent_page_by_page_without_claims(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twelve events in pages of a chunk, five each: nothing is claimed by itself, and no message names any of them."""
     monkeypatch.delattr(InMemoryDeliveryStore, "claim")
     made, outcomes = system.service.dispatch_and_deliver(a_few_events(system, 12), wake_ups=system.wake_ups)
-    assert (made, [len(chunk) for chunk, _ in system.wake_ups.chunks]) == (12, [5, 2])
-    assert len(set(system.sent)) == outcomes["succeeded"] == 5
+    assert (made, outcomes, system.wake_ups.enqueued) == (12, {"succeeded": 12}, [])
+    assert len(set(system.sent)) == 12
+
+
+def test_what_a_page_leases_is_sent_before_the_next_one_is_made(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A lease runs from its page on: whoever made the rest of a backlog first would send with leases that have aged."""
+    monkeypatch.setattr(dispatcher, "DISPATCH_PAGE", 3)
+    leased: list[int] = []
+    waiting: list[int] = []
+    dispatch = system.store.dispatch
+
+    def watched(*args: Any, **options: Any) -> Dispatched:  # noqa: ANN401 - the store's own
+        waiting.append(sum(leased) - len(system.sent))
+        made = dispatch(*args, **options)
+        leased.append(len(made.claims))
+        return made
+
+    monkeypatch.setattr(system.store, "dispatch", watched)
+    system.service.dispatch_and_deliver(a_few_events(system, 11), wake_ups=system.wake_ups)
+    assert (sum(leased), set(waiting)) == (11, {0})
+
+
+def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others can use them meanwhile: of eight the one who leads has a chunk's five."""
+    events, dispatch, goes_on = a_few_events(system, 2), system.store.dispatch, threading.Event()
+    begun: list[None] = []
+
+    def held(*args: Any, **options: Any) -> Dispatched:  # noqa: ANN401 - the store's own
+        begun.append(None)
+        goes_on.wait(PATIENCE_S)
+        return dispatch(*args, **options)
+
+    monkeypatch.setattr(system.store, "dispatch", held)
+    tasks = [
+        threading.Thread(
+            target=system.service.dispatch_and_deliver, args=[[each]], kwargs={"wake_ups": system.wake_ups}
+        )
+        for each in events
+    ]
+    tasks[0].start()
+    until(lambda: len(begun) == 1, what="the first one leads")
+    tasks[1].start()
+    until(lambda: system.service._dispatching.count == 2, what="the second one has come")  # noqa: SLF001 - nothing else tells
+    with system.bulkhead.reserve_within(3, timeout_s=PATIENCE_S) as permits:
+        assert permits.size == 3
+    goes_on.set()
+    for each in tasks:
+        each.join(PATIENCE_S)
+    assert len(set(system.sent)) == 2
+
+
+def test_a_long_backlog_brings_others_to_it(system: System) -> None:
+    """A task's first page of several has one more task come, and so has its last one, if there is still more."""
+    events = a_few_events(system, 5 * ROUNDS + 1)
+    system.service.dispatch_and_deliver(events[:3], wake_ups=system.wake_ups)
+    assert (len(system.sent), system.wake_ups.dispatches) == (5 * ROUNDS, 2)
+    system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
+    assert (len(set(system.sent)), system.wake_ups.dispatches) == (5 * ROUNDS + 1, 2)
+
+
+def test_a_large_fan_out_s_first_page_is_sent_at_once_and_the_rest_is_others_too(system: System) -> None:
+    """One event is one task's to dispatch at a time: most of 30 deliveries are left to whoever takes a message."""
+    for _ in range(30):
+        system.subscribed()
+    made, outcomes = system.service.dispatch_and_deliver(system.events(1), wake_ups=system.wake_ups)
+    assert (made, outcomes["succeeded"]) == (30, 10)
+    assert len({*system.sent, *system.wake_ups.enqueued}) == 30
+
+
+def test_behind_what_can_t_be_leased_pages_are_large(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An endpoint at its cap holds up nobody behind it: its deliveries are made without being sent, in a few pages."""
+    system.subscribed(max_concurrency=1, events=("summary.generated",))
+    sizes: list[int] = []
+    dispatch = system.store.dispatch
+
+    def counted(*args: Any, **options: Any) -> Dispatched:  # noqa: ANN401 - the store's own
+        sizes.append(options["limit"])
+        return dispatch(*args, **options)
+
+    monkeypatch.setattr(system.store, "dispatch", counted)
+    with system.unit() as unit:
+        for _ in range(60):
+            unit.events.append(an_event(workspace_id=system.workspace.id, event_type="summary.generated"))
+        unit.commit()
+    made, _ = system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
+    assert (made, sizes) == (60, [5, 40, 320])
 
 
 def test_where_no_permit_is_free_all_is_enqueued_but_for_a_last_chunk(system: System) -> None:
@@ -121,7 +201,7 @@ def test_where_no_permit_is_free_all_is_enqueued_but_for_a_last_chunk(system: Sy
 
 def test_whatever_becomes_of_the_rest_claims_are_sent(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     """Although the rest can't be enqueued, and the task fails then."""
-    events = a_few_events(system, 7)
+    system.subscribed(max_concurrency=3)
 
     def refuse(delivery_ids: list[UUID], *, if_room: bool) -> None:
         assert delivery_ids
@@ -130,8 +210,8 @@ def test_whatever_becomes_of_the_rest_claims_are_sent(system: System, monkeypatc
 
     monkeypatch.setattr(system.wake_ups, "enqueue", refuse)
     with pytest.raises(UnavailableError, match="Redis"):
-        system.service.dispatch_and_deliver(events, wake_ups=system.wake_ups)
-    assert [system.read(each).status for each in system.sent] == [DeliveryStatus.SUCCEEDED] * 5
+        system.service.dispatch_and_deliver(system.events(5), wake_ups=system.wake_ups)
+    assert [system.read(each).status for each in system.sent] == [DeliveryStatus.SUCCEEDED] * 3
 
 
 def test_permits_that_are_not_needed_are_free_again(system: System) -> None:

@@ -26,13 +26,18 @@ class DeliveryStore(Protocol):
         ...
 
     def dispatch(
-        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = ...
+        self,
+        event_ids: Sequence[UUID],
+        *,
+        limit: int,
+        events: int = ...,
+        claim: int = 0,
+        lease_slack: timedelta = ...,
     ) -> Dispatched:
-        """Make about ``limit`` deliveries at most, of the named events and then of others that wait.
+        """Make about ``limit`` deliveries at most, of the named events and then of others, until it is ``events``.
 
         The first ``claim`` of those that are due at once are claimed in the same transaction, as :meth:`claim` would.
-        Those that their endpoints have no room for stay pending and are not throttled. If any new delivery is
-        throttled, none is claimed.
+        Those that their endpoints have no room for stay pending and are not throttled.
         """
         ...
 

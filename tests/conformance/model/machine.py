@@ -96,9 +96,15 @@ class DeliveryMachine(Operated):
     def events_are_dispatched(self, limit: int) -> None:
         self.store.dispatch([], limit=limit)
 
-    @step(weight=2, limit=st.sampled_from([PLENTY, PLENTY, 2, 5]), claim=st.sampled_from([PLENTY, 1, 3]))
-    def events_are_dispatched_and_claimed(self, limit: int, claim: int) -> None:
-        self.hands += self.store.dispatch([], limit=limit, claim=claim, lease_slack=SLACK).claims
+    @step(
+        weight=2,
+        limit=st.sampled_from([PLENTY, PLENTY, 2, 5]),
+        events=st.sampled_from([PLENTY, 1, 2]),
+        claim=st.sampled_from([PLENTY, 1, 3]),
+    )
+    def events_are_dispatched_and_claimed(self, limit: int, events: int, claim: int) -> None:
+        made = self.store.dispatch([], limit=limit, events=events, claim=claim, lease_slack=SLACK)
+        self.hands += made.claims
 
     @step(weight=4, named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
     def a_worker_claims(self, named: list[int], limit: int) -> None:

@@ -24,13 +24,14 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int) -> Dispatched:
-    """Make up to ``limit`` deliveries, of the named events first; an event that nobody gets counts as one."""
+def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int, events: int) -> Dispatched:
+    """Make up to ``limit`` deliveries, of ``events`` events, the named ones first; one that nobody gets counts too."""
     made: list[WebhookDelivery] = []
     finished = 0
     queue = _waiting(session, event_ids)
     room = limit
-    for event in queue:
+    # The named ones are never too many.
+    for event in queue[: max(events, len(set(event_ids)))]:
         if room <= 0:
             break
         page, complete = _page(session, event, limit=room)

@@ -11,8 +11,15 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
 from noteflow_hooks.domain.health.load import claimable_at_once
-from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore, Settled, ThrottledCount, next_slots
+from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.ports.delivery_store import (
+    EVENTS_PER_ROUND,
+    Claimed,
+    DeliveryStore,
+    Settled,
+    ThrottledCount,
+    next_slots,
+)
 from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
@@ -30,7 +37,6 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
-    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
@@ -47,14 +53,22 @@ class InMemoryDeliveryStore(DeliveryStore):
 
     @override
     def dispatch(
-        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
+        self,
+        event_ids: Sequence[UUID],
+        *,
+        limit: int,
+        events: int = EVENTS_PER_ROUND,
+        claim: int = 0,
+        lease_slack: timedelta = _AT_ONCE,
     ) -> Dispatched:
         with self._store.transaction() as session:
-            made = dispatch(session, event_ids, limit=limit)
+            # What throttles the rest of a flood does not hold back its first ones.
+            before = dict(session.tables.health)
+            made = dispatch(session, event_ids, limit=limit, events=events)
             claims = []
-            for key in () if made.throttled or made.throttled_slow else made.delivery_ids[:claim]:
+            for key in made.delivery_ids[:claim]:
                 delivery = session.tables.deliveries[key]
-                if self._may_go(session, delivery):
+                if self._may_go(session, delivery, health=before.get(delivery.webhook_id)):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
             taken = {each.delivery.id for each in claims}
             left = tuple(key for key in made.delivery_ids if key not in taken)
@@ -68,7 +82,7 @@ class InMemoryDeliveryStore(DeliveryStore):
             due.sort(key=lambda delivery: delivery.id not in named)
             claims, throttled = [], []
             for delivery in due[:limit]:
-                if self._may_go(session, delivery):
+                if self._may_go(session, delivery, health=session.tables.health.get(delivery.webhook_id)):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
                 else:
                     throttle(session, delivery)
@@ -149,8 +163,9 @@ class InMemoryDeliveryStore(DeliveryStore):
             )
             return ThrottledCount(quick=min(quick, limit), slow=min(slow, limit))
 
-    def _may_go(self, session: Session, delivery: WebhookDelivery) -> bool:
-        webhook, health = session.tables.webhooks[delivery.webhook_id], health_of(session, delivery.webhook_id)
+    def _may_go(self, session: Session, delivery: WebhookDelivery, *, health: EndpointHealth | None) -> bool:
+        """Tell whether an endpoint of this health, of a new one's where there is none, has room for the delivery."""
+        webhook, health = session.tables.webhooks[delivery.webhook_id], health or EndpointHealth(delivery.webhook_id)
         under_way = in_flight(session, webhook.id)
         return delivery.forced or claimable_at_once(webhook, health, in_flight=under_way, rules=self._rules) > 0
 

@@ -32,11 +32,11 @@ THROTTLED = """
 """
 
 
-def lease_end(timeout_ms: str) -> str:
+def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
     """Return when a claim's lease ends, for that column. A timeout out of bounds counts as the nearest within them."""
     # rule of domain.webhooks.WebhookConfig.lease
     allowed = bounded_sql(timeout_ms, "timeout_ms")
-    return f"clock_timestamp() + make_interval(secs => {allowed} / 1000.0 + :slack_s)"
+    return f"{now} + make_interval(secs => {allowed} / 1000.0 + :slack_s)"
 
 
 #: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest

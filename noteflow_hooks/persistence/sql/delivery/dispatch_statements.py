@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.claim_statements import ROOM, THROTTLED, lease_end
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
+from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
-    CLAIM_COLUMNS,
+    CLAIM_EXPRESSIONS,
     ClaimRow,
     DispatchReport,
     columns,
@@ -16,6 +17,9 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 #: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
 _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
                 THEN payload ->> 'webhook_id' END"""
+
+#: An endpoint's row has both, and so has its health's.
+_VERSION = VERSION.replace("xmin", "config.xmin").replace("ctid", "config.ctid")
 
 #: Makes rows of deliveries out of events, in the order of the events, the named ones first, and then of the endpoints'
 #: ids; they are cut at ``:limit``. What is for a throttled endpoint is throttled from the start, and so is what one
@@ -35,18 +39,18 @@ named AS MATERIALIZED (
     FROM noteflow.webhook_events
     WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY created_at, id
-    LIMIT :others
+    LIMIT greatest(:others, :events - (SELECT count(*) FROM named))
     FOR UPDATE SKIP LOCKED
 ), picked AS MATERIALIZED (
     SELECT *, row_number() OVER (ORDER BY later, created_at, id) AS place
     FROM (SELECT *, 0 AS later FROM named UNION ALL SELECT *, 1 FROM others) AS waiting
-), made AS MATERIALIZED (
+), found AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
-           matching.throttled, matching.paused, matching.slow, matching.timeout_ms
+           matching.throttled, matching.paused, matching.slow, matching.timeout_ms, matching.version
     FROM picked CROSS JOIN LATERAL (
         SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
-               health.slow_since IS NOT NULL AS slow, config.timeout_ms
+               health.slow_since IS NOT NULL AS slow, config.timeout_ms, {_VERSION} AS version
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -56,13 +60,17 @@ named AS MATERIALIZED (
                    ELSE config.id = picked.target_webhook_id END
           AND config.id::text IS DISTINCT FROM picked.about
         ORDER BY config.id
-        LIMIT :limit
+        LIMIT :limit + 1
     ) AS matching
     ORDER BY picked.place, matching.id
-    LIMIT :limit
-), cut AS (
-    SELECT place, webhook_id FROM made WHERE (SELECT count(*) FROM made) = :limit
-    ORDER BY place DESC, webhook_id DESC LIMIT 1
+    LIMIT :limit + 1
+), made AS MATERIALIZED (
+    SELECT * FROM found ORDER BY place, webhook_id LIMIT :limit
+), cut AS MATERIALIZED (
+    SELECT place, (SELECT webhook_id FROM made WHERE made.place = found.place ORDER BY webhook_id DESC LIMIT 1)
+                  AS webhook_id
+    FROM found WHERE (SELECT count(*) FROM found) > :limit
+    ORDER BY place DESC LIMIT 1
 ), ranked AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
            enabled AND NOT forced
@@ -80,11 +88,6 @@ skipped AS (
     SELECT workspace_id, webhook_id, event_id, event_type, 'skipped', CAST(:disabled AS text)
     FROM ranked WHERE NOT enabled
     ON CONFLICT DO NOTHING
-), locked AS MATERIALIZED (
-    SELECT webhook_id FROM noteflow.webhook_health
-    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
-    ORDER BY webhook_id
-    FOR NO KEY UPDATE
 ), scheduled AS (
     UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
@@ -93,34 +96,65 @@ skipped AS (
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
         dispatch_cursor = CASE WHEN cut.place = picked.place THEN cut.webhook_id END
     FROM picked LEFT JOIN cut ON true
-    WHERE event.id = picked.id AND (cut.place IS NULL OR picked.place <= cut.place)
+    WHERE event.id = picked.id
+      AND (cut.place IS NULL OR picked.place < cut.place OR (picked.place = cut.place AND cut.webhook_id IS NOT NULL))
     RETURNING event.dispatched_at
 )
 """
 
-#: What is reported beside what was claimed.
-_REPORTED = columns(
-    DispatchReport,
-    {
-        "delivery_ids": """ARRAY(
-           SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
-           WHERE inserted.status = 'pending' AND NOT inserted.held
-           ORDER BY ranked.nth, ranked.place
-       )""",
-        "throttled": "EXISTS (SELECT FROM ranked WHERE held AND NOT slow)",
-        "throttled_slow": "EXISTS (SELECT FROM ranked WHERE held AND slow)",
-        "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
-        "more": "EXISTS (SELECT FROM cut) OR (SELECT count(*) FROM others) = :others",
+
+#: The columns of a claim that was made as it was leased: its row is as new as that.
+_LEASED_COLUMNS = columns(
+    ClaimRow,
+    CLAIM_EXPRESSIONS
+    | {
+        "status_code": "NULL::integer",
+        "response_body": "NULL::text",
+        "error_message": "NULL::text",
+        "attempt_count": "0",
+        "duration_ms": "NULL::integer",
+        "budget_used": "0",
+        "interruptions": "0",
+        "claim_no": "1",
+        "lease_expires_at": lease_end("owned.timeout_ms", "owned.moment"),
+        "created_at": "now()",
+        "version": "owned.version",
     },
+    table="owned",
 )
+
+
+def _reported(made: str, throttled: str) -> str:
+    """Return the columns of what is reported beside what was claimed; a column of ``made`` says what was throttled."""
+    return columns(
+        DispatchReport,
+        {
+            "delivery_ids": """ARRAY(
+               SELECT inserted.id FROM inserted JOIN ranked USING (event_id, webhook_id)
+               WHERE inserted.status = 'pending' AND NOT inserted.held
+               ORDER BY ranked.nth, ranked.place
+           )""",
+            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow)",
+            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow)",
+            "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
+            "more": """EXISTS (SELECT FROM cut)
+               OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",
+        },
+    )
+
 
 #: Makes deliveries of events, and claims none. Nobody waits for the disk: where a crash of the server takes the
 #: deliveries, the event is dispatched once more, and nothing was sent yet, since each claim waits for the disk, and so
-#: for all that was written before it.
+#: for all that was written before it. Throttling waits for locks on endpoints' health, in the order of their ids.
 _DISPATCH = f"""
 WITH unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
-), {_MADE}, inserted AS (
+), {_MADE}, locked AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.webhook_health
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
+    ORDER BY webhook_id
+    FOR NO KEY UPDATE
+), inserted AS (
     INSERT INTO noteflow.delivery_queue
         (workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced)
     SELECT workspace_id, webhook_id, event_id, event_type, 'pending', now(), held, forced
@@ -128,47 +162,51 @@ WITH unhurried AS MATERIALIZED (
     {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held
 ), {_FOLLOWED}
-SELECT {_REPORTED} FROM unhurried
+SELECT {_reported("ranked", "held")} FROM unhurried
 """  # noqa: S608 - put together from constants of this file
 
-#: The same, and this worker claims the first ``:claim`` of those that may go at once: a few fresh events need no second
-#: statement, no second wait for the disk, and no second version of their rows. What an endpoint has no room for at this
-#: moment stays pending, for the next claim. Where anything is throttled, nothing is claimed. Throttling waits for locks
-#: on endpoints' health, in the order of their ids; claiming takes those locks that are free. One statement that did
-#: both could wait for a settle that waits for it.
+#: The same, and this worker claims the first ``:claim`` of those that may go at once: a fresh event needs no second
+#: statement, no second wait for the disk, and no second version of its row. What an endpoint has no room for at this
+#: moment stays pending, for the next claim; so does what would be throttled, where somebody else has locked its
+#: endpoint's health: that claim throttles it. A statement that claims waits for no lock but other claims'.
 _DISPATCH_AND_CLAIM = f"""
-WITH {_MADE}, waiting AS MATERIALIZED (
-    SELECT event_id, webhook_id, forced, nth, place FROM ranked
-    WHERE enabled AND NOT held AND NOT EXISTS (SELECT FROM ranked WHERE held)
+WITH {_MADE}, first AS MATERIALIZED (
+    SELECT webhook_id, forced, place FROM ranked
+    WHERE enabled AND NOT held
     ORDER BY nth, place
     LIMIT :claim
+), waiting AS MATERIALIZED (
+    SELECT webhook_id FROM first UNION ALL SELECT webhook_id FROM ranked WHERE held
 ), {ROOM}, selected AS MATERIALIZED (
-    SELECT event_id, webhook_id FROM (
-        SELECT waiting.event_id, waiting.webhook_id, waiting.forced OR row_number() OVER (
-                   PARTITION BY waiting.webhook_id ORDER BY waiting.forced, waiting.place
+    SELECT place, webhook_id FROM (
+        SELECT first.place, first.webhook_id, first.forced OR row_number() OVER (
+                   PARTITION BY first.webhook_id ORDER BY first.forced, first.place
                ) <= room.places AS may_go
-        FROM waiting JOIN room USING (webhook_id)
-    ) AS first WHERE may_go
+        FROM first JOIN room USING (webhook_id)
+    ) AS each WHERE may_go
 ), owned AS MATERIALIZED (
-    SELECT ranked.*, selected.event_id IS NOT NULL AS may_go
-    FROM ranked LEFT JOIN selected ON selected.event_id = ranked.event_id AND selected.webhook_id = ranked.webhook_id
+    SELECT noteflow.ordered_id() AS id, ranked.*, clock_timestamp() AS moment,
+           (place, webhook_id) IN (SELECT place, webhook_id FROM selected) AS may_go,
+           held AND webhook_id = ANY(ARRAY(SELECT webhook_id FROM endpoints)) AS throttles
+    FROM ranked
+), locked AS MATERIALIZED (
+    SELECT webhook_id FROM owned WHERE throttles AND NOT paused
 ), inserted AS (
     INSERT INTO noteflow.delivery_queue
-        (workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced, claim_no, claimed_at,
-         lease_expires_at)
-    SELECT workspace_id, webhook_id, event_id, event_type, CASE WHEN may_go THEN 'sending' ELSE 'pending' END,
-           CASE WHEN NOT may_go THEN now() END, held, forced AND NOT may_go,
-           CASE WHEN may_go THEN 1 ELSE 0 END, CASE WHEN may_go THEN clock_timestamp() END,
-           CASE WHEN may_go THEN {lease_end("timeout_ms")} END
+        (id, workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced, claim_no,
+         created_at, claimed_at, lease_expires_at)
+    SELECT id, workspace_id, webhook_id, event_id, event_type, CASE WHEN may_go THEN 'sending' ELSE 'pending' END,
+           CASE WHEN NOT may_go THEN now() END, throttles, forced AND NOT may_go, CASE WHEN may_go THEN 1 ELSE 0 END,
+           now(), CASE WHEN may_go THEN moment END, CASE WHEN may_go THEN {lease_end("timeout_ms", "moment")} END
     FROM owned WHERE enabled
     {IF_NEW}
-    RETURNING *
-), claimed AS (
-    SELECT * FROM inserted WHERE status = 'sending'
+    RETURNING id, event_id, webhook_id, status, held
 ), {_FOLLOWED}
-SELECT {CLAIM_COLUMNS}, {no_columns(DispatchReport)} FROM {CLAIM_SOURCE}
+SELECT {_LEASED_COLUMNS}, {no_columns(DispatchReport)}
+FROM owned JOIN noteflow.webhook_events AS event ON event.id = owned.event_id
+WHERE owned.may_go AND (owned.id IN (SELECT id FROM inserted)) IS TRUE
 UNION ALL
-SELECT {no_columns(ClaimRow)}, {_REPORTED}
+SELECT {no_columns(ClaimRow)}, {_reported("owned", "throttles")}
 """  # noqa: S608 - put together from constants of this file
 
 DISPATCH, DISPATCH_AND_CLAIM = Usual.of(_DISPATCH), Usual.of(_DISPATCH_AND_CLAIM)

@@ -71,7 +71,7 @@ class ClaimRow(NamedTuple):
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
-_CLAIM_EXPRESSIONS: Final = {
+CLAIM_EXPRESSIONS: Final = {
     "attempt_count": bounded_sql("claimed.attempt_count", "attempt_count"),
     "budget_used": bounded_sql("claimed.budget_used", "budget_used"),
     "interruptions": bounded_sql("claimed.interruptions", "interruptions"),
@@ -142,7 +142,7 @@ def no_columns(row: type[Any]) -> str:
 
 
 #: The columns of a claim, of ``claimed``, ``event`` and ``webhook``.
-CLAIM_COLUMNS: Final = columns(ClaimRow, _CLAIM_EXPRESSIONS, table="claimed")
+CLAIM_COLUMNS: Final = columns(ClaimRow, CLAIM_EXPRESSIONS, table="claimed")
 _CLAIM_WIDTH: Final = len(ClaimRow._fields)
 _ID: Final = ClaimRow._fields.index("id")
 
@@ -187,18 +187,16 @@ def _result(settlement: Settlement, *, notable: bool) -> dict[str, Any]:
         "interruptions": delivery.interruptions,
         "wait_s": settlement.wait.total_seconds() if settlement.wait is not None else 0.0,
         "notable": notable,
-        "attempt": _attempt(settlement.attempt),
+        **(_attempt(settlement.attempt) if settlement.attempt is not None else {}),
     }
 
 
-def _attempt(result: AttemptResult | None) -> dict[str, Any] | None:
-    if result is None:
-        return None
+def _attempt(result: AttemptResult) -> dict[str, Any]:
     return {
         "started_at": result.started_at.isoformat(),
-        "duration_ms": result.duration_ms,
-        "status_code": result.status_code,
+        "attempt_ms": result.duration_ms,
+        "attempt_code": result.status_code,
         "error_kind": result.error_kind,
-        "error_message": result.error_message,
+        "attempt_error": result.error_message,
         "redialled": result.redialled,
     }

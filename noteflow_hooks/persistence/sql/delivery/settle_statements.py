@@ -42,7 +42,8 @@ WITH result AS MATERIALIZED (
     SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
-        wait_s double precision, notable boolean, attempt json)
+        wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
+        error_kind text, attempt_error text, redialled boolean)
 ), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
@@ -67,12 +68,10 @@ WITH result AS MATERIALIZED (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
          redialled)
-    SELECT result.id, result.attempt_count, attempt.started_at, attempt.duration_ms, attempt.status_code,
-           stored.response_body, attempt.error_kind, attempt.error_message, attempt.redialled
-    FROM stored JOIN result USING (id, claim_no) CROSS JOIN LATERAL json_to_record(result.attempt) AS attempt (
-        started_at timestamptz, duration_ms integer, status_code integer, error_kind text, error_message text,
-        redialled boolean)
-    WHERE result.attempt IS NOT NULL
+    SELECT result.id, result.attempt_count, result.started_at, result.attempt_ms, result.attempt_code,
+           stored.response_body, result.error_kind, result.attempt_error, result.redialled
+    FROM stored JOIN result USING (id, claim_no)
+    WHERE result.started_at IS NOT NULL
     {IF_NEW}
 ), freed AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health AS health

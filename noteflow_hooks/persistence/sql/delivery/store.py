@@ -99,11 +99,19 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
 
     @override
     def dispatch(
-        self, event_ids: Sequence[UUID], *, limit: int, claim: int = 0, lease_slack: timedelta = _AT_ONCE
+        self,
+        event_ids: Sequence[UUID],
+        *,
+        limit: int,
+        events: int = EVENTS_PER_ROUND,
+        claim: int = 0,
+        lease_slack: timedelta = _AT_ONCE,
     ) -> Dispatched:
         params = {
             "ids": list(event_ids),
-            "others": max(OTHER_EVENTS_PER_ROUND, EVENTS_PER_ROUND - len(event_ids)),
+            "events": events,
+            # Of a small round what nobody names gets the share that is left.
+            "others": OTHER_EVENTS_PER_ROUND if events >= EVENTS_PER_ROUND else 0,
             "limit": limit,
             "burst": BURST,
             "disabled": DISABLED,
