@@ -172,6 +172,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
             countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
             slow_after=timedelta(seconds=settings.slow_after_s),
         ),
+        begin=executor.begin,
         announce=announce,
     )
     stack = ExitStack()

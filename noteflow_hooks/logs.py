@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 LogFormat: TypeAlias = Literal["json", "text"]
@@ -50,13 +51,14 @@ class JsonFormatter(logging.Formatter):
     """One JSON object for each record, in ASCII, so that no reader takes any character in it for the end of a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record's line."""
-        line = (
+        """Return the record's line or lines."""
+        head = (
             f'{{"time": "{_time(record)}", "level": {_quoted(record.levelname)}, "logger": {_quoted(record.name)},'
-            f' "process": {json.dumps(record.process)}, "message": {_quoted(_message(record))}'
+            f' "process": {json.dumps(record.process)}, "message": '
         )
         exception = _exception(record)
-        return f'{line}, "exception": {_quoted(exception)}}}' if exception else line + "}"
+        end = f', "exception": {_quoted(exception)}}}' if exception else "}"
+        return "\n".join([f"{head}{_quoted(each)}{end}" for each in _messages(record)])
 
 
 class TextFormatter(logging.Formatter):
@@ -64,9 +66,10 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record's line, and those of its traceback."""
-        head = f"{_time(record)} {record.levelname} {record.name} [{record.process}] {escape(_message(record))}"
+        head = f"{_time(record)} {record.levelname} {record.name} [{record.process}]"
         exception = _exception(record)
-        return "\n".join([head, *(f"    | {escape(line)}" for line in exception.splitlines())])
+        lines = [f"{head} {escape(each)}" for each in _messages(record)]
+        return "\n".join([*lines, *(f"    | {escape(line)}" for line in exception.splitlines())])
 
 
 def formatter(log_format: LogFormat) -> logging.Formatter:
@@ -122,6 +125,12 @@ def _host_alone(found: re.Match[str]) -> str:
         # It can't be told whether that is a path, or a password with a slash in it.
         return f"{scheme}://…"
     return f"{scheme}://{authority.rpartition('@')[2]}" + (behind if behind in ("", "/") else "/…")
+
+
+def _messages(record: logging.LogRecord) -> list[str]:
+    """Return what the record says. One with the attribute ``lines`` stands for as many as that has."""
+    lines: Sequence[str] | None = getattr(record, "lines", None)
+    return [_message(record)] if lines is None else [_bounded(redacted(each)) for each in lines]
 
 
 def _message(record: logging.LogRecord) -> str:

@@ -11,6 +11,7 @@ import threading
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from noteflow_hooks.concurrency.kept_threads import KeptThreads
@@ -216,10 +217,17 @@ class Permits:
 
         ``call`` should not raise; if it does, the error is raised where the results are gathered.
         """
+        return self.begin_each(lambda job: partial(call, job), jobs)
+
+    def begin_each(self, begin: Callable[[Job], Callable[[], Result]], jobs: Sequence[Job]) -> Calls[Job, Result]:
+        """Begin calls of two parts: ``begin`` runs here, for one job after another, and what it returns in a thread.
+
+        ``begin`` must neither wait nor raise. What it returns is called whatever happens, and as in :meth:`begin`.
+        """
         calls: Calls[Job, Result] = Calls(self._bulkhead, jobs, slow=self._slow, tuning=self._tuning)
         spare, self._unused = self._unused - len(jobs), 0
         self._bulkhead.release(spare, slow=self._slow)
-        calls.begin(call)
+        calls.begin(begin)
         return calls
 
 
@@ -239,13 +247,19 @@ class Calls(Generic[Job, Result]):
         self._some = threading.Event()
         self._all = threading.Event()
 
-    def begin(self, call: Callable[[Job], Result]) -> None:
-        """Hand the calls to the threads."""
+    def begin(self, begin: Callable[[Job], Callable[[], Result]]) -> None:
+        """Begin the calls, and hand each to a thread."""
         slots = dict(self._under_way)
+        submit, run = self._bulkhead.threads.submit, self._run
         try:
-            for number, slot in list(slots.items()):
-                self._bulkhead.threads.submit(self._run, call, number, slot)
-                del slots[number]
+            for number, job in enumerate(self._jobs):
+                end, slot = begin(job), slots.pop(number)
+                try:
+                    submit(run, end, number, slot)
+                except BaseException:
+                    # What is begun ends, here if need be.
+                    run(end, number, slot)
+                    raise
         except BaseException:
             # No thread could be started: the slots of those that never began are free again.
             for slot in slots.values():
@@ -296,9 +310,9 @@ class Calls(Generic[Job, Result]):
             come, self._come = self._come, []
         return come
 
-    def _run(self, call: Callable[[Job], Result], number: int, slot: _Slot) -> None:
+    def _run(self, end: Callable[[], Result], number: int, slot: _Slot) -> None:
         try:
-            result = call(self._jobs[number])
+            result = end()
         except BaseException as error:  # noqa: BLE001 - handed over, and raised where the results are gathered
             self._put(number, error=error)
         else:

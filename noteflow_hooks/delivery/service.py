@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency.collector import BatchCollector
@@ -45,16 +46,18 @@ class DeliveryService:
         bulkhead: Bulkhead,
         *,
         rules: DeliveryRules,
+        begin: Callable[[Claim], Callable[[], AttemptResult]] | None = None,
         announce: Announce = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         """``post`` makes one attempt and never raises for what a receiver does.
 
+        ``begin`` makes its first part, for which nothing is waited, and returns the second.
         ``announce`` has events dispatched that are recorded here: an endpoint is failing, or was disabled.
         """
         clock = clock if clock is not None else Clock()
         self._store = store
-        self._post = post
+        self._begin_post = begin if begin is not None else lambda claim: partial(post, claim)
         self._bulkhead = bulkhead
         self._rules = rules
         self._monotonic = clock.monotonic
@@ -161,7 +164,7 @@ class DeliveryService:
     def _send(self, claims: Sequence[LeasedClaim], permits: Permits, *, patience_s: float) -> Outcomes:
         """Make the POSTs and record their results; what takes long is recorded when it comes."""
         outcomes = Outcomes()
-        calls = permits.begin(self._attempt, claims)
+        calls = permits.begin_each(self._begin, claims)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
             outcomes += self._settler.settle(group)
         if left := calls.left():
@@ -194,11 +197,15 @@ class DeliveryService:
         longest = self._rules.countdown_max
         return grouped({key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= longest})
 
-    def _attempt(self, leased: LeasedClaim) -> AttemptResult | None:
-        """Make the POST; None where none may be made, or none that would surely end within its lease."""
+    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
+        """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
         if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
-            return None
-        return self._post(leased.claim)
+            return _no_result
+        return self._begin_post(leased.claim)
+
+
+def _no_result() -> None:
+    """Return the result of a POST that was not made."""
 
 
 class _Counted:

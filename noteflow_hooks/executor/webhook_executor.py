@@ -59,21 +59,37 @@ class WebhookExecutor:
 
     def post(self, claim: Claim) -> AttemptResult:
         """Make one attempt, within the webhook's ``timeout_ms``. No receiver, network or row makes it raise."""
+        return self.begin(claim)()
+
+    def begin(self, claim: Claim) -> Callable[[], AttemptResult]:
+        """Begin one attempt; return what ends it, which must be called, in whichever thread, and waits.
+
+        Where a connection is kept, the POST is on its way by then, and nothing was waited for: who has many to make
+        begins them one after another, while receivers answer the first.
+        """
         started_at, started = self._now(), self._monotonic()
-        post: SignedPost | None = None
         try:
             endpoint = self._endpoints.of(claim.webhook)
             head = endpoint.head(claim.delivery, claim.payload, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
             post = SignedPost(endpoint, head=head, body=claim.payload, deadline=deadline)
+            self._transport.begin(post)
+        except Exception as error:  # noqa: BLE001 - the boundary, see _fault
+            outcome = _fault(claim, error)
+            return lambda: self._result(claim, outcome, started_at, started)
+        return lambda: self._ended(claim, post, started_at, started)
+
+    def _ended(self, claim: Claim, post: SignedPost, started_at: datetime, started: float) -> AttemptResult:
+        try:
             outcome = self._transport.sent(post, lambda reply: answered(reply, claim.webhook, now=started_at))
-        except ExchangeError as error:
-            outcome = failed(error)
-        except Exception:  # the boundary: a fault of our own fails this attempt, not the others
-            logger.exception("Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id)
-            outcome = Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
+        except Exception as error:  # noqa: BLE001 - the boundary, see _fault
+            outcome = _fault(claim, error)
+        return self._result(claim, outcome, started_at, started, redialled=post.redialled)
+
+    def _result(
+        self, claim: Claim, outcome: Outcome, started_at: datetime, started: float, *, redialled: bool = False
+    ) -> AttemptResult:
         duration_ms = round((self._monotonic() - started) * 1000)
-        redialled = post is not None and post.redialled
         result = AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
         if logger.isEnabledFor(logging.DEBUG):
             _log(claim, result)
@@ -86,6 +102,16 @@ class WebhookExecutor:
     def _prepared(self, webhook: WebhookConfig) -> PreparedEndpoint:
         allowed = self._egress.allow_http_loopback
         return PreparedEndpoint(webhook, user_agent=self._user_agent, allow_http_loopback=allowed)
+
+
+def _fault(claim: Claim, error: Exception) -> Outcome:
+    """Return what the error makes of the attempt: a fault of our own fails this one, not the others."""
+    if isinstance(error, ExchangeError):
+        return failed(error)
+    logger.error(
+        "Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id, exc_info=error
+    )
+    return Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
 
 
 def _log(claim: Claim, result: AttemptResult) -> None:

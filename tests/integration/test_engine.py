@@ -55,7 +55,7 @@ def test_all_connections_that_died_in_use_are_replaced_by_one_error(
 ) -> None:
     """A busy worker's is not asked whether it lives; the first error speaks for all of them."""
     # However long the server takes to come back.
-    monkeypatch.setattr("noteflow_hooks.persistence.sql.engine._TRUSTED_S", 3600.0)
+    monkeypatch.setattr("noteflow_hooks.persistence.sql.engine.TRUSTED_S", 3600.0)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url, is_busy=True)
         with engine.begin() as first, engine.begin() as second:

@@ -30,6 +30,23 @@ def test_every_result_comes_back_with_its_job() -> None:
     assert sorted(done) == [(n, n * n) for n in range(100)]
 
 
+def test_calls_of_two_parts_are_all_begun_by_the_caller_before_any_is_waited_for() -> None:
+    """The first parts run in its thread, one after another; the second ones in threads, and their results come back."""
+    bulkhead, release, own = Bulkhead(3, tuning=BULKHEAD), threading.Event(), threading.get_ident()
+    begun: list[tuple[int, int]] = []
+
+    def begin(job: int) -> Callable[[], tuple[bool, bool]]:
+        begun.append((job, threading.get_ident()))
+        return lambda: (release.wait(PATIENCE_S), threading.get_ident() == own)
+
+    with bulkhead.reserve(3) as permits:
+        calls = permits.begin_each(begin, [1, 2, 3])
+        assert begun == [(1, own), (2, own), (3, own)]
+        release.set()
+        assert sorted(pair for group in calls.groups() for pair in group) == [(n, (True, False)) for n in (1, 2, 3)]
+    bulkhead.close()
+
+
 def test_permits_that_are_not_used_are_given_back() -> None:
     """Reserved in full and used for one job only, all of it can be reserved again."""
     bulkhead = Bulkhead(4, tuning=BULKHEAD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ import pytest
 from noteflow_hooks.delivery.settler import grouped
 from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.logs import JsonFormatter
 from tests.support.builders import an_attempt_result
 from tests.support.delivery_system import FAILED, OK, System
 
@@ -125,6 +128,20 @@ def test_a_disabled_endpoint_is_announced_once_it_is_stored() -> None:
     with system.unit() as unit:
         events = [unit.events.get_by_id(each) for each in announced]
     assert [each and each.event_type for each in events] == ["webhook.disabled"]
+
+
+def test_each_success_has_a_line_of_its_own_however_many_come_together(
+    system: System, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With delivery and host, and nothing else of the URL."""
+    caplog.set_level(logging.INFO, logger="noteflow_hooks")
+    ids = system.deliveries(3, url="https://host.example/private")
+    system.deliver(ids)
+    formatter = JsonFormatter()
+    said = [json.loads(line)["message"] for each in caplog.records for line in formatter.format(each).split("\n")]
+    assert {each for each in said if each.endswith(" succeeded")} == {
+        f"delivery {each} to host.example succeeded" for each in ids
+    }
 
 
 def test_the_log_tells_the_operator_what_could_allow_a_refused_address(

@@ -14,7 +14,7 @@ from noteflow_hooks.delivery.tuning import BULKHEAD
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 
 @pytest.fixture
@@ -104,6 +104,26 @@ def test_no_call_is_left_to_a_thread_that_was_killed(threads: KeptThreads, monke
     done = threading.Event()
     threads.submit(done.set)
     assert done.wait(PATIENCE_S)
+
+
+def test_a_call_that_is_begun_ends_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever it holds it gives back; the others are not begun."""
+    bulkhead, seen = Bulkhead(3, tuning=BULKHEAD), list[str]()
+
+    def start(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    def begin(job: int) -> Callable[[], None]:
+        seen.append(f"begun {job}")
+        return lambda: seen.append(f"ended {job}")
+
+    with bulkhead.reserve(3) as permits, monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        with pytest.raises(RuntimeError):
+            permits.begin_each(begin, [1, 2, 3])
+    assert seen == ["begun 1", "ended 1"]
+    assert bulkhead.reserve(3).size == 3
+    bulkhead.close()
 
 
 def test_permits_come_back_where_no_thread_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,18 @@ def test_no_text_makes_more_than_a_line(text: str) -> None:
     assert all(line.startswith("    | ") for line in lines[1:])
 
 
+def test_a_message_of_many_lines_is_as_many_records() -> None:
+    """Each with all that a record has, redacted and bounded by itself; other formatters show the lines."""
+    said = ["one", "to https://host.example/private", "two\nlines", "x" * (LIMIT + 1)]
+    record = a_record("\n".join(said))
+    record.lines = said
+    alone = [a_record(each) for each in said]
+    for each in alone:
+        each.created = record.created
+    for formatter in (JsonFormatter(), TextFormatter()):
+        assert formatter.format(record).split("\n") == [formatter.format(each) for each in alone]
+
+
 def test_an_error_comes_with_its_traceback() -> None:
     """In a field of its own; as text behind bars, so that none of its lines passes for a record."""
     error = a_raised(ValueError("no\n2026-01-31T12:00:00.000Z INFO noteflow_hooks all is well"))

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 _LONGEST_WAIT_S: Final = 0.05
 #: How many POSTs may wait for each connection that is in use.
 _WAITING_FOR_EACH: Final = 2
+#: What sending raises where the receiver has closed; it may have answered before.
+_CLOSED_EARLY: Final = (BrokenPipeError, ConnectionResetError)
 
 
 class Route(NamedTuple):
@@ -44,6 +46,8 @@ class Connection:
         self.ended_unanswered = False
         #: Until when it may be used again, by the clock of :class:`IdleConnections`.
         self.good_until = 0.0
+        #: What went wrong as a POST was begun.
+        self._problem: OSError | None = None
 
     def secure(self, context: ssl.SSLContext) -> None:
         """Speak TLS from here on. A dot at the name's end is left out, as certificates have none."""
@@ -54,9 +58,27 @@ class Connection:
         self._wire.stream.deadline = deadline
         try:  # noqa: SIM105 - contextlib's way costs each POST a µs
             self._wire.sendall(request)
-        except (BrokenPipeError, ConnectionResetError):
+        except _CLOSED_EARLY:
             # The receiver may have answered and closed before it had all of the request.
             pass
+        return self._answer()
+
+    def begin(self, request: bytes, deadline: Deadline) -> None:
+        """Send a POST as far as that goes without waiting; :meth:`end` must follow. What goes wrong is raised there."""
+        self._wire.stream.deadline = deadline
+        try:
+            self._wire.send_now(request)
+        except OSError as error:
+            self._problem = None if isinstance(error, _CLOSED_EARLY) else error
+
+    def end(self) -> Reply:
+        """Send what is left of the POST that was begun, and do what :meth:`post` does besides."""
+        problem, self._problem = self._problem, None
+        if problem is not None:
+            raise problem
+        return self._answer()
+
+    def _answer(self) -> Reply:
         reply = Reply(self._wire)
         try:
             reply.begin()
@@ -142,6 +164,21 @@ class IdleConnections:
         if dropped:
             _close(dropped)
         return connection if waiter is None else self._awaited(lane, waiter, wait_s)
+
+    def take_idle(self, route: Route) -> Connection | None:
+        """Return a connection that can be used at once, as :meth:`take` does; None commits to nothing."""
+        with self._lock:
+            lane = self._lanes.get(route)
+            if lane is None or not lane.idle:
+                return None
+            lane.users += 1
+            connection, dropped = self._next(lane)
+            if connection is None:
+                lane.users -= 1
+                self._drop_if_unused(route, lane)
+        if dropped:
+            _close(dropped)
+        return connection
 
     def put(self, connection: Connection, *, at_most_s: float) -> None:
         """Hand the connection on, or keep it for its route for at most so long; of too many, the oldest are closed."""

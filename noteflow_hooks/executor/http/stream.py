@@ -6,6 +6,7 @@ trickles in.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -49,8 +50,10 @@ class Stream:
         self.deadline = deadline
         #: Whether anything was read since the last request.
         self._has_waited = False
+        #: What was to be sent at once and would have had to wait; it goes out before anything is waited for.
+        self._unsent: memoryview | None = None
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: bytes | memoryview) -> None:
         """Send all the data."""
         self._has_waited = False
         sent = self._within(self.sock.send, data)
@@ -59,14 +62,25 @@ class Stream:
             while rest:
                 rest = rest[self._within(self.sock.send, rest) :]
 
+    def send_now(self, data: bytes) -> None:
+        """Send what goes without waiting; the rest goes out as soon as something is to be received."""
+        self._has_waited = False
+        self.sock.settimeout(0)
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._unsent = memoryview(data)[sent:]
+
     def receive(self) -> bytes:
         """Return some of what has come, at least a byte; nothing means that the other side has closed."""
-        self._acknowledge()
+        self._get_ready()
         return self._within(self.sock.recv, _PIECE)
 
     def recv_into(self, buffer: memoryview) -> int:
         """Read what has come, at least a byte; 0 means that the other side has closed."""
-        self._acknowledge()
+        self._get_ready()
         return self._within(self.sock.recv_into, buffer)
 
     def has_input(self) -> bool:
@@ -81,13 +95,18 @@ class Stream:
             return True
         return True
 
-    def _acknowledge(self) -> None:
-        """Acknowledge what has come before waiting for more, without the 40 ms by which the kernel delays it.
+    def _get_ready(self) -> None:
+        """Send what is unsent; acknowledge what has come, without the 40 ms by which the kernel delays it.
 
         A server that writes its answer in small pieces, with Nagle's algorithm on, sends the second piece when the
         first is acknowledged. Linux drops this option after the next piece, so it is set again each time. Most answers
         come in one piece and need none of this.
         """
+        if self._unsent is not None:
+            rest, self._unsent = self._unsent, None
+            # The receiver may have answered and closed before it had all of it.
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                self.sendall(rest)
         if self._has_waited and _QUICKACK is not None:
             self.sock.setsockopt(socket.IPPROTO_TCP, _QUICKACK, 1)
         self._has_waited = True

@@ -40,6 +40,8 @@ class Tls:
         self._tls = context.wrap_bio(self._came, self._goes, server_hostname=server_name)
         #: How many bytes have come since the last request, TLS's own included.
         self._fed = 0
+        #: What was to be sent at once, and the other side wants to say something before.
+        self._unwritten: bytes | None = None
 
     def shake_hands(self) -> None:
         """Do the handshake; raise ssl.SSLError unless the certificate is valid for the server's name."""
@@ -54,8 +56,21 @@ class Tls:
         for start in range(0, len(data), _PIECE):
             self._run(self._tls.write, data[start : start + _PIECE])
 
+    def send_now(self, data: bytes) -> None:
+        """Encrypt and send what goes without waiting; what is left goes out before the next wait."""
+        self._fed = 0
+        try:
+            self._tls.write(data)
+        except ssl.SSLWantReadError:
+            self._unwritten = data
+        else:
+            self._stream.send_now(self._goes.read())
+
     def receive(self) -> bytes:
         """Return an answer's beginning, at least a byte; nothing means that the other side has ended it."""
+        if self._unwritten is not None:
+            data, self._unwritten = self._unwritten, None
+            self.sendall(data)
         if not self.has_input():
             # To ask OpenSSL first would cost an error that says the same.
             self._feed()

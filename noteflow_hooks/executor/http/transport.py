@@ -40,6 +40,8 @@ _IDLE_LIMIT: Final = 256
 #: gunicorn closes a connection that has been idle for 2 s, uWSGI after 4, Node, uvicorn and Apache after 5. A POST that
 #: goes out at that moment is sent twice.
 _IDLE_MAX_AGE_S: Final = 1.5
+#: The most bytes that are sent ahead: what is larger takes long to encrypt, and others wait for their turn meanwhile.
+_BEGUN_LIMIT: Final = 65_536
 #: Without timeouts, since each wait ends at the deadline. Made once: requests, given none, makes a new one at each
 #: call. Its type stubs don't know that it takes one.
 _TIMEOUT: Final = Timeout()
@@ -57,13 +59,16 @@ class SignedPost(PreparedRequest):
         """``head`` is the request's head with the empty line at its end; ``deadline`` is the whole exchange's."""
         # Not PreparedRequest's own: what it makes, hooks and a place for cookies, is never looked at.
         self.body = body
-        self.head = head
+        #: Head and body together: one packet and one TLS record instead of two.
+        self.request = head + body
         self.endpoint = endpoint
         self.deadline = deadline
         #: The connection over which it was sent; None before.
         self.connection: Connection | None = None
         #: Whether it counts among those that use its route's connections.
         self.is_under_way = False
+        #: Whether it was begun on a kept connection, ahead of the rest.
+        self.is_begun = False
         #: Whether a kept connection turned out to have ended, and a new one was dialled in its place.
         self.redialled = False
 
@@ -79,6 +84,16 @@ class Transport(HTTPAdapter):
         # Loaded now: the first POST would have to wait for it within its deadline.
         self._context = tls_context(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
+
+    def begin(self, post: SignedPost) -> None:
+        """Send it as far as that goes without waiting, if a connection is kept for it; :meth:`sent` must follow."""
+        if len(post.request) > _BEGUN_LIMIT:
+            return
+        connection = self._idle.take_idle(post.endpoint.route)
+        if connection is not None:
+            post.is_under_way = post.is_begun = True
+            post.connection = connection
+            connection.begin(post.request, post.deadline)
 
     def sent(self, post: SignedPost, read: Callable[[Reply], Read]) -> Read:
         """Send the post and return what ``read`` makes of the answer, whose head is read and whose body is not.
@@ -104,21 +119,23 @@ class Transport(HTTPAdapter):
         If the receiver closes a kept connection just then, that is no failure of the receiver's: if it ends before any
         byte of an answer, the post goes out once more over a new one. It may then have arrived twice.
         """
-        # Head and body together: one packet and one TLS record instead of two.
-        request = post.head + cast("bytes", post.body)
-        # Over http a new connection costs no more than the wait for another one.
-        wait_s = post.deadline.remaining() if post.endpoint.url.scheme == "https" else 0.0
-        post.is_under_way = True
-        kept = post.connection = self._idle.take(post.endpoint.route, wait_s=wait_s)
+        kept = post.connection if post.is_begun else self._taken(post)
         if kept is not None:
             try:
-                return kept.post(request, post.deadline)
+                return kept.end() if post.is_begun else kept.post(post.request, post.deadline)
             except (ConnectionError, ExchangeError):
                 if not kept.ended_unanswered:
                     raise
             kept.close()
             post.redialled = True
-        return self._dial(post).post(request, post.deadline)
+        return self._dial(post).post(post.request, post.deadline)
+
+    def _taken(self, post: SignedPost) -> Connection | None:
+        # Over http a new connection costs no more than the wait for another one.
+        wait_s = post.deadline.remaining() if post.endpoint.url.scheme == "https" else 0.0
+        post.is_under_way = True
+        post.connection = self._idle.take(post.endpoint.route, wait_s=wait_s)
+        return post.connection
 
     def _dial(self, post: SignedPost) -> Connection:
         began = self._monotonic()

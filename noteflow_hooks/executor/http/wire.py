@@ -25,6 +25,8 @@ class Wire:
         self.stream = Stream(sock, deadline)
         #: Sends all of what it is given before the deadline.
         self.sendall: Callable[[bytes], None] = self.stream.sendall
+        #: Sends what goes without waiting; what is left goes out before the next wait. It may raise what sending does.
+        self.send_now: Callable[[bytes], None] = self.stream.send_now
         #: Returns some of what has come, at least a byte; nothing means that the other side has closed.
         self.receive: Callable[[], bytes] = self.stream.receive
         #: Reads what has come, at least a byte, and returns how much; 0 means that the other side has closed.
@@ -40,6 +42,7 @@ class Wire:
         tls.shake_hands()
         self._tls = tls
         self.sendall, self.receive, self.recv_into = tls.sendall, tls.receive, tls.recv_into
+        self.send_now = tls.send_now
         self.has_input = lambda: tls.has_input() or stream.has_input()
 
     @property

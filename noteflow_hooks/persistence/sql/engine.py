@@ -6,10 +6,11 @@ import contextlib
 import logging
 import math
 import time
+from collections import deque
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar, cast
 
 import psycopg
 import sqlalchemy
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 _Error = TypeVar("_Error", bound=BaseException)
+#: Connections with the moment since which each rests, by the monotonic clock.
+Kept: TypeAlias = "deque[tuple[PoolProxiedConnection, float]]"
 
 #: What a connection is made with, where the URL says nothing else.
 _DEFAULTS: Final[dict[str, Any]] = {
@@ -69,7 +72,10 @@ _STEADY_PLANS: Final = {"plan_cache_mode": "force_generic_plan", "enable_seqscan
 
 #: A connection that was in use so short a time ago is not asked whether it lives: under load that would be another
 #: round trip for each statement.
-_TRUSTED_S: Final = 1.0
+TRUSTED_S: Final = 1.0
+
+#: Of a pool's connections one in so many may be kept.
+_KEPT_DIVISOR: Final = 3
 
 #: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
 RAW_CURSOR: Final = "noteflow_raw_cursor"
@@ -128,7 +134,7 @@ def create_engine(
     event.listen(engine, "connect", _load_every_moment)
     event.listen(engine, "connect", partial(_wire_up, prepares=not (is_busy or is_pooled), preamble=_preamble(args)))
     event.listen(engine, "checkin", _note_rest)
-    event.listen(engine, "checkout", partial(_ping, trusted_s=_TRUSTED_S if is_busy else 0.0))
+    event.listen(engine, "checkout", partial(_ping, trusted_s=TRUSTED_S if is_busy else 0.0))
     event.listen(engine, "rollback", _roll_back_first)
     event.listen(engine, "handle_error", _as_unavailable)
     return engine
@@ -196,6 +202,20 @@ def _connect_args(
 
 class _Pool(QueuePool):
     """A pool in which waiting in vain for a connection is what any other absence of the database is."""
+
+    def __init__(self, creator: Any, pool_size: int = 5, **options: Any) -> None:  # noqa: ANN401 - SQLAlchemy's own
+        """Take what SQLAlchemy's own takes."""
+        super().__init__(creator, pool_size=pool_size, **options)
+        #: Lent ones that wait for their next statement, the latest last, at most as many as ``maxlen``. They commit by
+        #: themselves, and are closed as the pool is disposed of.
+        self.kept: Kept = deque(maxlen=pool_size // _KEPT_DIVISOR)
+
+    def dispose(self) -> None:
+        """Close all connections that are not in use."""
+        kept, self.kept = self.kept, deque(maxlen=0)
+        for lent, _ in kept:
+            lent.invalidate()
+        super().dispose()
 
     def connect(self) -> PoolProxiedConnection:
         """Lend a connection."""

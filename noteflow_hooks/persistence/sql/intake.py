@@ -6,7 +6,11 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.persistence.sql.append_statements import append
-from noteflow_hooks.persistence.sql.delivery.direct import BrokenConnectionError, DirectStatement, DirectStatements
+from noteflow_hooks.persistence.sql.delivery.direct import (
+    BrokenConnectionError,
+    DirectStatement,
+    DirectStatements,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -31,7 +31,11 @@ from noteflow_hooks.persistence.sql.delivery import (
     lookup_statements,
     settle_statements,
 )
-from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements, DirectUsual
+from noteflow_hooks.persistence.sql.delivery.direct import (
+    DirectStatement,
+    DirectStatements,
+    DirectUsual,
+)
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
