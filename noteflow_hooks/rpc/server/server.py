@@ -23,6 +23,7 @@ from noteflow_hooks.rpc.interceptors.reading import (
 )
 from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
+from noteflow_hooks.rpc.runtime.after_answer import AfterAnswers
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
@@ -67,6 +68,9 @@ class HooksServer:
             reads_share=self._options.reads_share,
             deadline=self._options.database_deadline,
         )
+        self._after = AfterAnswers()
+        if self._webhook_service is not None:
+            self._webhook_service.put_off_by(self._after.put_off)
         self._server = self._make_server()
         try:
             address = await self._listen()
@@ -97,6 +101,7 @@ class HooksServer:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._database.close()
+        self._after.close()
         if self._group is not None:
             self._group.close()
         log.info("the server has stopped")
