@@ -40,6 +40,10 @@ log = logging.getLogger(__name__)
 StoreEvents: TypeAlias = "Callable[[Sequence[Event]], Sequence[Event | AlreadyExistsError]]"
 
 
+def _at_once(call: Callable[[], None]) -> None:
+    call()
+
+
 class WebhookService:
     """Registers endpoints and records events.
 
@@ -71,9 +75,17 @@ class WebhookService:
         self._check_url = check_url
         self._now = now
         self._on_close = on_close
+        self._put_off: Callable[[Callable[[], None]], None] = _at_once
         self._failed = count(1)
         #: How many events could not be recorded since the start.
         self.failures = 0
+
+    def put_off_by(self, put_off: Callable[[Callable[[], None]], None]) -> None:
+        """Have announcements of what a unit of work has committed made by ``put_off``, once its caller is answered.
+
+        Without this they are made right after the commit, as those of :meth:`publish_all` always are.
+        """
+        self._put_off = put_off
 
     def register_webhook(self, config: WebhookConfig) -> WebhookConfig:
         """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
@@ -212,7 +224,7 @@ class WebhookService:
         """Store an event, to be announced after the commit; return it, or the one its idempotency key stands for."""
         stored = unit.events.append(event)
         if stored.id == event.id:
-            unit.on_commit(lambda: self._announce([stored.id]))
+            unit.on_commit(lambda: self._put_off(lambda: self._announce([stored.id])))
         return stored
 
     def publish_all(self, events: Sequence[Event]) -> Sequence[Event | Exception]:

@@ -65,14 +65,14 @@ class Connection:
         self._parts: dict[int, bytes] = {}
         self._answers: dict[int, bytes] = {}
         self._is_ready = self._is_over = False
-        self._send(_PREFACE + _frame(_SETTINGS, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _WIDEST_WINDOW)))
-        self._send(_frame(_WINDOW_UPDATE, struct.pack(">I", _WIDEST_WINDOW - _FIRST_WINDOW)))
+        windows = _frame(_SETTINGS, struct.pack(">HI", _INITIAL_WINDOW_SIZE, _WIDEST_WINDOW))
+        self._send(_PREFACE + windows + _frame(_WINDOW_UPDATE, struct.pack(">I", _WIDEST_WINDOW - _FIRST_WINDOW)))
         threading.Thread(target=self._read, daemon=True).start()
         with self._changed:
             self._await(lambda: self._is_ready)
 
     def start(self, head: bytes, message: bytes) -> int:
-        """Begin a call with what :func:`head` returned and a message; return its number."""
+        """Begin a call with what :func:`head` returned and a message, in one piece; return its number."""
         body = bytes(1) + len(message).to_bytes(_PREFIX - 1, "big") + message
         with self._changed:
             self._await(lambda: self._window >= len(body))

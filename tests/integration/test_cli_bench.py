@@ -87,6 +87,40 @@ def test_prepared_calls_are_answered_in_any_order(empty_server: str) -> None:
         assert [connection.answer(call) for call in reversed(calls)] == [b""] * 200
 
 
+class _Noted:
+    """A socket that notes how often something is sent."""
+
+    def __init__(self, own: socket.socket) -> None:
+        self.own = own
+        self.sends = 0
+
+    def sendall(self, data: bytes) -> None:
+        self.sends += 1
+        self.own.sendall(data)
+
+    def recv(self, most: int) -> bytes:
+        return self.own.recv(most)
+
+    def shutdown(self, how: int) -> None:
+        self.own.shutdown(how)
+
+    def close(self) -> None:
+        self.own.close()
+
+
+def test_a_prepared_call_is_sent_at_once_and_in_one_piece(empty_server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Head and message apart would be two packets, the second of which may wait 40 ms for the first one's receipt."""
+    with Connection(empty_server) as connection:
+        # Whatever the server's settings ask for has been sent once a call is answered.
+        connection.answer(connection.start(head(METHOD, token="t"), b""))
+        noted = _Noted(connection._socket)  # noqa: SLF001 - what it sends by
+        assert noted.own.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        monkeypatch.setattr(connection, "_socket", noted)
+        for _ in range(3):
+            connection.answer(connection.start(head(METHOD, token="t"), bytes(500)))
+    assert noted.sends == 3
+
+
 def test_a_prepared_call_that_is_refused_is_no_answer(empty_server: str) -> None:
     """Its error is in what is not read; the next call is answered."""
     with Connection(empty_server) as connection:

@@ -87,6 +87,42 @@ def test_a_kept_connection_that_has_ended_is_made_anew(redis_url: str, broker: R
     link.close()
 
 
+def test_a_push_is_begun_over_a_connection_that_is_there(redis_url: str, broker: Redis) -> None:
+    """Before the first one there is none, and nothing is sent. Its answer is waited for by itself."""
+    link = RedisLink(RedisAddress.parse(redis_url))
+    assert link.begin_push(DISPATCH_QUEUE, "none") is None
+    assert link.push(DISPATCH_QUEUE, "one") == 1
+    answer = link.begin_push(DISPATCH_QUEUE, "two")
+    until(lambda: broker.llen(DISPATCH_QUEUE) == 2, what="it is there without anybody's waiting for the answer")
+    assert answer is not None
+    assert answer() == 2
+    link.close()
+
+
+def test_a_begun_push_over_a_connection_that_has_ended_is_made_anew(redis_url: str, broker: Redis) -> None:
+    """It may have been sent into a connection that Redis had closed: whoever waits for its answer sends it again."""
+    link = RedisLink(RedisAddress.parse(redis_url))
+    assert link.push(DISPATCH_QUEUE, "one") == 1
+    own = max((each["id"] for each in broker.client_list() if each["cmd"] == "lpush"), key=int)
+    broker.client_kill_filter(_id=own)
+    until(lambda: own not in [each["id"] for each in broker.client_list()], what="the connection is gone")
+    answer = link.begin_push(DISPATCH_QUEUE, "two")
+    assert answer is not None
+    assert answer() == 2
+    link.close()
+
+
+def test_a_full_queue_is_looked_at_by_the_thread(redis_url: str, broker: Redis) -> None:
+    """Who announces puts nothing into it."""
+    sender = QueueSender(RedisAddress.parse(redis_url), task=DISPATCH_TASK, queue=DISPATCH_QUEUE, full=2)
+    sender.send([str(uuid4())])
+    answer = sender.begin([str(uuid4())])
+    assert answer is not None
+    assert answer() == 2
+    assert sender.begin([str(uuid4())]) is None
+    assert broker.llen(DISPATCH_QUEUE) == 2
+
+
 def test_a_redis_that_is_away_is_tried_once() -> None:
     """A new connection that is refused is not made again at once."""
     with pytest.raises(RedisConnectionError):

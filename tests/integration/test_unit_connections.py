@@ -250,3 +250,17 @@ def test_stopping_a_meeting_takes_few_round_trips(
         stop_meeting(unit, service, workspace.id, meeting.id)
         unit.commit()
     assert counted == [trips]
+
+
+def test_the_connection_that_was_used_last_is_lent_next(clean_database: str) -> None:
+    """While one is enough, the others rest, and each call finds what the last one left in its session's caches."""
+    engine = create_engine(clean_database, connections=3)
+    lent = [engine.raw_connection() for _ in range(3)]
+    last = lent[-1].dbapi_connection
+    for each in lent:
+        each.close()
+    for _ in range(5):
+        again = engine.raw_connection()
+        assert again.dbapi_connection is last
+        again.close()
+    engine.dispose()

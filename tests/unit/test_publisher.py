@@ -200,3 +200,100 @@ def test_an_announcement_in_any_moment_is_sent() -> None:
             broker.wait_for(count)
     broker.wait_for(2000)
     sending.close(timeout_s=PATIENCE_S)
+
+
+class Line:
+    """Takes messages at once, as a connection does that has nothing under way, and answers once it is open."""
+
+    def __init__(self) -> None:
+        self.messages: list[list[str]] = []
+        self.senders: list[int] = []
+        self.open = threading.Event()
+        self.failing = False
+        self.ready = True
+
+    def send(self, ids: list[str]) -> int:
+        self.messages.append(ids)
+        self.senders.append(threading.get_ident())
+        return self.answer()
+
+    def begin(self, ids: list[str]) -> Callable[[], int] | None:
+        if not self.ready:
+            return None
+        self.messages.append(ids)
+        self.senders.append(threading.get_ident())
+        return self.answer
+
+    def answer(self) -> int:
+        assert self.open.wait(PATIENCE_S)
+        if self.failing:
+            raise ConnectionError("away")
+        return 1
+
+
+def test_who_announces_sends_the_message_itself() -> None:
+    """It is on its way before the announcement returns, and nobody waits for its answer there."""
+    line, event_id = Line(), uuid4()
+    sending = Publisher(line.send, begin=line.begin)
+    sending.announce([event_id])
+    assert line.messages == [[str(event_id)]]
+    assert line.senders == [threading.get_ident()]
+    line.open.set()
+    sending.close(timeout_s=PATIENCE_S)
+
+
+def test_what_comes_before_the_answer_goes_out_with_the_next_message() -> None:
+    """Over one connection one message at a time is under way; the thread sends the rest in another one."""
+    line, first, rest = Line(), uuid4(), [uuid4() for _ in range(100)]
+    sending = Publisher(line.send, begin=line.begin)
+    for event_id in (first, *rest):
+        sending.announce([event_id])
+    assert line.messages == [[str(first)]]
+    line.open.set()
+    sending.close(timeout_s=PATIENCE_S)
+    assert line.messages == [[str(first)], [str(each) for each in rest]]
+    assert line.senders[1] != threading.get_ident()
+
+
+def test_what_can_not_be_sent_at_once_is_left_to_the_thread() -> None:
+    """Where there is no connection yet, and where there are so many ids that to send them may take its time."""
+    line, few, many = Line(), [uuid4() for _ in range(3)], [uuid4() for _ in range(26)]
+    line.open.set()
+    line.ready = False
+    sending = Publisher(line.send, begin=line.begin)
+    sending.announce(few)
+    until(lambda: len(line.messages) == 1, what="the few are sent")
+    line.ready = True
+    sending.announce(many)
+    sending.close(timeout_s=PATIENCE_S)
+    assert line.messages == [[str(each) for each in ids] for ids in (few, many)]
+    assert threading.get_ident() not in line.senders
+
+
+def test_an_answer_that_fails_is_a_broker_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    """It is said, and nothing is sent for the length of the pause, by whoever it may be."""
+    line = Line()
+    line.failing = True
+    sending = Publisher(line.send, begin=line.begin, pause_s=1000.0)
+    sending.announce([uuid4()])
+    line.open.set()
+    until(lambda: "ConnectionError" in caplog.text, what="it is said")
+    for _ in range(100):
+        sending.announce([uuid4()])
+    assert len(line.messages) == 1
+    sending.close(timeout_s=PATIENCE_S)
+
+
+def test_announcements_of_many_threads_are_sent_once_each() -> None:
+    """Whoever sends them: each id is in one message."""
+    line, ids = Line(), [[[uuid4()] for _ in range(500)] for _ in range(4)]
+    line.open.set()
+    sending = Publisher(line.send, begin=line.begin)
+    threads = [threading.Thread(target=lambda own=own: deque(map(sending.announce, own), maxlen=0)) for own in ids]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(PATIENCE_S)
+    sending.close(timeout_s=PATIENCE_S)
+    sent = sorted(each for message in line.messages for each in message)
+    assert sent == sorted(str(each) for own in ids for [each] in own)

@@ -124,6 +124,9 @@ def create_engine(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=wait_s,
+        # The one that was in use last: its session has at hand what the next statement needs. In turn, each of them
+        # would have been idle for as long as all the others together.
+        pool_use_lifo=True,
         connect_args=args,
         execution_options={RAW_CURSOR: raw_cursor_factory(args["cursor_factory"])} if is_pooled else {},
     )

@@ -50,7 +50,8 @@ class ServerOptions:
     #: How long arrived transcript segments may wait until they are stored.
     store_segments_every: timedelta = timedelta(seconds=1)
     heartbeat_every: timedelta = timedelta(seconds=5)
-    #: How often the open streams' tokens are looked up: a stream ends so soon after its token.
+    #: How often the open streams' tokens are looked up: a stream ends so soon after its token. As often, those of other
+    #: callers that are remembered.
     check_tokens_every: timedelta = timedelta(seconds=1.5)
     #: After so long without a heartbeat any server ends a recording.
     silent_for: timedelta = timedelta(seconds=15)

@@ -23,6 +23,7 @@ from noteflow_hooks.rpc.interceptors.reading import (
 )
 from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
+from noteflow_hooks.rpc.runtime.after_answer import AfterAnswers
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
@@ -67,6 +68,9 @@ class HooksServer:
             reads_share=self._options.reads_share,
             deadline=self._options.database_deadline,
         )
+        self._after = AfterAnswers()
+        if self._webhook_service is not None:
+            self._webhook_service.put_off_by(self._after.put_off)
         self._server = self._make_server()
         try:
             address = await self._listen()
@@ -97,6 +101,7 @@ class HooksServer:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
         self._database.close()
+        self._after.close()
         if self._group is not None:
             self._group.close()
         log.info("the server has stopped")
@@ -111,14 +116,14 @@ class HooksServer:
         open_services = [health.SERVICE_NAME]
         if self._options.reflection:
             open_services.extend(reflection.NAMES)
-        tokens = TokenCache(self._database, self._tasks)
+        self._tokens = TokenCache(self._database, self._tasks)
         limits, counting = self._options.limits, OWN if self._group is None else self._group.counting
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         expect_gone_callers()
         return grpc.aio.server(
             interceptors=[
-                DoorInterceptor(tokens, self._reads, limits, open_services=open_services, counting=counting),
+                DoorInterceptor(self._tokens, self._reads, limits, open_services=open_services, counting=counting),
                 StrangerInterceptor(limits, strangers, counting),
             ],
             options=arguments(self._options.channel, shares_port=self._group is not None),
@@ -164,6 +169,7 @@ class HooksServer:
             (heartbeat.beat, options.heartbeat_every),
             (self._streams.store_segments, options.store_segments_every),
             (self._streams.check_tokens, options.check_tokens_every),
+            (self._tokens.refresh, options.check_tokens_every),
         )
         self._background = [asyncio.create_task(repeat(call, every=every)) for call, every in jobs]
 

@@ -21,7 +21,8 @@ from tests.support.builders import a_token, a_workspace
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
+    from uuid import UUID
 
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
@@ -176,6 +177,97 @@ def test_a_token_is_remembered_for_its_time_and_no_longer(monkeypatch: pytest.Mo
         database.close()
 
     asyncio.run(scenario())
+
+
+def _with_tokens(scenario: Callable[[TokenCache, list[float], dict[str, UUID]], Awaitable[None]]) -> None:
+    """Play it with a cache, the clock it goes by, and the ids of the tokens "t" and "u"."""
+    store, now = MemoryStore(), [0.0]
+    workspace = a_workspace()
+    ids = {name: a_token().id for name in "tu"}
+    with InMemoryUnitOfWork(store) as unit:
+        unit.access.create_workspace(workspace)
+        for name, token_id in ids.items():
+            unit.access.create_token(a_token(workspace_id=workspace.id, id=token_id, token_hash=hash_token(name)))
+        unit.commit()
+
+    async def play() -> None:
+        database, tasks = _database(store=store, deadline=LONG), OwnedTasks()
+        await scenario(TokenCache(database, tasks, clock=lambda: now[0]), now, ids)
+        await tasks.drain(within=LONG)
+        database.close()
+
+    asyncio.run(play())
+
+
+def test_the_calls_of_a_token_in_use_wait_for_no_look_up() -> None:
+    """It is looked up before its time is over; one that nobody uses any more is not, and runs out."""
+
+    async def scenario(tokens: TokenCache, now: list[float], _: dict[str, UUID]) -> None:
+        assert await tokens.find("t")
+        assert await tokens.find("u")
+        for second in range(1, 30):
+            now[0] = float(second)
+            await tokens.refresh()
+            # Every seventh second, which is more than a token is remembered for.
+            assert second % 7 or tokens.remembered("t")
+        assert tokens.remembered("u") is None
+
+    _with_tokens(scenario)
+
+
+def test_a_token_that_has_ended_is_forgotten_as_soon_as_that_is_found_out() -> None:
+    """And the others in use count on."""
+
+    async def scenario(tokens: TokenCache, now: list[float], ids: dict[str, UUID]) -> None:
+        assert await tokens.find("t")
+        assert await tokens.find("u")
+        await tokens._database.run(lambda unit: unit.access.revoke_token(ids["t"]))  # noqa: SLF001 - any database
+        now[0] = 2.0
+        await tokens.refresh()
+        assert tokens.remembered("t") is None
+        now[0] = 4.0
+        assert tokens.remembered("u")
+        assert await tokens.find("t") is None
+
+    _with_tokens(scenario)
+
+
+def test_a_token_s_record_is_read_anew_after_a_minute() -> None:
+    """However often it is used: a record that somebody has changed by hand counts by then."""
+
+    async def scenario(tokens: TokenCache, now: list[float], _: dict[str, UUID]) -> None:
+        assert await tokens.find("t")
+        for second in range(1, 70):
+            now[0] = float(second)
+            await tokens.refresh()
+            assert tokens.remembered("t") or second > 60
+        assert tokens.remembered("t") is None
+
+    _with_tokens(scenario)
+
+
+def test_the_use_of_a_token_that_is_never_looked_up_by_a_call_is_recorded() -> None:
+    """Also in the second minute, once it was used in that."""
+    uses: list[object] = []
+
+    async def scenario(tokens: TokenCache, now: list[float], ids: dict[str, UUID]) -> None:
+        async def note(token_id: UUID) -> None:
+            uses.append((now[0], token_id == ids["t"]))
+
+        tokens._note_use = note  # type: ignore[method-assign]  # noqa: SLF001 - the clock of the store is another one
+        assert await tokens.find("t")
+        await asyncio.sleep(0)
+        for second in (2.0, 4.0, 58.0, 59.0):
+            now[0] = second
+            await tokens.refresh()
+            assert await tokens.find("t")
+        now[0] = 60.5
+        assert tokens.remembered("t")
+        await tokens.refresh()
+        await asyncio.sleep(0)
+
+    _with_tokens(scenario)
+    assert uses == [(0.0, True), (60.5, True)]
 
 
 def test_a_job_that_fails_is_done_again(caplog: pytest.LogCaptureFixture) -> None:

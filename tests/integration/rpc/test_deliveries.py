@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.world import World, refused
+from tests.integration.rpc.world import World, eventually, refused
 from tests.support.builders import EXACT, a_delivery, a_failure, a_payload, an_event
 
 if TYPE_CHECKING:
@@ -176,7 +176,7 @@ def test_a_test_is_recorded_and_announced(world: World) -> None:
     webhook = world.a_webhook(events=[])
     answer = _test(world, webhook.id)
     assert not answer.HasField("delivery")
-    assert world.announced == [UUID(answer.event_id)]
+    eventually(lambda: world.announced == [UUID(answer.event_id)])
     assert world.payload("webhook.test")["webhook_id"] == webhook.id
 
 

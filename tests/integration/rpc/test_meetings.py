@@ -11,7 +11,7 @@ import pytest
 
 from noteflow_hooks.domain.meetings import Segment, Summary
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.world import World, refused
+from tests.integration.rpc.world import World, eventually, refused
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,7 +118,7 @@ def test_stopping_a_meeting_is_said_once(world: World) -> None:
     assert (stopped.state, stopped.HasField("stopped_at")) == ("completed", True)
     assert world.stop_meeting(meeting.id) == stopped
     assert world.event_types() == ["meeting.completed"]
-    assert world.announced == [event.id for event in world.events()]
+    eventually(lambda: world.announced == [event.id for event in world.events()])
 
 
 def test_a_stopped_meeting_says_what_it_has(world: World) -> None:

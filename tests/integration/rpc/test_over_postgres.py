@@ -57,7 +57,7 @@ def test_a_meeting_s_whole_life_is_stored_with_its_events(world: World) -> None:
     found = world.client.meetings.GetMeeting(pb.GetMeetingRequest(meeting_id=meeting.id))
     assert found.summary == summary
     assert world.event_types() == [*LIFE, "summary.generated"]
-    assert world.announced == [event.id for event in world.events()]
+    eventually(lambda: world.announced == [event.id for event in world.events()])
 
 
 def test_a_stop_and_a_stream_s_end_at_the_same_moment_say_everything_once(world: World) -> None:
