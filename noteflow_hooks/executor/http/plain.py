@@ -33,6 +33,10 @@ class PlainAnswer:
         self._fields = fields
         self._lowered = lowered
 
+    def headers(self, *names: str) -> list[str | None]:
+        """Return each header's first value; their names are given in lower case."""
+        return [self.header(each) for each in names]
+
     def header(self, name: str) -> str | None:
         """Return the header's first value; its name is given in lower case."""
         start = self._lowered.find(b"\r\n%s:" % name.encode())

@@ -77,10 +77,12 @@ class Reply:
         if plain is None:
             self._inbox = Inbox(self._wire.recv_into, came=came)
             self._begin_by_the_rules()
+            self.kept_s = _allowed_idle_s(self.header("keep-alive"))
         else:
             self.status = plain.status
-            self._is_persistent = self._asks_to_persist()
-        self.kept_s = self._allowed_idle_s()
+            wishes, idle = plain.headers("connection", "keep-alive")
+            self._is_persistent = self._asks_to_persist(wishes)
+            self.kept_s = _allowed_idle_s(idle)
 
     def _begin_by_the_rules(self) -> None:
         status, lines = self._read_head()
@@ -92,7 +94,7 @@ class Reply:
             status, lines = self._read_head()
         self.status = status
         is_sound = self._take_headers(lines)
-        self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist()
+        self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist(self.header("connection"))
 
     def header(self, name: str) -> str | None:
         """Return the header's first value; its name is given in lower case."""
@@ -172,11 +174,11 @@ class Reply:
         self._length = int(lengths.pop()) if is_sound else 0
         return is_sound
 
-    def _allowed_idle_s(self) -> float:
-        value = self.header("keep-alive")
-        match = _KEPT_S.search(value) if value is not None else None
-        return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
-
-    def _asks_to_persist(self) -> bool:
-        wishes = (self.header("connection") or "").lower()
+    def _asks_to_persist(self, connection: str | None) -> bool:
+        wishes = (connection or "").lower()
         return "close" not in wishes if self._minor else "keep-alive" in wishes
+
+
+def _allowed_idle_s(keep_alive: str | None) -> float:
+    match = _KEPT_S.search(keep_alive) if keep_alive is not None else None
+    return int(match[1]) * _KEPT_SHARE if match is not None else math.inf
