@@ -21,6 +21,7 @@ from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 _METHOD: Final = "/noteflow.v1.EventService/PublishEvent"
+_TAIL_S: Final = 0.1
 _PAYLOAD: Final = {"title": "Weekly", "meeting_id": "6d5a9a1e-7b0e-4f0a-8d1f-3f1b6f9d8c11"}
 _PAYLOADS: Final = {
     "meeting.completed": {**_PAYLOAD, "duration_seconds": 1800.0, "segment_count": 120, "has_summary": True},
@@ -66,6 +67,8 @@ class Stream:
             at = time.monotonic()
             calls.append((connection.start(each, message), at))
             lags_ms.append((at - due) * 1000)
+        # What the client does with the answers is not done beside the last calls' deliveries.
+        time.sleep(_TAIL_S)
         return {"calls": [(_event_id(connection, call), at) for call, at in calls], "lags_ms": lags_ms}
 
     def _message(self) -> bytes:

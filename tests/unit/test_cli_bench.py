@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, cast
 import psutil
 import pytest
 
-from noteflow_hooks.bench import light, plots
+from noteflow_hooks.bench import latency, light, plots
 from noteflow_hooks.bench.against import between
-from noteflow_hooks.bench.calls import percentile
+from noteflow_hooks.bench.calls import Calls, percentile
 from noteflow_hooks.bench.record import Record
 from noteflow_hooks.bench.report import bounds_as_json, short, tables
 from noteflow_hooks.bench.results import Results
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from noteflow_hooks.bench.publishing import Stream
     from noteflow_hooks.bench.scenario import Values
     from noteflow_hooks.bench.stage import Stage
 
@@ -256,3 +257,20 @@ def test_the_list_names_every_scenario(capsys: pytest.CaptureFixture[str]) -> No
     """And starts nothing."""
     assert run(root, ["bench", "--list", "--json"]) == 0
     assert [each["name"] for each in json.loads(capsys.readouterr().out)] == [each.name for each in ALL]
+
+
+def test_no_caller_s_first_call_for_minutes_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its token would be looked up and its endpoint be read, which no steady caller waits for."""
+    made: list[Stream] = []
+
+    def publish(_: object, streams: Sequence[Stream]) -> list[Calls]:
+        made.extend(streams)
+        return [Calls({}, lags_ms=[float(len(made))] * 2)]
+
+    monkeypatch.setattr(latency, "publish", publish)
+    monkeypatch.setattr(latency, "settle", lambda _: None)
+    monkeypatch.setattr(latency, "_tokens", lambda _: ["a", "b", "c"])
+    monkeypatch.setattr(latency, "latencies_ms", lambda _, calls: calls.lags_ms)
+    found = latency.at_rate(cast("Stage", None), rate_per_s=7.0, events=40)
+    assert [(each.tokens, each.count) for each in made] == [(["a", "b", "c"], 3), (["a", "b", "c"], 40)]
+    assert found["p50_ms"] == 2.0
