@@ -6,17 +6,21 @@ their libraries, which take thirteen megabytes of each process and are of no use
 
 from __future__ import annotations
 
-from celery import maybe_patch_concurrency
+import sys
+import warnings
+
+# What is None there can't be imported. Where pygments is missing, Celery shows tables without colours, where yaml is,
+# kombu reads no messages in YAML, and where charset_normalizer is, requests guesses at no body's encoding, and warns of
+# that: six megabytes, of no use here.
+sys.modules.update(dict.fromkeys(("pygments", "yaml", "charset_normalizer")))  # type: ignore[arg-type]  # as said
+warnings.filterwarnings("ignore", message="Unable to find acceptable character detection")
+
+from celery import maybe_patch_concurrency  # noqa: E402 - as said
 
 # Before anything else is imported: where the pool is gevent's, all that waits is to wait its way.
 maybe_patch_concurrency()
 
-import sys  # noqa: E402 - as said
-
 import click  # noqa: E402 - as said
-
-# Where it is missing, Celery shows tables without colours; so it does here, since it is two megabytes.
-sys.modules["pygments"] = None  # type: ignore[assignment]  # how Python is told that there is no such module
 from celery.bin.base import CLIContext  # noqa: E402 - as said
 
 del sys.modules["pygments"]

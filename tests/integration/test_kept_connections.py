@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+A_WHILE: Final = DirectStatement.of(text("SELECT pg_sleep(0.05)"))
 SESSION: Final = DirectStatement.of(text("SELECT pg_backend_pid()"))
 TRUSTED: Final = "noteflow_hooks.persistence.sql.delivery.direct.TRUSTED_S"
 
@@ -64,21 +66,23 @@ def test_one_statement_after_another_runs_in_one_session_that_stays_lent(engine:
     assert engine.pool.checkedout() == 1  # type: ignore[attr-defined]  # a pool that counts
 
 
-def test_others_find_all_connections_but_a_third(engine: Engine) -> None:
-    """However many such statements ran at once; and what others leave, these find."""
+def test_nobody_waits_for_a_connection_that_is_kept(engine: Engine) -> None:
+    """Others get all of the pool's, in transactions as ever; and what they leave, these find."""
     direct = DirectStatements(engine)
+    kept = session(direct)
     with ExitStack() as stack:
         lent = [stack.enter_context(engine.connect()) for _ in range(6)]
-        assert len(lent) == 6
-    with ExitStack() as stack:
-        for _ in range(5):
-            stack.enter_context(engine.connect())
-        session(direct)
-    with ExitStack() as stack:
-        session(direct)
-        for _ in range(4):
-            stack.enter_context(engine.connect())
-        assert session(direct) == session(direct)
+        assert kept in [each.scalar(text("SELECT pg_backend_pid()")) for each in lent]
+        assert [each.in_transaction() for each in lent] == [True] * 6
+    assert session(direct) == session(direct)
+
+
+def test_no_more_than_a_third_of_the_pool_is_kept(engine: Engine) -> None:
+    """However many such statements run at once."""
+    direct = DirectStatements(engine)
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(lambda _: direct.rows(A_WHILE, {}), range(6)))
+    assert engine.pool.checkedout() <= 2  # type: ignore[attr-defined]  # a pool that counts
 
 
 def test_a_pool_of_one_keeps_none(database_url: str) -> None:

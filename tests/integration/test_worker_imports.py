@@ -16,10 +16,12 @@ import workers.__main__, workers.tasks, celery.apps.worker, celery.concurrency.g
 parts = workers.tasks.parts()
 print(parts.end_abandoned(), parts.advance_replays(), file=sys.stderr)
 parts.close()
-print(*{name.partition(".")[0] for name in sys.modules}, *(n for n in sys.modules if n == "sqlalchemy.orm"))
+found = [name for name, module in sys.modules.items() if module is not None]
+print(*{name.partition(".")[0] for name in found}, *(n for n in found if n == "sqlalchemy.orm"))
 """
 USELESS = {
-    "alembic", "click_repl", "flower", "grpc", "prompt_toolkit", "pygments", "sqlalchemy.orm", "tornado",
+    "alembic", "charset_normalizer", "click_repl", "flower", "grpc", "prompt_toolkit", "pygments", "sqlalchemy.orm",
+    "tornado", "yaml",
 }  # fmt: skip
 
 

@@ -221,11 +221,19 @@ class _Pool(QueuePool):
         super().dispose()
 
     def connect(self) -> PoolProxiedConnection:
-        """Lend a connection."""
+        """Lend a connection; nobody waits for one that is kept and rests."""
+        if self.kept and not self.checkedin() and self.overflow() >= 0:
+            self._take_back_a_kept_one()
         try:
             return super().connect()
         except PoolTimeoutError:
             raise UnavailableError("the database has no connection free in time; try again") from None
+
+    def _take_back_a_kept_one(self) -> None:
+        with contextlib.suppress(IndexError):
+            lent, _ = self.kept.popleft()
+            cast("psycopg.Connection[Any]", lent.driver_connection).autocommit = False
+            lent.close()
 
     def forget(self, lent: PoolProxiedConnection, error: BaseException | None) -> None:
         """Close it, and each that was made before it as soon as that one is to be lent again."""
