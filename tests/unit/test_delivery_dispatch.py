@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks.delivery import dispatcher
-from noteflow_hooks.delivery.tuning import ROUNDS
+from noteflow_hooks.delivery.tuning import LEFT_OVER_AFTER, ROUNDS
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.errors import UnavailableError
@@ -212,6 +212,14 @@ def test_whatever_becomes_of_the_rest_claims_are_sent(system: System, monkeypatc
     with pytest.raises(UnavailableError, match="Redis"):
         system.service.dispatch_and_deliver(system.events(5), wake_ups=system.wake_ups)
     assert [system.read(each).status for each in system.sent] == [DeliveryStatus.SUCCEEDED] * 3
+
+
+def test_the_few_that_a_page_could_not_lease_are_looked_for_together_a_moment_later(system: System) -> None:
+    """Each page beside a full endpoint has some: a message for each page would cost a task and a claim."""
+    system.subscribed(max_concurrency=3)
+    system.service.dispatch_and_deliver(system.events(4), wake_ups=system.wake_ups)
+    [(delay, left)] = system.wake_ups.retries
+    assert (delay, len(left), system.wake_ups.enqueued) == (LEFT_OVER_AFTER, 1, [])
 
 
 def test_permits_that_are_not_needed_are_free_again(system: System) -> None:
