@@ -54,8 +54,10 @@ class PageSizes:
 
     def next(self, room: int) -> tuple[int, int]:
         """Return how many deliveries the next page makes at the most, and of how many events."""
-        limit = min(DISPATCH_PAGE, room * self._scale) if room else DISPATCH_PAGE
-        return limit, min(EVENTS_PER_ROUND, max(1, math.ceil(limit / self._width)))
+        wanted = min(DISPATCH_PAGE, room * self._scale) if room else DISPATCH_PAGE
+        # An event that has somewhat more endpoints than there is room for is finished all the same, with others' help.
+        limit = min(DISPATCH_PAGE, 2 * wanted)
+        return limit, min(EVENTS_PER_ROUND, max(1, math.ceil(wanted / self._width)))
 
     def note(self, page: Dispatched, *, room: int) -> None:
         """Learn from a page that there was so much room for."""
@@ -136,7 +138,7 @@ class Dispatcher:
                 # Where there is more, it goes together with what others have brought meanwhile.
                 batch = batches.further(wants_more=page.more)
             if work.claims and work.chunk:
-                if 2 * len(work.chunk) < len(work.claims):
+                if len(work.claims) < room and 2 * len(work.chunk) < len(work.claims):
                     # A few whose endpoints are full or being examined: each page of a backlog has some.
                     wake_ups.retry_later(work.chunk, delay=LEFT_OVER_AFTER)
                 else:

@@ -138,13 +138,14 @@ def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, mon
     tasks[0].start()
     until(lambda: len(begun) == 1, what="the first one leads")
     tasks[1].start()
-    until(lambda: system.service._dispatching.count == 2, what="the second one has come")  # noqa: SLF001 - nothing else tells
-    with system.bulkhead.reserve_within(3, timeout_s=PATIENCE_S) as permits:
-        assert permits.size == 3
+    coalescer = system.service._dispatcher._coalescer  # noqa: SLF001 - nothing else tells
+    until(lambda: coalescer._has_next, what="the second one waits to lead")  # noqa: SLF001 - as said
+    with system.bulkhead.reserve_free(3) as permits:
+        free = permits.size
     goes_on.set()
     for each in tasks:
         each.join(PATIENCE_S)
-    assert len(set(system.sent)) == 2
+    assert (free, len(set(system.sent))) == (3, 2)
 
 
 def test_a_long_backlog_brings_others_to_it(system: System) -> None:
@@ -181,7 +182,7 @@ def test_behind_what_can_t_be_leased_pages_are_large(system: System, monkeypatch
             unit.events.append(an_event(workspace_id=system.workspace.id, event_type="summary.generated"))
         unit.commit()
     made, _ = system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
-    assert (made, sizes) == (60, [5, 40, 320])
+    assert (made, sizes) == (60, [10, 80, 640])
 
 
 def test_where_no_permit_is_free_all_is_enqueued_but_for_a_last_chunk(system: System) -> None:
