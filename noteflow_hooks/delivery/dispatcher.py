@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.concurrency.coalescer import Coalescer
 from noteflow_hooks.delivery.claimer import LeasedClaim
-from noteflow_hooks.delivery.tuning import DISPATCH_PAGE, PAGE_GROWTH, ROOM_PATIENCE_S
+from noteflow_hooks.delivery.tuning import DISPATCH_PAGE, LEFT_OVER_AFTER, PAGE_GROWTH, ROOM_PATIENCE_S
 from noteflow_hooks.delivery.wake_ups import Lane
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
@@ -54,8 +54,10 @@ class PageSizes:
 
     def next(self, room: int) -> tuple[int, int]:
         """Return how many deliveries the next page makes at the most, and of how many events."""
-        limit = min(DISPATCH_PAGE, room * self._scale) if room else DISPATCH_PAGE
-        return limit, min(EVENTS_PER_ROUND, max(1, math.ceil(limit / self._width)))
+        wanted = min(DISPATCH_PAGE, room * self._scale) if room else DISPATCH_PAGE
+        # An event that has somewhat more endpoints than there is room for is finished all the same, with others' help.
+        limit = min(DISPATCH_PAGE, 2 * wanted)
+        return limit, min(EVENTS_PER_ROUND, max(1, math.ceil(wanted / self._width)))
 
     def note(self, page: Dispatched, *, room: int) -> None:
         """Learn from a page that there was so much room for."""
@@ -65,7 +67,7 @@ class PageSizes:
         # One event for thousands of endpoints is one task's at a time: others get what it makes as messages. And what
         # endpoints have no room for is made in large pages, so that what waits behind it comes soon.
         is_left = bool(page.delivery_ids) or page.throttled or page.throttled_slow
-        is_slow = page.more and (not page.events or (is_left and len(page.claims) < room))
+        is_slow = page.more and (not page.events or (is_left and 2 * len(page.claims) < room))
         self._scale = min(DISPATCH_PAGE, self._scale * PAGE_GROWTH) if is_slow else 1
 
 
@@ -136,7 +138,11 @@ class Dispatcher:
                 # Where there is more, it goes together with what others have brought meanwhile.
                 batch = batches.further(wants_more=page.more)
             if work.claims and work.chunk:
-                wake_ups.enqueue(work.chunk, if_room=False)
+                if len(work.claims) < room and 2 * len(work.chunk) < len(work.claims):
+                    # A few whose endpoints are full or being examined: each page of a backlog has some.
+                    wake_ups.retry_later(work.chunk, delay=LEFT_OVER_AFTER)
+                else:
+                    wake_ups.enqueue(work.chunk, if_room=False)
                 work.chunk = []
         except Exception as error:  # noqa: BLE001 - raised by the caller, once it has sent what is claimed
             work.error = error

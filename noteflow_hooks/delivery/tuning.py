@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
 #: Deliveries made by one dispatching statement, at the most.
 DISPATCH_PAGE: Final = 2_000
-#: A page that leases less than there is room for is followed by one so many times as large.
+#: A page that leases less than half of what there is room for is followed by one so many times as large.
 PAGE_GROWTH: Final = 8
+#: When the few that a page could not lease beside the rest are looked for, with those of other pages in one message.
+LEFT_OVER_AFTER: Final = timedelta(milliseconds=200)
 #: So many named deliveries are a quiet moment's, and looked for again by themselves where they were passed over.
 FEW: Final = 10
 #: While so many messages wait in the queue, a round of dispatching adds its first chunk's and no more.

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.domain.health.scheduling import BURST
+from noteflow_hooks.domain.health.state import HealthRules
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.conformance.test_concurrency import at_once
 from tests.support.builders import an_attempt_result
@@ -103,6 +105,16 @@ def test_beside_what_is_held_the_rest_is_claimed(world: World) -> None:
     assert (held.webhook_id, held.held) == (limited.id, True)
     [claim] = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
     assert claim.delivery.id == held.id
+
+
+def test_nobody_is_woken_for_a_slot_that_is_yet_to_come(world: World) -> None:
+    """What is for an endpoint whose breaker is open waits for its probe; a look before that would find nothing."""
+    world = replace(world, deliveries=world.ruled(HealthRules(breaker_failures=1)))
+    webhook, [first] = a_subscribed(world)
+    [claim] = dispatch(world, first).claims
+    world.settle(claim, an_attempt_result(status_code=500, error_kind=ErrorKind.STATUS, error_message="HTTP 500"))
+    made = dispatch(world, world.event(webhook.workspace_id).id)
+    assert (made.claims, made.delivery_ids, made.throttled) == ((), (), False)
 
 
 def test_a_flood_is_held_beyond_the_burst_and_its_first_ones_are_claimed(world: World) -> None:

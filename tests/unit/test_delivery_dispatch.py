@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks.delivery import dispatcher
-from noteflow_hooks.delivery.tuning import ROUNDS
+from noteflow_hooks.delivery.tuning import LEFT_OVER_AFTER, ROUNDS
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.errors import UnavailableError
@@ -138,13 +138,14 @@ def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, mon
     tasks[0].start()
     until(lambda: len(begun) == 1, what="the first one leads")
     tasks[1].start()
-    until(lambda: system.service._dispatching.count == 2, what="the second one has come")  # noqa: SLF001 - nothing else tells
-    with system.bulkhead.reserve_within(3, timeout_s=PATIENCE_S) as permits:
-        assert permits.size == 3
+    coalescer = system.service._dispatcher._coalescer  # noqa: SLF001 - nothing else tells
+    until(lambda: coalescer._has_next, what="the second one waits to lead")  # noqa: SLF001 - as said
+    with system.bulkhead.reserve_free(3) as permits:
+        free = permits.size
     goes_on.set()
     for each in tasks:
         each.join(PATIENCE_S)
-    assert len(set(system.sent)) == 2
+    assert (free, len(set(system.sent))) == (3, 2)
 
 
 def test_a_long_backlog_brings_others_to_it(system: System) -> None:
@@ -181,7 +182,7 @@ def test_behind_what_can_t_be_leased_pages_are_large(system: System, monkeypatch
             unit.events.append(an_event(workspace_id=system.workspace.id, event_type="summary.generated"))
         unit.commit()
     made, _ = system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
-    assert (made, sizes) == (60, [5, 40, 320])
+    assert (made, sizes) == (60, [10, 80, 640])
 
 
 def test_where_no_permit_is_free_all_is_enqueued_but_for_a_last_chunk(system: System) -> None:
@@ -212,6 +213,14 @@ def test_whatever_becomes_of_the_rest_claims_are_sent(system: System, monkeypatc
     with pytest.raises(UnavailableError, match="Redis"):
         system.service.dispatch_and_deliver(system.events(5), wake_ups=system.wake_ups)
     assert [system.read(each).status for each in system.sent] == [DeliveryStatus.SUCCEEDED] * 3
+
+
+def test_the_few_that_a_page_could_not_lease_are_looked_for_together_a_moment_later(system: System) -> None:
+    """Each page beside a full endpoint has some: a message for each page would cost a task and a claim."""
+    system.subscribed(max_concurrency=3)
+    system.service.dispatch_and_deliver(system.events(4), wake_ups=system.wake_ups)
+    [(delay, left)] = system.wake_ups.retries
+    assert (delay, len(left), system.wake_ups.enqueued) == (LEFT_OVER_AFTER, 1, [])
 
 
 def test_permits_that_are_not_needed_are_free_again(system: System) -> None:

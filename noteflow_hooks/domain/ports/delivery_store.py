@@ -99,7 +99,8 @@ class Dispatched:
     events: int
     #: Whether the round stopped at its limit, so that there may be more.
     more: bool
-    #: Whether some are throttled and wait for their endpoints' slots: in the quick lane, and in the slow one.
+    #: Whether some are throttled and wait for their endpoints' slots, which are not yet to come: in the quick lane, and
+    #: in the slow one.
     throttled: bool = False
     throttled_slow: bool = False
     #: The new deliveries that were claimed.

@@ -63,7 +63,8 @@ class WatchedStore:
         waiting = [{each.id for each in rows.events.values() if each.dispatched_at is None} for rows in (before, after)]
         assert made.events == len(waiting[0]) - len(waiting[1])
         assert made.more or not waiting[1], "events are left and nobody says so"
-        lanes = {after.health[each.webhook_id].slow_since is not None for each in new if each.held}
+        healths = [after.health[each.webhook_id] for each in new if each.held]
+        lanes = {each.slow_since is not None for each in healths if each.turn_at and each.turn_at <= span.earliest}
         assert made.throttled or False not in lanes
         assert made.throttled_slow or True not in lanes
         for webhook_id in {each.webhook_id for each in new}:

@@ -40,7 +40,9 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int, events:
         room -= max(len(page), 1)
     waiting = [each for each in made if each.status is DeliveryStatus.PENDING]
     throttled = _throttle(session, waiting)
-    lanes = {health_of(session, each.webhook_id).slow_since is not None for each in waiting if each.id in throttled}
+    healths = [health_of(session, each.webhook_id) for each in waiting if each.id in throttled]
+    now = session.now()
+    lanes = {each.slow_since is not None for each in healths if each.turn_at is None or each.turn_at <= now}
     return Dispatched(
         delivery_ids=tuple(each.id for each in waiting if each.id not in throttled),
         events=finished,

@@ -47,10 +47,11 @@ named AS MATERIALIZED (
 ), found AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
-           matching.throttled, matching.paused, matching.slow, matching.timeout_ms, matching.version
+           matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version
     FROM picked CROSS JOIN LATERAL (
         SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
-               health.slow_since IS NOT NULL AS slow, config.timeout_ms, {_VERSION} AS version
+               health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
+               config.timeout_ms, {_VERSION} AS version
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -134,8 +135,8 @@ def _reported(made: str, throttled: str) -> str:
                WHERE inserted.status = 'pending' AND NOT inserted.held
                ORDER BY ranked.nth, ranked.place
            )""",
-            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow)",
-            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow)",
+            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND NOT is_later)",
+            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND NOT is_later)",
             "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
             "more": """EXISTS (SELECT FROM cut)
                OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",
