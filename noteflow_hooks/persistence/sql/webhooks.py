@@ -15,6 +15,7 @@ from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
+from noteflow_hooks.persistence.sql.endpoint_columns import CONFIG_COLUMNS
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow, table_of
 from noteflow_hooks.persistence.sql.paging import PageStatements, newest_first
@@ -30,8 +31,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.work import Work
 
-_COLUMNS: Final = ", ".join(each.name for each in WebhookConfigRow.__table__.columns)
-_VISIBLE: Final = f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE deleted_at IS NULL"  # noqa: S608 - constants
+_VISIBLE: Final = f"SELECT {CONFIG_COLUMNS} FROM noteflow.webhook_configs WHERE deleted_at IS NULL"  # noqa: S608 - constants
 _IN_WORKSPACE: Final = " AND workspace_id = :workspace_id"
 _OLDEST_FIRST: Final = " ORDER BY created_at, id"
 _ENABLED: Final = Statement(f"{_VISIBLE} AND enabled{_OLDEST_FIRST}", reads=True)
@@ -44,7 +44,7 @@ _PAGES: Final = PageStatements(
 #: By whether the row is locked, and whether deleted ones are found, too.
 _BY_ID: Final = {
     (lock, with_deleted): Statement(
-        f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE id = :webhook_id"  # noqa: S608 - constants
+        f"SELECT {CONFIG_COLUMNS} FROM noteflow.webhook_configs WHERE id = :webhook_id"  # noqa: S608 - constants
         + ("" if with_deleted else " AND deleted_at IS NULL")
         + (" FOR NO KEY UPDATE" if lock else ""),
         reads=not lock,
@@ -191,7 +191,8 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
             self._work.session.flush()
 
     def _load(self, statement: Statement, **params: Any) -> list[WebhookConfig]:  # noqa: ANN401 - whatever it takes
-        return [self._converter.config_to_domain(row) for row in self._work.ask(statement, **params).all()]
+        rows = self._work.ask(statement, **params).all()
+        return [self._converter.config_to_domain(row) for row in self._work.by_turns(rows)]
 
 
 def _own(workspace_id: UUID | None) -> dict[str, UUID]:
