@@ -7,10 +7,13 @@ costs more than most of our statements. A greenlet costs a microsecond.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from greenlet import getcurrent, greenlet
+
+from noteflow_hooks.concurrency.kept_threads import KeptThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +23,8 @@ T = TypeVar("T")
 #: What a wait for a socket is about, and what came of it; both may be set.
 READABLE: Final = 1
 WRITABLE: Final = 2
+#: As many as a server has connections: what waits there is mostly a new one.
+THREADS: Final = 10
 
 
 class _LoopGreenlet(greenlet):
@@ -116,6 +121,10 @@ def give_way() -> None:
 class LoopWaits:
     """How code waits that may run in such a greenlet."""
 
+    def __init__(self, *, threads: int = THREADS) -> None:
+        """``threads`` is how many calls may be made aside at once."""
+        self._threads = KeptThreads(threads, name="aside")
+
     @staticmethod
     def is_aside() -> bool:
         """Tell whether what runs now can be put aside."""
@@ -131,11 +140,26 @@ class LoopWaits:
         """Let the loop go on with others for one pass, in the midst of what takes long."""
         give_way()
 
-    @staticmethod
-    def in_thread(call: Callable[[], T]) -> T:
-        """Return what the call returns, made in a thread: it waits for something else than a socket of ours."""
+    def in_thread(self, call: Callable[[], T]) -> T:
+        """Return what the call returns, made in a thread: it waits for something else than a socket of ours.
+
+        Such a thread keeps no process alive that is ending, and nobody else's work waits for one.
+        """
         own: Any = getcurrent()
-        answer: asyncio.Future[T] = own.loop.run_in_executor(None, call)
-        answer.add_done_callback(own.switch)
+        made: list[T | BaseException] = []
+
+        def make() -> None:
+            try:
+                made.append(call())
+            except BaseException as error:  # noqa: BLE001 - it belongs to the caller, whatever it is
+                made.append(error)
+            # The loop may be over before a thread that hung.
+            with contextlib.suppress(RuntimeError):
+                own.loop.call_soon_threadsafe(own.switch)
+
+        self._threads.submit(make)
         own.parent.switch()
-        return answer.result()
+        [found] = made
+        if isinstance(found, BaseException):
+            raise found
+        return found

@@ -166,9 +166,9 @@ def test_what_blocks_is_made_in_a_thread() -> None:
         assert await database.call(elsewhere)
         assert await database.run(elsewhere, is_large=True)
         assert not await database.run(elsewhere)
-        assert await database.run(lambda _: LoopWaits.in_thread(elsewhere))
+        assert await database.run(lambda _: LoopWaits().in_thread(elsewhere))
         with pytest.raises(ValueError, match="in there"):
-            await database.run(lambda _: LoopWaits.in_thread(partial(_fail, "in there")))
+            await database.run(lambda _: LoopWaits().in_thread(partial(_fail, "in there")))
 
     in_loop(scenario)
 
