@@ -26,7 +26,6 @@ from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
-from noteflow_hooks.persistence.sql.intake import SqlEventIntake
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
+    from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.settings import Settings
 
@@ -121,11 +121,17 @@ class DiagnosticParts:
     close: Callable[[], None]
 
 
-def server(settings: Settings) -> ServerParts:
-    """Make the server's parts; raise SettingsError where a setting that it needs is missing."""
+def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
+    """Make the server's parts; raise SettingsError where a setting that it needs is missing.
+
+    ``waits`` is how units wait that run in the server's event loop; without it they run in threads.
+    """
+    # Imported here: workers have no use for units of work.
+    from noteflow_hooks.persistence.sql.intake import SqlEventIntake  # noqa: PLC0415 - as said
+
     settings.require("database_url", "redis_url")
     refuse_celerys_variables()
-    engine = engine_of(settings, connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S)
+    engine = engine_of(settings, connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S, waits=waits)
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog

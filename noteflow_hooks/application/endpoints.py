@@ -166,10 +166,9 @@ def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> Endp
 
 def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[list[EndpointView], int]:
     """Return a page of the workspace's endpoints, newest first, and how many there are where the page asks."""
-    rows = unit.webhooks.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
-    health = unit.webhooks.get_health([each.id for each in rows])
+    rows = unit.webhooks.list_with_health(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
     total = unit.webhooks.count(workspace_id, ids=page.ids) if page.counts else 0
-    return [EndpointView(each, health.get(each.id, EndpointHealth(each.id))) for each in rows], total
+    return [EndpointView(*each) for each in rows], total
 
 
 def check_changeable(names: Iterable[str]) -> tuple[str, ...]:

@@ -111,7 +111,7 @@ def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
             for event_type, created_at, matched in events
         ]
         criteria = criteria_of(rows, webhook_ids, columns)
-        log = SqlAlchemyDeliveryLog(Session(rows.connection), CONVERTER)
+        log = SqlAlchemyDeliveryLog(Work.inside(rows.connection), CONVERTER)
         found = log.list_page(rows.workspace_id, criteria, limit=100)
         assert {each.id for each in found} == {each.id for each, _ in made if meets(each, criteria)}
         undelivered = log.undelivered_page(rows.workspace_id, criteria, limit=100)

@@ -6,8 +6,9 @@ import os
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import grpc
 import psutil
@@ -150,6 +151,24 @@ def test_limits_are_of_all_servers_together(rig: SystemRig) -> None:
             client.close()
 
 
+def test_calls_of_many_at_once_on_four_servers_are_counted_once_each(rig: SystemRig) -> None:
+    """As many are granted as one bucket holds and gets meanwhile, neither more nor less, whoever takes of it."""
+    rate = 100
+    with RunningGroup(rig, count=COUNT, token_calls_per_s=rate) as group:
+        clients = list(group.connect_to_each(token=rig.new_workspace()).values())
+        began = time.monotonic()
+        with ThreadPoolExecutor(4 * COUNT) as callers:
+            calls = list(callers.map(_timed, clients * (8 * rate // COUNT)))
+        took_s = time.monotonic() - began
+        for client in clients:
+            client.close()
+    granted = sum(each.granted for each in calls)
+    first_s = min(each.answered_at for each in calls if each.granted)
+    last_refused_s = max(each.made_at for each in calls if not each.granted)
+    # When that one was refused not one whole call was left of the burst and what had come since the first call.
+    assert 2 * rate + (last_refused_s - first_s) * rate - 1 <= granted <= 2 * rate + took_s * rate + 1
+
+
 def test_a_second_server_on_a_group_s_port_is_refused(rig: SystemRig, group: RunningGroup) -> None:
     """One process or several, with one clear line; also on the port of one that has none beside it."""
     for options in ([], ["--processes", "2"]):
@@ -205,6 +224,17 @@ def test_a_killed_supervisor_leaves_no_server(rig: SystemRig) -> None:
         client.close()
     with RunningGroup(rig, count=2, grpc_bind=group.address) as again:
         assert again.address == group.address
+
+
+class _Call(NamedTuple):
+    granted: bool
+    made_at: float
+    answered_at: float
+
+
+def _timed(client: WireClient) -> _Call:
+    made_at = time.monotonic()
+    return _Call(_answers(client), made_at, time.monotonic())
 
 
 def _answers(client: WireClient) -> bool:

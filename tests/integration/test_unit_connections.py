@@ -18,7 +18,8 @@ from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.meetings import Segment
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.engine import create_engine, wire_of
+from noteflow_hooks.persistence.sql.at_hand import wire_of
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.persistence.sql.wire import Asked, Statement
 from tests.support.builders import a_meeting, a_webhook, a_workspace, an_event

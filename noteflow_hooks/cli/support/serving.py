@@ -10,6 +10,7 @@ import click
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
+from noteflow_hooks.rpc.runtime.greenlets import LoopWaits
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve
 from noteflow_hooks.rpc.server.server import HooksServer
@@ -32,7 +33,7 @@ def serve_as_member(settings: Settings, member: str) -> None:
 
 
 def _serve(settings: Settings, group: Group | None) -> None:
-    parts = bootstrap.server(settings)
+    parts = bootstrap.server(settings, waits=LoopWaits())
     try:
         bootstrap.refuse_pooler(settings)
         options = _options(settings, parts.database_threads, group)
@@ -67,5 +68,6 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             max_retries=settings.default_max_retries,
         ),
         database_threads=database_threads,
+        in_loop=True,
         reads_share=settings.reads_share,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.paging import ALL_EVENTS, DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.access import ApiToken, Workspace
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
-    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
     from noteflow_hooks.domain.replays import Redelivery, Replay
@@ -39,6 +39,14 @@ class WebhookRepository(Protocol):
     ) -> Sequence[WebhookConfig]:
         """Return a page of a workspace's endpoints, newest first."""
         ...
+
+    def list_with_health(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
+        """Return such a page with each endpoint's health."""
+        page = self.list_page(workspace_id, limit=limit, after=after, ids=ids)
+        health = self.get_health([each.id for each in page])
+        return [(each, health.get(each.id, EndpointHealth(each.id))) for each in page]
 
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
         """Return how many endpoints all pages have together, up to :data:`MAX_TOTAL`."""

@@ -9,21 +9,18 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import text
-
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.errors import AlreadyExistsError, UnavailableError
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
-    from sqlalchemy import TextClause
-
     Rows = Sequence[Sequence[Any]]
     #: Runs a statement and returns its rows.
-    Run = Callable[[TextClause, Mapping[str, Any]], Rows]
+    Run = Callable[[Statement, Mapping[str, Any]], Rows]
 
 #: The columns that are written; the database sets the rest.
 _TYPES: Final = {
@@ -44,7 +41,7 @@ _READ_COLUMNS: Final = ", ".join(f"e.{name}::text" if name == "payload" else f"e
 #: How often the same is looked for again, where it was removed just when it was found to be there.
 _TRIES: Final = 3
 
-_APPEND_ONE: Final = text(
+_APPEND_ONE: Final = Statement(
     f"""
     INSERT INTO noteflow.webhook_events ({_COLUMNS})
     VALUES ({", ".join(f"CAST(:{name} AS {'json' if name == 'payload' else kind})" for name, kind in _TYPES.items())})
@@ -54,7 +51,7 @@ _APPEND_ONE: Final = text(
 )
 # The moments keep the order in which the events came; stored they are in that of their keys, so that two servers with
 # the same keys never wait for each other.
-_APPEND_MANY: Final = text(
+_APPEND_MANY: Final = Statement(
     f"""
     WITH params AS MATERIALIZED (
         SELECT *, clock_timestamp() + position * interval '1 microsecond' AS created_at
@@ -69,7 +66,7 @@ _APPEND_MANY: Final = text(
     RETURNING id, created_at
     """  # noqa: S608 - as above
 )
-_FIND: Final = text(
+_FIND: Final = Statement(
     f"""
     SELECT {_READ_COLUMNS} FROM noteflow.webhook_events e WHERE e.id = ANY (CAST(:ids AS uuid[]))
     UNION ALL

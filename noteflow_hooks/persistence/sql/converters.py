@@ -43,6 +43,10 @@ if TYPE_CHECKING:
 DELIVERY_FIELDS = tuple(WebhookDelivery.__dataclass_fields__)
 #: The columns of ``webhook_health``, which its value carries by the same names.
 HEALTH_FIELDS = tuple(EndpointHealth.__dataclass_fields__)
+ATTEMPT_FIELDS = tuple(WebhookAttempt.__dataclass_fields__)
+REDELIVERY_FIELDS = tuple(Redelivery.__dataclass_fields__)
+#: How the names of health's columns begin beside an endpoint's.
+HEALTH_PREFIX = "health_"
 _PLAIN_CONFIG_FIELDS = (
     "id",
     "workspace_id",
@@ -186,19 +190,19 @@ def event_to_orm_kwargs(event: Event) -> dict[str, Any]:
     return {name: getattr(event, name) for name in _EVENT_FIELDS} | {"payload": event.payload.decode()}
 
 
-def health_to_domain(row: WebhookHealthRow | Row[Any]) -> EndpointHealth:
-    """Return the endpoint's health."""
-    return EndpointHealth(**bounded({name: getattr(row, name) for name in HEALTH_FIELDS}))
+def health_to_domain(row: WebhookHealthRow | Row[Any], *, prefix: str = "") -> EndpointHealth:
+    """Return the endpoint's health, of columns whose names begin with ``prefix``."""
+    return EndpointHealth(**bounded({name: getattr(row, prefix + name) for name in HEALTH_FIELDS}))
 
 
 def attempt_to_domain(row: WebhookAttemptRow) -> WebhookAttempt:
     """Return the attempt."""
-    return WebhookAttempt(**{name: getattr(row, name) for name in WebhookAttempt.__dataclass_fields__})
+    return WebhookAttempt(**{name: getattr(row, name) for name in ATTEMPT_FIELDS})
 
 
 def redelivery_to_domain(row: WebhookRedeliveryRow) -> Redelivery:
     """Return that a delivery was sent again."""
-    columns = {name: getattr(row, name) for name in Redelivery.__dataclass_fields__}
+    columns = {name: getattr(row, name) for name in REDELIVERY_FIELDS}
     return Redelivery(**columns | {"previous_status": DeliveryStatus(row.previous_status)})
 
 

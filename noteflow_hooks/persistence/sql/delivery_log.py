@@ -14,23 +14,27 @@ from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import (
+    ATTEMPT_FIELDS,
     DELIVERY_FIELDS,
+    HEALTH_PREFIX,
+    REDELIVERY_FIELDS,
     WebhookConverter,
     attempt_to_domain,
     event_to_domain,
     health_to_domain,
     redelivery_to_domain,
 )
+from noteflow_hooks.persistence.sql.endpoint_columns import WITH_HEALTH
 from noteflow_hooks.persistence.sql.moves import SEND_ONE_AGAIN
+from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import (
-    WebhookAttemptRow,
     WebhookConfigRow,
     WebhookDeliveryRow,
     WebhookEventRow,
-    WebhookHealthRow,
     WebhookRedeliveryRow,
 )
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -43,11 +47,40 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
+    from noteflow_hooks.persistence.sql.work import Work
 
 Columns = TypeVarTuple("Columns")
 #: Written out in the statement: only so it is known to be what the index of the undelivered is about.
 # rule of domain.matching.is_undelivered
 NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
+_COLUMNS: Final = ", ".join(DELIVERY_FIELDS)
+_TABLE: Final = "noteflow.webhook_deliveries"
+_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE)
+_BY_ID: Final = Statement(
+    f"SELECT {_COLUMNS} FROM {_TABLE} WHERE workspace_id = :workspace_id AND id = :delivery_id",  # noqa: S608 - constants
+    reads=True,
+)
+_BY_EVENT: Final = Statement(
+    f"SELECT {_COLUMNS} FROM {_TABLE} WHERE event_id = :event_id ORDER BY created_at, id",  # noqa: S608 - constants
+    reads=True,
+)
+_ATTEMPTS: Final = Statement(
+    f"SELECT {', '.join(ATTEMPT_FIELDS)} FROM noteflow.webhook_attempts"  # noqa: S608 - constants
+    " WHERE delivery_id = :delivery_id ORDER BY attempt_number",
+    reads=True,
+)
+_REDELIVERIES: Final = Statement(
+    f"SELECT {', '.join(REDELIVERY_FIELDS)} FROM noteflow.webhook_redeliveries"  # noqa: S608 - constants
+    " WHERE delivery_id = :delivery_id ORDER BY requested_at, id",
+    reads=True,
+)
+#: Endpoints with their health, and the moment of it.
+_ENDPOINTS: Final = Statement(
+    f"SELECT {WITH_HEALTH}, now() AS asked_at"  # noqa: S608 - constants
+    " FROM noteflow.webhook_configs AS config JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id"
+    " WHERE config.id = ANY(CAST(:webhook_ids AS uuid[]))",
+    reads=True,
+)
 
 
 def narrowed(
@@ -78,25 +111,23 @@ def of_endpoint(statement: Select[*Columns], criteria: DeliveryFilter) -> Select
 class SqlAlchemyDeliveryLog(DeliveryLog):
     """The deliveries, as integrators look at them, in PostgreSQL."""
 
-    def __init__(self, session: Session, converter: WebhookConverter) -> None:
-        """Work in that session."""
-        self._session = session
+    def __init__(self, work: Work, converter: WebhookConverter) -> None:
+        """Do it in that work."""
+        self._work = work
         self._converter = converter
+
+    @property
+    def _session(self) -> Session:
+        return self._work.session
 
     @override
     def get_by_id(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery | None:
-        row = self._session.scalars(self._wanted(workspace_id, delivery_id)).one_or_none()
+        row = self._work.ask(_BY_ID, workspace_id=workspace_id, delivery_id=delivery_id).first()
         return None if row is None else self._converter.delivery_to_domain(row)
 
     @override
     def get_by_event(self, event_id: UUID) -> Sequence[WebhookDelivery]:
-        statement = select(WebhookDeliveryRow).where(WebhookDeliveryRow.event_id == event_id)
-        rows = self._session.scalars(
-            statement.order_by(WebhookDeliveryRow.created_at, WebhookDeliveryRow.id).execution_options(
-                populate_existing=True
-            )
-        )
-        return [self._converter.delivery_to_domain(row) for row in rows]
+        return self._load(_BY_EVENT, event_id=event_id)
 
     @override
     def list_page(
@@ -108,37 +139,32 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         after: Position | None = None,
         ids: IdRange | None = None,
     ) -> Sequence[WebhookDelivery]:
-        wanted = _listed(workspace_id, criteria)
-        rows = self._session.scalars(newest_first(wanted, WebhookDeliveryRow, after=after, limit=limit, ids=ids))
-        return [self._converter.delivery_to_domain(row) for row in rows]
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.page(after=after, limit=limit, ids=ids, **own)
+        return self._load(statement, **params)
 
     @override
     def count(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
-        wanted = among(_listed(workspace_id, criteria), WebhookDeliveryRow, ids)
-        return self._session.scalars(counted(wanted)).one()
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.total(ids=ids, **own)
+        total: int = self._work.ask(statement, **params).first().total
+        return total
 
     @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
-        statement = select(WebhookAttemptRow).where(WebhookAttemptRow.delivery_id == delivery_id)
-        return [
-            attempt_to_domain(row)
-            for row in self._session.scalars(statement.order_by(WebhookAttemptRow.attempt_number))
-        ]
+        rows = self._work.ask(_ATTEMPTS, delivery_id=delivery_id).all()
+        return [attempt_to_domain(row) for row in self._work.by_turns(rows)]
 
     @override
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
         left = [each for each in deliveries if each.status is not DeliveryStatus.SUCCEEDED]
-        config, health = WebhookConfigRow, WebhookHealthRow
-        statement = (
-            select(config, health, func.now())
-            .join(health, health.webhook_id == config.id)
-            .where(config.id.in_({each.webhook_id for each in left}))
-            .execution_options(populate_existing=True)
-        )
+        asked = {each.webhook_id for each in left}
+        rows = self._work.ask(_ENDPOINTS, webhook_ids=list(asked)).all() if left else []
         explained: dict[UUID, str | None] = {}
-        for webhook, own, now in self._session.execute(statement) if left else ():
-            endpoint = self._converter.config_to_domain(webhook), health_to_domain(own)
-            explained |= {each.id: explain(each, *endpoint, now=now) for each in left if each.webhook_id == webhook.id}
+        for row in self._work.by_turns(rows):
+            endpoint = self._converter.config_to_domain(row), health_to_domain(row, prefix=HEALTH_PREFIX)
+            own = (each for each in left if each.webhook_id == row.id)
+            explained |= {each.id: explain(each, *endpoint, now=row.asked_at) for each in own}
         return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
@@ -166,8 +192,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
-        statement = select(WebhookRedeliveryRow).where(WebhookRedeliveryRow.delivery_id == delivery_id)
-        rows = self._session.scalars(statement.order_by(WebhookRedeliveryRow.requested_at, WebhookRedeliveryRow.id))
+        rows = self._work.ask(_REDELIVERIES, delivery_id=delivery_id).all()
         return [redelivery_to_domain(row) for row in rows]
 
     @override
@@ -201,6 +226,10 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
         delivery.sent_again(now=now)
 
+    def _load(self, statement: Statement, **params: Any) -> list[WebhookDelivery]:  # noqa: ANN401 - whatever it takes
+        rows = self._work.ask(statement, **params).all()
+        return [self._converter.delivery_to_domain(row) for row in self._work.by_turns(rows)]
+
     def _undelivered(self, row: Row[Any]) -> Undelivered:
         delivery = self._converter.delivery_to_domain(row) if row.webhook_id is not None else None
         return Undelivered(row.event_id, row.event_type, row.created_at, delivery)
@@ -209,13 +238,6 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
     def _wanted(workspace_id: UUID, delivery_id: UUID) -> Select[WebhookDeliveryRow]:
         wanted = WebhookDeliveryRow.workspace_id == workspace_id, WebhookDeliveryRow.id == delivery_id
         return select(WebhookDeliveryRow).where(*wanted).execution_options(populate_existing=True)
-
-
-def _listed(workspace_id: UUID, criteria: DeliveryFilter) -> Select[WebhookDeliveryRow]:
-    """Return the statement for the deliveries that a list shows, in no order yet."""
-    table = WebhookDeliveryRow
-    statement = of_endpoint(narrowed(select(table), table, workspace_id, criteria), criteria)
-    return statement if criteria.status is None else statement.where(table.status == criteria.status)
 
 
 def _undelivered(

@@ -23,6 +23,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
 from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.persistence.sql.aside import made_aside, pause_of, wait_aside
+from noteflow_hooks.persistence.sql.at_hand import WIRE, AtHand, wire_of
 from noteflow_hooks.persistence.sql.database_url import engine_url, parameters_in
 from noteflow_hooks.persistence.sql.pooling import (
     as_options,
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from psycopg.abc import AdaptContext, Buffer
     from sqlalchemy.engine import Connection, Engine, ExceptionContext
     from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
+
+    from noteflow_hooks.persistence.sql.aside import Waits
 
 _Error = TypeVar("_Error", bound=BaseException)
 #: Connections with the moment since which each rests, by the monotonic clock.
@@ -80,8 +84,6 @@ _KEPT_DIVISOR: Final = 3
 #: The engine's option that names the kind of cursors for statements past SQLAlchemy, where it is a special one.
 RAW_CURSOR: Final = "noteflow_raw_cursor"
 
-#: Where a pooled connection has its wire.
-_WIRE: Final = "noteflow_wire"
 #: Set while a connection is lent that is not asked at all.
 _unasked: Final = ContextVar("unasked", default=False)
 
@@ -100,6 +102,7 @@ def create_engine(
     is_busy: bool = False,
     is_pooled: bool = False,
     answer_within_s: int | None = None,
+    waits: Waits | None = None,
 ) -> Engine:
     """Make an engine with a pool of at most that many connections, waited for ``wait_s`` seconds.
 
@@ -108,6 +111,7 @@ def create_engine(
     moment; and a connection that was in use a moment ago is not asked whether it lives.
 
     ``is_pooled`` says that a pooler of transactions stands before the database; without it one raises PoolerError.
+    ``waits`` is for whoever runs units in an event loop's own thread, too.
     ``answer_within_s`` bounds connections and statements for who only looks, whatever the URL says.
 
     A server that is away, gone, or refuses (a timeout, a deadlock, a full disk) raises :class:`UnavailableError`
@@ -118,7 +122,7 @@ def create_engine(
     args = _connect_args(params, is_busy=is_busy, is_pooled=is_pooled, answer_within_s=answer_within_s)
     engine = sqlalchemy.create_engine(
         place,
-        poolclass=_Pool,
+        poolclass=_Pool if waits is None else _PoolAtHand,
         # Neither URLs nor ciphertext nor payloads belong into a log.
         hide_parameters=True,
         pool_size=connections,
@@ -130,12 +134,19 @@ def create_engine(
         connect_args=args,
         execution_options={RAW_CURSOR: raw_cursor_factory(args["cursor_factory"])} if is_pooled else {},
     )
+    if waits is not None:
+        wait_aside(engine, waits)
     # SQLAlchemy names a pool's logger after its class: among ours it would tell of pools at INFO.
-    logging.getLogger(f"{_Pool.__module__}.{_Pool.__name__}").setLevel(logging.WARNING)
+    for kind in (_Pool, _PoolAtHand):
+        logging.getLogger(f"{kind.__module__}.{kind.__name__}").setLevel(logging.WARNING)
     if not is_pooled:
         event.listen(engine, "connect", check_session)
     event.listen(engine, "connect", _load_every_moment)
-    event.listen(engine, "connect", partial(_wire_up, prepares=not (is_busy or is_pooled), preamble=_preamble(args)))
+    event.listen(
+        engine,
+        "connect",
+        partial(_wire_up, prepares=not (is_busy or is_pooled), preamble=_preamble(args), pause=pause_of(engine)),
+    )
     event.listen(engine, "checkin", _note_rest)
     event.listen(engine, "checkout", partial(_ping, trusted_s=TRUSTED_S if is_busy else 0.0))
     event.listen(engine, "rollback", _roll_back_first)
@@ -145,17 +156,24 @@ def create_engine(
 
 def lend(engine: Engine) -> PoolProxiedConnection:
     """Lend a connection of the pool that is not asked whether it lives, to who can repeat what a dead one loses."""
+    pool = engine.pool
+    at_hand = pool.take() if isinstance(pool, _PoolAtHand) else None
+    return at_hand if at_hand is not None else made_aside(engine, lambda: _lend(engine))
+
+
+def give_back(engine: Engine, lent: PoolProxiedConnection) -> None:
+    """Take back what :func:`lend` lent. What is still under way on it is rolled back."""
+    pool = engine.pool
+    if not (isinstance(pool, _PoolAtHand) and pool.keep(lent)):
+        lent.close()
+
+
+def _lend(engine: Engine) -> PoolProxiedConnection:
     before = _unasked.set(True)
     try:
         return engine.raw_connection()
     finally:
         _unasked.reset(before)
-
-
-def wire_of(lent: PoolProxiedConnection) -> Wire:
-    """Return the connection's way for statements past SQLAlchemy."""
-    wire: Wire = lent.info[_WIRE]
-    return wire
 
 
 def give_up(engine: Engine, lent: PoolProxiedConnection, error: BaseException | None) -> None:
@@ -173,8 +191,8 @@ def _preamble(args: Mapping[str, Any]) -> Statement | None:
     return Statement(text) if text is not None else None
 
 
-def _wire_up(connection: Any, record: ConnectionPoolEntry, *, prepares: bool, preamble: Statement | None) -> None:  # noqa: ANN401 - psycopg's
-    record.info[_WIRE] = Wire(connection, prepares=prepares, preamble=preamble)
+def _wire_up(connection: Any, record: ConnectionPoolEntry, **options: Any) -> None:  # noqa: ANN401 - psycopg's, and Wire's
+    record.info[WIRE] = Wire(connection, **options)
 
 
 def _roll_back_first(connection: Connection) -> None:
@@ -239,6 +257,15 @@ class _Pool(QueuePool):
         """Close it, and each that was made before it as soon as that one is to be lent again."""
         # As SQLAlchemy does for a connection that it finds broken itself.
         self._invalidate(lent, error)
+
+
+class _PoolAtHand(AtHand, _Pool):
+    """The same, which keeps connections at hand."""
+
+    def forget(self, lent: PoolProxiedConnection, error: BaseException | None) -> None:
+        """Close it, and have those at hand go the way of those that are older."""
+        super().forget(lent, error)
+        self.let_go()
 
 
 def _note_rest(_: object, record: ConnectionPoolEntry) -> None:

@@ -137,7 +137,7 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[Meeting]:
         statement, params = _PAGES.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
-        return [_meeting(row) for row in self._work.ask(statement, **params).all()]
+        return [_meeting(row) for row in self._work.by_turns(self._work.ask(statement, **params).all())]
 
     @override
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
@@ -164,7 +164,8 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
 
     @override
     def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
-        return [Segment(*row) for row in self._work.ask(_SEGMENTS, meeting_id=meeting_id).all()]
+        rows = self._work.ask(_SEGMENTS, meeting_id=meeting_id).all()
+        return [Segment(*row) for row in self._work.by_turns(rows)]
 
     @override
     def put_summary(self, meeting_id: UUID, summary: Summary) -> None:

@@ -10,23 +10,23 @@ from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
+from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
+from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
-from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from sqlalchemy import Connection, Select, Table
+    from sqlalchemy import Connection, Table
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import EventFilter, IdRange, Position
     from noteflow_hooks.persistence.sql.work import Work
 
@@ -48,6 +48,9 @@ RETURNING created_at
 _APPEND = Statement(_APPENDED.format(conflict=""))
 # Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
 _APPEND_ONCE = Statement(_APPENDED.format(conflict="ON CONFLICT (workspace_id, idempotency_key) DO NOTHING"))
+_READ = ", ".join("payload::text AS payload" if name == "payload" else name for name in Event.__dataclass_fields__)
+_LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
+_BY_ID = Statement(f"SELECT {_READ} FROM noteflow.webhook_events WHERE id = :event_id", reads=True)  # noqa: S608 - constants
 
 
 def insert_event(connection: Connection, event: Event) -> None:
@@ -74,14 +77,11 @@ class SqlAlchemyEventOutbox(EventOutbox):
 
     @override
     def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
-        connection = self._session.connection()
-        return append_statements.append(events, lambda statement, params: connection.execute(statement, params).all())
+        return append_statements.append(events, lambda statement, params: self._work.ask(statement, **params).all())
 
     @override
     def get_by_id(self, event_id: UUID) -> Event | None:
-        row = self._session.scalars(
-            select(WebhookEventRow).where(WebhookEventRow.id == event_id).execution_options(populate_existing=True)
-        ).one_or_none()
+        row = self._work.ask(_BY_ID, event_id=event_id).first()
         return None if row is None else event_to_domain(row)
 
     @override
@@ -94,14 +94,16 @@ class SqlAlchemyEventOutbox(EventOutbox):
         after: Position | None = None,
         ids: IdRange | None = None,
     ) -> Sequence[Event]:
-        wanted = _wanted(workspace_id, criteria)
-        rows = self._session.scalars(newest_first(wanted, WebhookEventRow, after=after, limit=limit, ids=ids))
-        return [event_to_domain(row) for row in rows]
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.page(after=after, limit=limit, ids=ids, **own)
+        return [event_to_domain(row) for row in self._work.by_turns(self._work.ask(statement, **params).all())]
 
     @override
     def count(self, workspace_id: UUID, criteria: EventFilter = ALL_EVENTS, *, ids: IdRange | None = None) -> int:
-        wanted = among(_wanted(workspace_id, criteria), WebhookEventRow, ids)
-        return self._session.scalars(counted(wanted)).one()
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.total(ids=ids, **own)
+        total: int = self._work.ask(statement, **params).first().total
+        return total
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
@@ -125,18 +127,3 @@ class SqlAlchemyEventOutbox(EventOutbox):
         if stored.request_digest != event.request_digest:
             raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
         return event_to_domain(stored)
-
-
-def _wanted(workspace_id: UUID, criteria: EventFilter) -> Select[WebhookEventRow]:
-    # rule of domain.matching.is_listed
-    event = WebhookEventRow
-    statement = select(event).where(event.workspace_id == workspace_id)
-    if criteria.event_type is not None:
-        statement = statement.where(event.event_type == criteria.event_type)
-    if criteria.meeting_id is not None:
-        statement = statement.where(event.meeting_id == criteria.meeting_id)
-    if criteria.created_after is not None:
-        statement = statement.where(event.created_at >= criteria.created_after)
-    if criteria.created_before is not None:
-        statement = statement.where(event.created_at < criteria.created_before)
-    return statement

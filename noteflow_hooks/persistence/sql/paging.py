@@ -53,10 +53,10 @@ class PageStatements:
             for goes_on in (False, True)
             for some in (False, True)
         }
-        total = "SELECT least(count(*), {0}) AS total FROM (SELECT 1 {1} LIMIT {0}) AS found"
+        most = "CAST(:most AS bigint)"
+        total = f"SELECT least(count(*), {most}) AS total FROM (SELECT 1 {{}} LIMIT {most}) AS found"  # noqa: S608 - constants
         self._totals = {
-            some: Statement(total.format(MAX_TOTAL, counted + (_AMONG if some else "")), reads=True)
-            for some in (False, True)
+            some: Statement(total.format(counted + (_AMONG if some else "")), reads=True) for some in (False, True)
         }
 
     def page(
@@ -69,7 +69,7 @@ class PageStatements:
 
     def total(self, *, ids: IdRange | None, **params: object) -> tuple[Statement, dict[str, object]]:
         """Return the same for how many rows there are, which are counted no further than lists are."""
-        return self._totals[ids is not None], params | _range(ids)
+        return self._totals[ids is not None], params | _range(ids) | {"most": MAX_TOTAL}
 
 
 def _range(ids: IdRange | None) -> dict[str, object]:

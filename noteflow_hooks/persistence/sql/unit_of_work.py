@@ -69,7 +69,7 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @property
     @override
     def deliveries(self) -> SqlAlchemyDeliveryLog:
-        return SqlAlchemyDeliveryLog(self._work.session, self._converter)
+        return SqlAlchemyDeliveryLog(self._work, self._converter)
 
     @property
     @override

@@ -9,12 +9,13 @@ from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
-from noteflow_hooks.domain.health.state import after_change
+from noteflow_hooks.domain.health.state import EndpointHealth, after_change
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
-from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, WebhookConverter, health_to_domain
+from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, HEALTH_PREFIX, WebhookConverter, health_to_domain
+from noteflow_hooks.persistence.sql.endpoint_columns import CONFIG_COLUMNS, WITH_HEALTH
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow, table_of
 from noteflow_hooks.persistence.sql.paging import PageStatements, newest_first
@@ -25,13 +26,11 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.work import Work
 
-_COLUMNS: Final = ", ".join(each.name for each in WebhookConfigRow.__table__.columns)
-_VISIBLE: Final = f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE deleted_at IS NULL"  # noqa: S608 - constants
+_VISIBLE: Final = f"SELECT {CONFIG_COLUMNS} FROM noteflow.webhook_configs WHERE deleted_at IS NULL"  # noqa: S608 - constants
 _IN_WORKSPACE: Final = " AND workspace_id = :workspace_id"
 _OLDEST_FIRST: Final = " ORDER BY created_at, id"
 _ENABLED: Final = Statement(f"{_VISIBLE} AND enabled{_OLDEST_FIRST}", reads=True)
@@ -41,10 +40,17 @@ _PAGES: Final = PageStatements(
     _VISIBLE + _IN_WORKSPACE,
     counted=f"FROM noteflow.webhook_configs WHERE deleted_at IS NULL{_IN_WORKSPACE}",
 )
+# Health's columns have other names than those that a page is narrowed and ordered by.
+_PAGES_WITH_HEALTH: Final = PageStatements(
+    f"SELECT {WITH_HEALTH} FROM noteflow.webhook_configs AS config"  # noqa: S608 - constants
+    " LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id"
+    f" WHERE deleted_at IS NULL{_IN_WORKSPACE}",
+    counted=f"FROM noteflow.webhook_configs WHERE deleted_at IS NULL{_IN_WORKSPACE}",
+)
 #: By whether the row is locked, and whether deleted ones are found, too.
 _BY_ID: Final = {
     (lock, with_deleted): Statement(
-        f"SELECT {_COLUMNS} FROM noteflow.webhook_configs WHERE id = :webhook_id"  # noqa: S608 - constants
+        f"SELECT {CONFIG_COLUMNS} FROM noteflow.webhook_configs WHERE id = :webhook_id"  # noqa: S608 - constants
         + ("" if with_deleted else " AND deleted_at IS NULL")
         + (" FOR NO KEY UPDATE" if lock else ""),
         reads=not lock,
@@ -81,6 +87,14 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
     ) -> Sequence[WebhookConfig]:
         statement, params = _PAGES.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
         return self._load(statement, **params)
+
+    @override
+    def list_with_health(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
+        statement, params = _PAGES_WITH_HEALTH.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
+        rows = self._work.ask(statement, **params).all()
+        return [(self._converter.config_to_domain(row), _health_beside(row)) for row in self._work.by_turns(rows)]
 
     @override
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
@@ -191,7 +205,13 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
             self._work.session.flush()
 
     def _load(self, statement: Statement, **params: Any) -> list[WebhookConfig]:  # noqa: ANN401 - whatever it takes
-        return [self._converter.config_to_domain(row) for row in self._work.ask(statement, **params).all()]
+        rows = self._work.ask(statement, **params).all()
+        return [self._converter.config_to_domain(row) for row in self._work.by_turns(rows)]
+
+
+def _health_beside(row: Any) -> EndpointHealth:  # noqa: ANN401 - a row of whatever columns
+    is_there = getattr(row, f"{HEALTH_PREFIX}webhook_id") is not None
+    return health_to_domain(row, prefix=HEALTH_PREFIX) if is_there else EndpointHealth(row.id)
 
 
 def _own(workspace_id: UUID | None) -> dict[str, UUID]:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from psycopg.abc import PQGen
     from psycopg.pq.abc import PGconn, PGresult
 
+#: So many rows are read, or made into what they stand for, without a pause.
+ROWS_AT_ONCE: Final = 16
 #: A parameter in a statement's text; two colons are a cast.
 _PARAMETER: Final = re.compile(r"(?<!:):([a-z_]+)")
 _numbers: Final = count(1)
@@ -74,13 +76,24 @@ class Asked:
 class Wire:
     """One connection's statements. It keeps what is prepared there."""
 
-    def __init__(self, connection: psycopg.Connection[Any], *, prepares: bool, preamble: Statement | None) -> None:
-        """Without ``prepares`` statements are sent whole, every time; ``preamble`` goes before each transaction."""
+    def __init__(
+        self,
+        connection: psycopg.Connection[Any],
+        *,
+        prepares: bool,
+        preamble: Statement | None,
+        pause: Callable[[], None],
+    ) -> None:
+        """Without ``prepares`` statements are sent whole, every time; ``preamble`` goes before each transaction.
+
+        ``pause`` is called each time that :data:`ROWS_AT_ONCE` have been read.
+        """
         self._connection = connection
         self._pgconn = connection.pgconn
         self._preamble = preamble
         self._prepares = prepares
         self._prepared: set[bytes] = set()
+        self._pause = pause
         self._types = Transformer(connection)
 
     @property
@@ -92,6 +105,11 @@ class Wire:
     def is_failed(self) -> bool:
         """Whether a statement of its transaction was refused: no other one is run then before a rollback."""
         return self._pgconn.transaction_status == TransactionStatus.INERROR
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is under way."""
+        return self._pgconn.transaction_status == TransactionStatus.IDLE
 
     @property
     def is_lost(self) -> bool:
@@ -146,7 +164,12 @@ class Wire:
         if result.status != ExecStatus.TUPLES_OK:
             raise psycopg.errors.error_from_result(result)
         self._types.set_pgresult(result)
-        return self._types.load_rows(0, result.ntuples, statement.maker(result))
+        rows: list[Any] = []
+        for first in range(0, result.ntuples, ROWS_AT_ONCE):
+            if first:
+                self._pause()
+            rows += self._types.load_rows(first, min(first + ROWS_AT_ONCE, result.ntuples), statement.maker(result))
+        return rows
 
 
 _ROLLBACK: Final = Statement("ROLLBACK")

@@ -10,25 +10,29 @@ nothing is done twice.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.engine import give_up, lend, shortened, unavailable, wire_of
+from noteflow_hooks.persistence.sql.aside import pause_of
+from noteflow_hooks.persistence.sql.at_hand import wire_of
+from noteflow_hooks.persistence.sql.engine import give_back, give_up, lend, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
-from noteflow_hooks.persistence.sql.wire import Asked, Statement
+from noteflow_hooks.persistence.sql.wire import ROWS_AT_ONCE, Asked, Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sqlalchemy.engine import Engine
     from sqlalchemy.pool import PoolProxiedConnection
 
     from noteflow_hooks.persistence.sql.wire import Wire
+
+Row = TypeVar("Row")
 
 _BEGIN: Final = Statement("BEGIN")
 _COMMIT: Final = Statement("COMMIT")
@@ -63,6 +67,7 @@ class Work:
     def __init__(self, engine: Engine) -> None:
         """Lend nothing before the first statement."""
         self._engine = engine
+        self._pause = pause_of(engine)
         self._waiting: list[Answer] = []
         self._lent: PoolProxiedConnection | None = None
         self._wire: Wire | None = None
@@ -98,6 +103,22 @@ class Work:
         answer = Answer(self, statement, params)
         self._waiting.append(answer)
         return answer
+
+    def alone(self, statement: Statement, params: Mapping[str, Any]) -> list[Any]:
+        """Run a statement that commits by itself, in a unit that has nothing else, and return its rows.
+
+        Where its connection is lost it runs once more, and nobody knows then whether it had been carried out.
+        """
+        asked = Asked(statement, params)
+        self._run([asked], begins=False)
+        return asked.rows or []
+
+    def by_turns(self, rows: Sequence[Row]) -> Iterator[Row]:
+        """Return the rows one by one, for what takes long with many of them: others have their turns meanwhile."""
+        for number, row in enumerate(rows):
+            if number and not number % ROWS_AT_ONCE:
+                self._pause()
+            yield row
 
     def flush(self) -> None:
         """Run all that waits in one round trip."""
@@ -214,8 +235,10 @@ class Work:
         self._lent = self._wire = self._session = self._connection = None
         if session is not None:
             session.close()
-        if lent is not None:
-            (connection if connection is not None else lent).close()
+        if connection is not None and lent is not None:
+            connection.close()
+        elif lent is not None:
+            give_back(self._engine, lent)
 
 
 class Savepoint:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.access import ApiToken
     from noteflow_hooks.rpc.interceptors.expiry import Expiry
+    from noteflow_hooks.rpc.interceptors.open_calls import Leave
     from noteflow_hooks.rpc.interceptors.reading import Permit, ReadBudget
 
 #: A message up to here gives its permit back once it has come; a larger one once its call is over.
@@ -21,7 +22,7 @@ _SMALL_BYTES: Final = 65_536
 class Call:
     """What a call holds: a permit to read its message, and its place among those that may take only so long."""
 
-    __slots__ = ("_expiry", "_reads", "_task", "caller", "is_answering", "is_late", "method", "permit")
+    __slots__ = ("_expiry", "_leaving", "_reads", "_task", "caller", "is_answering", "is_late", "method", "permit")
 
     def __init__(self, caller: ApiToken, method: str) -> None:
         """It belongs to the running task."""
@@ -34,12 +35,20 @@ class Call:
         #: Whether it was cancelled for having taken too long.
         self.is_late = False
         self._task = current_task()
+        self._leaving: list[Leave] = []
+
+    def at_end(self, leave: Leave) -> None:
+        """Have it called when the call is over."""
+        if not self._leaving:
+            # One for all: each would cost a turn of the loop.
+            self._task.add_done_callback(self._over)
+        self._leaving.append(leave)
 
     def begin(self, expiry: Expiry, reads: ReadBudget) -> None:
         """End it when it takes too long; when it is over, give a permit back that it still has."""
         self._expiry, self._reads = expiry, reads
         expiry.add(self)
-        self._task.add_done_callback(self._over)
+        self.at_end(self._end_own)
 
     def came(self, size: int, *, is_list: bool) -> None:
         """Note that its message has come, with so many bytes."""
@@ -62,7 +71,11 @@ class Call:
         """Take the cancelling back, so that it can still be answered."""
         self._task.uncancel()
 
-    def _over(self, _: asyncio.Task[object]) -> None:
+    def _over(self, task: asyncio.Task[object]) -> None:
+        for leave in self._leaving:
+            leave(task)
+
+    def _end_own(self, _: object) -> None:
         self._expiry.discard(self)
         self._leave()
 

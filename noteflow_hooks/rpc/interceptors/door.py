@@ -18,9 +18,11 @@ from noteflow_hooks.rpc.interceptors.call import Call
 from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import (
     OURS,
+    READ_ASIDE_BYTES,
     answering_stream,
     bounded_bytes,
     read,
+    read_now,
     refuse,
     refusing,
 )
@@ -28,11 +30,11 @@ from noteflow_hooks.rpc.interceptors.expiry import Expiry
 from noteflow_hooks.rpc.interceptors.limits import COUNTED_BY_REQUEST, Limits
 from noteflow_hooks.rpc.interceptors.scopes import LISTS
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
-from noteflow_hooks.rpc.runtime.aside import aside
+from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES
 from noteflow_hooks.rpc.runtime.fair_queue import TOKENS, Lane, enter_lane
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from noteflow_hooks.domain.access import ApiToken
     from noteflow_hooks.rpc.interceptors.limits import CallerLimits
@@ -105,11 +107,11 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
 
     async def _admit(self, call: Call, *, is_stream: bool) -> None:
         """Count the call and let a unary one wait for its turn to be read; raise LimitError."""
-        self._limits.admit(call.caller, call.method, is_stream=is_stream)
+        self._limits.admit(call.caller, call.method, is_stream=is_stream, at_end=call.at_end)
         if not is_stream:
             call.begin(self._expiry, self._reads)
             key = call.caller.workspace_id
-            call.permit = self._reads.take_now(key) or await self._reads.take(key)
+            call.permit = self._reads.take_now(key, give_up=call.end) or await self._reads.take(key, give_up=call.end)
 
     def _wrapped(self, handler: Handler, method: str) -> Handler:
         """Return a handler from bytes to bytes: messages are read and written where their errors have answers."""
@@ -128,12 +130,14 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             call = current_call()
             call.came(len(data), is_list=is_list)
             try:
-                request = await read(data, deserialize)
+                request = await read(data, deserialize) if len(data) > READ_ASIDE_BYTES else read_now(data, deserialize)
                 if is_counted:
                     self._limits.admit_request(call.caller, method, request)
                 response = await behavior(request, context)
                 # A large answer is written in a thread.
-                return await aside(response, response.SerializeToString)
+                is_large = response.ByteSize() > LARGE_BYTES
+                write: Callable[[], bytes] = response.SerializeToString
+                return await asyncio.to_thread(write) if is_large else write()
             except asyncio.CancelledError:
                 if not call.is_late:
                     raise

@@ -104,8 +104,13 @@ def answering_stream(behavior: Any, deserialize: Any) -> Any:  # noqa: ANN401 - 
 
 async def read(data: bytes, deserialize: Any) -> Any:  # noqa: ANN401 - any RPC's message
     """Return the message, or raise InvalidInputError: gRPC's own answer to bytes that are none is INTERNAL."""
+    return await aside_if(len(data) > READ_ASIDE_BYTES, lambda: read_now(data, deserialize))
+
+
+def read_now(data: bytes, deserialize: Any) -> Any:  # noqa: ANN401 - any RPC's message
+    """Do the same for a message that is read within a millisecond."""
     try:
-        return await aside_if(len(data) > READ_ASIDE_BYTES, lambda: deserialize(data))
+        return deserialize(data)
     except DecodeError:
         raise InvalidInputError(
             "request", "can't be read as its message type, or holds text that is not UTF-8"

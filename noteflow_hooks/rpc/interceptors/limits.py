@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken
+    from noteflow_hooks.rpc.interceptors.open_calls import AtEnd
 
 _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
 #: The calls that look a name up or have something sent: each makes work for other machines.
@@ -69,13 +70,13 @@ class Limits:
         self._most = limits.registrations_per_minute
         self._registrations = counting.buckets("registrations", self._most / 60, burst=self._most)
 
-    def admit(self, caller: ApiToken, method: str, *, is_stream: bool) -> None:
-        """Let a call in by its metadata, counted until its task is over; raise LimitError."""
+    def admit(self, caller: ApiToken, method: str, *, is_stream: bool, at_end: AtEnd) -> None:
+        """Let a call in by its metadata, counted until its end; raise LimitError."""
         if method not in MANY:
             self._take(caller, 1)
         if is_stream:
-            self._streams.enter(caller.workspace_id)
-        self._calls.enter(caller.workspace_id)
+            self._streams.enter(caller.workspace_id, at_end=at_end)
+        self._calls.enter(caller.workspace_id, at_end=at_end)
 
     def admit_request(self, caller: ApiToken, method: str, request: Any) -> None:  # noqa: ANN401 - any RPC's message
         """Let in what only the request tells; raise LimitError."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from noteflow_hooks.errors import LimitError, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable
+
+    #: What is called when a call is over, and what takes such a thing.
+    Leave: TypeAlias = Callable[[asyncio.Task[Any]], object]
+    AtEnd: TypeAlias = Callable[[Leave], None]
 
 
 class OpenCalls:
@@ -20,15 +24,18 @@ class OpenCalls:
         self._most = most
         self._open: dict[Hashable, int] = {}
 
-    def enter(self, key: Hashable) -> None:
-        """Count the running task until it ends; raise LimitError where as many are open as may be."""
+    def enter(self, key: Hashable, *, at_end: AtEnd | None = None) -> None:
+        """Count a call until it ends; raise LimitError where as many are open as may be.
+
+        ``at_end`` takes what is to be called then, with the call's task; by default the running task's end counts.
+        """
         leave = self._occupy(key)
         if leave is None:
             raise LimitError(
                 f"at most {self._most} {self._kind} may be open at once, and they are; end some first",
                 reason=Reason.TOO_MANY_CALLS,
             )
-        current_task().add_done_callback(leave)
+        (at_end if at_end is not None else current_task().add_done_callback)(leave)
 
     def _occupy(self, key: Hashable) -> Callable[[asyncio.Task[Any]], None] | None:
         """Count one more and return what counts it no longer; None where there is no room."""

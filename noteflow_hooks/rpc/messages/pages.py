@@ -11,6 +11,7 @@ from uuid import UUID
 from noteflow_hooks.domain.paging import IdRange, Page, Position, check_page_size
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.rpc.runtime.greenlets import give_way
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 _PAGE_BYTES: Final = 3 * 1024 * 1024
 #: Longer than any token of ours.
 _TOKEN_LIMIT: Final = 200
+#: So many are converted while all other calls wait.
+_ROWS_AT_ONCE: Final = 16
 
 
 class Row(Protocol):
@@ -90,7 +93,9 @@ def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list
     """Return the messages of the page and the next page's token, empty where there is none."""
     shown: list[M] = []
     room = _PAGE_BYTES
-    for row in rows[: page.size]:
+    for number, row in enumerate(rows[: page.size], start=1):
+        if not number % _ROWS_AT_ONCE:
+            give_way()
         message = convert(row)
         room -= message.ByteSize()
         if shown and room < 0:

@@ -40,7 +40,7 @@ def enter_lane(lane: Lane) -> None:
 
 
 class FairQueue(Generic[T]):
-    """A queue for several threads. Each :meth:`get` is followed by one :meth:`done` with the same lane."""
+    """A queue for several threads. Each that is taken is followed by one :meth:`done` with the same lane."""
 
     def __init__(self, *, most_lists: int) -> None:
         """``most_lists`` is how many lists may be under way at once."""
@@ -68,8 +68,13 @@ class FairQueue(Generic[T]):
                     return found
                 self._changed.wait()
 
+    def get_now(self) -> tuple[T, Lane] | None:
+        """Return the next one with its lane; None where nothing waits that may begin."""
+        with self._changed:
+            return self._next()
+
     def done(self, lane: Lane) -> None:
-        """Say that what :meth:`get` returned is over."""
+        """Say that what :meth:`get` or :meth:`get_now` returned is over."""
         if lane.is_list:
             with self._changed:
                 self._lists_under_way -= 1

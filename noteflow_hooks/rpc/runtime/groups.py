@@ -19,7 +19,8 @@ from noteflow_hooks.rpc.runtime.fair_queue import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-    from concurrent.futures import Future
+
+    from noteflow_hooks.rpc.runtime.places import Job
 
 Item = TypeVar("Item")
 Outcome = TypeVar("Outcome")
@@ -38,15 +39,15 @@ _CHECKED_EVERY_S: Final = 0.05
 class Threads(Protocol):
     """What the groups need of the database."""
 
-    def begin(self, work: Callable[[], Any], *, lane: Lane, then: Callable[[Future[Any]], None]) -> Future[Any]:
-        """Run it in a thread, and call ``then`` in the loop with what came of it."""
+    def begin(self, work: Callable[[], Any], *, lane: Lane, then: Callable[[Job[Any]], object]) -> Job[Any]:
+        """Run it, and call ``then`` in the loop with what came of it."""
         ...
 
     def is_silent(self, began: float) -> bool:
         """Tell whether who has waited since then is to wait no longer."""
         ...
 
-    def give_up(self, job: Future[Any]) -> None:
+    def give_up(self, job: Job[Any]) -> None:
         """Count a job that nobody waits for any more among those that hang."""
         ...
 
@@ -69,7 +70,7 @@ class _Group(Generic[Item, Outcome]):
     began: float
     #: Whether its callers go on alone, and it with them; a group of one key's from its begin.
     is_slow: bool = False
-    job: Future[list[Outcome]] | None = None
+    job: Job[list[Outcome]] | None = None
     keys: set[Hashable] = field(default_factory=set)
 
 
@@ -86,6 +87,8 @@ class Groups(Generic[Item, Outcome]):
         self._waiting: dict[Hashable, deque[_Ticket[Item, Outcome]]] = {}
         self._under_way: set[_Group[Item, Outcome]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        #: Whether groups begin with the loop's next pass.
+        self._begins = False
 
     async def store(self, items: Sequence[Item], *, key: Hashable) -> list[Outcome]:
         """Return the outcomes of the items once they are stored; raise what their group raises.
@@ -94,12 +97,16 @@ class Groups(Generic[Item, Outcome]):
         """
         ticket: _Ticket[Item, Outcome] = _Ticket(items, key, self._loop.time(), self._loop.create_future())
         self._waiting.setdefault(key, deque()).append(ticket)
-        self._begin_groups()
+        if not self._begins:
+            # Who has come by the same pass of the loop goes along.
+            self._begins = True
+            self._loop.call_soon(self._begin_groups)
         if self._timer is None:
             self._timer = self._loop.call_later(_CHECKED_EVERY_S, self._check)
         return await ticket.answer
 
     def _begin_groups(self) -> None:
+        self._begins = False
         while self._waiting and len(self._under_way) < GROUPS_AT_ONCE and (tickets := self._next_tickets()):
             self._begin(tickets)
 
@@ -148,10 +155,11 @@ class Groups(Generic[Item, Outcome]):
             return
         self._under_way.add(group)
 
-    def _end(self, group: _Group[Item, Outcome], job: Future[list[Outcome]]) -> None:
+    def _end(self, group: _Group[Item, Outcome], job: Job[list[Outcome]]) -> None:
         self._under_way.discard(group)
-        # First, so that the next statement is under way while the answers are written.
-        self._begin_groups()
+        if self._waiting and not self._begins:
+            self._begins = True
+            self._loop.call_soon(self._begin_groups)
         error = job.exception()
         if error is not None:
             _fail(group.tickets, error)

@@ -43,6 +43,8 @@ class ServerOptions:
     group: Group | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
+    #: Whether the store's units wait so that they may run in the event loop's own thread; in threads otherwise.
+    in_loop: bool = False
     #: The most of those threads that lists may take.
     reads_share: float = READS_SHARE
     #: How long the database may be silent before calls are refused.

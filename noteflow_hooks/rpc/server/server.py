@@ -67,6 +67,7 @@ class HooksServer:
             threads=self._options.database_threads,
             reads_share=self._options.reads_share,
             deadline=self._options.database_deadline,
+            in_loop=self._options.in_loop,
         )
         self._after = AfterAnswers()
         if self._webhook_service is not None:

@@ -66,7 +66,7 @@ class EndpointMixin:
         """Return a page of the workspace's endpoints."""
         required(self._webhook_service)
         workspace_id, page = current_workspace(), parse_page(request)
-        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         webhooks, token, total = await self._database.run(
             lambda unit: fill_counted(page, list_webhooks(with_webhooks(unit), workspace_id, page), webhook_message)
         )

@@ -50,7 +50,7 @@ class EventMixin:
         required(self._webhook_service)
         workspace_id = current_workspace()
         page, criteria = check_all(lambda: parse_page(request), lambda: parse_event_filter(request))
-        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         events, token, total = await self._database.run(
             lambda unit: fill_counted(
                 page, list_events(with_webhooks(unit), workspace_id, criteria, page), event_message

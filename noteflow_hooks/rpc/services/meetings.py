@@ -45,7 +45,7 @@ class MeetingMixin:
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
         workspace_id, page = current_workspace(), parse_page(request)
-        # Converted in there too, in its thread: for 500 rows that takes tens of milliseconds.
+        # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         meetings, token, total = await self._database.run(
             lambda unit: fill_counted(page, list_meetings(unit, workspace_id, page), meeting_message)
         )
@@ -67,7 +67,9 @@ class MeetingMixin:
             ),
         )
         if summary is None:
-            segments = await self._database.run(lambda unit: read_transcript(unit, workspace_id, meeting_id))
+            segments = await self._database.run(
+                lambda unit: read_transcript(unit, workspace_id, meeting_id), is_large=True
+            )
             summary = await asyncio.to_thread(make_summary, self._summarize, segments)
         await self._database.run(
             lambda unit: store_summary(unit, self._webhook_service, workspace_id, meeting_id, summary)

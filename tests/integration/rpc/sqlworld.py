@@ -13,6 +13,7 @@ from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.intake import SqlEventIntake
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
+from noteflow_hooks.rpc.runtime.greenlets import LoopWaits
 from tests.integration.rpc.world import World
 from tests.support.waiting import PATIENCE_S
 
@@ -27,10 +28,10 @@ _ASIDE: Final = ("alembic_version", "api_tokens")
 @contextmanager
 def world_over(url: str, *, is_pooled: bool = False, **options: Any) -> Iterator[World]:  # noqa: ANN401 - ServerOptions' own
     """Offer a server over that database."""
-    engine = create_engine(url, connections=4, wait_s=PATIENCE_S, is_pooled=is_pooled)
+    engine = create_engine(url, connections=4, wait_s=PATIENCE_S, is_pooled=is_pooled, waits=LoopWaits())
     units = partial(SqlAlchemyUnitOfWork, engine, BOX)
     try:
-        with World(over=units, store_events=SqlEventIntake(engine).store, **options) as running:
+        with World(over=units, store_events=SqlEventIntake(engine).store, **{"in_loop": True, **options}) as running:
             yield running
     finally:
         engine.dispose()
