@@ -35,9 +35,8 @@ log = logging.getLogger(__name__)
 
 #: While a message waits in the queue, whoever takes it takes along what is in the tables: the next one may come later.
 _SPACING_S: Final = 0.005
-#: From so many events a second on, fuller messages do more for everybody than earlier ones.
-_BUSY_RATE: Final = 300.0
-_BUSY_SPACING_S: Final = 0.02
+#: From so many events a second on, fuller messages do more for everybody than earlier ones: by rate, the spacing.
+_BUSY_SPACINGS_S: Final = ((600.0, 0.04), (300.0, 0.02))
 #: From so many calls that wait in the server on, their own wait is so long that messages may be farther apart.
 _LONG_BACKLOG: Final = 20
 _BACKLOG_SPACING_S: Final = 0.1
@@ -183,8 +182,9 @@ class Publisher:
     def _spacing(self, queued: int) -> float:
         if self._backlog() >= _LONG_BACKLOG:
             return _BACKLOG_SPACING_S
-        if self._rate >= _BUSY_RATE:
-            return _BUSY_SPACING_S
+        for rate, spacing_s in _BUSY_SPACINGS_S:
+            if self._rate >= rate:
+                return spacing_s
         return _SPACING_S if queued > 1 else 0.0
 
     def _failed(self, error: Exception) -> None:

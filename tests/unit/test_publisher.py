@@ -138,7 +138,7 @@ def test_a_busy_publisher_sends_fuller_messages(monkeypatch: pytest.MonkeyPatch)
     """From the busy rate on, ids gather for a while."""
     broker = Broker()
     sending = Publisher(broker.send)
-    monkeypatch.setattr(publisher, "_BUSY_SPACING_S", 1000.0)
+    monkeypatch.setattr(publisher, "_BUSY_SPACINGS_S", ((300.0, 1000.0),))
     rests = rests_of(sending, monkeypatch)
     sending.announce([uuid4()])
     broker.wait_for(1)
