@@ -11,7 +11,7 @@ import warnings
 
 # What is None there can't be imported. Where pygments is missing, Celery shows tables without colours, where yaml is,
 # kombu reads no messages in YAML, and where charset_normalizer is, requests guesses at no body's encoding, and warns of
-# that: six megabytes, of no use here.
+# that: some four megabytes, of no use here.
 sys.modules.update(dict.fromkeys(("pygments", "yaml", "charset_normalizer")))  # type: ignore[arg-type]  # as said
 warnings.filterwarnings("ignore", message="Unable to find acceptable character detection")
 
