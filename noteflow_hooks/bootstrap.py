@@ -27,6 +27,7 @@ from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.intake import SqlEventIntake
+from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -50,6 +51,8 @@ WORKER_CONNECTIONS: Final = 10
 #: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
 #: database has been away.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
+#: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
+BREAKERS_TOLD: Final = 500
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 #: How long `doctor` waits for the database. No answer by then counts as a fault.
@@ -85,6 +88,8 @@ class WorkerParts:
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
     advance_replays: Callable[[], int]
+    #: Writes the audit entries about breakers whose hour is over; returns how many.
+    tell_breakers: Callable[[], int]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -157,7 +162,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
-    units, errands = _units(engine, settings), Errands(engine)
+    units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     sweep_every = timedelta(seconds=settings.sweep_every_s)
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
@@ -188,6 +193,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
             else 0
         ),
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
+        tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,

@@ -124,6 +124,7 @@ def sweep() -> str:
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
+    parts().tell_breakers()
     quick, slow = rescue.wake_ups(queued=queued + len(chunks), queued_slow=_queued(SLOW_QUEUE))
     for lane, count in ((Lane.QUICK, quick), (Lane.SLOW, slow)):
         for _ in range(count):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.deliveries import DeliveryView
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.fan_out import why_not_sent
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.publishing import event_from_json
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.fan_out import NotSent
     from noteflow_hooks.domain.paging import EventFilter, Page
@@ -114,9 +116,11 @@ def list_events(unit: UnitOfWork, workspace_id: UUID, criteria: EventFilter, pag
     return rows, unit.events.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
 
 
-def erase_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+def erase_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: str, *, by: Actor) -> tuple[int, int]:
     """Erase the payloads of a meeting's events; return how many there were, and how many deliveries were skipped."""
     events, skipped = unit.events.erase_meeting(workspace_id, meeting_id)
+    target, told = (TargetKind.MEETING, meeting_id), {"events": events, "skipped": skipped}
+    unit.audit.add(entry_of(by, Action.MEETING_ERASED, workspace_id, target, new=told))
     unit.on_commit(
         lambda: log.info(
             "meeting %r: %d payloads erased on request, %d deliveries skipped", meeting_id, events, skipped

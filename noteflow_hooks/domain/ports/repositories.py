@@ -335,8 +335,8 @@ class AccessRepository(Protocol):
         """Return the tokens' records, of one workspace or all, oldest first."""
         ...
 
-    def revoke_token(self, token_id: UUID) -> bool:
-        """Revoke it, once: False where there is none or it was revoked."""
+    def revoke_token(self, token_id: UUID) -> ApiToken | None:
+        """Revoke it, once, and return its record; None where there is none or it was revoked."""
         ...
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:

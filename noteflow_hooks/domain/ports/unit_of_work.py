@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from noteflow_hooks.domain.ports.audit import AuditTrail
     from noteflow_hooks.domain.ports.repositories import (
         AccessRepository,
         DeliveryLog,
@@ -70,6 +71,11 @@ class UnitOfWork(Protocol):
     @property
     def requests(self) -> RequestRepository:
         """The requests that may be repeated."""
+        ...
+
+    @property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
         ...
 
     def __enter__(self) -> Self:

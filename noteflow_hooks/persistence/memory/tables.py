@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.audit.breakers import BreakerTally
+    from noteflow_hooks.domain.audit.entries import AuditEntry
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -76,6 +78,9 @@ class Tables:
     segments: Table[tuple[Segment, ...]] = field(default_factory=ChainMap)
     #: By meeting.
     summaries: Table[Summary] = field(default_factory=ChainMap)
+    audit: Table[AuditEntry] = field(default_factory=ChainMap)
+    #: By endpoint: what of its breaker is not told yet.
+    breakers: Table[BreakerTally] = field(default_factory=ChainMap)
     #: By task: when it last ran to its end.
     task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 

@@ -9,6 +9,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
+from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
@@ -70,6 +71,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def access(self) -> InMemoryAccessRepository:
         return InMemoryAccessRepository(self._session)
+
+    @property
+    @override
+    def audit(self) -> InMemoryAuditTrail:
+        return InMemoryAuditTrail(self._session)
 
     @override
     def __enter__(self) -> Self:

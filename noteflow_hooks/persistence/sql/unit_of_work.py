@@ -9,6 +9,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
+from noteflow_hooks.persistence.sql.audit import SqlAlchemyAuditTrail
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
@@ -90,6 +91,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def access(self) -> SqlAlchemyAccessRepository:
         return SqlAlchemyAccessRepository(self._work)
+
+    @property
+    @override
+    def audit(self) -> SqlAlchemyAuditTrail:
+        return SqlAlchemyAuditTrail(self._work)
 
     @override
     def commit(self) -> None:

@@ -42,6 +42,9 @@ _BY_SERVICE: Final = {
         "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
     },
+    "AuditService": {
+        "ListAuditEntries": Scope.MANAGE,
+    },
 }
 
 #: By the full name of the method, as a call names it: ``/noteflow.v1.EventService/ListEvents``.

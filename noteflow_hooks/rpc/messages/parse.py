@@ -11,6 +11,7 @@ from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.application.events import new_event
+from noteflow_hooks.domain.audit.entries import Action, ActorKind, AuditFilter, TargetKind
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
@@ -128,7 +129,28 @@ def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
     return EventFilter(event_type=event_type, meeting_id=meeting_id, **period)
 
 
-def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
+def parse_audit_filter(request: pb.ListAuditEntriesRequest) -> AuditFilter:
+    """Return the filters that are set and not empty."""
+    (actor_kind, actor), (action, target_kind, target_id), period = check_all(
+        lambda: check_all(
+            lambda: _one_of("actor_kind", request.actor_kind, frozenset(ActorKind)) if request.actor_kind else None,
+            lambda: check_name("actor", request.actor) if request.actor else None,
+        ),
+        lambda: check_all(
+            lambda: _one_of("action", request.action, frozenset(Action)) if request.action else None,
+            lambda: _one_of("target_kind", request.target_kind, frozenset(TargetKind)) if request.target_kind else None,
+            lambda: check_name("target_id", request.target_id) if request.target_id else None,
+        ),
+        lambda: _period(request),
+    )
+    return AuditFilter(
+        actor_kind=actor_kind, actor=actor, action=action, target_kind=target_kind, target_id=target_id, **period
+    )
+
+
+def _period(
+    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest | pb.ListAuditEntriesRequest,
+) -> dict[str, Any]:
     """Return the bounds of time that are set."""
     after, before = check_all(
         lambda: parse_time("created_after", request.created_after) if request.HasField("created_after") else None,

@@ -13,7 +13,7 @@ from noteflow_hooks.application.events import (
 )
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import check_all
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspace
 from noteflow_hooks.rpc.messages.convert import briefly, endpoint_message, event_message
 from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint_page, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_event, parse_event_filter, parse_id
@@ -81,7 +81,8 @@ class EventMixin:
         """Erase the payloads of a meeting's events; without any, that is no error."""
         required(self._webhook_service)
         workspace_id, meeting_id = current_workspace(), check_name("meeting_id", request.meeting_id)
+        by = current_actor()
         events, skipped = await self._database.run(
-            lambda unit: erase_meeting(with_webhooks(unit), workspace_id, meeting_id)
+            lambda unit: erase_meeting(with_webhooks(unit), workspace_id, meeting_id, by=by)
         )
         return pb.EraseMeetingPayloadsResponse(events=events, skipped=skipped)

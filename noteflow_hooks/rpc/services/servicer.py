@@ -1,4 +1,4 @@
-"""The servicer: all three services in one object, with or without webhooks."""
+"""The servicer: all services in one object, with or without webhooks."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from noteflow_hooks.rpc.services.audit import AuditMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.events import EventMixin
@@ -31,9 +32,11 @@ class HooksServicer(
     DeliveryMixin,
     ReplayMixin,
     EventMixin,
+    AuditMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,
+    pb_grpc.AuditServiceServicer,
 ):
     """Answers every RPC. Its ``streams`` must have the same ``webhook_service``."""
 
@@ -46,7 +49,7 @@ class HooksServicer(
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
     ) -> None:
-        """Without a ``webhook_service`` meetings work, and the other two services refuse and name the setting."""
+        """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting."""
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service
@@ -54,7 +57,8 @@ class HooksServicer(
         self._summarize = summarize
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Register the three services."""
+        """Register the services."""
         pb_grpc.add_MeetingServiceServicer_to_server(self, server)
         pb_grpc.add_WebhookServiceServicer_to_server(self, server)
         pb_grpc.add_EventServiceServicer_to_server(self, server)
+        pb_grpc.add_AuditServiceServicer_to_server(self, server)

@@ -4,6 +4,7 @@ CHECK constraints repeat the domain's rules, so that rows damaged by hand are re
 """
 
 from noteflow_hooks.persistence.sql.orm.access import ApiTokenRow, WorkspaceRow
+from noteflow_hooks.persistence.sql.orm.audit import AuditEntryRow, BreakerTallyRow
 from noteflow_hooks.persistence.sql.orm.base import SCHEMA, Base, ExactJson
 from noteflow_hooks.persistence.sql.orm.deliveries import (
     DeliveryQueueRow,
@@ -21,7 +22,9 @@ from noteflow_hooks.persistence.sql.orm.webhooks import WebhookConfigRow, Webhoo
 __all__ = [
     "SCHEMA",
     "ApiTokenRow",
+    "AuditEntryRow",
     "Base",
+    "BreakerTallyRow",
     "DeliveryQueueRow",
     "ExactJson",
     "MeetingRow",

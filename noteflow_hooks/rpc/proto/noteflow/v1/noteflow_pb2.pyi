@@ -4,9 +4,9 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
-calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else; PERMISSION_DENIED names the one
-that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
+PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -39,6 +39,9 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
   REFUSED                 whatever has no reason of its own
+
+What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
+record: AuditService lists it.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -2435,3 +2438,205 @@ class EraseMeetingPayloadsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseMeetingPayloadsResponse: _TypeAlias = EraseMeetingPayloadsResponse  # noqa: Y015
+
+@_typing.final
+class AuditEntry(_message.Message):
+    """One change. It has no secret, no header's value, no path of a URL and no text of a meeting."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTOR_HINT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    OLD_FIELD_NUMBER: _builtins.int
+    NEW_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The entry's id."""
+    workspace_id: _builtins.str
+    """The workspace in which."""
+    actor_kind: _builtins.str
+    """Who has changed it: `token` for a call, `cli` for a command on the database, `system` for what happens by itself."""
+    actor: _builtins.str
+    """The token's id, the name of who ran the command on its machine, or the part of the system."""
+    actor_hint: _builtins.str
+    """A token's last four characters."""
+    action: _builtins.str
+    """What was done, such as `webhook.updated`; later releases have more of them."""
+    target_kind: _builtins.str
+    """What it was done to: `webhook`, `delivery`, `replay`, `meeting`, `workspace`, `token`, `keys`; later releases have more."""
+    target_id: _builtins.str
+    """The id of that."""
+    old: _builtins.str
+    """How it was before, as a JSON object by field; absent where it was not there. A secret is `changed`, a URL its scheme
+    and host, and of headers only the names are told.
+    """
+    new: _builtins.str
+    """How it is after that; absent where it is gone."""
+    request_id: _builtins.str
+    """The request id that the caller chose; absent where it chose none."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it was changed."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        workspace_id: _builtins.str = ...,
+        actor_kind: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        actor_hint: _builtins.str = ...,
+        action: _builtins.str = ...,
+        target_kind: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        old: _builtins.str | None = ...,
+        new: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_new", b"_new", "_old", b"_old", "_request_id", b"_request_id", "at", b"at", "new", b"new", "old", b"old", "request_id", b"request_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_new", b"_new", "_old", b"_old", "_request_id", b"_request_id", "action", b"action", "actor", b"actor", "actor_hint", b"actor_hint", "actor_kind", b"actor_kind", "at", b"at", "id", b"id", "new", b"new", "old", b"old", "request_id", b"request_id", "target_id", b"target_id", "target_kind", b"target_kind", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__new: _TypeAlias = _typing.Literal["new"]  # noqa: Y015
+    _WhichOneofArgType__new: _TypeAlias = _typing.Literal["_new", b"_new"]  # noqa: Y015
+    _WhichOneofReturnType__old: _TypeAlias = _typing.Literal["old"]  # noqa: Y015
+    _WhichOneofArgType__old: _TypeAlias = _typing.Literal["_old", b"_old"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new) -> _WhichOneofReturnType__new | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__old) -> _WhichOneofReturnType__old | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesRequest(_message.Message):
+    """What ListAuditEntries takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The most entries to return."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the page before, asked for with the same filters."""
+    actor_kind: _builtins.str
+    """Only those of such an actor: `token`, `cli` or `system`."""
+    actor: _builtins.str
+    """Only those of this actor: a token's id, or a name."""
+    action: _builtins.str
+    """Only those of this action."""
+    target_kind: _builtins.str
+    """Only those about such a thing."""
+    target_id: _builtins.str
+    """Only those about what has this id."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    with_total: _builtins.bool
+    """Whether the answer says how many there are."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those of this time or later."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those before this time."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        actor_kind: _builtins.str | None = ...,
+        actor: _builtins.str | None = ...,
+        action: _builtins.str | None = ...,
+        target_kind: _builtins.str | None = ...,
+        target_id: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        id_prefix: _builtins.str | None = ...,
+        with_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_actor", b"_actor", "_actor_kind", b"_actor_kind", "_id_prefix", b"_id_prefix", "_target_id", b"_target_id", "_target_kind", b"_target_kind", "action", b"action", "actor", b"actor", "actor_kind", b"actor_kind", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "target_id", b"target_id", "target_kind", b"target_kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_actor", b"_actor", "_actor_kind", b"_actor_kind", "_id_prefix", b"_id_prefix", "_target_id", b"_target_id", "_target_kind", b"_target_kind", "action", b"action", "actor", b"actor", "actor_kind", b"actor_kind", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "target_id", b"target_id", "target_kind", b"target_kind", "with_total", b"with_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__action: _TypeAlias = _typing.Literal["action"]  # noqa: Y015
+    _WhichOneofArgType__action: _TypeAlias = _typing.Literal["_action", b"_action"]  # noqa: Y015
+    _WhichOneofReturnType__actor: _TypeAlias = _typing.Literal["actor"]  # noqa: Y015
+    _WhichOneofArgType__actor: _TypeAlias = _typing.Literal["_actor", b"_actor"]  # noqa: Y015
+    _WhichOneofReturnType__actor_kind: _TypeAlias = _typing.Literal["actor_kind"]  # noqa: Y015
+    _WhichOneofArgType__actor_kind: _TypeAlias = _typing.Literal["_actor_kind", b"_actor_kind"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__target_id: _TypeAlias = _typing.Literal["target_id"]  # noqa: Y015
+    _WhichOneofArgType__target_id: _TypeAlias = _typing.Literal["_target_id", b"_target_id"]  # noqa: Y015
+    _WhichOneofReturnType__target_kind: _TypeAlias = _typing.Literal["target_kind"]  # noqa: Y015
+    _WhichOneofArgType__target_kind: _TypeAlias = _typing.Literal["_target_kind", b"_target_kind"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__action) -> _WhichOneofReturnType__action | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor) -> _WhichOneofReturnType__actor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_kind) -> _WhichOneofReturnType__actor_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_id) -> _WhichOneofReturnType__target_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_kind) -> _WhichOneofReturnType__target_kind | None: ...
+
+Global___ListAuditEntriesRequest: _TypeAlias = ListAuditEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesResponse(_message.Message):
+    """A page of the audit trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIT_ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What the next page is asked for with; empty on the last one."""
+    total: _builtins.int
+    """How many there are, with these filters, where `with_total` asks; 10,000 stands for as many or more."""
+    @_builtins.property
+    def audit_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
+        """The entries, newest first."""
+
+    def __init__(
+        self,
+        *,
+        audit_entries: _abc.Iterable[Global___AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "next_page_token", b"next_page_token", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa: Y015

@@ -1267,3 +1267,79 @@ class EventService:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class AuditServiceStub:
+    """Who changed what in the workspace.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListAuditEntries = channel.unary_unary(
+                '/noteflow.v1.AuditService/ListAuditEntries',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
+
+
+class AuditServiceServicer:
+    """Who changed what in the workspace.
+    """
+
+    def ListAuditEntries(self, request, context):
+        """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'noteflow.v1.AuditService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('noteflow.v1.AuditService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuditService:
+    """Who changed what in the workspace.
+    """
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.AuditService/ListAuditEntries',
+            noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

@@ -4,9 +4,9 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
-calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else; PERMISSION_DENIED names the one
-that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
+PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -39,6 +39,9 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
   REFUSED                 whatever has no reason of its own
+
+What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
+record: AuditService lists it.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -459,3 +462,34 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AuditServiceStub:
+    """Who changed what in the workspace."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListAuditEntriesRequest, _noteflow_pb2.ListAuditEntriesResponse]
+    """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+@_typing.type_check_only
+class AuditServiceAsyncStub(AuditServiceStub):
+    """Who changed what in the workspace."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListAuditEntriesRequest, _noteflow_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Who changed what in the workspace."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _noteflow_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListAuditEntriesResponse, _abc.Awaitable[_noteflow_pb2.ListAuditEntriesResponse]]:
+        """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
