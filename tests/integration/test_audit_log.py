@@ -16,11 +16,12 @@ from noteflow_hooks.application.endpoints import EndpointRules, change_webhook
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.audit.entries import Action
+from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.support.builders import BY, NOON, a_webhook, a_workspace, an_entry
-from tests.support.waiting import PATIENCE_S
+from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.access import Workspace
+    from noteflow_hooks.domain.audit.entries import AuditEntry
 
 #: What must be refused, whoever asks.
 CHANGES: Final = (
@@ -195,6 +197,43 @@ def test_entries_come_in_the_order_of_the_changes_that_they_tell_of(engine: Engi
     assert [each.action for each in entries] == [Action.WEBHOOK_UPDATED] * 8
     ends = [(each.old or {})["name"] for each in entries], [(each.new or {})["name"] for each in entries]
     assert ends[0] == ["0", *ends[1][:-1]]
+
+
+def test_pages_hold_still_while_others_write(engine: Engine) -> None:
+    """What was there when the first page was read is on the pages once, in order, whatever is written meanwhile."""
+    workspace = _workspace(engine)
+    ended = threading.Event()
+
+    def write() -> None:
+        while not ended.is_set():
+            with _unit(engine) as unit:
+                unit.audit.add(an_entry(workspace_id=workspace.id))
+                unit.commit()
+
+    def page(after: Position | None = None, limit: int = 7) -> list[AuditEntry]:
+        with _unit(engine) as unit:
+            return list(unit.audit.list_page(workspace.id, limit=limit, after=after))
+
+    threads = [threading.Thread(target=write) for _ in range(3)]
+    for each in threads:
+        each.start()
+    try:
+        until(lambda: len(page(limit=100)) == 100, what="there is something to list")
+        there = {each.id for each in page(limit=1000)}
+        seen = found = page()
+        while found:
+            assert found[-1].at is not None
+            found = page(Position(found[-1].at, found[-1].id))
+            seen = seen + found
+    finally:
+        ended.set()
+        for each in threads:
+            each.join()
+    ids = [each.id for each in seen]
+    assert len(set(ids)) == len(ids)
+    assert there <= set(ids)
+    places = [(each.at, each.id) for each in seen]
+    assert places == sorted(places, reverse=True)
 
 
 def test_the_trail_outlives_its_workspace(engine: Engine, clean_database: str) -> None:
