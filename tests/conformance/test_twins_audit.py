@@ -16,10 +16,14 @@ from noteflow_hooks.persistence.sql.audit_statements import RIPE, params_of
 from noteflow_hooks.persistence.sql.orm import AuditEntryRow, BreakerTallyRow
 from noteflow_hooks.persistence.sql.work import Work
 from tests.support.builders import an_entry
-from tests.support.twins import MAYBE, MOMENTS, Rows, in_transaction, twin
+from tests.support.twins import MOMENTS, Rows, in_transaction, twin
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Engine
+
+    from noteflow_hooks.domain.audit.entries import AuditEntry
 
 #: The fields by which entries are filtered, each with two values.
 FIELDS: dict[str, list[Any]] = {
@@ -30,32 +34,34 @@ FIELDS: dict[str, list[Any]] = {
     "target_id": ["1", "2"],
 }
 ENTRIES = st.fixed_dictionaries({"at": MOMENTS, **{name: st.sampled_from(each) for name, each in FIELDS.items()}})
-FILTERS = st.fixed_dictionaries(
-    {
-        "created_after": MAYBE,
-        "created_before": MAYBE,
-        **{name: st.sampled_from([None, None, *each]) for name, each in FIELDS.items()},
-    }
-)
+COMBINED = st.fixed_dictionaries({name: st.none() | st.sampled_from(each) for name, each in FIELDS.items()})
+
+
+def _filters(made: list[AuditEntry], combined: dict[str, Any]) -> Iterator[AuditFilter]:
+    """Yield a filter of each value alone, of each entry's very moment, and of all together."""
+    yield AuditFilter(**combined)
+    for name, values in FIELDS.items():
+        yield from (AuditFilter(**{name: each}) for each in values)
+    for each in made:
+        yield AuditFilter(created_after=each.at)
+        yield AuditFilter(created_before=each.at)
 
 
 @twin("domain.audit.entries.is_listed")
-@given(entries=st.lists(ENTRIES, min_size=1, max_size=8), columns=FILTERS)
+@given(entries=st.lists(ENTRIES, min_size=2, max_size=8), combined=COMBINED)
 def test_which_entries_are_listed_is_one_thing(
-    tables: Engine, entries: list[dict[str, Any]], columns: dict[str, Any]
+    tables: Engine, entries: list[dict[str, Any]], combined: dict[str, Any]
 ) -> None:
     """Whatever the filter names, alone and together."""
 
     def check(rows: Rows) -> None:
-        moments = {name: rows.at(columns[name]) for name in ("created_after", "created_before")}
-        criteria = AuditFilter(**(columns | moments))
         made = [an_entry(workspace_id=rows.workspace_id, **(each | {"at": rows.at(each["at"])})) for each in entries]
-        values = [params_of(each) | {"at": each.at} for each in made]
-        rows.connection.execute(insert(AuditEntryRow), values)
+        rows.connection.execute(insert(AuditEntryRow), [params_of(each) | {"at": each.at} for each in made])
         trail = SqlAlchemyAuditTrail(Work.inside(rows.connection))
-        expected = {each.id for each in made if is_listed(each, criteria)}
-        assert {each.id for each in trail.list_page(rows.workspace_id, criteria, limit=99)} == expected
-        assert trail.count(rows.workspace_id, criteria) == len(expected)
+        for criteria in _filters(made, combined):
+            expected = {each.id for each in made if is_listed(each, criteria)}
+            assert {each.id for each in trail.list_page(rows.workspace_id, criteria, limit=99)} == expected, criteria
+            assert trail.count(rows.workspace_id, criteria) == len(expected), criteria
 
     in_transaction(tables, check)
 

@@ -99,10 +99,29 @@ def test_retention_s_function_removes_what_is_old_and_nothing_else(owner: psycop
     with owner.transaction():
         assert owner.execute(_PURGE, (year, 10)).fetchall() == [(1,)]
         assert len(_rows(owner)) == 1
+        assert owner.execute("SELECT current_setting('noteflow.audit_age')").fetchall() == [("",)]
         with pytest.raises(InsufficientPrivilege), owner.transaction():
             owner.execute("DELETE FROM noteflow.audit_log")
     assert owner.execute(_PURGE, (year, 10)).fetchall() == [(0,)]
     assert len(_rows(owner)) == 1
+
+
+def _purge_without_a_look(owner: psycopg.Connection) -> None:
+    """Put a function into retention's place that removes everything, and call it for what is older than a year."""
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION noteflow.purge_audit_log("
+        " age interval, most integer, OUT removed bigint, OUT moment timestamptz, OUT id uuid"
+        ") LANGUAGE plpgsql SET search_path = pg_catalog AS $$ BEGIN"
+        " PERFORM set_config('noteflow.audit_age', age::text, true); DELETE FROM noteflow.audit_log; END $$"
+    )
+    owner.execute(_PURGE, (timedelta(days=365), 10))
+
+
+def test_a_function_that_forgets_the_age_is_refused_what_is_young(owner: psycopg.Connection) -> None:
+    """The trigger looks at each row itself: even in the function's place, a year is a year."""
+    with pytest.raises(InsufficientPrivilege, match="audit_log keeps its rows"), owner.transaction():
+        _purge_without_a_look(owner)
+    assert len(_rows(owner)) == 2
 
 
 def test_only_whom_it_is_granted_may_call_it(owner: psycopg.Connection, application: psycopg.Connection) -> None:
