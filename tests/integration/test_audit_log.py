@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -16,11 +18,15 @@ from noteflow_hooks.application.endpoints import EndpointRules, change_webhook
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.audit.entries import Action
+from noteflow_hooks.domain.deliveries import Settlement
+from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.paging import Position
+from noteflow_hooks.maintenance.retention import Periods, RetentionService
+from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.support.builders import BY, NOON, a_webhook, a_workspace, an_entry
+from tests.support.builders import BY, EXACT, NOON, a_failure, a_webhook, a_workspace, an_entry, an_event
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -43,6 +49,8 @@ CHANGES: Final = (
     "SET noteflow.audit_age = '0 s'; DELETE FROM noteflow.audit_log",
     "SET noteflow.audit_age = '0 s'; UPDATE noteflow.audit_log SET actor = ''",
 )
+BOX: Final = SecretBox([bytes(32)])
+SLACK: Final = timedelta(seconds=10)
 _PURGE: Final = "SELECT removed FROM noteflow.purge_audit_log(%s, %s)"
 
 
@@ -134,6 +142,46 @@ def test_only_whom_it_is_granted_may_call_it(owner: psycopg.Connection, applicat
     assert application.execute(_PURGE, (timedelta(days=365), 10)).fetchall() == [(1,)]
 
 
+def test_programs_of_a_role_that_owns_nothing_go_on(owner: psycopg.Connection, application: psycopg.Connection) -> None:
+    """With the rights that the page names, endpoints are registered, deliveries made, and what is old is removed."""
+    [(role,)] = application.execute("SELECT current_user").fetchall()
+    owner.execute(f"REVOKE ALL ON ALL TABLES IN SCHEMA noteflow FROM {role}")
+    for statement in _grants():
+        owner.execute(statement.replace("hooks", role))
+    info = application.info
+    url = f"postgresql+psycopg://{role}@/{info.dbname}?host={info.host}&port={info.port}"
+    engine = create_engine(url, connections=2, wait_s=PATIENCE_S)
+    try:
+        workspace, store = _workspace(engine), SqlAlchemyDeliveryStore(engine, BOX, HealthRules(breaker_failures=1))
+        service = WebhookService(lambda: _unit(engine), lambda _: None)
+        webhook = service.register_webhook(a_webhook(workspace_id=workspace.id))
+        with _unit(engine) as unit:
+            event = unit.events.append(an_event(workspace_id=workspace.id))
+            unit.commit()
+        for claim in store.claim(store.dispatch([event.id], limit=9).delivery_ids, limit=9, lease_slack=SLACK):
+            after, _ = claim.delivery.attempted(a_failure(), max_retries=1, policy=EXACT, draw=0.5)
+            store.settle([Settlement(after, attempt=a_failure())])
+        assert service.unregister_webhook(webhook.id)
+        assert "1 audit entries" in str(RetentionService(SqlAlchemyRetentionStore(engine), Periods()).purge())
+        with _unit(engine) as unit:
+            entries = unit.audit.list_page(workspace.id, limit=9)
+    finally:
+        engine.dispose()
+    assert [(each.action, each.actor) for each in reversed(entries)] == [
+        ("webhook.registered", "program"),
+        ("webhook.breaker_opened", "worker"),
+        ("webhook.deleted", "program"),
+    ]
+
+
+def _grants() -> list[str]:
+    """Return the statements that the page tells to whoever wants two roles."""
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text("utf-8")
+    found = re.findall(r"^(?:GRANT|REVOKE) .*;$", page, re.MULTILINE)
+    assert len(found) == 4
+    return found
+
+
 def test_another_function_of_that_name_is_not_retention_s(owner: psycopg.Connection) -> None:
     """The schema counts, and so do the kinds of its arguments."""
     body = "BEGIN PERFORM set_config('noteflow.audit_age', age::text, true); DELETE FROM noteflow.audit_log; END"
@@ -166,7 +214,7 @@ def engine(clean_database: str) -> Iterator[Engine]:
 
 
 def _unit(engine: Engine) -> SqlAlchemyUnitOfWork:
-    return SqlAlchemyUnitOfWork(engine, SecretBox([bytes(32)]))
+    return SqlAlchemyUnitOfWork(engine, BOX)
 
 
 def test_two_purges_at_once_remove_each_entry_once(engine: Engine) -> None:

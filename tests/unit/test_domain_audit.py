@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noteflow_hooks.application.endpoints import CHANGEABLE
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.audit.breakers import TOLD_EVERY, BreakerTally, settle
 from noteflow_hooks.domain.audit.entries import Actor, ActorKind
@@ -105,6 +106,31 @@ def test_a_change_is_told_by_the_fields_that_differ(
     """And by no others."""
     before = a_webhook(name="A")
     assert tell_update(before, replace(before, **changes)) == (old, new)
+
+
+#: What each field that can be changed is changed to, as it is stored.
+CHANGED: Final[dict[str, dict[str, Any]]] = {
+    "url": {"url": "https://other.example/"},
+    "events": {"events": ()},
+    "name": {"name": "B"},
+    "enabled": {"enabled": False},
+    "timeout_ms": {"timeout_ms": 100},
+    "max_retries": {"max_retries": 1},
+    "headers": {"headers": (("X-Key", "v"),), "header_names": ("X-Key",)},
+    "rate_limit_per_s": {"rate_limit_per_s": 0.5},
+    "max_concurrency": {"max_concurrency": 1},
+    "paused": {"paused_at": NOON},
+}
+
+
+def test_every_field_that_can_be_changed_is_told() -> None:
+    """A new one has to be thought about: how it is told, and whether it may be."""
+    assert set(CHANGED) == set(CHANGEABLE)
+    before = a_webhook(name="A")
+    for name, changes in CHANGED.items():
+        old, new = tell_update(before, replace(before, **changes))
+        assert old, name
+        assert new, name
 
 
 def test_another_value_of_the_same_header_is_a_change() -> None:
