@@ -124,11 +124,12 @@ def sweep() -> str:
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
-    parts().tell_breakers()
     quick, slow = rescue.wake_ups(queued=queued + len(chunks), queued_slow=_queued(SLOW_QUEUE))
     for lane, count in ((Lane.QUICK, quick), (Lane.SLOW, slow)):
         for _ in range(count):
             deliver.apply_async(([],), queue=_QUEUES[lane])
+    # Last: nobody waits for it.
+    parts().tell_breakers()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
 

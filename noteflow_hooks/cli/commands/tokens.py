@@ -61,7 +61,7 @@ def create(*, workspace: str, name: str, scopes: tuple[str, ...], expires_at: da
     """Make a token. It is shown now and never again.
 
     read gets and lists; publish changes meetings and publishes events; manage changes endpoints, sends deliveries
-    again and erases.
+    again, erases, and lists who has done so.
     """
     with unit_of_work() as unit:
         workspace_id = find_workspace(unit, workspace, changes=True)
