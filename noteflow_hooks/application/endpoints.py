@@ -11,7 +11,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -49,6 +51,7 @@ CHANGEABLE: Final = (
     "rate_limit_per_s",
     "max_concurrency",
     "paused",
+    "payload_version",
 )
 
 
@@ -81,6 +84,7 @@ class Registration:
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     rate_limit_per_s: float | None = None
     max_concurrency: int | None = None
+    payload_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,7 @@ def _created(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -
         headers=asked.headers,
         rate_limit_per_s=asked.rate_limit_per_s,
         max_concurrency=asked.max_concurrency,
+        payload_version=asked.payload_version if asked.payload_version is not None else NEWEST,
         allow_http_loopback=rules.allow_http_loopback,
     )
 
@@ -204,6 +209,7 @@ def change_webhook(
     caller to check before, outside the transaction: a look-up takes its time, and the endpoint's row is locked here.
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    check_subscribed(unit, workspace_id, changes.get("events", ()))
     stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
     unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, ", ".join(changes)))
     return _viewed(unit, stored)

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.events import (
     UNTITLED,
     Event,
@@ -84,7 +85,11 @@ class WebhookService:
         return stored
 
     def store_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
-        """Store a new endpoint, whose URL was checked, and return it as stored."""
+        """Store a new endpoint, whose URL was checked, and return it as stored.
+
+        Raise InvalidInputError for a type that the workspace has not.
+        """
+        check_subscribed(unit, config.workspace_id, config.events)
         stored = unit.webhooks.create(config)
         unit.on_commit(lambda: self._log_registered(stored))
         return stored

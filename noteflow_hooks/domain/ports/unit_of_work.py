@@ -14,6 +14,7 @@ if TYPE_CHECKING:
         AccessRepository,
         DeliveryLog,
         EventOutbox,
+        EventTypeRepository,
         MeetingRepository,
         ReplayRepository,
         RequestRepository,
@@ -60,6 +61,11 @@ class UnitOfWork(Protocol):
     @property
     def meetings(self) -> MeetingRepository:
         """The meetings."""
+        ...
+
+    @property
+    def event_types(self) -> EventTypeRepository:
+        """The workspaces' own event types."""
         ...
 
     @property

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.application.event_types import OwnTypes, own_types
 from noteflow_hooks.application.events import EVENTS_LIMIT
-from noteflow_hooks.errors import InvalidInputError, UnavailableError
+from noteflow_hooks.domain.events import is_custom
+from noteflow_hooks.errors import InvalidInputError, SchemasMissingError, UnavailableError
 from noteflow_hooks.rpc.interceptors.errors import status_of
 from noteflow_hooks.rpc.messages.convert import event_message
 from noteflow_hooks.rpc.messages.details import status_message
 from noteflow_hooks.rpc.messages.parse import parse_event
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.runtime.aside import aside
+from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES, aside, aside_if
 from noteflow_hooks.rpc.runtime.groups import ITEMS_PER_GROUP
+from noteflow_hooks.rpc.services.host import with_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.runtime.database import Database
 
     Outcome = Event | Exception
@@ -30,22 +34,45 @@ _ANSWER_BYTES: Final = 3 * 1024 * 1024
 
 
 async def publish_batch(
-    database: Database, service: WebhookService, request: pb.PublishEventsRequest, *, workspace_id: UUID
+    database: Database,
+    service: WebhookService,
+    request: pb.PublishEventsRequest,
+    checker: SchemaChecker,
+    *,
+    workspace_id: UUID,
 ) -> pb.PublishEventsResponse:
     """Store a request's events; raise InvalidInputError for none or too many, UnavailableError for a lost store."""
     if not 1 <= len(request.requests) <= EVENTS_LIMIT:
         raise InvalidInputError("requests", f"has {len(request.requests)} entries; 1 to {EVENTS_LIMIT} are allowed")
-    parsed = await aside(request, lambda: [_parsed(each, workspace_id) for each in request.requests])
+    own = await own_types_of(request.requests, database, checker, workspace_id=workspace_id)
+    parsed = await aside_if(
+        own is not None or request.ByteSize() > LARGE_BYTES,
+        lambda: [_parsed(each, workspace_id, own) for each in request.requests],
+    )
     events = [each for each in parsed if not isinstance(each, Exception)]
     stored = iter(await _stored(database, service, events) if events else [])
     outcomes = [each if isinstance(each, Exception) else next(stored) for each in parsed]
     return await aside(request, lambda: _answer(outcomes))
 
 
-def _parsed(request: pb.PublishEventRequest, workspace_id: UUID) -> Outcome:
+async def own_types_of(
+    requests: Iterable[pb.PublishEventRequest], database: Database, checker: SchemaChecker, *, workspace_id: UUID
+) -> OwnTypes | None:
+    """Return what makes the events of the workspace's own types, as they are now; None where there are no such events.
+
+    What it makes is checked by a schema, which may take long: call it in a thread.
+    """
+    names = {each.event_type for each in requests if is_custom(each.event_type)}
+    if not names:
+        return None
+    found = await database.run(lambda unit: own_types(with_webhooks(unit), workspace_id, names))
+    return OwnTypes(found, checker)
+
+
+def _parsed(request: pb.PublishEventRequest, workspace_id: UUID, own: OwnTypes | None) -> Outcome:
     try:
-        return parse_event(request, workspace_id=workspace_id)
-    except InvalidInputError as error:
+        return parse_event(request, workspace_id=workspace_id, own=own)
+    except (InvalidInputError, SchemasMissingError) as error:
         return error
 
 

@@ -11,6 +11,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
     WebhookDeliveryRow,
     table_of,
 )
+from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
 from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
@@ -23,6 +24,7 @@ __all__ = [
     "ApiTokenRow",
     "Base",
     "DeliveryQueueRow",
+    "EventTypeRow",
     "ExactJson",
     "MeetingRow",
     "RecordingRow",
