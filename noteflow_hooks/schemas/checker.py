@@ -7,7 +7,6 @@ The figures are in docs/dependencies.md.
 from __future__ import annotations
 
 import json
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -15,9 +14,10 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.schemas import SchemaChecker
 from noteflow_hooks.domain.schema_bounds import SchemaCost, measured
 from noteflow_hooks.errors import InvalidInputError, SchemasMissingError
+from noteflow_hooks.schemas.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import ModuleType
 
     from jsonschema_rs import ValidationError
@@ -28,8 +28,12 @@ _SIZES_KIB: Final = (1, 2, 4, 8, 16, 32, 64)
 PATTERNS_KIB: Final = 64
 #: Expressions that need more states than fit run without a table of them.
 _TABLE_BYTES: Final = 262_144
-#: So many compiled schemas are kept, by their text.
-_KEPT: Final = 512
+#: What a compiled schema takes, in bytes: of its own, for each byte of its text, for each regular expression, and with
+#: its tables for each KiB of those. Measured with 30 of each kind that are made to take much.
+_OWN_BYTES: Final = 20_000
+_BYTES_A_BYTE: Final = 24
+_PATTERN_BYTES: Final = 12_000
+_BYTES_A_KIB: Final = 5_000
 #: What a payload breaks is named one by one only where that is cheap: each error takes a copy of what it is about and
 #: of its rule, a thousand times as long as to find it. This is so many errors times so many characters.
 DETAILED: Final = 4_000_000
@@ -45,18 +49,22 @@ _SHOWN: Final = 200
 class JsonSchemaChecker(SchemaChecker):
     """Checks in the caller's thread; the library is imported at the first check."""
 
+    def __init__(self) -> None:
+        """Keep nothing yet."""
+        self._kept: Kept[tuple[Any, SchemaCost]] = Kept()
+
     @override
     def check_schema(self, text: str) -> None:
         library = _library()
         schema = json.loads(text)
         cost = measured(schema)
-        _check_patterns(library, cost)
-        _compiled(text)
+        _check_patterns(library, cost.patterns)
+        self._kept.get(text, lambda: _compiled(text))
 
     @override
     def problems(self, text: str, payload: dict[str, Any]) -> Sequence[InvalidInputError]:
         _library()
-        validator, cost = _compiled(text)
+        validator, cost = self._kept.get(text, lambda: _compiled(text))
         if validator.is_valid(payload):
             return ()
         if _copied(payload, text, cost) > DETAILED:
@@ -72,10 +80,14 @@ def _library() -> ModuleType:
     return jsonschema_rs
 
 
-@lru_cache(maxsize=_KEPT)
-def _compiled(text: str) -> tuple[Any, SchemaCost]:
+def _compiled(text: str) -> tuple[tuple[Any, SchemaCost], int]:
+    """Return what checks by the schema, and what it costs; and how many bytes both take, by an estimate."""
     schema = json.loads(text)
-    return _validator(_library(), schema, size_kib=_SIZES_KIB[-1]), measured(schema)
+    cost = measured(schema)
+    library = _library()
+    size = _OWN_BYTES + _BYTES_A_BYTE * len(text.encode()) + _PATTERN_BYTES * len(cost.patterns)
+    size += _BYTES_A_KIB * sum(_size_kib(library, each) or _SIZES_KIB[-1] for each in cost.patterns)
+    return (_validator(library, schema, size_kib=_SIZES_KIB[-1]), cost), size
 
 
 def _validator(library: ModuleType, schema: object, *, size_kib: int) -> Any:  # noqa: ANN401 - the library is optional
@@ -87,10 +99,17 @@ def _validator(library: ModuleType, schema: object, *, size_kib: int) -> Any:  #
         raise InvalidInputError("schema", f"is no JSON Schema 2020-12: {reason}") from None
 
 
-def _check_patterns(library: ModuleType, cost: SchemaCost) -> None:
+def _check_patterns(library: ModuleType, patterns: Mapping[str, int]) -> None:
     total = 0
-    for pattern, places in cost.patterns.items():
-        total += _size_kib(library, pattern) * places
+    for pattern, places in patterns.items():
+        size = _size_kib(library, pattern)
+        if size is None:
+            raise InvalidInputError(
+                "schema",
+                f"has a regular expression that can't be used, {pattern[:_SHOWN]!r}: allowed is what takes linear time,"
+                f" so neither look-around nor back-references, and at most {PATTERNS_KIB} KiB compiled",
+            )
+        total += size * places
         if total > PATTERNS_KIB:
             raise InvalidInputError(
                 "schema",
@@ -99,19 +118,15 @@ def _check_patterns(library: ModuleType, cost: SchemaCost) -> None:
             )
 
 
-def _size_kib(library: ModuleType, pattern: str) -> int:
-    """Return the size that the expression fits into; raise InvalidInputError for one that is none, or is larger."""
+def _size_kib(library: ModuleType, pattern: str) -> int | None:
+    """Return the size that the expression fits into; None for what is none, or is larger than any."""
     for size in _SIZES_KIB:
         try:
             _validator(library, {"pattern": pattern}, size_kib=size)
         except InvalidInputError:
             continue
         return size
-    raise InvalidInputError(
-        "schema",
-        f"has a regular expression that can't be used, {pattern[:_SHOWN]!r}: allowed is what takes linear time,"
-        f" so neither look-around nor back-references, and at most {PATTERNS_KIB} KiB compiled",
-    )
+    return None
 
 
 def _copied(payload: dict[str, Any], text: str, cost: SchemaCost) -> int:

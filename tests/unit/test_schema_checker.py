@@ -15,6 +15,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
+import jsonschema_rs
 import pytest
 
 from noteflow_hooks.domain.event_types import CustomEventType
@@ -22,6 +23,7 @@ from noteflow_hooks.domain.payloads import encode_nested
 from noteflow_hooks.errors import InvalidInputError, SchemasMissingError
 from noteflow_hooks.schemas import JsonSchemaChecker
 from noteflow_hooks.schemas.checker import PATTERNS_KIB
+from noteflow_hooks.schemas.kept import Kept
 from tests.support.schema_fuzz import SEEDS, a_payload_for, a_schema
 
 if TYPE_CHECKING:
@@ -136,6 +138,38 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
     for call in (lambda: CHECKER.check_schema("{}"), lambda: CHECKER.problems("{}", {})):
         with pytest.raises(SchemasMissingError, match=r"pip install 'noteflow-hooks\[schemas\]'"):
             call()
+
+
+def test_compiled_schemas_are_kept_as_far_as_memory_goes() -> None:
+    """What was used least lately goes first; what is too large alone is used once and not kept."""
+    kept: Kept[str] = Kept(limit_bytes=30)
+    made: list[str] = []
+
+    def get(key: str, *, size: int = 10) -> str:
+        def make() -> tuple[str, int]:
+            made.append(key)
+            return key.upper(), size
+
+        return kept.get(key, make)
+
+    assert [get(key) for key in "abcab"] == ["A", "B", "C", "A", "B"]
+    assert made == ["a", "b", "c"]
+    get("d")
+    get("a")
+    assert (made, len(kept)) == (["a", "b", "c", "d"], 3)
+    get("c")
+    assert made[-1] == "c"
+    assert get("x", size=31) == "X"
+    assert len(kept) == 0
+    assert get("a") == "A"
+
+
+def test_a_schema_is_compiled_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is put and then published."""
+    checker = JsonSchemaChecker()
+    checker.check_schema("{}")
+    monkeypatch.setattr(jsonschema_rs, "Draft202012Validator", None)
+    assert checker.problems("{}", {}) == ()
 
 
 def _bits(count: int) -> str:
