@@ -11,7 +11,8 @@ from noteflow_hooks.domain.catalogue import CATALOGUE, EventType
 from noteflow_hooks.domain.event_types import CustomEventType, check_custom_name
 from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.domain.payload_versions import FIRST
-from noteflow_hooks.domain.publishing import custom_event_from_json, not_publishable
+from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.publishing import custom_digest, custom_event_from_json, not_publishable
 from noteflow_hooks.domain.webhooks import check_range, not_subscribable
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
 
@@ -114,6 +115,21 @@ def delete_event_type(unit: UnitOfWork, workspace_id: UUID, name: str) -> None:
 def own_types(unit: UnitOfWork, workspace_id: UUID, names: Collection[str]) -> Mapping[str, CustomEventType]:
     """Return those of these types that the workspace has of its own, by name."""
     return unit.event_types.get(workspace_id, names)
+
+
+def earlier_event(
+    unit: UnitOfWork, workspace_id: UUID, event_type: str, payload_json: str, *, idempotency_key: str, now: datetime
+) -> Event | None:
+    """Return what a request that is refused now has stored earlier under its key; None where it has not.
+
+    The type may have been removed since, or have another schema: a key stands for its event all the same.
+    """
+    try:
+        digest = custom_digest(event_type, payload_json, now=now)
+        found = unit.events.get_by_key(workspace_id, check_name("idempotency_key", idempotency_key))
+    except InvalidInputError:
+        return None
+    return found if found is not None and found.request_digest == digest else None
 
 
 def check_subscribed(unit: UnitOfWork, workspace_id: UUID, events: Collection[str]) -> None:

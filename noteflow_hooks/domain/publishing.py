@@ -128,6 +128,18 @@ def custom_event_from_json(
     )
 
 
+def custom_digest(event_type: str, payload_json: str, *, now: datetime) -> bytes:
+    """Return the digest that an event of such a type would have under a key, whatever its schema says of it.
+
+    Raise :class:`InvalidInputError` for what could never have been published.
+    """
+    given = parse_object("payload_json", payload_json)
+    fields = {"event": event_type, "timestamp": format_timestamp(_timestamp(given, now))}
+    payload = fields | {name: value for name, value in given.items() if name not in fields}
+    encode_nested(payload)
+    return _digest(payload, timed=given.get("timestamp") is not None)
+
+
 def not_publishable(event_type: str) -> InvalidInputError:
     """Return the error for a type that can't be published."""
     allowed = f"{', '.join(PUBLISHABLE)}, and the workspace's own types, {CUSTOM}<name>"

@@ -185,6 +185,18 @@ def test_whether_the_type_is_still_there_does_not_matter_to_what_was_published(w
     assert len(world.deliveries.dispatch([event.id], limit=100).delivery_ids) == 1
 
 
+def test_an_event_is_found_by_its_key_in_its_workspace_alone(world: World) -> None:
+    """And by no other key."""
+    workspace_id, other = world.workspace(), world.workspace()
+    event = an_order(world, workspace_id, idempotency_key="k", request_digest=b"digest")
+    with world.units() as unit:
+        found = unit.events.get_by_key(workspace_id, "k")
+        assert found is not None
+        assert (found.id, found.request_digest) == (event.id, b"digest")
+        assert unit.events.get_by_key(other, "k") is None
+        assert unit.events.get_by_key(workspace_id, "l") is None
+
+
 def test_lists_and_replays_know_own_types(world: World) -> None:
     """By their name, like any other."""
     workspace_id = world.workspace()

@@ -117,6 +117,10 @@ class EventOutbox(Protocol):
         """Return an event, or None."""
         ...
 
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        """Return the event that a key of the workspace stands for, or None."""
+        ...
+
     def list_page(
         self,
         workspace_id: UUID,

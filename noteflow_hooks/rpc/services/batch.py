@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.application.event_types import OwnTypes, own_types
+from noteflow_hooks.application.event_types import OwnTypes, earlier_event, own_types
 from noteflow_hooks.application.events import EVENTS_LIMIT
 from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.errors import InvalidInputError, SchemasMissingError, UnavailableError
@@ -14,7 +15,7 @@ from noteflow_hooks.rpc.messages.convert import event_message
 from noteflow_hooks.rpc.messages.details import status_message
 from noteflow_hooks.rpc.messages.parse import parse_event
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES, aside, aside_if
+from noteflow_hooks.rpc.runtime.aside import aside
 from noteflow_hooks.rpc.runtime.groups import ITEMS_PER_GROUP
 from noteflow_hooks.rpc.services.host import with_webhooks
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.database import Database
 
     Outcome = Event | Exception
@@ -44,29 +46,52 @@ async def publish_batch(
     """Store a request's events; raise InvalidInputError for none or too many, UnavailableError for a lost store."""
     if not 1 <= len(request.requests) <= EVENTS_LIMIT:
         raise InvalidInputError("requests", f"has {len(request.requests)} entries; 1 to {EVENTS_LIMIT} are allowed")
-    own = await own_types_of(request.requests, database, checker, workspace_id=workspace_id)
-    parsed = await aside_if(
-        own is not None or request.ByteSize() > LARGE_BYTES,
-        lambda: [_parsed(each, workspace_id, own) for each in request.requests],
-    )
+    if any(is_custom(each.event_type) for each in request.requests):
+        parsed = await parse_own(request.requests, database, checker, workspace_id=workspace_id)
+    else:
+        parsed = await aside(request, lambda: [_parsed(each, workspace_id, None) for each in request.requests])
     events = [each for each in parsed if not isinstance(each, Exception)]
     stored = iter(await _stored(database, service, events) if events else [])
     outcomes = [each if isinstance(each, Exception) else next(stored) for each in parsed]
     return await aside(request, lambda: _answer(outcomes))
 
 
-async def own_types_of(
-    requests: Iterable[pb.PublishEventRequest], database: Database, checker: SchemaChecker, *, workspace_id: UUID
-) -> OwnTypes | None:
-    """Return what makes the events of the workspace's own types, as they are now; None where there are no such events.
+async def parse_own(
+    requests: Sequence[pb.PublishEventRequest], database: Database, checker: SchemaChecker, *, workspace_id: UUID
+) -> list[Outcome]:
+    """Return the events to publish, some of them of the workspace's own types, as these are now; or why one is refused.
 
-    What it makes is checked by a schema, which may take long: call it in a thread.
+    One that is refused now and was stored earlier under its key is that event.
     """
     names = {each.event_type for each in requests if is_custom(each.event_type)}
-    if not names:
-        return None
     found = await database.run(lambda unit: own_types(with_webhooks(unit), workspace_id, names))
-    return OwnTypes(found, checker)
+    own = OwnTypes(found, checker)
+    # In a thread: to check by a schema may take long.
+    parsed = await asyncio.to_thread(lambda: [_parsed(each, workspace_id, own) for each in requests])
+    keyed = [place for place, each in enumerate(parsed) if _may_be_earlier(requests[place], each)]
+    if keyed:
+        earlier = await database.run(
+            lambda unit: [_earlier(with_webhooks(unit), workspace_id, requests[place]) for place in keyed]
+        )
+        for place, event in zip(keyed, earlier, strict=True):
+            parsed[place] = event if event is not None else parsed[place]
+    return parsed
+
+
+def _may_be_earlier(request: pb.PublishEventRequest, outcome: Outcome) -> bool:
+    refused = isinstance(outcome, (InvalidInputError, SchemasMissingError))
+    return refused and is_custom(request.event_type) and request.HasField("idempotency_key")
+
+
+def _earlier(unit: UnitOfWork, workspace_id: UUID, request: pb.PublishEventRequest) -> Event | None:
+    return earlier_event(
+        unit,
+        workspace_id,
+        request.event_type,
+        request.payload_json,
+        idempotency_key=request.idempotency_key,
+        now=datetime.now(UTC),
+    )
 
 
 def _parsed(request: pb.PublishEventRequest, workspace_id: UUID, own: OwnTypes | None) -> Outcome:

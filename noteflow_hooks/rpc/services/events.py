@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.events import (
@@ -21,7 +20,7 @@ from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint
 from noteflow_hooks.rpc.messages.parse import parse_event, parse_event_filter, parse_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
-from noteflow_hooks.rpc.services.batch import own_types_of, publish_batch
+from noteflow_hooks.rpc.services.batch import parse_own, publish_batch
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
@@ -36,8 +35,8 @@ class EventMixin:
         """Store an event, or return the one that its idempotency key stands for."""
         service, workspace_id = required(self._webhook_service), current_workspace()
         if is_custom(request.event_type):
-            own = await own_types_of([request], self._database, self._schemas, workspace_id=workspace_id)
-            event = await asyncio.to_thread(lambda: parse_event(request, workspace_id=workspace_id, own=own))
+            [made] = await parse_own([request], self._database, self._schemas, workspace_id=workspace_id)
+            event = accepted(made)
         else:
             # A large payload is parsed in a thread: a megabyte of JSON would hold up every other call.
             event = await aside(request, lambda: parse_event(request, workspace_id=workspace_id))

@@ -226,6 +226,35 @@ def test_a_key_stands_for_one_event_of_an_own_type_too(world: World) -> None:
         publish(world, {**ORDER, "total": 1}, idempotency_key="k")
 
 
+def test_a_key_stands_for_its_event_also_when_the_type_is_gone_or_another(world: World) -> None:
+    """Who repeats a call whose answer was lost gets that event; another payload is refused as it is without a key."""
+    put(world)
+    first, timed = publish(world, idempotency_key="k"), {**ORDER, "timestamp": "2026-01-31T12:00:00Z"}
+    second = publish(world, timed, idempotency_key="t")
+
+    def repeat() -> None:
+        assert publish(world, idempotency_key="k").id == first.id
+        assert publish(world, timed, idempotency_key="t").id == second.id
+        requests = [a_request(idempotency_key="k"), a_request(), a_request({**ORDER, "total": 1}, idempotency_key="k")]
+        results = world.client.events.PublishEvents(pb.PublishEventsRequest(requests=requests)).results
+        assert [each.WhichOneof("result") for each in results] == ["event", "status", "status"]
+        assert results[0].event.id == first.id
+        for payload, key in (
+            ({**ORDER, "total": 1}, "k"),
+            (ORDER, "other"),
+            (ORDER, "x" * 256),
+            ({"a": "\ud800"}, "k"),
+        ):
+            with refused(WRONG):
+                publish(world, payload, idempotency_key=key)
+
+    put(world, schema='{"required": ["customer"]}')
+    repeat()
+    delete(world)
+    repeat()
+    assert len(world.events()) == 2
+
+
 def test_a_new_schema_counts_from_the_next_call_on(world: World) -> None:
     """Nothing of the one before is kept anywhere."""
     put(world)
