@@ -32,6 +32,7 @@ from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
+from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
@@ -71,6 +73,8 @@ class ServerParts:
     #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
     #: messages.
     report_backlog: Callable[[Callable[[], int]], None]
+    #: Checks payloads of the workspaces' own types.
+    schemas: SchemaChecker
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -150,7 +154,7 @@ def server(settings: Settings) -> ServerParts:
     stack.callback(engine.dispose)
     if service is not None:
         stack.callback(service.close)
-    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, stack.close)
+    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), stack.close)
 
 
 def worker(settings: Settings, announce: Announce) -> WorkerParts:

@@ -11,9 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.audit.telling import CHANGED, tell_update, tell_webhook
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -52,6 +54,7 @@ CHANGEABLE: Final = (
     "rate_limit_per_s",
     "max_concurrency",
     "paused",
+    "payload_version",
 )
 
 
@@ -84,6 +87,7 @@ class Registration:
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     rate_limit_per_s: float | None = None
     max_concurrency: int | None = None
+    payload_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +154,7 @@ def _created(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -
         headers=asked.headers,
         rate_limit_per_s=asked.rate_limit_per_s,
         max_concurrency=asked.max_concurrency,
+        payload_version=asked.payload_version if asked.payload_version is not None else NEWEST,
         allow_http_loopback=rules.allow_http_loopback,
     )
 
@@ -208,6 +213,7 @@ def change_webhook(
     caller to check before, outside the transaction: a look-up takes its time, and the endpoint's row is locked here.
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    check_subscribed(unit, workspace_id, changes.get("events", ()))
     stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
     old, new = tell_update(webhook, stored)
     target = (TargetKind.WEBHOOK, webhook_id)

@@ -8,6 +8,7 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.audit.entries import PROGRAM, Action, TargetKind, entry_of
 from noteflow_hooks.domain.audit.telling import tell_webhook
 from noteflow_hooks.domain.events import (
@@ -87,7 +88,11 @@ class WebhookService:
         return stored
 
     def store_webhook(self, config: WebhookConfig, unit: UnitOfWork, *, by: Actor) -> WebhookConfig:
-        """Store a new endpoint, whose URL was checked, and return it as stored."""
+        """Store a new endpoint, whose URL was checked, and return it as stored.
+
+        Raise InvalidInputError for a type that the workspace has not.
+        """
+        check_subscribed(unit, config.workspace_id, config.events)
         stored = unit.webhooks.create(config)
         target = (TargetKind.WEBHOOK, stored.id)
         unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))

@@ -19,7 +19,8 @@ parts.close()
 print(*{name.partition(".")[0] for name in sys.modules}, *(n for n in sys.modules if n == "sqlalchemy.orm"))
 """
 USELESS = {
-    "alembic", "click_repl", "flower", "grpc", "prompt_toolkit", "pygments", "sqlalchemy.orm", "tornado",
+    "alembic", "click_repl", "flower", "grpc", "jsonschema_rs", "prompt_toolkit", "pygments", "sqlalchemy.orm",
+    "tornado",
 }  # fmt: skip
 
 

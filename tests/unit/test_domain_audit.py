@@ -120,6 +120,7 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "rate_limit_per_s": {"rate_limit_per_s": 0.5},
     "max_concurrency": {"max_concurrency": 1},
     "paused": {"paused_at": NOON},
+    "payload_version": {"payload_version": 2},
 }
 
 

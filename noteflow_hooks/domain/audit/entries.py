@@ -53,6 +53,8 @@ class Action(StrEnum):
     REPLAY_STARTED = "replay.started"
     REPLAY_CANCELLED = "replay.cancelled"
     MEETING_ERASED = "meeting.erased"
+    EVENT_TYPE_PUT = "event_type.put"
+    EVENT_TYPE_DELETED = "event_type.deleted"
     WORKSPACE_CREATED = "workspace.created"
     TOKEN_CREATED = "token.created"  # noqa: S105 - an action, no secret
     TOKEN_REVOKED = "token.revoked"  # noqa: S105 - an action, no secret
@@ -66,6 +68,8 @@ class TargetKind(StrEnum):
     DELIVERY = "delivery"
     REPLAY = "replay"
     MEETING = "meeting"
+    #: One of the workspace's own, by its name.
+    EVENT_TYPE = "event_type"
     WORKSPACE = "workspace"
     TOKEN = "token"  # noqa: S105 - a kind, no secret
     #: The keys of the stored secrets.

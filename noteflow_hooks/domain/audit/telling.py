@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.access import ApiToken
     from noteflow_hooks.domain.audit.entries import AuditEntry
+    from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -28,6 +29,7 @@ _PLAIN: Final = (
     "max_retries",
     "rate_limit_per_s",
     "max_concurrency",
+    "payload_version",
     "disabled_reason",
 )
 
@@ -82,6 +84,20 @@ def tell_token(token: ApiToken) -> dict[str, Any]:
         "scopes": sorted(token.scopes),
         "expires_at": _moment(token.expires_at),
     }
+
+
+def tell_event_type(kind: CustomEventType) -> dict[str, Any]:
+    """Tell an event type of a workspace's own, without its schema and its example, which may have texts in them."""
+    return {"description": kind.description, "deprecated": kind.deprecated}
+
+
+def tell_put(before: CustomEventType | None, after: CustomEventType) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Tell a type before and after it was put; ``schema`` and ``example`` where they are others than before."""
+    new = tell_event_type(after)
+    for name in ("schema", "example"):
+        if before is None or getattr(before, name) != getattr(after, name):
+            new[name] = CHANGED
+    return None if before is None else tell_event_type(before), new
 
 
 def tell_replay(replay: Replay) -> dict[str, Any]:

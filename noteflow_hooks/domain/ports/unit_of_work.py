@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         AccessRepository,
         DeliveryLog,
         EventOutbox,
+        EventTypeRepository,
         MeetingRepository,
         ReplayRepository,
         RequestRepository,
@@ -61,6 +62,11 @@ class UnitOfWork(Protocol):
     @property
     def meetings(self) -> MeetingRepository:
         """The meetings."""
+        ...
+
+    @property
+    def event_types(self) -> EventTypeRepository:
+        """The workspaces' own event types."""
         ...
 
     @property

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.breakers import BreakerTally
     from noteflow_hooks.domain.audit.entries import AuditEntry
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
@@ -81,6 +82,8 @@ class Tables:
     audit: Table[AuditEntry] = field(default_factory=ChainMap)
     #: By endpoint: what of its breaker is not told yet.
     breakers: Table[BreakerTally] = field(default_factory=ChainMap)
+    #: By workspace and name; None where one was removed.
+    event_types: ChainMap[tuple[UUID, str], CustomEventType | None] = field(default_factory=ChainMap)
     #: By task: when it last ran to its end.
     task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 

@@ -11,6 +11,7 @@ from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
+from noteflow_hooks.persistence.memory.event_types import InMemoryEventTypeRepository
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
@@ -66,6 +67,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def requests(self) -> InMemoryRequestRepository:
         return InMemoryRequestRepository(self._session)
+
+    @property
+    @override
+    def event_types(self) -> InMemoryEventTypeRepository:
+        return InMemoryEventTypeRepository(self._session)
 
     @property
     @override

@@ -85,6 +85,11 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return None if row is None else event_to_domain(row)
 
     @override
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        row = self._session.scalars(_under_key(workspace_id, idempotency_key)).one_or_none()
+        return None if row is None else event_to_domain(row)
+
+    @override
     def list_page(
         self,
         workspace_id: UUID,
@@ -116,15 +121,15 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)
 
     def _repeated(self, event: Event) -> Event:
-        stored = self._session.scalars(
-            select(WebhookEventRow).where(
-                WebhookEventRow.workspace_id == event.workspace_id,
-                WebhookEventRow.idempotency_key == event.idempotency_key,
-            )
-        ).one()
+        stored = self._session.scalars(_under_key(event.workspace_id, str(event.idempotency_key))).one()
         if stored.request_digest != event.request_digest:
             raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
         return event_to_domain(stored)
+
+
+def _under_key(workspace_id: UUID, idempotency_key: str) -> Select[WebhookEventRow]:
+    event = WebhookEventRow
+    return select(event).where(event.workspace_id == workspace_id, event.idempotency_key == idempotency_key)
 
 
 def _wanted(workspace_id: UUID, criteria: EventFilter) -> Select[WebhookEventRow]:

@@ -12,6 +12,7 @@ from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.audit import SqlAlchemyAuditTrail
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
+from noteflow_hooks.persistence.sql.event_types import SqlAlchemyEventTypeRepository
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
@@ -86,6 +87,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def requests(self) -> SqlAlchemyRequestRepository:
         return SqlAlchemyRequestRepository(self._work)
+
+    @property
+    @override
+    def event_types(self) -> SqlAlchemyEventTypeRepository:
+        return SqlAlchemyEventTypeRepository(self._work)
 
     @property
     @override

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
     from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.deliveries import WebhookAttempt
@@ -82,6 +83,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         paused=webhook.paused_at is not None,
         paused_at=_time(webhook.paused_at),
         health=health_message(view.health),
+        payload_version=webhook.payload_version,
     )
 
 
@@ -208,6 +210,22 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         sent=replay.sent,
         created_at=None if dry_run else _time(replay.created_at),
         finished_at=_time(replay.finished_at),
+    )
+
+
+def event_type_message(view: EventTypeView) -> pb.EventType:
+    """Return a type of the catalogue."""
+    return pb.EventType(
+        name=view.name,
+        description=view.description,
+        since=view.since,
+        deprecated=view.deprecated,
+        schema=view.schema,
+        example=view.example,
+        payload_version=view.payload_version,
+        payload_versions=view.payload_versions,
+        created_at=_time(view.created_at),
+        updated_at=_time(view.updated_at),
     )
 
 

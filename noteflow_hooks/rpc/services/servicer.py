@@ -11,14 +11,17 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 from noteflow_hooks.rpc.services.audit import AuditMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
+from noteflow_hooks.rpc.services.event_types import EventTypeMixin
 from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
+from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.replays import ReplayMixin
 
 if TYPE_CHECKING:
     import grpc
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
@@ -33,6 +36,7 @@ class HooksServicer(
     ReplayMixin,
     EventMixin,
     AuditMixin,
+    EventTypeMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,
@@ -48,13 +52,18 @@ class HooksServicer(
         webhook_service: WebhookService | None = None,
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
+        schemas: SchemaChecker | None = None,
     ) -> None:
-        """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting."""
+        """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting.
+
+        Without ``schemas`` the workspaces' own event types are refused.
+        """
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize
+        self._schemas = schemas if schemas is not None else NoSchemas()
 
     def add_to(self, server: grpc.aio.Server) -> None:
         """Register the services."""

@@ -40,6 +40,7 @@ REGISTERED: Final = {
     "max_retries": 3,
     "name": "One",
     "paused": False,
+    "payload_version": 1,
     "secret": "changed",
     "timeout_ms": 10_000,
     "url": "https://a.example:8443/…",
@@ -80,7 +81,10 @@ def test_a_call_that_is_refused_leaves_none(world: World, method: Method) -> Non
     named = {name: NOWHERE for name in method.id_fields if name != "meeting_id"}
     fields = CALLS[method.name](world) | named
     if not named:
-        fields = {"url": "http://forbidden.example/"} if method.name == "RegisterWebhook" else {"meeting_id": ""}
+        fields = {
+            "RegisterWebhook": {"url": "http://forbidden.example/"},
+            "EraseMeetingPayloads": {"meeting_id": ""},
+        }.get(method.name, {"name": "custom.nowhere"})
     before = len(_stored(world))
     with calling(world.address, world.token) as caller:
         assert caller.call(method, **fields)[0] in (grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT)

@@ -36,6 +36,10 @@ def _replay(world: World) -> str:
     return world.client.webhooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(webhook_id=webhook.id)).id
 
 
+def _event_type(world: World) -> str:
+    return world.client.events.PutEventType(pb.PutEventTypeRequest(name="custom.order", schema="{}")).name
+
+
 #: What each RPC is called with.
 CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "CreateMeeting": lambda _: {"title": "Weekly", "request_id": "r-1"},
@@ -74,6 +78,10 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "GetEvent": lambda world: {"event_id": _event(world)},
     "EraseMeetingPayloads": lambda _: {"meeting_id": "m-1"},
     "ListAuditEntries": lambda _: {"with_total": True},
+    "ListEventTypes": lambda _: {},
+    "GetEventType": lambda world: {"name": _event_type(world)},
+    "PutEventType": lambda _: {"name": "custom.order_paid", "schema": "{}"},
+    "DeleteEventType": lambda world: {"name": _event_type(world)},
 }
 #: How many rows each adds to the tables that grow by calls.
 ADDED: Final[dict[str, dict[str, int]]] = {
@@ -92,6 +100,8 @@ ADDED: Final[dict[str, dict[str, int]]] = {
     "EraseMeetingPayloads": {"audit_log": 1},
     "PublishEvent": {"webhook_events": 1},
     "PublishEvents": {"webhook_events": 2},
+    "PutEventType": {"event_types": 1, "audit_log": 1},
+    "DeleteEventType": {"event_types": -1, "audit_log": 1},
 }
 
 

@@ -53,12 +53,18 @@ def test_a_group_is_announced_at_once_and_fails_by_its_members_alone(world: Worl
     first = publish(world, json.dumps(a_payload()), key="k")
     world.announced.clear()
     again, other, elsewhere, new = (
-        new_event(world.workspace.id, "meeting.completed", json.dumps(a_payload(title=title)), now=world.now, **under)
-        for title, under in (
-            ("Weekly", {"idempotency_key": "k"}),
-            ("Other", {"idempotency_key": "k"}),
-            ("x", {}),
-            ("y", {}),
+        new_event(
+            world.workspace.id,
+            "meeting.completed",
+            json.dumps(a_payload(title=title)),
+            now=world.now,
+            idempotency_key=key,
+        )
+        for title, key in (
+            ("Weekly", "k"),
+            ("Other", "k"),
+            ("x", None),
+            ("y", None),
         )
     )
     elsewhere = replace(elsewhere, workspace_id=uuid4())

@@ -12,6 +12,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
     WebhookDeliveryRow,
     table_of,
 )
+from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
 from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
@@ -26,6 +27,7 @@ __all__ = [
     "Base",
     "BreakerTallyRow",
     "DeliveryQueueRow",
+    "EventTypeRow",
     "ExactJson",
     "MeetingRow",
     "RecordingRow",

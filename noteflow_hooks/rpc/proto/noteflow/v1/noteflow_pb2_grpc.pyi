@@ -38,6 +38,7 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
 
 What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
@@ -401,6 +402,20 @@ class EventServiceStub:
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
+    ListEventTypes: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]
+    """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+    scope: read.
+    """
+    GetEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventTypeRequest, _noteflow_pb2.EventType]
+    """Returns one event type. scope: read."""
+    PutEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PutEventTypeRequest, _noteflow_pb2.EventType]
+    """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+    its schema. scope: manage.
+    """
+    DeleteEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteEventTypeRequest, _noteflow_pb2.DeleteEventTypeResponse]
+    """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+    subscriptions stay, for one that is put under that name again. scope: manage.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -417,6 +432,20 @@ class EventServiceAsyncStub(EventServiceStub):
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]  # type: ignore[assignment]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
+    ListEventTypes: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]  # type: ignore[assignment]
+    """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+    scope: read.
+    """
+    GetEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventTypeRequest, _noteflow_pb2.EventType]  # type: ignore[assignment]
+    """Returns one event type. scope: read."""
+    PutEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PutEventTypeRequest, _noteflow_pb2.EventType]  # type: ignore[assignment]
+    """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+    its schema. scope: manage.
+    """
+    DeleteEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteEventTypeRequest, _noteflow_pb2.DeleteEventTypeResponse]  # type: ignore[assignment]
+    """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+    subscriptions stay, for one that is put under that name again. scope: manage.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Events of a NoteFlow server that keeps its meetings elsewhere. Switched off like WebhookService."""
@@ -460,6 +489,44 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.EraseMeetingPayloadsResponse, _abc.Awaitable[_noteflow_pb2.EraseMeetingPayloadsResponse]]:
         """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
+
+    @_abc_1.abstractmethod
+    def ListEventTypes(
+        self,
+        request: _noteflow_pb2.ListEventTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListEventTypesResponse, _abc.Awaitable[_noteflow_pb2.ListEventTypesResponse]]:
+        """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+        scope: read.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEventType(
+        self,
+        request: _noteflow_pb2.GetEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.EventType, _abc.Awaitable[_noteflow_pb2.EventType]]:
+        """Returns one event type. scope: read."""
+
+    @_abc_1.abstractmethod
+    def PutEventType(
+        self,
+        request: _noteflow_pb2.PutEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.EventType, _abc.Awaitable[_noteflow_pb2.EventType]]:
+        """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+        its schema. scope: manage.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEventType(
+        self,
+        request: _noteflow_pb2.DeleteEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.DeleteEventTypeResponse, _abc.Awaitable[_noteflow_pb2.DeleteEventTypeResponse]]:
+        """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+        subscriptions stay, for one that is put under that name again. scope: manage.
+        """
 
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
