@@ -38,6 +38,7 @@ test: venv-dev ## every check that CI makes
 	@$(BIN)/lint-imports
 	$(HEAD) 'generated code'
 	@$(BIN)/python scripts/generate_proto.py --check
+	@$(BIN)/python scripts/generate_catalogue.py --check
 	$(HEAD) 'tests'
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
@@ -61,12 +62,15 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
+catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
+	@$(BIN)/python scripts/generate_catalogue.py
+
 lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --output-file requirements/run.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --output-file requirements/prod.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --extra schemas --output-file requirements/run.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --extra schemas --output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays

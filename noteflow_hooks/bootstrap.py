@@ -26,10 +26,12 @@ from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
+from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.aside import Waits
@@ -50,6 +53,8 @@ WORKER_CONNECTIONS: Final = 10
 #: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
 #: database has been away.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
+#: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
+BREAKERS_TOLD: Final = 500
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 #: How long `doctor` waits for the database. No answer by then counts as a fault.
@@ -68,6 +73,8 @@ class ServerParts:
     #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
     #: messages.
     report_backlog: Callable[[Callable[[], int]], None]
+    #: Checks payloads of the workspaces' own types.
+    schemas: SchemaChecker
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -85,6 +92,8 @@ class WorkerParts:
     end_abandoned: Callable[[], int]
     #: Takes the steps of replays that are due; returns how many deliveries they made due.
     advance_replays: Callable[[], int]
+    #: Writes the audit entries about breakers whose hour is over; returns how many.
+    tell_breakers: Callable[[], int]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -151,7 +160,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     stack.callback(engine.dispose)
     if service is not None:
         stack.callback(service.close)
-    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, stack.close)
+    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), stack.close)
 
 
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
@@ -163,7 +172,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
-    units, errands = _units(engine, settings), Errands(engine)
+    units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     sweep_every = timedelta(seconds=settings.sweep_every_s)
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
@@ -195,6 +204,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
             else 0
         ),
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
+        tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,

@@ -8,7 +8,8 @@
     ├── NotFoundError              no such thing in the caller's workspace
     ├── AlreadyExistsError         the idempotency key stands for something else
     ├── PreconditionError          right call, wrong moment
-    │   └── InvalidTransitionError a delivery can't go from its state to that one
+    │   ├── InvalidTransitionError a delivery can't go from its state to that one
+    │   └── SchemasMissingError    nothing here checks schemas; says what to install
     ├── LimitError                 the workspace has as many of something as it may have
     │   ├── RateLimitError         more in a time than is allowed; says when to try again
     │   └── TooLargeError          a message of more bytes than are taken; trying again is no help
@@ -60,6 +61,7 @@ class Reason(StrEnum):
     TOO_OFTEN = "TOO_OFTEN"
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     SERVER_AWAY = "SERVER_AWAY"
+    SCHEMAS_MISSING = "SCHEMAS_MISSING"
 
 
 class NoteFlowHooksError(Exception):
@@ -148,6 +150,18 @@ class WebhooksOffError(PreconditionError):
         """Name the setting."""
         super().__init__(
             "webhooks are switched off here; NOTEFLOW_HOOKS_WEBHOOKS_ENABLED, with a database, switches them on"
+        )
+
+
+class SchemasMissingError(PreconditionError):
+    """Nothing here checks payloads by schemas."""
+
+    reason = Reason.SCHEMAS_MISSING
+
+    def __init__(self) -> None:
+        """Say what to install."""
+        super().__init__(
+            "the server can't check types of your own: install its extra, pip install 'noteflow-hooks[schemas]'"
         )
 
 

@@ -218,6 +218,7 @@ class Settings(_Variables):
     retention_days: Days = Field(90, description="a number of days above 0, up to 36500")
     retention_payload_days: Days = Field(30, description="a number of days above 0, up to 36500")
     retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
+    audit_retention_days: Days = Field(365, description="a number of days above 0, up to 36500")
     purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
@@ -264,11 +265,12 @@ class Settings(_Variables):
 
     @property
     def periods(self) -> Periods:
-        """For how long settled events, payloads and attempts are kept."""
+        """For how long settled events, payloads, attempts and audit entries are kept."""
         return Periods(
             events=timedelta(days=self.retention_days),
             payloads=timedelta(days=self.retention_payload_days),
             attempts=timedelta(days=self.retention_attempt_days),
+            audit=timedelta(days=self.audit_retention_days),
         )
 
     def require(self, *names: Literal["database_url", "redis_url", "secret_keys"]) -> None:

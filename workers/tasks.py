@@ -130,6 +130,8 @@ def sweep() -> str:
     for lane, count in ((Lane.QUICK, quick), (Lane.SLOW, slow)):
         for _ in range(count):
             deliver.apply_async(([],), queue=_QUEUES[lane])
+    # Last: nobody waits for it.
+    parts().tell_breakers()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
 

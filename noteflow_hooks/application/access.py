@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.access import ALL_SCOPES, ApiToken, Workspace, generate_token, hash_token
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
+from noteflow_hooks.domain.audit.telling import tell_token
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.errors import NotFoundError
 
@@ -15,12 +17,16 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import Scope
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 
-def make_workspace(unit: UnitOfWork, name: str) -> Workspace:
+def make_workspace(unit: UnitOfWork, name: str, *, by: Actor) -> Workspace:
     """Store a workspace; raise InvalidInputError for a name that can't be."""
-    return unit.access.create_workspace(Workspace(id=uuid4(), name=check_name("name", name)))
+    stored = unit.access.create_workspace(Workspace(id=uuid4(), name=check_name("name", name)))
+    target = (TargetKind.WORKSPACE, stored.id)
+    unit.audit.add(entry_of(by, Action.WORKSPACE_CREATED, stored.id, target, new={"name": stored.name}))
+    return stored
 
 
 def make_token(
@@ -28,6 +34,7 @@ def make_token(
     workspace_id: UUID,
     *,
     name: str,
+    by: Actor,
     scopes: Iterable[Scope] = ALL_SCOPES,
     expires_at: datetime | None = None,
 ) -> tuple[ApiToken, str]:
@@ -42,10 +49,16 @@ def make_token(
         scopes=frozenset(scopes),
         expires_at=expires_at,
     )
-    return unit.access.create_token(record), token
+    stored = unit.access.create_token(record)
+    target = (TargetKind.TOKEN, stored.id)
+    unit.audit.add(entry_of(by, Action.TOKEN_CREATED, workspace_id, target, new=tell_token(stored)))
+    return stored, token
 
 
-def revoke_token(unit: UnitOfWork, token_id: UUID) -> None:
+def revoke_token(unit: UnitOfWork, token_id: UUID, *, by: Actor) -> None:
     """Revoke a token, once; raise NotFoundError where there is none that is not revoked."""
-    if not unit.access.revoke_token(token_id):
+    revoked = unit.access.revoke_token(token_id)
+    if revoked is None:
         raise NotFoundError(f"there is no token {token_id} that is not revoked")
+    target = (TargetKind.TOKEN, token_id)
+    unit.audit.add(entry_of(by, Action.TOKEN_REVOKED, revoked.workspace_id, target, old=tell_token(revoked)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import find_webhook
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -109,14 +111,20 @@ def read_delivery(unit: UnitOfWork, workspace_id: UUID, delivery_id: UUID) -> De
     )
 
 
-def redeliver(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID) -> DeliveryView:
+def redeliver(
+    unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID, *, by: Actor
+) -> DeliveryView:
     """Make a delivery that has ended due once more; raise NotFoundError, or PreconditionError where that can't be."""
     delivery = service.send_again(workspace_id, delivery_id, unit)
+    before = unit.deliveries.redeliveries(delivery_id)[-1]
+    told = {"status": before.previous_status, "attempts": before.after_attempt}, {"status": delivery.status.value}
+    target = (TargetKind.DELIVERY, delivery_id)
+    unit.audit.add(entry_of(by, Action.DELIVERY_REDELIVERED, workspace_id, target, old=told[0], new=told[1]))
     unit.on_commit(lambda: log.info("delivery %s is sent again", delivery_id))
     return DeliveryView(delivery, _reason(unit, delivery))
 
 
-def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID) -> UUID:
+def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> UUID:
     """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled."""
     webhook = find_webhook(unit, workspace_id, webhook_id)
     if not webhook.enabled:
@@ -124,7 +132,10 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
         raise PreconditionError(
             f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
         )
-    return service.trigger_test(webhook, unit)
+    event_id = service.trigger_test(webhook, unit)
+    target = (TargetKind.WEBHOOK, webhook_id)
+    unit.audit.add(entry_of(by, Action.WEBHOOK_TESTED, workspace_id, target, new={"event_id": str(event_id)}))
+    return event_id
 
 
 def delivery_of_test(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:

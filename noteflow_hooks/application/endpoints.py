@@ -11,7 +11,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from noteflow_hooks.application.event_types import check_subscribed
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
+from noteflow_hooks.domain.audit.telling import CHANGED, tell_update, tell_webhook
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
@@ -49,6 +54,7 @@ CHANGEABLE: Final = (
     "rate_limit_per_s",
     "max_concurrency",
     "paused",
+    "payload_version",
 )
 
 
@@ -81,6 +87,7 @@ class Registration:
     headers: Sequence[tuple[str, str]] = field(default=(), repr=False)
     rate_limit_per_s: float | None = None
     max_concurrency: int | None = None
+    payload_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,7 @@ def _created(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -
         headers=asked.headers,
         rate_limit_per_s=asked.rate_limit_per_s,
         max_concurrency=asked.max_concurrency,
+        payload_version=asked.payload_version if asked.payload_version is not None else NEWEST,
         allow_http_loopback=rules.allow_http_loopback,
     )
 
@@ -196,6 +204,7 @@ def change_webhook(
     *,
     rules: EndpointRules,
     now: datetime,
+    by: Actor,
 ) -> EndpointView:
     """Set the fields that ``changes`` names, which are of :data:`CHANGEABLE`, and return the endpoint as stored.
 
@@ -203,24 +212,35 @@ def change_webhook(
     caller to check before, outside the transaction: a look-up takes its time, and the endpoint's row is locked here.
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    check_subscribed(unit, workspace_id, changes.get("events", ()))
     stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
+    old, new = tell_update(webhook, stored)
+    target = (TargetKind.WEBHOOK, webhook_id)
+    unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))
     unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, ", ".join(changes)))
     return _viewed(unit, stored)
 
 
 def rotate_secret(
-    unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, rotation: Rotation, *, now: datetime
+    unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, rotation: Rotation, *, now: datetime, by: Actor
 ) -> EndpointView:
     """Give an endpoint its new secret; the one before, if it has one, signs beside it until the overlap is over."""
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
     stored = unit.webhooks.update(webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap))
+    old = {"secret": CHANGED} if webhook.is_signed else None
+    new = {"secret": CHANGED, "overlap_seconds": rotation.overlap.total_seconds()}
+    target = (TargetKind.WEBHOOK, webhook_id)
+    unit.audit.add(entry_of(by, Action.WEBHOOK_SECRET_ROTATED, workspace_id, target, old=old, new=new))
     unit.on_commit(lambda: log.info("webhook %s changed: secret", webhook_id))
     return _viewed(unit, stored)
 
 
-def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> None:
+def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> None:
     """Delete an endpoint and its secrets; what waits for it is skipped."""
-    unit.webhooks.delete(find_webhook(unit, workspace_id, webhook_id).id)
+    webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
+    unit.webhooks.delete(webhook_id)
+    target = (TargetKind.WEBHOOK, webhook_id)
+    unit.audit.add(entry_of(by, Action.WEBHOOK_DELETED, workspace_id, target, old=tell_webhook(webhook)))
     unit.on_commit(lambda: log.info("webhook %s removed", webhook_id))
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.deliveries import DeliveryView
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
+from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.domain.fan_out import why_not_sent
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.publishing import event_from_json
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.application.event_types import OwnTypes
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.fan_out import NotSent
     from noteflow_hooks.domain.paging import EventFilter, Page
@@ -40,10 +44,21 @@ log = logging.getLogger(__name__)
 
 
 def new_event(
-    workspace_id: UUID, event_type: str, payload_json: str, *, idempotency_key: str | None = None, now: datetime
+    workspace_id: UUID,
+    event_type: str,
+    payload_json: str,
+    *,
+    idempotency_key: str | None = None,
+    now: datetime,
+    own: OwnTypes | None = None,
 ) -> Event:
-    """Make the event that a caller publishes; raise InvalidInputError that names the fields of the request."""
+    """Make the event that a caller publishes; raise InvalidInputError that names the fields of the request.
+
+    ``own`` makes those of the workspace's own types.
+    """
     try:
+        if own is not None and is_custom(event_type):
+            return own.new_event(ordered_id(), event_type, payload_json, idempotency_key=idempotency_key, now=now)
         return event_from_json(
             ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
         )
@@ -114,9 +129,11 @@ def list_events(unit: UnitOfWork, workspace_id: UUID, criteria: EventFilter, pag
     return rows, unit.events.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
 
 
-def erase_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
+def erase_meeting(unit: UnitOfWork, workspace_id: UUID, meeting_id: str, *, by: Actor) -> tuple[int, int]:
     """Erase the payloads of a meeting's events; return how many there were, and how many deliveries were skipped."""
     events, skipped = unit.events.erase_meeting(workspace_id, meeting_id)
+    target, told = (TargetKind.MEETING, meeting_id), {"events": events, "skipped": skipped}
+    unit.audit.add(entry_of(by, Action.MEETING_ERASED, workspace_id, target, new=told))
     unit.on_commit(
         lambda: log.info(
             "meeting %r: %d payloads erased on request, %d deliveries skipped", meeting_id, events, skipped

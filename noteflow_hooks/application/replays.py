@@ -9,13 +9,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import find_webhook
-from noteflow_hooks.domain.replays import check_enabled
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
+from noteflow_hooks.domain.audit.telling import tell_replay
+from noteflow_hooks.domain.replays import ReplayState, check_enabled
 from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Replay
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def begin_replay(unit: UnitOfWork, asked: Replay, *, dry_run: bool = False) -> Replay:
+def begin_replay(unit: UnitOfWork, asked: Replay, *, by: Actor, dry_run: bool = False) -> Replay:
     """Store a new replay and return it with how many deliveries match; a dry run only counts them.
 
     Raise NotFoundError where it is about an endpoint that is not there, PreconditionError where that is disabled, and
@@ -34,6 +37,8 @@ def begin_replay(unit: UnitOfWork, asked: Replay, *, dry_run: bool = False) -> R
     if dry_run:
         return unit.replays.preview(asked)
     replay = unit.replays.create(asked)
+    target = (TargetKind.REPLAY, replay.id)
+    unit.audit.add(entry_of(by, Action.REPLAY_STARTED, replay.workspace_id, target, new=tell_replay(replay)))
     unit.on_commit(lambda: log.info("replay %s begins, of %d deliveries", replay.id, replay.matched))
     return replay
 
@@ -46,9 +51,12 @@ def read_replay(unit: UnitOfWork, workspace_id: UUID, replay_id: UUID) -> Replay
     return replay
 
 
-def cancel_replay(unit: UnitOfWork, workspace_id: UUID, replay_id: UUID) -> Replay:
+def cancel_replay(unit: UnitOfWork, workspace_id: UUID, replay_id: UUID, *, by: Actor) -> Replay:
     """End a running replay; raise NotFoundError or PreconditionError where that can't be."""
     replay = unit.replays.cancel(workspace_id, replay_id)
+    old, new = {"state": ReplayState.RUNNING.value}, {"state": replay.state.value, "sent": replay.sent}
+    target = (TargetKind.REPLAY, replay_id)
+    unit.audit.add(entry_of(by, Action.REPLAY_CANCELLED, workspace_id, target, old=old, new=new))
     unit.on_commit(lambda: log.info("replay %s is cancelled", replay_id))
     return replay
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.endpoints import Rotation
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.requests import NamedRequest
@@ -68,13 +69,19 @@ def create_meeting(unit: UnitOfWork, meeting: Meeting, *, request: NamedRequest 
 
 
 def register_webhook(
-    unit: UnitOfWork, service: WebhookService, webhook: WebhookConfig, *, token_id: UUID, request: NamedRequest | None
+    unit: UnitOfWork,
+    service: WebhookService,
+    webhook: WebhookConfig,
+    *,
+    token_id: UUID,
+    request: NamedRequest | None,
+    by: Actor,
 ) -> tuple[EndpointView, str | None]:
     """Store an endpoint and return it with its secret; a repeated request gets the first one's."""
     return do_once(
         unit,
         request,
-        do=lambda: (EndpointView.new(service.store_webhook(webhook, unit)), webhook.secret),
+        do=lambda: (EndpointView.new(service.store_webhook(webhook, unit, by=by.asking(request))), webhook.secret),
         note=lambda asked, _: _note_webhook(asked, webhook),
         again=lambda earlier: _webhook_again(unit, earlier, token_id=token_id),
     )
@@ -89,12 +96,16 @@ def rotate_webhook(
     now: datetime,
     token_id: UUID,
     request: NamedRequest | None,
+    by: Actor,
 ) -> tuple[EndpointView, str | None]:
     """Give an endpoint a new secret and return both; a repeated request rotates nothing more."""
     return do_once(
         unit,
         request,
-        do=lambda: (rotate_secret(unit, workspace_id, webhook_id, rotation, now=now), rotation.secret),
+        do=lambda: (
+            rotate_secret(unit, workspace_id, webhook_id, rotation, now=now, by=by.asking(request)),
+            rotation.secret,
+        ),
         note=lambda asked, answer: _note_webhook(asked, answer[0].webhook),
         again=lambda earlier: _webhook_again(unit, earlier, token_id=token_id),
     )
@@ -107,12 +118,13 @@ def begin_test(
     webhook_id: UUID,
     *,
     request: NamedRequest | None,
+    by: Actor,
 ) -> UUID:
     """Record a test event and return its id; a repeated request gets the first one's."""
     return do_once(
         unit,
         request,
-        do=lambda: record_test(unit, service, workspace_id, webhook_id),
+        do=lambda: record_test(unit, service, workspace_id, webhook_id, by=by.asking(request)),
         note=lambda asked, made: replace(asked, target_id=made),
         again=_target_of,
     )

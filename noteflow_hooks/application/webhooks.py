@@ -8,6 +8,9 @@ from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
+from noteflow_hooks.application.event_types import check_subscribed
+from noteflow_hooks.domain.audit.entries import PROGRAM, Action, TargetKind, entry_of
+from noteflow_hooks.domain.audit.telling import tell_webhook
 from noteflow_hooks.domain.events import (
     UNTITLED,
     Event,
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
@@ -91,13 +95,19 @@ class WebhookService:
         """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
         self._check_url(config.url)
         with self._units() as unit:
-            stored = self.store_webhook(config, unit)
+            stored = self.store_webhook(config, unit, by=PROGRAM)
             unit.commit()
         return stored
 
-    def store_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
-        """Store a new endpoint, whose URL was checked, and return it as stored."""
+    def store_webhook(self, config: WebhookConfig, unit: UnitOfWork, *, by: Actor) -> WebhookConfig:
+        """Store a new endpoint, whose URL was checked, and return it as stored.
+
+        Raise InvalidInputError for a type that the workspace has not.
+        """
+        check_subscribed(unit, config.workspace_id, config.events)
         stored = unit.webhooks.create(config)
+        target = (TargetKind.WEBHOOK, stored.id)
+        unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))
         unit.on_commit(lambda: self._log_registered(stored))
         return stored
 
@@ -120,11 +130,15 @@ class WebhookService:
     def unregister_webhook(self, webhook_id: UUID) -> bool:
         """Delete an endpoint; False where there is none."""
         with self._units() as unit:
-            deleted = unit.webhooks.delete(webhook_id)
+            webhook = unit.webhooks.get_by_id(webhook_id, lock=True)
+            if webhook is None:
+                return False
+            unit.webhooks.delete(webhook_id)
+            target, old = (TargetKind.WEBHOOK, webhook_id), tell_webhook(webhook)
+            unit.audit.add(entry_of(PROGRAM, Action.WEBHOOK_DELETED, webhook.workspace_id, target, old=old))
             unit.commit()
-        if deleted:
-            log.info("webhook %s removed", webhook_id)
-        return deleted
+        log.info("webhook %s removed", webhook_id)
+        return True
 
     def get_webhooks(self) -> Sequence[WebhookConfig]:
         """Return the enabled endpoints of all workspaces."""

@@ -25,6 +25,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.client import Client, connect
 from noteflow_hooks.crypto import generate_key
+from noteflow_hooks.domain.audit.entries import PROGRAM
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
@@ -132,8 +133,8 @@ class Bench:
         former = self.client, self.workspace_id
         store = bootstrap.store(GivenSettings(database_url=self.system.database_url))
         with store.units() as unit:
-            workspace = make_workspace(unit, "another")
-            _, token = make_token(unit, workspace.id, name="bench")
+            workspace = make_workspace(unit, "another", by=PROGRAM)
+            _, token = make_token(unit, workspace.id, name="bench", by=PROGRAM)
             unit.commit()
         store.close()
         with connect(self.system.grpc, token) as self.client:

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
+from noteflow_hooks.domain.audit.entries import PROGRAM
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.signing import generate_secret
@@ -83,8 +84,8 @@ class Tenants:
 
 
 def _tenant(unit: UnitOfWork, urls: Iterable[str]) -> Tenant:
-    workspace = make_workspace(unit, "bench")
-    _, token = make_token(unit, workspace.id, name="bench")
+    workspace = make_workspace(unit, "bench", by=PROGRAM)
+    _, token = make_token(unit, workspace.id, name="bench", by=PROGRAM)
     for url in urls:
         _register(unit, workspace.id, url, COMPLETED)
     return Tenant(workspace.id, token)

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "webhooks": "Register and change endpoints.",
     "deliveries": "Look at what was delivered, and send it again.",
     "events": "Publish and list events.",
+    "audit": "See who changed what.",
     "workspaces": "Make and list workspaces, in the database.",
     "tokens": "Make, list and revoke API tokens, in the database.",
     "keys": "Make keys for the stored secrets, and re-encrypt those, in the database.",

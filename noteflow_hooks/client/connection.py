@@ -1,4 +1,4 @@
-"""A connection to the server: the stubs of its three services. A token goes unencrypted to this machine alone."""
+"""A connection to the server: the stubs of its services. A token goes unencrypted to this machine alone."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def connect(
 
 
 class Client:
-    """A connection, with the stubs of the three services; :func:`connect` makes it.
+    """A connection, with the stubs of the services; :func:`connect` makes it.
 
     Any number of threads may share it. It connects by itself, and anew where the connection is lost. Leaving its
     ``with`` block closes it.
@@ -102,6 +102,8 @@ class Client:
         self.webhooks = pb_grpc.WebhookServiceStub(channel)
         #: EventService: events, from any program.
         self.events = pb_grpc.EventServiceStub(channel)
+        #: AuditService: who changed what.
+        self.audit = pb_grpc.AuditServiceStub(channel)
         self._batches = Batches(self.events.PublishEvents, server)
 
     def publish_events(

@@ -27,7 +27,7 @@ USE_NOTED_EVERY: Final = timedelta(minutes=1)
 class Scope(StrEnum):
     """One thing that a token may do."""
 
-    #: Change endpoints, see their new secrets, send again, erase.
+    #: Change endpoints, see their new secrets, send again, erase, and see who has done so.
     MANAGE = "manage"
     #: Change meetings and record events.
     PUBLISH = "publish"

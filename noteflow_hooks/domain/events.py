@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 UNTITLED: Final = "Untitled"
 _NAME: Final = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)*")
 _NAME_LIMIT: Final = 128
+#: What the names of a workspace's own types begin with.
+CUSTOM: Final = "custom."
 
 
 class WebhookEventType(StrEnum):
@@ -134,6 +136,11 @@ class Event:
 def is_event_name(text: str) -> bool:
     """Tell whether the text may be sent as a type: also a newer release's, but nothing that ends a header's line."""
     return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
+
+
+def is_custom(event_type: str) -> bool:
+    """Tell whether the text may name a workspace's own type: ``custom.``, and words with dots between them."""
+    return event_type.startswith(CUSTOM) and is_event_name(event_type)
 
 
 def new_event(

@@ -16,6 +16,9 @@ TITLE_LIMIT: Final = 500
 #: The most characters of any name, of a meeting's id, and of an idempotency key.
 NAME_LIMIT: Final = 255
 
+#: How deep the payload of a workspace's own type may be nested, itself included: some readers of JSON stop soon after.
+DEPTH_LIMIT: Final = 32
+
 _SHORTENED: Final = "executive_summary"
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 #: Made once: for a small payload that takes as long as writing it.
@@ -60,9 +63,34 @@ def encode(payload: dict[str, Any]) -> bytes:
         return body
     if isinstance(payload.get(_SHORTENED), str):
         body = _dump(_shortened(payload))
+    return _fitting(body)
+
+
+def encode_nested(payload: dict[str, Any]) -> bytes:
+    """Return the bytes to send of a payload that may be nested; of this one nothing is ever shortened.
+
+    Raise :class:`InvalidInputError` as :func:`encode` does, and for what is nested too deep.
+    """
+    _check_nested("payload", payload, depth=1)
+    return _fitting(_dump(payload))
+
+
+def _fitting(body: bytes) -> bytes:
     if len(body) > PAYLOAD_LIMIT_BYTES:
         raise InvalidInputError("payload", f"has {len(body)} bytes as sent; at most {PAYLOAD_LIMIT_BYTES} are allowed")
     return body
+
+
+def _check_nested(name: str, value: object, *, depth: int) -> None:
+    if isinstance(value, (dict, list)):
+        if depth > DEPTH_LIMIT:
+            raise InvalidInputError("payload", f"is nested more than {DEPTH_LIMIT} deep")
+        inner = value.items() if isinstance(value, dict) else ((name, each) for each in value)
+        for key, each in inner:
+            check_text("payload field name", key)
+            _check_nested(key, each, depth=depth + 1)
+    else:
+        _check_value(name[:_NAMED], value)
 
 
 def _shortened(payload: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.domain.events import (
+    CUSTOM,
     PUBLISHABLE,
     Event,
     MeetingCompletedPayload,
@@ -20,17 +21,18 @@ from noteflow_hooks.domain.events import (
     WebhookPayload,
     format_timestamp,
 )
-from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_name, check_text, encode
+from noteflow_hooks.domain.json_text import parse_object
+from noteflow_hooks.domain.payloads import TITLE_LIMIT, check_name, check_text, encode, encode_nested
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from uuid import UUID
 
-T = TypeVar("T")
+    from noteflow_hooks.domain.event_types import CustomEventType
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
 
-#: The most bytes of JSON text that are parsed; a larger payload can't fit, even shortened.
-INPUT_LIMIT_BYTES: Final = 1_048_576
+T = TypeVar("T")
 
 _CLASSES: Final[dict[str, type[WebhookPayload]]] = {
     WebhookEventType.MEETING_COMPLETED: MeetingCompletedPayload,
@@ -62,7 +64,7 @@ def event_from_json(
     """
     refused: list[InvalidInputError] = []
     _collected(refused, lambda: _check_type(event_type))
-    given = _collected(refused, lambda: _parse(payload_json))
+    given = _collected(refused, lambda: parse_object("payload_json", payload_json))
     key = _collected(refused, lambda: _checked_key(idempotency_key))
     if given is None or event_type not in PUBLISHABLE:
         raise InvalidInputError.of_all(refused)
@@ -84,11 +86,76 @@ def event_from_json(
     )
 
 
+def custom_event_from_json(
+    event_id: UUID,
+    payload_json: str,
+    *,
+    kind: CustomEventType,
+    checker: SchemaChecker,
+    idempotency_key: str | None,
+    now: datetime,
+) -> Event:
+    """Make an event of a type of the workspace's own, as :func:`event_from_json` does of ours.
+
+    The payload may be nested. A ``meeting_id`` in it is the event's, and is erased with the meeting's others.
+    """
+    refused: list[InvalidInputError] = []
+    given = _collected(refused, lambda: parse_object("payload_json", payload_json))
+    key = _collected(refused, lambda: _checked_key(idempotency_key))
+    if given is None:
+        raise InvalidInputError.of_all(refused)
+    occurred_at = _collected(refused, lambda: _timestamp(given, now)) or now
+    fields = {"event": kind.name, "timestamp": format_timestamp(occurred_at)}
+    meeting_id = _collected(refused, lambda: _meeting_of(given))
+    if given.get("event", kind.name) != kind.name:
+        refused.append(InvalidInputError("event", f"must be {kind.name!r} or absent"))
+    payload = fields | {name: value for name, value in given.items() if name not in fields}
+    # Of what may be sent only: no schema looks at more than that.
+    body = _collected(refused, lambda: encode_nested(payload))
+    if body is not None:
+        refused += checker.problems(kind.schema, kind.shown(payload))
+    if body is None or refused:
+        raise InvalidInputError.of_all(refused)
+    return Event(
+        id=event_id,
+        workspace_id=kind.workspace_id,
+        event_type=kind.name,
+        payload=body,
+        occurred_at=occurred_at,
+        meeting_id=meeting_id,
+        idempotency_key=key,
+        request_digest=None if key is None else _digest(payload, timed=given.get("timestamp") is not None),
+    )
+
+
+def custom_digest(event_type: str, payload_json: str, *, now: datetime) -> bytes:
+    """Return the digest that an event of such a type would have under a key, whatever its schema says of it.
+
+    Raise :class:`InvalidInputError` for what could never have been published.
+    """
+    given = parse_object("payload_json", payload_json)
+    fields = {"event": event_type, "timestamp": format_timestamp(_timestamp(given, now))}
+    payload = fields | {name: value for name, value in given.items() if name not in fields}
+    encode_nested(payload)
+    return _digest(payload, timed=given.get("timestamp") is not None)
+
+
+def not_publishable(event_type: str) -> InvalidInputError:
+    """Return the error for a type that can't be published."""
+    allowed = f"{', '.join(PUBLISHABLE)}, and the workspace's own types, {CUSTOM}<name>"
+    return InvalidInputError("event_type", f"{event_type[:100]!r} can't be published; allowed: {allowed}")
+
+
+def _meeting_of(given: dict[str, Any]) -> str | None:
+    value = given.get("meeting_id")
+    if value is not None and not isinstance(value, str):
+        raise InvalidInputError("meeting_id", "must be text: it names the meeting that the event is about")
+    return None if value is None else check_name("meeting_id", value)
+
+
 def _check_type(event_type: str) -> None:
     if event_type not in PUBLISHABLE:
-        raise InvalidInputError(
-            "event_type", f"{event_type[:100]!r} can't be published; allowed: {', '.join(PUBLISHABLE)}"
-        )
+        raise not_publishable(event_type)
 
 
 @cache
@@ -127,35 +194,6 @@ def _collected(refused: list[InvalidInputError], check: Callable[[], T]) -> T | 
     except InvalidInputError as error:
         refused.append(error)
         return None
-
-
-def _parse(text: str) -> dict[str, Any]:
-    # A character has four bytes at the most.
-    if len(text) * 4 > INPUT_LIMIT_BYTES < len(text.encode("utf-8", "surrogatepass")):
-        raise InvalidInputError("payload_json", f"has more than {INPUT_LIMIT_BYTES} bytes, the limit for what is read")
-    try:
-        given = _DECODER.decode(text)
-    except (ValueError, RecursionError) as error:
-        reason = error.msg if isinstance(error, json.JSONDecodeError) else "it can't be read"
-        raise InvalidInputError("payload_json", f"must be one JSON object: {reason}") from None
-    if not isinstance(given, dict):
-        raise InvalidInputError("payload_json", "must be one JSON object")
-    return given
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    names = [name for name, _ in pairs]
-    if len(set(names)) != len(names):
-        raise InvalidInputError("payload_json", "names a field twice")
-    return dict(pairs)
-
-
-def _refuse_constant(name: str) -> None:
-    raise InvalidInputError("payload_json", f"holds {name}; numbers must be finite")
-
-
-#: Made once: for a small payload that takes as long as reading it.
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
 
 
 def _timestamp(given: dict[str, Any], now: datetime) -> datetime:

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.events import SUBSCRIBABLE, is_event_name
+from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
 from noteflow_hooks.domain.headers import check_headers
+from noteflow_hooks.domain.payload_versions import NEWEST, PAYLOAD_VERSION
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
@@ -96,6 +97,8 @@ class WebhookConfig:
     max_concurrency: int | None = None
     #: Since when a person has paused it; None where it is not paused.
     paused_at: datetime | None = None
+    #: The version of payloads that it wants; a type without that one is sent in its nearest lower one.
+    payload_version: int = NEWEST
 
     @classmethod
     def create(
@@ -112,6 +115,7 @@ class WebhookConfig:
         headers: Iterable[tuple[str, str]] = (),
         rate_limit_per_s: float | None = None,
         max_concurrency: int | None = None,
+        payload_version: int = NEWEST,
         allow_http_loopback: bool = False,
     ) -> WebhookConfig:
         """Make a valid configuration with a new id, or raise :class:`InvalidInputError` that names the field.
@@ -141,6 +145,7 @@ class WebhookConfig:
             max_concurrency=None
             if max_concurrency is None
             else found.take(lambda: check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY), 0),
+            payload_version=found.take(lambda: check_range("payload_version", payload_version, PAYLOAD_VERSION), 0),
         )
         found.raise_all()
         return config
@@ -217,14 +222,21 @@ def new_secret(secret: str | None = None) -> str:
 
 
 def check_events(events: Iterable[str]) -> tuple[str, ...]:
-    """Return the types sorted, once each, or raise :class:`InvalidInputError` for one that can't be subscribed to."""
+    """Return the types sorted, once each, or raise :class:`InvalidInputError` for one that can't be subscribed to.
+
+    Whether the workspace has a type that is named like one of its own, only its store can tell.
+    """
     chosen = sorted(set(events))
     for each in chosen:
-        if each not in SUBSCRIBABLE:
-            raise InvalidInputError(
-                "events", f"{each[:100]!r} can't be subscribed to; allowed: {', '.join(SUBSCRIBABLE)}"
-            )
+        if each not in SUBSCRIBABLE and not is_custom(each):
+            raise not_subscribable(each)
     return tuple(chosen)
+
+
+def not_subscribable(event_type: str) -> InvalidInputError:
+    """Return the error for a type that can't be subscribed to."""
+    allowed = f"{', '.join(SUBSCRIBABLE)}, and the workspace's own types, {CUSTOM}<name>"
+    return InvalidInputError("events", f"{event_type[:100]!r} can't be subscribed to; allowed: {allowed}")
 
 
 def check_range(name: str, value: int, allowed: range) -> int:

@@ -41,6 +41,8 @@ class Periods:
     payloads: timedelta = timedelta(days=30)
     #: The deliveries' attempts; never longer than the events.
     attempts: timedelta = timedelta(days=30)
+    #: The entries of the audit trail.
+    audit: timedelta = timedelta(days=365)
 
 
 class Purged(Counter[str]):
@@ -91,6 +93,7 @@ class RetentionService:
             _Step("replays", store.remove_replays, periods.events),
             _Step("request ids", store.remove_requests, REMEMBERED),
             _Step("webhooks", store.remove_webhooks, periods.events),
+            _Step("audit entries", store.remove_audit_entries, periods.audit),
         )
         self._came_to: dict[str, Position | None] = {}
         self._batch = batch

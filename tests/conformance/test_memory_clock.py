@@ -7,6 +7,7 @@ from functools import partial
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.persistence.memory import (
+    InMemoryBreakerLog,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
@@ -24,7 +25,7 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     store = MemoryStore(lambda: moment)
     stores = partial(InMemoryDeliveryStore, store)
     units, retention = partial(InMemoryUnitOfWork, store), InMemoryRetentionStore(store)
-    world = World(units, stores(), stores, lambda _: None, retention)
+    world = World(units, stores(), stores, lambda _: None, retention, InMemoryBreakerLog(store))
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

@@ -11,11 +11,16 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.event_types import check_custom_name
 from noteflow_hooks.domain.events import SUBSCRIBABLE
-from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
+from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.schema_bounds import SCHEMA_LIMIT_BYTES
+from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS, check_events
+from noteflow_hooks.errors import InvalidInputError
 from tests.support.twins import Endpoint, Rows, in_transaction, twin
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from uuid import UUID
 
     from sqlalchemy.engine import Engine
@@ -61,17 +66,68 @@ def test_an_endpoint_s_bounds_are_one_thing(tables: Engine, nth: int) -> None:
     in_transaction(tables, check)
 
 
-@twin("domain.events.SUBSCRIBABLE")
-@given(chosen=st.sets(st.sampled_from([*map(str, SUBSCRIBABLE), "webhook.test", "other"]), min_size=1, max_size=3))
+#: Names of types, and what only looks like them.
+NAMES = st.one_of(
+    st.sampled_from([*map(str, SUBSCRIBABLE), "webhook.test", "other", "custom", "custom.", "custom.a\n", "customs.a"]),
+    st.from_regex(r"custom(\.[a-z0-9_]{1,4}){1,3}", fullmatch=True),
+    st.text("custom.aA_0 \n-é", min_size=1, max_size=12).map("custom.".__add__),
+    st.integers(120, 123).map(lambda length: "custom." + "x" * length),
+)
+
+
+@twin("domain.webhooks.check_events")
+@given(chosen=st.sets(NAMES, max_size=3))
 def test_what_can_be_subscribed_to_is_one_thing(tables: Engine, chosen: set[str]) -> None:
-    """Of several types each has to be allowed."""
+    """Of several types each has to be allowed; whether a workspace has one of its own is not the table's to say."""
 
     def check(rows: Rows) -> None:
         webhook_id = rows.endpoint(PLAIN)
         taken = accepts(rows, "webhook_configs", webhook_id, "events = :value", value=sorted(chosen))
-        assert taken == (chosen <= set(map(str, SUBSCRIBABLE)))
+        assert taken == is_taken(lambda: check_events(chosen))
+        assert not accepts(rows, "webhook_configs", webhook_id, "events = :value", value=[*sorted(chosen), None])
 
     in_transaction(tables, check)
+
+
+@twin("domain.event_types.check_custom_name", "domain.schema_bounds.SCHEMA_LIMIT_BYTES")
+@given(name=NAMES, size=st.sampled_from([2, SCHEMA_LIMIT_BYTES, SCHEMA_LIMIT_BYTES + 1]))
+def test_what_an_own_event_type_is_called_and_how_large_its_schema_is_are_one_thing(
+    tables: Engine, name: str, size: int
+) -> None:
+    """The schema's size is in bytes."""
+
+    def check(rows: Rows) -> None:
+        statement = text("INSERT INTO noteflow.event_types (workspace_id, name, schema) VALUES (:id, :name, :schema)")
+        params = {"id": rows.workspace_id, "name": name, "schema": "é" + "x" * (size - 2)}
+        if is_taken(lambda: check_custom_name("name", name)) and size <= SCHEMA_LIMIT_BYTES:
+            rows.connection.execute(statement, params)
+        else:
+            with pytest.raises(IntegrityError):
+                rows.connection.execute(statement, params)
+
+    in_transaction(tables, check)
+
+
+@twin("domain.payload_versions.FIRST")
+@given(version=st.integers(FIRST - 2, FIRST + 3))
+def test_an_endpoint_s_version_of_payloads_is_one_thing(tables: Engine, version: int) -> None:
+    """What only a later release has may stand there: the table outlives this one."""
+
+    def check(rows: Rows) -> None:
+        webhook_id = rows.endpoint(PLAIN)
+        taken = accepts(rows, "webhook_configs", webhook_id, "payload_version = :value", value=version)
+        assert taken == (version >= FIRST)
+
+    in_transaction(tables, check)
+
+
+def is_taken(check: Callable[[], object]) -> bool:
+    """Tell whether the domain takes it."""
+    try:
+        check()
+    except InvalidInputError:
+        return False
+    return True
 
 
 @twin("domain.deliveries.DeliveryStatus", "domain.deliveries.SUCCESS")

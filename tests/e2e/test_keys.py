@@ -14,6 +14,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.signing import verify_signature
+from tests.support.builders import BY
 from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def rotated(rig: SystemRig, *keys: str) -> Rotation:
     url = rig.system.database_url
     parts = bootstrap.keys(GivenSettings(database_url=url, secret_keys=",".join(keys)))
     try:
-        return parts.secrets.rotate()
+        return parts.secrets.rotate(by=BY)
     finally:
         parts.close()
 

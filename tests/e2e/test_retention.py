@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 #: Every period a second and a half, in days, and a purge every half second: by settings alone.
 QUICKLY: dict[str, Any] = {
     **dict.fromkeys(("retention_days", "retention_payload_days", "retention_attempt_days"), 1.5 / 86_400),
+    "audit_retention_days": 1.5 / 86_400,
     "purge_every_s": 0.5,
 }
 TABLES = ("webhook_configs", "webhook_events", "webhook_deliveries", "webhook_attempts")
@@ -54,3 +55,5 @@ def test_settled_deliveries_go_and_pending_ones_stay(tmp_path_factory: pytest.Te
         [sent] = rig.receiver.wait_for(1, path=held)
         assert sent.body.decode() == waiting.payload
         until(lambda: counts(rig) == [1, 0, 0, 0], what="nothing is left but the endpoint")
+        audited = "SELECT count(*) FROM noteflow.audit_log"
+        until(lambda: rig.database.execute(audited).fetchone() == (0,), what="what was done is long ago")

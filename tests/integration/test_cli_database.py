@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -10,6 +12,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from psycopg.errors import CheckViolation
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.root import root
@@ -64,6 +67,55 @@ def test_a_token_is_shown_once_and_its_hash_is_kept(capsys: pytest.CaptureFixtur
     with psycopg.connect(clean_database.replace("+psycopg", "")) as connection:
         [(stored,)] = connection.execute("SELECT token_hash FROM noteflow.api_tokens").fetchall()
     assert stored == hash_token(token)
+
+
+def test_what_an_operator_does_is_on_record_by_name(
+    capsys: pytest.CaptureFixture[str], clean_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name by which the system knows the user, whatever the environment says; no token and no hash of one."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    workspace = printed(capsys, "workspaces", "create", "one")
+    made = printed(capsys, "tokens", "create", "--workspace", "one", "--name", "ci", "--scope", "read")
+    printed(capsys, "tokens", "revoke", made["id"])
+    assert run(root, ["tokens", "revoke", made["id"]]) == 1
+    with psycopg.connect(clean_database.replace("+psycopg", "")) as connection:
+        found = connection.execute(
+            "SELECT workspace_id::text, actor_kind, actor, action, target_id, old, new FROM noteflow.audit_log"
+            " ORDER BY at"
+        ).fetchall()
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    told = {"name": "ci", "hint": made["token"][-4:], "scopes": ["read"], "expires_at": None}
+    assert found == [
+        (workspace["id"], "cli", user, action, target_id, old, new)
+        for action, target_id, old, new in (
+            ("workspace.created", workspace["id"], None, {"name": "one"}),
+            ("token.created", made["id"], None, told),
+            ("token.revoked", made["id"], told, None),
+        )
+    ]
+
+
+def test_an_operator_changes_nothing_without_an_entry(capsys: pytest.CaptureFixture[str], clean_database: str) -> None:
+    """Where that can't be written, there is no workspace and no token, and one that is there stays good."""
+    workspace = printed(capsys, "workspaces", "create", "one")
+    token = printed(capsys, "tokens", "create", "--workspace", workspace["id"])
+    with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("ALTER TABLE noteflow.audit_log ADD CONSTRAINT broken CHECK (false) NOT VALID")
+        try:
+            for words in (
+                ("workspaces", "create", "two"),
+                ("tokens", "create", "--workspace", workspace["id"]),
+                ("tokens", "revoke", token["id"]),
+            ):
+                with pytest.raises(CheckViolation):
+                    run(root, words)
+        finally:
+            connection.execute("ALTER TABLE noteflow.audit_log DROP CONSTRAINT broken")
+    capsys.readouterr()
+    assert printed(capsys, "workspaces", "list") == [workspace]
+    [left] = printed(capsys, "tokens", "list")
+    assert (left["id"], left["revoked_at"]) == (token["id"], None)
 
 
 def test_a_token_is_revoked_once(capsys: pytest.CaptureFixture[str]) -> None:

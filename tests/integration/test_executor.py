@@ -75,6 +75,7 @@ def test_the_headers_are_those_of_the_contract(executor: WebhookExecutor, receiv
         "Content-Type": "application/json",
         "Content-Length": str(len(PAYLOAD)),
         "X-NoteFlow-Event": "meeting.completed",
+        "X-NoteFlow-Payload-Version": "1",
         "X-NoteFlow-Delivery": str(claim.delivery.id),
         "webhook-id": str(claim.delivery.event_id),
         "webhook-timestamp": timestamp,

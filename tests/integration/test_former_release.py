@@ -39,6 +39,8 @@ LEASE: Final = {"slack_s": SLACK.total_seconds(), "concurrency": 100}
 ENDPOINTS: Final = 20
 EVENTS_EACH: Final = 20
 CHUNK: Final = 15
+#: A type of a workspace's own, of which the former release knows nothing.
+OWN: Final = "custom.order_paid"
 
 
 @pytest.fixture
@@ -63,9 +65,10 @@ class Workers:
         with SqlAlchemyUnitOfWork(self.engine, BOX) as unit:
             for _ in range(ENDPOINTS):
                 workspace = unit.access.create_workspace(a_workspace())
-                unit.webhooks.create(a_webhook(workspace_id=workspace.id))
-                for _ in range(count):
-                    unit.events.append(an_event(workspace_id=workspace.id))
+                unit.webhooks.create(a_webhook(workspace_id=workspace.id, events=(OWN, "meeting.completed")))
+                for number in range(count):
+                    kind = OWN if number % 2 else "meeting.completed"
+                    unit.events.append(an_event(workspace_id=workspace.id, event_type=kind))
             unit.commit()
 
     def note(self, ids: list[UUID], *, by: str) -> None:

@@ -6,17 +6,19 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, parse_keys
 from noteflow_hooks.domain.webhooks import PreviousSecret
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.support.builders import a_webhook, a_workspace
+from tests.support.builders import BY, a_webhook, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from noteflow_hooks.domain.audit.entries import AuditEntry
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 OLD, NEW, LOST = (parse_keys(generate_key())[0] for _ in range(3))
@@ -92,12 +95,49 @@ def key_ids(engine: Engine) -> set[str]:
 def test_everything_ends_up_under_the_first_key_and_nothing_else_changes(engine: Engine) -> None:
     """All four columns of every endpoint, in more than one batch; with the new key alone they read as before."""
     webhooks, before = stored(engine, count=7), rows(engine)
-    rotation = StoredSecrets(engine, BOTH, batch=3).rotate()
+    rotation = StoredSecrets(engine, BOTH, batch=3).rotate(by=BY)
     assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (28, 0, [])
     assert key_ids(engine) == {BOTH.key_ids[0]}
     assert [read(engine, each, NEW) for each in webhooks] == webhooks
     for webhook_id, row in rows(engine).items():
         assert {name for name, value in row.items() if value != before[webhook_id][name]} == set(COLUMNS)
+
+
+def entries(engine: Engine) -> list[AuditEntry]:
+    """Return the audit trail of all workspaces."""
+    with SqlAlchemyUnitOfWork(engine, BOTH) as unit:
+        own = [unit.audit.list_page(each.id, limit=99) for each in unit.access.list_workspaces()]
+    return [each for trail in own for each in trail]
+
+
+def test_each_workspace_sees_that_its_secrets_are_under_another_key(engine: Engine) -> None:
+    """By the keys' names, with who did it, an entry for each transaction; nothing where nothing is done."""
+    for count in (2, 3):
+        stored(engine, count=count)
+    StoredSecrets(engine, BOTH).rotate(by=BY)
+    new, old = BOTH.key_ids
+    found = sorted(entries(engine), key=lambda each: (each.new or {})["webhooks"])
+    assert [(each.action, each.actor, each.target_id) for each in found] == [("keys.rotated", BY.name, new)] * 2
+    assert [(each.old, each.new) for each in found] == [
+        ({"keys": [old]}, {"keys": [new], "webhooks": count}) for count in (2, 3)
+    ]
+    StoredSecrets(engine, BOTH).rotate(by=BY)
+    assert len(entries(engine)) == 2
+
+
+def test_no_secret_is_reencrypted_without_an_entry(engine: Engine) -> None:
+    """Where that can't be written, all stays under the old key."""
+    stored(engine, count=2)
+    before = rows(engine)
+    with engine.begin() as connection:
+        connection.execute(text("ALTER TABLE noteflow.audit_log ADD CONSTRAINT broken CHECK (false) NOT VALID"))
+    try:
+        with pytest.raises(IntegrityError):
+            StoredSecrets(engine, BOTH).rotate(by=BY)
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("ALTER TABLE noteflow.audit_log DROP CONSTRAINT broken"))
+    assert rows(engine) == before
 
 
 def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
@@ -106,9 +146,9 @@ def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
     with SqlAlchemyUnitOfWork(engine, BOTH) as unit:
         unit.webhooks.create(a_webhook(workspace_id=unit.access.create_workspace(a_workspace()).id))
         unit.commit()
-    StoredSecrets(engine, BOTH).rotate()
+    StoredSecrets(engine, BOTH).rotate(by=BY)
     after_first = rows(engine)
-    again = StoredSecrets(engine, BOTH).rotate()
+    again = StoredSecrets(engine, BOTH).rotate(by=BY)
     assert (again.reencrypted, again.current, again.unreadable) == (0, 8, [])
     assert rows(engine) == after_first
 
@@ -122,7 +162,7 @@ def test_what_can_not_be_read_stays_as_it_is_and_keeps_nothing_from_being_done(e
     overwrite(engine, lost, secret=under_lost)
     overwrite(engine, flipped, headers=damaged)
     overwrite(engine, moved, previous_secret=before[well.id]["previous_secret"])
-    rotation = StoredSecrets(engine, BOTH).rotate()
+    rotation = StoredSecrets(engine, BOTH).rotate(by=BY)
     told = {(each.webhook_id, each.column, each.key_id) for each in rotation.unreadable}
     assert told == {
         (lost.id, "secret", SecretBox([LOST]).key_ids[0]),
@@ -153,7 +193,7 @@ def test_a_damaged_secret_is_told_though_it_is_under_the_first_key(engine: Engin
     [webhook] = stored(engine, count=1, key=NEW)
     sealed = rows(engine)[webhook.id]["secret"]
     overwrite(engine, webhook, secret=sealed[:-1])
-    rotation = StoredSecrets(engine, BOTH).rotate()
+    rotation = StoredSecrets(engine, BOTH).rotate(by=BY)
     assert [(each.webhook_id, each.column) for each in rotation.unreadable] == [(webhook.id, "secret")]
     assert (rotation.reencrypted, rotation.current) == (0, 3)
 
@@ -166,7 +206,7 @@ def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> 
         with SqlAlchemyUnitOfWork(engine, SecretBox([OLD])) as unit:
             locked = unit.webhooks.get_by_id(changing.id, lock=True)
             assert locked is not None
-            running = pool.submit(StoredSecrets(engine, BOTH, batch=3).rotate)
+            running = pool.submit(partial(StoredSecrets(engine, BOTH, batch=3).rotate, by=BY))
             new = BOTH.key_ids[0]
             until(lambda: sum(key_id(row["secret"]) == new for row in rows(engine).values()) == 5, what="others done")
             unit.webhooks.update(replace(locked, secret="a-newer-secret", previous_secret=locked.secret))
@@ -184,7 +224,7 @@ def test_an_endpoint_that_is_deleted_meanwhile_is_left_alone(engine: Engine) -> 
     with ThreadPoolExecutor(1) as pool:
         with SqlAlchemyUnitOfWork(engine, SecretBox([OLD])) as unit:
             unit.webhooks.delete(webhooks[0].id)
-            running = pool.submit(StoredSecrets(engine, BOTH).rotate)
+            running = pool.submit(partial(StoredSecrets(engine, BOTH).rotate, by=BY))
             until(lambda: key_ids(engine) != {BOTH.key_ids[1]}, what="the other is done")
             unit.commit()
         assert running.result(timeout=PATIENCE_S).reencrypted == 4
@@ -198,7 +238,7 @@ def test_two_at_once_do_no_harm(engine: Engine) -> None:
 
     def rotate(_: int) -> tuple[int, int]:
         together.wait(timeout=PATIENCE_S)
-        rotation = StoredSecrets(engine, BOTH, batch=7).rotate()
+        rotation = StoredSecrets(engine, BOTH, batch=7).rotate(by=BY)
         assert rotation.unreadable == []
         return rotation.reencrypted, rotation.current
 
@@ -213,7 +253,7 @@ def test_a_change_still_moves_updated_at(engine: Engine) -> None:
     """On the connection too that has just re-encrypted: what the trigger passes by is one transaction."""
     [webhook] = stored(engine, count=1)
     single = create_engine(engine.url.render_as_string(hide_password=False), connections=1)
-    StoredSecrets(single, BOTH).rotate()
+    StoredSecrets(single, BOTH).rotate(by=BY)
     assert rows(single)[webhook.id]["updated_at"] == webhook.updated_at
     overwrite(single, webhook, secret=None)
     assert rows(single)[webhook.id]["updated_at"] > webhook.updated_at

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import uuid4
 
 from noteflow_hooks.domain.access import ApiToken, Workspace
+from noteflow_hooks.domain.audit.entries import Action, Actor, ActorKind, AuditEntry, TargetKind, entry_of
 from noteflow_hooks.domain.deliveries import AttemptResult, ErrorKind, WebhookDelivery
 from noteflow_hooks.domain.events import Event, WebhookEventType
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
@@ -21,6 +22,9 @@ from noteflow_hooks.domain.webhooks import WebhookConfig
 NOON: Final = datetime(2024, 1, 31, 12, tzinfo=UTC)
 #: Exponential from one second, without jitter.
 EXACT: Final = RetryPolicy(jitter=0)
+
+#: Who does something, where it does not matter.
+BY: Final = Actor(ActorKind.TOKEN, "a token", "wxyz")
 
 
 def a_workspace(**overrides: Any) -> Workspace:
@@ -38,6 +42,12 @@ def a_token(**overrides: Any) -> ApiToken:
         token_hash=hashlib.sha256(token_id.bytes).digest(),
         hint="wxyz",
     )
+    return replace(made, **overrides)
+
+
+def an_entry(**overrides: Any) -> AuditEntry:
+    """Make an entry of the audit trail, of a test of some endpoint."""
+    made = entry_of(BY, Action.WEBHOOK_TESTED, uuid4(), (TargetKind.WEBHOOK, uuid4()))
     return replace(made, **overrides)
 
 

@@ -66,6 +66,7 @@ _COMMANDS: Final = (
     "deliveries replay --dry-run",
     "deliveries replays",
     "events list",
+    "audit list",
     "tokens list",
     "workspaces list",
 )
@@ -209,6 +210,7 @@ class CanaryRun:
             service.ListUndelivered(pb.ListUndeliveredRequest()),
             service.ListReplays(pb.ListReplaysRequest()),
             rig.client.events.ListEvents(pb.ListEventsRequest()),
+            rig.client.audit.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=500)),
         ]
         for webhook in self._webhooks.values():
             answers += [service.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id)), *rig.deliveries(webhook)]

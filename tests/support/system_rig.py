@@ -22,7 +22,7 @@ from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.support.builders import a_payload
+from tests.support.builders import BY, a_payload
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
 from tests.support.waiting import PATIENCE_S, until
@@ -217,8 +217,8 @@ class SystemRig:
         """Make another workspace and return a token for it."""
         store = bootstrap.store(GivenSettings(database_url=self.system.database_url))
         with store.units() as unit:
-            workspace = make_workspace(unit, "another")
-            _, token = make_token(unit, workspace.id, name="test")
+            workspace = make_workspace(unit, "another", by=BY)
+            _, token = make_token(unit, workspace.id, name="test", by=BY)
             unit.commit()
         store.close()
         return token

@@ -25,6 +25,7 @@ class WireClient:
         self.meetings = pb_grpc.MeetingServiceStub(channel)
         self.webhooks = pb_grpc.WebhookServiceStub(channel)
         self.events = pb_grpc.EventServiceStub(channel)
+        self.audit = pb_grpc.AuditServiceStub(channel)
 
     def wait_until_connected(self, *, timeout_s: float) -> None:
         """Return once the server has taken the connection."""

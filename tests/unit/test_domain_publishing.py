@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.publishing import INPUT_LIMIT_BYTES, event_from_json
+from noteflow_hooks.domain.json_text import INPUT_LIMIT_BYTES
+from noteflow_hooks.domain.publishing import event_from_json
 from noteflow_hooks.errors import InvalidInputError
 from tests.support.builders import NOON, a_payload
 

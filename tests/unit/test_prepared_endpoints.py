@@ -66,6 +66,7 @@ def test_each_post_has_a_head_of_its_own() -> None:
             "Content-Type": "application/json",
             "Content-Length": str(len(payload)),
             "X-NoteFlow-Event": "meeting.completed",
+            "X-NoteFlow-Payload-Version": "1",
             "X-NoteFlow-Delivery": str(delivery.id),
             "webhook-id": str(delivery.event_id),
             "webhook-timestamp": str(stamp),

@@ -104,7 +104,8 @@ def test_a_call_is_a_batch_of_each_kind() -> None:
     clock = Clock()
     store = Counted(clock, payloads=45, attempts=15)
     done = service(clock, store).purge()
-    assert [kind for kind, _ in store.asked] == ["payloads", "attempts", "events", "replays", "requests", "webhooks"]
+    kinds = ["payloads", "attempts", "events", "replays", "requests", "webhooks", "audit"]
+    assert [kind for kind, _ in store.asked] == kinds
     assert (str(done), done.more) == ("10 payloads, 10 attempts", True)
 
 
@@ -120,8 +121,8 @@ def test_a_rest_is_five_times_as_long_as_the_call() -> None:
     """A sixth of the time is spent on purging, and none of it in the call on resting."""
     clock = Clock()
     done = service(clock, Counted(clock, takes_s=0.25, payloads=99)).purge()
-    assert (done.took, done.rest) == (1.5 * SECOND, 7.5 * SECOND)
-    assert clock.now - 1000 == pytest.approx(1.5)
+    assert (done.took, done.rest) == (1.75 * SECOND, 8.75 * SECOND)
+    assert clock.now - 1000 == pytest.approx(1.75)
 
 
 def test_each_kind_has_its_period() -> None:
@@ -130,7 +131,7 @@ def test_each_kind_has_its_period() -> None:
     store = Counted(clock)
     RetentionService(
         store,
-        Periods(events=2 * DAY, payloads=3 * DAY, attempts=DAY),
+        Periods(events=2 * DAY, payloads=3 * DAY, attempts=DAY, audit=4 * DAY),
         monotonic=clock,
     ).purge()
     assert store.asked == [
@@ -140,12 +141,13 @@ def test_each_kind_has_its_period() -> None:
         ("replays", 2 * DAY),
         ("requests", DAY),
         ("webhooks", 2 * DAY),
+        ("audit", 4 * DAY),
     ]
 
 
 def test_the_periods_are_the_contracts() -> None:
-    """Ninety days for events, thirty for payloads and attempts."""
-    assert Periods() == Periods(events=90 * DAY, payloads=30 * DAY, attempts=30 * DAY)
+    """Ninety days for events, thirty for payloads and attempts, a year for the audit trail."""
+    assert Periods() == Periods(events=90 * DAY, payloads=30 * DAY, attempts=30 * DAY, audit=365 * DAY)
 
 
 def test_a_store_that_is_away_is_said_and_nothing_is_forgotten() -> None:

@@ -42,6 +42,7 @@ def test_the_defaults_are_the_contracts() -> None:
         ("SWEEP_EVERY_S", "0", "a number of seconds above 0"),
         ("RELAY_AFTER_S", "nan", "a number of seconds above 0"),
         ("RETENTION_DAYS", "0", "a number of days above 0, up to 36500"),
+        ("AUDIT_RETENTION_DAYS", "36501", "a number of days above 0, up to 36500"),
         ("RETENTION_PAYLOAD_DAYS", "36501", "a number of days above 0, up to 36500"),
         ("RETENTION_ATTEMPT_DAYS", "inf", "a number of days above 0, up to 36500"),
         ("PURGE_EVERY_S", "-1", "a number of seconds above 0"),
@@ -82,9 +83,9 @@ def test_periods_of_less_than_a_day_are_allowed(monkeypatch: pytest.MonkeyPatch)
     """Days may be fractions; without a variable the periods are the documented ones."""
     assert Settings.load().periods == Periods()
     assert Settings.load().purge_every_s == 60
-    for name in ("RETENTION_DAYS", "RETENTION_PAYLOAD_DAYS", "RETENTION_ATTEMPT_DAYS"):
+    for name in ("RETENTION_DAYS", "RETENTION_PAYLOAD_DAYS", "RETENTION_ATTEMPT_DAYS", "AUDIT_RETENTION_DAYS"):
         monkeypatch.setenv(PREFIX + name, "0.5")
-    assert Settings.load().periods == Periods(*[timedelta(hours=12)] * 3)
+    assert Settings.load().periods == Periods(*[timedelta(hours=12)] * 4)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.event_types import delete_type, put_type, types
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.event_lines import publish_lines
@@ -25,7 +26,7 @@ from noteflow_hooks.cli.support.options import (
 )
 from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_list, show_rows
 from noteflow_hooks.cli.support.remote import client, shown, timestamp
-from noteflow_hooks.domain.events import PUBLISHABLE
+from noteflow_hooks.domain.events import PUBLISHABLE, is_custom
 from noteflow_hooks.domain.publishing import kind_in_words, required_fields
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -47,6 +48,18 @@ ERASED: Final = "erased"
 _ENDPOINTS: Final = 100
 
 
+class Type(click.ParamType[str]):
+    """A type that can be published; whether the workspace has one of its own, the server says."""
+
+    name = "type"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the type."""
+        if value not in PUBLISHABLE and not is_custom(value):
+            self.fail(f"{value!r} is none of {', '.join(PUBLISHABLE)}, custom.<name>", param, ctx)
+        return value
+
+
 def _needed(event_type: str) -> str:
     """Return the fields of a type, each with what it takes."""
     return ", ".join(f"{name} ({kind_in_words(kind)})" for name, kind in required_fields(event_type).items())
@@ -56,7 +69,11 @@ def _needed(event_type: str) -> str:
 @example("events list --event-type meeting.completed --since 2h")
 @remote_options
 def events() -> None:
-    """Publish and list events, and erase what they say."""
+    """Publish and list events, and erase what they say; and the types of events."""
+
+
+for command in (types, put_type, delete_type):
+    events.add_command(command)
 
 
 @events.command()
@@ -67,15 +84,16 @@ def events() -> None:
     "events publish --lines events.jsonl",
 )
 @remote_options
-@click.argument("event_type", metavar="[TYPE]", required=False, type=click.Choice([each.value for each in PUBLISHABLE]))
+@click.argument("event_type", metavar="[TYPE]", required=False, type=Type())
 @click.option("--payload", metavar="JSON|-", help="The payload; - reads it from standard input.")
 @click.option("--key", help="With the same key, type and payload an event is stored once.")
 @click.option("--lines", metavar="FILE|-", help="Many events, one JSON object a line; - reads standard input.")
 @as_json
 def publish(event_type: str | None, *, payload: str | None, key: str | None, lines: str | None, as_json: bool) -> None:
-    """Publish an event of TYPE, one of the four meeting types, or the events of a file.
+    """Publish an event of TYPE, one of the four meeting types or custom.<name>, or the events of a file.
 
-    The payload is one flat JSON object. It may hold a timestamp, in ISO 8601, and fields of your own.
+    The payload is one flat JSON object; that of a type of your own may be nested, as its schema says. It may hold a
+    timestamp, in ISO 8601, and fields of your own.
 
     Each of the --lines is {"event_type": …, "payload": {…}, "idempotency_key": …}. Without a type it is of TYPE; with a
     key it is tried again while the server is away. Lines that are refused are named, and fail the command.

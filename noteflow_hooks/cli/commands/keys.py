@@ -17,6 +17,7 @@ from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.options import as_json
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_rows
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.local.operator import operator
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +56,7 @@ def rotate(*, as_json: bool) -> int:
     It may be interrupted and run again, and servers and workers that have both keys go on meanwhile.
     """
     with _key_parts() as parts:
-        rotation = parts.secrets.rotate()
+        rotation = parts.secrets.rotate(by=operator())
     counts = {"key": parts.key_ids[0], "reencrypted": rotation.reencrypted, "already_current": rotation.current}
     unreadable = [_unreadable(each) for each in rotation.unreadable]
     if as_json:

@@ -16,6 +16,7 @@ from noteflow_hooks.cli.support.listing import Listing
 from noteflow_hooks.cli.support.options import Ahead, as_json, table_options
 from noteflow_hooks.cli.support.output import iso, show_fields, show_json, show_list
 from noteflow_hooks.domain.access import Scope
+from noteflow_hooks.local.operator import operator
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -60,11 +61,13 @@ def create(*, workspace: str, name: str, scopes: tuple[str, ...], expires_at: da
     """Make a token. It is shown now and never again.
 
     read gets and lists; publish changes meetings and publishes events; manage changes endpoints, sends deliveries
-    again and erases.
+    again, erases, and lists who has done so.
     """
     with unit_of_work() as unit:
         workspace_id = find_workspace(unit, workspace, changes=True)
-        record, token = make_token(unit, workspace_id, name=name, scopes=map(Scope, scopes), expires_at=expires_at)
+        record, token = make_token(
+            unit, workspace_id, name=name, by=operator(), scopes=map(Scope, scopes), expires_at=expires_at
+        )
         unit.commit()
     show_fields({"token": token, **_row(record)}, as_json=as_json)
 
@@ -95,7 +98,7 @@ def revoke(token: str, *, as_json: bool) -> None:
     """Revoke a token. Servers refuse it within seconds."""
     with unit_of_work() as unit:
         token_id = _live_token(unit, token)
-        revoke_token(unit, token_id)
+        revoke_token(unit, token_id, by=operator())
         unit.commit()
     if as_json:
         show_json({"id": str(token_id), "revoked": True})

@@ -11,6 +11,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     concurrency_option,
     given_headers,
     headers_options,
+    payload_version_option,
     rate_option,
     retries_option,
     timeout_option,
@@ -44,6 +45,7 @@ _TAKES_AWAY: Final = {
 @click.option("--no-rate-limit", is_flag=True, help="Take the rate limit away.")
 @concurrency_option
 @click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
+@payload_version_option
 @as_json
 def update(webhook: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
     """Change what is given, and nothing else. Headers that are given replace all that it had."""

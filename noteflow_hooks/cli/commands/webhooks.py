@@ -24,6 +24,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     concurrency_option,
     given_headers,
     headers_options,
+    payload_version_option,
     rate_option,
     retries_option,
     timeout_option,
@@ -66,7 +67,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
     "--events",
     default=",".join(PUBLISHABLE),
     show_default=True,
-    help=f"What to subscribe to, separated by commas, of: {', '.join(SUBSCRIBABLE)}.",
+    help=f"What to subscribe to, separated by commas, of: {', '.join(SUBSCRIBABLE)}, custom.<name>.",
 )
 @click.option("--name", help="What to call it.")
 @secret_option("Sign with this secret.")
@@ -77,6 +78,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 @headers_options
 @rate_option
 @concurrency_option
+@payload_version_option
 @as_json
 def add(
     url: str,
@@ -92,6 +94,7 @@ def add(
     headers_file: tuple[Pair, ...] | None,
     rate_limit_per_s: float | None,
     max_concurrency: int | None,
+    payload_version: int | None,
     as_json: bool,
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
@@ -110,6 +113,7 @@ def add(
         headers=given_headers(header, headers_file),
         rate_limit_per_s=rate_limit_per_s,
         max_concurrency=max_concurrency,
+        payload_version=payload_version,
     )
     with client() as server:
         show_fields(shown(server.webhooks.RegisterWebhook(request)), as_json=as_json)

@@ -13,6 +13,7 @@ from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.listing import Listing
 from noteflow_hooks.cli.support.options import as_json, table_options
 from noteflow_hooks.cli.support.output import iso, show_fields, show_list
+from noteflow_hooks.local.operator import operator
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.access import Workspace
@@ -34,7 +35,7 @@ def workspaces() -> None:
 def create(name: str, *, as_json: bool) -> None:
     """Make a workspace called NAME."""
     with unit_of_work() as unit:
-        workspace = make_workspace(unit, name)
+        workspace = make_workspace(unit, name, by=operator())
         unit.commit()
     show_fields(_row(workspace), as_json=as_json)
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import click
 
 from noteflow_hooks.cli.support.options import standard_input
+from noteflow_hooks.domain.payload_versions import PAYLOAD_VERSION
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -37,6 +38,11 @@ concurrency_option = click.option(
     "--max-concurrency",
     type=click.IntRange(MAX_CONCURRENCY.start, MAX_CONCURRENCY.stop - 1),
     help="The most requests at once.",
+)
+payload_version_option = click.option(
+    "--payload-version",
+    type=click.IntRange(PAYLOAD_VERSION.start, PAYLOAD_VERSION.stop - 1),
+    help="The version of payloads to send; the newest where a registration names none.",
 )
 
 

@@ -40,6 +40,8 @@ class HealthTransition:
 
     event_type: WebhookEventType
     reason: str
+    #: Whether it answered 410 Gone.
+    is_gone: bool = False
 
     @property
     def disables(self) -> bool:
@@ -141,7 +143,7 @@ def _transition(
     health: EndpointHealth, results: Sequence[AttemptResult], *, now: datetime, rules: HealthRules
 ) -> HealthTransition | None:
     if any(each.status_code == GONE for each in results):
-        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _gone(now))
+        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _gone(now), is_gone=True)
     since, last = health.failing_since, health.last_failure_at
     if since is None or last is None:
         return None

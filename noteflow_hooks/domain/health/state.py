@@ -87,6 +87,11 @@ class EndpointHealth:
         return replace(self, rate_at=None) == EndpointHealth(self.webhook_id)
 
     @property
+    def is_open(self) -> bool:
+        """Whether its breaker is open."""
+        return self.open_until is not None
+
+    @property
     def state(self) -> HealthState:
         """The most important of the states that apply."""
         if self.open_until is not None:

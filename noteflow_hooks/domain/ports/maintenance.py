@@ -49,6 +49,10 @@ class RetentionStore(Protocol):
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...
 
+    def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove entries of the audit trail that are so old."""
+        ...
+
 
 class TaskRuns(Protocol):
     """When the tasks that beat starts last ran to their end, by the store's clock."""

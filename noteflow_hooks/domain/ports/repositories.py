@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
@@ -122,6 +123,10 @@ class EventOutbox(Protocol):
 
     def get_by_id(self, event_id: UUID) -> Event | None:
         """Return an event, or None."""
+        ...
+
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        """Return the event that a key of the workspace stands for, or None."""
         ...
 
     def list_page(
@@ -255,6 +260,29 @@ class ReplayRepository(Protocol):
         ...
 
 
+class EventTypeRepository(Protocol):
+    """The event types of the workspaces' own. Ours are in no store."""
+
+    def put(self, kind: CustomEventType) -> CustomEventType:
+        """Store a type, in place of one of that name, and return it as stored.
+
+        Raise LimitError where the workspace has as many as it may have, NotFoundError where there is no such workspace.
+        """
+        ...
+
+    def get(self, workspace_id: UUID, names: Collection[str]) -> Mapping[str, CustomEventType]:
+        """Return those of these types that the workspace has, by name."""
+        ...
+
+    def get_all(self, workspace_id: UUID) -> Sequence[CustomEventType]:
+        """Return the workspace's types by name, in the order of their characters' codes."""
+        ...
+
+    def delete(self, workspace_id: UUID, name: str) -> bool:
+        """Remove it; False where there is none. Events of the type, and subscriptions to it, stay as they are."""
+        ...
+
+
 class MeetingRepository(Protocol):
     """Meetings and what belongs to them."""
 
@@ -343,8 +371,8 @@ class AccessRepository(Protocol):
         """Return the tokens' records, of one workspace or all, oldest first."""
         ...
 
-    def revoke_token(self, token_id: UUID) -> bool:
-        """Revoke it, once: False where there is none or it was revoked."""
+    def revoke_token(self, token_id: UUID) -> ApiToken | None:
+        """Revoke it, once, and return its record; None where there is none or it was revoked."""
         ...
 
     def find_token(self, token_hash: bytes) -> ApiToken | None:

@@ -10,10 +10,12 @@ if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
+    from noteflow_hooks.domain.ports.audit import AuditTrail
     from noteflow_hooks.domain.ports.repositories import (
         AccessRepository,
         DeliveryLog,
         EventOutbox,
+        EventTypeRepository,
         MeetingRepository,
         ReplayRepository,
         RequestRepository,
@@ -63,6 +65,11 @@ class UnitOfWork(Protocol):
         ...
 
     @property
+    def event_types(self) -> EventTypeRepository:
+        """The workspaces' own event types."""
+        ...
+
+    @property
     def access(self) -> AccessRepository:
         """The workspaces and tokens."""
         ...
@@ -70,6 +77,11 @@ class UnitOfWork(Protocol):
     @property
     def requests(self) -> RequestRepository:
         """The requests that may be repeated."""
+        ...
+
+    @property
+    def audit(self) -> AuditTrail:
+        """The audit trail."""
         ...
 
     def __enter__(self) -> Self:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.domain.headers import check_headers
+from noteflow_hooks.domain.payload_versions import version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.connections import Route
@@ -36,6 +37,7 @@ class PreparedEndpoint:
         self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port)
         self._custom = _checked(webhook.headers)
+        self._payload_version = webhook.payload_version
         self._before = self._constant_lines(user_agent)
         self._after = _lines(self._custom) + "\r\n"
         self._secret = webhook.secret
@@ -47,7 +49,8 @@ class PreparedEndpoint:
         """Return the head of a delivery's POST, signed at that moment."""
         event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
         text = (
-            f"{self._before}Content-Length: {len(payload)}\r\n{_event_line(delivery.event_type)}"
+            f"{self._before}Content-Length: {len(payload)}\r\n"
+            f"{_event_lines(delivery.event_type, self._payload_version)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
         if self._secret is not None:
@@ -111,9 +114,11 @@ def _lines(headers: Mapping[str, str]) -> str:
     return "".join([f"{line}\r\n" for line in lines])
 
 
-@lru_cache(maxsize=64)
-def _event_line(event_type: str) -> str:
-    return _lines({"X-NoteFlow-Event": event_type})
+@lru_cache(maxsize=512)
+def _event_lines(event_type: str, wanted: int) -> str:
+    """Return what a type's requests say of it to an endpoint that wants that version of payloads."""
+    version = version_sent(event_type, wanted)
+    return _lines({"X-NoteFlow-Event": event_type, "X-NoteFlow-Payload-Version": str(version)})
 
 
 def _whole(line: str) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.domain.access import hash_token
+from noteflow_hooks.local.operator import operator
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -45,6 +46,6 @@ def _new(unit: UnitOfWork, kept: Identity | None) -> Identity:
     if kept is not None and kept.workspace_id in known:
         workspace_id = UUID(kept.workspace_id)
     else:
-        workspace_id = make_workspace(unit, "up").id
-    _, token = make_token(unit, workspace_id, name="up")
+        workspace_id = make_workspace(unit, "up", by=operator()).id
+    _, token = make_token(unit, workspace_id, name="up", by=operator())
     return Identity(str(workspace_id), token)

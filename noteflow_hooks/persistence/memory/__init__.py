@@ -1,6 +1,7 @@
 """The store in memory: for tests and for a server with no database; it keeps the rules of the SQL store."""
 
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
+from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail, InMemoryBreakerLog
 from noteflow_hooks.persistence.memory.delivery.store import InMemoryDeliveryStore
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.maintenance.retention import InMemoryRetentionStore
@@ -13,6 +14,8 @@ from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
 __all__ = [
     "InMemoryAccessRepository",
+    "InMemoryAuditTrail",
+    "InMemoryBreakerLog",
     "InMemoryDeliveryLog",
     "InMemoryDeliveryStore",
     "InMemoryEventOutbox",

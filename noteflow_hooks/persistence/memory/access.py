@@ -48,12 +48,12 @@ class InMemoryAccessRepository(AccessRepository):
         return sorted((token for token in stored if workspace_id in (None, token.workspace_id)), key=age)
 
     @override
-    def revoke_token(self, token_id: UUID) -> bool:
+    def revoke_token(self, token_id: UUID) -> ApiToken | None:
         token = self._session.tables.tokens.get(token_id)
         if token is None or token.revoked_at is not None:
-            return False
-        self._session.tables.tokens[token_id] = replace(token, revoked_at=self._session.now())
-        return True
+            return None
+        revoked = self._session.tables.tokens[token_id] = replace(token, revoked_at=self._session.now())
+        return revoked
 
     @override
     def find_token(self, token_hash: bytes) -> ApiToken | None:

@@ -51,6 +51,12 @@ class InMemoryEventOutbox(EventOutbox):
         return self._session.tables.events.get(event_id)
 
     @override
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        stored = self._session.tables.events.values()
+        owner = (workspace_id, idempotency_key)
+        return next((e for e in stored if (e.workspace_id, e.idempotency_key) == owner), None)
+
+    @override
     def list_page(
         self,
         workspace_id: UUID,
@@ -84,8 +90,5 @@ class InMemoryEventOutbox(EventOutbox):
         return [e for e in stored if e.workspace_id == workspace_id and is_listed(e, criteria)]
 
     def _under_key(self, event: Event) -> Event | None:
-        if event.idempotency_key is None:
-            return None
-        owner = (event.workspace_id, event.idempotency_key)
-        stored = self._session.tables.events.values()
-        return next((e for e in stored if (e.workspace_id, e.idempotency_key) == owner), None)
+        key = event.idempotency_key
+        return None if key is None else self.get_by_key(event.workspace_id, key)

@@ -19,7 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.audit.breakers import BreakerTally
+    from noteflow_hooks.domain.audit.entries import AuditEntry
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
@@ -76,6 +79,11 @@ class Tables:
     segments: Table[tuple[Segment, ...]] = field(default_factory=ChainMap)
     #: By meeting.
     summaries: Table[Summary] = field(default_factory=ChainMap)
+    audit: Table[AuditEntry] = field(default_factory=ChainMap)
+    #: By endpoint: what of its breaker is not told yet.
+    breakers: Table[BreakerTally] = field(default_factory=ChainMap)
+    #: By workspace and name; None where one was removed.
+    event_types: ChainMap[tuple[UUID, str], CustomEventType | None] = field(default_factory=ChainMap)
     #: By task: when it last ran to its end.
     task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 

@@ -9,7 +9,9 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
+from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
+from noteflow_hooks.persistence.memory.event_types import InMemoryEventTypeRepository
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
@@ -68,8 +70,18 @@ class InMemoryUnitOfWork(UnitOfWork):
 
     @property
     @override
+    def event_types(self) -> InMemoryEventTypeRepository:
+        return InMemoryEventTypeRepository(self._session)
+
+    @property
+    @override
     def access(self) -> InMemoryAccessRepository:
         return InMemoryAccessRepository(self._session)
+
+    @property
+    @override
+    def audit(self) -> InMemoryAuditTrail:
+        return InMemoryAuditTrail(self._session)
 
     @override
     def __enter__(self) -> Self:

@@ -80,14 +80,15 @@ class SqlAlchemyAccessRepository(AccessRepository):
         return [token_to_domain(row) for row in self._work.session.scalars(statement)]
 
     @override
-    def revoke_token(self, token_id: UUID) -> bool:
+    def revoke_token(self, token_id: UUID) -> ApiToken | None:
         statement = (
             update(ApiTokenRow)
             .where(ApiTokenRow.id == token_id, ApiTokenRow.revoked_at.is_(None))
             .values(revoked_at=func.now())
-            .returning(ApiTokenRow.id)
+            .returning(ApiTokenRow)
         )
-        return self._work.session.scalars(statement).one_or_none() is not None
+        row = self._work.session.scalars(statement).one_or_none()
+        return None if row is None else token_to_domain(row)
 
     @override
     def find_token(self, token_hash: bytes) -> ApiToken | None:

@@ -63,6 +63,7 @@ _PLAIN_CONFIG_FIELDS = (
     "rate_limit_per_s",
     "max_concurrency",
     "paused_at",
+    "payload_version",
 )
 #: All of them at once: one by one they cost a worker as much as a delivery's whole claim.
 _plain_config = attrgetter(*_PLAIN_CONFIG_FIELDS)

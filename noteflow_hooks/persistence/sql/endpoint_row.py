@@ -36,6 +36,7 @@ class EndpointRow(NamedTuple):
     rate_limit_per_s: float | None
     max_concurrency: int | None
     paused_at: datetime | None
+    payload_version: int
 
     @property
     def size(self) -> int:

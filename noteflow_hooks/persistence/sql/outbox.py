@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
-from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
@@ -50,6 +49,10 @@ _APPEND = Statement(_APPENDED.format(conflict=""))
 _APPEND_ONCE = Statement(_APPENDED.format(conflict="ON CONFLICT (workspace_id, idempotency_key) DO NOTHING"))
 _READ = ", ".join("payload::text AS payload" if name == "payload" else name for name in Event.__dataclass_fields__)
 _LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
+_BY_KEY = Statement(
+    f"SELECT {_READ} FROM noteflow.webhook_events WHERE workspace_id = :workspace_id AND idempotency_key = :key",  # noqa: S608 - constants
+    reads=True,
+)
 _BY_ID = Statement(f"SELECT {_READ} FROM noteflow.webhook_events WHERE id = :event_id", reads=True)  # noqa: S608 - constants
 
 
@@ -82,6 +85,11 @@ class SqlAlchemyEventOutbox(EventOutbox):
     @override
     def get_by_id(self, event_id: UUID) -> Event | None:
         row = self._work.ask(_BY_ID, event_id=event_id).first()
+        return None if row is None else event_to_domain(row)
+
+    @override
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        row = self._work.ask(_BY_KEY, workspace_id=workspace_id, key=idempotency_key).first()
         return None if row is None else event_to_domain(row)
 
     @override
@@ -118,12 +126,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)
 
     def _repeated(self, event: Event) -> Event:
-        stored = self._session.scalars(
-            select(WebhookEventRow).where(
-                WebhookEventRow.workspace_id == event.workspace_id,
-                WebhookEventRow.idempotency_key == event.idempotency_key,
-            )
-        ).one()
-        if stored.request_digest != event.request_digest:
+        stored = self.get_by_key(event.workspace_id, str(event.idempotency_key))
+        if stored is None or stored.request_digest != event.request_digest:
             raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
-        return event_to_domain(stored)
+        return stored

@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import IdRange, Position
 
 #: How a page's statement ends, by whether it goes on behind a row, and whether only some ids are asked for.
-_AFTER: Final = " AND (created_at, id) < (CAST(:after_at AS timestamptz), CAST(:after_id AS uuid))"
+_AFTER: Final = " AND ({moment}, id) < (CAST(:after_at AS timestamptz), CAST(:after_id AS uuid))"
 _AMONG: Final = " AND id BETWEEN CAST(:first AS uuid) AND CAST(:last AS uuid)"
-_IN_ORDER: Final = " ORDER BY created_at DESC, id DESC LIMIT CAST(:limit AS bigint)"
+_IN_ORDER: Final = " ORDER BY {moment} DESC, id DESC LIMIT CAST(:limit AS bigint)"
 
 Columns = TypeVarTuple("Columns")
 #: The tables that are listed page by page: each has ``created_at`` and ``id``.
@@ -44,11 +44,15 @@ def newest_first(
 class PageStatements:
     """The statements for the pages of one list, and for how many rows all of them have."""
 
-    def __init__(self, chosen: str, *, counted: str) -> None:
-        """``chosen`` is a SELECT up to its last condition; ``counted`` the same rows' FROM and WHERE."""
+    def __init__(self, chosen: str, *, counted: str, moment: str = "created_at") -> None:
+        """``chosen`` is a SELECT up to its last condition; ``counted`` the same rows' FROM and WHERE.
+
+        ``moment`` is the column by which they are listed.
+        """
+        after, in_order = _AFTER.format(moment=moment), _IN_ORDER.format(moment=moment)
         self._pages = {
             (goes_on, some): Statement(
-                chosen + (_AFTER if goes_on else "") + (_AMONG if some else "") + _IN_ORDER, reads=True
+                chosen + (after if goes_on else "") + (_AMONG if some else "") + in_order, reads=True
             )
             for goes_on in (False, True)
             for some in (False, True)

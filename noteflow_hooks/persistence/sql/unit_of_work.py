@@ -9,8 +9,10 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 from noteflow_hooks.errors import UnitOfWorkNotStartedError
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
+from noteflow_hooks.persistence.sql.audit import SqlAlchemyAuditTrail
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
+from noteflow_hooks.persistence.sql.event_types import SqlAlchemyEventTypeRepository
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
@@ -88,8 +90,18 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
 
     @property
     @override
+    def event_types(self) -> SqlAlchemyEventTypeRepository:
+        return SqlAlchemyEventTypeRepository(self._work)
+
+    @property
+    @override
     def access(self) -> SqlAlchemyAccessRepository:
         return SqlAlchemyAccessRepository(self._work)
+
+    @property
+    @override
+    def audit(self) -> SqlAlchemyAuditTrail:
+        return SqlAlchemyAuditTrail(self._work)
 
     @override
     def commit(self) -> None:

@@ -6,6 +6,7 @@ import re
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.audit.entries import Actor
 from noteflow_hooks.errors import ScopeError
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 
@@ -39,6 +40,11 @@ def current_workspace() -> UUID:
 def current_token() -> UUID:
     """Return the id of the token that the call came with."""
     return _call.get().caller.id
+
+
+def current_actor() -> Actor:
+    """Return who calls, as the audit trail names it."""
+    return Actor.of_token(_call.get().caller)
 
 
 def bearer(metadata: Iterable[tuple[str, str | bytes]]) -> str | None:

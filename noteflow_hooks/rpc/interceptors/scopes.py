@@ -41,6 +41,13 @@ _BY_SERVICE: Final = {
         "ListEvents": Scope.READ,
         "GetEvent": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
+        "ListEventTypes": Scope.READ,
+        "GetEventType": Scope.READ,
+        "PutEventType": Scope.MANAGE,
+        "DeleteEventType": Scope.MANAGE,
+    },
+    "AuditService": {
+        "ListAuditEntries": Scope.MANAGE,
     },
 }
 

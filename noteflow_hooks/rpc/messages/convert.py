@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
     from noteflow_hooks.application.endpoints import EndpointView
+    from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
+    from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -80,6 +83,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         paused=webhook.paused_at is not None,
         paused_at=_time(webhook.paused_at),
         health=health_message(view.health),
+        payload_version=webhook.payload_version,
     )
 
 
@@ -209,6 +213,22 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
     )
 
 
+def event_type_message(view: EventTypeView) -> pb.EventType:
+    """Return a type of the catalogue."""
+    return pb.EventType(
+        name=view.name,
+        description=view.description,
+        since=view.since,
+        deprecated=view.deprecated,
+        schema=view.schema,
+        example=view.example,
+        payload_version=view.payload_version,
+        payload_versions=view.payload_versions,
+        created_at=_time(view.created_at),
+        updated_at=_time(view.updated_at),
+    )
+
+
 def event_message(event: Event) -> pb.Event:
     """Return an event."""
     return pb.Event(
@@ -224,6 +244,28 @@ def event_message(event: Event) -> pb.Event:
         dispatched_at=_time(event.dispatched_at),
         payload_erased_at=_time(event.payload_erased_at),
     )
+
+
+def audit_message(entry: AuditEntry) -> pb.AuditEntry:
+    """Return an entry of the audit trail."""
+    return pb.AuditEntry(
+        id=str(entry.id),
+        at=_time(entry.at),
+        workspace_id=str(entry.workspace_id),
+        actor_kind=entry.actor_kind,
+        actor=entry.actor,
+        actor_hint=entry.actor_hint,
+        action=entry.action,
+        target_kind=entry.target_kind,
+        target_id=entry.target_id,
+        old=_details(entry.old),
+        new=_details(entry.new),
+        request_id=entry.request_id,
+    )
+
+
+def _details(details: Details) -> str | None:
+    return None if details is None else json.dumps(details, ensure_ascii=False, separators=(",", ":"))
 
 
 def _text(identifier: UUID | None) -> str | None:

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.application.events import new_event
-from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.audit.entries import Action, ActorKind, AuditFilter, TargetKind
+from noteflow_hooks.domain.event_types import CustomEventType
+from noteflow_hooks.domain.events import WebhookEventType, is_custom
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
 from noteflow_hooks.domain.payloads import check_name
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from google.protobuf.message import Message
     from google.protobuf.timestamp_pb2 import Timestamp
 
+    from noteflow_hooks.application.event_types import OwnTypes
     from noteflow_hooks.domain.deliveries import DeliveryStatus
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -57,14 +60,27 @@ def parse_time(field: str, value: Timestamp) -> datetime:
         raise InvalidInputError(field, "must be a time from year 1 to 9999") from None
 
 
-def parse_event(request: pb.PublishEventRequest, *, workspace_id: UUID) -> Event:
-    """Return the event to publish, now where it doesn't say when."""
+def parse_event(request: pb.PublishEventRequest, *, workspace_id: UUID, own: OwnTypes | None = None) -> Event:
+    """Return the event to publish, now where it doesn't say when; ``own`` has the workspace's own types."""
     return new_event(
         workspace_id,
         request.event_type,
         request.payload_json,
         idempotency_key=optional(request, "idempotency_key"),
         now=datetime.now(UTC),
+        own=own,
+    )
+
+
+def parse_event_type(request: pb.PutEventTypeRequest, *, workspace_id: UUID) -> CustomEventType:
+    """Return the event type to put."""
+    return CustomEventType.create(
+        workspace_id,
+        request.name,
+        request.schema,
+        description=request.description,
+        example=optional(request, "example"),
+        deprecated=request.deprecated,
     )
 
 
@@ -87,6 +103,7 @@ def parse_registration(request: pb.RegisterWebhookRequest) -> Registration:
         headers=_headers(request.headers),
         rate_limit_per_s=optional(request, "rate_limit_per_s"),
         max_concurrency=optional(request, "max_concurrency"),
+        payload_version=optional(request, "payload_version"),
     )
 
 
@@ -128,7 +145,28 @@ def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
     return EventFilter(event_type=event_type, meeting_id=meeting_id, **period)
 
 
-def _period(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest) -> dict[str, Any]:
+def parse_audit_filter(request: pb.ListAuditEntriesRequest) -> AuditFilter:
+    """Return the filters that are set and not empty."""
+    (actor_kind, actor), (action, target_kind, target_id), period = check_all(
+        lambda: check_all(
+            lambda: _one_of("actor_kind", request.actor_kind, frozenset(ActorKind)) if request.actor_kind else None,
+            lambda: check_name("actor", request.actor) if request.actor else None,
+        ),
+        lambda: check_all(
+            lambda: _one_of("action", request.action, frozenset(Action)) if request.action else None,
+            lambda: _one_of("target_kind", request.target_kind, frozenset(TargetKind)) if request.target_kind else None,
+            lambda: check_name("target_id", request.target_id) if request.target_id else None,
+        ),
+        lambda: _period(request),
+    )
+    return AuditFilter(
+        actor_kind=actor_kind, actor=actor, action=action, target_kind=target_kind, target_id=target_id, **period
+    )
+
+
+def _period(
+    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest | pb.ListAuditEntriesRequest,
+) -> dict[str, Any]:
     """Return the bounds of time that are set."""
     after, before = check_all(
         lambda: parse_time("created_after", request.created_after) if request.HasField("created_after") else None,
@@ -193,8 +231,11 @@ def _headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
     return [(each.name, each.value) for each in messages]
 
 
-def _event_type(value: str) -> WebhookEventType | None:
-    return _one_of("event_type", value, frozenset(WebhookEventType)) if value else None
+def _event_type(value: str) -> str | None:
+    """Return a type to filter by; one of the workspace's own may have been removed, and its events are there."""
+    if not value or is_custom(value):
+        return value or None
+    return _one_of("event_type", value, frozenset(WebhookEventType))
 
 
 def _one_of(field: str, value: str, allowed: Collection[E]) -> E:

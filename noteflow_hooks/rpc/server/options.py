@@ -10,10 +10,12 @@ from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.database import DEADLINE, READS_SHARE
+from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.server.tls import TlsFiles
     from noteflow_hooks.rpc.sharing.member import Group
 
@@ -35,6 +37,8 @@ class ServerOptions:
     reflection: bool = False
     endpoints: EndpointRules = field(default_factory=EndpointRules)
     summarize: Summarize = summarize_briefly
+    #: What checks payloads of the workspaces' own types.
+    schemas: SchemaChecker = field(default_factory=NoSchemas)
     #: The name under which recordings are kept. A server that starts ends the recordings that one of the same name left
     #: open, so two servers that run at once need two names. Empty means the host's name and the bound address, and in a
     #: group the server's number.

@@ -150,6 +150,7 @@ class HooksServer:
             webhook_service=service,
             endpoints=options.endpoints,
             summarize=options.summarize,
+            schemas=options.schemas,
         ).add_to(self._server)
         self._health = await _add_health(self._server)
         if options.reflection:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.application.event_types import OwnTypes, earlier_event, own_types
 from noteflow_hooks.application.events import EVENTS_LIMIT
-from noteflow_hooks.errors import InvalidInputError, UnavailableError
+from noteflow_hooks.domain.events import is_custom
+from noteflow_hooks.errors import InvalidInputError, SchemasMissingError, UnavailableError
 from noteflow_hooks.rpc.interceptors.errors import status_of
 from noteflow_hooks.rpc.messages.convert import event_message
 from noteflow_hooks.rpc.messages.details import status_message
@@ -14,6 +17,7 @@ from noteflow_hooks.rpc.messages.parse import parse_event
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
 from noteflow_hooks.rpc.runtime.groups import ITEMS_PER_GROUP
+from noteflow_hooks.rpc.services.host import with_webhooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -21,6 +25,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
+    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.database import Database
 
     Outcome = Event | Exception
@@ -30,22 +36,68 @@ _ANSWER_BYTES: Final = 3 * 1024 * 1024
 
 
 async def publish_batch(
-    database: Database, service: WebhookService, request: pb.PublishEventsRequest, *, workspace_id: UUID
+    database: Database,
+    service: WebhookService,
+    request: pb.PublishEventsRequest,
+    checker: SchemaChecker,
+    *,
+    workspace_id: UUID,
 ) -> pb.PublishEventsResponse:
     """Store a request's events; raise InvalidInputError for none or too many, UnavailableError for a lost store."""
     if not 1 <= len(request.requests) <= EVENTS_LIMIT:
         raise InvalidInputError("requests", f"has {len(request.requests)} entries; 1 to {EVENTS_LIMIT} are allowed")
-    parsed = await aside(request, lambda: [_parsed(each, workspace_id) for each in request.requests])
+    if any(is_custom(each.event_type) for each in request.requests):
+        parsed = await parse_own(request.requests, database, checker, workspace_id=workspace_id)
+    else:
+        parsed = await aside(request, lambda: [_parsed(each, workspace_id, None) for each in request.requests])
     events = [each for each in parsed if not isinstance(each, Exception)]
     stored = iter(await _stored(database, service, events) if events else [])
     outcomes = [each if isinstance(each, Exception) else next(stored) for each in parsed]
     return await aside(request, lambda: _answer(outcomes))
 
 
-def _parsed(request: pb.PublishEventRequest, workspace_id: UUID) -> Outcome:
+async def parse_own(
+    requests: Sequence[pb.PublishEventRequest], database: Database, checker: SchemaChecker, *, workspace_id: UUID
+) -> list[Outcome]:
+    """Return the events to publish, some of them of the workspace's own types, as these are now; or why one is refused.
+
+    One that is refused now and was stored earlier under its key is that event.
+    """
+    names = {each.event_type for each in requests if is_custom(each.event_type)}
+    found = await database.run(lambda unit: own_types(with_webhooks(unit), workspace_id, names))
+    own = OwnTypes(found, checker)
+    # In a thread: to check by a schema may take long.
+    parsed = await asyncio.to_thread(lambda: [_parsed(each, workspace_id, own) for each in requests])
+    keyed = [place for place, each in enumerate(parsed) if _may_be_earlier(requests[place], each)]
+    if keyed:
+        earlier = await database.run(
+            lambda unit: [_earlier(with_webhooks(unit), workspace_id, requests[place]) for place in keyed]
+        )
+        for place, event in zip(keyed, earlier, strict=True):
+            parsed[place] = event if event is not None else parsed[place]
+    return parsed
+
+
+def _may_be_earlier(request: pb.PublishEventRequest, outcome: Outcome) -> bool:
+    refused = isinstance(outcome, (InvalidInputError, SchemasMissingError))
+    return refused and is_custom(request.event_type) and request.HasField("idempotency_key")
+
+
+def _earlier(unit: UnitOfWork, workspace_id: UUID, request: pb.PublishEventRequest) -> Event | None:
+    return earlier_event(
+        unit,
+        workspace_id,
+        request.event_type,
+        request.payload_json,
+        idempotency_key=request.idempotency_key,
+        now=datetime.now(UTC),
+    )
+
+
+def _parsed(request: pb.PublishEventRequest, workspace_id: UUID, own: OwnTypes | None) -> Outcome:
     try:
-        return parse_event(request, workspace_id=workspace_id)
-    except InvalidInputError as error:
+        return parse_event(request, workspace_id=workspace_id, own=own)
+    except (InvalidInputError, SchemasMissingError) as error:
         return error
 
 

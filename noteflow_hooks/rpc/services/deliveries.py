@@ -15,7 +15,7 @@ from noteflow_hooks.application.requests import begin_test
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import check_seconds
-from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
@@ -38,7 +38,7 @@ class DeliveryMixin:
     async def TestWebhook(self: ServicerHost, request: pb.TestWebhookRequest, _: Context) -> pb.TestWebhookResponse:
         """Record a test event for one endpoint, and wait for its outcome as long as the caller wants."""
         service = required(self._webhook_service)
-        workspace_id = current_workspace()
+        workspace_id, by = current_workspace(), current_actor()
         webhook_id, wait, _id = check_all(
             lambda: parse_id("webhook_id", request.webhook_id),
             lambda: check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT),
@@ -46,7 +46,7 @@ class DeliveryMixin:
         )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
-            lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named)
+            lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named, by=by)
         )
         view = await outcome_of_test(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))
@@ -96,6 +96,9 @@ class DeliveryMixin:
         """Make a delivery that has ended due once more."""
         service = required(self._webhook_service)
         workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
+        by = current_actor()
         return delivery_message(
-            await self._database.run(lambda unit: redeliver(with_webhooks(unit), service, workspace_id, delivery_id))
+            await self._database.run(
+                lambda unit: redeliver(with_webhooks(unit), service, workspace_id, delivery_id, by=by)
+            )
         )

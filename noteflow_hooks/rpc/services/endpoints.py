@@ -17,7 +17,7 @@ from noteflow_hooks.application.endpoints import (
 )
 from noteflow_hooks.application.requests import find_earlier, register_webhook, rotate_webhook
 from noteflow_hooks.domain.violations import check_all
-from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import optional, parse_changes, parse_id, parse_registration
@@ -37,7 +37,7 @@ class EndpointMixin:
     async def RegisterWebhook(self: ServicerHost, request: pb.RegisterWebhookRequest, _: Context) -> pb.Webhook:
         """Store a new endpoint and return it with its secret."""
         service, rules = required(self._webhook_service), self._endpoints
-        workspace_id, token_id = current_workspace(), current_token()
+        workspace_id, token_id, by = current_workspace(), current_token(), current_actor()
         # In threads, for what a host's name and a secret's digest cost.
         webhook, _id = await asyncio.to_thread(
             lambda: check_all(
@@ -50,7 +50,9 @@ class EndpointMixin:
         if named is None or not await self._database.run(lambda unit: find_earlier(with_webhooks(unit), named)):
             await self._database.call(lambda: service.check_url(webhook.url))
         view, secret = await self._database.run(
-            lambda unit: register_webhook(with_webhooks(unit), service, webhook, token_id=token_id, request=named)
+            lambda unit: register_webhook(
+                with_webhooks(unit), service, webhook, token_id=token_id, request=named, by=by
+            )
         )
         return webhook_message(view, secret=secret)
 
@@ -75,7 +77,7 @@ class EndpointMixin:
     async def UpdateWebhook(self: ServicerHost, request: pb.UpdateWebhookRequest, _: Context) -> pb.Webhook:
         """Change what the mask names."""
         service, rules = required(self._webhook_service), self._endpoints
-        workspace_id = current_workspace()
+        workspace_id, by = current_workspace(), current_actor()
         webhook_id, changes = await aside(
             request,
             lambda: check_all(
@@ -87,7 +89,14 @@ class EndpointMixin:
             await self._database.call(lambda: service.check_url(request.url))
         view = await self._database.run(
             lambda unit: change_webhook(
-                with_webhooks(unit), service, workspace_id, webhook_id, changes, rules=rules, now=datetime.now(UTC)
+                with_webhooks(unit),
+                service,
+                workspace_id,
+                webhook_id,
+                changes,
+                rules=rules,
+                now=datetime.now(UTC),
+                by=by,
             )
         )
         return webhook_message(view)
@@ -98,13 +107,14 @@ class EndpointMixin:
         """Delete an endpoint and its secrets."""
         required(self._webhook_service)
         workspace_id, webhook_id = current_workspace(), parse_id("webhook_id", request.webhook_id)
-        await self._database.run(lambda unit: delete_webhook(with_webhooks(unit), workspace_id, webhook_id))
+        by = current_actor()
+        await self._database.run(lambda unit: delete_webhook(with_webhooks(unit), workspace_id, webhook_id, by=by))
         return pb.DeleteWebhookResponse()
 
     async def RotateWebhookSecret(self: ServicerHost, request: pb.RotateWebhookSecretRequest, _: Context) -> pb.Webhook:
         """Give an endpoint a new secret and return it; the previous one signs beside it for the overlap."""
         required(self._webhook_service)
-        workspace_id, token_id = current_workspace(), current_token()
+        workspace_id, token_id, by = current_workspace(), current_token(), current_actor()
         webhook_id, rotation, _id = check_all(
             lambda: parse_id("webhook_id", request.webhook_id),
             lambda: Rotation.create(optional(request, "secret"), overlap_s=optional(request, "overlap_seconds")),
@@ -120,6 +130,7 @@ class EndpointMixin:
                 now=datetime.now(UTC),
                 token_id=token_id,
                 request=named,
+                by=by,
             )
         )
         return webhook_message(view, secret=secret)

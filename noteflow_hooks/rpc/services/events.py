@@ -11,15 +11,16 @@ from noteflow_hooks.application.events import (
     list_events,
     read_event,
 )
+from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import check_all
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspace
 from noteflow_hooks.rpc.messages.convert import briefly, endpoint_message, event_message
 from noteflow_hooks.rpc.messages.pages import fill, fill_counted, parse_endpoint_page, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_event, parse_event_filter, parse_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
-from noteflow_hooks.rpc.services.batch import publish_batch
+from noteflow_hooks.rpc.services.batch import parse_own, publish_batch
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
@@ -33,8 +34,12 @@ class EventMixin:
     async def PublishEvent(self: ServicerHost, request: pb.PublishEventRequest, _: Context) -> pb.Event:
         """Store an event, or return the one that its idempotency key stands for."""
         service, workspace_id = required(self._webhook_service), current_workspace()
-        # A large payload is parsed in a thread: a megabyte of JSON would hold up every other call.
-        event = await aside(request, lambda: parse_event(request, workspace_id=workspace_id))
+        if is_custom(request.event_type):
+            [made] = await parse_own([request], self._database, self._schemas, workspace_id=workspace_id)
+            event = accepted(made)
+        else:
+            # A large payload is parsed in a thread: a megabyte of JSON would hold up every other call.
+            event = await aside(request, lambda: parse_event(request, workspace_id=workspace_id))
         [outcome] = await self._database.store(service.publish_all, [event])
         return event_message(accepted(outcome))
 
@@ -43,7 +48,7 @@ class EventMixin:
     ) -> pb.PublishEventsResponse:
         """Store many events, each as by itself, and say of each what came of it."""
         service, workspace_id = required(self._webhook_service), current_workspace()
-        return await publish_batch(self._database, service, request, workspace_id=workspace_id)
+        return await publish_batch(self._database, service, request, self._schemas, workspace_id=workspace_id)
 
     async def ListEvents(self: ServicerHost, request: pb.ListEventsRequest, _: Context) -> pb.ListEventsResponse:
         """Return a page of the workspace's events."""
@@ -81,7 +86,8 @@ class EventMixin:
         """Erase the payloads of a meeting's events; without any, that is no error."""
         required(self._webhook_service)
         workspace_id, meeting_id = current_workspace(), check_name("meeting_id", request.meeting_id)
+        by = current_actor()
         events, skipped = await self._database.run(
-            lambda unit: erase_meeting(with_webhooks(unit), workspace_id, meeting_id)
+            lambda unit: erase_meeting(with_webhooks(unit), workspace_id, meeting_id, by=by)
         )
         return pb.EraseMeetingPayloadsResponse(events=events, skipped=skipped)

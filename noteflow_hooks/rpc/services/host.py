@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointRules
     from noteflow_hooks.application.summarizer import Summarize
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
@@ -24,6 +25,7 @@ class ServicerHost(Protocol):
     _streams: AudioStreams
     _endpoints: EndpointRules
     _summarize: Summarize
+    _schemas: SchemaChecker
 
 
 def required(service: WebhookService | None) -> WebhookService:

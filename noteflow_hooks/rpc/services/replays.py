@@ -8,7 +8,7 @@ from noteflow_hooks.application.replays import begin_replay, cancel_replay, list
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import DEFAULT_RATE_PER_S, Replay, check_rate
 from noteflow_hooks.domain.violations import check_all
-from noteflow_hooks.rpc.interceptors.auth import current_workspace
+from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspace
 from noteflow_hooks.rpc.messages.convert import replay_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id
@@ -30,9 +30,9 @@ class ReplayMixin:
             lambda: parse_filter(request, statuses=FINAL_STATUSES),
             lambda: check_rate(request.rate_per_s) if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
-        asked = Replay.create(current_workspace(), criteria, rate_per_s=rate_per_s)
+        asked, by = Replay.create(current_workspace(), criteria, rate_per_s=rate_per_s), current_actor()
         replay = await self._database.run(
-            lambda unit: begin_replay(with_webhooks(unit), asked, dry_run=request.dry_run)
+            lambda unit: begin_replay(with_webhooks(unit), asked, by=by, dry_run=request.dry_run)
         )
         return replay_message(replay, dry_run=request.dry_run)
 
@@ -59,6 +59,7 @@ class ReplayMixin:
         """End a running replay."""
         required(self._webhook_service)
         workspace_id, replay_id = current_workspace(), parse_id("replay_id", request.replay_id)
+        by = current_actor()
         return replay_message(
-            await self._database.run(lambda unit: cancel_replay(with_webhooks(unit), workspace_id, replay_id))
+            await self._database.run(lambda unit: cancel_replay(with_webhooks(unit), workspace_id, replay_id, by=by))
         )

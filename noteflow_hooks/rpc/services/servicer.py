@@ -1,4 +1,4 @@
-"""The servicer: all three services in one object, with or without webhooks."""
+"""The servicer: all services in one object, with or without webhooks."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from noteflow_hooks.rpc.services.audit import AuditMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
+from noteflow_hooks.rpc.services.event_types import EventTypeMixin
 from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
+from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.replays import ReplayMixin
 
 if TYPE_CHECKING:
     import grpc
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
 
@@ -31,9 +35,12 @@ class HooksServicer(
     DeliveryMixin,
     ReplayMixin,
     EventMixin,
+    AuditMixin,
+    EventTypeMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,
+    pb_grpc.AuditServiceServicer,
 ):
     """Answers every RPC. Its ``streams`` must have the same ``webhook_service``."""
 
@@ -45,16 +52,22 @@ class HooksServicer(
         webhook_service: WebhookService | None = None,
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
+        schemas: SchemaChecker | None = None,
     ) -> None:
-        """Without a ``webhook_service`` meetings work, and the other two services refuse and name the setting."""
+        """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting.
+
+        Without ``schemas`` the workspaces' own event types are refused.
+        """
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize
+        self._schemas = schemas if schemas is not None else NoSchemas()
 
     def add_to(self, server: grpc.aio.Server) -> None:
-        """Register the three services."""
+        """Register the services."""
         pb_grpc.add_MeetingServiceServicer_to_server(self, server)
         pb_grpc.add_WebhookServiceServicer_to_server(self, server)
         pb_grpc.add_EventServiceServicer_to_server(self, server)
+        pb_grpc.add_AuditServiceServicer_to_server(self, server)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.persistence.memory import (
+    InMemoryBreakerLog,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
@@ -103,7 +104,14 @@ def in_memory() -> Opened:
 
     store = MemoryStore(now=clock)
     stores = partial(InMemoryDeliveryStore, store)
-    world = World(partial(InMemoryUnitOfWork, store), stores(), stores, age, InMemoryRetentionStore(store))
+    world = World(
+        partial(InMemoryUnitOfWork, store),
+        stores(),
+        stores,
+        age,
+        InMemoryRetentionStore(store),
+        InMemoryBreakerLog(store),
+    )
     return Opened(world, clock, partial(_rows_in_memory, store))
 
 
@@ -138,7 +146,7 @@ class PostgresTables:
         """Offer the database, emptied."""
         self._connection.execute(
             "TRUNCATE noteflow.workspaces, noteflow.webhook_deliveries, noteflow.webhook_attempts,"
-            " noteflow.webhook_redeliveries CASCADE"
+            " noteflow.webhook_redeliveries, noteflow.breaker_tallies CASCADE"
         )
         self._passed = timedelta(0)
         return Opened(replace(self._world, age=self._age), self._now, self._read)

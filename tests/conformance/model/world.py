@@ -18,9 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from noteflow_hooks.domain.audit.entries import AuditEntry
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
+    from noteflow_hooks.domain.ports.audit import BreakerLog
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.maintenance import RetentionStore
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -42,6 +44,8 @@ class World:
     #: Makes everything that is stored so much older.
     age: Callable[[timedelta], None]
     retention: RetentionStore
+    #: What the sweep has breakers told by.
+    breakers: BreakerLog
 
     def under(self, **rules: Any) -> World:
         """Return the same store with such rules for the endpoints' health."""
@@ -88,6 +92,11 @@ class World:
             stored = unit.meetings.create(a_meeting(workspace_id=workspace_id, **overrides))
             unit.commit()
         return stored
+
+    def entries(self, workspace_id: UUID) -> list[AuditEntry]:
+        """Return the workspace's audit trail, oldest first."""
+        with self.units() as unit:
+            return list(reversed(unit.audit.list_page(workspace_id, limit=10_000)))
 
     def read_event(self, event: Event) -> Event | None:
         """Return an event as it is stored, or None."""

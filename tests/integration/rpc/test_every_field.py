@@ -34,7 +34,15 @@ INVALID: Final = grpc.StatusCode.INVALID_ARGUMENT
 _TEXT, _NESTED = FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_MESSAGE
 #: What stands where bytes that are no text shall be; of three bytes, like those.
 _MARK: Final = "\u2603"
-_TABLES: Final = ("webhook_configs", "webhook_events", "webhook_replays", "meetings", "segments", "summaries")
+_TABLES: Final = (
+    "event_types",
+    "webhook_configs",
+    "webhook_events",
+    "webhook_replays",
+    "meetings",
+    "segments",
+    "summaries",
+)
 Path = tuple[FieldDescriptor, ...]
 
 

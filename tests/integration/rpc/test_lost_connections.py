@@ -36,6 +36,10 @@ def _replay(world: World) -> str:
     return world.client.webhooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(webhook_id=webhook.id)).id
 
 
+def _event_type(world: World) -> str:
+    return world.client.events.PutEventType(pb.PutEventTypeRequest(name="custom.order", schema="{}")).name
+
+
 #: What each RPC is called with.
 CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "CreateMeeting": lambda _: {"title": "Weekly", "request_id": "r-1"},
@@ -73,6 +77,11 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "ListEvents": lambda _: {"with_total": True},
     "GetEvent": lambda world: {"event_id": _event(world)},
     "EraseMeetingPayloads": lambda _: {"meeting_id": "m-1"},
+    "ListAuditEntries": lambda _: {"with_total": True},
+    "ListEventTypes": lambda _: {},
+    "GetEventType": lambda world: {"name": _event_type(world)},
+    "PutEventType": lambda _: {"name": "custom.order_paid", "schema": "{}"},
+    "DeleteEventType": lambda world: {"name": _event_type(world)},
 }
 #: How many rows each adds to the tables that grow by calls.
 ADDED: Final[dict[str, dict[str, int]]] = {
@@ -80,12 +89,19 @@ ADDED: Final[dict[str, dict[str, int]]] = {
     "StopMeeting": {"webhook_events": 1},
     "GenerateSummary": {"webhook_events": 1, "summaries": 1},
     "StreamAudioSegments": {"webhook_events": 2, "recordings": 1},
-    "RegisterWebhook": {"webhook_configs": 1, "webhook_health": 1, "request_ids": 1},
-    "TestWebhook": {"webhook_events": 1},
-    "RedeliverDelivery": {"webhook_redeliveries": 1},
-    "ReplayDeliveries": {"webhook_replays": 1},
+    "RegisterWebhook": {"webhook_configs": 1, "webhook_health": 1, "request_ids": 1, "audit_log": 1},
+    "UpdateWebhook": {"audit_log": 1},
+    "DeleteWebhook": {"audit_log": 1},
+    "RotateWebhookSecret": {"audit_log": 1},
+    "TestWebhook": {"webhook_events": 1, "audit_log": 1},
+    "RedeliverDelivery": {"webhook_redeliveries": 1, "audit_log": 1},
+    "ReplayDeliveries": {"webhook_replays": 1, "audit_log": 1},
+    "CancelReplay": {"audit_log": 1},
+    "EraseMeetingPayloads": {"audit_log": 1},
     "PublishEvent": {"webhook_events": 1},
     "PublishEvents": {"webhook_events": 2},
+    "PutEventType": {"event_types": 1, "audit_log": 1},
+    "DeleteEventType": {"event_types": -1, "audit_log": 1},
 }
 
 

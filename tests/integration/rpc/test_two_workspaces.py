@@ -64,12 +64,24 @@ NARROWED: Final[dict[str, list[dict[str, Any]]]] = {
     "ListUndelivered": [{}],
     "ListEvents": [{}, {"event_type": "meeting.completed"}],
     "EraseMeetingPayloads": [{}],
+    "ListAuditEntries": [{}, {"action": "webhook.registered"}],
 }
-LISTS: Final = ("ListMeetings", "ListWebhooks", "ListDeliveries", "ListUndelivered", "ListReplays", "ListEvents")
+LISTS: Final = (
+    "ListMeetings",
+    "ListWebhooks",
+    "ListDeliveries",
+    "ListUndelivered",
+    "ListReplays",
+    "ListEvents",
+    "ListAuditEntries",
+)
 #: What names nothing that is there.
 ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvents")
+#: What names an event type in place of an id.
+BY_TYPE: Final = ("GetEventType", "PutEventType", "DeleteEventType", "ListEventTypes")
 BY_NAME: Final = {method.name: method for method in METHODS}
 KEY: Final = "an order's number"
+OWN: Final = "custom.of_theirs"
 _ID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -102,6 +114,7 @@ def full(clean_database: str) -> Iterator[Full]:
         webhooks = [world.a_webhook(secret="a-secret-of-theirs", name=name) for name in ("one", "two")]
         world.stop_meeting(done.id)
         event = _publish(world, KEY)
+        world.client.events.PutEventType(pb.PutEventTypeRequest(name=OWN, schema="{}", description="Very secret."))
         deliveries = _work(clean_database)
         replays = [_replay(world, each.id) for each in webhooks]
         with a_stream(world, recorded.id) as recording:
@@ -113,6 +126,7 @@ def full(clean_database: str) -> Iterator[Full]:
                 "delivery_id": deliveries,
                 "replay_id": replays,
                 "event_id": [event.id, str(world.events()[0].id)],
+                "target_id": [each.id for each in webhooks],
             }
             yield Full(world, ids, recording, clean_database)
 
@@ -122,6 +136,13 @@ def _stranger(full: Full) -> Iterator[Caller]:
     """Offer a caller of another workspace, with every scope."""
     with calling(full.world.address, full.world.make_token()[0]) as caller:
         yield caller
+
+
+def _without_strangers(full: Full) -> dict[str, list[str]]:
+    """Return all rows, without what is on record of a stranger's own calls."""
+    rows = all_rows(full.url)
+    own = [each for each in rows["audit_log"] if str(full.world.workspace_id) in each]
+    return rows | {"audit_log": own}
 
 
 def _publish(world: World, key: str) -> pb.Event:
@@ -155,10 +176,10 @@ def _answer(caller: Caller, method: Method, field: str, identifier: str, **field
 
 def test_every_rpc_is_in_one_of_the_tables_here() -> None:
     """A new one has to be thought about, and one that takes an id can't be left out of the trial."""
-    known = {*BY_ID, *NARROWED, *LISTS, *ANEW}
+    known = {*BY_ID, *NARROWED, *LISTS, *ANEW, *BY_TYPE}
     assert known == set(BY_NAME)
     assert {name for name, method in BY_NAME.items() if method.id_fields} == {*BY_ID, *NARROWED}
-    assert set(LISTS) == {name for name in BY_NAME if name.startswith("List")}
+    assert {*LISTS, "ListEventTypes"} == {name for name in BY_NAME if name.startswith("List")}
 
 
 def test_another_workspace_s_things_are_not_there(full: Full) -> None:
@@ -184,7 +205,7 @@ def test_another_workspace_s_things_are_not_there(full: Full) -> None:
 def test_narrowing_by_another_workspace_s_id_finds_nothing(full: Full) -> None:
     """As narrowing by one that never was, with the very same answer; nothing is erased."""
     with _stranger(full) as caller:
-        before = all_rows(full.url)
+        before = _without_strangers(full)
         for name, ways in NARROWED.items():
             [field] = BY_NAME[name].id_fields
             for fields in ways:
@@ -192,7 +213,29 @@ def test_narrowing_by_another_workspace_s_id_finds_nothing(full: Full) -> None:
                 assert unknown == (grpc.StatusCode.OK, ""), name
                 for each in (*full.ids[field], "m-1") if field == "meeting_id" else full.ids[field]:
                     assert _answer(caller, BY_NAME[name], field, each, **fields) == unknown, name
+        assert _without_strangers(full) == before
+
+
+def test_another_workspace_s_event_types_are_not_there(full: Full) -> None:
+    """To look at, to remove or to publish: as of one that never was. One of that name may be put beside it."""
+    schema = '{"required": ["mine"]}'
+    with _stranger(full) as caller:
+        before = all_rows(full.url)
+        ways: list[tuple[str, str, dict[str, Any]]] = [
+            ("GetEventType", "name", {}),
+            ("DeleteEventType", "name", {}),
+            ("PublishEvent", "event_type", {"payload_json": "{}"}),
+        ]
+        for name, field, fields in ways:
+            unknown = _answer(caller, BY_NAME[name], field, "custom.never", **fields)
+            assert unknown[0] in {grpc.StatusCode.NOT_FOUND, grpc.StatusCode.INVALID_ARGUMENT}
+            assert _answer(caller, BY_NAME[name], field, OWN, **fields) == unknown, name
+        assert OWN not in str(caller.call(BY_NAME["ListEventTypes"])[2])
         assert all_rows(full.url) == before
+        assert caller.call(BY_NAME["PutEventType"], name=OWN, schema=schema)[0] is grpc.StatusCode.OK
+        assert caller.call(BY_NAME["GetEventType"], name=OWN)[2].schema == schema
+    kept = full.world.client.events.GetEventType(pb.GetEventTypeRequest(name=OWN))
+    assert (kept.schema, kept.description) == ("{}", "Very secret.")
 
 
 def test_no_list_shows_anything_of_another_workspace(full: Full) -> None:

@@ -22,6 +22,7 @@ from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.server import HooksServer
+from noteflow_hooks.schemas import JsonSchemaChecker
 from tests.support.builders import a_token, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.wire_client import WireClient
@@ -71,6 +72,7 @@ class World:
             "store_segments_every": timedelta(seconds=0.05),
             "endpoints": EndpointRules(allow_http_loopback=True),
             "database_threads": 4,
+            "schemas": JsonSchemaChecker(),
             # Of a store in memory silence says nothing but that the machine is slow. Tests of silence name their own.
             "database_deadline": timedelta(seconds=PATIENCE_S),
         }

@@ -13,6 +13,7 @@ from noteflow_hooks.application.access import make_token, make_workspace, revoke
 from noteflow_hooks.application.keys import KeyReport, KeyRole, report_keys
 from noteflow_hooks.domain.access import Scope, hash_token
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
+from tests.support.builders import BY
 
 if TYPE_CHECKING:
     from tests.support.application_world import World
@@ -28,25 +29,25 @@ class Use:
 
 def test_a_token_opens_its_workspace_until_it_is_revoked(world: World) -> None:
     """Only its hash and its last four characters are stored; revoking it twice is refused."""
-    record, token = world.do(lambda unit: make_token(unit, world.workspace.id, name="ci", scopes=[Scope.READ]))
+    record, token = world.do(lambda unit: make_token(unit, world.workspace.id, name="ci", scopes=[Scope.READ], by=BY))
     assert (record.hint, record.scopes) == (token[-4:], frozenset({Scope.READ}))
     found = world.do(lambda unit: unit.access.find_token(hash_token(token)))
     assert found == record
-    world.do(lambda unit: revoke_token(unit, record.id))
+    world.do(lambda unit: revoke_token(unit, record.id, by=BY))
     assert world.do(lambda unit: unit.access.find_token(hash_token(token))) is None
     for token_id in (record.id, uuid4()):
         with pytest.raises(NotFoundError, match=f"there is no token {token_id} that is not revoked"):
-            world.do(partial(revoke_token, token_id=token_id))
+            world.do(partial(revoke_token, by=BY, token_id=token_id))
 
 
 def test_workspaces_and_tokens_have_names(world: World) -> None:
     """Which are neither blank nor longer than their column."""
-    assert world.do(lambda unit: make_workspace(unit, "Acme")).name == "Acme"
+    assert world.do(lambda unit: make_workspace(unit, "Acme", by=BY)).name == "Acme"
     for name in ("", "x" * 256):
         with pytest.raises(InvalidInputError, match=r"^name"):
-            world.do(partial(make_workspace, name=name))
+            world.do(partial(make_workspace, by=BY, name=name))
         with pytest.raises(InvalidInputError, match=r"^name"):
-            world.do(partial(make_token, workspace_id=world.workspace.id, name=name))
+            world.do(partial(make_token, by=BY, workspace_id=world.workspace.id, name=name))
 
 
 def test_keys_are_reported_in_their_order_and_then_those_that_nobody_has() -> None:

@@ -19,7 +19,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
 from noteflow_hooks.domain.paging import DeliveryFilter, Page
 from noteflow_hooks.errors import NotFoundError, PreconditionError
-from tests.support.builders import a_delivery, an_event
+from tests.support.builders import BY, a_delivery, an_event
 
 if TYPE_CHECKING:
     from tests.support.application_world import World
@@ -59,7 +59,7 @@ def test_what_is_not_delivered_is_listed_with_events_that_wait_to_be_dispatched(
 def test_a_delivery_is_read_with_all_that_is_known_of_it(world: World) -> None:
     """The payload as sent, the attempts, and each time that it was sent again."""
     delivery = world.delivery(world.webhook(), **DEAD)
-    world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id))
+    world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id, by=BY))
     view = world.do(lambda unit: read_delivery(unit, world.workspace.id, delivery.id))
     [event] = world.events()
     assert (view.delivery.id, view.payload, list(view.attempts)) == (delivery.id, event.payload, [])
@@ -72,9 +72,9 @@ def test_a_delivery_that_is_sent_again_is_due_and_workers_hear_of_it(world: Worl
     """After the commit; the answer says what it waits for."""
     delivery = world.delivery(world.webhook(), **DEAD)
     with world.unit() as unit:
-        redeliver(unit, world.service, world.workspace.id, delivery.id)
+        redeliver(unit, world.service, world.workspace.id, delivery.id, by=BY)
     assert world.woken_for == []
-    view = world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id))
+    view = world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id, by=BY))
     assert (view.delivery.status, view.is_final) == (DeliveryStatus.PENDING, False)
     assert view.reason is not None
     assert view.reason.startswith("Due, as was asked for")
@@ -85,14 +85,14 @@ def test_a_delivery_that_is_under_way_is_not_sent_again(world: World) -> None:
     """It would go out twice."""
     delivery = world.delivery(world.webhook())
     with pytest.raises(PreconditionError):
-        world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id))
+        world.do(lambda unit: redeliver(unit, world.service, world.workspace.id, delivery.id, by=BY))
     assert world.woken_for == []
 
 
 def test_a_test_is_an_event_for_its_endpoint_alone(world: World) -> None:
     """Workers hear of it; it has no delivery before they dispatch it."""
     webhook = world.webhook()
-    event_id = world.do(lambda unit: record_test(unit, world.service, world.workspace.id, webhook.id))
+    event_id = world.do(lambda unit: record_test(unit, world.service, world.workspace.id, webhook.id, by=BY))
     [event] = world.events()
     assert (event.id, event.event_type, event.target_webhook_id) == (event_id, "webhook.test", webhook.id)
     assert world.announced == [event_id]
@@ -115,5 +115,5 @@ def test_a_disabled_endpoint_is_not_tested(world: World, why: str | None, words:
     """The refusal says why it is disabled, and what to do."""
     webhook = world.webhook(enabled=False, disabled_reason=why)
     with pytest.raises(PreconditionError, match=f"webhook {webhook.id} is disabled{words}; enable it, then test it"):
-        world.do(lambda unit: record_test(unit, world.service, world.workspace.id, webhook.id))
+        world.do(lambda unit: record_test(unit, world.service, world.workspace.id, webhook.id, by=BY))
     assert world.events() == []

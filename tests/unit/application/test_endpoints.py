@@ -27,7 +27,7 @@ from noteflow_hooks.application.endpoints import (
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.paging import Page
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
-from tests.support.builders import hours
+from tests.support.builders import BY, hours
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,7 +44,7 @@ def change(world: World, webhook_id: UUID, changes: dict[str, Any]) -> EndpointV
     """Change an endpoint in a unit of work of its own."""
     return world.do(
         lambda unit: change_webhook(
-            unit, world.service, world.workspace.id, webhook_id, changes, rules=RULES, now=world.now
+            unit, world.service, world.workspace.id, webhook_id, changes, rules=RULES, now=world.now, by=BY
         )
     )
 
@@ -103,10 +103,10 @@ def test_another_workspaces_endpoint_is_not_found(world: World) -> None:
     for use_case in (
         lambda unit: find_webhook(unit, stranger, webhook.id),
         lambda unit: read_webhook(unit, stranger, webhook.id),
-        lambda unit: delete_webhook(unit, stranger, webhook.id),
-        lambda unit: rotate_secret(unit, stranger, webhook.id, rotation, now=world.now),
+        lambda unit: delete_webhook(unit, stranger, webhook.id, by=BY),
+        lambda unit: rotate_secret(unit, stranger, webhook.id, rotation, now=world.now, by=BY),
         lambda unit: change_webhook(
-            unit, world.service, stranger, webhook.id, {"enabled": False}, rules=RULES, now=world.now
+            unit, world.service, stranger, webhook.id, {"enabled": False}, rules=RULES, now=world.now, by=BY
         ),
     ):
         with pytest.raises(NotFoundError, match=f"webhook_id: no webhook {webhook.id} in this workspace"):
@@ -212,7 +212,7 @@ def test_workers_hear_of_a_change_after_its_commit(world: World, caplog: pytest.
     webhook = world.webhook()
     changes = {"name": "Hidden", "paused": False}
     with world.unit() as unit:
-        change_webhook(unit, world.service, world.workspace.id, webhook.id, changes, rules=RULES, now=world.now)
+        change_webhook(unit, world.service, world.workspace.id, webhook.id, changes, rules=RULES, now=world.now, by=BY)
     assert (world.woken_for, caplog.messages) == ([], [])
     change(world, webhook.id, changes)
     assert world.woken_for == [webhook.id]
@@ -224,7 +224,7 @@ def test_a_rotated_endpoint_signs_with_both_secrets_until_the_overlap_is_over(wo
     """The new one first."""
     webhook = world.webhook(secret=SECRET)
     rotation = Rotation.create(OTHER, overlap_s=60)
-    view = world.do(lambda unit: rotate_secret(unit, world.workspace.id, webhook.id, rotation, now=world.now))
+    view = world.do(lambda unit: rotate_secret(unit, world.workspace.id, webhook.id, rotation, now=world.now, by=BY))
     assert view.webhook == world.stored_webhook(webhook.id)
     assert view.webhook.secret_hint == OTHER[-4:]
     assert view.webhook.secrets_at(world.now + timedelta(seconds=59)) == (OTHER, SECRET)
@@ -235,7 +235,9 @@ def test_an_unsigned_endpoint_is_signed_from_its_rotation_on(world: World) -> No
     """There is nothing to overlap with."""
     webhook = world.webhook()
     rotation = Rotation.create(OTHER)
-    after = world.do(lambda unit: rotate_secret(unit, world.workspace.id, webhook.id, rotation, now=world.now)).webhook
+    after = world.do(
+        lambda unit: rotate_secret(unit, world.workspace.id, webhook.id, rotation, now=world.now, by=BY)
+    ).webhook
     assert (after.secrets_at(world.now), after.previous_secret_expires_at) == ((OTHER,), None)
 
 
@@ -246,7 +248,9 @@ def test_a_rotation_mends_a_secret_that_nobody_can_read(world: World) -> None:
     rotation = Rotation.create()
 
     def mended(webhook_id: UUID) -> tuple[bool, bool]:
-        view = world.do(lambda unit: rotate_secret(unit, world.workspace.id, webhook_id, rotation, now=world.now))
+        view = world.do(
+            lambda unit: rotate_secret(unit, world.workspace.id, webhook_id, rotation, now=world.now, by=BY)
+        )
         return view.webhook.secret_unreadable, view.webhook.secret_unavailable
 
     assert mended(webhook.id) == (False, False)
@@ -280,10 +284,10 @@ def test_a_deleted_endpoint_is_gone_with_what_waits_for_it(world: World) -> None
     """And a second time it is not found."""
     webhook = world.webhook(secret=SECRET)
     delivery = world.delivery(webhook)
-    world.do(lambda unit: delete_webhook(unit, world.workspace.id, webhook.id))
+    world.do(lambda unit: delete_webhook(unit, world.workspace.id, webhook.id, by=BY))
     assert world.do(lambda unit: unit.webhooks.get_by_id(webhook.id)) is None
     left = world.do(lambda unit: unit.deliveries.get_by_id(world.workspace.id, delivery.id))
     assert left is not None
     assert left.status == "skipped"
     with pytest.raises(NotFoundError):
-        world.do(lambda unit: delete_webhook(unit, world.workspace.id, webhook.id))
+        world.do(lambda unit: delete_webhook(unit, world.workspace.id, webhook.id, by=BY))

@@ -14,7 +14,7 @@ from noteflow_hooks.application.events import accepted, erase_meeting, new_event
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.domain.paging import Page, Position
 from noteflow_hooks.errors import AlreadyExistsError, InvalidInputError, NotFoundError, UnavailableError
-from tests.support.builders import a_payload
+from tests.support.builders import BY, a_payload
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -53,12 +53,18 @@ def test_a_group_is_announced_at_once_and_fails_by_its_members_alone(world: Worl
     first = publish(world, json.dumps(a_payload()), key="k")
     world.announced.clear()
     again, other, elsewhere, new = (
-        new_event(world.workspace.id, "meeting.completed", json.dumps(a_payload(title=title)), now=world.now, **under)
-        for title, under in (
-            ("Weekly", {"idempotency_key": "k"}),
-            ("Other", {"idempotency_key": "k"}),
-            ("x", {}),
-            ("y", {}),
+        new_event(
+            world.workspace.id,
+            "meeting.completed",
+            json.dumps(a_payload(title=title)),
+            now=world.now,
+            idempotency_key=key,
+        )
+        for title, key in (
+            ("Weekly", "k"),
+            ("Other", "k"),
+            ("x", None),
+            ("y", None),
         )
     )
     elsewhere = replace(elsewhere, workspace_id=uuid4())
@@ -114,13 +120,13 @@ def test_erasing_a_meeting_counts_its_events_and_what_waited(world: World, caplo
     world.delivery(world.webhook())
     other = publish(world, json.dumps(a_payload(meeting_id="m-2")))
     with world.unit() as unit:
-        erase_meeting(unit, world.workspace.id, "m-1")
+        erase_meeting(unit, world.workspace.id, "m-1", by=BY)
     assert "erased" not in caplog.text
-    assert world.do(lambda unit: erase_meeting(unit, world.workspace.id, "m-1")) == (1, 1)
+    assert world.do(lambda unit: erase_meeting(unit, world.workspace.id, "m-1", by=BY)) == (1, 1)
     assert "meeting 'm-1': 1 payloads erased on request, 1 deliveries skipped" in caplog.messages
     assert [each.payload_erased_at is None for each in world.events()] == [False, True]
     assert world.events()[1].id == other.id
-    assert world.do(lambda unit: erase_meeting(unit, world.workspace.id, "m-1")) == (0, 0)
+    assert world.do(lambda unit: erase_meeting(unit, world.workspace.id, "m-1", by=BY)) == (0, 0)
 
 
 def test_an_event_s_deliveries_are_with_its_first_page_of_endpoints(world: World) -> None:

@@ -12,7 +12,7 @@ from noteflow_hooks.application.meetings import new_meeting
 from noteflow_hooks.application.requests import begin_test, create_meeting, register_webhook, rotate_webhook
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.errors import AlreadyExistsError
-from tests.support.builders import a_webhook
+from tests.support.builders import BY, a_webhook
 
 if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointView
@@ -34,14 +34,16 @@ def create(world: World, title: str) -> UUID:
 
 def recorded(world: World, webhook_id: UUID, request: NamedRequest | None) -> UUID:
     """Have a test event recorded, and return which one it came to."""
-    return world.do(lambda unit: begin_test(unit, world.service, world.workspace.id, webhook_id, request=request))
+    return world.do(
+        lambda unit: begin_test(unit, world.service, world.workspace.id, webhook_id, request=request, by=BY)
+    )
 
 
 def register(world: World, token_id: UUID) -> tuple[EndpointView, str | None]:
     """Register an endpoint under the id."""
     webhook = a_webhook(workspace_id=world.workspace.id, secret="s" * 32)
     return world.do(
-        lambda unit: register_webhook(unit, world.service, webhook, token_id=token_id, request=named(world))
+        lambda unit: register_webhook(unit, world.service, webhook, token_id=token_id, request=named(world), by=BY)
     )
 
 
@@ -56,6 +58,7 @@ def rotate(world: World, webhook_id: UUID, secret: str) -> tuple[EndpointView, s
             now=world.now,
             token_id=TOKEN,
             request=named(world),
+            by=BY,
         )
     )
 

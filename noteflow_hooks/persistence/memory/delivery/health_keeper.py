@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.audit.telling import entry_of_disabling
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health import load
 from noteflow_hooks.domain.health.circuit_breaker import apply_results, transition_event
@@ -13,6 +14,7 @@ from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM, STALLED
 from noteflow_hooks.domain.health.slots import OwnSlot, deal_out, has_slot, in_fair_order
 from noteflow_hooks.domain.ports.delivery_store import next_slots
 from noteflow_hooks.domain.settling import results_of
+from noteflow_hooks.persistence.memory.audit import add_entries, note_breaker
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting, wake
 
 if TYPE_CHECKING:
@@ -80,6 +82,8 @@ def apply(
         if after != before:
             session.tables.health[webhook_id] = after
             changed.append(after)
+            if after.is_open != before.is_open:
+                note_breaker(session, webhook, is_open=after.is_open)
         if transition is not None:
             event_ids += _follow(session, webhook, transition, tells=rules.tells)
     return next_slots(changed, now=session.now()), event_ids
@@ -91,6 +95,7 @@ def _follow(session: Session, webhook: WebhookConfig, transition: HealthTransiti
         disabled = replace(webhook, enabled=False, disabled_reason=transition.reason, updated_at=session.now())
         session.tables.webhooks[webhook.id] = disabled
         skip_waiting(session, webhook.id, transition.reason)
+        add_entries(session, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
     if not tells:
         return []
     event = transition_event(uuid4(), webhook, transition.event_type, transition.reason, now=session.now())

@@ -110,6 +110,17 @@ class InMemoryRetentionStore(RetentionStore):
                 tables.health.pop(each.id, None)
             return PurgeBatch(len(chosen), cursor)
 
+    @override
+    def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._store.lock:
+            tables = self._store.tables
+            page, cursor = _page(
+                [(age(each), each) for each in tables.audit.values()], self._store.now() - older_than, limit, after
+            )
+            for each in page:
+                del tables.audit[each.id]
+            return PurgeBatch(len(page), cursor)
+
 
 def _page(
     rows: Iterable[_Aged[RowT]], last: datetime, limit: int, after: Position | None

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
+from noteflow_hooks.domain.audit.telling import entry_of_disabling
 from noteflow_hooks.domain.health.circuit_breaker import HealthTransition, apply_results, transition_event
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM
 from noteflow_hooks.domain.health.slots import OwnSlot, deal_out
@@ -18,6 +19,7 @@ from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot, next_slots
 from noteflow_hooks.domain.settling import results_of
 from noteflow_hooks.persistence.sql import health_statements as statements
+from noteflow_hooks.persistence.sql.audit_statements import add_entries, note_breakers
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
 
@@ -71,6 +73,7 @@ class HealthKeeper:
         rows = connection.execute(statements.HEALTH, {"ids": list({each.delivery.webhook_id for each in settlements})})
         changed: list[EndpointHealth] = []
         event_ids: list[UUID] = []
+        breakers: dict[UUID, tuple[UUID, bool]] = {}
         now: datetime | None = None
         for row in rows.all():
             now = cast("datetime", row.moment)
@@ -79,10 +82,16 @@ class HealthKeeper:
             after, transition = apply_results(before, webhook, results, now=now, rules=self._rules)
             if after != before:
                 changed.append(after)
+                if after.is_open != before.is_open:
+                    breakers[webhook.id] = (webhook.workspace_id, after.is_open)
             if transition is not None:
                 event_ids += self._follow(connection, webhook, transition, now)
         _store(connection, changed)
-        return HealthChanges(next_slots(changed, now=now), event_ids) if now is not None else HealthChanges()
+        if now is None:
+            return HealthChanges()
+        if breakers:
+            note_breakers(connection, breakers, now=now)
+        return HealthChanges(next_slots(changed, now=now), event_ids)
 
     def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
         """Send endpoints to the slow lane."""
@@ -98,6 +107,7 @@ class HealthKeeper:
             if connection.execute(statements.DISABLE, params).one_or_none() is None:
                 return []
             connection.execute(statements.SKIP_WAITING, {**params, "limit": SKIPPED_AT_ONCE})
+            add_entries(connection, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
         if not self._rules.tells:
             return []
         # Imported here: workers seldom need the tables' classes that come with it.

@@ -14,7 +14,9 @@ from uuid import UUID
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import COLUMNS, key_id
+from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.errors import SecretUnavailableError
+from noteflow_hooks.persistence.sql.audit_statements import add_entries
 from noteflow_hooks.persistence.sql.limits import REENCRYPTED_AT_ONCE
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import Column, SecretBox
+    from noteflow_hooks.domain.audit.entries import Actor, AuditEntry
 
 _PAGE = text("""
 SELECT id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
@@ -33,7 +36,7 @@ ORDER BY id
 LIMIT :limit
 """)
 _WAIT_FOR = """
-SELECT id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
+SELECT id, workspace_id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
 WHERE id = ANY(CAST(:ids AS uuid[]))
 ORDER BY id
 FOR NO KEY UPDATE
@@ -92,8 +95,10 @@ class StoredSecrets:
         self._box = box
         self._batch = batch
 
-    def rotate(self) -> Rotation:
+    def rotate(self, *, by: Actor) -> Rotation:
         """Re-encrypt whatever is not as the first key would make it now; what does not decrypt stays as it is.
+
+        ``by`` is who wants it, for the audit trail of each workspace.
 
         Any number may run at once. An endpoint that is being changed is left for the end and then waited for; it is
         re-encrypted as that change leaves it.
@@ -104,9 +109,9 @@ class StoredSecrets:
             for row in rows:
                 if row.id not in stale:
                     self._renewed(row, rotation)
-            busy += self._reencrypt(stale, rotation)
+            busy += self._reencrypt(stale, rotation, by=by)
         for webhook_id in busy:
-            self._reencrypt([webhook_id], rotation, wait=True)
+            self._reencrypt([webhook_id], rotation, by=by, wait=True)
         return rotation
 
     def use(self) -> Mapping[str, KeyUse]:
@@ -129,7 +134,7 @@ class StoredSecrets:
             yield rows
             after = rows[-1].id
 
-    def _reencrypt(self, webhook_ids: list[UUID], rotation: Rotation, *, wait: bool = False) -> list[UUID]:
+    def _reencrypt(self, webhook_ids: list[UUID], rotation: Rotation, *, by: Actor, wait: bool = False) -> list[UUID]:
         """Re-encrypt these endpoints as they are once locked; return those that somebody else has locked."""
         if not webhook_ids:
             return []
@@ -137,11 +142,25 @@ class StoredSecrets:
             connection.execute(_KEEP_UPDATED_AT)
             rows = connection.execute(_LOCK if wait else _LOCK_FREE, {"ids": webhook_ids}).all()
             renewed = [(row, self._renewed(row, rotation)) for row in rows]
-            changed = [(row.id, columns) for row, columns in renewed if columns != dict(_sealed(row))]
+            changed = [(row, columns) for row, columns in renewed if columns != dict(_sealed(row))]
             params: dict[str, list[Any]] = {each: [columns.get(each) for _, columns in changed] for each in COLUMNS}
-            connection.execute(_STORE, {**params, "id": [webhook_id for webhook_id, _ in changed]})
+            connection.execute(_STORE, {**params, "id": [row.id for row, _ in changed]})
+            add_entries(connection, self._entries(changed, by=by))
         locked = {row.id for row in rows}
         return [webhook_id for webhook_id in webhook_ids if webhook_id not in locked]
+
+    def _entries(
+        self, changed: Sequence[tuple[Row[Any], Mapping[Column, bytes]]], *, by: Actor
+    ) -> Iterator[AuditEntry]:
+        """Yield an entry for each workspace: by which keys its secrets were readable, and by which one they are now."""
+        own: defaultdict[UUID, list[set[str]]] = defaultdict(list)
+        for row, columns in changed:
+            before = {key_id(sealed) for column, sealed in _sealed(row) if columns[column] != sealed}
+            own[row.workspace_id].append(before)
+        current = self._box.key_ids[0]
+        for workspace_id, keys in own.items():
+            old, new = {"keys": sorted(set().union(*keys))}, {"keys": [current], "webhooks": len(keys)}
+            yield entry_of(by, Action.KEYS_ROTATED, workspace_id, (TargetKind.KEYS, current), old=old, new=new)
 
     def _renewed(self, row: Row[Any], rotation: Rotation) -> dict[Column, bytes]:
         """Return a row's ciphertexts as they are to be, and count what became of each."""

@@ -188,6 +188,13 @@ _REMOVE_REQUESTS: Final = _purge(
 )""",
 )
 
+#: All of it in a function of the database's own: triggers refuse every other statement that removes an entry. Nothing
+#: stays of what is old enough, but for what another call is about to remove.
+_REMOVE_AUDIT_ENTRIES: Final = text(
+    "SELECT removed, CASE WHEN removed = :limit THEN moment END AS moment, CASE WHEN removed = :limit THEN id END AS id"
+    " FROM noteflow.purge_audit_log(CAST(:age AS interval), CAST(:limit AS integer))"
+)
+
 
 class SqlAlchemyRetentionStore(RetentionStore):
     """Retention in PostgreSQL."""
@@ -219,6 +226,12 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_WEBHOOKS, older_than, limit, after)
+
+    @override
+    def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._engine.begin() as connection:
+            row = connection.execute(_REMOVE_AUDIT_ENTRIES, {"age": older_than, "limit": limit}).one()
+        return PurgeBatch(row.removed, None if row.id is None else Position(row.moment, row.id))
 
     def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> PurgeBatch:
         behind = after if after is not None else _BEGINNING

@@ -4,6 +4,7 @@ CHECK constraints repeat the domain's rules, so that rows damaged by hand are re
 """
 
 from noteflow_hooks.persistence.sql.orm.access import ApiTokenRow, WorkspaceRow
+from noteflow_hooks.persistence.sql.orm.audit import AuditEntryRow, BreakerTallyRow
 from noteflow_hooks.persistence.sql.orm.base import SCHEMA, Base, ExactJson
 from noteflow_hooks.persistence.sql.orm.deliveries import (
     DeliveryQueueRow,
@@ -11,6 +12,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
     WebhookDeliveryRow,
     table_of,
 )
+from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
 from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
@@ -21,8 +23,11 @@ from noteflow_hooks.persistence.sql.orm.webhooks import WebhookConfigRow, Webhoo
 __all__ = [
     "SCHEMA",
     "ApiTokenRow",
+    "AuditEntryRow",
     "Base",
+    "BreakerTallyRow",
     "DeliveryQueueRow",
+    "EventTypeRow",
     "ExactJson",
     "MeetingRow",
     "RecordingRow",

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.payload_versions import FIRST
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.persistence.sql.conditions import within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
@@ -26,11 +26,10 @@ class WebhookConfigRow(Base):
         CheckConstraint(within("timeout_ms", TIMEOUT_MS), name="timeout_ms"),
         # rule of domain.webhooks.MAX_RETRIES
         CheckConstraint(within("max_retries", MAX_RETRIES), name="max_retries"),
-        CheckConstraint(
-            # rule of domain.events.SUBSCRIBABLE
-            f"events <@ ARRAY[{', '.join(map(repr, map(str, SUBSCRIBABLE)))}]::text[]",
-            name="events",
-        ),
+        # rule of domain.webhooks.check_events
+        CheckConstraint("noteflow.is_subscription(events)", name="events"),
+        # rule of domain.payload_versions.FIRST
+        CheckConstraint(f"payload_version >= {FIRST}", name="payload_version"),
         # rule of domain.webhooks.RATE_LIMIT_PER_S
         CheckConstraint(within("rate_limit_per_s", RATE_LIMIT_PER_S), name="rate_limit_per_s"),
         # rule of domain.webhooks.MAX_CONCURRENCY
@@ -81,6 +80,7 @@ class WebhookConfigRow(Base):
     rate_limit_per_s: Mapped[float | None]
     max_concurrency: Mapped[int | None] = mapped_column(Integer)
     paused_at: Mapped[datetime | None]
+    payload_version: Mapped[int] = mapped_column(Integer, server_default=text(str(FIRST)))
 
 
 class WebhookHealthRow(Base):

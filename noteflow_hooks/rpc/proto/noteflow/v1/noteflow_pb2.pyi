@@ -4,9 +4,9 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
-calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else; PERMISSION_DENIED names the one
-that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
+PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -38,7 +38,11 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
+
+What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
+record: AuditService lists it.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -513,6 +517,7 @@ class Webhook(_message.Message):
     PAUSED_AT_FIELD_NUMBER: _builtins.int
     HEALTH_FIELD_NUMBER: _builtins.int
     PREVIOUS_SECRETS_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -545,6 +550,8 @@ class Webhook(_message.Message):
     """The most POSTs at once; absent means the server's own cap."""
     paused: _builtins.bool
     """Whether its deliveries are held until it resumes."""
+    payload_version: _builtins.int
+    """The version of payloads that it gets; a type that has not that one is sent in its nearest lower one."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -603,10 +610,11 @@ class Webhook(_message.Message):
         paused_at: _timestamp_pb2.Timestamp | None = ...,
         health: Global___WebhookHealth | None = ...,
         previous_secrets: _abc.Iterable[Global___PreviousSecret] | None = ...,
+        payload_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -753,6 +761,7 @@ class RegisterWebhookRequest(_message.Message):
     RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters."""
     name: _builtins.str
@@ -776,10 +785,12 @@ class RegisterWebhookRequest(_message.Message):
     another one gets ALREADY_EXISTS. The secret is told again only to the token of the first call,
     and while the endpoint still has it; else only its hint.
     """
+    payload_version: _builtins.int
+    """The version of payloads to send, 1 to the newest one of any event type; absent means the newest."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
-        `webhook.failing`, `webhook.disabled`. None subscribes to nothing.
+        `webhook.failing`, `webhook.disabled`, and the workspace's own, `custom.<name>`. None subscribes to nothing.
         """
 
     @_builtins.property
@@ -801,10 +812,11 @@ class RegisterWebhookRequest(_message.Message):
         rate_limit_per_s: _builtins.float | None = ...,
         max_concurrency: _builtins.int | None = ...,
         request_id: _builtins.str | None = ...,
+        payload_version: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
@@ -816,6 +828,8 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__payload_version: _TypeAlias = _typing.Literal["payload_version"]  # noqa: Y015
+    _WhichOneofArgType__payload_version: _TypeAlias = _typing.Literal["_payload_version", b"_payload_version"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
     _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
@@ -834,6 +848,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payload_version) -> _WhichOneofReturnType__payload_version | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
     @_typing.overload
@@ -953,6 +969,7 @@ class UpdateWebhookRequest(_message.Message):
     RATE_LIMIT_PER_S_FIELD_NUMBER: _builtins.int
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -971,10 +988,12 @@ class UpdateWebhookRequest(_message.Message):
     """The new cap; absent, while the mask names it, stands for the server's own."""
     paused: _builtins.bool
     """True holds its deliveries; false lets them go."""
+    payload_version: _builtins.int
+    """The new version of payloads."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
-        `max_concurrency`, `paused`; at least one.
+        `max_concurrency`, `paused`, `payload_version`; at least one.
         """
 
     @_builtins.property
@@ -1000,10 +1019,11 @@ class UpdateWebhookRequest(_message.Message):
         rate_limit_per_s: _builtins.float | None = ...,
         max_concurrency: _builtins.int | None = ...,
         paused: _builtins.bool = ...,
+        payload_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "rate_limit_per_s", b"rate_limit_per_s", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
@@ -2073,12 +2093,16 @@ class PublishEventRequest(_message.Message):
     PAYLOAD_JSON_FIELD_NUMBER: _builtins.int
     IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
     event_type: _builtins.str
-    """`meeting.completed`, `summary.generated`, `recording.started` or `recording.stopped`."""
+    """`meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`, or one of the workspace's own,
+    `custom.<name>`.
+    """
     payload_json: _builtins.str
     """One flat JSON object with the type's fields; `timestamp` is set where it is missing, extra fields pass. Refused is what
     JSON's readers take differently: a field that is named twice, NaN and infinities, whole numbers beyond 64 bits and
     others beyond what a double holds, lone surrogates and NUL. At most 10,240 bytes as sent; above that only an
-    `executive_summary` is shortened, and of the text given at most 1,048,576 bytes are read.
+    `executive_summary` is shortened, and of the text given at most 1,048,576 bytes are read. The payload of a type of the
+    workspace's own may be nested, 32 deep; it must fit the type's schema, and nothing of it is shortened. A `meeting_id` in
+    it, text where it is there, is the event's.
     """
     idempotency_key: _builtins.str
     """1 to 255 characters, unique in the workspace. The same key with the same type and payload returns the same event, with
@@ -2435,3 +2459,424 @@ class EraseMeetingPayloadsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___EraseMeetingPayloadsResponse: _TypeAlias = EraseMeetingPayloadsResponse  # noqa: Y015
+
+@_typing.final
+class AuditEntry(_message.Message):
+    """One change. It has no secret, no header's value, no path of a URL and no text of a meeting."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTOR_HINT_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    OLD_FIELD_NUMBER: _builtins.int
+    NEW_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    id: _builtins.str
+    """The entry's id."""
+    workspace_id: _builtins.str
+    """The workspace in which."""
+    actor_kind: _builtins.str
+    """Who has changed it: `token` for a call, `cli` for a command on the database, `system` for what happens by itself."""
+    actor: _builtins.str
+    """The token's id, the name of who ran the command on its machine, or the part of the system."""
+    actor_hint: _builtins.str
+    """A token's last four characters."""
+    action: _builtins.str
+    """What was done, such as `webhook.updated`; later releases have more of them."""
+    target_kind: _builtins.str
+    """What it was done to: `webhook`, `delivery`, `replay`, `meeting`, `event_type`, `workspace`, `token`,
+    `keys`; later releases have more.
+    """
+    target_id: _builtins.str
+    """The id of that."""
+    old: _builtins.str
+    """How it was before, as a JSON object by field; absent where it was not there. A secret is `changed`, a URL its scheme
+    and host, and of headers only the names are told.
+    """
+    new: _builtins.str
+    """How it is after that; absent where it is gone."""
+    request_id: _builtins.str
+    """The request id that the caller chose; absent where it chose none."""
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it was changed."""
+
+    def __init__(
+        self,
+        *,
+        id: _builtins.str = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        workspace_id: _builtins.str = ...,
+        actor_kind: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        actor_hint: _builtins.str = ...,
+        action: _builtins.str = ...,
+        target_kind: _builtins.str = ...,
+        target_id: _builtins.str = ...,
+        old: _builtins.str | None = ...,
+        new: _builtins.str | None = ...,
+        request_id: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_new", b"_new", "_old", b"_old", "_request_id", b"_request_id", "at", b"at", "new", b"new", "old", b"old", "request_id", b"request_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_new", b"_new", "_old", b"_old", "_request_id", b"_request_id", "action", b"action", "actor", b"actor", "actor_hint", b"actor_hint", "actor_kind", b"actor_kind", "at", b"at", "id", b"id", "new", b"new", "old", b"old", "request_id", b"request_id", "target_id", b"target_id", "target_kind", b"target_kind", "workspace_id", b"workspace_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__new: _TypeAlias = _typing.Literal["new"]  # noqa: Y015
+    _WhichOneofArgType__new: _TypeAlias = _typing.Literal["_new", b"_new"]  # noqa: Y015
+    _WhichOneofReturnType__old: _TypeAlias = _typing.Literal["old"]  # noqa: Y015
+    _WhichOneofArgType__old: _TypeAlias = _typing.Literal["_old", b"_old"]  # noqa: Y015
+    _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
+    _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__new) -> _WhichOneofReturnType__new | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__old) -> _WhichOneofReturnType__old | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
+
+Global___AuditEntry: _TypeAlias = AuditEntry  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesRequest(_message.Message):
+    """What ListAuditEntries takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    ACTOR_KIND_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    ACTION_FIELD_NUMBER: _builtins.int
+    TARGET_KIND_FIELD_NUMBER: _builtins.int
+    TARGET_ID_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """The most entries to return."""
+    page_token: _builtins.str
+    """Where to go on: the `next_page_token` of the page before, asked for with the same filters."""
+    actor_kind: _builtins.str
+    """Only those of such an actor: `token`, `cli` or `system`."""
+    actor: _builtins.str
+    """Only those of this actor: a token's id, or a name."""
+    action: _builtins.str
+    """Only those of this action."""
+    target_kind: _builtins.str
+    """Only those about such a thing."""
+    target_id: _builtins.str
+    """Only those about what has this id."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    with_total: _builtins.bool
+    """Whether the answer says how many there are."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those of this time or later."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those before this time."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        actor_kind: _builtins.str | None = ...,
+        actor: _builtins.str | None = ...,
+        action: _builtins.str | None = ...,
+        target_kind: _builtins.str | None = ...,
+        target_id: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        id_prefix: _builtins.str | None = ...,
+        with_total: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_actor", b"_actor", "_actor_kind", b"_actor_kind", "_id_prefix", b"_id_prefix", "_target_id", b"_target_id", "_target_kind", b"_target_kind", "action", b"action", "actor", b"actor", "actor_kind", b"actor_kind", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "target_id", b"target_id", "target_kind", b"target_kind"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_action", b"_action", "_actor", b"_actor", "_actor_kind", b"_actor_kind", "_id_prefix", b"_id_prefix", "_target_id", b"_target_id", "_target_kind", b"_target_kind", "action", b"action", "actor", b"actor", "actor_kind", b"actor_kind", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "target_id", b"target_id", "target_kind", b"target_kind", "with_total", b"with_total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__action: _TypeAlias = _typing.Literal["action"]  # noqa: Y015
+    _WhichOneofArgType__action: _TypeAlias = _typing.Literal["_action", b"_action"]  # noqa: Y015
+    _WhichOneofReturnType__actor: _TypeAlias = _typing.Literal["actor"]  # noqa: Y015
+    _WhichOneofArgType__actor: _TypeAlias = _typing.Literal["_actor", b"_actor"]  # noqa: Y015
+    _WhichOneofReturnType__actor_kind: _TypeAlias = _typing.Literal["actor_kind"]  # noqa: Y015
+    _WhichOneofArgType__actor_kind: _TypeAlias = _typing.Literal["_actor_kind", b"_actor_kind"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__target_id: _TypeAlias = _typing.Literal["target_id"]  # noqa: Y015
+    _WhichOneofArgType__target_id: _TypeAlias = _typing.Literal["_target_id", b"_target_id"]  # noqa: Y015
+    _WhichOneofReturnType__target_kind: _TypeAlias = _typing.Literal["target_kind"]  # noqa: Y015
+    _WhichOneofArgType__target_kind: _TypeAlias = _typing.Literal["_target_kind", b"_target_kind"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__action) -> _WhichOneofReturnType__action | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor) -> _WhichOneofReturnType__actor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__actor_kind) -> _WhichOneofReturnType__actor_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_id) -> _WhichOneofReturnType__target_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__target_kind) -> _WhichOneofReturnType__target_kind | None: ...
+
+Global___ListAuditEntriesRequest: _TypeAlias = ListAuditEntriesRequest  # noqa: Y015
+
+@_typing.final
+class ListAuditEntriesResponse(_message.Message):
+    """A page of the audit trail."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIT_ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """What the next page is asked for with; empty on the last one."""
+    total: _builtins.int
+    """How many there are, with these filters, where `with_total` asks; 10,000 stands for as many or more."""
+    @_builtins.property
+    def audit_entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___AuditEntry]:
+        """The entries, newest first."""
+
+    def __init__(
+        self,
+        *,
+        audit_entries: _abc.Iterable[Global___AuditEntry] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audit_entries", b"audit_entries", "next_page_token", b"next_page_token", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListAuditEntriesResponse: _TypeAlias = ListAuditEntriesResponse  # noqa: Y015
+
+@_typing.final
+class EventType(_message.Message):
+    """An event type of the catalogue, in one version of its payload."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSIONS_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    UPDATED_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """Its name, as events and subscriptions have it; a workspace's own begin with `custom.`."""
+    description: _builtins.str
+    """What it tells of."""
+    since: _builtins.str
+    """The release that had it first; empty for a workspace's own."""
+    deprecated: _builtins.bool
+    """Whether it is to go, and nothing new should rely on it."""
+    schema: _builtins.str
+    """The JSON Schema 2020-12 of its payload, as JSON text. One of the workspace's own is as it was given."""
+    example: _builtins.str
+    """A payload as it is sent, as JSON text; of a workspace's own as it was given, empty where none was."""
+    payload_version: _builtins.int
+    """The version of the payload that these are of."""
+    @_builtins.property
+    def payload_versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """All versions that it has, in rising order. In one, fields are only ever added."""
+
+    @_builtins.property
+    def created_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was first put; absent for ours."""
+
+    @_builtins.property
+    def updated_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last put; absent for ours."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        since: _builtins.str = ...,
+        deprecated: _builtins.bool = ...,
+        schema: _builtins.str = ...,
+        example: _builtins.str = ...,
+        payload_version: _builtins.int = ...,
+        payload_versions: _abc.Iterable[_builtins.int] | None = ...,
+        created_at: _timestamp_pb2.Timestamp | None = ...,
+        updated_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "deprecated", b"deprecated", "description", b"description", "example", b"example", "name", b"name", "payload_version", b"payload_version", "payload_versions", b"payload_versions", "schema", b"schema", "since", b"since", "updated_at", b"updated_at"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventType: _TypeAlias = EventType  # noqa: Y015
+
+@_typing.final
+class ListEventTypesRequest(_message.Message):
+    """Nothing: the whole catalogue is listed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventTypesRequest: _TypeAlias = ListEventTypesRequest  # noqa: Y015
+
+@_typing.final
+class ListEventTypesResponse(_message.Message):
+    """The catalogue."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def event_types(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventType]:
+        """Ours in their newest versions, then the workspace's own, each by name."""
+
+    def __init__(
+        self,
+        *,
+        event_types: _abc.Iterable[Global___EventType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_types", b"event_types"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListEventTypesResponse: _TypeAlias = ListEventTypesResponse  # noqa: Y015
+
+@_typing.final
+class GetEventTypeRequest(_message.Message):
+    """What GetEventType takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The type's name."""
+    payload_version: _builtins.int
+    """A version of its payload; absent means the newest."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        payload_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_payload_version", b"_payload_version", "payload_version", b"payload_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_payload_version", b"_payload_version", "name", b"name", "payload_version", b"payload_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__payload_version: _TypeAlias = _typing.Literal["payload_version"]  # noqa: Y015
+    _WhichOneofArgType__payload_version: _TypeAlias = _typing.Literal["_payload_version", b"_payload_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payload_version) -> _WhichOneofReturnType__payload_version | None: ...
+
+Global___GetEventTypeRequest: _TypeAlias = GetEventTypeRequest  # noqa: Y015
+
+@_typing.final
+class PutEventTypeRequest(_message.Message):
+    """What PutEventType takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SCHEMA_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    EXAMPLE_FIELD_NUMBER: _builtins.int
+    DEPRECATED_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`custom.` and words of a-z, 0-9 and _ with dots between them; 128 characters in all."""
+    schema: _builtins.str
+    """A JSON Schema 2020-12 as JSON text, one object of at most 16,384 bytes. It is shown what the publisher says, and
+    `event` and `timestamp`, which we set, where its `properties` or `required` name them. `format` says something to readers
+    only. `$ref` names places of its own, `#/$defs/…`, and makes no loop; `$id` stands at the top only, `$anchor` and
+    `$dynamicRef` nowhere. Regular expressions take linear time: no look-around, no back-references; 64 of them. A check may
+    take at most 512,000 steps, and all expressions 64 KiB, compiled: the refusal says which is too much.
+    """
+    description: _builtins.str
+    """At most 1,000 characters."""
+    example: _builtins.str
+    """A payload for readers, as JSON text, that fits the schema; absent means none."""
+    deprecated: _builtins.bool
+    """Whether it is to go."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        schema: _builtins.str = ...,
+        description: _builtins.str = ...,
+        example: _builtins.str | None = ...,
+        deprecated: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_example", b"_example", "example", b"example"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_example", b"_example", "deprecated", b"deprecated", "description", b"description", "example", b"example", "name", b"name", "schema", b"schema"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__example: _TypeAlias = _typing.Literal["example"]  # noqa: Y015
+    _WhichOneofArgType__example: _TypeAlias = _typing.Literal["_example", b"_example"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__example) -> _WhichOneofReturnType__example | None: ...
+
+Global___PutEventTypeRequest: _TypeAlias = PutEventTypeRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEventTypeRequest(_message.Message):
+    """What DeleteEventType takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """The type's name."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventTypeRequest: _TypeAlias = DeleteEventTypeRequest  # noqa: Y015
+
+@_typing.final
+class DeleteEventTypeResponse(_message.Message):
+    """Nothing: the type is removed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteEventTypeResponse: _TypeAlias = DeleteEventTypeResponse  # noqa: Y015

@@ -1052,6 +1052,26 @@ class EventServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.FromString,
                 _registered_method=True)
+        self.ListEventTypes = channel.unary_unary(
+                '/noteflow.v1.EventService/ListEventTypes',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesResponse.FromString,
+                _registered_method=True)
+        self.GetEventType = channel.unary_unary(
+                '/noteflow.v1.EventService/GetEventType',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventTypeRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EventType.FromString,
+                _registered_method=True)
+        self.PutEventType = channel.unary_unary(
+                '/noteflow.v1.EventService/PutEventType',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PutEventTypeRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EventType.FromString,
+                _registered_method=True)
+        self.DeleteEventType = channel.unary_unary(
+                '/noteflow.v1.EventService/DeleteEventType',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeResponse.FromString,
+                _registered_method=True)
 
 
 class EventServiceServicer:
@@ -1093,6 +1113,37 @@ class EventServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListEventTypes(self, request, context):
+        """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+        scope: read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetEventType(self, request, context):
+        """Returns one event type. scope: read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PutEventType(self, request, context):
+        """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+        its schema. scope: manage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteEventType(self, request, context):
+        """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+        subscriptions stay, for one that is put under that name again. scope: manage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_EventServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -1120,6 +1171,26 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.EraseMeetingPayloads,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.SerializeToString,
+            ),
+            'ListEventTypes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListEventTypes,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesResponse.SerializeToString,
+            ),
+            'GetEventType': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetEventType,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventTypeRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.EventType.SerializeToString,
+            ),
+            'PutEventType': grpc.unary_unary_rpc_method_handler(
+                    servicer.PutEventType,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PutEventTypeRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.EventType.SerializeToString,
+            ),
+            'DeleteEventType': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteEventType,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -1258,6 +1329,190 @@ class EventService:
             '/noteflow.v1.EventService/EraseMeetingPayloads',
             noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListEventTypes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/ListEventTypes',
+            noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.ListEventTypesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetEventType(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/GetEventType',
+            noteflow_dot_v1_dot_noteflow__pb2.GetEventTypeRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.EventType.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PutEventType(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/PutEventType',
+            noteflow_dot_v1_dot_noteflow__pb2.PutEventTypeRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.EventType.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteEventType(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.EventService/DeleteEventType',
+            noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.DeleteEventTypeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class AuditServiceStub:
+    """Who changed what in the workspace.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.ListAuditEntries = channel.unary_unary(
+                '/noteflow.v1.AuditService/ListAuditEntries',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.FromString,
+                _registered_method=True)
+
+
+class AuditServiceServicer:
+    """Who changed what in the workspace.
+    """
+
+    def ListAuditEntries(self, request, context):
+        """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_AuditServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'ListAuditEntries': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListAuditEntries,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'noteflow.v1.AuditService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('noteflow.v1.AuditService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class AuditService:
+    """Who changed what in the workspace.
+    """
+
+    @staticmethod
+    def ListAuditEntries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.AuditService/ListAuditEntries',
+            noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.ListAuditEntriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

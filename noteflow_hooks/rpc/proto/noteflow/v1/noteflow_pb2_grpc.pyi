@@ -4,9 +4,9 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List, `publish` for the other
-calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else; PERMISSION_DENIED names the one
-that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
+PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -38,7 +38,11 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   LIMIT_REACHED           another limit                             RESOURCE_EXHAUSTED
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
+  SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
+
+What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
+record: AuditService lists it.
 
 Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a page may hold fewer than asked for.
 `next_page_token` is empty on the last page.
@@ -398,6 +402,20 @@ class EventServiceStub:
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
+    ListEventTypes: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]
+    """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+    scope: read.
+    """
+    GetEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventTypeRequest, _noteflow_pb2.EventType]
+    """Returns one event type. scope: read."""
+    PutEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PutEventTypeRequest, _noteflow_pb2.EventType]
+    """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+    its schema. scope: manage.
+    """
+    DeleteEventType: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteEventTypeRequest, _noteflow_pb2.DeleteEventTypeResponse]
+    """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+    subscriptions stay, for one that is put under that name again. scope: manage.
+    """
 
 @_typing.type_check_only
 class EventServiceAsyncStub(EventServiceStub):
@@ -414,6 +432,20 @@ class EventServiceAsyncStub(EventServiceStub):
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
     EraseMeetingPayloads: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]  # type: ignore[assignment]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
+    ListEventTypes: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]  # type: ignore[assignment]
+    """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+    scope: read.
+    """
+    GetEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventTypeRequest, _noteflow_pb2.EventType]  # type: ignore[assignment]
+    """Returns one event type. scope: read."""
+    PutEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PutEventTypeRequest, _noteflow_pb2.EventType]  # type: ignore[assignment]
+    """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+    its schema. scope: manage.
+    """
+    DeleteEventType: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.DeleteEventTypeRequest, _noteflow_pb2.DeleteEventTypeResponse]  # type: ignore[assignment]
+    """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+    subscriptions stay, for one that is put under that name again. scope: manage.
+    """
 
 class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     """Events of a NoteFlow server that keeps its meetings elsewhere. Switched off like WebhookService."""
@@ -458,4 +490,73 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_noteflow_pb2.EraseMeetingPayloadsResponse, _abc.Awaitable[_noteflow_pb2.EraseMeetingPayloadsResponse]]:
         """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
 
+    @_abc_1.abstractmethod
+    def ListEventTypes(
+        self,
+        request: _noteflow_pb2.ListEventTypesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListEventTypesResponse, _abc.Awaitable[_noteflow_pb2.ListEventTypesResponse]]:
+        """Lists the catalogue, not in pages: our event types by name, then the workspace's own by name; at most 100 of those.
+        scope: read.
+        """
+
+    @_abc_1.abstractmethod
+    def GetEventType(
+        self,
+        request: _noteflow_pb2.GetEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.EventType, _abc.Awaitable[_noteflow_pb2.EventType]]:
+        """Returns one event type. scope: read."""
+
+    @_abc_1.abstractmethod
+    def PutEventType(
+        self,
+        request: _noteflow_pb2.PutEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.EventType, _abc.Awaitable[_noteflow_pb2.EventType]]:
+        """Stores an event type of the workspace's own, in place of one of that name. What is published from then on is checked by
+        its schema. scope: manage.
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteEventType(
+        self,
+        request: _noteflow_pb2.DeleteEventTypeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.DeleteEventTypeResponse, _abc.Awaitable[_noteflow_pb2.DeleteEventTypeResponse]]:
+        """Removes an event type of the workspace's own: it can't be published any more. What was published is delivered, and
+        subscriptions stay, for one that is put under that name again. scope: manage.
+        """
+
 def add_EventServiceServicer_to_server(servicer: EventServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class AuditServiceStub:
+    """Who changed what in the workspace."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> AuditServiceAsyncStub: ...
+    ListAuditEntries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListAuditEntriesRequest, _noteflow_pb2.ListAuditEntriesResponse]
+    """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+@_typing.type_check_only
+class AuditServiceAsyncStub(AuditServiceStub):
+    """Who changed what in the workspace."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    ListAuditEntries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListAuditEntriesRequest, _noteflow_pb2.ListAuditEntriesResponse]  # type: ignore[assignment]
+    """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+class AuditServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Who changed what in the workspace."""
+
+    @_abc_1.abstractmethod
+    def ListAuditEntries(
+        self,
+        request: _noteflow_pb2.ListAuditEntriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.ListAuditEntriesResponse, _abc.Awaitable[_noteflow_pb2.ListAuditEntriesResponse]]:
+        """Lists the workspace's audit trail. It is written together with what it tells of, and kept for a year. scope: manage."""
+
+def add_AuditServiceServicer_to_server(servicer: AuditServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

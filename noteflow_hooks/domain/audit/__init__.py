@@ -1,0 +1,1 @@
+"""The audit trail: who changed what, and what the system has changed by itself."""

@@ -1,0 +1,138 @@
+"""How things are told in the audit trail: by field, and nothing that opens a door.
+
+A secret is ``changed``, a URL its scheme and host, and of headers only their names are told.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from noteflow_hooks.domain.audit.entries import WORKER, Action, TargetKind, entry_of
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from noteflow_hooks.domain.access import ApiToken
+    from noteflow_hooks.domain.audit.entries import AuditEntry
+    from noteflow_hooks.domain.event_types import CustomEventType
+    from noteflow_hooks.domain.replays import Replay
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+#: What stands for a value that is not told.
+CHANGED: Final = "changed"
+#: The fields of an endpoint that are told as they are.
+_PLAIN: Final = (
+    "name",
+    "enabled",
+    "timeout_ms",
+    "max_retries",
+    "rate_limit_per_s",
+    "max_concurrency",
+    "payload_version",
+    "disabled_reason",
+)
+
+
+def tell_url(url: str) -> str:
+    """Return the URL's scheme and host, and ``…`` for its path and query, which may be credentials."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return "…"
+    # A stored URL has no user name; one that was put there by hand is not told either.
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
+
+
+def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
+    """Tell a whole endpoint, without the fields that have no value."""
+    fields = {name: getattr(webhook, name) for name in _PLAIN}
+    fields |= {
+        "url": tell_url(webhook.url),
+        "events": list(webhook.events),
+        "paused": webhook.paused_at is not None,
+        "header_names": list(webhook.header_names),
+        "secret": CHANGED if webhook.is_signed else None,
+    }
+    return {name: value for name, value in sorted(fields.items()) if value is not None}
+
+
+def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Tell the fields in which the two differ, before and after.
+
+    Where a URL's path or a header's value is all that differs, both are told alike, and are there all the same.
+    """
+    old: dict[str, Any] = {}
+    new: dict[str, Any] = {}
+    for name in _PLAIN:
+        _note(old, new, name, getattr(before, name), getattr(after, name))
+    _note(old, new, "events", list(before.events), list(after.events))
+    _note(old, new, "paused", before.paused_at is not None, after.paused_at is not None)
+    if before.url != after.url:
+        old["url"], new["url"] = tell_url(before.url), tell_url(after.url)
+    if (before.header_names, before.headers) != (after.header_names, after.headers):
+        old["header_names"], new["header_names"] = list(before.header_names), list(after.header_names)
+        new["headers"] = CHANGED
+    return old, new
+
+
+def tell_token(token: ApiToken) -> dict[str, Any]:
+    """Tell a token's record."""
+    return {
+        "name": token.name,
+        "hint": token.hint,
+        "scopes": sorted(token.scopes),
+        "expires_at": _moment(token.expires_at),
+    }
+
+
+def tell_event_type(kind: CustomEventType) -> dict[str, Any]:
+    """Tell an event type of a workspace's own, without its schema and its example, which may have texts in them."""
+    return {"description": kind.description, "deprecated": kind.deprecated}
+
+
+def tell_put(before: CustomEventType | None, after: CustomEventType) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Tell a type before and after it was put; ``schema`` and ``example`` where they are others than before."""
+    new = tell_event_type(after)
+    for name in ("schema", "example"):
+        if before is None or getattr(before, name) != getattr(after, name):
+            new[name] = CHANGED
+    return None if before is None else tell_event_type(before), new
+
+
+def tell_replay(replay: Replay) -> dict[str, Any]:
+    """Tell what a replay sends again, and how far it has come."""
+    asked = replay.criteria
+    fields = {
+        "state": replay.state.value,
+        "webhook_id": None if asked.webhook_id is None else str(asked.webhook_id),
+        "event_type": asked.event_type,
+        "status": asked.status,
+        "created_after": _moment(asked.created_after),
+        "created_before": _moment(asked.created_before),
+        "rate_per_s": replay.rate_per_s,
+        "matched": replay.matched,
+        "sent": replay.sent,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def entry_of_disabling(webhook: WebhookConfig, reason: str, *, is_gone: bool) -> AuditEntry:
+    """Return the entry that the system has disabled the endpoint, which was enabled; ``is_gone`` for a 410 Gone."""
+    return entry_of(
+        WORKER,
+        Action.WEBHOOK_GONE if is_gone else Action.WEBHOOK_DISABLED,
+        webhook.workspace_id,
+        (TargetKind.WEBHOOK, webhook.id),
+        old={"enabled": True},
+        new={"enabled": False, "disabled_reason": reason},
+    )
+
+
+def _note(old: dict[str, Any], new: dict[str, Any], name: str, before: object, after: object) -> None:
+    if before != after:
+        old[name], new[name] = before, after
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()

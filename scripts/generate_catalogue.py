@@ -1,0 +1,182 @@
+"""Generate the catalogue's files from the payload classes; with ``--check`` only exit with status 1 if one is stale.
+
+These are ``schemas/<event type>.<version>.json``, ``asyncapi.yaml`` and ``openapi.yaml``. With ``--release`` the
+schemas are also copied to ``schemas/released/``, by which a test sees that only additions were made since the release.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from noteflow_hooks import __version__
+from noteflow_hooks.domain.catalogue import CATALOGUE, EventType
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+SCHEMAS: Final = ROOT / "schemas"
+RELEASED: Final = SCHEMAS / "released"
+_INFO: Final = {
+    "title": "NoteFlow Hooks",
+    "version": __version__,
+    "description": "What NoteFlow Hooks posts to the endpoints of a workspace. Generated: see docs/events.md.",
+}
+#: What every request has, in the order in which it is sent; the value is its description and its JSON Schema.
+_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+    "X-NoteFlow-Event": ("The event's type.", {"type": "string"}),
+    "X-NoteFlow-Payload-Version": ("The version of the payload.", {"type": "integer", "minimum": 1}),
+    "X-NoteFlow-Delivery": ("The delivery's id, the same on every attempt.", {"type": "string", "format": "uuid"}),
+    "webhook-id": ("The event's id, the same on every attempt and at every endpoint.", {"type": "string"}),
+    "webhook-timestamp": ("When this attempt was made, in Unix seconds.", {"type": "integer"}),
+    "X-NoteFlow-Signature": ("sha256= and the HMAC-SHA256 of the body; absent without a secret.", {"type": "string"}),
+    "webhook-signature": ("v1, and base64, for each live secret, by Standard Webhooks.", {"type": "string"}),
+}
+_SIGNATURES: Final = ("X-NoteFlow-Signature", "webhook-signature")
+
+
+def generate() -> dict[Path, str]:
+    """Return the text of every generated file, by its path."""
+    schemas = {
+        SCHEMAS / _file(kind, version): json.dumps(kind.schema(version), indent=2, ensure_ascii=False) + "\n"
+        for kind in CATALOGUE.values()
+        for version in kind.versions
+    }
+    return schemas | {ROOT / "asyncapi.yaml": _yaml(asyncapi()), ROOT / "openapi.yaml": _yaml(openapi())}
+
+
+def asyncapi() -> dict[str, Any]:
+    """Return the AsyncAPI 3 document: one channel, and a message of each type that NoteFlow sends on it."""
+    messages = {
+        str(kind.name): {
+            "name": str(kind.name),
+            "summary": kind.description,
+            "contentType": "application/json",
+            "headers": {"$ref": "#/components/schemas/headers"},
+            "payload": _payload(kind),
+        }
+        for kind in CATALOGUE.values()
+    }
+    operations = {
+        _name(kind): {
+            "action": "send",
+            "channel": {"$ref": "#/channels/endpoint"},
+            "summary": kind.description,
+            "messages": [{"$ref": f"#/channels/endpoint/messages/{kind.name}"}],
+            "bindings": {"http": {"method": "POST", "bindingVersion": "0.3.0"}},
+        }
+        for kind in CATALOGUE.values()
+    }
+    headers = {name: {"description": words} | schema for name, (words, schema) in _HEADERS.items()}
+    required = [name for name in _HEADERS if name not in _SIGNATURES]
+    return {
+        "asyncapi": "3.0.0",
+        "info": _INFO,
+        "defaultContentType": "application/json",
+        "channels": {
+            "endpoint": {
+                "description": "An endpoint that a workspace has registered; its URL is the address.",
+                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in messages},
+            }
+        },
+        "operations": operations,
+        "components": {
+            "messages": messages,
+            "schemas": {"headers": {"type": "object", "properties": headers, "required": required}},
+        },
+    }
+
+
+def openapi() -> dict[str, Any]:
+    """Return the OpenAPI 3.1 document, which has webhooks and no paths."""
+    parameters = {
+        name: {
+            "name": name,
+            "in": "header",
+            "description": words,
+            "required": name not in _SIGNATURES,
+            "schema": schema,
+        }
+        for name, (words, schema) in _HEADERS.items()
+    }
+    return {
+        "openapi": "3.1.0",
+        "info": _INFO,
+        "webhooks": {str(kind.name): {"post": _operation(kind)} for kind in CATALOGUE.values()},
+        "components": {
+            "parameters": parameters,
+            "responses": {
+                "taken": {"description": "The event is taken: it is not sent again."},
+                "gone": {"description": "The endpoint wants nothing any more, and is disabled."},
+                "failed": {"description": "Whatever else, a redirect too: the event is sent again later."},
+            },
+        },
+    }
+
+
+def main() -> int:
+    """Write the generated files, or compare them; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if something is out of date")
+    parser.add_argument("--release", action="store_true", help="the schemas are a release's from now on")
+    options = parser.parse_args()
+    wanted = generate()
+    if options.release:
+        wanted |= {RELEASED / path.name: text for path, text in wanted.items() if path.parent == SCHEMAS}
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        if not options.check:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path], "utf-8")
+        print(f"{path.relative_to(ROOT)}: {'out of date; run make catalogue' if options.check else 'written'}")
+    return 1 if options.check and stale else 0
+
+
+def _operation(kind: EventType) -> dict[str, Any]:
+    answers = {"2XX": "taken", "410": "gone", "default": "failed"}
+    return {
+        "operationId": _name(kind),
+        "summary": kind.description,
+        **({"deprecated": True} if kind.deprecated else {}),
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _HEADERS],
+        "requestBody": {"required": True, "content": {"application/json": {"schema": _payload(kind)}}},
+        "responses": {code: {"$ref": f"#/components/responses/{name}"} for code, name in answers.items()},
+    }
+
+
+def _payload(kind: EventType) -> dict[str, Any]:
+    """Return what names the payload's schema, or its schemas where it has several versions."""
+    places = [{"$ref": f"schemas/{_file(kind, version)}"} for version in reversed(kind.versions)]
+    return places[0] if len(places) == 1 else {"oneOf": places}
+
+
+def _file(kind: EventType, version: int) -> str:
+    return f"{kind.name}.{version}.json"
+
+
+def _name(kind: EventType) -> str:
+    return str(kind.name).replace(".", "_")
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes each value where it stands: no anchors, and lists below their names."""
+
+    def ignore_aliases(self, data: object) -> bool:  # noqa: ARG002 - PyYAML's signature
+        """Return True: what stands twice is written twice."""
+        return True
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:  # noqa: ARG002, FBT001, FBT002 - PyYAML's signature
+        """Indent lists, too."""
+        super().increase_indent(flow, indentless=False)
+
+
+def _yaml(document: dict[str, Any]) -> str:
+    text = yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
+    return f"# Generated by scripts/generate_catalogue.py from the payload classes.\n{text}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
