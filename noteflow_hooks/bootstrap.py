@@ -163,6 +163,16 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), stack.close)
 
 
+def _delivery_rules(settings: Settings) -> DeliveryRules:
+    return DeliveryRules(
+        policy=settings.retry_policy,
+        chunk=settings.deliver_chunk,
+        lease_slack=timedelta(seconds=settings.lease_slack_s),
+        countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
+        slow_after=timedelta(seconds=settings.slow_after_s),
+    )
+
+
 def worker(settings: Settings, announce: Announce) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
@@ -180,13 +190,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         delivery_store,
         executor.post,
         bulkhead,
-        rules=DeliveryRules(
-            policy=settings.retry_policy,
-            chunk=settings.deliver_chunk,
-            lease_slack=timedelta(seconds=settings.lease_slack_s),
-            countdown_max=timedelta(seconds=settings.retry_countdown_max_s),
-            slow_after=timedelta(seconds=settings.slow_after_s),
-        ),
+        rules=_delivery_rules(settings),
         begin=executor.begin,
         announce=announce,
     )

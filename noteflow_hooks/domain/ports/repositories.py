@@ -45,9 +45,7 @@ class WebhookRepository(Protocol):
         self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
     ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
         """Return such a page with each endpoint's health."""
-        page = self.list_page(workspace_id, limit=limit, after=after, ids=ids)
-        health = self.get_health([each.id for each in page])
-        return [(each, health.get(each.id, EndpointHealth(each.id))) for each in page]
+        ...
 
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
         """Return how many endpoints all pages have together, up to :data:`MAX_TOTAL`."""

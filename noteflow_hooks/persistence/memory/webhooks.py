@@ -50,6 +50,13 @@ class InMemoryWebhookRepository(WebhookRepository):
         return newest(self.get_all(workspace_id), limit=limit, after=after, ids=ids)
 
     @override
+    def list_with_health(
+        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+    ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
+        page = self.list_page(workspace_id, limit=limit, after=after, ids=ids)
+        return [(each, health_of(self._session, each.id)) for each in page]
+
+    @override
     def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
         return counted(self.get_all(workspace_id), ids)
 
