@@ -13,7 +13,7 @@ from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
-from noteflow_hooks.persistence.sql import append_statements, erasing
+from noteflow_hooks.persistence.sql import append_statements, erasing, keyed_events
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
@@ -85,11 +85,6 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return None if row is None else event_to_domain(row)
 
     @override
-    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
-        row = self._session.scalars(_under_key(workspace_id, idempotency_key)).one_or_none()
-        return None if row is None else event_to_domain(row)
-
-    @override
     def list_page(
         self,
         workspace_id: UUID,
@@ -109,6 +104,12 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return self._session.scalars(counted(wanted)).one()
 
     @override
+    def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
+        params = {"workspace_id": workspace_id, "idempotency_key": idempotency_key}
+        row = self._work.ask(keyed_events.BY_KEY, **params).first()
+        return None if row is None else event_to_domain(row)
+
+    @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
         params = {"workspace_id": workspace_id, "meeting_id": meeting_id}
         # Each statement sees what those whose locks it or an earlier one has waited for have done.
@@ -121,15 +122,15 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)
 
     def _repeated(self, event: Event) -> Event:
-        stored = self._session.scalars(_under_key(event.workspace_id, str(event.idempotency_key))).one()
+        stored = self._session.scalars(
+            select(WebhookEventRow).where(
+                WebhookEventRow.workspace_id == event.workspace_id,
+                WebhookEventRow.idempotency_key == event.idempotency_key,
+            )
+        ).one()
         if stored.request_digest != event.request_digest:
             raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
         return event_to_domain(stored)
-
-
-def _under_key(workspace_id: UUID, idempotency_key: str) -> Select[WebhookEventRow]:
-    event = WebhookEventRow
-    return select(event).where(event.workspace_id == workspace_id, event.idempotency_key == idempotency_key)
 
 
 def _wanted(workspace_id: UUID, criteria: EventFilter) -> Select[WebhookEventRow]:
