@@ -127,19 +127,29 @@ def own_types(unit: UnitOfWork, workspace_id: UUID, names: Collection[str]) -> M
     return unit.event_types.get(workspace_id, names)
 
 
-def earlier_event(
-    unit: UnitOfWork, workspace_id: UUID, event_type: str, payload_json: str, *, idempotency_key: str, now: datetime
-) -> Event | None:
-    """Return what a request that is refused now has stored earlier under its key; None where it has not.
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request under a key that is refused now. Its event may have been stored when it was not.
 
     The type may have been removed since, or have another schema: a key stands for its event all the same.
     """
-    try:
-        digest = custom_digest(event_type, payload_json, now=now)
-        found = unit.events.get_by_key(workspace_id, check_name("idempotency_key", idempotency_key))
-    except InvalidInputError:
-        return None
-    return found if found is not None and found.request_digest == digest else None
+
+    idempotency_key: str
+    digest: bytes
+
+    @classmethod
+    def of(cls, event_type: str, payload_json: str, *, idempotency_key: str, now: datetime) -> KeyedRequest | None:
+        """Return it; None for one that could never have been stored."""
+        try:
+            key = check_name("idempotency_key", idempotency_key)
+            return cls(key, custom_digest(event_type, payload_json, now=now))
+        except InvalidInputError:
+            return None
+
+    def find(self, unit: UnitOfWork, workspace_id: UUID) -> Event | None:
+        """Return the event that it has stored, or None."""
+        found = unit.events.get_by_key(workspace_id, self.idempotency_key)
+        return found if found is not None and found.request_digest == self.digest else None
 
 
 def check_subscribed(unit: UnitOfWork, workspace_id: UUID, events: Collection[str]) -> None:

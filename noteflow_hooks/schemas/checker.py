@@ -7,6 +7,8 @@ The figures are in docs/dependencies.md.
 from __future__ import annotations
 
 import json
+import logging
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
@@ -17,7 +19,7 @@ from noteflow_hooks.errors import InvalidInputError, SchemasMissingError
 from noteflow_hooks.schemas.kept import Kept
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import ModuleType
 
     from jsonschema_rs import ValidationError
@@ -44,6 +46,10 @@ _COPIES_A_LOOK: Final = 400
 _NAMED: Final = 20
 #: How many characters of a message are repeated.
 _SHOWN: Final = 200
+#: Where the class of Rust's panics says that it is from.
+_PANICS: Final = "pyo3_runtime"
+
+log = logging.getLogger(__name__)
 
 
 class JsonSchemaChecker(SchemaChecker):
@@ -58,18 +64,20 @@ class JsonSchemaChecker(SchemaChecker):
         library = _library()
         schema = json.loads(text)
         cost = measured(schema)
-        _check_patterns(library, cost.patterns)
-        self._kept.get(text, lambda: _compiled(text))
+        with _no_panic("schema"):
+            _check_patterns(library, cost.patterns)
+            self._kept.get(text, lambda: _compiled(text))
 
     @override
     def problems(self, text: str, payload: dict[str, Any]) -> Sequence[InvalidInputError]:
         _library()
-        validator, cost = self._kept.get(text, lambda: _compiled(text))
-        if validator.is_valid(payload):
-            return ()
-        if _copied(payload, text, cost) > DETAILED:
-            return (InvalidInputError("payload", "does not fit the type's schema"),)
-        return [_problem(each) for each in list(validator.iter_errors(payload))[:_NAMED]]
+        with _no_panic("payload"):
+            validator, cost = self._kept.get(text, lambda: _compiled(text))
+            if validator.is_valid(payload):
+                return ()
+            if _copied(payload, text, cost) > DETAILED:
+                return (InvalidInputError("payload", "does not fit the type's schema"),)
+            return [_problem(each) for each in list(validator.iter_errors(payload))[:_NAMED]]
 
 
 def _library() -> ModuleType:
@@ -78,6 +86,18 @@ def _library() -> ModuleType:
     except ImportError:
         raise SchemasMissingError from None
     return jsonschema_rs
+
+
+@contextmanager
+def _no_panic(field: str) -> Iterator[None]:
+    """Make a refusal of a panic of the library's: that is no Exception, and nobody above would catch it."""
+    try:
+        yield
+    except BaseException as error:
+        if type(error).__module__ != _PANICS:
+            raise
+        log.exception("the schemas' library has failed")
+        raise InvalidInputError(field, "can't be checked: the library behind schemas fails on it") from None
 
 
 def _compiled(text: str) -> tuple[tuple[Any, SchemaCost], int]:

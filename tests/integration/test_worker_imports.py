@@ -39,3 +39,5 @@ def test_a_worker_imports_nothing_that_it_has_no_use_for(clean_database: str) ->
     imported = set(done.stdout.split())
     assert {"celery", "gevent", "sqlalchemy"} <= imported
     assert imported & USELESS == set()
+    # Only the server checks by schemas.
+    assert "jsonschema_rs" not in imported

@@ -140,6 +140,33 @@ def test_without_the_library_it_says_what_to_install(monkeypatch: pytest.MonkeyP
             call()
 
 
+def test_a_panic_of_the_library_is_a_refusal(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no Exception: in a server it would get past all that catches those. It is logged as a fault of ours."""
+    panic = type("PanicException", (BaseException,), {"__module__": "pyo3_runtime"})
+
+    def fail(*_: object, **__: object) -> None:
+        raise panic
+
+    monkeypatch.setattr(jsonschema_rs, "Draft202012Validator", fail)
+    checker = JsonSchemaChecker()
+    with pytest.raises(InvalidInputError, match=r"^schema: can't be checked"):
+        checker.check_schema("{}")
+    with pytest.raises(InvalidInputError, match=r"^payload: can't be checked"):
+        checker.problems("{}", {})
+    assert [each.levelname for each in caplog.records] == ["ERROR", "ERROR"]
+
+
+def test_whoever_stops_a_check_stops_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is neither a panic nor an error goes on its way."""
+
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(jsonschema_rs, "Draft202012Validator", stop)
+    with pytest.raises(KeyboardInterrupt):
+        JsonSchemaChecker().check_schema("{}")
+
+
 def test_compiled_schemas_are_kept_as_far_as_memory_goes() -> None:
     """What was used least lately goes first; what is too large alone is used once and not kept."""
     kept: Kept[str] = Kept(limit_bytes=30)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
@@ -36,7 +37,7 @@ def _serve(settings: Settings, group: Group | None) -> None:
     parts = bootstrap.server(settings, waits=LoopWaits())
     try:
         bootstrap.refuse_pooler(settings)
-        options = _options(settings, parts, group)
+        options = replace(_options(settings, parts.database_threads, group), schemas=parts.schemas)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
@@ -50,7 +51,7 @@ def _say_ready(address: str, group: Group | None) -> None:
         click.echo(f"serving gRPC on {address} (pid {os.getpid()})")
 
 
-def _options(settings: Settings, parts: bootstrap.ServerParts, group: Group | None) -> ServerOptions:
+def _options(settings: Settings, database_threads: int, group: Group | None) -> ServerOptions:
     return ServerOptions(
         bind=settings.grpc_bind,
         group=group,
@@ -67,8 +68,7 @@ def _options(settings: Settings, parts: bootstrap.ServerParts, group: Group | No
             timeout_ms=settings.default_timeout_ms,
             max_retries=settings.default_max_retries,
         ),
-        schemas=parts.schemas,
-        database_threads=parts.database_threads,
+        database_threads=database_threads,
         in_loop=True,
         reads_share=settings.reads_share,
     )

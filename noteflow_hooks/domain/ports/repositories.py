@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.paging import ALL_EVENTS, DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
     from noteflow_hooks.domain.replays import Redelivery, Replay

@@ -6,7 +6,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.application.event_types import OwnTypes, earlier_event, own_types
+from noteflow_hooks.application.event_types import KeyedRequest, OwnTypes, own_types
 from noteflow_hooks.application.events import EVENTS_LIMIT
 from noteflow_hooks.domain.events import is_custom
 from noteflow_hooks.errors import InvalidInputError, SchemasMissingError, UnavailableError
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
-    from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.runtime.database import Database
 
     Outcome = Event | Exception
@@ -67,31 +66,30 @@ async def parse_own(
     found = await database.run(lambda unit: own_types(with_webhooks(unit), workspace_id, names))
     own = OwnTypes(found, checker)
     # In a thread: to check by a schema may take long.
-    parsed = await asyncio.to_thread(lambda: [_parsed(each, workspace_id, own) for each in requests])
-    keyed = [place for place, each in enumerate(parsed) if _may_be_earlier(requests[place], each)]
+    parsed, keyed = await asyncio.to_thread(lambda: _own_parsed(requests, workspace_id, own))
     if keyed:
         earlier = await database.run(
-            lambda unit: [_earlier(with_webhooks(unit), workspace_id, requests[place]) for place in keyed]
+            lambda unit: [each.find(with_webhooks(unit), workspace_id) for each in keyed.values()]
         )
         for place, event in zip(keyed, earlier, strict=True):
             parsed[place] = event if event is not None else parsed[place]
     return parsed
 
 
-def _may_be_earlier(request: pb.PublishEventRequest, outcome: Outcome) -> bool:
-    refused = isinstance(outcome, (InvalidInputError, SchemasMissingError))
-    return refused and is_custom(request.event_type) and request.HasField("idempotency_key")
+def _own_parsed(
+    requests: Sequence[pb.PublishEventRequest], workspace_id: UUID, own: OwnTypes
+) -> tuple[list[Outcome], dict[int, KeyedRequest]]:
+    """Return what they come to, and by its place each that is refused and may have been stored under its key."""
+    parsed = [_parsed(each, workspace_id, own) for each in requests]
+    keyed = ((place, _keyed(requests[place])) for place, each in enumerate(parsed) if isinstance(each, Exception))
+    return parsed, {place: each for place, each in keyed if each is not None}
 
 
-def _earlier(unit: UnitOfWork, workspace_id: UUID, request: pb.PublishEventRequest) -> Event | None:
-    return earlier_event(
-        unit,
-        workspace_id,
-        request.event_type,
-        request.payload_json,
-        idempotency_key=request.idempotency_key,
-        now=datetime.now(UTC),
-    )
+def _keyed(request: pb.PublishEventRequest) -> KeyedRequest | None:
+    if not is_custom(request.event_type) or not request.HasField("idempotency_key"):
+        return None
+    key, now = request.idempotency_key, datetime.now(UTC)
+    return KeyedRequest.of(request.event_type, request.payload_json, idempotency_key=key, now=now)
 
 
 def _parsed(request: pb.PublishEventRequest, workspace_id: UUID, own: OwnTypes | None) -> Outcome:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.event_types import (
     checked_type,
@@ -18,11 +18,16 @@ from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspac
 from noteflow_hooks.rpc.messages.convert import event_type_message
 from noteflow_hooks.rpc.messages.parse import optional, parse_event_type
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+from noteflow_hooks.rpc.runtime.aside import aside_if
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
+
+
+#: More types than that, and a message of them takes long.
+_MANY: Final = 20
 
 
 class EventTypeMixin:
@@ -34,11 +39,10 @@ class EventTypeMixin:
         """Return the whole catalogue."""
         required(self._webhook_service)
         workspace_id = current_workspace()
-        # Made in there too, in its thread: of a hundred types with their schemas that takes milliseconds.
-        return await self._database.run(
-            lambda unit: pb.ListEventTypesResponse(
-                event_types=map(event_type_message, list_event_types(with_webhooks(unit), workspace_id))
-            )
+        found = await self._database.run(lambda unit: list_event_types(with_webhooks(unit), workspace_id))
+        # In a thread where the workspace has many: a hundred schemas are megabytes.
+        return await aside_if(
+            len(found) > _MANY, lambda: pb.ListEventTypesResponse(event_types=map(event_type_message, found))
         )
 
     async def GetEventType(self: ServicerHost, request: pb.GetEventTypeRequest, _: Context) -> pb.EventType:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
@@ -101,8 +102,25 @@ def test_a_headers_value_never_comes_back(world: World, caplog: pytest.LogCaptur
         ({"rate_limit_per_s": math.nan}, "rate_limit_per_s", "is nan; allowed are 0.01 to 1000"),
         ({"max_concurrency": 0}, "max_concurrency", "is 0; allowed are 1 to 1000"),
         ({"max_concurrency": -1}, "max_concurrency", "is -1; allowed are 1 to 1000"),
+        ({"payload_version": 0}, "payload_version", "is 0; allowed are 1 to 1"),
+        ({"payload_version": 2}, "payload_version", "is 2; allowed are 1 to 1"),
+        ({"events": ["custom.none"]}, "events", "'custom.none' can't be subscribed to; allowed: meeting.completed, "),
     ],
-    ids=["denied", "injected", "name", "twice", "many", "empty", "rate", "nan", "concurrency", "negative"],
+    ids=[
+        "denied",
+        "injected",
+        "name",
+        "twice",
+        "many",
+        "empty",
+        "rate",
+        "nan",
+        "concurrency",
+        "negative",
+        "no version",
+        "late version",
+        "no type",
+    ],
 )
 def test_bad_settings_are_refused_by_field_when_registered_and_when_changed(
     world: World, fields: dict[str, Any], field: str, word: str
@@ -148,6 +166,21 @@ def test_a_limit_is_changed_by_a_value_and_taken_away_by_none(world: World, fiel
     assert not without.HasField(field)  # type: ignore[arg-type]  # the stubs want literals
     assert getattr(_stored(world, made.id), field) is None
     assert getattr(without, other) == EVERYTHING[other]
+
+
+def test_an_endpoint_gets_the_newest_version_of_payloads_or_the_one_that_it_names(world: World) -> None:
+    """Shown by every answer; one that wants a later release's keeps it until it is changed."""
+    made, named = world.a_webhook(), world.a_webhook(payload_version=1)
+    assert (made.payload_version, named.payload_version) == (NEWEST, 1)
+    with world.units() as unit:
+        unit.webhooks.update(replace(_stored(world, made.id), payload_version=NEWEST + 1))
+        unit.commit()
+    assert _update(world, made.id, "name", name="Other").payload_version == NEWEST + 1
+    assert _update(world, made.id, "payload_version", payload_version=1) == _get(world, made.id)
+    assert _get(world, made.id).payload_version == 1
+    with pytest.raises(grpc.RpcError) as caught:
+        _update(world, made.id, "payload_version")
+    assert "payload_version: is 0; allowed are 1 to 1" in (caught.value.details() or "")
 
 
 def test_pausing_says_since_when_and_resuming_ends_it(world: World) -> None:

@@ -153,11 +153,14 @@ def test_what_can_be_changed_is_named_once_each() -> None:
         ("rate_limit_per_s", None, None),
         ("max_concurrency", 9, 9),
         ("max_concurrency", None, None),
+        ("payload_version", 1, 1),
     ],
 )
 def test_a_change_sets_what_it_names_and_nothing_else(world: World, name: str, value: object, stored: object) -> None:
     """The rest stays, valid by today's rules or not."""
-    before = world.webhook(timeout_ms=99_999, max_retries=99, name="", rate_limit_per_s=5e6, max_concurrency=4)
+    before = world.webhook(
+        timeout_ms=99_999, max_retries=99, name="", rate_limit_per_s=5e6, max_concurrency=4, payload_version=7
+    )
     after = change(world, before.id, {name: value}).webhook
     assert after == world.stored_webhook(before.id)
     different = {field for field in after.__slots__ if getattr(after, field) != getattr(before, field)}
@@ -168,7 +171,8 @@ def test_a_change_sets_what_it_names_and_nothing_else(world: World, name: str, v
 @pytest.mark.parametrize(
     ("name", "value"),
     [("url", "ftp://x"), ("events", ["no"]), ("name", ""), ("timeout_ms", 1), ("max_retries", 0),
-     ("headers", [("Host", "x")]), ("rate_limit_per_s", 0.0), ("max_concurrency", 0)],
+     ("headers", [("Host", "x")]), ("rate_limit_per_s", 0.0), ("max_concurrency", 0), ("payload_version", 0),
+     ("payload_version", 2), ("events", ["custom.none"])],
 )  # fmt: skip
 def test_a_change_is_checked_as_a_registration_is(world: World, name: str, value: object) -> None:
     """The error names the field, and nothing is stored."""
