@@ -119,7 +119,7 @@ def test_what_a_page_leases_is_sent_before_the_next_one_is_made(
 
 
 def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others can use them meanwhile: of eight the one who leads has a chunk's five."""
+    """Others can use them meanwhile: of eight the one who leads has a chunk's five. It needs no third task beside it."""
     events, dispatch, goes_on = a_few_events(system, 2), system.store.dispatch, threading.Event()
     begun: list[None] = []
 
@@ -145,7 +145,7 @@ def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, mon
     goes_on.set()
     for each in tasks:
         each.join(PATIENCE_S)
-    assert (free, len(set(system.sent))) == (3, 2)
+    assert (free, len(set(system.sent)), system.wake_ups.dispatches) == (3, 2, 0)
 
 
 def test_a_long_backlog_brings_others_to_it(system: System) -> None:
