@@ -120,8 +120,8 @@ class Dispatcher:
             if batches.first is not None:
                 work.permits = stack.enter_context(self._reserve(bulkhead, is_long=len(event_ids) >= self._rules.chunk))
                 self._make_pages(batches, work, wake_ups, room=work.permits.size)
-            # While this task leads: whoever is to lead next counts as such until then.
-            work.is_more = self.is_more
+                # While this task leads: whoever is to lead next counts as such until then.
+                work.is_more = self.is_more
         return work
 
     def _reserve(self, bulkhead: Bulkhead, *, is_long: bool) -> Permits:
