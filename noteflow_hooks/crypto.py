@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 #: The columns of a webhook that hold ciphertext.
-Column: TypeAlias = Literal["secret", "previous_secret", "earlier_secrets", "headers"]
-COLUMNS: Final[tuple[Column, ...]] = ("secret", "previous_secret", "earlier_secrets", "headers")
+Column: TypeAlias = Literal["secret", "previous_secret", "earlier_secrets", "headers", "signing_keys"]
+COLUMNS: Final[tuple[Column, ...]] = ("secret", "previous_secret", "earlier_secrets", "headers", "signing_keys")
 
 #: The first byte of a ciphertext: it is bound to its webhook and column.
 _VERSION: Final = b"\x02"

@@ -137,6 +137,7 @@ def test_an_update_sets_updated_at(rows: psycopg.Connection) -> None:
         "webhook_configs SET events = '{meeting.completed,NULL}'",
         "webhook_configs SET events = '{custom.}'",
         "webhook_configs SET payload_version = 0",
+        "webhook_configs SET signing = 'rsa'",
         "webhook_configs SET deleted_at = now(), secret = 'x'",
         "webhook_events SET payload = '{'",
         "webhook_events SET payload = to_json(repeat('x', 10239))",
@@ -239,7 +240,7 @@ def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:
 def test_ids_of_events_deliveries_and_attempts_come_in_the_order_of_time(database_url: str) -> None:
     """The database's own are of version 7 (RFC 9562), and begin with the time in ms."""
     with psycopg.connect(plain(database_url)) as connection:
-        moment = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        moment = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
         [(before,)], [(made,)], [(after,)] = (
             connection.execute(f"SELECT {each}").fetchall() for each in (moment, "noteflow.ordered_id()", moment)
         )

@@ -111,6 +111,9 @@ class InMemoryWebhookRepository(WebhookRepository):
             secret_unreadable=False,
             headers=(),
             header_names=(),
+            signing_key=None,
+            previous_keys=(),
+            keys_unreadable=False,
             updated_at=now,
             deleted_at=now,
         )

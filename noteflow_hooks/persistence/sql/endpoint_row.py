@@ -37,9 +37,11 @@ class EndpointRow(NamedTuple):
     max_concurrency: int | None
     paused_at: datetime | None
     payload_version: int
+    signing: str
+    signing_keys: bytes | None
 
     @property
     def size(self) -> int:
         """How many bytes of it vary, as they are stored."""
-        sealed = (self.secret, self.previous_secret, self.earlier_secrets, self.headers)
+        sealed = (self.secret, self.previous_secret, self.earlier_secrets, self.headers, self.signing_keys)
         return len(self.url) + sum(len(each) for each in sealed if each is not None)

@@ -151,6 +151,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 secret_hint="",
                 headers=None,
                 header_names=[],
+                signing_keys=None,
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

@@ -39,7 +39,8 @@ SELECT count(*) AS ciphertexts, min(ARRAY[config.id::text, each.name, encode(eac
 FROM noteflow.webhook_configs AS config CROSS JOIN LATERAL
     (
         VALUES ('secret', secret), ('previous_secret', previous_secret),
-               ('earlier_secrets', earlier_secrets), ('headers', headers)
+               ('earlier_secrets', earlier_secrets), ('headers', headers),
+               ('signing_keys', signing_keys)
     ) AS each (name, sealed)
 WHERE each.sealed IS NOT NULL
 GROUP BY substring(each.sealed FROM 1 FOR 5)

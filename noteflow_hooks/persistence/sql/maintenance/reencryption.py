@@ -29,14 +29,15 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import Actor, AuditEntry
 
 _PAGE = text("""
-SELECT id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
+SELECT id, secret, previous_secret, earlier_secrets, headers, signing_keys FROM noteflow.webhook_configs
 WHERE id > :after
-  AND (secret IS NOT NULL OR previous_secret IS NOT NULL OR earlier_secrets IS NOT NULL OR headers IS NOT NULL)
+  AND (secret IS NOT NULL OR previous_secret IS NOT NULL OR earlier_secrets IS NOT NULL OR headers IS NOT NULL
+       OR signing_keys IS NOT NULL)
 ORDER BY id
 LIMIT :limit
 """)
 _WAIT_FOR = """
-SELECT id, workspace_id, secret, previous_secret, earlier_secrets, headers FROM noteflow.webhook_configs
+SELECT id, workspace_id, secret, previous_secret, earlier_secrets, headers, signing_keys FROM noteflow.webhook_configs
 WHERE id = ANY(CAST(:ids AS uuid[]))
 ORDER BY id
 FOR NO KEY UPDATE
@@ -49,11 +50,11 @@ _KEEP_UPDATED_AT = text("SELECT set_config('noteflow.reencrypting', 'on', true)"
 _STORE = text("""
 UPDATE noteflow.webhook_configs AS config
 SET secret = new.secret, previous_secret = new.previous_secret,
-    earlier_secrets = new.earlier_secrets, headers = new.headers
+    earlier_secrets = new.earlier_secrets, headers = new.headers, signing_keys = new.signing_keys
 FROM unnest(
     CAST(:id AS uuid[]), CAST(:secret AS bytea[]), CAST(:previous_secret AS bytea[]),
-    CAST(:earlier_secrets AS bytea[]), CAST(:headers AS bytea[])
-) AS new (id, secret, previous_secret, earlier_secrets, headers)
+    CAST(:earlier_secrets AS bytea[]), CAST(:headers AS bytea[]), CAST(:signing_keys AS bytea[])
+) AS new (id, secret, previous_secret, earlier_secrets, headers, signing_keys)
 WHERE config.id = new.id
 """)
 
@@ -70,7 +71,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Rotation:
-    """What a re-encryption came to, in ciphertexts; an endpoint has up to four."""
+    """What a re-encryption came to, in ciphertexts; an endpoint has up to five."""
 
     reencrypted: int = 0
     #: Those that were under the first key already.
