@@ -123,12 +123,12 @@ class Settler:
         that is told to end tries for seconds.
         """
         pause, longest = STORE_PAUSES_S
-        began = self._clock.monotonic()
         while True:
             try:
                 return self._store_group(group)
             except UnavailableError:
-                ending_until = max(began, self._clock.ending_since()) + STORE_ENDING_S
+                # Not for each group anew: late results are stored one group after another.
+                ending_until = self._clock.ending_since() + STORE_ENDING_S
                 if self._clock.monotonic() >= min(until + STORE_BEYOND_S, ending_until):
                     raise
                 log.warning("%d results wait for the database", len(group))

@@ -58,6 +58,8 @@ class Played:
     violations: tuple[str, ...]
     #: How often it was begun: the fault came elsewhere in all but the last, which lost nothing either.
     tries: int = 1
+    #: Whether the fault came elsewhere although nothing that is counted shows it.
+    is_elsewhere: bool = False
 
 
 POINTS: Final = (
@@ -98,7 +100,8 @@ def play(point: Point, rig: SystemRig) -> Played:
     """
     for tries in range(1, _TRIES + 1):
         played = _played(point, rig)
-        if played.allowed == point.in_flight or played.lost or played.recovery_s is None:
+        is_placed = played.allowed == point.in_flight and not played.is_elsewhere
+        if is_placed or played.lost or played.recovery_s is None:
             return replace(played, tries=tries)
     raise AssertionError(f"{point.name}: the fault came elsewhere {_TRIES} times")
 
@@ -128,6 +131,7 @@ def _verdict(point: Point, stage: Stage) -> Played:
         duplicates=duplicates,
         allowed=stage.in_flight,
         recovery_s=stage.recovery_s,
+        is_elsewhere=stage.is_elsewhere,
         violations=tuple(_violations(stage, rows, lost=lost, duplicates=duplicates)),
     )
 

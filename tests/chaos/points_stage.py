@@ -62,6 +62,8 @@ class Stage:
         self.failures = 0
         #: How many deliveries were claimed, and how many of their POSTs had arrived, without a result on record.
         self.claimed = self.in_flight = 0
+        #: Whether the fault came at another point than was meant.
+        self.is_elsewhere = False
         #: Whether a worker lives on that may record the result all the same.
         self.has_survivors = False
         #: From the fault until both events were delivered; None where one never was.
