@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payload_versions import NEWEST, PAYLOAD_VERSION
@@ -99,6 +100,8 @@ class WebhookConfig:
     paused_at: datetime | None = None
     #: The version of payloads that it wants; a type without that one is sent in its nearest lower one.
     payload_version: int = NEWEST
+    #: What it has of its own in TLS.
+    tls: ClientTls = field(default=PLAIN_TLS, repr=False)
 
     @classmethod
     def create(
@@ -165,6 +168,11 @@ class WebhookConfig:
         """Whether it has custom headers whose values no key decrypts."""
         return bool(self.header_names) and not self.headers
 
+    def check_transport(self) -> None:
+        """Raise InvalidInputError where its options need TLS, and its URL is of plain http."""
+        if not self.tls.is_plain and not self.url.startswith("https:"):
+            raise InvalidInputError("url", "must begin with https: the endpoint has a certificate or a server_ca")
+
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""
         # A known type is safe in a header. Any other that the row names is checked: it might end the header's line.
@@ -207,7 +215,7 @@ class WebhookConfig:
             secret=secret,
             secret_id=uuid4(),
             secret_hint=secret_hint(secret),
-            secret_unavailable=self.headers_unreadable,
+            secret_unavailable=self.headers_unreadable or bool(self.tls.unreadable),
             secret_unreadable=False,
             previous_secret=kept[0].secret if kept else None,
             previous_secret_expires_at=kept[0].expires_at if kept else None,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.domain.access import generate_token
 from noteflow_hooks.signing import generate_secret
+from tests.support.client_certificates import Issuer, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -79,6 +80,8 @@ class CanarySecrets:
     passwords: dict[str, str] = field(default_factory=lambda: {"database": letters()})
     keys: list[str] = field(default_factory=lambda: [generate_key(), generate_key()])
     token: str = field(default_factory=generate_token)
+    #: What an endpoint shows in TLS.
+    client: Pair = field(default_factory=lambda: Issuer.root().pair())
     #: A URL's; they are no secret to the endpoint's owner.
     path: str = field(default_factory=letters)
     query: str = field(default_factory=letters)
@@ -108,6 +111,8 @@ class CanarySecrets:
         for number, secret in enumerate(self.of_endpoints, start=1):
             if secret.startswith("whsec_"):
                 yield CanarySecret(f"secret {number}, decoded", base64.b64decode(secret.removeprefix("whsec_")))
+        # In base64 it is most of the PEM text; the rest of that is in the certificate too.
+        yield CanarySecret("client key", self.client.number.to_bytes(32))
 
     @property
     def of_urls(self) -> list[CanarySecret]:

@@ -18,6 +18,7 @@ from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.audit.breakers import TOLD_EVERY, BreakerTally, settle
 from noteflow_hooks.domain.audit.entries import Actor, ActorKind
 from noteflow_hooks.domain.audit.telling import entry_of_disabling, tell_token, tell_update, tell_url, tell_webhook
+from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from tests.support.builders import NOON, a_token, a_webhook
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 MINUTE: Final = timedelta(minutes=1)
 CANARY: Final = "canary-9f3b"
+INFO: Final = CertificateInfo("CN=client", "CN=authority", NOON, "ab" * 32)
 #: An endpoint with a secret in every place that may hold one.
 SECRETIVE: Final = a_webhook(
     url=f"https://hooks.example:8443/{CANARY}?key={CANARY}",
@@ -37,6 +39,7 @@ SECRETIVE: Final = a_webhook(
     secret_hint=CANARY[-4:],
     headers=(("Authorization", f"Bearer {CANARY}"),),
     header_names=("Authorization",),
+    tls=ClientTls("certificate", f"-----BEGIN PRIVATE KEY-----{CANARY}", info=INFO),
 )
 
 
@@ -121,6 +124,9 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "max_concurrency": {"max_concurrency": 1},
     "paused": {"paused_at": NOON},
     "payload_version": {"payload_version": 2},
+    "client_certificate": {"tls": ClientTls("cert", "key", info=INFO)},
+    "client_key": {"tls": ClientTls(client_key="key")},
+    "server_ca": {"tls": ClientTls(server_ca="ca", server_ca_info=(INFO,))},
 }
 
 

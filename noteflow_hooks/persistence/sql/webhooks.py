@@ -151,6 +151,11 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 secret_hint="",
                 headers=None,
                 header_names=[],
+                client_certificate=None,
+                client_key=None,
+                server_ca=None,
+                certificate_info=None,
+                certificate_warn_at=None,
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

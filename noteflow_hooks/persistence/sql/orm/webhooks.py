@@ -38,6 +38,11 @@ class WebhookConfigRow(Base):
             "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
         ),
         CheckConstraint("deleted_at IS NULL OR earlier_secrets IS NULL", name="deleted_earlier"),
+        CheckConstraint(
+            "deleted_at IS NULL OR (client_certificate IS NULL AND client_key IS NULL AND server_ca IS NULL)",
+            name="deleted_certificates",
+        ),
+        CheckConstraint("(client_certificate IS NULL) = (client_key IS NULL)", name="client_key"),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -49,6 +54,12 @@ class WebhookConfigRow(Base):
             "workspace_id",
             text("created_at DESC"),
             text("id DESC"),
+        ),
+        # Whose client certificates people are to be told of.
+        Index(
+            "ix_webhook_configs_certificate_warn_at",
+            "certificate_warn_at",
+            postgresql_where=text("certificate_warn_at IS NOT NULL"),
         ),
         # What retention removes once nothing is left of it.
         Index("ix_webhook_configs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -81,6 +92,13 @@ class WebhookConfigRow(Base):
     max_concurrency: Mapped[int | None] = mapped_column(Integer)
     paused_at: Mapped[datetime | None]
     payload_version: Mapped[int] = mapped_column(Integer, server_default=text(str(FIRST)))
+    #: PEM texts as ciphertext.
+    client_certificate: Mapped[bytes | None]
+    client_key: Mapped[bytes | None]
+    server_ca: Mapped[bytes | None]
+    #: What is shown of the certificates, as JSON.
+    certificate_info: Mapped[str | None]
+    certificate_warn_at: Mapped[datetime | None]
 
 
 class WebhookHealthRow(Base):
