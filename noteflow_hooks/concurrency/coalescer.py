@@ -32,6 +32,11 @@ class Coalescer(Generic[Item]):
         #: Whether somebody waits to lead, who takes what waits by then.
         self._has_next = False
 
+    @property
+    def needs_leader(self) -> bool:
+        """Whether something waits, and nobody yet who takes it."""
+        return bool(self.waiting) and not self._has_next
+
     def lead(self, items: Iterable[Item], *, most: int | None = None) -> Leadership[Item]:
         """Bring items; use what is returned in a ``with`` block. Its first batch has no more than ``most``."""
         return Leadership(self, items, most=self._most if most is None else min(most, self._most))

@@ -39,6 +39,8 @@ class DispatchedWork:
     claims: list[LeasedClaim] = field(default_factory=list)
     #: Where there are no claims: what is left, at most a chunk, for the caller to send or to enqueue.
     chunk: list[UUID] = field(default_factory=list)
+    #: Whether more waited, as :attr:`Dispatcher.is_more` has it, when this was made.
+    is_more: bool = False
     #: What ended dispatching early, to be raised once the claims are sent.
     error: Exception | None = None
 
@@ -82,11 +84,14 @@ class Dispatcher:
         self._slack_s = rules.lease_slack.total_seconds()
         self._coalescer: Coalescer[UUID] = Coalescer(most=EVENTS_PER_ROUND)
         self._sizes = PageSizes()
-        #: What tasks have brought and none has taken.
-        self.waiting = self._coalescer.waiting
         #: Whether the last page left some of what waits in the store.
-        self.page_said_more = False
+        self._page_said_more = False
         self._waits_for_room = False
+
+    @property
+    def is_more(self) -> bool:
+        """Whether something waits to be dispatched, as far as this process knows, that no task of it is just at."""
+        return self._page_said_more or self._coalescer.needs_leader
 
     def dispatch(self, event_ids: Sequence[UUID], *, wake_ups: WakeUps) -> DispatchedWork:
         """Make deliveries of the named events and of all others that wait; lease none.
@@ -115,12 +120,14 @@ class Dispatcher:
             if batches.first is not None:
                 work.permits = stack.enter_context(self._reserve(bulkhead, is_long=len(event_ids) >= self._rules.chunk))
                 self._make_pages(batches, work, wake_ups, room=work.permits.size)
+                # While this task leads: whoever is to lead next counts as such until then.
+                work.is_more = self.is_more
         return work
 
     def _reserve(self, bulkhead: Bulkhead, *, is_long: bool) -> Permits:
         """Take permits, a chunk's at the most; while more than a few events wait, they are waited for."""
         chunk = self._rules.chunk
-        if not (is_long or self.page_said_more):
+        if not (is_long or self._page_said_more):
             return bulkhead.reserve_free(chunk)
         self._waits_for_room = True
         try:
@@ -151,7 +158,7 @@ class Dispatcher:
         began = self._clock.monotonic()
         limit, events = self._sizes.next(room)
         page = self._store.dispatch(batch, limit=limit, events=events, claim=room, lease_slack=self._rules.lease_slack)
-        self.page_said_more = page.more
+        self._page_said_more = page.more
         self._sizes.note(page, room=room)
         work.claims += [LeasedClaim(claim, began + self._slack_s, wake_ups) for claim in page.claims]
         work.made += len(page.claims)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.concurrency.bulkhead import Bulkhead, Calls, Permits
     from noteflow_hooks.delivery.claimer import LeasedClaim
+    from noteflow_hooks.delivery.dispatcher import DispatchedWork
     from noteflow_hooks.delivery.tuning import DeliveryRules
     from noteflow_hooks.delivery.wake_ups import WakeUps
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
@@ -89,24 +90,26 @@ class DeliveryService:
         They need no claim of their own. What can't be leased is enqueued, but for a last chunk. Goes on for some rounds
         while there is more, and has another task come to it.
         """
-        made, outcomes = self._dispatch_round(event_ids, wake_ups, is_first=True)
+        work, outcomes = self._dispatch_round(event_ids, wake_ups, is_first=True)
+        made = work.made
         for _ in range(ROUNDS - 1):
-            if not self._is_more() or self._dispatching.count >= BACKLOG_TASKS:
+            # Others may have done the rest meanwhile.
+            if not (work.is_more and self._dispatcher.is_more) or self._dispatching.count >= BACKLOG_TASKS:
                 return made, outcomes
-            more, came = self._dispatch_round((), wake_ups)
-            made += more
+            work, came = self._dispatch_round((), wake_ups)
+            made += work.made
             outcomes += came
-        if self._is_more():
+        if work.is_more and self._dispatcher.is_more:
             wake_ups.dispatch_more()
         return made, outcomes
 
     def _dispatch_round(
         self, event_ids: Sequence[UUID], wake_ups: WakeUps, *, is_first: bool = False
-    ) -> tuple[int, Outcomes]:
+    ) -> tuple[DispatchedWork, Outcomes]:
         outcomes = Outcomes()
         with self._dispatching, ExitStack() as stack:
             work = self._dispatcher.dispatch_page(event_ids, bulkhead=self._bulkhead, stack=stack, wake_ups=wake_ups)
-            if is_first and work.claims and self._is_more():
+            if is_first and work.claims and work.is_more:
                 wake_ups.dispatch_more()
             if work.permits is not None and work.claims:
                 outcomes += self._send(work.claims, work.permits, patience_s=self._patience_s)
@@ -114,11 +117,7 @@ class DeliveryService:
             raise work.error
         if work.chunk:
             outcomes += self.deliver(work.chunk, wake_ups=wake_ups)
-        return work.made, outcomes
-
-    def _is_more(self) -> bool:
-        """Tell whether something waits to be dispatched, as far as this process knows."""
-        return self._dispatcher.page_said_more or bool(self._dispatcher.waiting)
+        return work, outcomes
 
     def deliver(self, delivery_ids: Sequence[UUID], *, wake_ups: WakeUps, lane: Lane = Lane.QUICK) -> Outcomes:
         """Send the named deliveries that are due, topped up with others to a chunk, and record the results.

@@ -239,7 +239,7 @@ def test_a_payload_is_kept_to_the_letter(rows: psycopg.Connection) -> None:
 def test_ids_of_events_deliveries_and_attempts_come_in_the_order_of_time(database_url: str) -> None:
     """The database's own are of version 7 (RFC 9562), and begin with the time in ms."""
     with psycopg.connect(plain(database_url)) as connection:
-        moment = "(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
+        moment = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint"
         [(before,)], [(made,)], [(after,)] = (
             connection.execute(f"SELECT {each}").fetchall() for each in (moment, "noteflow.ordered_id()", moment)
         )

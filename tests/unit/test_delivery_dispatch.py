@@ -119,7 +119,7 @@ def test_what_a_page_leases_is_sent_before_the_next_one_is_made(
 
 
 def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others can use them meanwhile: of eight the one who leads has a chunk's five."""
+    """Others can use them meanwhile: of eight who leads has a chunk's five. No third task is needed beside the two."""
     events, dispatch, goes_on = a_few_events(system, 2), system.store.dispatch, threading.Event()
     begun: list[None] = []
 
@@ -145,7 +145,7 @@ def test_while_it_only_waits_to_lead_a_task_keeps_no_permits(system: System, mon
     goes_on.set()
     for each in tasks:
         each.join(PATIENCE_S)
-    assert (free, len(set(system.sent))) == (3, 2)
+    assert (free, len(set(system.sent)), system.wake_ups.dispatches) == (3, 2, 0)
 
 
 def test_a_long_backlog_brings_others_to_it(system: System) -> None:
@@ -155,6 +155,34 @@ def test_a_long_backlog_brings_others_to_it(system: System) -> None:
     assert (len(system.sent), system.wake_ups.dispatches) == (5 * ROUNDS, 2)
     system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
     assert (len(set(system.sent)), system.wake_ups.dispatches) == (5 * ROUNDS + 1, 2)
+
+
+def test_who_leaves_its_events_to_others_calls_for_nobody(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beside a backlog, with one task that leads and one that is next, a third has nothing to do, and no fourth has."""
+    a_few_events(system, 5 * ROUNDS + 11)
+    system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
+    dispatch, goes_on, called = system.store.dispatch, threading.Event(), system.wake_ups.dispatches
+
+    def held(*args: Any, **options: Any) -> Dispatched:  # noqa: ANN401 - the store's own
+        goes_on.wait(PATIENCE_S)
+        return dispatch(*args, **options)
+
+    monkeypatch.setattr(system.store, "dispatch", held)
+    coalescer = system.service._dispatcher._coalescer  # noqa: SLF001 - nothing else tells
+    tasks = [
+        threading.Thread(target=system.service.dispatch_and_deliver, args=[[]], kwargs={"wake_ups": system.wake_ups})
+        for _ in range(2)
+    ]
+    tasks[0].start()
+    until(lambda: coalescer._leader is not None, what="the first one leads")  # noqa: SLF001 - as said
+    tasks[1].start()
+    until(lambda: coalescer._has_next, what="the second one waits to lead")  # noqa: SLF001 - as said
+    made, _ = system.service.dispatch_and_deliver([], wake_ups=system.wake_ups)
+    more = system.wake_ups.dispatches - called
+    goes_on.set()
+    for each in tasks:
+        each.join(PATIENCE_S)
+    assert (made, more, len(set(system.sent))) == (0, 0, 5 * ROUNDS + 11)
 
 
 def test_a_large_fan_out_s_first_page_is_sent_at_once_and_the_rest_is_others_too(system: System) -> None:

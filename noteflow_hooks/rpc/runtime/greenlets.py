@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from greenlet import getcurrent, greenlet
@@ -17,6 +16,7 @@ from noteflow_hooks.concurrency.kept_threads import KeptThreads
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from contextvars import Context
 
 T = TypeVar("T")
 
@@ -54,10 +54,10 @@ class LoopGreenlets:
         self._loop = asyncio.get_running_loop()
         self._idle: list[_LoopGreenlet] = []
 
-    def begin(self, call: Callable[[], None]) -> None:
-        """Make the call, up to where it first waits; it must not raise."""
+    def begin(self, call: Callable[[], None], *, context: Context) -> None:
+        """Make the call in a context of its own, up to where it first waits; it must not raise."""
         made = self._idle.pop() if self._idle else _LoopGreenlet(self._loop, self._idle)
-        made.gr_context = copy_context()
+        made.gr_context = context
         made.switch(call)
 
     def close(self) -> None:
@@ -77,10 +77,10 @@ class SocketWaits:
     def wait(self, wanted: int) -> int:
         """Wait until it is readable or writable, as wanted, and return which of both it is."""
         own: Any = getcurrent()
-        if wanted & WRITABLE:
-            self._wait_to_write(own)
-        elif not self._is_watched:
+        if not self._is_watched:
             self._register(own.loop)
+        if wanted & WRITABLE:
+            own.loop.add_writer(self._fileno, self._ready, own.loop, WRITABLE)
         self._waiting = own
         try:
             found: int = own.parent.switch()
@@ -90,13 +90,9 @@ class SocketWaits:
                 own.loop.remove_writer(self._fileno)
         return found
 
-    def _wait_to_write(self, own: _LoopGreenlet) -> None:
-        own.loop.add_writer(self._fileno, self._ready, own.loop, WRITABLE)
-        if not self._is_watched:
-            self._register(own.loop)
-
     def _register(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A socket of that number may have been closed while it was watched: the loop believes that it still is.
+        # A socket of that number may have been closed while it was watched: the loop believes that it still is, and
+        # can add nothing to what the system has forgotten.
         loop.remove_reader(self._fileno)
         loop.add_reader(self._fileno, self._ready, loop, READABLE)
         self._is_watched = True

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from noteflow_hooks.concurrency.kept_threads import KeptThreads
@@ -27,11 +29,23 @@ Job: TypeAlias = "LoopJob[T] | Future[T]"
 class LoopJob(Generic[T]):
     """A call that was handed over: a future that takes less time. Like a thread's, it is cancelled only beforehand."""
 
-    __slots__ = ("_callbacks", "_error", "_is_cancelled", "_is_done", "_result", "blocks", "call", "has_begun")
+    __slots__ = (
+        "_callbacks",
+        "_error",
+        "_is_cancelled",
+        "_is_done",
+        "_result",
+        "blocks",
+        "call",
+        "context",
+        "has_begun",
+    )
 
     def __init__(self, call: Callable[[], T], *, blocks: bool) -> None:
         self.call: Callable[[], T] | None = call
         self.blocks = blocks
+        #: The caller's. A queued call begins where another's ends, and must see nothing of that one.
+        self.context = copy_context()
         self.has_begun = False
         self._callbacks: list[Callable[[LoopJob[T]], object]] = []
         self._is_cancelled = self._is_done = False
@@ -123,7 +137,7 @@ class LoopPlaces:
             if job.blocks:
                 self._threads.submit(self._make_in_thread, job, lane)
             else:
-                self._greenlets.begin(lambda: self._make(job, lane))  # noqa: B023 - it is called before the next one
+                self._greenlets.begin(partial(self._make, job, lane), context=job.context)
 
     def _make(self, job: LoopJob[Any], lane: Lane) -> None:
         job.make()

@@ -13,7 +13,7 @@ import pytest
 
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.runtime.database import Database
-from noteflow_hooks.rpc.runtime.fair_queue import Lane, enter_lane
+from noteflow_hooks.rpc.runtime.fair_queue import Lane, current_lane, enter_lane
 from noteflow_hooks.rpc.runtime.greenlets import READABLE, WRITABLE, LoopWaits, SocketWaits, give_way
 from tests.support.waiting import PATIENCE_S
 
@@ -90,6 +90,34 @@ def test_a_socket_is_waited_for_that_has_the_number_of_a_closed_one() -> None:
             one.close()
             other.close()
         assert len(numbers) == 1
+
+    in_loop(scenario)
+
+
+def test_a_full_socket_is_waited_for_that_has_the_number_of_a_closed_one() -> None:
+    """As a new connection's whose first statement is a large one, after a restart of PostgreSQL."""
+
+    def receive(one: socket.socket) -> bytes:
+        SocketWaits(one.fileno()).wait(READABLE)
+        return one.recv(1)
+
+    async def scenario(database: Database) -> None:
+        closed, other = socket.socketpair()
+        number = closed.fileno()
+        other.send(b"x")
+        assert await database.run(lambda _: receive(closed)) == b"x"
+        closed.close()
+        one, another = socket.socketpair()
+        with other, one, another:
+            assert one.fileno() == number
+            one.settimeout(0)
+            left = _fill(one)
+            call = asyncio.create_task(database.run(lambda _: SocketWaits(number).wait(READABLE | WRITABLE)))
+            await asyncio.sleep(0)
+            assert not call.done()
+            while left:
+                left -= len(another.recv(65536))
+            assert await call == WRITABLE
 
     in_loop(scenario)
 
@@ -171,6 +199,30 @@ def test_what_blocks_is_made_in_a_thread() -> None:
             await database.run(lambda _: LoopWaits().in_thread(partial(_fail, "in there")))
 
     in_loop(scenario)
+
+
+def test_a_call_that_was_queued_sees_its_own_callers_context(pair: tuple[socket.socket, socket.socket]) -> None:
+    """It begins where another caller's ends, and what that one is known by must not be taken for its own."""
+    one, other = pair
+    seen: list[str] = []
+
+    def note(_: UnitOfWork) -> None:
+        seen.append(str(current_lane().key))
+        SocketWaits(one.fileno()).wait(READABLE)
+        seen.append(str(current_lane().key))
+
+    async def call(database: Database, name: str) -> None:
+        enter_lane(Lane(name))
+        await database.run(note)
+
+    async def scenario(database: Database) -> None:
+        calls = [asyncio.create_task(call(database, name)) for name in ("one", "two", "three")]
+        await asyncio.sleep(0)
+        other.send(b"x")
+        await asyncio.gather(*calls)
+        assert seen == ["one", "one", "two", "two", "three", "three"]
+
+    in_loop(scenario, places=1, lists=1.0)
 
 
 def _fail(text: str) -> None:
