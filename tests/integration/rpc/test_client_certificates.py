@@ -9,6 +9,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
+from noteflow_hooks.rpc.messages.requests import _take_secrets
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import World
 from tests.support.client_certificates import Issuer
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 ROOT: Final = Issuer.root()
 PAIR: Final = ROOT.pair(name="CRM")
-OWN: Final = {"client_certificate": PAIR.certificate, "client_key": PAIR.key}
+OWN: Final[dict[str, Any]] = {"client_certificate": PAIR.certificate, "client_key": PAIR.key}
 #: A piece of the key that stands nowhere else.
 CANARY: Final = PAIR.key.splitlines()[1][20:50]
 
@@ -134,6 +135,14 @@ def test_an_endpoint_with_a_certificate_does_not_move_to_http(world: World) -> N
     made = register(world, **OWN)
     assert violations(lambda: update(world, made, url="http://localhost:1/")).keys() == {"url"}
     assert update(world, made, url="http://localhost:1/", client_certificate="").url == "http://localhost:1/"
+
+
+def test_of_a_key_a_slow_digest_is_kept() -> None:
+    """Like a secret's: it is taken out of the message before the rest is digested quickly."""
+    request = pb.RegisterWebhookRequest(url="https://h/", request_id="r", **OWN)
+    taken = _take_secrets(request)
+    assert ["client_key", PAIR.key] in taken
+    assert not request.HasField("client_key")
 
 
 def test_a_repeated_request_is_the_same_by_its_key_too(world: World) -> None:
