@@ -19,13 +19,21 @@ if TYPE_CHECKING:
 
 #: The columns of a webhook that hold ciphertext.
 Column: TypeAlias = Literal[
-    "secret", "previous_secret", "earlier_secrets", "headers", "client_certificate", "client_key", "server_ca"
+    "secret",
+    "previous_secret",
+    "earlier_secrets",
+    "headers",
+    "signing_keys",
+    "client_certificate",
+    "client_key",
+    "server_ca",
 ]
 COLUMNS: Final[tuple[Column, ...]] = (
     "secret",
     "previous_secret",
     "earlier_secrets",
     "headers",
+    "signing_keys",
     "client_certificate",
     "client_key",
     "server_ca",

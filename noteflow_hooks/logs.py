@@ -35,14 +35,14 @@ _URL: Final = re.compile(r"\b([a-z][a-z0-9+.-]{0,30})://(\S*)", re.IGNORECASE)
 _REDACTIONS: Final = (
     (re.compile(r"""\b(url(?:=|: )['"]?)/\S*"""), r"\1/…"),
     (re.compile(r"\b(CONNECT|DELETE|GET|HEAD|OPTIONS|PATCH|POST|PUT) /\S*"), r"\1 /…"),
-    (re.compile(r"\b(whsec_)[\w+/=-]+"), r"\1…"),
+    (re.compile(r"\b(whsec_|whsk_)[\w+/=-]+"), r"\1…"),
     (re.compile(r"\b(nfh_)[\w-]{8,}"), r"\1…"),
     (re.compile(r"\b(Bearer|Basic) [\w+/=.~-]{16,}", re.IGNORECASE), r"\1 …"),
     (re.compile(r"\b((?:password|passwd)=)(?:'[^']*'|\S+)", re.IGNORECASE), r"\1…"),
 )
 
 #: A text without any of these, in lower case, matches no pattern above. Most lines have none.
-_MARKS: Final = ("/", "whsec_", "nfh_", "bearer ", "basic ", "passw")
+_MARKS: Final = ("/", "whsec_", "whsk_", "nfh_", "bearer ", "basic ", "passw")
 
 log = logging.getLogger(__name__)
 

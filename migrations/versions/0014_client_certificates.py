@@ -1,11 +1,12 @@
 """Client certificates and authorities of an endpoint's own, and a guard on what earlier releases may send.
 
 Up adds columns without defaults and an index, and rewrites nothing: servers and workers of the release before go on.
-They know no client certificates, and must send nothing without them. So a trigger puts a guard on the headers of each
-endpoint that has an option, one that has no headers included. A release that knows no options takes the guard for
-headers that no key decrypts: its attempts end as ``secret_unavailable``, without a POST and without using up the
-endpoint's budget. The trigger puts the guard back whatever such a server writes, and erases certificates with an
-endpoint that such a server deletes. Migrate before the processes of this release start, since they read the columns.
+They know no client certificates, and must send nothing without them. So what 0013 takes away from those that know no
+key pairs is widened to endpoints that have a certificate or a ``server_ca``: their claims of such deliveries, which
+stay pending for a worker of this release. And should anything else read such an endpoint, a trigger puts a guard on its
+headers, where it has none, too: a release that knows no certificates takes that for headers that no key decrypts, and
+sends nothing. The trigger puts the guard back whatever such a server writes, and erases certificates with an endpoint
+that such a server deletes. Migrate before the processes of this release start, since they read the columns.
 
 Down: endpoints with a client certificate or a ``server_ca`` are paused, and named; certificates and keys are gone.
 Their guard stays, so that nothing goes out even where one resumes, until its headers are set anew. Nobody subscribes to
@@ -18,7 +19,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0014"
-down_revision = "0012"
+down_revision = "0013"
 branch_labels = None
 depends_on = None
 
@@ -67,6 +68,30 @@ CREATE TRIGGER guard_options BEFORE INSERT OR UPDATE ON noteflow.webhook_configs
           OR substring(NEW.headers FROM 1 FOR 1) IN ('\\x10', '\\x11', '\\x12'))
     EXECUTE FUNCTION noteflow.guard_options()
 """
+#: What 0013 made, with one condition more. Who knows key pairs knows certificates: one release has both.
+_REFUSE = """
+CREATE OR REPLACE FUNCTION noteflow.refuse_claim_without_signing() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NOT EXISTS (SELECT FROM noteflow.webhook_configs WHERE id = NEW.webhook_id AND ({has_option})) THEN
+        RETURN NEW;
+    END IF;
+    IF TG_OP = 'INSERT' THEN
+        NEW.id := noteflow.ordered_id();
+        NEW.status := 'pending';
+        NEW.claim_no := 0;
+        NEW.claimed_at := NULL;
+        NEW.lease_expires_at := NULL;
+        NEW.next_attempt_at := now();
+        NEW.forced := coalesce(
+            (SELECT target_webhook_id IS NOT NULL FROM noteflow.webhook_events WHERE id = NEW.event_id), false
+        );
+        INSERT INTO noteflow.delivery_queue SELECT NEW.* ON CONFLICT DO NOTHING;
+    END IF;
+    RETURN NULL;
+END
+$$
+"""
+_KEYED = "signing <> 'hmac'"
 _PAUSE = """
 DO $do$
 DECLARE
@@ -118,12 +143,14 @@ def upgrade() -> None:
     )
     op.execute(_GUARD)
     op.execute(_GUARDS)
+    op.execute(_REFUSE.format(has_option=f"{_KEYED} OR client_certificate IS NOT NULL OR server_ca IS NOT NULL"))
 
 
 def downgrade() -> None:
     """Change it back."""
     op.execute(_PAUSE)
     op.execute(_NO_SUBSCRIPTION)
+    op.execute(_REFUSE.format(has_option=_KEYED))
     op.execute("DROP TRIGGER guard_options ON noteflow.webhook_configs")
     op.execute("DROP FUNCTION noteflow.guard_options()")
     op.drop_index("ix_webhook_configs_certificate_warn_at", table_name="webhook_configs", schema="noteflow")

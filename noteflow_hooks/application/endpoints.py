@@ -13,8 +13,9 @@ from uuid import UUID
 
 from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
-from noteflow_hooks.domain.audit.telling import CHANGED, tell_update, tell_webhook
+from noteflow_hooks.domain.audit.telling import tell_rotation, tell_update, tell_webhook
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
+from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_what
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.violations import check_all
@@ -27,6 +28,7 @@ from noteflow_hooks.domain.webhooks import (
     new_secret,
 )
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
+from noteflow_hooks.key_pairs import generate_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -57,6 +59,7 @@ CHANGEABLE: Final = (
     "max_concurrency",
     "paused",
     "payload_version",
+    "signing",
     *CERTIFICATE_FIELDS,
 )
 
@@ -93,6 +96,8 @@ class Registration:
     rate_limit_per_s: float | None = None
     max_concurrency: int | None = None
     payload_version: int | None = None
+    #: What signs; its key pair is made where it is needed.
+    signing: str | None = None
     #: PEM texts; an empty one is none.
     client_certificate: str | None = None
     client_key: str | None = field(default=None, repr=False)
@@ -101,19 +106,32 @@ class Registration:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """A new secret, and for how long the one before signs on beside it; without an overlap all earlier ones end."""
+    """A new secret, key pair or both, and for how long those before sign on; without an overlap they end now."""
 
     secret: str = field(repr=False)
     overlap: timedelta
+    #: None for whatever the endpoint uses.
+    what: Rotated | None = None
+    #: Whether the caller has named the secret.
+    is_given: bool = False
 
     @classmethod
-    def create(cls, secret: str | None = None, *, overlap_s: float | None = None) -> Rotation:
+    def create(cls, secret: str | None = None, *, overlap_s: float | None = None, what: str | None = None) -> Rotation:
         """Make a rotation, to a secret of our own where none is given; raise InvalidInputError that names the field."""
-        made, overlap = check_all(
+        made, overlap, rotated = check_all(
             lambda: new_secret(secret),
             lambda: OVERLAP if overlap_s is None else check_seconds("overlap_seconds", overlap_s, limit=OVERLAP_LIMIT),
+            lambda: None if what is None else check_what(what),
         )
-        return cls(made, overlap)
+        return cls(made, overlap, rotated, is_given=secret is not None)
+
+    def of(self, signing: Signing) -> Rotated:
+        """Return what is rotated of an endpoint that is signed so."""
+        return self.what if self.what is not None else USED[signing]
+
+    def new_secret_of(self, webhook: WebhookConfig) -> str | None:
+        """Return the secret that the endpoint gets; None where that stays as it is."""
+        return None if self.of(webhook.signing) is Rotated.KEY else self.secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +188,7 @@ def _created(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -
         rate_limit_per_s=asked.rate_limit_per_s,
         max_concurrency=asked.max_concurrency,
         payload_version=asked.payload_version if asked.payload_version is not None else NEWEST,
+        signing=asked.signing if asked.signing is not None else Signing.HMAC,
         allow_http_loopback=rules.allow_http_loopback,
     )
 
@@ -242,15 +261,26 @@ def change_webhook(
 def rotate_secret(
     unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, rotation: Rotation, *, now: datetime, by: Actor
 ) -> EndpointView:
-    """Give an endpoint its new secret; the one before, if it has one, signs beside it until the overlap is over."""
+    """Give an endpoint its new secret, key pair or both; those before sign beside them until the overlap is over."""
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
-    stored = unit.webhooks.update(webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap))
-    old = {"secret": CHANGED} if webhook.is_signed else None
-    new = {"secret": CHANGED, "overlap_seconds": rotation.overlap.total_seconds()}
+    stored = unit.webhooks.update(_rotated(webhook, rotation, now=now))
+    old, new = tell_rotation(webhook, rotation.of(webhook.signing))
+    new["overlap_seconds"] = rotation.overlap.total_seconds()
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_SECRET_ROTATED, workspace_id, target, old=old, new=new))
-    unit.on_commit(lambda: log.info("webhook %s changed: secret", webhook_id))
+    unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, rotation.of(webhook.signing)))
     return _viewed(unit, stored)
+
+
+def _rotated(webhook: WebhookConfig, rotation: Rotation, *, now: datetime) -> WebhookConfig:
+    what = rotation.of(webhook.signing)
+    if what is Rotated.KEY and rotation.is_given:
+        raise InvalidInputError("secret", "must not be set where the key alone is rotated; set what to secret or both")
+    if what is not Rotated.KEY:
+        webhook = webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap)
+    if what is not Rotated.SECRET:
+        webhook = webhook.rotated_key(generate_key_pair(), now=now, overlap=rotation.overlap)
+    return webhook
 
 
 def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> None:
@@ -280,22 +310,15 @@ def _changed(
         fields["disabled_reason"] = None
     if "headers" in fields:
         fields["header_names"] = checked.header_names
-    if tls is not webhook.tls or "headers" in fields:
-        fields |= {"tls": tls, "secret_unavailable": _is_unavailable(webhook, tls, new_headers="headers" in fields)}
+    if tls is not webhook.tls:
+        fields["tls"] = tls
     if paused is not None:
         # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
-    changed = replace(webhook, **fields)
+    changed = replace(webhook, **fields).checked_for_losses()
     changed.check_transport()
     return changed
-
-
-def _is_unavailable(webhook: WebhookConfig, tls: ClientTls, *, new_headers: bool) -> bool:
-    """Tell whether something of the endpoint can't be read once it has this for TLS, and maybe new headers."""
-    others = webhook.secret_unavailable and not webhook.tls.unreadable
-    headers = not new_headers and (webhook.headers_unreadable or others)
-    return webhook.secret_unreadable or headers or bool(tls.unreadable)
 
 
 def _tls(before: ClientTls, named: Mapping[str, Any], *, rules: EndpointRules) -> ClientTls:

@@ -6,7 +6,7 @@ All of it happens in the caller's unit of work, so a request that fails leaves i
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from noteflow_hooks.application.deliveries import record_test
 from noteflow_hooks.application.endpoints import EndpointView, rotate_secret
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 T = TypeVar("T")
+
+#: The RPC that makes a secret, a key pair, or both: without a new secret there is none to tell again.
+_ROTATION: Final = "RotateWebhookSecret"
 
 
 def find_earlier(unit: UnitOfWork, request: NamedRequest) -> NamedRequest | None:
@@ -98,15 +101,20 @@ def rotate_webhook(
     request: NamedRequest | None,
     by: Actor,
 ) -> tuple[EndpointView, str | None]:
-    """Give an endpoint a new secret and return both; a repeated request rotates nothing more."""
+    """Give an endpoint a new secret, key pair or both, and return it with the secret, where it got a new one.
+
+    A repeated request rotates nothing more.
+    """
+
+    def rotate() -> tuple[EndpointView, str | None]:
+        view = rotate_secret(unit, workspace_id, webhook_id, rotation, now=now, by=by.asking(request))
+        return view, rotation.new_secret_of(view.webhook)
+
     return do_once(
         unit,
         request,
-        do=lambda: (
-            rotate_secret(unit, workspace_id, webhook_id, rotation, now=now, by=by.asking(request)),
-            rotation.secret,
-        ),
-        note=lambda asked, answer: _note_webhook(asked, answer[0].webhook),
+        do=rotate,
+        note=lambda asked, answer: _note_rotation(asked, *answer),
         again=lambda earlier: _webhook_again(unit, earlier, token_id=token_id),
     )
 
@@ -135,6 +143,11 @@ def _note_webhook(request: NamedRequest, webhook: WebhookConfig) -> NamedRequest
     return replace(request, target_id=webhook.id, secret_id=webhook.secret_id, secret_hint=webhook.secret_hint)
 
 
+def _note_rotation(request: NamedRequest, view: EndpointView, secret: str | None) -> NamedRequest:
+    """Note which endpoint it was about, and the secret where it made one: a key pair's answer has none to tell."""
+    return replace(request, target_id=view.id) if secret is None else _note_webhook(request, view.webhook)
+
+
 def _webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) -> tuple[EndpointView, str | None]:
     """Return the endpoint that a request was about, and its secret, if it is to be told.
 
@@ -147,10 +160,11 @@ def _webhook_again(unit: UnitOfWork, earlier: NamedRequest, *, token_id: UUID) -
     # A server of a former release changes the secret and not its id, but the hint.
     made, is_now = (earlier.secret_id, earlier.secret_hint), (webhook.secret_id, webhook.secret_hint)
     is_same = webhook.deleted_at is None and made == is_now
-    if not is_same:
+    made_none = earlier.method == _ROTATION and earlier.secret_id is None
+    if not is_same and not made_none:
         webhook = replace(webhook, secret_hint=earlier.secret_hint)
     health = unit.webhooks.get_health([webhook.id]).get(webhook.id, EndpointHealth(webhook.id))
-    told = webhook.secret if is_same and token_id == earlier.token_id else None
+    told = webhook.secret if is_same and not made_none and token_id == earlier.token_id else None
     return EndpointView(webhook, health), told
 
 

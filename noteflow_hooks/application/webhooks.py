@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
 from typing import TYPE_CHECKING, TypeAlias
@@ -26,6 +27,7 @@ from noteflow_hooks.domain.events import (
 )
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.errors import UnavailableError, WebhooksOffError
+from noteflow_hooks.key_pairs import generate_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,7 +107,7 @@ class WebhookService:
         Raise InvalidInputError for a type that the workspace has not.
         """
         check_subscribed(unit, config.workspace_id, config.events)
-        stored = unit.webhooks.create(config)
+        stored = unit.webhooks.create(_with_key(config))
         target = (TargetKind.WEBHOOK, stored.id)
         unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))
         unit.on_commit(lambda: self._log_registered(stored))
@@ -118,7 +120,7 @@ class WebhookService:
 
     def update_webhook(self, config: WebhookConfig, unit: UnitOfWork) -> WebhookConfig:
         """Store a changed endpoint and return it as stored; workers are woken after the commit for what may go now."""
-        stored = unit.webhooks.update(config)
+        stored = unit.webhooks.update(_with_key(config))
         # No delivery has this id, which is enough: a worker that is woken takes whatever may go now.
         unit.on_commit(lambda: self._wake([stored.id]))
         return stored
@@ -303,6 +305,11 @@ class WebhookService:
             self.failures = next(self._failed)
             log.exception("Failed to trigger %s webhooks", event_type)
             return None
+
+
+def _with_key(config: WebhookConfig) -> WebhookConfig:
+    """Return the endpoint with a key pair, where it needs one for the first time."""
+    return replace(config, signing_key=generate_key_pair()) if config.needs_key else config
 
 
 def _is_new(event: Event, stored: Event | Exception) -> bool:

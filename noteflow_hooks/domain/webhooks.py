@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing, check_signing
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payload_versions import NEWEST, PAYLOAD_VERSION
@@ -17,6 +18,7 @@ from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.key_pairs import public_key
 from noteflow_hooks.signing import generate_secret, secret_hint
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 DEFAULT_NAME: Final = "Webhook"
-#: The most secrets that sign beside the newest one.
+#: The most secrets that sign beside the newest one, and the most key pairs.
 PREVIOUS_SECRETS_LIMIT: Final = 5
 DEFAULT_TIMEOUT_MS: Final = 10_000
 DEFAULT_MAX_RETRIES: Final = 3
@@ -100,6 +102,14 @@ class WebhookConfig:
     paused_at: datetime | None = None
     #: The version of payloads that it wants; a type without that one is sent in its nearest lower one.
     payload_version: int = NEWEST
+    #: What signs: its secrets, its key pair, or both.
+    signing: Signing = Signing.HMAC
+    #: The newest private key; None where none was ever needed.
+    signing_key: str | None = field(default=None, repr=False)
+    #: The key pairs before that one, newest first; each signs until it expires.
+    previous_keys: tuple[PreviousKey, ...] = field(default=(), repr=False)
+    #: True if no key decrypts the stored private keys. They stay stored as they are until they are rotated.
+    keys_unreadable: bool = False
     #: What it has of its own in TLS.
     tls: ClientTls = field(default=PLAIN_TLS, repr=False)
 
@@ -119,6 +129,7 @@ class WebhookConfig:
         rate_limit_per_s: float | None = None,
         max_concurrency: int | None = None,
         payload_version: int = NEWEST,
+        signing: str = Signing.HMAC,
         allow_http_loopback: bool = False,
     ) -> WebhookConfig:
         """Make a valid configuration with a new id, or raise :class:`InvalidInputError` that names the field.
@@ -149,6 +160,7 @@ class WebhookConfig:
             if max_concurrency is None
             else found.take(lambda: check_range("max_concurrency", max_concurrency, MAX_CONCURRENCY), 0),
             payload_version=found.take(lambda: check_range("payload_version", payload_version, PAYLOAD_VERSION), 0),
+            signing=found.take(lambda: check_signing(signing), Signing.HMAC),
         )
         found.raise_all()
         return config
@@ -160,8 +172,44 @@ class WebhookConfig:
 
     @property
     def is_signed(self) -> bool:
+        """Whether its requests are signed, by whatever it uses; also where no key decrypts that."""
+        return (self.signing.uses_secret and self.has_secret) or (self.signing.uses_key and self.has_key)
+
+    @property
+    def has_secret(self) -> bool:
         """Whether it has a secret, even one that no key decrypts."""
         return self.secret is not None or self.secret_unreadable
+
+    @property
+    def has_key(self) -> bool:
+        """Whether it has a key pair, even one that no key decrypts."""
+        return self.signing_key is not None or self.keys_unreadable
+
+    @property
+    def needs_key(self) -> bool:
+        """Whether a key pair has to be made before anything can be sent."""
+        return self.signing.uses_key and not self.has_key
+
+    @property
+    def public_key(self) -> str | None:
+        """The newest public key; None where it has none, or no key decrypts the pair."""
+        return None if self.signing_key is None else public_key(self.signing_key)
+
+    @property
+    def lost(self) -> str | None:
+        """What it can't be sent to without, and no key decrypts: secret, signing key, certificates or headers."""
+        if self.secret_unreadable and self.signing.uses_secret:
+            return "secret"
+        if self.keys_unreadable and self.signing.uses_key:
+            return "signing key"
+        if self.tls.unreadable:
+            return "certificates"
+        return "headers" if self.headers_unreadable else None
+
+    def checked_for_losses(self) -> WebhookConfig:
+        """Return it with :attr:`secret_unavailable` as what it uses has it, after a change."""
+        is_lost = self.lost is not None
+        return self if is_lost == self.secret_unavailable else replace(self, secret_unavailable=is_lost)
 
     @property
     def headers_unreadable(self) -> bool:
@@ -184,7 +232,7 @@ class WebhookConfig:
 
     def secrets_at(self, moment: datetime) -> tuple[str, ...]:
         """Return the secrets that sign at that moment, newest first; empty means unsigned."""
-        if self.secret is None:
+        if self.secret is None or not self.signing.uses_secret:
             return ()
         return (self.secret, *(each.secret for each in self.previous_secrets_at(moment)))
 
@@ -215,13 +263,26 @@ class WebhookConfig:
             secret=secret,
             secret_id=uuid4(),
             secret_hint=secret_hint(secret),
-            secret_unavailable=self.headers_unreadable or bool(self.tls.unreadable),
             secret_unreadable=False,
             previous_secret=kept[0].secret if kept else None,
             previous_secret_expires_at=kept[0].expires_at if kept else None,
             earlier_secrets=tuple(kept[1:]),
             earlier_secrets_unreadable=False,
-        )
+        ).checked_for_losses()
+
+    def previous_keys_at(self, moment: datetime) -> tuple[PreviousKey, ...]:
+        """Return the key pairs before the newest one that sign at that moment, newest first."""
+        return tuple(each for each in self.previous_keys if each.expires_at > moment)
+
+    def rotated_key(self, private_key: str, *, now: datetime, overlap: timedelta) -> WebhookConfig:
+        """Give it a new key pair; the old one, if it had one, signs beside it for the overlap, as secrets do."""
+        kept: list[PreviousKey] = []
+        if overlap:
+            own = [] if self.signing_key is None else [PreviousKey(self.signing_key, now + overlap)]
+            kept = [*own, *self.previous_keys_at(now)][:PREVIOUS_SECRETS_LIMIT]
+        return replace(
+            self, signing_key=private_key, previous_keys=tuple(kept), keys_unreadable=False
+        ).checked_for_losses()
 
 
 def new_secret(secret: str | None = None) -> str:

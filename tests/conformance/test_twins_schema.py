@@ -11,6 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.endpoint_keys import Signing, check_signing
 from noteflow_hooks.domain.event_types import check_custom_name
 from noteflow_hooks.domain.events import SUBSCRIBABLE
 from noteflow_hooks.domain.payload_versions import FIRST
@@ -117,6 +118,18 @@ def test_an_endpoint_s_version_of_payloads_is_one_thing(tables: Engine, version:
         webhook_id = rows.endpoint(PLAIN)
         taken = accepts(rows, "webhook_configs", webhook_id, "payload_version = :value", value=version)
         assert taken == (version >= FIRST)
+
+    in_transaction(tables, check)
+
+
+@twin("domain.endpoint_keys.Signing")
+@given(word=st.sampled_from([*map(str, Signing), "", "HMAC", "rsa"]))
+def test_what_signs_is_one_thing(tables: Engine, word: str) -> None:
+    """Whatever else stood there, a worker could not tell what to send."""
+
+    def check(rows: Rows) -> None:
+        taken = accepts(rows, "webhook_configs", rows.endpoint(PLAIN), "signing = :value", value=word)
+        assert taken == is_taken(lambda: check_signing(word))
 
     in_transaction(tables, check)
 

@@ -10,8 +10,10 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.key_pairs import generate_key_pair
 from tests.support.builders import NOON, a_delivery, a_webhook, an_attempt_result
 
 if TYPE_CHECKING:
@@ -35,6 +37,9 @@ EVERYTHING: dict[str, Any] = {
     "rate_limit_per_s": 0.25,
     "max_concurrency": 7,
     "paused_at": NOON,
+    "signing": Signing.BOTH,
+    "signing_key": generate_key_pair(),
+    "previous_keys": (PreviousKey(generate_key_pair(), NOON), PreviousKey(generate_key_pair(), NOON)),
 }
 
 

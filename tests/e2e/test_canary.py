@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from noteflow_hooks.key_pairs import public_key
 from noteflow_hooks.signing import verify_signature, verify_standard
 from tests.support.canary_run import CanaryRun
 from tests.support.canary_secrets import CanarySecret, found
@@ -71,7 +72,8 @@ def test_the_endpoints_got_what_nobody_else_sees(done: CanaryRun) -> None:
     headers = [*done.secrets.headers.values(), *done.secrets.later_headers.values()]
     for canary in (*done.secrets.of_urls, *(CanarySecret.of("header", each) for each in headers)):
         assert canary.found_in(sent), canary.name
-    for secret in done.secrets.of_endpoints:
+    assert len(done.delivered_keys) == 3
+    for secret in (*done.secrets.of_endpoints, *map(public_key, done.delivered_keys)):
         assert any(is_signed(each, secret) for each in done.requests)
 
 

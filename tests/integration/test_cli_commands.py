@@ -14,6 +14,7 @@ from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
+from noteflow_hooks.signing import verify_standard
 from tests.support.builders import a_payload
 from tests.support.receiver_connection import Answer
 from tests.support.system_rig import SystemRig, a_path
@@ -105,6 +106,44 @@ def test_an_endpoint_is_changed_where_something_is_given(command: Command, rig: 
     rotated = loaded(command("webhooks", "rotate-secret", webhook["id"], "--overlap-s", "60", "--json"))
     assert rotated["secret"] != webhook["secret"]
     assert "previous_secret_expires_at" in rotated
+
+
+def test_an_endpoint_signs_with_a_key_pair(command: Command, rig: SystemRig) -> None:
+    """Its public key is shown; it gets no secret that it doesn't need; what is rotated can be named."""
+    webhook = added(command, rig, "--signing", "ed25519")
+    assert webhook["public_key"].startswith("whpk_")
+    assert "secret" not in webhook
+    key = loaded(command("webhooks", "rotate-secret", webhook["id"], "--json"))
+    assert "secret" not in key
+    assert [each["public_key"] for each in key["previous_public_keys"]] == [webhook["public_key"]]
+    both = loaded(command("webhooks", "update", webhook["id"], "--signing", "both", "--json"))
+    assert (both["signing"], both["public_key"]) == ("both", key["public_key"])
+    secret = loaded(command("webhooks", "rotate-secret", webhook["id"], "--what", "secret", "--json"))
+    assert secret["secret"].startswith("whsec_")
+    assert secret["public_key"] == key["public_key"]
+    _, shown, _ = command("webhooks", "show", webhook["id"])
+    assert key["public_key"] in shown
+    assert command("webhooks", "test", webhook["id"])[0] == 0
+    newest = rig.receiver.requests[-1]
+    for each in (webhook["public_key"], key["public_key"], secret["secret"]):
+        assert verify_standard(newest.body, dict(newest.headers), each)
+
+
+def test_a_secret_in_the_environment_is_none_of_a_key_pair_s_matter(
+    command: Command, rig: SystemRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is for those that sign with one."""
+    monkeypatch.setenv("WEBHOOK_SECRET", "a-secret-of-the-environment")
+    webhook = added(command, rig, "--signing", "ed25519")
+    assert (webhook["secret_hint"], "secret" in webhook) == ("", False)
+    assert "secret" not in loaded(command("webhooks", "rotate-secret", webhook["id"], "--what", "key", "--json"))
+
+
+def test_who_signs_with_nothing_names_nothing_to_sign_with(command: Command) -> None:
+    """One of the two was not meant."""
+    code, _, complaint = command("webhooks", "add", "https://a.example/", "--unsigned", "--signing", "both")
+    assert code == 2
+    assert "--unsigned can't be given together with --signing" in complaint
 
 
 def test_an_endpoint_is_told_more_and_less(command: Command, rig: SystemRig) -> None:

@@ -137,6 +137,7 @@ def test_an_update_sets_updated_at(rows: psycopg.Connection) -> None:
         "webhook_configs SET events = '{meeting.completed,NULL}'",
         "webhook_configs SET events = '{custom.}'",
         "webhook_configs SET payload_version = 0",
+        "webhook_configs SET signing = 'rsa'",
         "webhook_configs SET deleted_at = now(), secret = 'x'",
         "webhook_events SET payload = '{'",
         "webhook_events SET payload = to_json(repeat('x', 10239))",

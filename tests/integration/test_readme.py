@@ -6,15 +6,17 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.domain.deliveries import Claim
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.key_pairs import generate_key_pair, public_key
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
@@ -49,9 +51,32 @@ def test_the_receiver_accepts_what_is_signed_and_nothing_else(tmp_path: Path) ->
         assert receiver.stdout.readline() == 'meeting.completed {"event":"meeting.completed"}\n'
 
 
-def post(address: str, secret: str | None) -> AttemptResult:
+def test_the_receiver_of_public_keys_accepts_what_they_verify_and_nothing_else(tmp_path: Path) -> None:
+    """Its code, as it stands on its page: one key of several is enough, a secret's signature is not."""
+    page = (ROOT / "docs" / "receiving.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(import sys\n.*?)```", page, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(code)
+    keys, address = [generate_key_pair() for _ in range(3)], free_address()
+    command = [sys.executable, "receiver.py", ",".join(map(public_key, keys[:2])), address.rpartition(":")[2]]
+    env = {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as receiver:
+        try:
+            until(lambda: post(address, None).status_code is not None, what="the receiver answers")
+            for signing in (Signing.ED25519, Signing.BOTH):
+                sent = [post(address, generate_secret(), signing=signing, signing_key=each) for each in keys]
+                assert [each.status_code for each in sent] == [204, 204, 401]
+            assert post(address, generate_secret()).status_code == 401
+        finally:
+            receiver.terminate()
+        assert receiver.stdout is not None
+        assert receiver.stdout.readline() == 'meeting.completed {"event":"meeting.completed"}\n'
+
+
+def post(address: str, secret: str | None, **fields: Any) -> AttemptResult:  # noqa: ANN401 - the endpoint's
     executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
-    webhook = a_webhook(url=f"http://{address}/", secret=secret)
+    webhook = a_webhook(url=f"http://{address}/", secret=secret, **fields)
     delivery = a_delivery(webhook_id=webhook.id, event_id=uuid4())
     result = executor.post(Claim(delivery=delivery, webhook=webhook, payload=b'{"event":"meeting.completed"}'))
     executor.close()

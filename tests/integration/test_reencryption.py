@@ -15,7 +15,9 @@ from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, parse_keys
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.webhooks import PreviousSecret
+from noteflow_hooks.key_pairs import generate_key_pair
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
@@ -44,7 +46,7 @@ def engine(clean_database: str) -> Iterator[Engine]:
 
 
 def stored(engine: Engine, *, count: int, key: bytes = OLD) -> list[WebhookConfig]:
-    """Store endpoints of one workspace, each with four ciphertexts under that key, in the order of their ids."""
+    """Store endpoints of one workspace, each with five ciphertexts under that key, in the order of their ids."""
     until_then = datetime.now(UTC) + timedelta(hours=1)
     with SqlAlchemyUnitOfWork(engine, SecretBox([key])) as unit:
         workspace = unit.access.create_workspace(a_workspace())
@@ -58,6 +60,9 @@ def stored(engine: Engine, *, count: int, key: bytes = OLD) -> list[WebhookConfi
                     earlier_secrets=(PreviousSecret(f"the-earlier-{number}", until_then),),
                     headers=HEADERS,
                     header_names=("Authorization",),
+                    signing=Signing.BOTH,
+                    signing_key=generate_key_pair(),
+                    previous_keys=(PreviousKey(generate_key_pair(), until_then),),
                 )
             )
             for number in range(count)
@@ -94,10 +99,10 @@ def key_ids(engine: Engine) -> set[str]:
 
 
 def test_everything_ends_up_under_the_first_key_and_nothing_else_changes(engine: Engine) -> None:
-    """All four columns of every endpoint, in more than one batch; with the new key alone they read as before."""
+    """All five columns of every endpoint, in more than one batch; with the new key alone they read as before."""
     webhooks, before = stored(engine, count=7), rows(engine)
     rotation = StoredSecrets(engine, BOTH, batch=3).rotate(by=BY)
-    assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (28, 0, [])
+    assert (rotation.reencrypted, rotation.current, rotation.unreadable) == (35, 0, [])
     assert key_ids(engine) == {BOTH.key_ids[0]}
     assert [read(engine, each, NEW) for each in webhooks] == webhooks
     for webhook_id, row in rows(engine).items():
@@ -151,7 +156,7 @@ def test_a_second_run_finds_nothing_to_do(engine: Engine) -> None:
     StoredSecrets(engine, BOTH).rotate(by=BY)
     after_first = rows(engine)
     again = StoredSecrets(engine, BOTH).rotate(by=BY)
-    assert (again.reencrypted, again.current, again.unreadable) == (0, 8, [])
+    assert (again.reencrypted, again.current, again.unreadable) == (0, 10, [])
     assert rows(engine) == after_first
 
 
@@ -171,7 +176,7 @@ def test_what_can_not_be_read_stays_as_it_is_and_keeps_nothing_from_being_done(e
         (flipped.id, "headers", BOTH.key_ids[1]),
         (moved.id, "previous_secret", BOTH.key_ids[1]),
     }
-    assert rotation.reencrypted == 13
+    assert rotation.reencrypted == 17
     after = rows(engine)
     assert (after[lost.id]["secret"], after[flipped.id]["headers"]) == (under_lost, damaged)
     assert after[moved.id]["previous_secret"] == before[well.id]["previous_secret"]
@@ -197,7 +202,7 @@ def test_a_damaged_secret_is_told_though_it_is_under_the_first_key(engine: Engin
     overwrite(engine, webhook, secret=sealed[:-1])
     rotation = StoredSecrets(engine, BOTH).rotate(by=BY)
     assert [(each.webhook_id, each.column) for each in rotation.unreadable] == [(webhook.id, "secret")]
-    assert (rotation.reencrypted, rotation.current) == (0, 3)
+    assert (rotation.reencrypted, rotation.current) == (0, 4)
 
 
 def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> None:
@@ -214,7 +219,7 @@ def test_a_secret_that_is_being_changed_is_never_overwritten(engine: Engine) -> 
             unit.webhooks.update(replace(locked, secret="a-newer-secret", previous_secret=locked.secret))
             assert not running.done()
             unit.commit()
-        assert running.result(timeout=PATIENCE_S).reencrypted == 24
+        assert running.result(timeout=PATIENCE_S).reencrypted == 30
     found = read(engine, changing, NEW)
     assert (found.secret, found.previous_secret) == ("a-newer-secret", changing.secret)
     assert key_ids(engine) == {new}
@@ -229,7 +234,7 @@ def test_an_endpoint_that_is_deleted_meanwhile_is_left_alone(engine: Engine) -> 
             running = pool.submit(partial(StoredSecrets(engine, BOTH).rotate, by=BY))
             until(lambda: key_ids(engine) != {BOTH.key_ids[1]}, what="the other is done")
             unit.commit()
-        assert running.result(timeout=PATIENCE_S).reencrypted == 4
+        assert running.result(timeout=PATIENCE_S).reencrypted == 5
     assert [rows(engine)[webhooks[0].id][column] for column in COLUMNS] == [None] * len(COLUMNS)
 
 
@@ -246,8 +251,8 @@ def test_two_at_once_do_no_harm(engine: Engine) -> None:
 
     with ThreadPoolExecutor(2) as pool:
         done = list(pool.map(rotate, range(2)))
-    assert sum(reencrypted for reencrypted, _ in done) == 240
-    assert [reencrypted + current for reencrypted, current in done] == [240, 240]
+    assert sum(reencrypted for reencrypted, _ in done) == 300
+    assert [reencrypted + current for reencrypted, current in done] == [300, 300]
     assert [read(engine, each, NEW) for each in webhooks] == webhooks
 
 
@@ -270,7 +275,7 @@ def test_the_use_of_keys_is_counted(engine: Engine) -> None:
     assert lost
     uses = StoredSecrets(engine, BOTH, batch=1).use()
     assert {name: (use.ciphertexts, use.unreadable) for name, use in uses.items()} == {
-        BOTH.key_ids[0]: (4, 1),
-        BOTH.key_ids[1]: (8, 0),
-        SecretBox([LOST]).key_ids[0]: (4, 4),
+        BOTH.key_ids[0]: (5, 1),
+        BOTH.key_ids[1]: (10, 0),
+        SecretBox([LOST]).key_ids[0]: (5, 5),
     }

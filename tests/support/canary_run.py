@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import json
 from contextlib import redirect_stderr, redirect_stdout
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ from sqlalchemy import make_url
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.programs import BEAT, worker_command
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -84,6 +86,8 @@ class CanaryRun:
         self.requests: list[ReceivedRequest] = []
         #: A delivery that was made, and one that waits for its next attempt.
         self.delivery_id = self.waiting_id = ""
+        #: The private keys that signed for the endpoint to which all was delivered.
+        self.delivered_keys: list[str] = []
         #: What was kept of answers that repeated all that was sent.
         self.echoed: set[str] = set()
         self._webhooks: dict[str, pb.Webhook] = {}
@@ -127,8 +131,20 @@ class CanaryRun:
             self.seen["flower"] = flower.pages(showing=self.delivery_id)
             self.seen["process list"] = evidence.command_lines([*rig.system.processes.values(), flower.process.pid])
         self.seen["tables"] = evidence.tables(rig.database)
+        keys = self._private_keys(rig)
+        self.secrets.private_keys = [key for own in keys.values() for key in own]
+        self.delivered_keys = keys[self._webhooks["delivered"].id]
         self.seen["monitor"] = monitor.seen
         self.requests = rig.receiver.requests
+
+    def _private_keys(self, rig: SystemRig) -> dict[str, list[str]]:
+        """Return all private keys that are stored, rotated ones too, by their endpoints' ids."""
+        box = SecretBox(parse_keys(",".join(self.secrets.keys)))
+        rows = rig.database.execute("SELECT id, signing_keys FROM noteflow.webhook_configs ORDER BY id").fetchall()
+        opened = {
+            str(key): box.decrypt(sealed, webhook_id=key, column="signing_keys") for key, sealed in rows if sealed
+        }
+        return {webhook_id: [key for key, _ in json.loads(packed)] for webhook_id, packed in opened.items()}
 
     def _register(self, client: WireClient, name: str, receiver: Receiver) -> None:
         path = f"/{self.secrets.path}/{name}"
@@ -142,6 +158,7 @@ class CanaryRun:
             headers=_headers(self.secrets.headers),
             max_retries=2,
             timeout_ms=300 if name == "hanging" else 30_000,
+            signing="both",
         )
         if name == "mistrusted":
             request.client_certificate, request.client_key = self.secrets.client.certificate, self.secrets.client.key

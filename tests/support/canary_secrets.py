@@ -80,6 +80,8 @@ class CanarySecrets:
     passwords: dict[str, str] = field(default_factory=lambda: {"database": letters()})
     keys: list[str] = field(default_factory=lambda: [generate_key(), generate_key()])
     token: str = field(default_factory=generate_token)
+    #: The private keys that the server has made for its endpoints.
+    private_keys: list[str] = field(default_factory=list)
     #: What an endpoint shows in TLS.
     client: Pair = field(default_factory=lambda: Issuer.root().pair())
     #: A URL's; they are no secret to the endpoint's owner.
@@ -111,6 +113,9 @@ class CanarySecrets:
         for number, secret in enumerate(self.of_endpoints, start=1):
             if secret.startswith("whsec_"):
                 yield CanarySecret(f"secret {number}, decoded", base64.b64decode(secret.removeprefix("whsec_")))
+        for number, key in enumerate(self.private_keys, start=1):
+            # What follows these is the public key, which is shown.
+            yield CanarySecret(f"private key {number}", base64.b64decode(key.removeprefix("whsk_"))[:32])
         # In base64 it is most of the PEM text; the rest of that is in the certificate too.
         yield CanarySecret("client key", self.client.number.to_bytes(32))
 

@@ -19,6 +19,7 @@ from noteflow_hooks.domain.audit.breakers import TOLD_EVERY, BreakerTally, settl
 from noteflow_hooks.domain.audit.entries import Actor, ActorKind
 from noteflow_hooks.domain.audit.telling import entry_of_disabling, tell_token, tell_update, tell_url, tell_webhook
 from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from tests.support.builders import NOON, a_token, a_webhook
@@ -39,6 +40,9 @@ SECRETIVE: Final = a_webhook(
     secret_hint=CANARY[-4:],
     headers=(("Authorization", f"Bearer {CANARY}"),),
     header_names=("Authorization",),
+    signing=Signing.BOTH,
+    signing_key=CANARY,
+    previous_keys=(PreviousKey(CANARY, NOON),),
     tls=ClientTls("certificate", f"-----BEGIN PRIVATE KEY-----{CANARY}", info=INFO),
 )
 
@@ -124,6 +128,7 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "max_concurrency": {"max_concurrency": 1},
     "paused": {"paused_at": NOON},
     "payload_version": {"payload_version": 2},
+    "signing": {"signing": Signing.BOTH, "signing_key": CANARY},
     "client_certificate": {"tls": ClientTls("cert", "key", info=INFO)},
     "client_key": {"tls": ClientTls(client_key="key")},
     "server_ca": {"tls": ClientTls(server_ca="ca", server_ca_info=(INFO,))},

@@ -11,9 +11,11 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import SUBSCRIBABLE
 from noteflow_hooks.domain.webhooks import WebhookConfig, check_events, check_range
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.key_pairs import generate_key_pair, public_key
 from noteflow_hooks.signing import generate_secret
 from tests.support.builders import NOON, a_webhook
 
@@ -270,3 +272,42 @@ def test_where_more_than_five_secrets_would_be_left_the_oldest_ends() -> None:
     for number in range(1, 9):
         webhook = webhook.rotated(f"secret-{number}", now=NOON, overlap=timedelta(hours=9))
     assert webhook.secrets_at(NOON) == tuple(f"secret-{number}" for number in range(8, 2, -1))
+
+
+def test_each_rotated_key_pair_signs_until_its_own_end_and_five_at_most() -> None:
+    """As secrets do; a rotation without overlap ends all of them at once."""
+    keys = [generate_key_pair() for _ in range(8)]
+    webhook = a_webhook(signing=Signing.ED25519, signing_key=keys[0])
+    for number, key in enumerate(keys[1:], start=1):
+        webhook = webhook.rotated_key(key, now=NOON, overlap=timedelta(hours=number))
+    assert (webhook.signing_key, webhook.public_key) == (keys[7], public_key(keys[7]))
+    assert [each.private_key for each in webhook.previous_keys_at(NOON)] == keys[6:1:-1]
+    assert [each.private_key for each in webhook.previous_keys_at(NOON + timedelta(hours=5))] == [keys[6], keys[5]]
+    assert webhook.previous_keys[0].public_key == public_key(keys[6])
+    ended = webhook.rotated_key(keys[0], now=NOON, overlap=timedelta(0))
+    assert (ended.signing_key, ended.previous_keys) == (keys[0], ())
+
+
+def test_what_no_key_decrypts_is_missed_only_where_it_signs() -> None:
+    """And the rotation of the one does not hide that the other is lost."""
+    for signing, secret, key in (
+        (Signing.HMAC, True, False),
+        (Signing.ED25519, False, True),
+        (Signing.BOTH, True, True),
+    ):
+        for unreadable, is_missed in (("secret_unreadable", secret), ("keys_unreadable", key)):
+            blind = a_webhook(signing=signing, signing_key=None, **{unreadable: True}).checked_for_losses()
+            assert blind.secret_unavailable is is_missed
+    blind = a_webhook(signing=Signing.BOTH, secret_unreadable=True, keys_unreadable=True).checked_for_losses()
+    half = blind.rotated("secret-1", now=NOON, overlap=timedelta(0))
+    assert (blind.lost, half.lost, half.secret_unavailable) == ("secret", "signing key", True)
+    whole = half.rotated_key(generate_key_pair(), now=NOON, overlap=timedelta(0))
+    assert (whole.lost, whole.secret_unavailable) == (None, False)
+
+
+def test_secrets_sign_where_they_are_used() -> None:
+    """An endpoint may have a secret that does not sign at the moment."""
+    signed = {each: a_webhook(secret="secret-1", signing=each).secrets_at(NOON) for each in Signing}
+    assert signed == {Signing.HMAC: ("secret-1",), Signing.ED25519: (), Signing.BOTH: ("secret-1",)}
+    assert not a_webhook(secret="secret-1", signing=Signing.ED25519).is_signed
+    assert a_webhook(signing=Signing.BOTH, signing_key=generate_key_pair()).is_signed

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.webhooks import PreviousSecret
+from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint
 from noteflow_hooks.executor.per_version import PerVersion
-from noteflow_hooks.signing import Signer, generate_secret, sign, sign_standard
+from noteflow_hooks.key_pairs import KeySigner, generate_key_pair, public_key
+from noteflow_hooks.signing import Signer, generate_secret, sign, sign_standard, verify_standard
 from tests.support.builders import NOON, a_delivery, a_webhook
 
 if TYPE_CHECKING:
@@ -86,6 +89,49 @@ def test_an_earlier_secret_signs_until_its_end() -> None:
     for moment, secrets in ((NOON, [new, old]), (ends - timedelta(seconds=1), [new, old]), (ends, [new])):
         expected = sign_standard(str(delivery.event_id), int(moment.timestamp()), BODY, secrets)
         assert headers(endpoint.head(delivery, BODY, moment))["webhook-signature"] == expected
+
+
+@pytest.mark.parametrize("signing", [Signing.ED25519, Signing.BOTH])
+def test_a_key_pair_signs_alone_or_behind_the_secrets(signing: Signing) -> None:
+    """The plain signature is a secret's, and so is there only where secrets sign."""
+    secret, key = generate_secret(), generate_key_pair()
+    endpoint = prepared(a_webhook(secret=secret, signing=signing, signing_key=key))
+    delivery, stamp = a_delivery(), int(NOON.timestamp())
+    by_key = KeySigner(key).sign_standard(str(delivery.event_id), stamp, BODY)
+    by_secret = sign_standard(str(delivery.event_id), stamp, BODY, [secret])
+    for _ in range(3):
+        sent = headers(endpoint.head(delivery, BODY, NOON))
+        if signing is Signing.BOTH:
+            assert sent["webhook-signature"] == f"{by_secret} {by_key}"
+            assert sent["X-NoteFlow-Signature"] == sign(BODY, secret)
+        else:
+            assert sent["webhook-signature"] == by_key
+            assert "X-NoteFlow-Signature" not in sent
+
+
+def test_an_earlier_key_pair_signs_until_its_end() -> None:
+    """By the POST's own moment, behind the newest one; a receiver with either public key takes it."""
+    new, old = generate_key_pair(), generate_key_pair()
+    ends = NOON + timedelta(seconds=10)
+    kept = a_webhook(signing=Signing.ED25519, signing_key=new, previous_keys=(PreviousKey(old, ends),))
+    endpoint, delivery = prepared(kept), a_delivery()
+    for moment, keys in ((NOON, [new, old]), (ends, [new])):
+        sent = headers(endpoint.head(delivery, BODY, moment))
+        stamp = int(moment.timestamp())
+        expected = [KeySigner(each).sign_standard(str(delivery.event_id), stamp, BODY) for each in keys]
+        assert sent["webhook-signature"] == " ".join(expected)
+        for each in keys:
+            assert verify_standard(BODY, sent, public_key(each), now=stamp)
+
+
+def test_a_key_pair_that_is_not_there_is_not_done_without() -> None:
+    """As in a row that was changed by hand, or whose key no key decrypts: nothing goes out unsigned, or half signed."""
+    for signing in (Signing.ED25519, Signing.BOTH):
+        with pytest.raises(ExchangeError, match="no signing key"):
+            prepared(a_webhook(secret=generate_secret(), signing=signing))
+        lost = a_webhook(secret=generate_secret(), signing=signing, keys_unreadable=True).checked_for_losses()
+        with pytest.raises(ExchangeError, match="No key decrypts the webhook's signing key"):
+            prepared(lost)
 
 
 @pytest.mark.parametrize("event_type", ["a\r\nX-Evil: 1", "a\0", "Ā"])

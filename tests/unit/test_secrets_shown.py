@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import pytest
@@ -15,6 +16,7 @@ from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
@@ -23,6 +25,7 @@ from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint
 from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
+from noteflow_hooks.key_pairs import KeySigner, generate_key_pair
 from noteflow_hooks.local.stack import Identity
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
@@ -33,7 +36,7 @@ from tests.support.canary_secrets import CanarySecret, CanarySecrets, found, let
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-SECRETS: Final = CanarySecrets()
+SECRETS: Final = CanarySecrets(private_keys=[generate_key_pair(), generate_key_pair()])
 PASSWORD: Final = letters()
 CANARIES: Final = [*SECRETS.everywhere, *SECRETS.of_urls, CanarySecret.of("password", PASSWORD)]
 WEBHOOK: Final = a_webhook(
@@ -41,6 +44,9 @@ WEBHOOK: Final = a_webhook(
     secret=SECRETS.of_endpoints[0],
     previous_secret=SECRETS.of_endpoints[1],
     headers=tuple(SECRETS.headers.items()),
+    signing=Signing.BOTH,
+    signing_key=SECRETS.private_keys[0],
+    previous_keys=(PreviousKey(SECRETS.private_keys[1], NOON + timedelta(hours=1)),),
 )
 CLAIM: Final = Claim(a_delivery(webhook_id=WEBHOOK.id), WEBHOOK, b"{}")
 GIVEN: Final = {
@@ -87,6 +93,8 @@ HOLDERS: Final[dict[str, Callable[[], object]]] = {
     "prepared endpoint": lambda: a_post().endpoint,
     "route": lambda: a_post().endpoint.route,
     "identity": lambda: Identity("workspace", SECRETS.token),
+    "previous key": lambda: WEBHOOK.previous_keys,
+    "key signer": lambda: KeySigner(SECRETS.private_keys[0]),
     "row": lambda: WebhookConfigRow(url=WEBHOOK.url, secret=WEBHOOK.secret),
 }
 

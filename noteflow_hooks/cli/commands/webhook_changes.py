@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 import click
+from click.core import ParameterSource
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.endpoint_options import (
@@ -15,12 +16,14 @@ from noteflow_hooks.cli.support.endpoint_options import (
     payload_version_option,
     rate_option,
     retries_option,
+    signing_option,
     timeout_option,
 )
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, webhook_argument
 from noteflow_hooks.cli.support.output import show_fields
 from noteflow_hooks.cli.support.remote import client, shown
+from noteflow_hooks.domain.endpoint_keys import Rotated
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: The flags of `update` that take a value away, each with its field and the options that give one.
@@ -49,6 +52,7 @@ _TAKES_AWAY: Final = {
 @concurrency_option
 @click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
 @payload_version_option
+@signing_option
 @certificate_options
 @click.option("--no-client-certificate", is_flag=True, help="Take the client certificate away, and its key.")
 @click.option("--no-server-ca", is_flag=True, help="Trust the system's authorities again.")
@@ -102,22 +106,36 @@ def resume(webhook: str, *, as_json: bool) -> None:
 
 
 @click.command(cls=Command, name="rotate-secret")
-@example("webhooks rotate-secret CRM --overlap-s 3600")
+@example("webhooks rotate-secret CRM --overlap-s 3600", "webhooks rotate-secret CRM --what key")
 @remote_options
 @webhook_argument
 @secret_option("The new secret; else the server makes one.")
 @click.option(
     "--overlap-s",
     type=click.IntRange(0, 2_592_000),
-    help="How long the secret before it signs too, in seconds; else 24 hours.",
+    help="How long what was before it signs too, in seconds; else 24 hours.",
+)
+@click.option(
+    "--what",
+    type=click.Choice([each.value for each in Rotated]),
+    help="What to make anew; else whatever signs its requests.",
 )
 @as_json
-def rotate_secret(webhook: str, *, secret: str | None, overlap_s: int | None, as_json: bool) -> None:
-    """Give an endpoint a new secret. It is shown now and never again."""
+def rotate_secret(webhook: str, *, secret: str | None, overlap_s: int | None, what: str | None, as_json: bool) -> None:
+    """Give an endpoint a new secret, key pair or both. A secret is shown now and never again."""
+    if what == Rotated.KEY and is_from_environment("secret"):
+        secret = None
     with client() as server:
         whole_id = finding.webhook_id(server, webhook, changes=True)
-        request = pb.RotateWebhookSecretRequest(webhook_id=whole_id, secret=secret, overlap_seconds=overlap_s)
+        request = pb.RotateWebhookSecretRequest(
+            webhook_id=whole_id, secret=secret, overlap_seconds=overlap_s, what=what
+        )
         show_fields(shown(server.webhooks.RotateWebhookSecret(request)), as_json=as_json)
+
+
+def is_from_environment(name: str) -> bool:
+    """Tell whether a parameter of the command that runs has its value from the environment."""
+    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
 
 
 def split(text: str) -> list[str]:

@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, Final
 
 import click
-from click.core import ParameterSource
 
 from noteflow_hooks.cli.commands.webhook_changes import (
     disable,
     enable,
+    is_from_environment,
     pause,
     resume,
     rotate_secret,
@@ -28,6 +28,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     payload_version_option,
     rate_option,
     retries_option,
+    signing_option,
     timeout_option,
 )
 from noteflow_hooks.cli.support.groups import CommandGroup
@@ -36,6 +37,7 @@ from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
 from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, table_options, webhook_argument
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_list
 from noteflow_hooks.cli.support.remote import client, shown
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -61,6 +63,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 @example(
     "webhooks add https://crm.example/hooks --name CRM",
     "webhooks add https://a.example/ --events meeting.completed --secret -",
+    "webhooks add https://b.example/ --signing ed25519",
 )
 @remote_options
 @click.argument("url")
@@ -80,6 +83,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 @rate_option
 @concurrency_option
 @payload_version_option
+@signing_option
 @certificate_options
 @as_json
 def add(
@@ -97,28 +101,34 @@ def add(
     rate_limit_per_s: float | None,
     max_concurrency: int | None,
     payload_version: int | None,
+    signing: str | None,
     client_certificate: str | None,
     client_key: str | None,
     server_ca: str | None,
     as_json: bool,
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
-    if (generate_secret or unsigned) and _is_from_environment("secret"):
+    if (generate_secret or unsigned or signing == Signing.ED25519) and is_from_environment("secret"):
         secret = None
     if sum((secret is not None, generate_secret, unsigned)) > 1:
         raise click.UsageError("only one of --secret, --generate-secret and --unsigned can be given")
+    if unsigned and signing is not None:
+        raise click.UsageError("--unsigned can't be given together with --signing")
+    # A key pair needs no secret beside it.
+    generate_secret = generate_secret or (secret is None and not unsigned and signing != Signing.ED25519)
     request = pb.RegisterWebhookRequest(
         url=url,
         events=split(events),
         name=name,
         secret=secret,
-        generate_secret=secret is None and not unsigned,
+        generate_secret=generate_secret,
         timeout_ms=timeout_ms,
         max_retries=max_retries,
         headers=given_headers(header, headers_file),
         rate_limit_per_s=rate_limit_per_s,
         max_concurrency=max_concurrency,
         payload_version=payload_version,
+        signing=signing,
         client_certificate=client_certificate,
         client_key=client_key,
         server_ca=server_ca,
@@ -185,10 +195,6 @@ def test(webhook: str, *, wait_s: float, as_json: bool) -> int:
     else:
         show_fields({"event_id": answer.event_id, **_outcome(answer)}, as_json=False, leave_out=DELIVERY_DETAILS)
     return 0 if answer.delivery.status == "succeeded" else _FAILED
-
-
-def _is_from_environment(name: str) -> bool:
-    return click.get_current_context().get_parameter_source(name) is ParameterSource.ENVIRONMENT
 
 
 def _outcome(answer: pb.TestWebhookResponse) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import click
 
 from noteflow_hooks.cli.support.options import standard_input
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.payload_versions import PAYLOAD_VERSION
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -48,6 +49,11 @@ payload_version_option = click.option(
     "--payload-version",
     type=click.IntRange(PAYLOAD_VERSION.start, PAYLOAD_VERSION.stop - 1),
     help="The version of payloads to send; the newest where a registration names none.",
+)
+signing_option = click.option(
+    "--signing",
+    type=click.Choice([each.value for each in Signing]),
+    help="What signs: its secret (hmac), a key pair that the server makes and shows the public key of, or both.",
 )
 
 

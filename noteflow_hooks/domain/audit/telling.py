@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.audit.entries import WORKER, Action, TargetKind, entry_of
+from noteflow_hooks.domain.endpoint_keys import Rotated
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -31,6 +32,7 @@ _PLAIN: Final = (
     "rate_limit_per_s",
     "max_concurrency",
     "payload_version",
+    "signing",
     "disabled_reason",
 )
 
@@ -53,7 +55,8 @@ def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
         "events": list(webhook.events),
         "paused": webhook.paused_at is not None,
         "header_names": list(webhook.header_names),
-        "secret": CHANGED if webhook.is_signed else None,
+        "secret": CHANGED if webhook.has_secret else None,
+        "key": CHANGED if webhook.has_key else None,
     } | _told_tls(webhook.tls)
     return {name: value for name, value in sorted(fields.items()) if value is not None}
 
@@ -76,7 +79,17 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
         new["headers"] = CHANGED
     if before.tls != after.tls:
         _note_tls(old, new, before.tls, after.tls)
+    if before.signing_key != after.signing_key:
+        old["key"], new["key"] = (CHANGED if each.has_key else None for each in (before, after))
     return old, new
+
+
+def tell_rotation(before: WebhookConfig, what: Rotated) -> tuple[dict[str, Any] | None, dict[str, Any]]:
+    """Tell what a rotation has made anew; before it, only what was there."""
+    had = {Rotated.SECRET: before.has_secret, Rotated.KEY: before.has_key}
+    new: dict[str, Any] = {each.value: CHANGED for each in had if what in (each, Rotated.BOTH)}
+    old = {name: value for name, value in new.items() if had[Rotated(name)]}
+    return old or None, new
 
 
 def _told_tls(tls: ClientTls) -> dict[str, Any]:

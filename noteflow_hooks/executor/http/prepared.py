@@ -8,12 +8,14 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payload_versions import version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.connections import Route
 from noteflow_hooks.executor.http.faults import ExchangeError
+from noteflow_hooks.key_pairs import KeySigner
 from noteflow_hooks.signing import Signer, sign, sign_standard
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ class PreparedEndpoint:
     def __init__(self, webhook: WebhookConfig, *, user_agent: str, allow_http_loopback: bool) -> None:
         """Raise ExchangeError where nothing may be sent: its URL or headers are not allowed, or can't be decrypted."""
         if webhook.secret_unavailable:
-            what = "secret" if webhook.secret_unreadable else "certificates" if webhook.tls.unreadable else "headers"
+            what = webhook.lost if webhook.lost is not None else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
         #: What it has of its own in TLS; never over http, which would leave it out.
@@ -48,6 +50,12 @@ class PreparedEndpoint:
         self._earlier = webhook.previous_secrets
         #: By secret, made for the second POST: in a fan-out most endpoints get one, and a signer costs more than that.
         self._signers: dict[str, Signer] | None = None
+        #: None where no key pair signs.
+        self._keys: _Keys | None = None
+        if webhook.signing is not Signing.HMAC:
+            self._keys = _Keys(webhook)
+            if not webhook.signing.uses_secret:
+                self._secret = None
 
     def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
         """Return the head of a delivery's POST, signed at that moment."""
@@ -57,10 +65,20 @@ class PreparedEndpoint:
             f"{_event_lines(delivery.event_type, self._payload_version)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        if self._secret is not None:
+        if self._keys is not None:
+            text += self._key_lines(self._keys, event_id, timestamp, payload, moment=moment)
+        elif self._secret is not None:
             plain, standard = self._signatures(event_id, timestamp, payload, self._secrets_at(moment))
             text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
         return (text + self._after).encode("latin-1")
+
+    def _key_lines(self, keys: _Keys, event_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
+        """Return the lines of an endpoint that a key pair signs for, behind its secrets where those sign, too."""
+        by_keys = keys.signatures(event_id, timestamp, payload, moment)
+        if self._secret is None:
+            return f"webhook-signature: {by_keys}\r\n"
+        plain, standard = self._signatures(event_id, timestamp, payload, self._secrets_at(moment))
+        return f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard} {by_keys}\r\n"
 
     def _secrets_at(self, moment: datetime) -> list[str]:
         """Return the secrets that sign at that moment, newest first."""
@@ -88,6 +106,24 @@ class PreparedEndpoint:
         if "accept" in map(str.lower, self._custom):
             del headers["Accept"]
         return f"POST {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}"
+
+
+class _Keys:
+    """An endpoint's key pairs, each ready to sign from its first signature on."""
+
+    def __init__(self, webhook: WebhookConfig) -> None:
+        """Raise ExchangeError where it has none, as in a row that was changed by hand."""
+        if webhook.signing_key is None:
+            raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, "The webhook has no signing key")
+        self._newest = webhook.signing_key
+        self._previous = webhook.previous_keys
+        self._signers: dict[str, KeySigner] = {}
+
+    def signatures(self, event_id: str, timestamp: int, payload: bytes, moment: datetime) -> str:
+        """Return the signatures of all that sign at that moment, the newest one's first."""
+        keys = [self._newest, *(each.private_key for each in self._previous if each.expires_at > moment)]
+        signers = [self._signers.get(each) or self._signers.setdefault(each, KeySigner(each)) for each in keys]
+        return " ".join([each.sign_standard(event_id, timestamp, payload) for each in signers])
 
 
 def _endpoint(url: str, *, allow_http_loopback: bool) -> EndpointUrl:

@@ -11,6 +11,7 @@ from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
+from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
@@ -101,6 +102,8 @@ class WebhookConverter:
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
         lost = not headers and bool(names or row.headers not in (None, GUARD_ALONE))
         tls = self._tls(row)
+        signing = Signing(row.signing)
+        keys, keys_unreadable = ((), False) if row.signing_keys is None else self._keys(row)
         return WebhookConfig(
             **bounded(dict(zip(_PLAIN_CONFIG_FIELDS, _plain_config(row), strict=True))),
             events=tuple(row.events),
@@ -108,10 +111,17 @@ class WebhookConverter:
             previous_secret=previous,
             earlier_secrets=_earlier(packed),
             earlier_secrets_unreadable=earlier_unreadable,
-            secret_unavailable=unreadable or lost or bool(tls.unreadable),
+            secret_unavailable=(unreadable and signing.uses_secret)
+            or (keys_unreadable and signing.uses_key)
+            or lost
+            or bool(tls.unreadable),
             secret_unreadable=unreadable,
             headers=headers,
             header_names=names,
+            signing=signing,
+            signing_key=keys[0].private_key if keys else None,
+            previous_keys=keys[1:],
+            keys_unreadable=keys_unreadable,
             created_at=row.created_at,
             updated_at=row.updated_at,
             tls=tls,
@@ -153,6 +163,9 @@ class WebhookConverter:
         if not config.headers_unreadable:
             columns["headers"] = self._close(config.id, "headers", _packed(config.headers))
             columns["header_names"] = [name for name, _ in config.headers]
+        columns["signing"] = config.signing.value
+        if not config.keys_unreadable:
+            columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
         return columns | self._tls_columns(config.id, config.tls)
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
@@ -164,6 +177,20 @@ class WebhookConverter:
         """Return the columns to write, without those that only the database sets."""
         return {name: getattr(delivery, name) for name in DELIVERY_FIELDS if name != "created_at"}
 
+    def _keys(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> tuple[tuple[PreviousKey, ...], bool]:
+        """Return the key pairs, the newest one first, whose end means nothing; and whether none can be read."""
+        packed, unreadable = self._open(row, "signing_keys")
+        if packed is None:
+            return (), unreadable
+        try:
+            keys = tuple(
+                PreviousKey(str(key), datetime.fromisoformat(end).astimezone(UTC)) for key, end in json.loads(packed)
+            )
+        except (ValueError, TypeError):
+            # As of a row in which ciphertexts of an older version changed places.
+            return (), True
+        return keys, unreadable
+
     def _open(self, row: WebhookConfigRow | EndpointRow | Row[Any], column: Column) -> tuple[str | None, bool]:
         """Return what the column holds, and whether that is something that no key opens."""
         sealed = getattr(row, column)
@@ -174,6 +201,13 @@ class WebhookConverter:
 
     def _close(self, webhook_id: UUID, column: Column, text: str | None) -> bytes | None:
         return None if text is None else self._box.encrypt(text, webhook_id=webhook_id, column=column)
+
+
+def _packed_keys(config: WebhookConfig) -> str | None:
+    if config.signing_key is None:
+        return None
+    keys = (PreviousKey(config.signing_key, datetime.max.replace(tzinfo=UTC)), *config.previous_keys)
+    return json.dumps([(each.private_key, each.expires_at.isoformat()) for each in keys])
 
 
 def _packed_earlier(secrets: tuple[PreviousSecret, ...]) -> str | None:

@@ -37,6 +37,8 @@ class EndpointRow(NamedTuple):
     max_concurrency: int | None
     paused_at: datetime | None
     payload_version: int
+    signing: str
+    signing_keys: bytes | None
     client_certificate: bytes | None
     client_key: bytes | None
     server_ca: bytes | None
@@ -51,6 +53,7 @@ class EndpointRow(NamedTuple):
             self.previous_secret,
             self.earlier_secrets,
             self.headers,
+            self.signing_keys,
             self.client_certificate,
             self.client_key,
             self.server_ca,

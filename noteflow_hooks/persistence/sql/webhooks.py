@@ -151,6 +151,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 secret_hint="",
                 headers=None,
                 header_names=[],
+                signing_keys=None,
                 client_certificate=None,
                 client_key=None,
                 server_ca=None,

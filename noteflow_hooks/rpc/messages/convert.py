@@ -85,6 +85,12 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         paused_at=_time(webhook.paused_at),
         health=health_message(view.health),
         payload_version=webhook.payload_version,
+        signing=webhook.signing,
+        public_key=webhook.public_key,
+        previous_public_keys=[
+            pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
+            for each in webhook.previous_keys_at(datetime.now(UTC))
+        ],
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
     )

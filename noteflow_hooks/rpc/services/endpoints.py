@@ -112,12 +112,16 @@ class EndpointMixin:
         return pb.DeleteWebhookResponse()
 
     async def RotateWebhookSecret(self: ServicerHost, request: pb.RotateWebhookSecretRequest, _: Context) -> pb.Webhook:
-        """Give an endpoint a new secret and return it; the previous one signs beside it for the overlap."""
+        """Give an endpoint a new secret, key pair or both; the previous ones sign beside them for the overlap."""
         required(self._webhook_service)
         workspace_id, token_id, by = current_workspace(), current_token(), current_actor()
         webhook_id, rotation, _id = check_all(
             lambda: parse_id("webhook_id", request.webhook_id),
-            lambda: Rotation.create(optional(request, "secret"), overlap_s=optional(request, "overlap_seconds")),
+            lambda: Rotation.create(
+                optional(request, "secret"),
+                overlap_s=optional(request, "overlap_seconds"),
+                what=optional(request, "what"),
+            ),
             lambda: check_id_of(request),
         )
         named = await asyncio.to_thread(lambda: parse_request_id(request, workspace_id=workspace_id, token_id=token_id))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.endpoint_keys import Rotated, Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import generate_secret
@@ -57,6 +58,8 @@ def known_values(world: World) -> dict[str, list[Any]]:
         "example": ["{}"],
         "description": ["An order was paid."],
         "payload_version": [1],
+        "signing": list(Signing),
+        "what": list(Rotated),
         "value": ["text"],
         "title": ["Weekly", "\u202e", "\r\n"],
         "text": ["Ada will call.", "\x1b[2J"],
@@ -65,7 +68,7 @@ def known_values(world: World) -> dict[str, list[Any]]:
         "idempotency_key": ["k-1", "k-2"],
         "page_token": ["", page.next_page_token],
         "page_size": [0, 1, 500],
-        "paths": ["url", "events", "headers", "enabled", "paused", "rate_limit_per_s", "name"],
+        "paths": ["url", "events", "headers", "enabled", "paused", "rate_limit_per_s", "name", "signing"],
         **_NUMBERS,
     }
 

@@ -42,6 +42,7 @@ REGISTERED: Final = {
     "paused": False,
     "payload_version": 1,
     "secret": "changed",
+    "signing": "hmac",
     "timeout_ms": 10_000,
     "url": "https://a.example:8443/…",
 }

@@ -68,7 +68,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Rotation:
-    """What a re-encryption came to, in ciphertexts; an endpoint has up to seven."""
+    """What a re-encryption came to, in ciphertexts; an endpoint has up to eight."""
 
     reencrypted: int = 0
     #: Those that were under the first key already.

@@ -38,6 +38,9 @@ class WebhookConfigRow(Base):
             "deleted_at IS NULL OR (secret IS NULL AND previous_secret IS NULL AND headers IS NULL)", name="deleted"
         ),
         CheckConstraint("deleted_at IS NULL OR earlier_secrets IS NULL", name="deleted_earlier"),
+        # rule of domain.endpoint_keys.Signing
+        CheckConstraint("signing IN ('hmac', 'ed25519', 'both')", name="signing"),
+        CheckConstraint("deleted_at IS NULL OR signing_keys IS NULL", name="deleted_keys"),
         CheckConstraint(
             "deleted_at IS NULL OR (client_certificate IS NULL AND client_key IS NULL AND server_ca IS NULL)",
             name="deleted_certificates",
@@ -92,6 +95,9 @@ class WebhookConfigRow(Base):
     max_concurrency: Mapped[int | None] = mapped_column(Integer)
     paused_at: Mapped[datetime | None]
     payload_version: Mapped[int] = mapped_column(Integer, server_default=text(str(FIRST)))
+    signing: Mapped[str] = mapped_column(Text, server_default="hmac")
+    #: The private keys of its key pairs, the newest first, with their ends, as one ciphertext.
+    signing_keys: Mapped[bytes | None]
     #: PEM texts as ciphertext.
     client_certificate: Mapped[bytes | None]
     client_key: Mapped[bytes | None]

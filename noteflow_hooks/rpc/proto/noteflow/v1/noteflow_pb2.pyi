@@ -518,6 +518,9 @@ class Webhook(_message.Message):
     HEALTH_FIELD_NUMBER: _builtins.int
     PREVIOUS_SECRETS_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    PREVIOUS_PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_INFO_FIELD_NUMBER: _builtins.int
     SERVER_CA_INFO_FIELD_NUMBER: _builtins.int
     id: _builtins.str
@@ -541,10 +544,10 @@ class Webhook(_message.Message):
     secret_hint: _builtins.str
     """The secret's last four characters, where it has 24 or more; else empty."""
     signed: _builtins.bool
-    """Whether requests are signed: false where it has no secret."""
+    """Whether requests are signed: false where it has nothing of what `signing` names."""
     secret_unavailable: _builtins.bool
-    """True where the secret, the custom headers or the certificates can't be decrypted with the server's keys. Nothing is sent
-    until the secret is rotated, or the others are replaced.
+    """True where the secret, the signing key, the custom headers or the certificates can't be decrypted with the server's keys.
+    Nothing is sent until the secret or the key is rotated, or the others are replaced.
     """
     rate_limit_per_s: _builtins.float
     """The most POSTs a second; absent means no limit."""
@@ -554,6 +557,12 @@ class Webhook(_message.Message):
     """Whether its deliveries are held until it resumes."""
     payload_version: _builtins.int
     """The version of payloads that it gets; a type that has not that one is sent in its nearest lower one."""
+    signing: _builtins.str
+    """What signs its requests: `hmac`, its secrets; `ed25519`, its key pair; `both`."""
+    public_key: _builtins.str
+    """`whpk_` and base64: by it receivers check signatures of the key pair. Absent where it has none, or where the server's
+    keys don't decrypt it. The private key is never returned.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -585,6 +594,10 @@ class Webhook(_message.Message):
     @_builtins.property
     def previous_secrets(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviousSecret]:
         """The secrets before this one that sign too, newest first; at most five."""
+
+    @_builtins.property
+    def previous_public_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviousPublicKey]:
+        """The public keys before this one that sign too, newest first; at most five."""
 
     @_builtins.property
     def client_certificate_info(self) -> Global___CertificateInfo:
@@ -621,17 +634,22 @@ class Webhook(_message.Message):
         health: Global___WebhookHealth | None = ...,
         previous_secrets: _abc.Iterable[Global___PreviousSecret] | None = ...,
         payload_version: _builtins.int = ...,
+        signing: _builtins.str = ...,
+        public_key: _builtins.str | None = ...,
+        previous_public_keys: _abc.Iterable[Global___PreviousPublicKey] | None = ...,
         client_certificate_info: Global___CertificateInfo | None = ...,
         server_ca_info: _abc.Iterable[Global___CertificateInfo] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__public_key: _TypeAlias = _typing.Literal["public_key"]  # noqa: Y015
+    _WhichOneofArgType__public_key: _TypeAlias = _typing.Literal["_public_key", b"_public_key"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
@@ -641,11 +659,41 @@ class Webhook(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__public_key) -> _WhichOneofReturnType__public_key | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_limit_per_s) -> _WhichOneofReturnType__rate_limit_per_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
 
 Global___Webhook: _TypeAlias = Webhook  # noqa: Y015
+
+@_typing.final
+class PreviousPublicKey(_message.Message):
+    """A key pair that was rotated away, and signs on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PUBLIC_KEY_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    public_key: _builtins.str
+    """`whpk_` and base64."""
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """Until when it signs."""
+
+    def __init__(
+        self,
+        *,
+        public_key: _builtins.str = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "public_key", b"public_key"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviousPublicKey: _TypeAlias = PreviousPublicKey  # noqa: Y015
 
 @_typing.final
 class CertificateInfo(_message.Message):
@@ -810,6 +858,7 @@ class RegisterWebhookRequest(_message.Message):
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     CLIENT_KEY_FIELD_NUMBER: _builtins.int
     SERVER_CA_FIELD_NUMBER: _builtins.int
@@ -838,6 +887,10 @@ class RegisterWebhookRequest(_message.Message):
     """
     payload_version: _builtins.int
     """The version of payloads to send, 1 to the newest one of any event type; absent means the newest."""
+    signing: _builtins.str
+    """What signs: `hmac`, the secret; `ed25519`, a key pair that the server makes, whose public key it returns; `both`.
+    Absent means `hmac`.
+    """
     client_certificate: _builtins.str
     """The certificate to show to the receiver in TLS, as PEM: its own first, then up to four that link it to an authority, each
     issued by the next. None has ended. Only with `client_key`, and an https URL.
@@ -872,13 +925,14 @@ class RegisterWebhookRequest(_message.Message):
         max_concurrency: _builtins.int | None = ...,
         request_id: _builtins.str | None = ...,
         payload_version: _builtins.int | None = ...,
+        signing: _builtins.str | None = ...,
         client_certificate: _builtins.str | None = ...,
         client_key: _builtins.str | None = ...,
         server_ca: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__client_certificate: _TypeAlias = _typing.Literal["client_certificate"]  # noqa: Y015
     _WhichOneofArgType__client_certificate: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate"]  # noqa: Y015
@@ -904,6 +958,8 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
     _WhichOneofReturnType__server_ca: _TypeAlias = _typing.Literal["server_ca"]  # noqa: Y015
     _WhichOneofArgType__server_ca: _TypeAlias = _typing.Literal["_server_ca", b"_server_ca"]  # noqa: Y015
+    _WhichOneofReturnType__signing: _TypeAlias = _typing.Literal["signing"]  # noqa: Y015
+    _WhichOneofArgType__signing: _TypeAlias = _typing.Literal["_signing", b"_signing"]  # noqa: Y015
     _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
     _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
     @_typing.overload
@@ -930,6 +986,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__server_ca) -> _WhichOneofReturnType__server_ca | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__signing) -> _WhichOneofReturnType__signing | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__timeout_ms) -> _WhichOneofReturnType__timeout_ms | None: ...
 
@@ -1044,6 +1102,7 @@ class UpdateWebhookRequest(_message.Message):
     MAX_CONCURRENCY_FIELD_NUMBER: _builtins.int
     PAUSED_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    SIGNING_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     CLIENT_KEY_FIELD_NUMBER: _builtins.int
     SERVER_CA_FIELD_NUMBER: _builtins.int
@@ -1067,6 +1126,8 @@ class UpdateWebhookRequest(_message.Message):
     """True holds its deliveries; false lets them go."""
     payload_version: _builtins.int
     """The new version of payloads."""
+    signing: _builtins.str
+    """What signs from now on; a key pair is made where it is needed for the first time."""
     client_certificate: _builtins.str
     """The new client certificate; empty, while the mask names it, takes it away, and its key too. One that the stored key fits
     needs no `client_key`.
@@ -1078,7 +1139,8 @@ class UpdateWebhookRequest(_message.Message):
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
-        `max_concurrency`, `paused`, `payload_version`, `client_certificate`, `client_key`, `server_ca`; at least one.
+        `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`;
+        at least one.
         """
 
     @_builtins.property
@@ -1105,13 +1167,14 @@ class UpdateWebhookRequest(_message.Message):
         max_concurrency: _builtins.int | None = ...,
         paused: _builtins.bool = ...,
         payload_version: _builtins.int = ...,
+        signing: _builtins.str = ...,
         client_certificate: _builtins.str = ...,
         client_key: _builtins.str = ...,
         server_ca: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
@@ -1173,18 +1236,21 @@ class RotateWebhookSecretRequest(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     OVERLAP_SECONDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    WHAT_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     secret: _builtins.str
-    """The new secret, with RegisterWebhook's rules; absent has the server make one."""
+    """The new secret, with RegisterWebhook's rules; absent has the server make one. Not where the key alone is rotated."""
     overlap_seconds: _builtins.int
-    """How long the secret before it signs too, in seconds, 0 to 2,592,000 (30 days); absent means 86,400 (24 h). 0 ends all
+    """How long what was before it signs too, in seconds, 0 to 2,592,000 (30 days); absent means 86,400 (24 h). 0 ends all
     earlier ones at once.
     """
     request_id: _builtins.str
     """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
     another one gets ALREADY_EXISTS. The secret is told again as by RegisterWebhook.
     """
+    what: _builtins.str
+    """What is made anew: `secret`, `key`, `both`; absent means what the endpoint's `signing` uses."""
     def __init__(
         self,
         *,
@@ -1192,10 +1258,11 @@ class RotateWebhookSecretRequest(_message.Message):
         secret: _builtins.str | None = ...,
         overlap_seconds: _builtins.int | None = ...,
         request_id: _builtins.str | None = ...,
+        what: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "_what", b"_what", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret", "what", b"what"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds", "_request_id", b"_request_id", "_secret", b"_secret", "_what", b"_what", "overlap_seconds", b"overlap_seconds", "request_id", b"request_id", "secret", b"secret", "webhook_id", b"webhook_id", "what", b"what"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__overlap_seconds: _TypeAlias = _typing.Literal["overlap_seconds"]  # noqa: Y015
     _WhichOneofArgType__overlap_seconds: _TypeAlias = _typing.Literal["_overlap_seconds", b"_overlap_seconds"]  # noqa: Y015
@@ -1203,12 +1270,16 @@ class RotateWebhookSecretRequest(_message.Message):
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
+    _WhichOneofReturnType__what: _TypeAlias = _typing.Literal["what"]  # noqa: Y015
+    _WhichOneofArgType__what: _TypeAlias = _typing.Literal["_what", b"_what"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__overlap_seconds) -> _WhichOneofReturnType__overlap_seconds | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__what) -> _WhichOneofReturnType__what | None: ...
 
 Global___RotateWebhookSecretRequest: _TypeAlias = RotateWebhookSecretRequest  # noqa: Y015
 
