@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +16,7 @@ from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.service import DeliveryService
-from noteflow_hooks.delivery.tuning import BULKHEAD, DeliveryRules
+from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
@@ -185,10 +186,13 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
     )
 
 
-def worker(settings: Settings, announce: Announce) -> WorkerParts:
+def worker(
+    settings: Settings, announce: Announce, *, ending_since: Callable[[], float] = lambda: math.inf
+) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``announce`` wakes workers for the events that this worker itself commits.
+    ``announce`` wakes workers for the events that this worker itself commits. ``ending_since`` returns when the worker
+    was told to end, by the monotonic clock, infinity before that.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
@@ -206,6 +210,7 @@ def worker(settings: Settings, announce: Announce) -> WorkerParts:
         rules=_delivery_rules(settings),
         begin=executor.begin,
         announce=announce,
+        clock=Clock(ending_since=ending_since),
     )
     stack = ExitStack()
     # Closed in reverse order: results come in for as long as POSTs are under way.

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from billiard import pool, popen_fork
 from celery import Celery, beat
+from celery.app.events import Events
 from celery.apps.worker import Worker
+from celery.events.dispatcher import EventDispatcher
 from celery.schedules import schedstate, schedule
 from celery.worker import state, strategy
 from kombu.utils.objects import cached_property
@@ -30,6 +32,8 @@ _billiards_terminate_job: Any = pool.Pool.terminate_job
 _ScheduleEntry: Any = beat.ScheduleEntry
 _Scheduler: Any = beat.Scheduler
 _state: Any = state
+_Events: Any = Events
+_EventDispatcher: Any = EventDispatcher
 
 
 class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
@@ -120,8 +124,26 @@ class SteadyScheduler(_Scheduler):  # type: ignore[misc]  # as above
         return float(time.monotonic() + (self.adjust(next_time_to_run) or 0))
 
 
+class EventsOnce(_EventDispatcher):  # type: ignore[misc]  # as above
+    """Sends each event of a worker once, its heartbeats above all; where Redis is away, that is all.
+
+    Celery tries a heartbeat for as long as Redis is away, and holds a lock meanwhile for which a worker that is to end
+    waits: where Redis has ended before it and stays away, the worker would never end.
+    """
+
+    def send(self, *args: Any, retry: bool = False, **options: Any) -> Any:  # noqa: ANN401, ARG002 - Celery's own
+        """Send what Celery's own sends, whatever it is told of trying again."""
+        return super().send(*args, retry=False, **options)
+
+
+class _EventsOfWorkers(_Events):  # type: ignore[misc]  # as above
+    dispatcher_cls = EventsOnce
+
+
 class GuardedCelery(Celery):
     """A Celery app whose workers are guarded."""
+
+    events_cls: Any = _EventsOfWorkers
 
     @cached_property
     def Worker(self) -> Any:  # noqa: ANN401, N802 - Celery's own

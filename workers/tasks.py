@@ -30,6 +30,7 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.broker.redis_link import RedisLink
+from noteflow_hooks.concurrency.ending import Ending
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.retries import GatheredRetries
 from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
@@ -69,6 +70,8 @@ retries = GatheredRetries(
     most=settings.deliver_chunk,
     monotonic=time.monotonic,
 )
+#: Made before any fork, and shared with all processes of the worker.
+ending = Ending()
 _lock = threading.Lock()
 _parts: bootstrap.WorkerParts | None = None
 
@@ -154,7 +157,7 @@ def parts() -> bootstrap.WorkerParts:
     global _parts  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
     with _lock:
         if _parts is None:
-            _parts = bootstrap.worker(settings, _announce)
+            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since)
         return _parts
 
 
@@ -221,6 +224,12 @@ def spare_the_collector(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     gc.collect()
     gc.freeze()
     gc.set_threshold(_COLLECTED_AFTER)
+
+
+@signals.worker_shutting_down.connect
+def wait_less(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Have results wait for seconds, not minutes, for a database that may never come back."""
+    ending.note(time.monotonic())
 
 
 @signals.worker_shutdown.connect

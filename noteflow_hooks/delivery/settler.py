@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from noteflow_hooks.concurrency.group_commit import GroupCommit
-from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_PAUSES_S
+from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.urls import host_of
@@ -119,14 +119,17 @@ class Settler:
     def _store_patiently(self, group: list[Settlement], until: float) -> Settled:
         """Store results also while the database restarts: what was sent and is not on record will be sent twice.
 
-        Tries for some minutes longer than the leases run: a result counts until the delivery is reclaimed.
+        Tries for some minutes longer than the leases run: a result counts until the delivery is reclaimed. A process
+        that is told to end tries for seconds.
         """
         pause, longest = STORE_PAUSES_S
+        began = self._clock.monotonic()
         while True:
             try:
                 return self._store_group(group)
             except UnavailableError:
-                if self._clock.monotonic() >= until + STORE_BEYOND_S:
+                ending_until = max(began, self._clock.ending_since()) + STORE_ENDING_S
+                if self._clock.monotonic() >= min(until + STORE_BEYOND_S, ending_until):
                     raise
                 log.warning("%d results wait for the database", len(group))
             self._clock.sleep(pause)

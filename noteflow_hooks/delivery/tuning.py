@@ -18,6 +18,7 @@ How long something may take before something else is done about it, from quick t
 
 from __future__ import annotations
 
+import math
 import random
 import time
 from dataclasses import dataclass
@@ -83,6 +84,9 @@ STORE_PAUSES_S: Final = (0.1, 2.0)
 #: How long it is tried beyond the leases. While the database is away nobody else can take the deliveries, and right
 #: after its start nobody does.
 STORE_BEYOND_S: Final = 300.0
+#: How long a worker that is told to end tries it: the database may have been told the same, and not come back. What it
+#: gives up then is sent again. It is less than a service manager's patience, with a POST's timeout before it.
+STORE_ENDING_S: Final = 30.0
 
 BULKHEAD: Final = BulkheadTuning(
     # Quick receivers give a chunk's permits back in less; without the wait a busy process claims a few rows at a time,
@@ -114,10 +118,12 @@ class DeliveryRules:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """What differs from run to run: this process's time, and chance. Tests give their own."""
+    """What differs from run to run: this process's time and end, and chance. Tests give their own."""
 
     #: Seconds, never set back.
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
+    #: Since when the process is to end, by ``monotonic``; infinity before it is told to.
+    ending_since: Callable[[], float] = lambda: math.inf
     #: Uniform in [0, 1).
     draw: Callable[[], float] = random.random

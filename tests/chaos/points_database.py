@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _DELIVERIES: Final = "LOCK TABLE noteflow.webhook_deliveries IN SHARE MODE"
 _ATTEMPTS: Final = "LOCK TABLE noteflow.webhook_attempts IN SHARE MODE"
-#: A second leaves time to lock before the next claim.
-_SOON: Final = Answer(503, (("Retry-After", "1"),))
+#: Three seconds leave time to lock before the next claim, on a busy machine too.
+_SOON: Final = Answer(503, (("Retry-After", "3"),))
 
 
 def worker_in_dispatch(stage: Stage, *, cut: bool) -> None:

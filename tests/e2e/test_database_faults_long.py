@@ -97,7 +97,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mount is None or umount is None:
         pytest.skip("there is no mount on this machine")
     done = subprocess.run(
-        [mount, "-t", "tmpfs", "-o", f"size={DISK}", "tmpfs", str(folder)], capture_output=True, check=False
+        [mount, "-t", "tmpfs", "-o", f"size={DISK},mode=700", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if done.returncode:
         pytest.skip(f"no disk of our own: {done.stderr.decode().strip()}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.broker.names import QUEUES
+from noteflow_hooks.delivery.tuning import STORE_ENDING_S
 from noteflow_hooks.local.stack.programs import PATIENCE_S
 from tests.support.extra_programs import started
 from tests.support.receiver_connection import Answer
@@ -20,6 +21,7 @@ from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from noteflow_hooks.local.stack.supervisor import Part
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -110,6 +112,24 @@ def test_a_process_group_that_is_told_to_end_sends_nothing_twice(rig: SystemRig)
     with started(rig, second, pooled_worker(*GEVENT, name=second)):
         rig.settled(webhook, "succeeded", count=len(events))
     assert posts(rig.receiver, path) == dict.fromkeys(events, 1)
+
+
+@pytest.mark.chaos
+@pytest.mark.parametrize(
+    "pool", [pytest.param(GEVENT, id="gevent"), pytest.param(("prefork", "-c", "2"), id="prefork")]
+)
+def test_a_worker_whose_database_has_ended_before_it_ends_too(tmp_path: Path, pool: tuple[str, ...]) -> None:
+    """As Ctrl-C ends all of a process group. What it knows of its POSTs, and nobody can store, is not held for ever."""
+    with SystemRig(tmp_path, workers=0, slow_after_s=5) as rig:
+        path, _ = an_endpoint(rig)
+        with started(rig, "last", pooled_worker(*pool, name="last")) as worker:
+            wait_until_ready(rig, "last")
+            for _ in range(10):
+                rig.publish()
+            rig.receiver.wait_for(2, path=path)
+            for name in ("postgres", "valkey"):
+                rig.kill(name)
+            tell_to_end(worker, within_s=STORE_ENDING_S + GRACE_S)
 
 
 def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: SystemRig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,8 @@ class System:
         self.workspace = a_workspace()
         self.sent: list[UUID] = []
         self.slept: list[float] = []
+        #: Since when the worker is to end, in seconds slept.
+        self.ending_since = math.inf
         self.wake_ups = KeptWakeUps()
         self.bulkhead = Bulkhead(threads, tuning=BULKHEAD)
         self.answer = answer
@@ -64,7 +67,12 @@ class System:
             self.bulkhead,
             rules=self.rules,
             announce=announce,
-            clock=Clock(monotonic=lambda: sum(self.slept), sleep=self.slept.append, draw=lambda: 0.5),
+            clock=Clock(
+                monotonic=lambda: sum(self.slept),
+                sleep=self.slept.append,
+                ending_since=lambda: self.ending_since,
+                draw=lambda: 0.5,
+            ),
         )
         self.rescue = Rescue(self.store, chunk=self.rules.chunk)
         with self.unit() as unit:

@@ -36,9 +36,11 @@ class Flood:
         self._until = time.monotonic() + seconds
 
     def run(self, channel: grpc.Channel) -> None:
-        """Open a stream, and another one when that ends, until the time is up."""
+        """Open a stream, were it late already, and another one when that ends, until the time is up."""
         stub = pb_grpc.MeetingServiceStub(channel)
-        while time.monotonic() < self._until:
+        is_first = True
+        while is_first or time.monotonic() < self._until:
+            is_first = False
             try:
                 meeting = stub.CreateMeeting(pb.CreateMeetingRequest(), metadata=self._metadata, timeout=30)
                 stub.StreamAudioSegments(self._messages(meeting.id), metadata=self._metadata, timeout=60)

@@ -19,7 +19,7 @@ from celery.apps import worker as worker_app
 from celery.bin import worker as worker_command
 from celery.concurrency import prefork
 from celery.exceptions import TaskRevokedError
-from celery.worker import components, strategy, worker
+from celery.worker import components, heartbeat, strategy, worker
 
 from workers import celery_internals
 from workers.celery_internals import GuardedCelery, GuardedWorker, SteadyScheduler
@@ -48,6 +48,7 @@ USES: Final[list[tuple[ModuleType, str, tuple[str, ...], str]]] = [
     (beat, "Scheduler.populate_heap", ("_when", "is_due"), "and so it is at first"),
     (beat, "Scheduler.reserve", ("schedule",), "each call makes a new entry, whose period begins then"),
     (strategy, "default", ("isEnabledFor", "create_request_cls"), "no line is made of a receipt that is not logged"),
+    (heartbeat, "Heart._send", ("eventer", "send"), "heartbeats are sent by the app's own dispatcher"),
     (worker_command, "worker.callback", ("Worker",), "the command starts the app's own worker class"),
 ]
 
@@ -202,6 +203,21 @@ def test_a_worker_that_can_not_go_on_ends_as_ever(monkeypatch: pytest.MonkeyPatc
     """Want of memory is no fault of a message's."""
     with pytest.raises(MemoryError):
         processed(monkeypatch, MemoryError("x"))
+
+
+def test_a_heartbeat_is_sent_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Celery would try it for as long as Redis is away, and who is to end would wait for that."""
+    told: list[bool] = []
+    app = GuardedCelery("events", broker="memory://")
+    with app.connection_for_write() as connection:
+        events = app.events.Dispatcher(connection, enabled=True)
+        monkeypatch.setattr(events.producer, "publish", lambda *_, retry, **__: told.append(retry))
+        calls: list[Any] = []
+        heartbeat.Heart(SimpleNamespace(call_repeatedly=lambda *call: calls.append(call)), eventer=events).start()
+        [(_, send, arguments)] = calls
+        send(*arguments)
+    # That the worker is there, and the first beat.
+    assert told == [False, False]
 
 
 def test_no_line_says_that_a_task_was_received() -> None:

@@ -73,6 +73,18 @@ def test_a_database_that_stays_away_ends_the_task(system: System) -> None:
     assert 315 <= sum(system.slept) <= 317
 
 
+def test_a_worker_that_is_told_to_end_waits_half_a_minute_for_its_database(system: System) -> None:
+    """The database may have been told the same; what was told before the first try counts from that try on."""
+    for told, waited in ((0.0, 30), (50.0, 80)):
+        system.slept.clear()
+        ids = system.deliveries(1, timeout_ms=5000)
+        system.ending_since = told
+        system.store.failures = [UnavailableError() for _ in range(1000)]
+        with pytest.raises(UnavailableError):
+            system.deliver(ids)
+        assert waited <= sum(system.slept) <= waited + 2
+
+
 def test_a_result_is_stored_after_its_lease_where_nobody_took_the_delivery(system: System) -> None:
     """The database was away for longer than the lease: it is back, and the endpoint is not sent it again."""
     ids = system.deliveries(1, timeout_ms=1000)

@@ -18,6 +18,9 @@ _READ_ONLY: Final = "25006"
 _ENDED: Final = frozenset({"25P03", "25P04"})
 #: A prepared statement is not there, or is there already: somebody hands our sessions about, or has cleaned one up.
 _NOT_OURS: Final = frozenset({"26000", "42P05"})
+#: A prepared statement's columns have changed, by a migration beside us, and it is refused each time from then on. The
+#: SQLSTATE has other uses, and the message is translated: where in the server it was said is the same everywhere.
+_OUTDATED: Final = "0A000", "RevalidateCachedQuery"
 #: A standby refuses what needs a primary, or has yet to become one.
 _IN_RECOVERY: Final = "55000"
 #: An operator, or a crash, has ended the session or is about to. A statement that was cancelled (57014) has not.
@@ -35,10 +38,15 @@ def is_away(error: BaseException | None) -> bool:
     if error.sqlstate is None:
         # The connection broke, or never came about.
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
-    return error.sqlstate in _AWAY or error.sqlstate[:2] in _AWAY_CLASSES
+    return error.sqlstate in _AWAY or _is_outdated(error) or error.sqlstate[:2] in _AWAY_CLASSES
 
 
 def ends_connection(error: BaseException | None) -> bool:
     """Return whether the connection that this came over, and those made before it, are better made anew."""
-    state = error.sqlstate if isinstance(error, psycopg.Error) else None
-    return state is not None and (state in _ENDS_CONNECTION or state.startswith("08"))
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return False
+    return error.sqlstate in _ENDS_CONNECTION or error.sqlstate.startswith("08") or _is_outdated(error)
+
+
+def _is_outdated(error: psycopg.Error) -> bool:
+    return (error.sqlstate, error.diag.source_function) == _OUTDATED

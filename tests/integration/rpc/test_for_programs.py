@@ -17,7 +17,7 @@ from noteflow_hooks.client import connect
 from noteflow_hooks.errors import PreconditionError, Reason
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.world import FORMAT, World, a_stream, refused
+from tests.integration.rpc.world import FORMAT, World, a_stream, eventually, refused
 from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
@@ -105,6 +105,7 @@ def test_each_refusal_has_its_reason(world: World) -> None:
     assert _reason(lambda: client.meetings.GenerateSummary(summary)) == "NO_TRANSCRIPT"
     with a_stream(world, meeting.id) as stream:
         stream.send(bytes(10))
+        eventually(lambda: "recording.started" in world.event_types())
         assert _reason(lambda: _second_stream(world, meeting.id)) == "ALREADY_RECORDING"
         world.stop_meeting(meeting.id)
         assert _reason(lambda: stream.call.result(timeout=PATIENCE_S)) == "RECORDING_ENDED"
@@ -130,6 +131,7 @@ def test_a_limit_says_when_to_try_again() -> None:
         meeting = world.a_meeting()
         with a_stream(world, meeting.id) as stream:
             stream.send(bytes(10))
+            eventually(lambda: "recording.started" in world.event_types())
             _, reason, waits = details_of(lambda: _second_stream(world, meeting.id))
     assert (reason, waits) == ("TOO_MANY_CALLS", True)
 
