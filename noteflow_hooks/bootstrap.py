@@ -21,6 +21,7 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.maintenance.certificates import tell_certificates
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.maintenance.rescue import Rescue
@@ -28,6 +29,7 @@ from noteflow_hooks.maintenance.retention import RetentionService
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
+from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlchemyCertificateWatch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
@@ -56,6 +59,8 @@ WORKER_CONNECTIONS: Final = 10
 RECORDING_SILENCE: Final = timedelta(seconds=60)
 #: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
 BREAKERS_TOLD: Final = 500
+#: How many endpoints' certificates a purge tells of, at most.
+CERTIFICATES_TOLD: Final = 500
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 #: How long `doctor` waits for the database. No answer by then counts as a fault.
@@ -76,6 +81,8 @@ class ServerParts:
     report_backlog: Callable[[Callable[[], int]], None]
     #: Checks payloads of the workspaces' own types.
     schemas: SchemaChecker
+    #: Reads the endpoints' client certificates.
+    certificates: CertificateReader
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -95,6 +102,8 @@ class WorkerParts:
     advance_replays: Callable[[], int]
     #: Writes the audit entries about breakers whose hour is over; returns how many.
     tell_breakers: Callable[[], int]
+    #: Has people told of client certificates that end soon; returns of how many.
+    tell_certificates: Callable[[], int]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -137,6 +146,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     ``waits`` is how units wait that run in the server's event loop; without it they run in threads.
     """
     # Imported here: workers have no use for units of work.
+    from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
     from noteflow_hooks.persistence.sql.intake import SqlEventIntake  # noqa: PLC0415 - as said
 
     settings.require("database_url", "redis_url")
@@ -161,7 +171,9 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     stack.callback(engine.dispose)
     if service is not None:
         stack.callback(service.close)
-    return ServerParts(units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), stack.close)
+    return ServerParts(
+        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), stack.close
+    )
 
 
 def _delivery_rules(settings: Settings) -> DeliveryRules:
@@ -187,6 +199,7 @@ def worker(
     executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
+    certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
     sweep_every = timedelta(seconds=settings.sweep_every_s)
     delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
@@ -214,6 +227,7 @@ def worker(
         ),
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
+        tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,

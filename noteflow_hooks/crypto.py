@@ -18,14 +18,36 @@ if TYPE_CHECKING:
     from uuid import UUID
 
 #: The columns of a webhook that hold ciphertext.
-Column: TypeAlias = Literal["secret", "previous_secret", "earlier_secrets", "headers", "signing_keys"]
-COLUMNS: Final[tuple[Column, ...]] = ("secret", "previous_secret", "earlier_secrets", "headers", "signing_keys")
+Column: TypeAlias = Literal[
+    "secret",
+    "previous_secret",
+    "earlier_secrets",
+    "headers",
+    "signing_keys",
+    "client_certificate",
+    "client_key",
+    "server_ca",
+]
+COLUMNS: Final[tuple[Column, ...]] = (
+    "secret",
+    "previous_secret",
+    "earlier_secrets",
+    "headers",
+    "signing_keys",
+    "client_certificate",
+    "client_key",
+    "server_ca",
+)
 
 #: The first byte of a ciphertext: it is bound to its webhook and column.
 _VERSION: Final = b"\x02"
 #: The older version, bound to the webhook alone: a ciphertext of headers could be moved to the same row's secret, and
 #: would decrypt there. It is still read, and no longer written.
 _UNBOUND_VERSION: Final = b"\x01"
+#: What the database adds to the version byte of the headers of an endpoint that has options: a release that knows no
+#: options takes that for a version that it doesn't know, and sends nothing. Alone it stands where there are no headers.
+GUARD: Final = 0x10
+GUARD_ALONE: Final = bytes([GUARD])
 _KEY_BYTES: Final = 32
 _KEY_ID_BYTES: Final = 4
 #: NIST SP 800-38D recommends 96 bits for GCM.
@@ -106,8 +128,9 @@ def _key_name(key: bytes) -> bytes:
 
 
 def _head(ciphertext: bytes) -> tuple[bytes, bytes]:
-    """Return the version and the key's name."""
-    return ciphertext[:1], ciphertext[1:_HEAD_BYTES]
+    """Return the version, without a guard, and the key's name."""
+    version = bytes([ciphertext[0] & ~GUARD]) if ciphertext else b""
+    return version, ciphertext[1:_HEAD_BYTES]
 
 
 def _bound_to(version: bytes, webhook_id: UUID, column: Column) -> bytes:

@@ -142,6 +142,8 @@ def sweep() -> str:
 @app.task(name=PURGE_TASK, throws=AWAY)
 def purge(left_s: float = settings.purge_every_s) -> str:
     """Erase and remove some of what is old, and while there is more go on after a rest, until beat calls again."""
+    # It has hours of time for what it tells days before.
+    parts().tell_certificates()
     done = parts().purge()
     left_s = min(left_s, _PURGE_MOST_S) - (done.took + done.rest).total_seconds()
     if done.more and left_s > 0:

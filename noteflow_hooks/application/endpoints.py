@@ -14,6 +14,7 @@ from uuid import UUID
 from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.audit.telling import tell_rotation, tell_update, tell_webhook
+from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_what
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.payload_versions import NEWEST
@@ -26,7 +27,7 @@ from noteflow_hooks.domain.webhooks import (
     check_seconds,
     new_secret,
 )
-from noteflow_hooks.errors import InvalidInputError, NotFoundError
+from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
 from noteflow_hooks.key_pairs import generate_key_pair
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page
+    from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -58,6 +60,7 @@ CHANGEABLE: Final = (
     "paused",
     "payload_version",
     "signing",
+    *CERTIFICATE_FIELDS,
 )
 
 
@@ -71,6 +74,8 @@ class EndpointRules:
     timeout_ms: int = DEFAULT_TIMEOUT_MS
     #: What a registration gets that names no ``max_retries``.
     max_retries: int = DEFAULT_MAX_RETRIES
+    #: What reads certificates and keys; without it they are refused.
+    certificates: CertificateReader | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +98,10 @@ class Registration:
     payload_version: int | None = None
     #: What signs; its key pair is made where it is needed.
     signing: str | None = None
+    #: PEM texts; an empty one is none.
+    client_certificate: str | None = None
+    client_key: str | None = field(default=None, repr=False)
+    server_ca: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +159,13 @@ class EndpointView:
 
 def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
     """Make the endpoint that is asked for; raise InvalidInputError that names the field."""
-    _, webhook = check_all(lambda: _check_one_secret(asked), lambda: _created(workspace_id, asked, rules=rules))
+    _, webhook, tls = check_all(
+        lambda: _check_one_secret(asked),
+        lambda: _created(workspace_id, asked, rules=rules),
+        lambda: _tls(PLAIN_TLS, {name: getattr(asked, name) for name in CERTIFICATE_FIELDS}, rules=rules),
+    )
+    webhook = replace(webhook, tls=tls)
+    webhook.check_transport()
     return webhook
 
 
@@ -210,7 +225,10 @@ def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
 
 def check_changes(changes: Mapping[str, Any], *, rules: EndpointRules) -> Mapping[str, Any]:
     """Return the changes, or raise InvalidInputError as a registration with such values would."""
-    _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules)
+    check_all(
+        lambda: _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules),
+        lambda: _tls(PLAIN_TLS, _whole(changes), rules=rules),
+    )
     return changes
 
 
@@ -284,22 +302,45 @@ def _changed(
 ) -> WebhookConfig:
     named = dict(changes)
     paused = named.pop("paused", None)
-    checked = _checked(webhook.workspace_id, named, rules)
-    fields: dict[str, Any] = {name: getattr(checked, name) for name in named}
+    checked, tls = check_all(
+        lambda: _checked(webhook.workspace_id, named, rules), lambda: _tls(webhook.tls, named, rules=rules)
+    )
+    fields: dict[str, Any] = {name: getattr(checked, name) for name in named if name not in CERTIFICATE_FIELDS}
     if fields.get("enabled"):
         fields["disabled_reason"] = None
     if "headers" in fields:
         fields["header_names"] = checked.header_names
+    if tls is not webhook.tls:
+        fields["tls"] = tls
     if paused is not None:
         # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
-    return replace(webhook, **fields).checked_for_losses()
+    changed = replace(webhook, **fields).checked_for_losses()
+    changed.check_transport()
+    return changed
+
+
+def _tls(before: ClientTls, named: Mapping[str, Any], *, rules: EndpointRules) -> ClientTls:
+    """Return what the endpoint is to have of its own in TLS: the very same where nothing of it is named."""
+    wanted = {name: named[name] for name in CERTIFICATE_FIELDS if name in named}
+    if not wanted or (before is PLAIN_TLS and not any(wanted.values())):
+        return before
+    if rules.certificates is None:
+        raise PreconditionError("client certificates: this server is made without what reads them")
+    return before.changed(wanted, rules.certificates.read)
+
+
+def _whole(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what can be checked without the stored rest: a certificate with its key, and authorities."""
+    has_pair = changes.get("client_certificate") and changes.get("client_key")
+    names = CERTIFICATE_FIELDS if has_pair else ("server_ca",)
+    return {name: changes[name] for name in names if name in changes}
 
 
 def _checked(workspace_id: UUID, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
-    rest = dict(named)
+    rest = {name: value for name, value in named.items() if name not in CERTIFICATE_FIELDS}
     # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
         workspace_id,

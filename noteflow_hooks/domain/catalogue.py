@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.events import (
     PUBLISHABLE,
+    CertificateExpiringPayload,
     EndpointTroublePayload,
     MeetingCompletedPayload,
     RecordingStartedPayload,
@@ -44,6 +45,12 @@ _FIELDS: Final[Mapping[str, tuple[str, dict[str, Any], Any]]] = {
     "action_items_count": ("How many action items the summary has.", {"minimum": 0}, 2),
     "truncated": ("True where executive_summary was shortened to fit; absent otherwise.", {"const": True}, None),
     "webhook_id": ("The endpoint's id.", {"format": "uuid"}, _WEBHOOK_ID),
+    "expires_at": ("When it ends: ISO 8601, in UTC.", {"format": "date-time"}, "2026-03-02T12:00:00+00:00"),
+    "sha256": (
+        "The SHA-256 of the certificate, in hexadecimal digits.",
+        {"minLength": 64, "maxLength": 64},
+        "5d4e0b1c7a52a2f0a6cfb4a2a9e3a0d1f37f0a4fd7fce2f0d5b4b3c6f1f2a9c8",
+    ),
     "reason": ("Why, in words.", {}, "410 Gone: the endpoint does not want webhooks any more"),
 }
 _KINDS: Final = {"str": "string", "float": "number", "int": "integer", "bool": "boolean"}
@@ -134,6 +141,12 @@ _KINDS_OF_EVENTS: Final = (
         "A meeting's summary was stored, the first one or another in its place.",
         "0.1.0",
         (SummaryGeneratedPayload,),
+    ),
+    EventType(
+        WebhookEventType.WEBHOOK_CERTIFICATE_EXPIRING,
+        "The client certificate of another endpoint of the workspace ends in 30, 7 or 1 days; never sent to that one.",
+        "0.2.0",
+        (CertificateExpiringPayload,),
     ),
     EventType(
         WebhookEventType.WEBHOOK_DISABLED,

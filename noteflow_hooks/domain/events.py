@@ -30,6 +30,7 @@ class WebhookEventType(StrEnum):
     RECORDING_STARTED = "recording.started"
     RECORDING_STOPPED = "recording.stopped"
     WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_CERTIFICATE_EXPIRING = "webhook.certificate_expiring"
     WEBHOOK_FAILING = "webhook.failing"
     WEBHOOK_DISABLED = "webhook.disabled"
 
@@ -110,6 +111,14 @@ class EndpointTroublePayload(WebhookPayload):
 
     webhook_id: str
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateExpiringPayload(EndpointTroublePayload):
+    """What ``webhook.certificate_expiring`` says of another endpoint of the workspace."""
+
+    expires_at: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)

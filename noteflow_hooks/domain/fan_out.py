@@ -15,7 +15,13 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: The types that tell of one endpoint's trouble to the workspace's other endpoints.
-_ABOUT_AN_ENDPOINT: Final = frozenset({WebhookEventType.WEBHOOK_FAILING, WebhookEventType.WEBHOOK_DISABLED})
+_ABOUT_AN_ENDPOINT: Final = frozenset(
+    {
+        WebhookEventType.WEBHOOK_CERTIFICATE_EXPIRING,
+        WebhookEventType.WEBHOOK_DISABLED,
+        WebhookEventType.WEBHOOK_FAILING,
+    }
+)
 
 
 class NotSent(StrEnum):

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing, check_signing
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
 from noteflow_hooks.domain.headers import check_headers
@@ -109,6 +110,8 @@ class WebhookConfig:
     previous_keys: tuple[PreviousKey, ...] = field(default=(), repr=False)
     #: True if no key decrypts the stored private keys. They stay stored as they are until they are rotated.
     keys_unreadable: bool = False
+    #: What it has of its own in TLS.
+    tls: ClientTls = field(default=PLAIN_TLS, repr=False)
 
     @classmethod
     def create(
@@ -194,11 +197,13 @@ class WebhookConfig:
 
     @property
     def lost(self) -> str | None:
-        """What it can't be sent to without, and no key decrypts: its secret, its signing key or its headers."""
+        """What it can't be sent to without, and no key decrypts: secret, signing key, certificates or headers."""
         if self.secret_unreadable and self.signing.uses_secret:
             return "secret"
         if self.keys_unreadable and self.signing.uses_key:
             return "signing key"
+        if self.tls.unreadable:
+            return "certificates"
         return "headers" if self.headers_unreadable else None
 
     def checked_for_losses(self) -> WebhookConfig:
@@ -210,6 +215,11 @@ class WebhookConfig:
     def headers_unreadable(self) -> bool:
         """Whether it has custom headers whose values no key decrypts."""
         return bool(self.header_names) and not self.headers
+
+    def check_transport(self) -> None:
+        """Raise InvalidInputError where its options need TLS, and its URL is of plain http."""
+        if not self.tls.is_plain and not self.url.startswith("https:"):
+            raise InvalidInputError("url", "must begin with https: the endpoint has a certificate or a server_ca")
 
     def subscribes_to(self, event_type: str) -> bool:
         """Tell whether events of this type go to this endpoint."""

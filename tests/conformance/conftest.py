@@ -12,6 +12,7 @@ from sqlalchemy import text
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
+    InMemoryCertificateWatch,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
@@ -20,6 +21,7 @@ from noteflow_hooks.persistence.memory import (
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
+from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlchemyCertificateWatch
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from tests.conformance.model.throttling import MINUTE
@@ -61,7 +63,8 @@ def memory_world() -> World:
     store = MemoryStore(now=clock)
     stores = partial(InMemoryDeliveryStore, store)
     retention, breakers = InMemoryRetentionStore(store), InMemoryBreakerLog(store)
-    return World(partial(InMemoryUnitOfWork, store), stores(), stores, age, retention, breakers)
+    certificates = InMemoryCertificateWatch(store)
+    return World(partial(InMemoryUnitOfWork, store), stores(), stores, age, retention, breakers, certificates)
 
 
 @pytest.fixture(scope="session")
@@ -84,7 +87,8 @@ def postgres_world(engine: Engine, clean_database: str) -> World:  # noqa: ARG00
     stores = partial(SqlAlchemyDeliveryStore, engine, _BOX)
     retention, breakers = SqlAlchemyRetentionStore(engine), SqlAlchemyBreakerLog(engine)
     units = partial(SqlAlchemyUnitOfWork, engine, _BOX)
-    return World(units, stores(), stores, partial(_age, engine), retention, breakers)
+    certificates = SqlAlchemyCertificateWatch(engine)
+    return World(units, stores(), stores, partial(_age, engine), retention, breakers, certificates)
 
 
 def _age(engine: Engine, by: timedelta) -> None:

@@ -8,6 +8,7 @@ from functools import partial
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
+    InMemoryCertificateWatch,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
@@ -25,7 +26,8 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     store = MemoryStore(lambda: moment)
     stores = partial(InMemoryDeliveryStore, store)
     units, retention = partial(InMemoryUnitOfWork, store), InMemoryRetentionStore(store)
-    world = World(units, stores(), stores, lambda _: None, retention, InMemoryBreakerLog(store))
+    told = InMemoryBreakerLog(store), InMemoryCertificateWatch(store)
+    world = World(units, stores(), stores, lambda _: None, retention, *told)
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

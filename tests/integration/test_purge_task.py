@@ -20,9 +20,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Parts:
-    """A worker's parts, of which a purge needs one; it always comes to the same."""
+    """A worker's parts, of which a purge needs two; it always comes to the same."""
 
     done: Purged
+    #: How often people were to be told of certificates.
+    certificates: int = 0
+
+    def tell_certificates(self) -> int:
+        self.certificates += 1
+        return 0
 
     def purge(self) -> Purged:
         return self.done
@@ -86,3 +92,11 @@ def test_a_row_lasts_for_a_period(tasks: ModuleType, broker: Redis, monkeypatch:
     """A call by beat has the time until beat calls again: a minute."""
     call(tasks, monkeypatch, more=True)
     assert [each["args"] for each in queued(broker)] == [[24.0]]
+
+
+def test_each_call_has_people_told_of_certificates(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They end in days, and it comes every hour."""
+    made = Parts(Purged())
+    monkeypatch.setattr(tasks, "parts", lambda: made)
+    tasks.purge()
+    assert made.certificates == 1

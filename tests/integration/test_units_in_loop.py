@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -140,3 +141,24 @@ def test_what_was_lent_is_at_hand_for_the_next_unit(engine: Engine) -> None:
     cursor.execute("SELECT to_regclass('left_open')")
     assert cursor.fetchone() == (None,)
     again.close()
+
+
+def test_what_a_gone_caller_has_left_under_way_ends_before_the_loop_does(
+    engine: Engine, outside: psycopg.Connection, webhook_id: UUID
+) -> None:
+    """Its transaction would stay open for as long as the process lives: nobody ever asked its socket again."""
+    waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE application_name = %s AND wait_event_type = 'Lock')"
+
+    async def scenario(database: Database) -> None:
+        with outside.transaction():
+            outside.execute("SELECT FROM noteflow.webhook_configs FOR UPDATE")
+            call = asyncio.create_task(database.run(lambda unit: unit.webhooks.get_by_id(webhook_id, lock=True)))
+            while outside.execute(waiting, [NAME]).fetchone() != (True,):  # noqa: ASYNC110 - PostgreSQL tells nobody
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+        await database.finish(within=timedelta(seconds=PATIENCE_S))
+
+    in_loop(engine, scenario)
+    open_ones = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s AND xact_start IS NOT NULL"
+    assert outside.execute(open_ones, [NAME]).fetchone() == (0,)

@@ -160,6 +160,8 @@ class CanaryRun:
             timeout_ms=300 if name == "hanging" else 30_000,
             signing="both",
         )
+        if name == "mistrusted":
+            request.client_certificate, request.client_key = self.secrets.client.certificate, self.secrets.client.key
         webhook = client.webhooks.RegisterWebhook(request)
         rotation = pb.RotateWebhookSecretRequest(
             webhook_id=webhook.id, secret=self.secrets.of_endpoints[1], request_id=f"rotate-{name}"

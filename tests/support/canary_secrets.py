@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Final, Self
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.domain.access import generate_token
 from noteflow_hooks.signing import generate_secret
+from tests.support.client_certificates import Issuer, Pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -81,6 +82,8 @@ class CanarySecrets:
     token: str = field(default_factory=generate_token)
     #: The private keys that the server has made for its endpoints.
     private_keys: list[str] = field(default_factory=list)
+    #: What an endpoint shows in TLS.
+    client: Pair = field(default_factory=lambda: Issuer.root().pair())
     #: A URL's; they are no secret to the endpoint's owner.
     path: str = field(default_factory=letters)
     query: str = field(default_factory=letters)
@@ -113,6 +116,8 @@ class CanarySecrets:
         for number, key in enumerate(self.private_keys, start=1):
             # What follows these is the public key, which is shown.
             yield CanarySecret(f"private key {number}", base64.b64decode(key.removeprefix("whsk_"))[:32])
+        # In base64 it is most of the PEM text; the rest of that is in the certificate too.
+        yield CanarySecret("client key", self.client.number.to_bytes(32))
 
     @property
     def of_urls(self) -> list[CanarySecret]:

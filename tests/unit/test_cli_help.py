@@ -71,7 +71,7 @@ def test_how_a_server_is_reached_stands_at_the_end(line: tuple[str, ...], capsys
     shown = helped(line, capsys)
     names = [each.opts[0] for each in command.params if isinstance(each, ConnectionOption)]
     own, _, last = shown.partition("\nConnection options:\n")
-    assert [name for name in names if f"  {name}" in own] == []
+    assert [name for name in names if f"  {name} " in own] == []
     assert re.findall(r"^  (--[a-z-]+)", last, re.MULTILINE) == names
     assert len(names) in (0, 6)
 

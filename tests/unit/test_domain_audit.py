@@ -18,6 +18,7 @@ from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.audit.breakers import TOLD_EVERY, BreakerTally, settle
 from noteflow_hooks.domain.audit.entries import Actor, ActorKind
 from noteflow_hooks.domain.audit.telling import entry_of_disabling, tell_token, tell_update, tell_url, tell_webhook
+from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 MINUTE: Final = timedelta(minutes=1)
 CANARY: Final = "canary-9f3b"
+INFO: Final = CertificateInfo("CN=client", "CN=authority", NOON, "ab" * 32)
 #: An endpoint with a secret in every place that may hold one.
 SECRETIVE: Final = a_webhook(
     url=f"https://hooks.example:8443/{CANARY}?key={CANARY}",
@@ -41,6 +43,7 @@ SECRETIVE: Final = a_webhook(
     signing=Signing.BOTH,
     signing_key=CANARY,
     previous_keys=(PreviousKey(CANARY, NOON),),
+    tls=ClientTls("certificate", f"-----BEGIN PRIVATE KEY-----{CANARY}", info=INFO),
 )
 
 
@@ -126,6 +129,9 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "paused": {"paused_at": NOON},
     "payload_version": {"payload_version": 2},
     "signing": {"signing": Signing.BOTH, "signing_key": CANARY},
+    "client_certificate": {"tls": ClientTls("cert", "key", info=INFO)},
+    "client_key": {"tls": ClientTls(client_key="key")},
+    "server_ca": {"tls": ClientTls(server_ca="ca", server_ca_info=(INFO,))},
 }
 
 

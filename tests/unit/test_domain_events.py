@@ -69,7 +69,7 @@ def test_payloads_are_frozen_and_slotted(payload: WebhookPayload) -> None:
 def test_the_types_are_those_of_the_contract() -> None:
     """The words are stored and sent, and known outside."""
     meeting = {"meeting.completed", "summary.generated", "recording.started", "recording.stopped"}
-    system = {"webhook.failing", "webhook.disabled"}
+    system = {"webhook.failing", "webhook.disabled", "webhook.certificate_expiring"}
     assert set(WebhookEventType) == meeting | system | {"webhook.test"}
     assert set(SUBSCRIBABLE) == meeting | system
     assert set(PUBLISHABLE) == meeting

@@ -188,7 +188,11 @@ def test_so_many_signatures_are_looked_at_and_no_more() -> None:
         assert verify_standard(BODY, headers(" ".join([wrong] * count + [signed()])), PUBLIC, now=SENT_AT) is verdict
 
 
-@pytest.mark.parametrize("text", ["", "whsk_", "whsk_AAAA", PUBLIC, KEY.removeprefix("whsk_"), f"{KEY}!", "whsec_AAAA"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "whsk_", "whsk_AAAA", PUBLIC, KEY.removeprefix("whsk_"), f"{KEY}!", "whsec_AAAA"],
+    ids=["nothing", "no key", "a short one", "a public one", "no prefix", "one more character", "a secret"],
+)
 def test_what_is_no_private_key_is_refused_and_not_repeated(text: str) -> None:
     """It may be one that was cut."""
     for call in (public_key, KeySigner):

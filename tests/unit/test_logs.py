@@ -160,6 +160,7 @@ def test_a_long_message_loses_its_middle() -> None:
         ("Retry for (url='/canary'): 1", "Retry for (url='/… 1"),
         ('"POST /canary?key=canary HTTP/1.1" 200', '"POST /… HTTP/1.1" 200'),
         ("secret whsec_canary+/canary== given", "secret whsec_… given"),
+        ("key whsk_canary+/canary== given", "key whsk_… given"),
         ("token nfh_canary-canary_canary", "token nfh_…"),
         ("Authorization: Bearer canary.canary.canary", "Authorization: Bearer …"),
         ("host=db password=canary user=u", "host=db password=… user=u"),

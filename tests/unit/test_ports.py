@@ -10,6 +10,7 @@ import pytest
 
 from noteflow_hooks import persistence
 from noteflow_hooks.domain import ports
+from noteflow_hooks.domain.ports.certificates import CertificateReader
 from noteflow_hooks.domain.ports.schemas import SchemaChecker
 
 
@@ -24,8 +25,11 @@ def _classes(package: object) -> set[type]:
     }
 
 
-#: Those of the stores: what checks by schemas has one adapter, which knows no store.
-PORTS = {each for each in _classes(ports) if getattr(each, "_is_protocol", False)} - {SchemaChecker}
+#: Those of the stores: what checks by schemas, and what reads certificates, has one adapter, which knows no store.
+PORTS = {each for each in _classes(ports) if getattr(each, "_is_protocol", False)} - {
+    CertificateReader,
+    SchemaChecker,
+}
 ADAPTERS = sorted(
     ((each, port) for each in _classes(persistence) for port in PORTS if port in each.__mro__),
     key=lambda pair: f"{pair[0].__module__}.{pair[0].__name__}",

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.endpoint_options import (
+    certificate_options,
     concurrency_option,
     given_headers,
     headers_options,
@@ -30,6 +31,8 @@ _TAKES_AWAY: Final = {
     "no_headers": ("headers", "--header or --headers-file"),
     "no_rate_limit": ("rate_limit_per_s", "--rate-limit-per-s"),
     "no_max_concurrency": ("max_concurrency", "--max-concurrency"),
+    "no_client_certificate": ("client_certificate", "--client-certificate"),
+    "no_server_ca": ("server_ca", "--server-ca"),
 }
 
 
@@ -50,6 +53,9 @@ _TAKES_AWAY: Final = {
 @click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
 @payload_version_option
 @signing_option
+@certificate_options
+@click.option("--no-client-certificate", is_flag=True, help="Take the client certificate away, and its key.")
+@click.option("--no-server-ca", is_flag=True, help="Trust the system's authorities again.")
 @as_json
 def update(webhook: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
     """Change what is given, and nothing else. Headers that are given replace all that it had."""

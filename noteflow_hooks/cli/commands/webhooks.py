@@ -21,6 +21,7 @@ from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.endpoint_options import (
     Pair,
+    certificate_options,
     concurrency_option,
     given_headers,
     headers_options,
@@ -83,6 +84,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 @concurrency_option
 @payload_version_option
 @signing_option
+@certificate_options
 @as_json
 def add(
     url: str,
@@ -100,6 +102,9 @@ def add(
     max_concurrency: int | None,
     payload_version: int | None,
     signing: str | None,
+    client_certificate: str | None,
+    client_key: str | None,
+    server_ca: str | None,
     as_json: bool,
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
@@ -124,6 +129,9 @@ def add(
         max_concurrency=max_concurrency,
         payload_version=payload_version,
         signing=signing,
+        client_certificate=client_certificate,
+        client_key=client_key,
+        server_ca=server_ca,
     )
     with client() as server:
         show_fields(shown(server.webhooks.RegisterWebhook(request)), as_json=as_json)

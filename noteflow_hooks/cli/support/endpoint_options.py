@@ -40,6 +40,11 @@ concurrency_option = click.option(
     type=click.IntRange(MAX_CONCURRENCY.start, MAX_CONCURRENCY.stop - 1),
     help="The most requests at once.",
 )
+_CERTIFICATES: Final = {
+    "client-certificate": "Show the certificate in this file to the receiver, those behind it included.",
+    "client-key": "The file with the certificate's key, unencrypted.",
+    "server-ca": "Trust the authorities in this file alone for this endpoint, up to five.",
+}
 payload_version_option = click.option(
     "--payload-version",
     type=click.IntRange(PAYLOAD_VERSION.start, PAYLOAD_VERSION.stop - 1),
@@ -50,6 +55,15 @@ signing_option = click.option(
     type=click.Choice([each.value for each in Signing]),
     help="What signs: its secret (hmac), a key pair that the server makes and shows the public key of, or both.",
 )
+
+
+def certificate_options(command: Decorated) -> Decorated:
+    """Add the files of a client certificate, its key, and the authorities that vouch for the receiver."""
+    for name, what in reversed(_CERTIFICATES.items()):
+        command = click.option(f"--{name}", metavar="FILE|-", type=_PemFile(), help=f"{what} - reads standard input.")(
+            command
+        )
+    return command
 
 
 def headers_options(command: Decorated) -> Decorated:
@@ -88,6 +102,22 @@ class _Header(click.ParamType[Pair]):
         return _split(value) or self.fail(_FORM, param, ctx)
 
 
+class _PemFile(click.ParamType[str]):
+    """A file of PEM, or ``-`` for standard input; the server says what it may hold."""
+
+    name = "file"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the text."""
+        try:
+            text = _text(value)
+        except UnicodeError:
+            self.fail("it is not valid UTF-8 text", param, ctx)
+        except (OSError, ValueError) as error:
+            self.fail(f"can't read {value!r}: {getattr(error, 'strerror', None) or error}", param, ctx)
+        return text if text.strip() else self.fail("it is empty", param, ctx)
+
+
 class _HeadersFile(click.ParamType[tuple[Pair, ...]]):
     """A file of headers, or ``-`` for standard input."""
 
@@ -108,11 +138,15 @@ class _HeadersFile(click.ParamType[tuple[Pair, ...]]):
 
     def _read(self, path: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         try:
-            return standard_input() if path == "-" else Path(path).read_text("utf-8")
+            return _text(path)
         except UnicodeError:
             self.fail("it is not valid UTF-8 text", param, ctx)
         except (OSError, ValueError) as error:
             self.fail(f"can't read {path!r}: {getattr(error, 'strerror', None) or error}", param, ctx)
+
+
+def _text(path: str) -> str:
+    return standard_input() if path == "-" else Path(path).read_text("utf-8")
 
 
 def _split(line: str) -> Pair | None:

@@ -37,7 +37,9 @@ def _serve(settings: Settings, group: Group | None) -> None:
     parts = bootstrap.server(settings, waits=LoopWaits())
     try:
         bootstrap.refuse_pooler(settings)
-        options = replace(_options(settings, parts.database_threads, group), schemas=parts.schemas)
+        options = _options(settings, parts.database_threads, group)
+        endpoints = replace(options.endpoints, certificates=parts.certificates)
+        options = replace(options, schemas=parts.schemas, endpoints=endpoints)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.access import ApiToken
     from noteflow_hooks.domain.audit.entries import AuditEntry
+    from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -56,7 +57,7 @@ def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
         "header_names": list(webhook.header_names),
         "secret": CHANGED if webhook.has_secret else None,
         "key": CHANGED if webhook.has_key else None,
-    }
+    } | _told_tls(webhook.tls)
     return {name: value for name, value in sorted(fields.items()) if value is not None}
 
 
@@ -76,6 +77,8 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
     if (before.header_names, before.headers) != (after.header_names, after.headers):
         old["header_names"], new["header_names"] = list(before.header_names), list(after.header_names)
         new["headers"] = CHANGED
+    if before.tls != after.tls:
+        _note_tls(old, new, before.tls, after.tls)
     if before.signing_key != after.signing_key:
         old["key"], new["key"] = (CHANGED if each.has_key else None for each in (before, after))
     return old, new
@@ -87,6 +90,32 @@ def tell_rotation(before: WebhookConfig, what: Rotated) -> tuple[dict[str, Any] 
     new: dict[str, Any] = {each.value: CHANGED for each in had if what in (each, Rotated.BOTH)}
     old = {name: value for name, value in new.items() if had[Rotated(name)]}
     return old or None, new
+
+
+def _told_tls(tls: ClientTls) -> dict[str, Any]:
+    """Tell certificates by what is shown of them, and a key as ``changed``."""
+    return {
+        "client_certificate": None if tls.info is None else _certificate(tls.info),
+        "client_key": CHANGED if tls.client_key is not None else None,
+        "server_ca": [_certificate(each) for each in tls.server_ca_info] or None,
+    }
+
+
+def _note_tls(old: dict[str, Any], new: dict[str, Any], before: ClientTls, after: ClientTls) -> None:
+    was, is_now = _told_tls(before), _told_tls(after)
+    for name in ("client_certificate", "server_ca"):
+        _note(old, new, name, was[name], is_now[name])
+    if before.client_key != after.client_key:
+        old["client_key"], new["client_key"] = was["client_key"], is_now["client_key"]
+
+
+def _certificate(info: CertificateInfo) -> dict[str, Any]:
+    return {
+        "subject": info.subject,
+        "issuer": info.issuer,
+        "not_after": _moment(info.not_after),
+        "sha256": info.sha256,
+    }
 
 
 def tell_token(token: ApiToken) -> dict[str, Any]:

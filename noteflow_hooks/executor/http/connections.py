@@ -33,6 +33,8 @@ class Route(NamedTuple):
     scheme: str
     host: str
     port: int
+    #: A digest of the certificates that the endpoint has of its own; empty where it has none.
+    certificates: str = ""
 
 
 class Connection:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -37,7 +39,9 @@ class PreparedEndpoint:
             what = webhook.lost if webhook.lost is not None else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
         self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
-        self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port)
+        #: What it has of its own in TLS; never over http, which would leave it out.
+        self.tls = _own_tls(webhook.tls, self.url)
+        self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
         self._payload_version = webhook.payload_version
         self._before = self._constant_lines(user_agent)
@@ -127,6 +131,20 @@ def _endpoint(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
         return parse_url(url, allow_http_loopback=allow_http_loopback)
     except InvalidInputError as error:
         raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, f"URL not allowed: {error.problem}") from error
+
+
+def _own_tls(tls: ClientTls, url: EndpointUrl) -> ClientTls:
+    if not tls.is_plain and url.scheme != "https":
+        raise ExchangeError(ErrorKind.ADDRESS_NOT_ALLOWED, "URL not allowed: an endpoint with certificates needs https")
+    return tls
+
+
+def _digest(tls: ClientTls) -> str:
+    """Return what tells connections with these certificates from all others."""
+    if tls.is_plain:
+        return ""
+    parts = (tls.client_certificate, tls.client_key, tls.server_ca)
+    return hashlib.sha256("\0".join(each or "" for each in parts).encode()).hexdigest()
 
 
 def _checked(headers: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from urllib3.util import Timeout
 from noteflow_hooks.executor.http.connections import Connection, IdleConnections
 from noteflow_hooks.executor.http.dialling import dialled
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
-from noteflow_hooks.executor.http.trust import tls_context
+from noteflow_hooks.executor.http.trust import OwnContexts, tls_context
 from noteflow_hooks.executor.http.tunnel import tunnelled
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Transport(HTTPAdapter):
         self._monotonic = monotonic
         # Loaded now: the first POST would have to wait for it within its deadline.
         self._context = tls_context(ca_bundle)
+        self._own_contexts = OwnContexts(ca_bundle)
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
 
     def begin(self, post: SignedPost) -> None:
@@ -139,9 +140,11 @@ class Transport(HTTPAdapter):
 
     def _dial(self, post: SignedPost) -> Connection:
         began = self._monotonic()
+        # Before anything is dialled: where it can't be made, nothing is.
+        context = self._context if post.endpoint.tls.is_plain else self._own_contexts.of(post.endpoint)
         connection = post.connection = Connection(post.endpoint.route, self._reached(post), post.deadline)
         if post.endpoint.url.scheme == "https":
-            connection.secure(self._context)
+            connection.secure(context)
             self._idle.dialled(connection.route, self._monotonic() - began)
         return connection
 

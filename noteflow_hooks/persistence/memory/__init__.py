@@ -2,6 +2,7 @@
 
 from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail, InMemoryBreakerLog
+from noteflow_hooks.persistence.memory.certificates import InMemoryCertificateWatch
 from noteflow_hooks.persistence.memory.delivery.store import InMemoryDeliveryStore
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.maintenance.retention import InMemoryRetentionStore
@@ -16,6 +17,7 @@ __all__ = [
     "InMemoryAccessRepository",
     "InMemoryAuditTrail",
     "InMemoryBreakerLog",
+    "InMemoryCertificateWatch",
     "InMemoryDeliveryLog",
     "InMemoryDeliveryStore",
     "InMemoryEventOutbox",

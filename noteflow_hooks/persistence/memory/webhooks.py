@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.client_certificates import PLAIN_TLS
 from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
@@ -114,6 +115,7 @@ class InMemoryWebhookRepository(WebhookRepository):
             signing_key=None,
             previous_keys=(),
             keys_unreadable=False,
+            tls=PLAIN_TLS,
             updated_at=now,
             deleted_at=now,
         )

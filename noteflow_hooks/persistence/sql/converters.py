@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
+from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
@@ -18,6 +20,7 @@ from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
+from noteflow_hooks.persistence.sql.certificate_infos import infos_of, packed_infos
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -97,6 +100,8 @@ class WebhookConverter:
         packed, earlier_unreadable = self._open(row, "earlier_secrets")
         headers = _unpacked(self._open(row, "headers")[0])
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
+        lost = not headers and bool(names or row.headers not in (None, GUARD_ALONE))
+        tls = self._tls(row)
         signing = Signing(row.signing)
         keys, keys_unreadable = ((), False) if row.signing_keys is None else self._keys(row)
         return WebhookConfig(
@@ -108,7 +113,8 @@ class WebhookConverter:
             earlier_secrets_unreadable=earlier_unreadable,
             secret_unavailable=(unreadable and signing.uses_secret)
             or (keys_unreadable and signing.uses_key)
-            or bool(not headers and (names or row.headers)),
+            or lost
+            or bool(tls.unreadable),
             secret_unreadable=unreadable,
             headers=headers,
             header_names=names,
@@ -118,7 +124,31 @@ class WebhookConverter:
             keys_unreadable=keys_unreadable,
             created_at=row.created_at,
             updated_at=row.updated_at,
+            tls=tls,
         )
+
+    def _tls(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> ClientTls:
+        """Return what the endpoint has of its own in TLS; what can't be decrypted is named and left out."""
+        if row.client_certificate is None and row.client_key is None and row.server_ca is None:
+            return PLAIN_TLS
+        opened = {name: self._open(row, name) for name in CERTIFICATE_FIELDS}
+        info, server_ca_info = infos_of(row.certificate_info)
+        return ClientTls(
+            **{name: text for name, (text, _) in opened.items()},
+            info=info,
+            server_ca_info=server_ca_info,
+            warn_at=row.certificate_warn_at,
+            unreadable=frozenset(name for name, (_, is_lost) in opened.items() if is_lost),
+        )
+
+    def _tls_columns(self, webhook_id: UUID, tls: ClientTls) -> dict[str, Any]:
+        columns: dict[str, Any] = {
+            name: self._close(webhook_id, name, getattr(tls, name))
+            for name in CERTIFICATE_FIELDS
+            if name not in tls.unreadable
+        }
+        packed = packed_infos(tls.info, tls.server_ca_info)
+        return columns | {"certificate_info": packed, "certificate_warn_at": tls.warn_at}
 
     def config_to_orm_kwargs(self, config: WebhookConfig) -> dict[str, Any]:
         """Return the columns to write. What could not be read is left out, and so stays as it is."""
@@ -136,7 +166,7 @@ class WebhookConverter:
         columns["signing"] = config.signing.value
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
-        return columns
+        return columns | self._tls_columns(config.id, config.tls)
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""

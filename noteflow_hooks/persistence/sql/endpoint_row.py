@@ -39,9 +39,23 @@ class EndpointRow(NamedTuple):
     payload_version: int
     signing: str
     signing_keys: bytes | None
+    client_certificate: bytes | None
+    client_key: bytes | None
+    server_ca: bytes | None
+    certificate_info: str | None
+    certificate_warn_at: datetime | None
 
     @property
     def size(self) -> int:
         """How many bytes of it vary, as they are stored."""
-        sealed = (self.secret, self.previous_secret, self.earlier_secrets, self.headers, self.signing_keys)
+        sealed = (
+            self.secret,
+            self.previous_secret,
+            self.earlier_secrets,
+            self.headers,
+            self.signing_keys,
+            self.client_certificate,
+            self.client_key,
+            self.server_ca,
+        )
         return len(self.url) + sum(len(each) for each in sealed if each is not None)

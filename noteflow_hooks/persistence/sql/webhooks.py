@@ -152,6 +152,11 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 headers=None,
                 header_names=[],
                 signing_keys=None,
+                client_certificate=None,
+                client_key=None,
+                server_ca=None,
+                certificate_info=None,
+                certificate_warn_at=None,
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
+    from noteflow_hooks.domain.client_certificates import CertificateInfo
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -90,6 +91,14 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
             pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
             for each in webhook.previous_keys_at(datetime.now(UTC))
         ],
+        client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
+        server_ca_info=map(_certificate, webhook.tls.server_ca_info),
+    )
+
+
+def _certificate(info: CertificateInfo) -> pb.CertificateInfo:
+    return pb.CertificateInfo(
+        subject=info.subject, issuer=info.issuer, not_after=_time(info.not_after), sha256=info.sha256
     )
 
 

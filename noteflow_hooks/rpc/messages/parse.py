@@ -105,6 +105,9 @@ def parse_registration(request: pb.RegisterWebhookRequest) -> Registration:
         max_concurrency=optional(request, "max_concurrency"),
         payload_version=optional(request, "payload_version"),
         signing=optional(request, "signing"),
+        client_certificate=optional(request, "client_certificate"),
+        client_key=optional(request, "client_key"),
+        server_ca=optional(request, "server_ca"),
     )
 
 

@@ -52,12 +52,13 @@ def _digest(request: Any, *, salt: bytes) -> bytes:  # noqa: ANN401 - as above
 
 
 def _take_secrets(message: Any) -> list[Any]:  # noqa: ANN401 - as above
-    """Take the secret, the URL and the headers out of the message, where it has such fields, and return them."""
+    """Take the secrets, the URL and the headers out of the message, where it has such fields, and return them."""
     taken: list[Any] = []
     names = set(message.DESCRIPTOR.fields_by_name)
-    if "secret" in names and message.HasField("secret"):
-        taken.append(["secret", message.secret])
-        message.ClearField("secret")
+    for name in ("secret", "client_key"):
+        if name in names and message.HasField(name):
+            taken.append([name, getattr(message, name)])
+            message.ClearField(name)
     if "url" in names and "headers" in names:
         taken.append([message.url, [[each.name, each.value] for each in message.headers]])
         message.ClearField("url")

@@ -37,6 +37,8 @@ PATIENCE: Final = timedelta(seconds=30)
 BACKLOG: Final = 10_000
 #: The most of the threads that lists may take.
 READS_SHARE: Final = 0.5
+#: How long a server that stops waits for what its calls have left under way.
+LAST_WORK: Final = timedelta(seconds=1)
 #: How often it is looked who has waited for too long.
 _CHECKED_EVERY_S: Final = 0.02
 _SILENT: Final = "the database does not answer in time; try again"
@@ -69,6 +71,8 @@ class Database:
         self._patience_s = patience.total_seconds()
         self._backlog = backlog
         self._under_way: set[Job[Any]] = set()
+        #: Done once nothing is under way, where somebody waits for that.
+        self._all_done: asyncio.Future[None] | None = None
         #: Calls that still occupy a thread although their caller has stopped waiting.
         self._stuck: set[Job[Any]] = set()
         #: When a call last succeeded, by the loop's clock.
@@ -143,6 +147,12 @@ class Database:
         """How many calls wait for a thread."""
         return max(0, len(self._under_way) - self._count)
 
+    async def finish(self, *, within: timedelta = LAST_WORK) -> None:
+        """Wait, as long as ``within``, for what is under way though its callers have gone: it has connections lent."""
+        if self._under_way:
+            self._all_done = self._loop.create_future()
+            await asyncio.wait([self._all_done], timeout=within.total_seconds())
+
     def close(self) -> None:
         """Let the threads end. Those that hang in the database end with the process."""
         self._threads.close(timeout_s=0.0 if self._stuck else 1.0)
@@ -185,6 +195,8 @@ class Database:
 
     def _ended(self, then: Callable[[Job[T]], object], job: Job[T]) -> None:
         self._under_way.discard(job)
+        if not self._under_way and self._all_done is not None:
+            _wake(self._all_done)
         if not job.cancelled():
             if not isinstance(job.exception(), UnavailableError):
                 self._answered_at = self._loop.time()

@@ -101,6 +101,7 @@ class HooksServer:
         for task in self._background:
             task.cancel()
         await asyncio.gather(*self._background, return_exceptions=True)
+        await self._database.finish()
         self._database.close()
         self._after.close()
         if self._group is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
+    InMemoryCertificateWatch,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
     InMemoryUnitOfWork,
@@ -111,6 +112,7 @@ def in_memory() -> Opened:
         age,
         InMemoryRetentionStore(store),
         InMemoryBreakerLog(store),
+        InMemoryCertificateWatch(store),
     )
     return Opened(world, clock, partial(_rows_in_memory, store))
 

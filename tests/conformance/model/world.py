@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.audit import BreakerLog
+    from noteflow_hooks.domain.ports.certificates import CertificateWatch
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.maintenance import RetentionStore
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -46,6 +47,8 @@ class World:
     retention: RetentionStore
     #: What the sweep has breakers told by.
     breakers: BreakerLog
+    #: What the purge has people told of certificates by.
+    certificates: CertificateWatch
 
     def under(self, **rules: Any) -> World:
         """Return the same store with such rules for the endpoints' health."""

@@ -15,6 +15,7 @@ import pytest
 
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.webhooks import WebhookService
+from noteflow_hooks.certificates.reader import PemReader
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
@@ -70,7 +71,7 @@ class World:
         given: dict[str, Any] = {
             "bind": LOOPBACK,
             "store_segments_every": timedelta(seconds=0.05),
-            "endpoints": EndpointRules(allow_http_loopback=True),
+            "endpoints": EndpointRules(allow_http_loopback=True, certificates=PemReader()),
             "database_threads": 4,
             "schemas": JsonSchemaChecker(),
             # Of a store in memory silence says nothing but that the machine is slow. Tests of silence name their own.

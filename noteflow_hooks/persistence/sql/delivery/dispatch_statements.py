@@ -13,9 +13,10 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     no_columns,
 )
 
-#: The endpoint that an event of ``webhook.failing`` or ``webhook.disabled`` is about. A payload with an escape, which
+#: The endpoint that an event of ``webhook.failing`` and its like is about. A payload with an escape, which
 #: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
-_ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled') AND position('\u' IN payload::text) = 0
+_ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled', 'webhook.certificate_expiring')
+                     AND position('\u' IN payload::text) = 0
                 THEN payload ->> 'webhook_id' END"""
 
 #: An endpoint's row has both, and so has its health's.

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import inspect, text
 
+from noteflow_hooks.crypto import COLUMNS
 from noteflow_hooks.persistence.sql.delivery import lookup_statements
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
@@ -33,19 +34,18 @@ SELECT current_setting('server_version_num')::int / 10000 AS version, current_se
        current_setting('max_connections')::int AS max_connections
 """)
 _REVISION = text(f"SELECT version_num FROM {SCHEMA}.alembic_version")  # noqa: S608 - our own constant
-#: A ciphertext's first five bytes name its form and its key. The array's least one is some row's, whole.
-_SAMPLES = text("""
+#: A ciphertext's first five bytes name its form and its key. The array's least one is some row's, whole. A guard alone
+#: is no ciphertext.
+_SAMPLES = text(rf"""
 SELECT count(*) AS ciphertexts, min(ARRAY[config.id::text, each.name, encode(each.sealed, 'hex')]) AS sample
 FROM noteflow.webhook_configs AS config CROSS JOIN LATERAL
     (
-        VALUES ('secret', secret), ('previous_secret', previous_secret),
-               ('earlier_secrets', earlier_secrets), ('headers', headers),
-               ('signing_keys', signing_keys)
+        VALUES {", ".join(f"('{each}', {each})" for each in COLUMNS)}
     ) AS each (name, sealed)
-WHERE each.sealed IS NOT NULL
+WHERE each.sealed <> '\x10'
 GROUP BY substring(each.sealed FROM 1 FOR 5)
 ORDER BY 1 DESC
-""")
+""")  # noqa: S608 - our own columns
 
 
 def _waiting(table: str, *, moment: str, where: str) -> str:

@@ -41,6 +41,11 @@ class WebhookConfigRow(Base):
         # rule of domain.endpoint_keys.Signing
         CheckConstraint("signing IN ('hmac', 'ed25519', 'both')", name="signing"),
         CheckConstraint("deleted_at IS NULL OR signing_keys IS NULL", name="deleted_keys"),
+        CheckConstraint(
+            "deleted_at IS NULL OR (client_certificate IS NULL AND client_key IS NULL AND server_ca IS NULL)",
+            name="deleted_certificates",
+        ),
+        CheckConstraint("(client_certificate IS NULL) = (client_key IS NULL)", name="client_key"),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -52,6 +57,12 @@ class WebhookConfigRow(Base):
             "workspace_id",
             text("created_at DESC"),
             text("id DESC"),
+        ),
+        # Whose client certificates people are to be told of.
+        Index(
+            "ix_webhook_configs_certificate_warn_at",
+            "certificate_warn_at",
+            postgresql_where=text("certificate_warn_at IS NOT NULL"),
         ),
         # What retention removes once nothing is left of it.
         Index("ix_webhook_configs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -87,6 +98,13 @@ class WebhookConfigRow(Base):
     signing: Mapped[str] = mapped_column(Text, server_default="hmac")
     #: The private keys of its key pairs, the newest first, with their ends, as one ciphertext.
     signing_keys: Mapped[bytes | None]
+    #: PEM texts as ciphertext.
+    client_certificate: Mapped[bytes | None]
+    client_key: Mapped[bytes | None]
+    server_ca: Mapped[bytes | None]
+    #: What is shown of the certificates, as JSON.
+    certificate_info: Mapped[str | None]
+    certificate_warn_at: Mapped[datetime | None]
 
 
 class WebhookHealthRow(Base):

@@ -521,6 +521,8 @@ class Webhook(_message.Message):
     SIGNING_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     PREVIOUS_PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATE_INFO_FIELD_NUMBER: _builtins.int
+    SERVER_CA_INFO_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -544,8 +546,8 @@ class Webhook(_message.Message):
     signed: _builtins.bool
     """Whether requests are signed: false where it has nothing of what `signing` names."""
     secret_unavailable: _builtins.bool
-    """True where the secret, the signing key or the custom headers can't be decrypted with the server's keys. Nothing is sent
-    until the secret or the key is rotated, or the headers are replaced.
+    """True where the secret, the signing key, the custom headers or the certificates can't be decrypted with the server's keys.
+    Nothing is sent until the secret or the key is rotated, or the others are replaced.
     """
     rate_limit_per_s: _builtins.float
     """The most POSTs a second; absent means no limit."""
@@ -597,6 +599,14 @@ class Webhook(_message.Message):
     def previous_public_keys(self) -> _containers.RepeatedCompositeFieldContainer[Global___PreviousPublicKey]:
         """The public keys before this one that sign too, newest first; at most five."""
 
+    @_builtins.property
+    def client_certificate_info(self) -> Global___CertificateInfo:
+        """Of the certificate that it is shown in TLS; absent where it has none. The key is never returned."""
+
+    @_builtins.property
+    def server_ca_info(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateInfo]:
+        """Of the authorities that alone may vouch for it; none where the system's and the operator's do."""
+
     def __init__(
         self,
         *,
@@ -627,10 +637,12 @@ class Webhook(_message.Message):
         signing: _builtins.str = ...,
         public_key: _builtins.str | None = ...,
         previous_public_keys: _abc.Iterable[Global___PreviousPublicKey] | None = ...,
+        client_certificate_info: Global___CertificateInfo | None = ...,
+        server_ca_info: _abc.Iterable[Global___CertificateInfo] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -682,6 +694,42 @@ class PreviousPublicKey(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviousPublicKey: _TypeAlias = PreviousPublicKey  # noqa: Y015
+
+@_typing.final
+class CertificateInfo(_message.Message):
+    """What a certificate says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUBJECT_FIELD_NUMBER: _builtins.int
+    ISSUER_FIELD_NUMBER: _builtins.int
+    NOT_AFTER_FIELD_NUMBER: _builtins.int
+    SHA256_FIELD_NUMBER: _builtins.int
+    subject: _builtins.str
+    """Whose it is, as RFC 4514 writes names; at most 256 characters."""
+    issuer: _builtins.str
+    """Who has signed it."""
+    sha256: _builtins.str
+    """The SHA-256 of the certificate, in 64 hexadecimal digits."""
+    @_builtins.property
+    def not_after(self) -> _timestamp_pb2.Timestamp:
+        """When it ends."""
+
+    def __init__(
+        self,
+        *,
+        subject: _builtins.str = ...,
+        issuer: _builtins.str = ...,
+        not_after: _timestamp_pb2.Timestamp | None = ...,
+        sha256: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["not_after", b"not_after"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["issuer", b"issuer", "not_after", b"not_after", "sha256", b"sha256", "subject", b"subject"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CertificateInfo: _TypeAlias = CertificateInfo  # noqa: Y015
 
 @_typing.final
 class PreviousSecret(_message.Message):
@@ -811,6 +859,9 @@ class RegisterWebhookRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
     SIGNING_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CLIENT_KEY_FIELD_NUMBER: _builtins.int
+    SERVER_CA_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters."""
     name: _builtins.str
@@ -840,10 +891,18 @@ class RegisterWebhookRequest(_message.Message):
     """What signs: `hmac`, the secret; `ed25519`, a key pair that the server makes, whose public key it returns; `both`.
     Absent means `hmac`.
     """
+    client_certificate: _builtins.str
+    """The certificate to show to the receiver in TLS, as PEM: its own first, then up to four that link it to an authority, each
+    issued by the next. None has ended. Only with `client_key`, and an https URL.
+    """
+    client_key: _builtins.str
+    """Its key, as PEM, unencrypted: RSA of 2,048 to 4,096 bits, P-256 or P-384. Stored encrypted, and never returned."""
+    server_ca: _builtins.str
+    """The authorities to trust for this endpoint, as PEM, 1 to 5, in place of the system's and the operator's."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
-        `webhook.failing`, `webhook.disabled`, and the workspace's own, `custom.<name>`. None subscribes to nothing.
+        `webhook.failing`, `webhook.disabled`, `webhook.certificate_expiring`, and the workspace's own, `custom.<name>`. None subscribes to nothing.
         """
 
     @_builtins.property
@@ -867,11 +926,18 @@ class RegisterWebhookRequest(_message.Message):
         request_id: _builtins.str | None = ...,
         payload_version: _builtins.int | None = ...,
         signing: _builtins.str | None = ...,
+        client_certificate: _builtins.str | None = ...,
+        client_key: _builtins.str | None = ...,
+        server_ca: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__client_certificate: _TypeAlias = _typing.Literal["client_certificate"]  # noqa: Y015
+    _WhichOneofArgType__client_certificate: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate"]  # noqa: Y015
+    _WhichOneofReturnType__client_key: _TypeAlias = _typing.Literal["client_key"]  # noqa: Y015
+    _WhichOneofArgType__client_key: _TypeAlias = _typing.Literal["_client_key", b"_client_key"]  # noqa: Y015
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
     _WhichOneofReturnType__generate_secret: _TypeAlias = _typing.Literal["generate_secret"]  # noqa: Y015
@@ -890,10 +956,16 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
+    _WhichOneofReturnType__server_ca: _TypeAlias = _typing.Literal["server_ca"]  # noqa: Y015
+    _WhichOneofArgType__server_ca: _TypeAlias = _typing.Literal["_server_ca", b"_server_ca"]  # noqa: Y015
     _WhichOneofReturnType__signing: _TypeAlias = _typing.Literal["signing"]  # noqa: Y015
     _WhichOneofArgType__signing: _TypeAlias = _typing.Literal["_signing", b"_signing"]  # noqa: Y015
     _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
     _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__client_certificate) -> _WhichOneofReturnType__client_certificate | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__client_key) -> _WhichOneofReturnType__client_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
     @_typing.overload
@@ -912,6 +984,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__server_ca) -> _WhichOneofReturnType__server_ca | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__signing) -> _WhichOneofReturnType__signing | None: ...
     @_typing.overload
@@ -1029,6 +1103,9 @@ class UpdateWebhookRequest(_message.Message):
     PAUSED_FIELD_NUMBER: _builtins.int
     PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
     SIGNING_FIELD_NUMBER: _builtins.int
+    CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
+    CLIENT_KEY_FIELD_NUMBER: _builtins.int
+    SERVER_CA_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -1051,10 +1128,19 @@ class UpdateWebhookRequest(_message.Message):
     """The new version of payloads."""
     signing: _builtins.str
     """What signs from now on; a key pair is made where it is needed for the first time."""
+    client_certificate: _builtins.str
+    """The new client certificate; empty, while the mask names it, takes it away, and its key too. One that the stored key fits
+    needs no `client_key`.
+    """
+    client_key: _builtins.str
+    """The new key, which must fit the certificate."""
+    server_ca: _builtins.str
+    """The new authorities; empty, while the mask names it, has the system's and the operator's trusted again."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
-        `max_concurrency`, `paused`, `payload_version`, `signing`; at least one.
+        `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`;
+        at least one.
         """
 
     @_builtins.property
@@ -1082,10 +1168,13 @@ class UpdateWebhookRequest(_message.Message):
         paused: _builtins.bool = ...,
         payload_version: _builtins.int = ...,
         signing: _builtins.str = ...,
+        client_certificate: _builtins.str = ...,
+        client_key: _builtins.str = ...,
+        server_ca: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015

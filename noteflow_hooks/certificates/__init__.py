@@ -1,0 +1,1 @@
+"""Certificates and keys: what they say, by the library `cryptography`, and how OpenSSL is given them."""
