@@ -40,8 +40,8 @@ _BUSY_SPACINGS_S: Final = ((600.0, 0.04), (300.0, 0.02))
 #: From so many calls that wait in the server on, their own wait is so long that messages may be farther apart.
 _LONG_BACKLOG: Final = 20
 _BACKLOG_SPACING_S: Final = 0.1
-#: The rate is that of about the last second.
-_RATE_OVER_S: Final = 1.0
+#: The rate is that of about so many last seconds.
+_RATE_OVER_S: Final = 0.3
 #: How long nothing is tried after a failure. The relay runs as often and finds what was lost.
 _PAUSE_S: Final = 5.0
 #: A message with so many ids at the most is so short that to send it waits for nothing.
