@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
 import time
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -16,12 +18,14 @@ from noteflow_hooks.errors import InvalidInputError
 from tests.support.client_certificates import Issuer, key_pem, rsa_key
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tests.support.client_certificates import Key
 
 ROOT: Final = Issuer.root()
 PAIR: Final = ROOT.pair()
-#: The processor time that one text may cost at most.
-BUDGET_S: Final = 0.25
+#: How many times the processor time of some 10 ms' other work, measured beside it, one text may cost at most.
+BUDGET: Final = 25
 #: How many texts are fuzzed.
 FUZZED: Final = 10_000
 
@@ -157,21 +161,39 @@ def test_ten_thousand_fuzzed_texts_raise_nothing_else_and_cost_little() -> None:
         ROOT.pair(key=each) for each in (None, rsa_key(2048), rsa_key(4096), ec.generate_private_key(ec.SECP384R1()))
     ]
     texts = [text for pair in pairs for text in (pair.certificate, pair.key)] + [ROOT.pem]
-    slowest, taken = 0.0, 0
+    slowest: tuple[float, list[str | None]] = (0.0, [])
+    taken = 0
     for number in range(FUZZED):
         pair = chance.choice(pairs)
-        given = [pair.certificate, pair.key, ROOT.pem if number % 3 == 0 else None]
+        given: list[str | None] = [pair.certificate, pair.key, ROOT.pem if number % 3 == 0 else None]
         place = chance.randrange(3)
         given[place] = mutated(chance, given[place] or ROOT.pem, texts)
         began = time.thread_time()
-        try:
-            PemReader().read(*given)
-            taken += 1
-        except InvalidInputError:
-            pass
-        slowest = max(slowest, time.thread_time() - began)
-    assert slowest < BUDGET_S
+        taken += is_taken(given)
+        slowest = max(slowest, (time.thread_time() - began, given), key=itemgetter(0))
+    # Again, beside the other work, since one measurement among ten thousand says more of the machine.
+    assert cost(lambda: is_taken(slowest[1])) < BUDGET * cost(lambda: hashlib.pbkdf2_hmac("sha256", b"a", b"b", 40_000))
     assert 0 < taken < FUZZED // 2
+
+
+def is_taken(given: list[str | None]) -> bool:
+    """Tell whether these are taken; whatever is not a refusal is raised."""
+    try:
+        PemReader().read(*given)
+    except InvalidInputError:
+        return False
+    return True
+
+
+def cost(work: Callable[[], object]) -> float:
+    """Return the processor time that it takes, in seconds, where nothing else is in its way."""
+
+    def once() -> float:
+        began = time.thread_time()
+        work()
+        return time.thread_time() - began
+
+    return min(once() for _ in range(3))
 
 
 def mutated(chance: random.Random, text: str, others: list[str]) -> str:
