@@ -13,7 +13,7 @@ from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
-from noteflow_hooks.persistence.sql import append_statements, erasing, keyed_events
+from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
 from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
@@ -49,6 +49,11 @@ _APPEND = Statement(_APPENDED.format(conflict=""))
 _APPEND_ONCE = Statement(_APPENDED.format(conflict="ON CONFLICT (workspace_id, idempotency_key) DO NOTHING"))
 _READ = ", ".join("payload::text AS payload" if name == "payload" else name for name in Event.__dataclass_fields__)
 _LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
+_BY_KEY = Statement(
+    f"SELECT {_READ} FROM noteflow.webhook_events"  # noqa: S608 - constants
+    " WHERE workspace_id = :workspace_id AND idempotency_key = :idempotency_key",
+    reads=True,
+)
 _BY_ID = Statement(f"SELECT {_READ} FROM noteflow.webhook_events WHERE id = :event_id", reads=True)  # noqa: S608 - constants
 
 
@@ -107,7 +112,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
     @override
     def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
         params = {"workspace_id": workspace_id, "idempotency_key": idempotency_key}
-        row = self._work.ask(keyed_events.BY_KEY, **params).first()
+        row = self._work.ask(_BY_KEY, **params).first()
         return None if row is None else event_to_domain(row)
 
     @override

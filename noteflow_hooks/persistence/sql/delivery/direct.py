@@ -20,7 +20,7 @@ from psycopg.pq import ExecStatus
 from sqlalchemy import text
 
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, TRUSTED_S, lend, shortened, unavailable
+from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, TRUSTED_S, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
 from noteflow_hooks.persistence.sql.wire import numbered
 
@@ -134,10 +134,9 @@ class _Session:
 class DirectStatements:
     """Runs such statements. Some connections are kept for the next ones: the pool's own way takes as long as one."""
 
-    def __init__(self, engine: Engine, *, unasked: bool = False) -> None:
-        """Lend connections from the engine's pool; ``unasked`` ones were not asked whether they live."""
+    def __init__(self, engine: Engine) -> None:
+        """Lend connections from the engine's pool."""
         self._engine = engine
-        self._unasked = unasked
         #: Behind a pooler, one that tells each statement its settings.
         self._cursor: Any = engine.get_execution_options().get(RAW_CURSOR)
 
@@ -190,11 +189,11 @@ class DirectStatements:
         try:
             while kept:
                 lent, since = kept.pop()
-                if self._unasked or time.monotonic() - since < TRUSTED_S or _lives(lent):
+                if time.monotonic() - since < TRUSTED_S or _lives(lent):
                     return lent
                 lent.invalidate()
                 self._engine.dispose()
-            lent = lend(self._engine) if self._unasked else self._engine.raw_connection()
+            lent = self._engine.raw_connection()
             cast("psycopg.Connection[Any]", lent.driver_connection).autocommit = True
         except psycopg.Error as error:
             raise unavailable(error) or shortened(error) from None
