@@ -33,6 +33,11 @@ class Coalescer(Generic[Item]):
         self._has_next = False
 
     @property
+    def is_led(self) -> bool:
+        """Whether somebody leads, or is the next one."""
+        return self._has_next or self._leader is not None
+
+    @property
     def needs_leader(self) -> bool:
         """Whether something waits, and nobody yet who takes it."""
         return bool(self.waiting) and not self._has_next

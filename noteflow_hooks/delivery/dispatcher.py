@@ -122,6 +122,9 @@ class Dispatcher:
                 self._make_pages(batches, work, wake_ups, room=work.permits.size)
                 # While this task leads: whoever is to lead next counts as such until then.
                 work.is_more = self.is_more
+        if batches.first is None:
+            # Who left it to this one, as the next, may be gone, and so may who was to lead in its place.
+            work.is_more = self._page_said_more and not self._coalescer.is_led
         return work
 
     def _reserve(self, bulkhead: Bulkhead, *, is_long: bool) -> Permits:
