@@ -2,7 +2,7 @@
 
 Up adds a column without a default and a table of counters, and makes the index of events' meetings anew with the
 numbers in it, which takes seconds for a million events. Nothing is rewritten: events that were there have no number,
-and the counters begin with the next event. Servers of 0014 go on, and know nothing of numbers: a trigger numbers what
+and the counters begin with the next event. Servers of 0015 go on, and know nothing of numbers: a trigger numbers what
 they record, behind the insert, so that an event that is there already takes none.
 
 Down: the numbers go, and the counters.
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0016"
-down_revision = "0014"
+down_revision = "0015"
 branch_labels = None
 depends_on = None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 
-class Place(NamedTuple):
+class Rank(NamedTuple):
     """Where an event stands among those of its meeting, as a request tells it."""
 
     #: From 1, without gaps, in the order in which the meeting's events were recorded.

@@ -99,6 +99,6 @@ def test_a_claim_knows_the_events_number(world: World) -> None:
     numbers = []
     for meeting_id in ("m", "m", None):
         [delivery] = world.dispatched(world.event(workspace_id, meeting_id=meeting_id))
-        place = world.claim(delivery.id).place
-        numbers.append(None if place is None else place.sequence)
+        rank = world.claim(delivery.id).rank
+        numbers.append(None if rank is None else rank.sequence)
     assert numbers == [1, 2, None]
