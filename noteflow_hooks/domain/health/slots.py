@@ -6,7 +6,7 @@ An endpoint has a slot once its ``turn_at`` has come. Both stores keep these rul
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 from noteflow_hooks.domain.health.scheduling import after_slot, allowed_now, fair_shares
@@ -34,9 +34,9 @@ class OwnSlot:
     #: How many of its deliveries may be claimed in this slot: its share of all that may.
     share: int
 
-    def used(self, claimed: int, *, lease_slack: timedelta) -> EndpointHealth:
-        """Return the health once so many of its deliveries were claimed."""
-        return after_slot(
+    def used(self, claimed: int, *, lease_slack: timedelta, again: timedelta | None = None) -> EndpointHealth:
+        """Return the health once so many were claimed; ``again`` says when to look for what is left."""
+        after = after_slot(
             self.health,
             self.webhook,
             room=self.room,
@@ -45,6 +45,7 @@ class OwnSlot:
             now=self.now,
             lease=self.webhook.lease(lease_slack),
         )
+        return after if again is None or after.turn_at is not None else replace(after, turn_at=self.now + again)
 
 
 def deal_out(

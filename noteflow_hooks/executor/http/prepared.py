@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.ordering import Rank
+    from noteflow_hooks.domain.ranks import Rank
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).

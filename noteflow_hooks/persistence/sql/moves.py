@@ -40,6 +40,10 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "ordered_meeting",
+    "sequence",
+    "gap",
+    "out_of_order",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -89,6 +93,8 @@ taken AS (
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
+            "gap": "NULL",
+            "out_of_order": "NULL",
         },
     )
 }

@@ -137,7 +137,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         error_message=delivery.error_message,
         attempt_count=delivery.attempt_count,
         duration_ms=delivery.duration_ms,
-        next_attempt_at=_time(delivery.next_attempt_at),
+        next_attempt_at=None if delivery.is_blocked else _time(delivery.next_attempt_at),
         lease_expires_at=_time(delivery.lease_expires_at),
         delivered_at=_time(delivery.delivered_at),
         created_at=_time(delivery.created_at),
@@ -146,6 +146,10 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
+        sequence=delivery.sequence,
+        gap=delivery.gap,
+        out_of_order=delivery.out_of_order,
+        waits_for_earlier=delivery.is_blocked,
     )
 
 
@@ -205,7 +209,7 @@ def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
                 webhook_id=str(delivery.webhook_id),
                 status=delivery.status,
                 attempt_count=delivery.attempt_count,
-                next_attempt_at=_time(delivery.next_attempt_at),
+                next_attempt_at=None if delivery.is_blocked else _time(delivery.next_attempt_at),
             )
         )
     return message

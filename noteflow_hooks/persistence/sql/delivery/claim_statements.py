@@ -45,18 +45,23 @@ def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
 #: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest
 #: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
-_CLAIMED = f"""
+def claimed(changes: str = "", source: str = "", where: str = "") -> str:
+    """Return the part that claims ``selected``, with further changes by what comes from a source beside."""
+    return f"""
 claimed AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
-        lease_expires_at = {lease_end("webhook.timeout_ms")}
+        lease_expires_at = {lease_end("webhook.timeout_ms")}{changes}
     FROM (
         SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
-    ) AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
+    ) AS webhook{source}
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected)){where}
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
+
+
+_CLAIMED: Final = claimed()
 #: Where a claim's columns come from.
 CLAIM_SOURCE = f"""
 claimed

@@ -62,10 +62,22 @@ class HealthKeeper:
         return deal_out(endpoints, limit=limit, now=rows[0].moment, rules=self._rules)
 
     def note_slots(
-        self, connection: Connection, slots: Sequence[OwnSlot], claimed: Mapping[UUID, int], *, lease_slack: timedelta
+        self,
+        connection: Connection,
+        slots: Sequence[OwnSlot],
+        claimed: Mapping[UUID, int],
+        *,
+        lease_slack: timedelta,
+        again: Mapping[UUID, timedelta],
     ) -> list[SchedulingSlot]:
-        """Store what the slots leave behind, ``claimed`` deliveries by endpoint; return when the next slots are."""
-        after = [each.used(claimed.get(each.webhook.id, 0), lease_slack=lease_slack) for each in slots]
+        """Store what the slots leave behind, ``claimed`` deliveries by endpoint; return when the next slots are.
+
+        ``again`` says when endpoints are to be looked at again, whatever was claimed.
+        """
+        after = [
+            each.used(claimed.get(each.webhook.id, 0), lease_slack=lease_slack, again=again.get(each.webhook.id))
+            for each in slots
+        ]
         _store(connection, after)
         return next_slots(after, now=slots[0].now)
 

@@ -9,7 +9,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ordering import rank_of
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
@@ -48,7 +48,11 @@ class ClaimRow(NamedTuple):
     lease_expires_at: datetime
     created_at: datetime
     #: The event's number among its meeting's.
+    event_sequence: int | None
+    ordered_meeting: str | None
     sequence: int | None
+    gap: int | None
+    out_of_order: bool | None
     #: The version of the endpoint's row.
     version: str
 
@@ -70,6 +74,10 @@ class ClaimRow(NamedTuple):
             claim_no=self.claim_no,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            ordered_meeting=self.ordered_meeting,
+            sequence=self.sequence,
+            gap=self.gap,
+            out_of_order=self.out_of_order,
         )
         return Claim(
             delivery,
@@ -77,7 +85,7 @@ class ClaimRow(NamedTuple):
             payload=self.payload.encode(),
             targeted=self.targeted,
             erased=self.erased,
-            rank=None if self.sequence is None else Rank(self.sequence),
+            rank=rank_of(delivery, self.event_sequence),
         )
 
 
@@ -89,7 +97,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
-    "sequence": "event.sequence",
+    "event_sequence": "event.sequence",
     "version": "webhook.version",
 }
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -23,12 +24,13 @@ from noteflow_hooks.domain.ports.delivery_store import (
 from noteflow_hooks.domain.settling import interruption
 from noteflow_hooks.domain.skipping import DISABLED, GONE_REASON
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql import health_statements, moves
+from noteflow_hooks.persistence.sql import health_statements, meeting_orders, moves
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery import (
     claim_statements,
     dispatch_statements,
     lookup_statements,
+    order_statements,
     settle_statements,
 )
 from noteflow_hooks.persistence.sql.delivery.direct import (
@@ -39,6 +41,7 @@ from noteflow_hooks.persistence.sql.delivery.direct import (
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
+from noteflow_hooks.persistence.sql.delivery.order_keeper import OrderKeeper
 from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimReport,
     ClaimRow,
@@ -49,10 +52,10 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     result_params,
     stored_results,
 )
-from noteflow_hooks.persistence.sql.limits import MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
+from noteflow_hooks.persistence.sql.limits import MEETINGS_EXAMINED, MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -61,6 +64,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.domain.deliveries import Settlement
+    from noteflow_hooks.domain.health.slots import OwnSlot
 
 log = logging.getLogger(__name__)
 
@@ -158,15 +162,26 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             slots = self._health.slots(connection, limit=limit, slow=slow)
             if not slots:
                 return Claimed([], passed_over=True)
-            params = {
-                "webhook_ids": [each.webhook.id for each in slots],
-                "counts": [each.share for each in slots],
-                "slack_s": lease_slack.total_seconds(),
-            }
-            rows = connection.execute(claim_statements.CLAIM_THROTTLED, params).all()
+            # Of one that is not active everything is skipped, in whatever order.
+            ordered = [each for each in slots if each.webhook.is_active and each.webhook.options.is_ordered]
+            others = [each for each in slots if each not in ordered]
+            found = OrderKeeper(connection, ordered, lease_slack=lease_slack).claim()
+            rows = [*found.rows, *self._claim_in_slots(connection, others, lease_slack)]
             counts = Counter(row.webhook_id for row in rows)
-            following = self._health.note_slots(connection, slots, counts, lease_slack=lease_slack)
-        return Claimed(self._endpoints.claims([ClaimRow._make(row) for row in rows]), slots=following)
+            following = self._health.note_slots(connection, slots, counts, lease_slack=lease_slack, again=found.again)
+        return Claimed(self._endpoints.claims(rows), slots=following, awaits_dispatch=found.awaits_dispatch)
+
+    def _claim_in_slots(
+        self, connection: Connection, slots: Sequence[OwnSlot], lease_slack: timedelta
+    ) -> list[ClaimRow]:
+        if not slots:
+            return []
+        params = {
+            "webhook_ids": [each.webhook.id for each in slots],
+            "counts": [each.share for each in slots],
+            "slack_s": lease_slack.total_seconds(),
+        }
+        return [ClaimRow._make(row) for row in connection.execute(claim_statements.CLAIM_THROTTLED, params)]
 
     def _claim_flooded(self, limit: int, lease_slack: timedelta) -> Claimed:
         params = {
@@ -191,7 +206,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
         notable = [each.is_notable(self._rules.slow_after) for each in settlements]
         params = result_params(zip(settlements, notable, strict=True))
-        if any(notable):
+        if any(notable) or _released_by(settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
         stored = stored_results(self._direct.rows_of_new(_SETTLE, params))
@@ -212,6 +227,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
         slots = [*(_SLOT_NOW if stored.has_slot else ()), *changes.slots]
+        if released := _released_by(each for each in settlements if each.fencing_key in keys):
+            rows = connection.execute(meeting_orders.WAKE, {"webhook_ids": released})
+            slots += [SchedulingSlot(_AT_ONCE, slow=row.slow) for row in rows]
         return Settled(keys, slots=slots, event_ids=changes.event_ids)
 
     @override
@@ -244,6 +262,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     @override
     def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._engine.begin() as connection:
+            connection.execute(order_statements.RELEASE_LOST, {"limit": MEETINGS_EXAMINED})
             connection.execute(health_statements.GIVE_MISSING_SLOTS)
             row = connection.execute(health_statements.COUNT_THROTTLED, {"limit": limit}).one()
         return ThrottledCount(quick=row.quick, slow=row.slow)
@@ -280,3 +299,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def _interruption(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
         return interruption(delivery, claimed_at=row.claimed_at, now=row.moment)
+
+
+def _released_by(settlements: Iterable[Settlement]) -> list[UUID]:
+    """Return the endpoints at which something has ended that others of its meeting may wait for."""
+    ended = (each.delivery for each in settlements if each.delivery.status is not DeliveryStatus.PENDING)
+    return list({each.webhook_id for each in ended if each.ordered_meeting is not None})
