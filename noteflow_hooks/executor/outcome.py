@@ -9,6 +9,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 from noteflow_hooks.executor.vendors import hear
@@ -49,7 +50,7 @@ def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
     """
     read = reply.read_body(keep=RESPONSE_KEPT_BYTES + LONGEST)
     body = storable(without_credentials(read, webhook, keep=RESPONSE_KEPT_BYTES))
-    if webhook.options.format.is_preset:
+    if webhook.options is not NO_OPTIONS and webhook.options.format.is_preset:
         return _of_vendor(hear(webhook.options.format, reply.status, read, reply.header), reply, body, now=now)
     return _of_status(reply.status, reply, body, now=now)
 

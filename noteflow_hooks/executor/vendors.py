@@ -85,9 +85,9 @@ def _hear_discord(status: int, body: bytes, header: Callable[[str], str | None])
 
 
 def _hear_teams(status: int, body: bytes, header: Callable[[str], str | None]) -> Heard:
-    said = _TEAMS_SAID.search(body) if status in SUCCESS else None
-    if said is not None:
-        status = int(said[1])
+    inner = _TEAMS_SAID.search(body) if status in SUCCESS else None
+    if inner is not None:
+        status = int(inner[1])
     if status == HTTPStatus.TOO_MANY_REQUESTS and header("retry-after") is None:
         return Heard(status, retry_after=_TEAMS_WINDOW)
     error = _object(body).get("error") if status == HTTPStatus.NOT_FOUND else None
