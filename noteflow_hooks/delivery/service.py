@@ -186,7 +186,8 @@ class DeliveryService:
     def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | None]) -> None:
         try:
             if left := calls.left():
-                self._store.mark_slow({each.claim.webhook.id for each in left})
+                # What a challenge says of an endpoint's pace may be that of another URL.
+                self._store.mark_slow({each.claim.webhook.id for each in left if each.claim.challenge is None})
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)
@@ -198,9 +199,10 @@ class DeliveryService:
 
     def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
         """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
-        if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
+        claim = leased.claim
+        if not claim.may_be_sent or self._monotonic() >= leased.start_by:
             return _no_result
-        return self._begin_post(leased.claim)
+        return self._begin_post(claim)
 
 
 def _no_result() -> None:

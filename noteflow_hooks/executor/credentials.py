@@ -18,7 +18,7 @@ _PAIR: Final = re.compile(r'[^\s=,;"]=(?:"([^"]*)"|([^;\s"]*))')
 
 
 def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
-    """Return the header values and the secrets, and their parts, each once, as they are before any encoding."""
+    """Return header values, secrets and the challenge, and their parts, each once, as they are before any encoding."""
     found = {each for text in _texts(webhook) for each in text if len(each) >= LEAST}
     return tuple(found)
 
@@ -26,6 +26,8 @@ def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
 def _texts(webhook: WebhookConfig) -> Iterator[set[bytes]]:
     for _, value in webhook.headers:
         yield {each.encode() for each in _parts(value)} | _basic(value)
+    if webhook.verification.challenge is not None:
+        yield {webhook.verification.challenge.text.encode()}
     earlier = (each.secret for each in webhook.earlier_secrets)
     for secret in (webhook.secret, webhook.previous_secret, *earlier):
         if secret is not None:

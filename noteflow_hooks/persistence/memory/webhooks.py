@@ -117,6 +117,7 @@ class InMemoryWebhookRepository(WebhookRepository):
             previous_keys=(),
             keys_unreadable=False,
             tls=PLAIN_TLS,
+            verification=replace(webhook.verification, pending_url=None, challenge=None),
             updated_at=now,
             deleted_at=now,
         )

@@ -8,8 +8,9 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import VERIFICATION, Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
 if TYPE_CHECKING:
@@ -68,7 +69,8 @@ class ClaimRow(NamedTuple):
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
         )
-        return Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        claim = Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
