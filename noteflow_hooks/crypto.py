@@ -28,6 +28,7 @@ Column: TypeAlias = Literal[
     "client_key",
     "server_ca",
     "challenge",
+    "url_ciphertext",
 ]
 COLUMNS: Final[tuple[Column, ...]] = (
     "secret",
@@ -39,6 +40,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     "client_key",
     "server_ca",
     "challenge",
+    "url_ciphertext",
 )
 
 #: The first byte of a ciphertext: it is bound to its webhook and column.

@@ -12,12 +12,15 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.ids import ordered_id
 
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+#: The type of the event that asks; a plain text, since it is compared with each delivery's.
+VERIFICATION: Final = str(WebhookEventType.WEBHOOK_VERIFICATION)
 #: For how long a challenge can be answered.
 CHALLENGE_LASTS: Final = timedelta(hours=24)
 #: The most bytes of an answer that are read: the challenge has far fewer.

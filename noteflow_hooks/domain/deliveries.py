@@ -14,8 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.challenges import reason_not_to_ask
-from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -40,8 +40,6 @@ INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's resul
 #: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
 GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
-#: A plain text: it is compared with each delivery's type.
-VERIFICATION: Final = str(WebhookEventType.WEBHOOK_VERIFICATION)
 
 
 class DeliveryStatus(StrEnum):
@@ -91,6 +89,8 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
+    vendor_gone: str | None = None
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -98,6 +98,11 @@ class AttemptResult:
     def succeeded(self) -> bool:
         """Whether the final status was 200 to 299; nothing else is success."""
         return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver has said that it wants no more deliveries."""
+        return self.status_code == GONE or self.vendor_gone is not None
 
     @property
     def is_our_fault(self) -> bool:
@@ -209,7 +214,7 @@ class WebhookDelivery:
         if result.error_kind is ErrorKind.INTERNAL:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
-        if result.status_code == GONE:
+        if result.is_gone:
             return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
@@ -324,6 +329,8 @@ class Claim:
     erased: bool = False
     #: What a 2xx must give back to count as success; None where any 2xx does.
     challenge: Challenge | None = None
+    #: Where the event stands among its meeting's; None where it has no number.
+    rank: Rank | None = None
 
     def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""
@@ -339,13 +346,6 @@ class Claim:
             return None
         why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
         return None if why is None else Skip(why, None)
-
-    @property
-    def may_be_sent(self) -> bool:
-        """Whether nothing speaks against sending it now; what waits for its endpoint's verification is given back."""
-        if self.reason_to_skip() is not None:
-            return False
-        return self.webhook.verification.unverified_since is None or self.delivery.event_type == VERIFICATION
 
     def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
         """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.

@@ -54,6 +54,8 @@ def test_what_an_answer_makes_of_an_endpoint_is_one_thing(
     config = dict(generated.config) | {
         "pending_url": None if generated.config["deleted_at"] else pending,
         "verified_at": before,
+        # No preset is ever asked.
+        "format": "noteflow",
     }
     if not config["deleted_at"]:
         asked = {"challenge_event_id": event_id, "challenge_expires_at": 60.0}

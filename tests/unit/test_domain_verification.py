@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from noteflow_hooks.delivery.service import may_be_sent
 from noteflow_hooks.domain.challenges import (
     CHALLENGE_LASTS,
     EXPIRED,
@@ -201,9 +202,9 @@ def test_only_the_challenge_may_go_to_an_endpoint_that_is_not_verified() -> None
     """Whatever was claimed meanwhile waits."""
     webhook = registered(a_webhook(), now=NOON)
     waiting = Claim(a_delivery(), webhook, b"{}")
-    assert (waiting.may_be_sent, waiting.reason_to_skip()) == (False, None)
-    assert claim_of(webhook).may_be_sent
-    assert Claim(a_delivery(), change(a_webhook(), url=NEW), b"{}").may_be_sent
+    assert (may_be_sent(waiting), waiting.reason_to_skip()) == (False, None)
+    assert may_be_sent(claim_of(webhook))
+    assert may_be_sent(Claim(a_delivery(), change(a_webhook(), url=NEW), b"{}"))
 
 
 @pytest.mark.parametrize(

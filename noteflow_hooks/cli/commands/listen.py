@@ -16,7 +16,8 @@ from noteflow_hooks.cli.support.options import secret_option
 from noteflow_hooks.cli.support.output import pretty_json
 from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.cli.support.receiver import UNREADABLE, Received, Receiver, Reply
-from noteflow_hooks.domain.deliveries import SUCCESS, VERIFICATION
+from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.deliveries import SUCCESS
 from noteflow_hooks.domain.events import PUBLISHABLE
 from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.errors import NoteFlowHooksError

@@ -57,6 +57,7 @@ class EndpointRow(NamedTuple):
     challenge: bytes | None
     challenge_event_id: UUID | None
     challenge_expires_at: datetime | None
+    url_ciphertext: bytes | None
 
     @property
     def size(self) -> int:
@@ -71,5 +72,6 @@ class EndpointRow(NamedTuple):
             self.client_key,
             self.server_ca,
             self.challenge,
+            self.url_ciphertext,
         )
         return len(self.url) + len(self.filter) + sum(len(each) for each in sealed if each is not None)

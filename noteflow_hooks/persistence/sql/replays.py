@@ -12,7 +12,8 @@ from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, upd
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import VERIFICATION, DeliveryStatus
+from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import IdRange, Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running

@@ -8,7 +8,9 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from noteflow_hooks.domain.deliveries import VERIFICATION, Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
@@ -47,6 +49,8 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    #: The event's number among its meeting's.
+    sequence: int | None
     #: The version of the endpoint's row.
     version: str
 
@@ -69,7 +73,14 @@ class ClaimRow(NamedTuple):
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
         )
-        claim = Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        claim = Claim(
+            delivery,
+            webhook,
+            payload=self.payload.encode(),
+            targeted=self.targeted,
+            erased=self.erased,
+            rank=None if self.sequence is None else Rank(self.sequence),
+        )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
@@ -81,6 +92,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "sequence": "event.sequence",
     "version": "webhook.version",
 }
 

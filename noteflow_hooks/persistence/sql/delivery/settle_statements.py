@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.deliveries import VERIFICATION
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.rows import SettledRow, columns
 from noteflow_hooks.persistence.sql.moves import filed

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import VERIFICATION
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (

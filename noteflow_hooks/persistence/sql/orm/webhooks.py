@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.presets import PRESETS
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
@@ -57,6 +59,12 @@ class WebhookConfigRow(Base):
         CheckConstraint(_POSTABLE.format("pending_url"), name="pending_url"),
         CheckConstraint("deleted_at IS NULL OR (challenge IS NULL AND pending_url IS NULL)", name="deleted_challenge"),
         CheckConstraint("num_nulls(challenge, challenge_event_id, challenge_expires_at) IN (0, 3)", name="challenge"),
+        # rule of domain.preset_endpoints.with_hidden_url
+        CheckConstraint(
+            f"CASE WHEN {one_of('format', PRESETS)} THEN url ~ '/{MASK}$' AND (url_ciphertext IS NULL) ="
+            " (deleted_at IS NOT NULL) ELSE url_ciphertext IS NULL END",
+            name="url_ciphertext",
+        ),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -137,6 +145,8 @@ class WebhookConfigRow(Base):
     challenge: Mapped[bytes | None]
     challenge_event_id: Mapped[uuid.UUID | None]
     challenge_expires_at: Mapped[datetime | None]
+    #: A preset's whole URL; ``url`` has what is shown of it.
+    url_ciphertext: Mapped[bytes | None]
 
 
 class WebhookHealthRow(Base):
