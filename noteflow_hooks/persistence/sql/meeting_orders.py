@@ -12,6 +12,13 @@ from sqlalchemy import text
 from noteflow_hooks.persistence.sql.moves import filed
 from noteflow_hooks.persistence.sql.wire import Statement
 
+#: Locks the health of endpoints.
+LOCK = text("""
+SELECT FROM noteflow.webhook_health WHERE webhook_id = ANY(CAST(:webhook_ids AS uuid[]))
+ORDER BY webhook_id
+FOR NO KEY UPDATE
+""")
+
 #: Gives endpoints that keep an order a slot now, since something has gone that others may wait for. The lock comes
 #: before: a slot that is under way ends first.
 WAKE = text("""

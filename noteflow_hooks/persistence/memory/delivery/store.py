@@ -22,6 +22,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     next_slots,
 )
 from noteflow_hooks.domain.settling import interruption, stored
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -31,6 +32,7 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     with_slots,
 )
 from noteflow_hooks.persistence.memory.delivery.order_keeper import Chosen, choose
+from noteflow_hooks.persistence.memory.delivery.verification import verify
 from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of, wake_now
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -176,6 +178,7 @@ class InMemoryDeliveryStore(DeliveryStore):
         kept = [each for each in settlements if _settled(session, each)]
         slots, event_ids = apply(session, kept, rules=self._rules)
         slots += _released(session, kept)
+        slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 
 
@@ -212,7 +215,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
     claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(
+    claim = Claim(
         claimed,
         webhook,
         event.payload,
@@ -220,6 +223,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         erased=event.payload_erased_at is not None,
         rank=rank_of(claimed, event.sequence),
     )
+    return as_asked(claim) if delivery.asks_to_verify else claim
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:

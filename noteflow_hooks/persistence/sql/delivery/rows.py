@@ -8,9 +8,11 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.ordering import rank_of
 from noteflow_hooks.domain.skipping import ERASED
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
 if TYPE_CHECKING:
@@ -79,7 +81,7 @@ class ClaimRow(NamedTuple):
             gap=self.gap,
             out_of_order=self.out_of_order,
         )
-        return Claim(
+        claim = Claim(
             delivery,
             webhook,
             payload=self.payload.encode(),
@@ -87,6 +89,7 @@ class ClaimRow(NamedTuple):
             erased=self.erased,
             rank=rank_of(delivery, self.event_sequence),
         )
+        return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
