@@ -10,16 +10,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
-from noteflow_hooks.domain.skipping import DELETED, ERASED, GIVEN_UP, Skip, SkipReason, skip_of_disabled
+from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.challenges import Challenge
@@ -29,15 +30,10 @@ if TYPE_CHECKING:
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-#: One that is blocked is due so much later than it would be: behind all that a slot looks at, in the same order.
-BLOCKED_FOR: Final = timedelta(days=365_250)
-#: What is due from then on is blocked.
-BLOCKED_FROM: Final = datetime(2900, 1, 1, tzinfo=UTC)
 #: The status codes of a final answer that count as success; no others do.
 SUCCESS: Final = range(200, 300)
 #: The most bytes of a response body that are kept.
 RESPONSE_KEPT_BYTES: Final = 4096
-NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 TIMED_OUT: Final = "Request timed out"
 INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
 #: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
@@ -165,20 +161,11 @@ class WebhookDelivery:
     held: bool = False
     #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
-    #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
-    #: The meeting in whose order it stands, and its number there; None where its endpoint keeps no order.
     ordered_meeting: str | None = None
     sequence: int | None = None
-    #: How many earlier ones of the meeting were given up since the last one that the endpoint got, as it was claimed.
     gap: int | None = None
-    #: Whether a later one of the meeting had been sent as it was claimed.
     out_of_order: bool | None = None
-
-    @property
-    def is_blocked(self) -> bool:
-        """Whether it waits for an earlier one of its meeting: no scheduling slot looks at it until that has gone."""
-        return self.held and self.next_attempt_at is not None and self.next_attempt_at >= BLOCKED_FROM
 
     @property
     def asks_to_verify(self) -> bool:
@@ -302,25 +289,6 @@ class WebhookDelivery:
             error_message=f"{_EXHAUSTED}{INTERRUPTED}",
         )
 
-    def ordered(self, meeting_id: str, sequence: int) -> WebhookDelivery:
-        """Put it on record as one of a meeting's order."""
-        return replace(self, ordered_meeting=meeting_id, sequence=sequence)
-
-    def blocked(self) -> WebhookDelivery:
-        """Have it wait for an earlier one of its meeting."""
-        self._require(DeliveryStatus.PENDING)
-        if self.next_attempt_at is None or self.is_blocked:
-            return self
-        return replace(self, next_attempt_at=self.next_attempt_at + BLOCKED_FOR)
-
-    def given_up(self) -> WebhookDelivery:
-        """End it for good, as a person wants it: what waits for it goes on."""
-        if self.status is not DeliveryStatus.DEAD:
-            self._require(DeliveryStatus.PENDING, DeliveryStatus.DEAD)
-            return self.skipped(GIVEN_UP)
-        message = GIVEN_UP.message if self.error_message is None else f"{GIVEN_UP.message}: {self.error_message}"
-        return replace(self, status=DeliveryStatus.SKIPPED, error_message=message, skip_reason=GIVEN_UP.reason)
-
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
         self._require(DeliveryStatus.PENDING)
@@ -361,11 +329,10 @@ class Claim:
     payload: bytes = field(repr=False)
     #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
     targeted: bool = False
-    #: Whether the payload was erased: there is nothing to send.
+    #: The payload was erased.
     erased: bool = False
     #: What a 2xx must give back to count as success; None where any 2xx does.
     challenge: Challenge | None = None
-    #: Where the event stands among its meeting's; None where it has no number.
     rank: Rank | None = None
 
     def reason_to_skip(self) -> Skip | None:

@@ -7,13 +7,14 @@ others are *blocked*: no scheduling slot looks at them until their meeting's hea
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.options import OnDead
 from noteflow_hooks.domain.ranks import Rank
-from noteflow_hooks.domain.skipping import SkipReason
+from noteflow_hooks.domain.skipping import GIVEN_UP, SkipReason
+from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,8 +22,43 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
 
+#: A blocked delivery is due so much later than it would be: behind all that a slot looks at, in the same order.
+BLOCKED_FOR: Final = timedelta(days=365_250)
+#: What is due from then on is blocked.
+BLOCKED_FROM: Final = datetime(2900, 1, 1, tzinfo=UTC)
 #: How soon a meeting is looked at again, where somebody else was busy with what it waits for.
 LOOK_AGAIN: Final = timedelta(milliseconds=50)
+
+
+def is_blocked(delivery: WebhookDelivery) -> bool:
+    """Tell whether it waits for an earlier one of its meeting: no slot looks at it until that has gone."""
+    due_at = delivery.next_attempt_at
+    return delivery.held and due_at is not None and due_at >= BLOCKED_FROM
+
+
+def ordered(delivery: WebhookDelivery, meeting_id: str, sequence: int) -> WebhookDelivery:
+    """Put a delivery on record as one of a meeting's order."""
+    return replace(delivery, ordered_meeting=meeting_id, sequence=sequence)
+
+
+def blocked(delivery: WebhookDelivery) -> WebhookDelivery:
+    """Have a delivery that waits in its endpoint's order wait for an earlier one."""
+    if delivery.next_attempt_at is None or is_blocked(delivery):
+        return delivery
+    return replace(delivery, next_attempt_at=delivery.next_attempt_at + BLOCKED_FOR)
+
+
+def given_up(delivery: WebhookDelivery) -> WebhookDelivery:
+    """End a delivery that is pending or dead, as a person wants it: what waits for it goes on."""
+    if delivery.status is DeliveryStatus.PENDING:
+        return delivery.skipped(GIVEN_UP)
+    if delivery.status is not DeliveryStatus.DEAD:
+        allowed = f"{DeliveryStatus.DEAD}, {DeliveryStatus.PENDING}"
+        raise InvalidTransitionError(
+            f"delivery {delivery.id} is {delivery.status}; this needs it to be one of: {allowed}"
+        )
+    message = f"{GIVEN_UP.message}: {delivery.error_message}"
+    return replace(delivery, status=DeliveryStatus.SKIPPED, error_message=message, skip_reason=GIVEN_UP.reason)
 
 
 def rank_of(delivery: WebhookDelivery, sequence: int | None) -> Rank | None:

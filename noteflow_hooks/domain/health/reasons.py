@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.domain.skipping import skip_of_disabled
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ def explain(
 
     ``stopped_by`` is the dead one of its meeting that holds it, where one does.
     """
-    if stopped_by is not None and delivery.is_blocked and webhook.is_active:
+    if stopped_by is not None and is_blocked(delivery) and webhook.is_active:
         return _STOPPED.format(dead=stopped_by)
     match delivery.status:
         case DeliveryStatus.SUCCEEDED:
@@ -58,7 +59,7 @@ def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoint
         return _kept_back(webhook)
     if health.open_until is not None:
         return _circuit(health, now)
-    if delivery.next_attempt_at is not None and delivery.next_attempt_at > now and not delivery.is_blocked:
+    if delivery.next_attempt_at is not None and delivery.next_attempt_at > now and not is_blocked(delivery):
         return f"Waits for its next attempt at {_text(delivery.next_attempt_at)}"
     return _throttled(delivery, webhook, health) if delivery.held else "Due; waits for a worker"
 
@@ -78,7 +79,7 @@ def _circuit(health: EndpointHealth, now: datetime) -> str:
 
 
 def _throttled(delivery: WebhookDelivery, webhook: WebhookConfig, health: EndpointHealth) -> str:
-    if delivery.is_blocked:
+    if is_blocked(delivery):
         return "Waits for an earlier event of its meeting"
     if health.ramp is not None:
         return "The endpoint has just recovered; its backlog is sent gently"

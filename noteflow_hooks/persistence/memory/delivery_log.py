@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
+from noteflow_hooks.domain.ordering import given_up, is_blocked, ordered
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
@@ -113,7 +114,7 @@ class InMemoryDeliveryLog(DeliveryLog):
         webhook, event = tables.webhooks[again.webhook_id], tables.events[again.event_id]
         if webhook.options.is_ordered and event.meeting_id is not None and event.sequence is not None:
             sent = sent_of(tables, webhook, event.meeting_id)
-            marked = again.ordered(event.meeting_id, event.sequence)
+            marked = ordered(again, event.meeting_id, event.sequence)
             tables.deliveries[again.id] = replace(marked, out_of_order=sent > event.sequence)
         return again
 
@@ -122,12 +123,12 @@ class InMemoryDeliveryLog(DeliveryLog):
         delivery = self.get_by_id(workspace_id, delivery_id)
         if delivery is None:
             raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
-        after = self._session.tables.deliveries[delivery_id] = delivery.given_up()
+        after = self._session.tables.deliveries[delivery_id] = given_up(delivery)
         wake_now(self._session, after.webhook_id)
         return after
 
     def _stopped_by(self, delivery: WebhookDelivery) -> UUID | None:
-        if not delivery.is_blocked or delivery.ordered_meeting is None:
+        if not is_blocked(delivery) or delivery.ordered_meeting is None:
             return None
         webhook = self._session.tables.webhooks[delivery.webhook_id]
         return walked(self._session.tables, webhook, delivery.ordered_meeting).order.stopped_by

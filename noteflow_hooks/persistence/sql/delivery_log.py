@@ -10,6 +10,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.options import Ordering
+from noteflow_hooks.domain.ordering import given_up, is_blocked
 from noteflow_hooks.domain.paging import Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
@@ -162,7 +163,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         left = [each for each in deliveries if each.status is not DeliveryStatus.SUCCEEDED]
         asked = {each.webhook_id for each in left}
         rows = self._work.ask(_ENDPOINTS, webhook_ids=list(asked)).all() if left else []
-        stopped = self._stopped([each.id for each in left if each.is_blocked])
+        stopped = self._stopped([each.id for each in left if is_blocked(each)])
         explained: dict[UUID, str | None] = {}
         for row in self._work.by_turns(rows):
             endpoint = self._converter.config_to_domain(row), health_to_domain(row, prefix=HEALTH_PREFIX)
@@ -237,7 +238,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
 
     def _given_up(self, before: WebhookDelivery) -> WebhookDelivery:
-        after = before.given_up()
+        after = given_up(before)
         params = {"id": after.id, "message": after.error_message, "reason": after.skip_reason}
         for statement in (meeting_orders.GIVE_UP_QUEUED, meeting_orders.GIVE_UP_SETTLED, meeting_orders.RELEASE_OF):
             self._session.execute(statement, params)

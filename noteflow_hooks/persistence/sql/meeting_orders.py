@@ -51,12 +51,12 @@ _GIVEN_UP: Final = {
     "skip_reason": "CAST(:reason AS text)",
 }
 #: Gives up one that waits, whose row is locked; the trigger on what leaves the queue lets go what waits for it.
-# rule of domain.deliveries.WebhookDelivery.given_up
+# rule of domain.ordering.given_up
 GIVE_UP_QUEUED = text(f"""
 WITH taken AS (DELETE FROM noteflow.delivery_queue WHERE id = :id AND status = 'pending' RETURNING *)
 {filed("taken", _GIVEN_UP)}
 """)  # noqa: S608 - put together from constants
-# rule of domain.deliveries.WebhookDelivery.given_up
+# rule of domain.ordering.given_up
 GIVE_UP_SETTLED = text("""
 UPDATE ONLY noteflow.webhook_deliveries
 SET status = 'skipped', error_message = :message, skip_reason = :reason, next_attempt_at = NULL, held = false,

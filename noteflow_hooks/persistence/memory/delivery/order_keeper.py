@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ordering import LOOK_AGAIN, MeetingOrder, Step, Walked
+from noteflow_hooks.domain.ordering import LOOK_AGAIN, MeetingOrder, Step, Walked, blocked, is_blocked, ordered
 from noteflow_hooks.persistence.memory.health import throttled_of
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def holds(tables: Tables, delivery: WebhookDelivery) -> bool:
     webhook, meeting_id = tables.webhooks[delivery.webhook_id], delivery.ordered_meeting
     if meeting_id is None or not webhook.options.is_ordered or delivery.status is not DeliveryStatus.DEAD:
         return False
-    others = (each for each in tables.deliveries.values() if each.webhook_id == webhook.id and each.is_blocked)
+    others = (each for each in tables.deliveries.values() if each.webhook_id == webhook.id and is_blocked(each))
     is_waited_for = any(each.ordered_meeting == meeting_id for each in others)
     return is_waited_for and walked(tables, webhook, meeting_id).order.stopped_by == delivery.id
 
@@ -76,17 +76,17 @@ def _choose_of(session: Session, slot: OwnSlot, meeting_id: str, chosen: Chosen)
     if step.delivery_id is None:
         chosen.again = LOOK_AGAIN
     else:
-        marked = session.tables.deliveries[step.delivery_id].ordered(meeting_id, step.sequence)
+        marked = ordered(session.tables.deliveries[step.delivery_id], meeting_id, step.sequence)
         session.tables.deliveries[marked.id] = marked
         if found.head is not None:
-            chosen.deliveries.append(_told(marked, found.order, step))
+            chosen.deliveries.append(_ranked(marked, found.order, step))
     for each in throttled_of(session, slot.webhook.id):
         event = session.tables.events[each.event_id]
         if event.meeting_id == meeting_id and event.sequence is not None and each.id != step.delivery_id:
-            session.tables.deliveries[each.id] = each.ordered(meeting_id, event.sequence).blocked()
+            session.tables.deliveries[each.id] = blocked(ordered(each, meeting_id, event.sequence))
 
 
-def _told(delivery: WebhookDelivery, order: MeetingOrder, step: Step) -> WebhookDelivery:
+def _ranked(delivery: WebhookDelivery, order: MeetingOrder, step: Step) -> WebhookDelivery:
     """Return it with what its request tells; a gap is told as it was at the first claim."""
     rank = order.rank(step)
     gap = rank.gap if delivery.gap is None else delivery.gap

@@ -79,11 +79,11 @@ class _Chosen:
 
     def as_row(self) -> dict[str, Any]:
         rank = self.rank
-        told = (None, None, None) if rank is None else (rank.sequence, rank.gap, rank.is_late)
+        shown = (None, None, None) if rank is None else (rank.sequence, rank.gap, rank.is_late)
         return {
             "id": str(self.id),
             "meeting_id": self.meeting_id,
-            **dict(zip(("sequence", "gap", "is_late"), told, strict=True)),
+            **dict(zip(("sequence", "gap", "is_late"), shown, strict=True)),
         }
 
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from sqlalchemy import text
 
-from noteflow_hooks.domain.deliveries import BLOCKED_FROM
+from noteflow_hooks.domain.ordering import BLOCKED_FROM
 from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, claimed
 from noteflow_hooks.persistence.sql.delivery.rows import CLAIM_COLUMNS
 

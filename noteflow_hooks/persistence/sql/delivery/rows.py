@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.ordering import rank_of
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
@@ -87,7 +87,9 @@ class ClaimRow(NamedTuple):
             payload=self.payload.encode(),
             targeted=self.targeted,
             erased=self.erased,
-            rank=rank_of(delivery, self.event_sequence),
+            rank=None
+            if self.event_sequence is None
+            else Rank(self.event_sequence, self.gap or 0, bool(self.out_of_order)),
         )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
 
