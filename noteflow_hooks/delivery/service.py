@@ -198,9 +198,10 @@ class DeliveryService:
 
     def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
         """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
-        if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
+        claim = leased.claim
+        if claim.reason_to_skip() is not None or claim.awaits_release or self._monotonic() >= leased.start_by:
             return _no_result
-        return self._begin_post(leased.claim)
+        return self._begin_post(claim)
 
 
 def _no_result() -> None:

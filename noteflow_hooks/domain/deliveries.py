@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -154,6 +156,13 @@ class WebhookDelivery:
     forced: bool = False
     #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+    #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
+    rendering: str | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an attempt of it may have been made since it came to be, or since it was sent again."""
+        return self.rendering is not None or self.budget_used > 0 or self.interruptions > 0
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -165,8 +174,8 @@ class WebhookDelivery:
         sending = self.status is DeliveryStatus.SENDING
         return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
 
-    def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
-        """Claim it for one attempt."""
+    def claimed(self, *, lease_until: datetime, rendering: str | None = None) -> WebhookDelivery:
+        """Claim it for one attempt; ``rendering`` is what its endpoint wants now, and counts for the first one."""
         self._require(DeliveryStatus.PENDING)
         return replace(
             self,
@@ -176,6 +185,7 @@ class WebhookDelivery:
             lease_expires_at=lease_until,
             held=False,
             forced=False,
+            rendering=self.rendering if self.is_begun else rendering,
         )
 
     def attempted(
@@ -221,10 +231,11 @@ class WebhookDelivery:
         message = f"{_EXHAUSTED}{after.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
-    def released(self) -> WebhookDelivery:
-        """Give it back untried: the claim came too late for an attempt."""
+    def released(self, why: str | None = None) -> WebhookDelivery:
+        """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
+        message = self.error_message if why is None else why
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=message)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
@@ -293,6 +304,7 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            rendering=None,
         )
 
     def _require(self, *allowed: DeliveryStatus) -> None:
@@ -312,6 +324,16 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: EventFacts | None = field(default=None, repr=False)
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether it was begun with a renderer that this release doesn't have: another would send other bytes."""
+        if self.delivery.rendering is None:
+            return False
+        rendering = Rendering.read(self.delivery.rendering)
+        return rendering is not None and not rendering.is_known
 
     def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""
@@ -338,6 +360,8 @@ class Claim:
         reason = self.reason_to_skip()
         if reason is not None:
             return Settlement(self.delivery.skipped(reason))
+        if self.awaits_release:
+            return Settlement(self.delivery.released(UNKNOWN_RENDERER), wait=LOOK_AGAIN_AFTER)
         return Settlement(self.delivery.released(), wait=timedelta(0))
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
 from noteflow_hooks.domain.urls import host_of
+from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
 from noteflow_hooks.executor.outcome import Outcome, answered, failed
@@ -70,9 +71,9 @@ class WebhookExecutor:
         started_at, started = self._now(), self._monotonic()
         try:
             endpoint = self._endpoints.of(claim.webhook)
-            head = endpoint.head(claim.delivery, claim.payload, started_at)
+            head, body = request_of(endpoint, claim, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
-            post = SignedPost(endpoint, head=head, body=claim.payload, deadline=deadline)
+            post = SignedPost(endpoint, head=head, body=body, deadline=deadline)
             self._transport.begin(post)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
@@ -108,6 +109,9 @@ def _fault(claim: Claim, error: Exception) -> Outcome:
     """Return what the error makes of the attempt: a fault of our own fails this one, not the others."""
     if isinstance(error, ExchangeError):
         return failed(error)
+    if isinstance(error, RenderingError):
+        # Told by the one line that each failed attempt gets: a traceback could repeat the payload.
+        return Outcome(error_kind=ErrorKind.INTERNAL, error_message=str(error))
     logger.error(
         "Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id, exc_info=error
     )

@@ -45,7 +45,7 @@ def test_the_sdk_reads_each_type(render: Renderer, name: str) -> None:
 
 @pytest.mark.parametrize("name", occurrences())
 def test_our_headers_are_those_that_the_sdk_would_send(name: str) -> None:
-    """Value by value, as the binding has them encoded; but for a time of a whole second, which we write as any other."""
+    """Value by value, as the binding has them encoded; but for whole seconds, which we write as any other time."""
     rendered = render_cloudevents_binary(occurrences()[name])
     sent = {key.lower(): value for key, value in to_binary_event(read(rendered)).headers.items()}
     ours = {"content-type": rendered.content_type, **dict(rendered.headers)}

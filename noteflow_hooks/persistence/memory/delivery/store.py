@@ -20,6 +20,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
     next_slots,
 )
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
@@ -192,7 +193,8 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
+    rendering = Rendering.of(webhook).stored
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack), rendering=rendering)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
     return Claim(
@@ -201,6 +203,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +47,9 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    rendering: str | None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: str | None
     #: The version of the endpoint's row.
     version: str
 
@@ -67,8 +71,16 @@ class ClaimRow(NamedTuple):
             claim_no=self.claim_no,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            rendering=self.rendering,
         )
-        return Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        return Claim(
+            delivery,
+            webhook,
+            payload=self.payload.encode(),
+            targeted=self.targeted,
+            erased=self.erased,
+            facts=None if self.facts is None else facts_of(self.facts),
+        )
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
@@ -79,6 +91,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "facts": facts_sql("claimed.rendering"),
     "version": "webhook.version",
 }
 

@@ -45,6 +45,8 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: By what its attempts are rendered, from its first claim on; NULL for the usual.
+    rendering: Mapped[str | None]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):

@@ -191,6 +191,10 @@ class WebhookServiceStub:
     """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
     """Lists deliveries, without their payload and attempts."""
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]
@@ -233,6 +237,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]  # type: ignore[assignment]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, without their payload and attempts."""
     GetDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
@@ -314,6 +322,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.TestWebhookResponse, _abc.Awaitable[_noteflow_pb2.TestWebhookResponse]]:
         """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+
+    @_abc_1.abstractmethod
+    def PreviewPayload(
+        self,
+        request: _noteflow_pb2.PreviewPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.PreviewPayloadResponse, _abc.Awaitable[_noteflow_pb2.PreviewPayloadResponse]]:
+        """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+        signatures and custom headers' values are `[redacted]`.
+        """
 
     @_abc_1.abstractmethod
     def ListDeliveries(
