@@ -9,6 +9,7 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError, Reason, RenderingError
@@ -97,7 +98,13 @@ def _claim(event: Event, webhook: WebhookConfig, rendering: Rendering, *, delive
         event_type=event.event_type,
         rendering=rendering.stored,
     )
-    return Claim(delivery, webhook, event.payload, facts=EventFacts(event.meeting_id, event.occurred_at))
+    return Claim(
+        delivery,
+        webhook,
+        event.payload,
+        rank=None if event.sequence is None else Rank(event.sequence),
+        facts=EventFacts(event.meeting_id, event.occurred_at),
+    )
 
 
 def _headers(shown: Preview, webhook: WebhookConfig) -> tuple[tuple[str, str], ...]:

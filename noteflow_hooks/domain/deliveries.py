@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -324,6 +325,8 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: Where the event stands among its meeting's; None where it has no number.
+    rank: Rank | None = None
     #: What its rendering needs of the event; None where that is the usual one.
     facts: EventFacts | None = field(default=None, repr=False)
 

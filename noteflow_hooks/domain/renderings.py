@@ -33,7 +33,6 @@ class EventFacts(NamedTuple):
 
     meeting_id: str | None
     occurred_at: datetime
-    sequence: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

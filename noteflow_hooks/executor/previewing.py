@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 #: What stands for a value that is secret.
 REDACTED: Final = "[redacted]"
-#: What signatures stand behind.
-_BEFORE_SIGNATURES: Final = "webhook-timestamp"
+#: What every request has that may be signed; a preset's has not.
+_SIGNED: Final = "webhook-timestamp"
 
 
 class RequestPreviewer(Previewer):
@@ -65,9 +65,9 @@ def _bare(webhook: WebhookConfig) -> WebhookConfig:
 
 def _with_signatures(pairs: list[tuple[str, str]], webhook: WebhookConfig) -> list[tuple[str, str]]:
     """Return the headers with a mark for each signature, where they go; what has no place for them is not signed."""
-    names = [name for name, _ in pairs]
-    if not webhook.is_signed or _BEFORE_SIGNATURES not in names:
+    if not webhook.is_signed or _SIGNED not in {name for name, _ in pairs}:
         return pairs
     own = ["X-NoteFlow-Signature"] if webhook.signing.uses_secret and webhook.has_secret else []
-    place = names.index(_BEFORE_SIGNATURES) + 1
+    # Behind them are the custom headers alone.
+    place = len(pairs) - sum(value == REDACTED for _, value in pairs)
     return [*pairs[:place], *((name, REDACTED) for name in [*own, "webhook-signature"]), *pairs[place:]]

@@ -40,7 +40,7 @@ def occurrence_of(claim: Claim, rendering: Rendering) -> Occurrence:
         meeting_id=facts.meeting_id,
         occurred_at=facts.occurred_at,
         payload=claim.payload,
-        sequence=facts.sequence,
+        sequence=None if claim.rank is None else claim.rank.sequence,
         payload_version=version_sent(delivery.event_type, rendering.payload_version),
     )
 

@@ -100,7 +100,7 @@ def test_what_was_begun_in_a_format_waits_for_who_knows_it(
 
 def test_deliveries_that_were_there_are_the_usual(database: Database) -> None:
     """Nothing is rewritten, and a retry of theirs is what the first attempt was."""
-    database.up("0015")
+    database.up("0016")
     key = database.webhook(OURS)
     database.connection.execute(
         "INSERT INTO noteflow.delivery_queue (workspace_id, webhook_id, event_id, event_type, next_attempt_at)"
@@ -128,7 +128,7 @@ def test_on_the_way_down_who_has_such_deliveries_is_paused(database: Database) -
         " FROM noteflow.webhook_configs WHERE id = %s",
         [settled],
     )
-    database.down("0015")
+    database.down("0016")
     assert database.read("paused_at IS NOT NULL", waiting) == (True,)
     assert database.read("paused_at", settled) == database.read("paused_at", plain) == (None,)
     database.up("head")

@@ -26,7 +26,7 @@ def _classes(package: object) -> set[type]:
     }
 
 
-#: Those of the stores: what checks by schemas, reads certificates or shows requests has one adapter, which knows no store.
+#: Those of the stores: what checks schemas, reads certificates or shows requests has one adapter, and knows no store.
 PORTS = {each for each in _classes(ports) if getattr(each, "_is_protocol", False)} - {
     CertificateReader,
     Previewer,

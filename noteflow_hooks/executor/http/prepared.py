@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.renderings import Rendering
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rendering.occurrence import Rendered
@@ -61,29 +62,35 @@ class PreparedEndpoint:
             if not webhook.signing.uses_secret:
                 self._secret = None
 
-    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
-        """Return the head of a usual POST, of the payload in its first version, signed at that moment."""
+    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime, *, rank: Rank | None = None) -> bytes:
+        """Return the head of a usual POST, of the payload in its first version, signed at that moment.
+
+        ``rank`` is the event's in its meeting.
+        """
         length = f"{self._before}Content-Length: {len(payload)}\r\n"
-        signed = self._signed_lines(delivery, payload, moment, payload_version=FIRST)
+        signed = self._signed_lines(delivery, payload, moment, payload_version=FIRST, rank=rank)
         return f"{length}{signed}{self._after}".encode("latin-1")
 
-    def head_of(
-        self, rendered: Rendered, *, delivery: WebhookDelivery, rendering: Rendering, moment: datetime
-    ) -> bytes:
+    def head_of(self, rendered: Rendered, *, claim: Claim, rendering: Rendering, moment: datetime) -> bytes:
         """Return the head of the POST of what was rendered, signed at that moment; a preset's has nothing of ours."""
         content_type = _content_type(rendered.content_type)
         text = f"{self._opening}{content_type}Content-Length: {len(rendered.body)}\r\n{_lines(dict(rendered.headers))}"
         if not rendering.format.is_preset:
-            text += self._signed_lines(delivery, rendered.body, moment, payload_version=rendering.payload_version)
+            version = rendering.payload_version
+            text += self._signed_lines(claim.delivery, rendered.body, moment, payload_version=version, rank=claim.rank)
         return f"{text}{self._after_own(rendered.headers)}".encode("latin-1")
 
-    def _signed_lines(self, delivery: WebhookDelivery, body: bytes, moment: datetime, *, payload_version: int) -> str:
+    def _signed_lines(
+        self, delivery: WebhookDelivery, body: bytes, moment: datetime, *, payload_version: int, rank: Rank | None
+    ) -> str:
         """Return what a request says of its delivery, and its signatures."""
         event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
         text = (
             f"{_event_lines(delivery.event_type, payload_version)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
+        if rank is not None:
+            text += _rank_lines(rank)
         if self._keys is not None:
             text += self._key_lines(self._keys, event_id, timestamp, body, moment=moment)
         elif self._secret is not None:
@@ -141,9 +148,9 @@ def request_of(endpoint: PreparedEndpoint, claim: Claim, moment: datetime) -> tu
     Raise RenderingError where it can't be.
     """
     if claim.delivery.rendering is None:
-        return endpoint.head(claim.delivery, claim.payload, moment), claim.payload
+        return endpoint.head(claim.delivery, claim.payload, moment, rank=claim.rank), claim.payload
     rendered, rendering = rendered_claim(claim)
-    head = endpoint.head_of(rendered, delivery=claim.delivery, rendering=rendering, moment=moment)
+    head = endpoint.head_of(rendered, claim=claim, rendering=rendering, moment=moment)
     return head, rendered.body
 
 
@@ -216,6 +223,13 @@ def _event_lines(event_type: str, wanted: int) -> str:
     """Return what a type's requests say of it to an endpoint that wants that version of payloads."""
     version = version_sent(event_type, wanted)
     return _lines({"X-NoteFlow-Event": event_type, "X-NoteFlow-Payload-Version": str(version)})
+
+
+def _rank_lines(rank: Rank) -> str:
+    lines = f"X-NoteFlow-Sequence: {rank.sequence}\r\n"
+    if rank.gap:
+        lines += f"X-NoteFlow-Gap: {rank.gap}\r\n"
+    return f"{lines}X-NoteFlow-Out-Of-Order: true\r\n" if rank.is_late else lines
 
 
 def _whole(line: str) -> str:

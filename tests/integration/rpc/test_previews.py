@@ -13,6 +13,7 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import Format
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.webhook_executor import USER_AGENT
@@ -50,7 +51,8 @@ def stored(world: World, event_id: str, webhook_id: str) -> tuple[Event, Webhook
 def sent(event: Event, webhook: WebhookConfig) -> tuple[list[tuple[str, str]], bytes]:
     """Return what the executor would send."""
     delivery = a_delivery(event_id=event.id, rendering=Rendering.of(webhook).stored)
-    claim = Claim(delivery, webhook, event.payload, facts=EventFacts(event.meeting_id, event.occurred_at))
+    facts, rank = EventFacts(event.meeting_id, event.occurred_at), Rank(event.sequence or 0)
+    claim = Claim(delivery, webhook, event.payload, facts=facts, rank=rank)
     endpoint = PreparedEndpoint(webhook, user_agent=USER_AGENT, allow_http_loopback=False)
     head, body = request_of(endpoint, claim, datetime.now(UTC))
     lines = (line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:-2])
@@ -161,7 +163,14 @@ def test_an_erased_payload_is_not_shown(world: World) -> None:
 
 
 def test_another_workspace_s_event_is_not_there(world: World) -> None:
-    """Nor its endpoints."""
-    event_id = an_event(world)
-    with world.stranger() as stranger, refused(grpc.StatusCode.NOT_FOUND):
-        stranger.webhooks.PreviewPayload(pb.PreviewPayloadRequest(event_id=event_id, format="standard"))
+    """Nor are its endpoints."""
+    event_id, webhook = an_event(world), world.a_webhook()
+    with world.stranger() as stranger:
+        with refused(grpc.StatusCode.NOT_FOUND, f"event_id: no event {event_id}"):
+            stranger.webhooks.PreviewPayload(pb.PreviewPayloadRequest(event_id=event_id, format="standard"))
+        payload = json.dumps(a_payload())
+        own = stranger.events.PublishEvent(
+            pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload)
+        ).id
+        with refused(grpc.StatusCode.NOT_FOUND, f"webhook_id: no webhook {webhook.id}"):
+            stranger.webhooks.PreviewPayload(pb.PreviewPayloadRequest(event_id=own, webhook_id=webhook.id))

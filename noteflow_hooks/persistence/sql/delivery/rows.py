@@ -9,6 +9,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
@@ -50,6 +51,8 @@ class ClaimRow(NamedTuple):
     rendering: str | None
     #: What its rendering needs of the event; None where that is the usual one.
     facts: str | None
+    #: The event's number among its meeting's.
+    sequence: int | None
     #: The version of the endpoint's row.
     version: str
 
@@ -80,6 +83,7 @@ class ClaimRow(NamedTuple):
             targeted=self.targeted,
             erased=self.erased,
             facts=None if self.facts is None else facts_of(self.facts),
+            rank=None if self.sequence is None else Rank(self.sequence),
         )
 
 
@@ -92,6 +96,7 @@ CLAIM_EXPRESSIONS: Final = {
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
     "facts": facts_sql("claimed.rendering"),
+    "sequence": "event.sequence",
     "version": "webhook.version",
 }
 
