@@ -199,7 +199,9 @@ class DeliveryService:
     def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
         """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
         claim = leased.claim
-        if claim.reason_to_skip() is not None or claim.awaits_release or self._monotonic() >= leased.start_by:
+        if claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
+            return _no_result
+        if claim.delivery.rendering is not None and claim.awaits_release:
             return _no_result
         return self._begin_post(claim)
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
@@ -30,15 +31,7 @@ if TYPE_CHECKING:
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-#: The status codes of a final answer that count as success; no others do.
-SUCCESS: Final = range(200, 300)
-#: The most bytes of a response body that are kept.
-RESPONSE_KEPT_BYTES: Final = 4096
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
-TIMED_OUT: Final = "Request timed out"
-INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
-#: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
-GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
 
 
@@ -54,22 +47,6 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-
-
-class ErrorKind(StrEnum):
-    """What made an attempt fail."""
-
-    TIMEOUT = "timeout"
-    DNS = "dns"
-    ADDRESS_NOT_ALLOWED = "address_not_allowed"
-    CONNECT = "connect"
-    TLS = "tls"
-    PROTOCOL = "protocol"
-    REDIRECT = "redirect"
-    STATUS = "status"
-    INTERRUPTED = "interrupted"
-    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - the name of a fault, no secret
-    INTERNAL = "internal"
 
 
 _OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
@@ -89,6 +66,8 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
+    vendor_gone: str | None = None
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -96,6 +75,11 @@ class AttemptResult:
     def succeeded(self) -> bool:
         """Whether the final status was 200 to 299; nothing else is success."""
         return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver has said that it wants no more deliveries."""
+        return self.status_code == GONE or self.vendor_gone is not None
 
     @property
     def is_our_fault(self) -> bool:
@@ -106,23 +90,6 @@ class AttemptResult:
     def took(self) -> timedelta:
         """How long the attempt took."""
         return timedelta(milliseconds=self.duration_ms)
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookAttempt:
-    """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
-
-    id: UUID
-    delivery_id: UUID
-    attempt_number: int
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    response_body: str | None = field(repr=False)
-    error_kind: str | None
-    error_message: str | None
-    #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
-    redialled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +177,7 @@ class WebhookDelivery:
         if result.error_kind is ErrorKind.INTERNAL:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
-        if result.status_code == GONE:
+        if result.is_gone:
             return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks import __version__
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.http.faults import ExchangeError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 

@@ -11,7 +11,8 @@ import pytest
 from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as StandardWebhook
 
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.egress import EgressPolicy

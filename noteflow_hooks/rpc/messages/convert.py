@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.application.previews import RequestView
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
 from noteflow_hooks.domain.ordering import Rank
