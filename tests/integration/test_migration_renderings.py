@@ -1,4 +1,4 @@
-"""Migration 0021 on a system that is running: what was begun in a format is ended in it, by who knows of formats."""
+"""Migration 0022 on a system that is running: what was begun in a format is ended in it, by who knows of formats."""
 
 from __future__ import annotations
 
@@ -100,20 +100,20 @@ def test_what_was_begun_in_a_format_waits_for_who_knows_it(
 
 def test_deliveries_that_were_there_are_the_usual(database: Database) -> None:
     """Nothing is rewritten, and a retry of theirs is what the first attempt was."""
-    database.up("0020")
+    database.up("0021")
     key = database.webhook(OURS)
     database.connection.execute(
         "INSERT INTO noteflow.delivery_queue (workspace_id, webhook_id, event_id, event_type, next_attempt_at)"
         " SELECT workspace_id, id, gen_random_uuid(), 'meeting.completed', now() FROM noteflow.webhook_configs"
     )
-    database.up("0021")
+    database.up("0022")
     assert database.read("format", key) == ("noteflow",)
     assert database.connection.execute("SELECT rendering FROM noteflow.delivery_queue").fetchall() == [(None,)]
 
 
 def test_on_the_way_down_who_has_such_deliveries_is_paused(database: Database) -> None:
     """The release before would go on with other bytes; what is settled counts no more."""
-    database.up("0021")
+    database.up("0022")
     waiting, settled, plain = (database.webhook(OURS) for _ in range(3))
     for key, used in ((waiting, 1), (plain, 0)):
         database.connection.execute(
@@ -128,7 +128,7 @@ def test_on_the_way_down_who_has_such_deliveries_is_paused(database: Database) -
         " FROM noteflow.webhook_configs WHERE id = %s",
         [settled],
     )
-    database.down("0020")
+    database.down("0021")
     assert database.read("paused_at IS NOT NULL", waiting) == (True,)
     assert database.read("paused_at", settled) == database.read("paused_at", plain) == (None,)
     database.up("head")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
@@ -48,6 +49,7 @@ class PreparedEndpoint:
         self.tls = _own_tls(webhook.tls, self.url)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
+        self._user_agent = user_agent
         self._opening = self._constant_lines(user_agent)
         self._before = self._opening + _content_type(JSON)
         self._after = _lines(self._custom) + "\r\n"
@@ -106,6 +108,19 @@ class PreparedEndpoint:
         if not own or not self._custom:
             return self._after
         return _lines({name: value for name, value in self._custom.items() if not is_once_allowed(name)}) + "\r\n"
+
+    def handshake(self, origin: str, rate_limit_per_s: float | None) -> bytes:
+        """Return the head of the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""
+        headers = {
+            "Host": _host_header(self.url),
+            "User-Agent": self._user_agent,
+            "Accept-Encoding": "identity",
+            "WebHook-Request-Origin": origin,
+        }
+        if rate_limit_per_s is not None:
+            # Deliveries a minute.
+            headers["WebHook-Request-Rate"] = str(max(1, math.ceil(60 * rate_limit_per_s)))
+        return f"OPTIONS {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}{self._after}".encode("latin-1")
 
     def _key_lines(self, keys: _Keys, event_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
         """Return the lines of an endpoint that a key pair signs for, behind its secrets where those sign, too."""

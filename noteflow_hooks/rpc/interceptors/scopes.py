@@ -27,6 +27,7 @@ _BY_SERVICE: Final = {
         "RotateWebhookSecret": Scope.MANAGE,
         "TestWebhook": Scope.MANAGE,
         "PreviewPayload": Scope.MANAGE,
+        "VerifyWebhook": Scope.MANAGE,
         "ListDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,

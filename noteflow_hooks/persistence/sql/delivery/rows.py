@@ -8,9 +8,11 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
@@ -76,7 +78,7 @@ class ClaimRow(NamedTuple):
             created_at=self.created_at,
             rendering=self.rendering,
         )
-        return Claim(
+        claim = Claim(
             delivery,
             webhook,
             payload=self.payload.encode(),
@@ -85,6 +87,7 @@ class ClaimRow(NamedTuple):
             facts=None if self.facts is None else facts_of(self.facts),
             rank=None if self.sequence is None else Rank(self.sequence),
         )
+        return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.

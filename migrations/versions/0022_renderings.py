@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from alembic import op
 
-revision = "0021"
-down_revision = "0020"
+revision = "0022"
+down_revision = "0021"
 branch_labels = None
 depends_on = None
 
-#: What 0015 made.
-_UNKNOWN = """(filter <> '' OR format <> 'noteflow' OR batch_max <> 0 OR ordering <> 'none')
+#: What 0021 looks for.
+_UNKNOWN = """filter <> '' OR format <> 'noteflow' OR batch_max <> 0 OR ordering <> 'none'
         OR position('signing' IN coalesce(current_setting('noteflow_hooks.options', true), '')) = 0
-           AND (signing <> 'hmac' OR client_certificate IS NOT NULL OR server_ca IS NOT NULL)"""
+           AND (signing <> 'hmac' OR client_certificate IS NOT NULL OR server_ca IS NOT NULL)
+        OR unverified_since IS NOT NULL OR challenge IS NOT NULL"""
 _REFUSE = """
 CREATE OR REPLACE FUNCTION noteflow.refuse_claim_without_signing() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
