@@ -44,6 +44,7 @@ COLUMNS: Final = (
     "sequence",
     "gap",
     "out_of_order",
+    "rendering",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -95,6 +96,7 @@ taken AS (
             "skip_reason": "NULL",
             "gap": "NULL",
             "out_of_order": "NULL",
+            "rendering": "NULL",
         },
     )
 }

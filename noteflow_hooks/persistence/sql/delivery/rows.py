@@ -14,6 +14,7 @@ from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,9 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    rendering: str | None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: str | None
     #: The event's number among its meeting's.
     event_sequence: int | None
     ordered_meeting: str | None
@@ -80,6 +84,7 @@ class ClaimRow(NamedTuple):
             sequence=self.sequence,
             gap=self.gap,
             out_of_order=self.out_of_order,
+            rendering=self.rendering,
         )
         claim = Claim(
             delivery,
@@ -87,6 +92,7 @@ class ClaimRow(NamedTuple):
             payload=self.payload.encode(),
             targeted=self.targeted,
             erased=self.erased,
+            facts=None if self.facts is None else facts_of(self.facts),
             rank=None
             if self.event_sequence is None
             else Rank(self.event_sequence, self.gap or 0, bool(self.out_of_order)),
@@ -103,6 +109,7 @@ CLAIM_EXPRESSIONS: Final = {
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
     "event_sequence": "event.sequence",
+    "facts": facts_sql("claimed.rendering"),
     "version": "webhook.version",
 }
 
