@@ -5,9 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
@@ -113,3 +115,40 @@ def test_each_meetings_ledger_rises_over_failures_and_killed_workers(rig: System
 def test_a_thousand_events_of_fifty_meetings_go_in_order(rig: SystemRig) -> None:
     """The same, with six workers killed."""
     check(rig, events=1_000, meetings=50, kills=6)
+
+
+class Paced:
+    """A receiver that notes when each request came and was answered, by the event's title."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._pause = pause_s
+        self.came: dict[str, float] = {}
+        self.answered: dict[str, float] = {}
+
+    def take(self, request: ReceivedRequest) -> Answer:
+        title = json.loads(request.body)["title"]
+        self.came[title] = time.monotonic()
+        threading.Event().wait(self._pause)
+        self.answered[title] = time.monotonic()
+        return OK
+
+
+def test_the_next_one_comes_as_soon_as_its_head_is_settled(rig: SystemRig) -> None:
+    """From the head's answer on, held against the way of an event from publishing to an endpoint without order."""
+    ordered, free, rounds = Paced(0.1), Paced(0), 15
+    paths = a_path(), a_path()
+    rig.receiver.answer(paths[0], ordered.take)
+    rig.receiver.answer(paths[1], free.take)
+    webhooks = rig.webhook(paths[0], ordering="per_meeting"), rig.webhook(paths[1])
+    published: dict[str, float] = {}
+    for number in range(rounds):
+        meeting_id = f"paced-{number}"
+        rig.publish(meeting_id=meeting_id, title=f"{number} first")
+        published[f"{number} second"] = time.monotonic()
+        rig.publish(meeting_id=meeting_id, title=f"{number} second")
+        until(lambda: len(ordered.answered) == 2 * (number + 1), what="both have come", timeout_s=60)  # noqa: B023 - called at once
+    for each in webhooks:
+        rig.settled(each, "succeeded", count=2 * rounds)
+    handed_on = median(ordered.came[f"{n} second"] - ordered.answered[f"{n} first"] for n in range(rounds))
+    arrived = median(free.came[title] - at for title, at in published.items())
+    assert handed_on < 5 * arrived, f"{1000 * handed_on:.1f} ms, {1000 * arrived:.1f} ms"

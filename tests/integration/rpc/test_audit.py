@@ -337,7 +337,7 @@ def test_no_secret_no_path_and_no_text_gets_into_the_trail(
     rows = "\n".join(all_rows(database_url)["audit_log"]).encode()
     answers = b"\n".join(each.SerializeToString() + str(each).encode() for each in entries)
     secret = [*canaries.everywhere, *canaries.of_urls, CanarySecret.of("payload", payload)]
-    assert len(entries) == 7
+    assert len(entries) == 8
     for corpus in (rows, answers):
         assert found(secret, corpus) == set()
         assert found([CanarySecret.of("shown", entries[0].target_id)], corpus)
