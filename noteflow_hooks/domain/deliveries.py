@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.challenges import Challenge
     from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -162,6 +164,11 @@ class WebhookDelivery:
     forced: bool = False
     #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+
+    @property
+    def asks_to_verify(self) -> bool:
+        """Whether it carries a challenge: none of its attempts is kept back by breaker, limits or a pause."""
+        return self.event_type == VERIFICATION
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -320,6 +327,8 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: What a 2xx must give back to count as success; None where any 2xx does.
+    challenge: Challenge | None = None
     #: Where the event stands among its meeting's; None where it has no number.
     rank: Rank | None = None
 
@@ -333,7 +342,10 @@ class Claim:
             return ERASED
         if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
             return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
-        return None
+        if self.delivery.event_type != VERIFICATION:
+            return None
+        why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
+        return None if why is None else Skip(why, None)
 
     def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
         """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.
@@ -366,10 +378,15 @@ class Settlement:
         """Whether an attempt was made and did not succeed."""
         return self.attempt is not None and not self.attempt.succeeded
 
+    @property
+    def verifies(self) -> bool:
+        """Whether its endpoint has given its challenge back."""
+        return self.delivery.event_type == VERIFICATION and self.attempt is not None and self.attempt.succeeded
+
     def is_notable(self, slow_after: timedelta) -> bool:
         """Tell whether it changes the health of an endpoint that was well until now."""
         made = self.attempt
-        if made is None or made.is_our_fault:
+        if made is None or made.is_our_fault or self.delivery.event_type == VERIFICATION:
             return False
         # Only what succeeded has no kind of error.
         return made.error_kind is not None or made.took >= slow_after

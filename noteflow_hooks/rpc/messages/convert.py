@@ -88,14 +88,20 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         payload_version=webhook.payload_version,
         signing=webhook.signing,
         public_key=webhook.public_key,
-        previous_public_keys=[
-            pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
-            for each in webhook.previous_keys_at(datetime.now(UTC))
-        ],
+        previous_public_keys=_previous_keys(webhook),
+        verified_at=_time(webhook.verified_at),
+        pending_url=webhook.verification.pending_url,
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
         **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
     )
+
+
+def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
+    return [
+        pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
+        for each in webhook.previous_keys_at(datetime.now(UTC))
+    ]
 
 
 def _certificate(info: CertificateInfo) -> pb.CertificateInfo:

@@ -16,6 +16,7 @@ from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.verification import VerificationMixin
 
 if TYPE_CHECKING:
     import grpc
@@ -33,6 +34,7 @@ class HooksServicer(
     MeetingMixin,
     EndpointMixin,
     DeliveryMixin,
+    VerificationMixin,
     ReplayMixin,
     EventMixin,
     AuditMixin,

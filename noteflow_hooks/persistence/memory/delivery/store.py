@@ -22,6 +22,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     next_slots,
 )
 from noteflow_hooks.domain.settling import interruption, stored
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -30,6 +31,7 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     own_slots,
     with_slots,
 )
+from noteflow_hooks.persistence.memory.delivery.verification import verify
 from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -173,6 +175,7 @@ class InMemoryDeliveryStore(DeliveryStore):
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         slots, event_ids = apply(session, kept, rules=self._rules)
+        slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 
 
@@ -196,7 +199,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
     claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(
+    claim = Claim(
         claimed,
         webhook,
         event.payload,
@@ -204,6 +207,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         erased=event.payload_erased_at is not None,
         rank=None if event.sequence is None else Rank(event.sequence),
     )
+    return as_asked(claim) if delivery.asks_to_verify else claim
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:
