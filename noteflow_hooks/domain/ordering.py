@@ -48,6 +48,13 @@ def blocked(delivery: WebhookDelivery) -> WebhookDelivery:
     return replace(delivery, next_attempt_at=delivery.next_attempt_at + BLOCKED_FOR)
 
 
+def offered(delivery: WebhookDelivery) -> WebhookDelivery:
+    """Have a delivery, which is its meeting's head, wait no longer."""
+    if delivery.next_attempt_at is None or not is_blocked(delivery):
+        return delivery
+    return replace(delivery, next_attempt_at=delivery.next_attempt_at - BLOCKED_FOR)
+
+
 def given_up(delivery: WebhookDelivery) -> WebhookDelivery:
     """End a delivery that is pending or dead, as a person wants it: what waits for it goes on."""
     if delivery.status is DeliveryStatus.PENDING:

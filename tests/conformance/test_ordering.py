@@ -15,6 +15,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import Skip, SkipReason
 from noteflow_hooks.errors import InvalidTransitionError
+from tests.conformance.model.batching import end, taken
 from tests.conformance.model.replaying import begin, step
 from tests.conformance.model.world import SLACK
 from tests.support.builders import an_attempt_result, an_event
@@ -381,3 +382,37 @@ def test_a_replay_goes_in_the_meetings_order(world: World) -> None:
         (5, False),
         (6, False),
     ]
+
+
+def test_a_batch_takes_each_meetings_head(world: World) -> None:
+    """What is behind one waits for its batch to end, over a failure too; the next ones go together again."""
+    stage = Stage(world, replace(IN_ORDER, batch_max=10), max_retries=2)
+    stage.publish("a1", "b1", "a2", "b2", "a3")
+    [batch] = taken(world)
+    assert stage.names(batch.members) == ["a1", "b1"]
+    assert [each.rank for each in batch.members] == [Rank(1), Rank(1)]
+    assert taken(world) == []
+    end(world, batch, FAILED)
+    [again] = taken(world)
+    assert (again.id, stage.names(again.members)) == (batch.id, ["a1", "b1"])
+    end(world, again, FAILED)
+    [following] = taken(world)
+    assert stage.names(following.members) == ["a2", "b2"]
+    assert [each.rank for each in following.members] == [Rank(2, gap=1), Rank(2, gap=1)]
+    end(world, following, OK)
+    world.deliveries.count_throttled(limit=9)
+    [last] = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)
+    assert last.rank == Rank(3)
+
+
+def test_switching_batches_off_keeps_the_order_over_what_is_a_batch(world: World) -> None:
+    """It is sent again as it stands, before anything behind its members."""
+    stage = Stage(world, replace(IN_ORDER, batch_max=10), max_retries=3)
+    stage.publish("a1", "b1", "a2")
+    [batch] = taken(world)
+    end(world, batch, FAILED)
+    stage.change(IN_ORDER)
+    [again] = taken(world)
+    assert (again.id, stage.names(again.members)) == (batch.id, ["a1", "b1"])
+    end(world, again, OK)
+    assert stage.drained() == ["a2"]

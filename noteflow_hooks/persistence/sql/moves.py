@@ -45,6 +45,8 @@ COLUMNS: Final = (
     "gap",
     "out_of_order",
     "rendering",
+    "batch_id",
+    "batch_limit",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -97,6 +99,8 @@ taken AS (
             "gap": "NULL",
             "out_of_order": "NULL",
             "rendering": "NULL",
+            "batch_id": "NULL",
+            "batch_limit": "NULL",
         },
     )
 }

@@ -159,6 +159,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         out_of_order=delivery.out_of_order,
         waits_for_earlier=is_blocked(delivery),
         rendering=delivery.rendering,
+        batch_id=_text(delivery.batch_id),
     )
 
 
@@ -198,6 +199,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
         redialled=attempt.redialled,
+        batch_id=_text(attempt.batch_id),
     )
 
 

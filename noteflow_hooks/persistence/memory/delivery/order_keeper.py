@@ -6,12 +6,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.ordering import LOOK_AGAIN, MeetingOrder, Step, Walked, blocked, is_blocked, ordered
+from noteflow_hooks.domain.ordering import LOOK_AGAIN, MeetingOrder, Step, Walked, blocked, is_blocked, offered, ordered
 from noteflow_hooks.persistence.memory.health import throttled_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
@@ -26,7 +26,7 @@ class Chosen:
     """What a slot claims, and when the endpoint is to be looked at again."""
 
     deliveries: list[WebhookDelivery] = field(default_factory=list)
-    again: timedelta | None = None
+    again_at: datetime | None = None
 
 
 def choose(session: Session, slot: OwnSlot) -> Chosen:
@@ -71,18 +71,24 @@ def holds(tables: Tables, delivery: WebhookDelivery) -> bool:
 def _choose_of(session: Session, slot: OwnSlot, meeting_id: str, chosen: Chosen) -> None:
     found = walked(session.tables, slot.webhook, meeting_id)
     step = found.head if found.head is not None else found.blocker
-    if step is None or (found.head is not None and len(chosen.deliveries) >= slot.share):
+    is_full = not slot.is_batched and len(chosen.deliveries) >= slot.share
+    if step is None or (found.head is not None and is_full):
         return
     if step.delivery_id is None:
-        chosen.again = LOOK_AGAIN
+        chosen.again_at = slot.now + LOOK_AGAIN
     else:
         marked = ordered(session.tables.deliveries[step.delivery_id], meeting_id, step.sequence)
         session.tables.deliveries[marked.id] = marked
         if found.head is not None:
-            chosen.deliveries.append(_ranked(marked, found.order, step))
+            head = _ranked(marked, found.order, step)
+            chosen.deliveries.append(head)
+            if slot.is_batched:
+                # It is taken into a batch, which are made of what is due, in the same slot.
+                session.tables.deliveries[head.id] = offered(head)
     for each in throttled_of(session, slot.webhook.id):
         event = session.tables.events[each.event_id]
-        if event.meeting_id == meeting_id and event.sequence is not None and each.id != step.delivery_id:
+        is_other = each.id != step.delivery_id and each.batch_id is None
+        if event.meeting_id == meeting_id and event.sequence is not None and is_other:
             session.tables.deliveries[each.id] = blocked(ordered(each, meeting_id, event.sequence))
 
 
@@ -121,6 +127,6 @@ def _steps(tables: Tables, webhook: WebhookConfig, meeting_id: str) -> Iterator[
             delivery.status,
             delivery.skip_reason,
             delivery.attempt_count,
-            is_claimable=delivery.held and not delivery.forced,
+            is_claimable=delivery.held and not delivery.forced and delivery.batch_id is None,
             is_marked=delivery.ordered_meeting is not None,
         )

@@ -7,6 +7,7 @@ blocks what it has found behind it, so that no slot looks at that again before t
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -22,6 +23,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Connection, Row
@@ -38,6 +40,8 @@ _STEPS_LIMIT: Final = 2_048
 #: How far back a walk begins where an earlier event is sent again, at the most.
 _LOOKED_BACK: Final = 1_000
 
+_ALL: Final = sys.maxsize
+
 #: An endpoint and a meeting.
 Meeting = tuple["UUID", str]
 
@@ -47,13 +51,14 @@ class OrderedClaims:
     """What the slots have claimed, and when the endpoints are to be looked at again for what was left."""
 
     rows: list[ClaimRow] = field(default_factory=list)
-    again: dict[UUID, timedelta] = field(default_factory=dict)
+    again: dict[UUID, datetime] = field(default_factory=dict)
     #: Whether something waits for an event that is not dispatched yet.
     awaits_dispatch: bool = False
 
-    def look_again(self, webhook_id: UUID, wait: timedelta) -> None:
+    def look_again(self, slot: OwnSlot, wait: timedelta) -> None:
         """Have an endpoint looked at again after that time, at the latest."""
-        self.again[webhook_id] = min(wait, self.again.get(webhook_id, wait))
+        moment = slot.now + wait
+        self.again[slot.webhook.id] = min(moment, self.again.get(slot.webhook.id, moment))
 
 
 @dataclass(slots=True)
@@ -128,7 +133,7 @@ class OrderKeeper:
         for rows in (released, stopped, candidates):
             for webhook_id, count in Counter(row.webhook_id for row in rows).items():
                 if count >= _LOOKED_AT:
-                    self._claims.look_again(webhook_id, timedelta(0))
+                    self._claims.look_again(self._slots[webhook_id], timedelta(0))
 
     def _meeting(self, webhook_id: UUID, meeting_id: str) -> _Found:
         key = webhook_id, meeting_id
@@ -183,10 +188,10 @@ class OrderKeeper:
     def _take(self) -> None:
         """Claim, block and mark what the walks have found, and store how far they have come."""
         chosen = list(self._chosen())
-        claimed = self._claimed(chosen)
-        taken = {each.id for each in self._claims.rows}
-        missed = {key for key, each in claimed.items() if each.id not in taken}
-        blocked, marked, released = self._rest(claimed, missed)
+        taken = self._claimed(chosen) | self._offered(chosen)
+        heads = {key: each for key, each in chosen if key is not None}
+        missed = {key for key, each in heads.items() if each.id not in taken}
+        blocked, marked, released = self._rest(heads, missed)
         if blocked:
             self._connection.execute(statements.BLOCK, _rows(blocked))
         if marked:
@@ -196,9 +201,14 @@ class OrderKeeper:
         self._store()
 
     def _chosen(self) -> Iterator[tuple[Meeting | None, _Chosen]]:
-        """Yield what may go: of each endpoint what has no order, and the heads, as far as its share goes."""
-        left = {key: slot.share for key, slot in self._slots.items()}
+        """Yield what may go: of each endpoint what has no order, and the heads, as far as its share goes.
+
+        Where events go in batches it is all heads: how many go together is decided by who makes the batches.
+        """
+        left = {key: _ALL if slot.is_batched else slot.share for key, slot in self._slots.items()}
         for webhook_id, ids in self._free.items():
+            if self._slots[webhook_id].is_batched:
+                continue
             own = ids[: left[webhook_id]]
             left[webhook_id] -= len(own)
             yield from ((None, _Chosen(each)) for each in own)
@@ -208,16 +218,21 @@ class OrderKeeper:
                 left[key[0]] -= 1
                 yield key, _Chosen(head.delivery_id, found.meeting_id, found.walked.order.rank(head))
 
-    def _claimed(self, chosen: Iterable[tuple[Meeting | None, _Chosen]]) -> dict[Meeting, _Chosen]:
-        all_chosen = list(chosen)
-        if all_chosen:
-            params = {**_rows([each for _, each in all_chosen]), "slack_s": self._slack_s}
-            rows = self._ask(statements.CLAIM_CHOSEN, **params)
+    def _claimed(self, chosen: Iterable[tuple[Meeting | None, _Chosen]]) -> set[UUID]:
+        """Claim what goes by itself; return what was not passed over."""
+        alone = [each for key, each in chosen if key is None or not self._slots[key[0]].is_batched]
+        if alone:
+            rows = self._ask(statements.CLAIM_CHOSEN, **_rows(alone), slack_s=self._slack_s)
             self._claims.rows = [ClaimRow._make(row) for row in rows]
-        return {key: each for key, each in all_chosen if key is not None}
+        return {each.id for each in self._claims.rows}
+
+    def _offered(self, chosen: Iterable[tuple[Meeting | None, _Chosen]]) -> set[UUID]:
+        """Let heads be taken into batches, each of another meeting; return what was not passed over."""
+        together = [each for key, each in chosen if key is not None and self._slots[key[0]].is_batched]
+        return {row.id for row in self._ask(statements.OFFER, **_rows(together))} if together else set()
 
     def _rest(
-        self, claimed: Mapping[Meeting, _Chosen], missed: set[Meeting]
+        self, heads: Mapping[Meeting, _Chosen], missed: set[Meeting]
     ) -> tuple[list[_Chosen], dict[Meeting, _Chosen], list[Meeting]]:
         """Return what is to be blocked, what is to be marked, and the meetings that are to be looked at again."""
         blocked: list[_Chosen] = []
@@ -225,19 +240,20 @@ class OrderKeeper:
         released: list[Meeting] = []
         for key, found in self._found.items():
             walked = found.walked
-            if walked.head is not None and key in claimed and key not in missed:
-                found.walked = replace(walked, order=walked.order.claimed(walked.head))
+            if walked.head is not None and key in heads and key not in missed:
+                if not found.slot.is_batched:
+                    found.walked = replace(walked, order=walked.order.claimed(walked.head))
             elif walked.head is not None or not found.is_whole:
                 # No place was left for it, somebody else is busy with it, or the walk goes on: nothing is blocked.
                 released.append(key)
-                self._claims.look_again(key[0], LOOK_AGAIN if key in missed else timedelta(0))
+                self._claims.look_again(self._slots[key[0]], LOOK_AGAIN if key in missed else timedelta(0))
                 continue
             elif walked.blocker is None:
                 # What was new has gone meanwhile.
                 continue
             elif walked.blocker.status is None:
                 released.append(key)
-                self._claims.look_again(key[0], LOOK_AGAIN)
+                self._claims.look_again(self._slots[key[0]], LOOK_AGAIN)
                 self._claims.awaits_dispatch = True
             elif not walked.blocker.is_marked and walked.blocker.delivery_id is not None:
                 rank = Rank(walked.blocker.sequence)
@@ -256,7 +272,7 @@ class OrderKeeper:
         for key, each in marked.items():
             if each.id not in done:
                 released.append(key)
-                self._claims.look_again(key[0], LOOK_AGAIN)
+                self._claims.look_again(self._slots[key[0]], LOOK_AGAIN)
 
     def _store(self) -> None:
         if not self._found:

@@ -50,6 +50,7 @@ SELECT own.webhook_id, waiting.id, event.meeting_id, event.sequence
 FROM {_ENDPOINTS} CROSS JOIN LATERAL (
     SELECT id, event_id, next_attempt_at FROM noteflow.delivery_queue
     WHERE webhook_id = own.webhook_id AND status = 'pending' AND held AND next_attempt_at < {_BLOCKED_FROM}
+      AND batch_id IS NULL
     ORDER BY next_attempt_at
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
@@ -88,7 +89,7 @@ STEPS = text("""
 SELECT own.webhook_id, own.meeting_id, event.sequence, event.id AS event_id, event.is_dispatched,
        delivery.id AS delivery_id, delivery.status, delivery.skip_reason,
        coalesce(delivery.attempt_count, 0) AS attempt_count,
-       coalesce(delivery.held AND NOT delivery.forced, false) AS is_claimable,
+       coalesce(delivery.held AND NOT delivery.forced AND delivery.batch_id IS NULL, false) AS is_claimable,
        delivery.ordered_meeting IS NOT NULL AS is_marked
 FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:workspace_ids AS uuid[]), CAST(:meeting_ids AS text[]),
             CAST(:behind AS bigint[])) AS own (webhook_id, workspace_id, meeting_id, behind)
@@ -128,6 +129,23 @@ WITH {_CHOSEN}, selected AS MATERIALIZED (
     )
 }
 SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
+""")  # noqa: S608 - put together from constants
+
+#: Lets these be taken into batches, which are made of what is due, in the same slot.
+OFFER = text(f"""
+WITH {_CHOSEN}, free AS MATERIALIZED (
+    SELECT id FROM noteflow.delivery_queue
+    WHERE id = ANY(ARRAY(SELECT id FROM chosen)) AND status = 'pending' AND held
+    FOR UPDATE SKIP LOCKED
+)
+UPDATE noteflow.delivery_queue AS delivery
+SET {_ON_RECORD}, gap = coalesce(delivery.gap, chosen.gap),
+    out_of_order = coalesce(delivery.out_of_order, chosen.is_late),
+    next_attempt_at = CASE WHEN next_attempt_at < {_BLOCKED_FROM} THEN next_attempt_at
+                           ELSE next_attempt_at - {_BLOCKED_HOURS} END
+FROM chosen
+WHERE delivery.id = chosen.id AND delivery.id = ANY(ARRAY(SELECT id FROM free))
+RETURNING delivery.id
 """)  # noqa: S608 - put together from constants
 
 #: Blocks these, whose rows are locked.

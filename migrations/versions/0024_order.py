@@ -2,7 +2,7 @@
 
 Up adds columns without defaults, an index of what has a number in the queue, where nothing has one yet, and two
 tables: how far each such endpoint is with each meeting, and the meetings whose head has gone. Workers and servers of
-0022 go on; they claim nothing of such endpoints. A trigger on what leaves the queue notes the meeting, whoever takes
+0023 go on; they claim nothing of such endpoints. A trigger on what leaves the queue notes the meeting, whoever takes
 it away.
 
 Down: as by 0015, endpoints with an order are paused. What is blocked gets its time back.
@@ -13,8 +13,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0023"
-down_revision = "0022"
+revision = "0024"
+down_revision = "0023"
 branch_labels = None
 depends_on = None
 
