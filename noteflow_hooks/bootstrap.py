@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
@@ -83,6 +84,8 @@ class ServerParts:
     schemas: SchemaChecker
     #: Reads the endpoints' client certificates.
     certificates: CertificateReader
+    #: Shows requests that are not sent.
+    previewer: Previewer
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -147,6 +150,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
+    from noteflow_hooks.executor.previewing import RequestPreviewer  # noqa: PLC0415 - nor for previews
     from noteflow_hooks.persistence.sql.intake import SqlEventIntake  # noqa: PLC0415 - as said
 
     settings.require("database_url", "redis_url")
@@ -173,7 +177,14 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     if service is not None:
         stack.callback(service.close)
     return ServerParts(
-        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), stack.close
+        units,
+        service,
+        SERVER_CONNECTIONS,
+        report_backlog,
+        JsonSchemaChecker(),
+        PemReader(),
+        RequestPreviewer(),
+        stack.close,
     )
 
 

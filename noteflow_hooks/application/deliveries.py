@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import Actor
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Redelivery

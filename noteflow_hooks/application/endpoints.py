@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,8 @@ class EndpointRules:
     max_retries: int = DEFAULT_MAX_RETRIES
     #: What reads certificates and keys; without it they are refused.
     certificates: CertificateReader | None = None
+    #: What shows requests that are not sent; without it none is shown.
+    previewer: Previewer | None = None
     #: Hosts that presets may post to beside their vendors' own.
     preset_hosts: frozenset[str] = frozenset()
 

@@ -207,8 +207,8 @@ class DeliveryService:
 
 
 def may_be_sent(claim: Claim) -> bool:
-    """Tell whether nothing speaks against sending it; what waits for its endpoint's verification is given back."""
-    if claim.reason_to_skip() is not None:
+    """Tell whether nothing speaks against sending it; what waits for verification, or a release, is given back."""
+    if claim.reason_to_skip() is not None or (claim.delivery.rendering is not None and claim.awaits_release):
         return False
     return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 

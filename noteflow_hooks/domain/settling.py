@@ -6,14 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import (
-    INTERRUPTED,
-    AttemptResult,
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-    WebhookDelivery,
-)
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:

@@ -8,8 +8,8 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
 from noteflow_hooks.domain.challenges import ANSWER_LIMIT, is_answer
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
 from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action
 from noteflow_hooks.domain.challenges import CHALLENGE_LASTS, EXPIRED, NEVER_ASKED, VOID, Verification
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.domain.verification import asked_anew, registered, updated, verification_event

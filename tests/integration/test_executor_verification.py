@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.challenges import Challenge, Verification
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import NO_OPTIONS, Format
 from noteflow_hooks.domain.verification import as_asked, verification_event
 from noteflow_hooks.egress import EgressPolicy

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.preview import preview
 from noteflow_hooks.cli.commands.webhook_changes import (
     disable,
     enable,
@@ -64,8 +65,8 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-for change in (update, enable, disable, pause, resume, rotate_secret):
-    webhooks.add_command(change)
+for command in (update, enable, disable, pause, resume, rotate_secret, preview):
+    webhooks.add_command(command)
 
 
 @webhooks.command()

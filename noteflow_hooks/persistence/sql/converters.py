@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
+from noteflow_hooks.domain.attempts import WebhookAttempt
 from noteflow_hooks.domain.challenges import NEVER_ASKED, Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
-from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
+from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth

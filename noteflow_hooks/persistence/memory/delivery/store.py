@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
 from noteflow_hooks.domain.ordering import Rank
@@ -21,6 +22,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
     next_slots,
 )
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
@@ -196,7 +198,8 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
+    rendering = Rendering.of(webhook).stored
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack), rendering=rendering)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
     claim = Claim(
@@ -205,6 +208,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
         rank=None if event.sequence is None else Rank(event.sequence),
     )
     return as_asked(claim) if delivery.asks_to_verify else claim

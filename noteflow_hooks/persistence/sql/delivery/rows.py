@@ -14,6 +14,7 @@ from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,9 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    rendering: str | None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: str | None
     #: The event's number among its meeting's.
     sequence: int | None
     #: The version of the endpoint's row.
@@ -72,6 +76,7 @@ class ClaimRow(NamedTuple):
             claim_no=self.claim_no,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            rendering=self.rendering,
         )
         claim = Claim(
             delivery,
@@ -79,6 +84,7 @@ class ClaimRow(NamedTuple):
             payload=self.payload.encode(),
             targeted=self.targeted,
             erased=self.erased,
+            facts=None if self.facts is None else facts_of(self.facts),
             rank=None if self.sequence is None else Rank(self.sequence),
         )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
@@ -92,6 +98,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "facts": facts_sql("claimed.rendering"),
     "sequence": "event.sequence",
     "version": "webhook.version",
 }

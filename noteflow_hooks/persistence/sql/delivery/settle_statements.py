@@ -51,7 +51,8 @@ WITH result AS MATERIALIZED (
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
-              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason, result.notable
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason,
+              delivery.rendering, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (
