@@ -69,6 +69,22 @@ def test_what_is_signed_is_what_is_rendered(executor: WebhookExecutor, receiver:
     assert len(headers) == len(request.headers)
 
 
+@pytest.mark.parametrize("chosen", [each for each in Format if each.is_preset])
+def test_a_preset_s_request_says_nothing_of_us(executor: WebhookExecutor, receiver: Receiver, chosen: Format) -> None:
+    """Neither ids nor signatures: it is a message to a chat, in the vendor's shape."""
+    assert executor.post(a_claim(receiver, chosen)).succeeded
+    [request] = receiver.requests
+    assert [name for name, _ in request.headers] == [
+        "Host",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+        "Content-Type",
+        "Content-Length",
+    ]
+    assert "Größe" in json.dumps(json.loads(request.body), ensure_ascii=False)
+
+
 def test_the_standard_envelope_has_the_payload_inside(executor: WebhookExecutor, receiver: Receiver) -> None:
     """Byte by byte."""
     assert executor.post(a_claim(receiver, "standard")).succeeded

@@ -40,7 +40,15 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert (claim.webhook.url, claim.webhook.max_retries) == (url, webhook.max_retries)
     assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
     assert shown(webhook).is_verified or track.asks or not webhook.enabled, "sent to an endpoint that is not verified"
-    track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease)
+    wanted = ledger.endpoints[webhook.id].format
+    track.claim(
+        most=webhook.max_retries,
+        reason=skip and skip.message,
+        lease=lease,
+        wanted=None if wanted == "noteflow" else f"{wanted}/1/1",
+    )
+    assert claim.delivery.rendering == track.rendering, "rendered otherwise than the attempt before, or than is wanted"
+    assert (claim.facts is None) == (track.rendering is None)
 
 
 def check_endpoint(
