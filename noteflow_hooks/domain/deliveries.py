@@ -70,6 +70,8 @@ class AttemptResult:
     retry_after: timedelta | None = None
     #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
     vendor_gone: str | None = None
+    #: Of a batch that was answered with success: the events that the answer names as failed all the same.
+    failed_events: frozenset[UUID] = frozenset()
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -126,6 +128,10 @@ class WebhookDelivery:
     forced: bool = False
     #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+    #: The batch that it is part of until that is settled or dissolved, and was last part of once it is settled itself.
+    batch_id: UUID | None = None
+    #: Once its batch was dissolved: how many may share its next one.
+    batch_limit: int | None = None
     #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
     rendering: str | None = None
 
@@ -279,6 +285,8 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            batch_id=None,
+            batch_limit=None,
             rendering=None,
         )
 
@@ -356,6 +364,13 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+    #: The batch that the attempt was made of: its members' attempts are one POST.
+    batch_id: UUID | None = None
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether it waits for a scheduling slot from now on, since its batch is sent again as it is."""
+        return self.delivery.status is DeliveryStatus.PENDING and self.delivery.batch_id is not None
 
     @property
     def is_failure(self) -> bool:

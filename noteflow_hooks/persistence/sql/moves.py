@@ -41,6 +41,8 @@ COLUMNS: Final = (
     "forced",
     "skip_reason",
     "rendering",
+    "batch_id",
+    "batch_limit",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -91,6 +93,8 @@ taken AS (
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
             "rendering": "NULL",
+            "batch_id": "NULL",
+            "batch_limit": "NULL",
         },
     )
 }

@@ -53,7 +53,15 @@ _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
-    "options": st.sampled_from([NO_OPTIONS, NO_OPTIONS, *(EndpointOptions(format=each) for each in _FORMATS)]),
+    "options": st.sampled_from(
+        [
+            *[NO_OPTIONS] * 3,
+            *(EndpointOptions(format=each) for each in _FORMATS),
+            EndpointOptions(batch_max=2),
+            EndpointOptions(batch_max=3, format=Format.STANDARD),
+            EndpointOptions(batch_max=3, batch_wait_ms=60_000),
+        ]
+    ),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
 _CHANGEABLE: Final = {

@@ -204,7 +204,7 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}{_batched(settlement)}}}'
     )
 
 
@@ -220,6 +220,21 @@ def _attempt(result: AttemptResult | None) -> str:
 
 def _skipped(delivery: WebhookDelivery) -> str:
     return "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
+
+
+def _batched(settlement: Settlement) -> str:
+    """Return what only results of batches have."""
+    delivery, batch_id = settlement.delivery, settlement.batch_id
+    if batch_id is None:
+        return ""
+    return (
+        f', "batch_id": {_text(_plain(delivery.batch_id))}, "batch_limit": {_number(delivery.batch_limit)},'
+        f' "attempt_batch": {_text(_plain(batch_id))}'
+    )
+
+
+def _plain(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _text(value: str | None) -> str:
