@@ -6,6 +6,8 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tests.conformance.model.rows import rate_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
@@ -62,9 +64,10 @@ def check_endpoint(
     if endpoint.open_until is not None:
         others = [each for each in ledger.under_way(webhook_id) if each not in going]
         _check_probe(endpoint, going, others, span)
-    if webhook.rate_limit_per_s is not None:
+    rate = rate_of(webhook)
+    if rate is not None:
         endpoint.paced += [span] * posts
-        _check_rate(endpoint, webhook.rate_limit_per_s)
+        _check_rate(endpoint, rate)
 
 
 def requests(tracks: Iterable[Track]) -> set[object]:
