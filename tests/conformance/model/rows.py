@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
     "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
-    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, batch_max, batch_wait_ms, ordering, created_at,"
+    " max_concurrency, rate_limit_per_s, format, max_retries, timeout_ms, batch_max, batch_wait_ms,"
+    " ordering, created_at,"
     " unverified_since, verified_at, pending_url, challenge_event_id FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
@@ -54,6 +55,10 @@ _TABLES: Final = {
 }
 
 
+#: What the vendors of chats take in a second, as docs/presets.md says.
+RATES: Final[dict[str, float]] = {"slack": 1.0, "discord": 0.5, "teams": 2.0}
+
+
 def is_blocked(row: Any) -> bool:  # noqa: ANN401 - a row of either store
     """Tell whether a delivery waits for an earlier one of its meeting."""
     return bool(row.held and row.next_attempt_at >= BLOCKED_FROM)
@@ -61,7 +66,8 @@ def is_blocked(row: Any) -> bool:  # noqa: ANN401 - a row of either store
 
 def due_of(row: Any) -> datetime | None:  # noqa: ANN401 - as above
     """Return when a delivery is due, were it not blocked."""
-    return row.next_attempt_at - BLOCKED_FOR if is_blocked(row) else row.next_attempt_at
+    due_at: datetime | None = row.next_attempt_at
+    return due_at - BLOCKED_FOR if due_at is not None and is_blocked(row) else due_at
 
 
 @dataclass(frozen=True)
@@ -105,7 +111,7 @@ class Rows:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)
-        marks = (*gates, webhook.rate_limit_per_s)
+        marks = (*gates, rate_of(webhook))
         is_scheduled = webhook.batch_max > 0 or webhook.ordering != "none"
         return is_scheduled or keeps_back(webhook) or any(each is not None for each in marks)
 
@@ -122,6 +128,13 @@ class Rows:
         """Tell whether anything may be sent to an endpoint."""
         webhook = self.webhooks[webhook_id]
         return webhook.enabled and webhook.deleted_at is None
+
+
+def rate_of(webhook: Any) -> float | None:  # noqa: ANN401 - a row or a value
+    """Return how many a second an endpoint may get, by its own limit or its vendor's; None for no limit."""
+    if webhook.rate_limit_per_s is not None:
+        return float(webhook.rate_limit_per_s)
+    return RATES.get(webhook.format)
 
 
 class Shown(NamedTuple):

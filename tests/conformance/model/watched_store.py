@@ -10,7 +10,7 @@ from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
-from tests.conformance.model.rows import Shown, keeps_back, shown
+from tests.conformance.model.rows import Shown, keeps_back, rate_of, shown
 from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
@@ -224,15 +224,15 @@ class WatchedStore:
         """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""
         webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
         is_due = health.turn_at is not None and health.turn_at <= before.now and (health.slow_since is not None) == slow
-        if not is_due or keeps_back(webhook) or webhook.rate_limit_per_s is not None:
+        if not is_due or keeps_back(webhook) or rate_of(webhook) is not None:
             return 0
         if health.open_until is not None:
             return 0
+        room = cap(before, webhook_id, self._ledger.rules) - before.posts(webhook_id)
         if webhook.ordering != "none":
             # What goes is what nothing earlier of its meeting holds.
             heads = [each for each in before.held(webhook_id) if not before.earlier(webhook_id, each.event_id)]
-            return min(len(heads), 1)
-        room = cap(before, webhook_id, self._ledger.rules) - before.posts(webhook_id)
+            return 0 if before.goes_in_batches(webhook_id) else min(len(heads), room, 1)
         if not before.goes_in_batches(webhook_id):
             return min(len(before.held(webhook_id)), room)
         # What waits for others, or for its batch's next attempt, may wait; all else goes, in one batch at least.
