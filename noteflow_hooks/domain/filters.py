@@ -1,0 +1,73 @@
+"""What filters say of events: which an endpoint gets, by an expression of its own over type and payload.
+
+A filter is asked once, before a delivery's first attempt, and what it says stands over retries and later changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.domain.events import WebhookEventType, is_custom
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+#: What a delivery is skipped with whose event the filter doesn't want.
+FILTERED: Final = "The endpoint's filter does not match"
+#: What a delivery waits with that no worker could ask the filter about.
+UNAVAILABLE: Final = "filter_unavailable: no worker could evaluate the endpoint's filter"
+#: The most characters that are kept of what went wrong.
+ERROR_LIMIT: Final = 300
+#: How long a delivery waits for a worker that can evaluate: half as long as it has waited already, within these.
+_WAITS: Final = (timedelta(seconds=5), timedelta(minutes=10))
+_UNFILTERED: Final = frozenset(each.value for each in WebhookEventType if each.value.startswith("webhook."))
+
+
+class FilterAnswer(StrEnum):
+    """What a filter says of an event."""
+
+    MATCHED = "matched"
+    FILTERED = "filtered"
+    #: It could not be evaluated over this payload.
+    ERROR = "error"
+    #: Nothing here can evaluate it: that is no answer, and is asked again later.
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a filter says of one event, and why where it says neither yes nor no."""
+
+    answer: FilterAnswer
+    #: Never any text of the payload.
+    reason: str = ""
+
+
+MATCHED: Final = Verdict(FilterAnswer.MATCHED)
+NOT_MATCHED: Final = Verdict(FilterAnswer.FILTERED)
+
+
+def is_filterable(event_type: str) -> bool:
+    """Tell whether filters apply to events of that type: to those of meetings and to the workspaces' own."""
+    return is_custom(event_type) or event_type not in _UNFILTERED
+
+
+def wait_for_evaluator(*, waited: timedelta) -> timedelta:
+    """Return how long to wait before a delivery that has waited so long is asked about again."""
+    shortest, longest = _WAITS
+    return min(max(waited / 2, shortest), longest)
+
+
+@dataclass(frozen=True, slots=True)
+class FilterTrouble:
+    """How often an endpoint's present filter could not be evaluated, and how it failed last."""
+
+    errors: int = 0
+    last_error: str = ""
+    last_at: datetime | None = None
+
+
+NO_TROUBLE: Final = FilterTrouble()
