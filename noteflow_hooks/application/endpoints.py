@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from noteflow_hooks.domain.audit.telling import tell_rotation, tell_update, tell
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_what
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
-from noteflow_hooks.domain.violations import check_all
+from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_NAME,
@@ -61,7 +63,10 @@ CHANGEABLE: Final = (
     "payload_version",
     "signing",
     *CERTIFICATE_FIELDS,
+    *OPTION_FIELDS,
 )
+#: Those that are checked by values of their own.
+_GROUPED: Final = frozenset((*CERTIFICATE_FIELDS, *OPTION_FIELDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +107,8 @@ class Registration:
     client_certificate: str | None = None
     client_key: str | None = field(default=None, repr=False)
     server_ca: str | None = None
+    #: Those of its options that are given, by name.
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,12 +166,13 @@ class EndpointView:
 
 def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
     """Make the endpoint that is asked for; raise InvalidInputError that names the field."""
-    _, webhook, tls = check_all(
+    _, webhook, tls, options = check_all(
         lambda: _check_one_secret(asked),
         lambda: _created(workspace_id, asked, rules=rules),
         lambda: _tls(PLAIN_TLS, {name: getattr(asked, name) for name in CERTIFICATE_FIELDS}, rules=rules),
+        lambda: NO_OPTIONS.changed(asked.options),
     )
-    webhook = replace(webhook, tls=tls)
+    webhook = replace(webhook, tls=tls, options=options)
     webhook.check_transport()
     return webhook
 
@@ -228,6 +236,7 @@ def check_changes(changes: Mapping[str, Any], *, rules: EndpointRules) -> Mappin
     check_all(
         lambda: _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules),
         lambda: _tls(PLAIN_TLS, _whole(changes), rules=rules),
+        lambda: _check_options(changes),
     )
     return changes
 
@@ -302,10 +311,13 @@ def _changed(
 ) -> WebhookConfig:
     named = dict(changes)
     paused = named.pop("paused", None)
-    checked, tls = check_all(
-        lambda: _checked(webhook.workspace_id, named, rules), lambda: _tls(webhook.tls, named, rules=rules)
+    checked, tls, options = check_all(
+        lambda: _checked(webhook.workspace_id, named, rules),
+        lambda: _tls(webhook.tls, named, rules=rules),
+        lambda: webhook.options.changed(_options_in(named)),
     )
-    fields: dict[str, Any] = {name: getattr(checked, name) for name in named if name not in CERTIFICATE_FIELDS}
+    fields: dict[str, Any] = {name: getattr(checked, name) for name in named if name not in _GROUPED}
+    fields["options"] = options
     if fields.get("enabled"):
         fields["disabled_reason"] = None
     if "headers" in fields:
@@ -331,6 +343,18 @@ def _tls(before: ClientTls, named: Mapping[str, Any], *, rules: EndpointRules) -
     return before.changed(wanted, rules.certificates.read)
 
 
+def _options_in(named: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: named[name] for name in OPTION_FIELDS if name in named}
+
+
+def _check_options(changes: Mapping[str, Any]) -> None:
+    """Check each option by itself: how it fits the stored rest is known where that is read."""
+    found = Violations()
+    for name, value in _options_in(changes).items():
+        found.take(partial(NO_OPTIONS.changed, {name: value}), NO_OPTIONS)
+    found.raise_all()
+
+
 def _whole(changes: Mapping[str, Any]) -> dict[str, Any]:
     """Return what can be checked without the stored rest: a certificate with its key, and authorities."""
     has_pair = changes.get("client_certificate") and changes.get("client_key")
@@ -340,7 +364,7 @@ def _whole(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def _checked(workspace_id: UUID, named: Mapping[str, Any], rules: EndpointRules) -> WebhookConfig:
     """Return an endpoint that has the named fields and is valid."""
-    rest = {name: value for name, value in named.items() if name not in CERTIFICATE_FIELDS}
+    rest = {name: value for name, value in named.items() if name not in _GROUPED}
     # What is not named gets a valid value here and is not checked: it may be from a time with other rules.
     return WebhookConfig.create(
         workspace_id,

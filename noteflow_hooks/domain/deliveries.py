@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
@@ -30,9 +31,6 @@ INTERRUPTIONS_LIMIT: Final = 5
 SUCCESS: Final = range(200, 300)
 #: The most bytes of a response body that are kept.
 RESPONSE_KEPT_BYTES: Final = 4096
-DISABLED: Final = "Webhook disabled"
-DELETED: Final = "Webhook deleted"
-ERASED: Final = "Payload erased"
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 TIMED_OUT: Final = "Request timed out"
 INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
@@ -154,6 +152,8 @@ class WebhookDelivery:
     held: bool = False
     #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
+    #: Why it is skipped; None where it is not, or where its payload was erased.
+    skip_reason: SkipReason | None = None
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -226,13 +226,14 @@ class WebhookDelivery:
         self._require(DeliveryStatus.SENDING)
         return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
 
-    def skipped(self, reason: str) -> WebhookDelivery:
+    def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
         self._require(DeliveryStatus.PENDING, DeliveryStatus.SENDING)
         return replace(
             self,
             status=DeliveryStatus.SKIPPED,
-            error_message=reason,
+            error_message=skip.message,
+            skip_reason=skip.reason,
             next_attempt_at=None,
             lease_expires_at=None,
             held=False,
@@ -244,7 +245,7 @@ class WebhookDelivery:
         if self.status is DeliveryStatus.PENDING:
             return replace(self.skipped(ERASED), response_body=None)
         # The mark keeps an answer that comes later from being stored.
-        marked = ERASED if self.status is DeliveryStatus.SENDING else self.error_message
+        marked = ERASED.message if self.status is DeliveryStatus.SENDING else self.error_message
         return replace(self, error_message=marked, response_body=None)
 
     def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
@@ -291,6 +292,7 @@ class WebhookDelivery:
             interruptions=0,
             held=not forced,
             forced=forced,
+            skip_reason=None,
         )
 
     def _require(self, *allowed: DeliveryStatus) -> None:
@@ -311,16 +313,16 @@ class Claim:
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
 
-    def reason_to_skip(self) -> str | None:
+    def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""
         if self.webhook.deleted_at is not None:
             return DELETED
         if not self.webhook.enabled:
-            return self.webhook.disabled_reason or DISABLED
+            return skip_of_disabled(self.webhook)
         if self.erased:
             return ERASED
         if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
-            return f"Event {self.delivery.event_type} not subscribed"
+            return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
         return None
 
     def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:

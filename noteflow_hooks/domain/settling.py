@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import (
-    ERASED,
     INTERRUPTED,
     AttemptResult,
     DeliveryStatus,
@@ -15,6 +14,7 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookDelivery,
 )
+from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,7 +30,7 @@ def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datet
     after = settlement.delivery
     if before is None or before.status is not DeliveryStatus.SENDING or before.claim_no != after.claim_no:
         return None
-    if before.error_message == ERASED:
+    if before.error_message == ERASED.message:
         # Its payload was erased meanwhile, and the answer may repeat it.
         after = replace(after, response_body=None)
     if after.status is DeliveryStatus.PENDING:

@@ -43,6 +43,10 @@ class Violations:
 def check_all(first: Callable[[], A], second: Callable[[], B], /) -> tuple[A, B]: ...
 @overload
 def check_all(first: Callable[[], A], second: Callable[[], B], third: Callable[[], C], /) -> tuple[A, B, C]: ...
+@overload
+def check_all(
+    first: Callable[[], A], second: Callable[[], B], third: Callable[[], C], fourth: Callable[[], T], /
+) -> tuple[A, B, C, T]: ...
 def check_all(*checks: Callable[[], Any]) -> tuple[Any, ...]:
     """Return what the checks return; if any raise, raise one error that names all their violations."""
     found = Violations()

@@ -12,6 +12,7 @@ from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing, check_signing
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
 from noteflow_hooks.domain.headers import check_headers
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions
 from noteflow_hooks.domain.payload_versions import NEWEST, PAYLOAD_VERSION
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.secrets import check_secret
@@ -112,6 +113,8 @@ class WebhookConfig:
     keys_unreadable: bool = False
     #: What it has of its own in TLS.
     tls: ClientTls = field(default=PLAIN_TLS, repr=False)
+    #: What it has beyond the usual; the very same value for all that have nothing.
+    options: EndpointOptions = NO_OPTIONS
 
     @classmethod
     def create(

@@ -13,8 +13,8 @@ _PLACED: Final = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): (.*)")
 _CODE: Final = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")
 _CONTAINER: Final = re.compile(r" ?\(in container '\w+'\)")
 _TOO_DEEP: Final = re.compile(r"(?i)recursion (limit|depth)")
-#: What the library says of an evaluation, and how it is told here. What it quotes may be a payload's.
-_TOLD: Final = (
+#: What the library says of an evaluation, and how we say it. What it quotes may be a payload's.
+_SAYINGS: Final = (
     ("Key not found in map", "a field is missing"),
     ("no such key", "a field is missing"),
     ("no such field", "a field is missing"),
@@ -56,13 +56,13 @@ def refusal(text: str) -> InvalidInputError:
 
 def failure(text: str, *, expression: str) -> str:
     """Return why an expression could not be evaluated, in words that repeat nothing of the payload."""
-    told = next((words for start, words in _TOLD if start in text), "it can't be evaluated over this payload")
+    words = next((own for start, own in _SAYINGS if start in text), "it can't be evaluated over this payload")
     quoted = _QUOTED.search(text)
-    if told.startswith("a field is missing"):
+    if words.startswith("a field is missing"):
         # A name is the payload's where the expression has computed it.
         named = f": {quoted[1]!r}" if quoted is not None and quoted[1] in expression else ""
-        return f"{told}{named}{_GUARD}"
-    return told
+        return f"{words}{named}{_GUARD}"
+    return words
 
 
 def _plain(text: str) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.skipping import Skip, SkipReason
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import NOON, a_failure, hours
 
@@ -82,7 +83,9 @@ def test_a_claim_shows_what_speaks_against_sending(world: World) -> None:
         webhook = unit.webhooks.get_by_id(delivery.webhook_id)
     assert webhook is not None
     world.change(replace(webhook, events=()))
-    assert world.claim(delivery.id).reason_to_skip() == "Event meeting.completed not subscribed"
+    assert world.claim(delivery.id).reason_to_skip() == Skip(
+        "Event meeting.completed not subscribed", SkipReason.NOT_SUBSCRIBED
+    )
 
 
 def test_a_held_delivery_is_not_claimed_again(world: World) -> None:

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
 from tests.support.builders import NOON, a_failure, an_attempt_result, hours
 
@@ -187,7 +188,7 @@ def test_a_skipped_delivery_may_be_recovered(world: World) -> None:
     workspace_id = world.workspace()
     webhook = world.webhook(workspace_id, enabled=False)
     [delivery] = world.dispatched(world.event(workspace_id))
-    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, DISABLED)
+    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, DISABLED.message)
     with pytest.raises(PreconditionError, match=f"webhook {webhook.id} is disabled; enable it"):
         world.send_again(workspace_id, delivery.id)
     assert world.read(workspace_id, delivery.id) == delivery

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.payloads import encode
+from noteflow_hooks.domain.skipping import DISABLED
 from tests.support.builders import a_delivery
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def test_a_disabled_endpoint_gets_a_skipped_row(world: World) -> None:
     made = world.deliveries.dispatch([event.id], limit=100)
     assert (made.delivery_ids, made.events) == ((), 1)
     [row] = world.dispatched(event)
-    assert (row.status, row.error_message, row.attempt_count) == (DeliveryStatus.SKIPPED, DISABLED, 0)
+    assert (row.status, row.error_message, row.attempt_count) == (DeliveryStatus.SKIPPED, DISABLED.message, 0)
     assert row.next_attempt_at is None
     assert world.deliveries.due(overdue_by=timedelta(0), limit=9) == []
 
@@ -126,7 +127,7 @@ def test_a_test_of_a_disabled_endpoint_is_skipped(world: World) -> None:
     workspace_id = world.workspace()
     target = world.webhook(workspace_id, enabled=False)
     [delivery] = world.dispatched(world.event(workspace_id, **a_test_of(target)))
-    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, DISABLED)
+    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, DISABLED.message)
 
 
 def test_a_test_of_another_workspaces_endpoint_goes_nowhere(world: World) -> None:

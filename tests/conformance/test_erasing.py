@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus, Settlement
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
+from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import PreconditionError
 from tests.conformance.model.world import SLACK
 from tests.support.builders import a_failure, an_attempt_result, hours
@@ -81,7 +82,7 @@ def test_what_waits_is_skipped(world: World) -> None:
     assert erase(world, workspace_id) == (1, 2)
     for each in waiting:
         stored = world.read(workspace_id, each.id)
-        assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, ERASED)
+        assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, ERASED.message)
         assert (stored.next_attempt_at, stored.held, stored.attempt_count) == (None, False, 0)
     assert not world.deliveries.claim([each.id for each in waiting], limit=9, lease_slack=SLACK)
     assert not world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.event_types import TYPES_LIMIT, CustomEventType
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
 from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.payloads import encode_nested
 from noteflow_hooks.domain.replays import Replay
+from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import LimitError, NotFoundError
 from tests.conformance.model.world import SLACK
 from tests.support.builders import a_workspace
@@ -232,4 +233,4 @@ def test_the_meeting_that_an_own_type_s_event_names_is_erased_with_it(world: Wor
     assert erased is not None
     assert (erased.payload, erased.event_type) == (b"{}", ORDER)
     assert delivery is not None
-    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, ERASED)
+    assert (delivery.status, delivery.error_message) == (DeliveryStatus.SKIPPED, ERASED.message)

@@ -13,6 +13,7 @@ from noteflow_hooks.domain.deliveries import (
     ErrorKind,
     Settlement,
 )
+from noteflow_hooks.domain.skipping import DISABLED, SkipReason
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import EXACT, a_failure, an_attempt_result, hours
 
@@ -79,9 +80,10 @@ def test_what_is_not_sent_is_no_attempt(world: World) -> None:
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id)
     held = world.claim(delivery.id).delivery
-    assert world.deliveries.settle([Settlement(held.skipped("Webhook disabled"))]).fencing_keys == {(delivery.id, 1)}
+    assert world.deliveries.settle([Settlement(held.skipped(DISABLED))]).fencing_keys == {(delivery.id, 1)}
     stored = world.read(workspace_id, delivery.id)
-    assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, "Webhook disabled")
+    assert (stored.status, stored.error_message) == (DeliveryStatus.SKIPPED, DISABLED.message)
+    assert stored.skip_reason is SkipReason.DISABLED
     assert (stored.attempt_count, stored.next_attempt_at, stored.lease_expires_at) == (0, None, None)
     assert world.attempts(delivery.id) == []
 

@@ -10,10 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from noteflow_hooks.domain.deliveries import ERASED, FINAL_STATUSES, DeliveryStatus, Settlement
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, Settlement
 from noteflow_hooks.domain.health.circuit_breaker import apply_results
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.settling import stored
+from noteflow_hooks.domain.skipping import ERASED, Skip, SkipReason
 from noteflow_hooks.persistence.sql import erasing, health_statements, replays
 from noteflow_hooks.persistence.sql.delivery import claim_statements, lookup_statements, settle_statements
 from noteflow_hooks.persistence.sql.delivery.rows import result_params
@@ -39,7 +40,8 @@ DELIVERIES = st.fixed_dictionaries(
         "budget_used": st.sampled_from([0, 1]),
         "interruptions": st.sampled_from([0, 1]),
         "response_body": st.sampled_from([None, "an answer"]),
-        "error_message": st.sampled_from([None, "HTTP 500", ERASED]),
+        "error_message": st.sampled_from([None, "HTTP 500", ERASED.message]),
+        "skip_reason": st.sampled_from([None, None, "disabled"]),
     }
 )
 MANY = st.lists(st.tuples(DELIVERIES, MOMENTS), min_size=1, max_size=8)
@@ -133,7 +135,7 @@ def settlement(before: WebhookDelivery, outcome: tuple[str, int, float]) -> Sett
     if how == "released":
         return Settlement(sending.released())
     if how == "skipped":
-        return Settlement(sending.skipped("no reason"))
+        return Settlement(sending.skipped(Skip("no reason", SkipReason.GIVEN_UP)))
     failed = {"status_code": 500, "error_kind": "status", "error_message": "HTTP 500", "response_body": "no"}
     result = an_attempt_result(**({} if how == "succeeded" else failed))
     most = 1 if how == "exhausted" else 20
@@ -191,11 +193,11 @@ def test_what_is_skipped_with_an_endpoint_is_one_thing(
 
     def check(rows: Rows) -> None:
         made = store(rows, generated)
-        params = {"webhook_id": made[0].webhook_id, "reason": "gone", "limit": 100}
+        params = {"webhook_id": made[0].webhook_id, "message": "gone", "reason": "gone", "limit": 100}
         rows.connection.execute(health_statements.SKIP_WAITING, params)
         for each in made:
             waits = each.status is DeliveryStatus.PENDING
-            assert rows.read_delivery(each.id) == (each.skipped("gone") if waits else each)
+            assert rows.read_delivery(each.id) == (each.skipped(Skip("gone", SkipReason.GONE)) if waits else each)
 
     in_transaction(tables, check)
 
@@ -209,7 +211,7 @@ def test_what_erasing_makes_of_a_delivery_is_one_thing(
 
     def check(rows: Rows) -> None:
         made = store(rows, generated)
-        params = {"ids": [each.event_id for each in made], "reason": ERASED}
+        params = {"ids": [each.event_id for each in made], "reason": ERASED.message}
         rows.connection.execute(erasing.SKIP_ERASED, params)
         for each in made:
             assert rows.read_delivery(each.id) == each.erased()

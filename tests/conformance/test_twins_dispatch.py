@@ -54,7 +54,15 @@ def test_who_gets_an_event_and_what_is_throttled_is_one_thing(
         ]
         event_ids = [_store(rows, webhook_ids, each) for each in events]
         expected = _expected(rows, webhook_ids, event_ids)
-        params = {"ids": event_ids, "others": 0, "events": 0, "limit": 1000, "burst": BURST, "disabled": "off"}
+        params = {
+            "ids": event_ids,
+            "others": 0,
+            "events": 0,
+            "limit": 1000,
+            "burst": BURST,
+            "disabled": "off",
+            "gone": "gone",
+        }
         rows.connection.execute(dispatch_statements.DISPATCH.usual, params)
         found = rows.connection.execute(
             text("SELECT event_id, webhook_id, status, held FROM noteflow.webhook_deliveries")

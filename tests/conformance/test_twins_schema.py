@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -14,10 +15,13 @@ from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, Deliv
 from noteflow_hooks.domain.endpoint_keys import Signing, check_signing
 from noteflow_hooks.domain.event_types import check_custom_name
 from noteflow_hooks.domain.events import SUBSCRIBABLE
+from noteflow_hooks.domain.options import FILTER_LIMIT, NO_OPTIONS, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
 from noteflow_hooks.domain.schema_bounds import SCHEMA_LIMIT_BYTES
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS, check_events
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.persistence.sql.delivery import claim_statements
 from tests.support.twins import Endpoint, Rows, in_transaction, twin
 
 if TYPE_CHECKING:
@@ -130,6 +134,59 @@ def test_what_signs_is_one_thing(tables: Engine, word: str) -> None:
     def check(rows: Rows) -> None:
         taken = accepts(rows, "webhook_configs", rows.endpoint(PLAIN), "signing = :value", value=word)
         assert taken == is_taken(lambda: check_signing(word))
+
+    in_transaction(tables, check)
+
+
+@twin("domain.options.EndpointOptions")
+@given(
+    named=st.fixed_dictionaries(
+        {},
+        optional={
+            "filter": st.sampled_from(["", "true", "x" * FILTER_LIMIT, "x" * (FILTER_LIMIT + 1)]),
+            "format": st.sampled_from([*map(str, Format), "", "xml"]),
+            "batch_max": st.sampled_from([-1, 0, 1, 2, 100, 101]),
+            "batch_wait_ms": st.sampled_from([-1, 0, 60_000, 60_001]),
+            "ordering": st.sampled_from([*map(str, Ordering), "", "fifo"]),
+            "on_dead": st.sampled_from([*map(str, OnDead), "", "wait"]),
+        },
+    )
+)
+def test_what_an_endpoint_s_options_may_be_is_one_thing(tables: Engine, named: dict[str, Any]) -> None:
+    """Each by itself: which of them exclude each other is the application's to say."""
+
+    def check(rows: Rows) -> None:
+        webhook_id = rows.endpoint(PLAIN)
+        for name, value in named.items():
+            taken = accepts(rows, "webhook_configs", webhook_id, f"{name} = :value", value=value)
+            assert taken == is_taken(partial(NO_OPTIONS.changed, {name: value})), name
+
+    in_transaction(tables, check)
+
+
+@twin("domain.options.EndpointOptions.is_scheduled")
+@given(batch_max=st.sampled_from([0, 2, 100]), ordering=st.sampled_from(list(Ordering)))
+def test_whose_deliveries_wait_for_slots_is_one_thing(tables: Engine, batch_max: int, ordering: Ordering) -> None:
+    """Of batched and of ordered endpoints."""
+
+    def check(rows: Rows) -> None:
+        webhook_id = rows.endpoint(Endpoint({"batch_max": batch_max, "ordering": ordering}, {"failures": 0}))
+        found = rows.ids(f"SELECT id FROM noteflow.webhook_configs AS config WHERE {claim_statements.SCHEDULED}")  # noqa: S608 - a constant
+        webhook, _ = rows.read_endpoint(webhook_id)
+        assert (webhook_id in found) == webhook.options.is_scheduled
+
+    in_transaction(tables, check)
+
+
+@twin("domain.skipping.SkipReason")
+@given(word=st.sampled_from([*map(str, SkipReason), "", "other"]))
+def test_why_deliveries_are_skipped_is_one_thing(tables: Engine, word: str) -> None:
+    """Programs read these words."""
+
+    def check(rows: Rows) -> None:
+        delivery_id = rows.delivery(rows.endpoint(PLAIN), status="skipped")
+        taken = accepts(rows, "webhook_deliveries", delivery_id, "skip_reason = :value", value=word)
+        assert taken == (word in set(SkipReason))
 
     in_transaction(tables, check)
 

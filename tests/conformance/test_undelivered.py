@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.skipping import DELETED, DISABLED
 from noteflow_hooks.errors import PreconditionError
 from tests.support.builders import NOON, a_failure
 
@@ -157,7 +158,7 @@ def test_a_reason_tells_of_the_endpoint_as_it_is_now(world: World) -> None:
     webhook = world.change(replace(webhook, paused_at=NOON))
     assert "paused since 2024-01-31 12:00:00 UTC" in reason(world, delivery, workspace_id)
     world.delete(webhook)
-    assert reason(world, delivery, workspace_id) == DELETED
+    assert reason(world, delivery, workspace_id) == DELETED.message
 
 
 def test_what_is_sent_again_says_so(world: World) -> None:
@@ -165,7 +166,7 @@ def test_what_is_sent_again_says_so(world: World) -> None:
     workspace_id = world.workspace()
     webhook = world.webhook(workspace_id, enabled=False)
     [delivery] = world.dispatched(world.event(workspace_id))
-    assert reason(world, delivery, workspace_id) == DISABLED
+    assert reason(world, delivery, workspace_id) == DISABLED.message
     world.change(replace(webhook, enabled=True, paused_at=NOON))
     again = world.send_again(workspace_id, delivery.id)
     assert (again.forced, again.held) == (True, False)

@@ -9,9 +9,10 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DELETED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.skipping import DELETED
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.key_pairs import generate_key_pair
 from tests.support.builders import NOON, a_delivery, a_webhook, an_attempt_result
@@ -214,7 +215,7 @@ def test_deleting_skips_what_waits(world: World) -> None:
     webhook = a_webhook(id=ended.webhook_id, workspace_id=workspace_id)
     assert world.delete(webhook)
     skipped = world.read(workspace_id, waiting.id)
-    assert (skipped.status, skipped.error_message) == (DeliveryStatus.SKIPPED, DELETED)
+    assert (skipped.status, skipped.error_message) == (DeliveryStatus.SKIPPED, DELETED.message)
     assert (skipped.next_attempt_at, skipped.attempt_count) == (None, 0)
     assert world.read(workspace_id, ended.id).status is DeliveryStatus.SUCCEEDED
     assert world.deliveries.due(overdue_by=timedelta(0), limit=9) == []

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.deliveries import DISABLED, ERASED, Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
+from noteflow_hooks.domain.skipping import DISABLED, ERASED
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
@@ -78,7 +79,7 @@ class Workers:
 
     def former(self) -> None:
         """Do what a worker of the former release does: dispatch a few events, claim, and settle."""
-        given = {"ids": [], "others": CHUNK, "limit": CHUNK, "burst": 50, "disabled": DISABLED}
+        given = {"ids": [], "others": CHUNK, "limit": CHUNK, "burst": 50, "disabled": DISABLED.message}
         with self.alone.connect() as connection:
             made = connection.execute(FORMER["dispatch_and_claim"], {**given, **LEASE, "claim": CHUNK // 3}).all()
             named = {"ids": list(made[-1].delivery_ids), "limit": CHUNK, **LEASE}
@@ -86,7 +87,7 @@ class Workers:
             claims = {row.id: row for row in rows if row.id is not None}
             self.note(list(claims), by="former")
             results = json.dumps([_success(row) for row in claims.values()])
-            stored = connection.execute(FORMER["settle"], {"rows": results, "erased": ERASED}).all()
+            stored = connection.execute(FORMER["settle"], {"rows": results, "erased": ERASED.message}).all()
             assert len(stored) == len(claims)
 
     def present(self) -> None:

@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
-from noteflow_hooks.domain.deliveries import DISABLED
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.key_pairs import generate_key_pair
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
@@ -152,7 +152,7 @@ def test_workers_of_0009_claim_none_either(releases: Releases) -> None:
 def former_claims(engine: Engine) -> set[UUID]:
     """Dispatch and claim as they do; return the endpoints of what they claimed."""
     lease = {"slack_s": SLACK.total_seconds(), "concurrency": 100}
-    given = {"ids": [], "others": 10, "limit": 10, "burst": 50, "disabled": DISABLED, "claim": 10}
+    given = {"ids": [], "others": 10, "limit": 10, "burst": 50, "disabled": DISABLED.message, "gone": "", "claim": 10}
     with engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
         made = connection.execute(FORMER["dispatch_and_claim"], {**given, **lease}).all()
         rows = [*made, *connection.execute(FORMER["claim"], {"ids": [], "limit": 10, **lease}).all()]

@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus, Settlement
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
+from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.delivery import dispatch_statements
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
@@ -142,7 +143,7 @@ def test_erasing_a_meeting_waits_for_its_dispatch(store: Store) -> None:
         thread = in_a_thread(store, lambda: counts.append(store.erase_meeting()))
     thread.join()
     assert counts == [(1, 2)]
-    assert [each.error_message for each in store.of(event_id)] == [ERASED] * 2
+    assert [each.error_message for each in store.of(event_id)] == [ERASED.message] * 2
 
 
 def test_what_is_being_sent_again_is_passed_by(store: Store) -> None:

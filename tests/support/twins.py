@@ -88,6 +88,8 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
             "rate_limit_per_s": st.sampled_from([None, None, None, 0.5, 20.0, 1000.0]),
             "max_concurrency": st.sampled_from([None, None, None, 1, 3, 12]),
             "timeout_ms": st.sampled_from([100, 2_000, 30_000]),
+            "batch_max": st.sampled_from([0, 0, 0, 0, 5]),
+            "ordering": st.sampled_from([*["none"] * 4, "per_meeting"]),
             "events": st.sampled_from(
                 [
                     ["meeting.completed"],
@@ -126,6 +128,7 @@ def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> 
         config, health = (
             {name: None if name in _MARKS else value for name, value in columns.items()} for columns in (config, health)
         )
+        config |= {"batch_max": 0, "ordering": "none"}
     enabled = calm or (config["enabled"] and config["deleted_at"] is None)
     return Endpoint(config | {"enabled": enabled}, health)
 

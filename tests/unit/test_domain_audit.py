@@ -20,6 +20,7 @@ from noteflow_hooks.domain.audit.entries import Actor, ActorKind
 from noteflow_hooks.domain.audit.telling import entry_of_disabling, tell_token, tell_update, tell_url, tell_webhook
 from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
+from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from tests.support.builders import NOON, a_token, a_webhook
@@ -132,6 +133,18 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "client_certificate": {"tls": ClientTls("cert", "key", info=INFO)},
     "client_key": {"tls": ClientTls(client_key="key")},
     "server_ca": {"tls": ClientTls(server_ca="ca", server_ca_info=(INFO,))},
+    **{
+        name: {"options": NO_OPTIONS.changed({name: value})}
+        for name, value in {
+            "filter": "data.duration > 60",
+            "format": "standard",
+            "batch_max": 100,
+            "batch_wait_ms": 500,
+            "batch_partial": True,
+            "ordering": "per_meeting",
+            "on_dead": "stop",
+        }.items()
+    },
 }
 
 

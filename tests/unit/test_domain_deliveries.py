@@ -12,8 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noteflow_hooks.domain.deliveries import (
-    DELETED,
-    DISABLED,
     FINAL_STATUSES,
     INTERRUPTED,
     INTERRUPTIONS_LIMIT,
@@ -23,6 +21,7 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookDelivery,
 )
+from noteflow_hooks.domain.skipping import DELETED, DISABLED, GONE_REASON, Skip, SkipReason
 from noteflow_hooks.errors import InvalidTransitionError
 from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook, an_attempt_result, hours
 
@@ -45,7 +44,7 @@ MOVES: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
     "succeeds": lambda delivery: attempted(delivery, ok=True),
     "fails": lambda delivery: attempted(delivery, ok=False),
     "fails for the last time": lambda delivery: attempted(delivery, ok=False, max_retries=1),
-    "skipped": lambda delivery: delivery.skipped("a reason"),
+    "skipped": lambda delivery: delivery.skipped(DISABLED),
     "interrupted": lambda delivery: delivery.interrupted(now=NOON),
     "sent again": lambda delivery: delivery.sent_again(now=NOON),
 }
@@ -158,7 +157,9 @@ def test_a_budget_that_shrank_ends_at_the_next_failure() -> None:
 def test_a_skip_keeps_what_was_attempted_and_says_why() -> None:
     """The reason takes the message's place; counts and the last answer stay."""
     delivery = a_delivery(attempt_count=2, budget_used=2, status_code=500, error_message="HTTP 500")
-    assert delivery.skipped(DISABLED) == replace(delivery, status=SKIPPED, error_message=DISABLED, next_attempt_at=None)
+    assert delivery.skipped(DISABLED) == replace(
+        delivery, status=SKIPPED, error_message=DISABLED.message, skip_reason=SkipReason.DISABLED, next_attempt_at=None
+    )
 
 
 def test_an_interruption_counts_as_an_attempt_and_costs_no_budget() -> None:
@@ -260,11 +261,16 @@ def test_a_final_2xx_is_success_and_nothing_else(
     ("changes", "targeted", "reason"),
     [
         ({}, False, None),
-        ({"events": ()}, False, "Event meeting.completed not subscribed"),
+        ({"events": ()}, False, Skip("Event meeting.completed not subscribed", SkipReason.NOT_SUBSCRIBED)),
         ({"events": ()}, True, None),
         ({"enabled": False}, False, DISABLED),
         ({"enabled": False}, True, DISABLED),
-        ({"enabled": False, "disabled_reason": "410 Gone"}, False, "410 Gone"),
+        ({"enabled": False, "disabled_reason": "410 Gone"}, False, Skip("410 Gone", SkipReason.DISABLED)),
+        (
+            {"enabled": False, "disabled_reason": f"{GONE_REASON} at noon"},
+            False,
+            Skip(f"{GONE_REASON} at noon", SkipReason.GONE),
+        ),
         ({"disabled_reason": "410 Gone"}, False, None),
         ({"deleted_at": NOON, "enabled": False}, False, DELETED),
         ({"deleted_at": NOON}, True, DELETED),
@@ -273,7 +279,7 @@ def test_a_final_2xx_is_success_and_nothing_else(
 def test_a_claim_says_what_speaks_against_sending(
     changes: dict[str, object],
     targeted: bool,  # noqa: FBT001 - a column of the table
-    reason: str | None,
+    reason: Skip | None,
 ) -> None:
     """Deleted before disabled before unsubscribed; a test asks for no subscription."""
     claim = Claim(a_delivery(status=SENDING), a_webhook(**changes), b"{}", targeted=targeted)

@@ -9,6 +9,7 @@ from click.core import ParameterSource
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.endpoint_options import (
+    behaviour_options,
     certificate_options,
     concurrency_option,
     given_headers,
@@ -53,6 +54,7 @@ _TAKES_AWAY: Final = {
 @click.option("--no-max-concurrency", is_flag=True, help="Take its own cap away; the server's stays.")
 @payload_version_option
 @signing_option
+@behaviour_options
 @certificate_options
 @click.option("--no-client-certificate", is_flag=True, help="Take the client certificate away, and its key.")
 @click.option("--no-server-ca", is_flag=True, help="Trust the system's authorities again.")

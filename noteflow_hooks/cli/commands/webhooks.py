@@ -21,6 +21,7 @@ from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.endpoint_options import (
     Pair,
+    behaviour_options,
     certificate_options,
     concurrency_option,
     given_headers,
@@ -84,6 +85,7 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
 @concurrency_option
 @payload_version_option
 @signing_option
+@behaviour_options
 @certificate_options
 @as_json
 def add(
@@ -106,6 +108,7 @@ def add(
     client_key: str | None,
     server_ca: str | None,
     as_json: bool,
+    **behaviour: Any,  # noqa: ANN401 - each option has its own type
 ) -> None:
     """Register an endpoint at URL. Its secret is shown now and never again."""
     if (generate_secret or unsigned or signing == Signing.ED25519) and is_from_environment("secret"):
@@ -132,6 +135,7 @@ def add(
         client_certificate=client_certificate,
         client_key=client_key,
         server_ca=server_ca,
+        **behaviour,
     )
     with client() as server:
         show_fields(shown(server.webhooks.RegisterWebhook(request)), as_json=as_json)

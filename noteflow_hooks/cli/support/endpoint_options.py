@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
 
@@ -10,6 +10,7 @@ import click
 
 from noteflow_hooks.cli.support.options import standard_input
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, NO_BATCHES, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import PAYLOAD_VERSION
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -55,6 +56,42 @@ signing_option = click.option(
     type=click.Choice([each.value for each in Signing]),
     help="What signs: its secret (hmac), a key pair that the server makes and shows the public key of, or both.",
 )
+
+
+_OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
+    ("--filter", {"metavar": "CEL", "help": "Send only events for which this expression is true; '' for all."}),
+    ("--format", {"type": click.Choice([*Format]), "help": "In which shape events are sent."}),
+    (
+        "--batch-max",
+        {
+            "type": click.IntRange(NO_BATCHES, BATCH_MAX.stop - 1),
+            "help": f"The most events in a request, {BATCH_MAX.start} or more; {NO_BATCHES} sends each alone.",
+        },
+    ),
+    (
+        "--batch-wait-ms",
+        {
+            "type": click.IntRange(BATCH_WAIT_MS.start, BATCH_WAIT_MS.stop - 1),
+            "help": "How long the first event of a batch waits for others.",
+        },
+    ),
+    (
+        "--batch-partial/--no-batch-partial",
+        {"default": None, "help": "Whether an answer may name those of a batch that have failed."},
+    ),
+    (
+        "--ordering",
+        {"type": click.Choice([*Ordering]), "help": "Whether an event waits for its meeting's earlier ones."},
+    ),
+    ("--on-dead", {"type": click.Choice([*OnDead]), "help": "What follows a dead one of the same meeting."}),
+)
+
+
+def behaviour_options(command: Decorated) -> Decorated:
+    """Add filter, format, batches and order."""
+    for name, settings in reversed(_OPTIONS):
+        command = click.option(name, **settings)(command)
+    return command
 
 
 def certificate_options(command: Decorated) -> Decorated:

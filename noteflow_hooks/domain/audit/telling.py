@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.audit.entries import WORKER, Action, TargetKind, entry_of
 from noteflow_hooks.domain.endpoint_keys import Rotated
+from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -48,8 +49,10 @@ def tell_url(url: str) -> str:
 
 
 def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
-    """Tell a whole endpoint, without the fields that have no value."""
+    """Tell a whole endpoint, without the fields that have no value, and without options that are off."""
     fields = {name: getattr(webhook, name) for name in _PLAIN}
+    usual = ((name, getattr(NO_OPTIONS, name)) for name in OPTION_FIELDS)
+    fields |= {name: value for name, usually in usual if (value := getattr(webhook.options, name)) != usually}
     fields |= {
         "url": tell_url(webhook.url),
         "events": list(webhook.events),
@@ -70,6 +73,8 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
     new: dict[str, Any] = {}
     for name in _PLAIN:
         _note(old, new, name, getattr(before, name), getattr(after, name))
+    for name in OPTION_FIELDS:
+        _note(old, new, name, getattr(before.options, name), getattr(after.options, name))
     _note(old, new, "events", list(before.events), list(after.events))
     _note(old, new, "paused", before.paused_at is not None, after.paused_at is not None)
     if before.url != after.url:

@@ -17,6 +17,7 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
+from noteflow_hooks.domain.skipping import GONE_REASON
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +158,7 @@ def _transition(
 
 def _gone(now: datetime) -> str:
     return (
-        f"The endpoint answered 410 Gone at {_text(now)}. Give it a URL that answers, then enable it again; what was"
+        f"{GONE_REASON} at {_text(now)}. Give it a URL that answers, then enable it again; what was"
         " skipped can be sent again"
     )
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.skipping import skip_of_disabled
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -32,7 +33,7 @@ def explain(delivery: WebhookDelivery, webhook: WebhookConfig, health: EndpointH
 
 def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: EndpointHealth, now: datetime) -> str:
     if not webhook.is_active:
-        return f"{webhook.disabled_reason or DISABLED}; it will be skipped"
+        return f"{skip_of_disabled(webhook).message}; it will be skipped"
     if delivery.forced:
         return "Due, as was asked for; waits for a worker"
     if webhook.paused_at is not None:

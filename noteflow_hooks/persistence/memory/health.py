@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.skipping import Skip
     from noteflow_hooks.persistence.memory.store import Session
 
 
@@ -38,8 +39,8 @@ def throttled_of(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:
     return sorted(throttled, key=lambda each: cast("datetime", each.next_attempt_at))
 
 
-def skip_waiting(session: Session, webhook_id: UUID, reason: str) -> None:
+def skip_waiting(session: Session, webhook_id: UUID, skip: Skip) -> None:
     """Skip what waits for an endpoint."""
     for each in list(session.tables.deliveries.values()):
         if each.webhook_id == webhook_id and each.status is DeliveryStatus.PENDING:
-            session.tables.deliveries[each.id] = each.skipped(reason)
+            session.tables.deliveries[each.id] = each.skipped(skip)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from typing_extensions import override
 
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS
-from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
+from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
 from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
@@ -87,7 +88,7 @@ class InMemoryWebhookRepository(WebhookRepository):
         )
         self._session.tables.webhooks[stored.id] = stored
         if before.enabled and not stored.enabled:
-            skip_waiting(self._session, stored.id, stored.disabled_reason or DISABLED)
+            skip_waiting(self._session, stored.id, skip_of_disabled(stored))
         health = health_of(self._session, stored.id)
         self._session.tables.health[stored.id] = after_change(health, before, stored, now=self._session.now())
         return stored

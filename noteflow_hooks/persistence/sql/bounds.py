@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS
 from noteflow_hooks.domain.replays import RATE_PER_S
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 
@@ -20,6 +21,8 @@ _RANGES: Final[Mapping[str, range]] = {
     "timeout_ms": TIMEOUT_MS,
     "max_retries": MAX_RETRIES,
     "max_concurrency": MAX_CONCURRENCY,
+    "batch_max": range(BATCH_MAX.stop),
+    "batch_wait_ms": BATCH_WAIT_MS,
     "attempt_count": _COUNT,
     "budget_used": _SMALL_COUNT,
     "interruptions": _SMALL_COUNT,

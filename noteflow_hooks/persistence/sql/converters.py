@@ -15,8 +15,10 @@ from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
+from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS, EndpointOptions, Format, OnDead, Ordering
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
@@ -125,6 +127,7 @@ class WebhookConverter:
             created_at=row.created_at,
             updated_at=row.updated_at,
             tls=tls,
+            options=_options(row),
         )
 
     def _tls(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> ClientTls:
@@ -164,6 +167,7 @@ class WebhookConverter:
             columns["headers"] = self._close(config.id, "headers", _packed(config.headers))
             columns["header_names"] = [name for name, _ in config.headers]
         columns["signing"] = config.signing.value
+        columns |= {name: getattr(config.options, name) for name in OPTION_FIELDS}
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
         return columns | self._tls_columns(config.id, config.tls)
@@ -171,7 +175,8 @@ class WebhookConverter:
     def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""
         columns = bounded({name: getattr(row, name) for name in DELIVERY_FIELDS})
-        return WebhookDelivery(**columns | {"status": DeliveryStatus(row.status)})
+        skip = None if row.skip_reason is None else SkipReason(row.skip_reason)
+        return WebhookDelivery(**columns | {"status": DeliveryStatus(row.status), "skip_reason": skip})
 
     def delivery_to_orm_kwargs(self, delivery: WebhookDelivery) -> dict[str, Any]:
         """Return the columns to write, without those that only the database sets."""
@@ -225,6 +230,17 @@ def _earlier(packed: str | None) -> tuple[PreviousSecret, ...]:
         )
     except (ValueError, TypeError):
         return ()
+
+
+def _options(row: WebhookConfigRow | EndpointRow | Row[Any]) -> EndpointOptions:
+    """Return the endpoint's options: the very same value for all endpoints that use none."""
+    options = EndpointOptions(
+        **bounded({name: getattr(row, name) for name in ("filter", "batch_max", "batch_wait_ms", "batch_partial")}),
+        format=Format(row.format),
+        ordering=Ordering(row.ordering),
+        on_dead=OnDead(row.on_dead),
+    )
+    return NO_OPTIONS if options == NO_OPTIONS else options
 
 
 def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:

@@ -44,6 +44,13 @@ class EndpointRow(NamedTuple):
     server_ca: bytes | None
     certificate_info: str | None
     certificate_warn_at: datetime | None
+    filter: str
+    format: str
+    batch_max: int
+    batch_wait_ms: int
+    batch_partial: bool
+    ordering: str
+    on_dead: str
 
     @property
     def size(self) -> int:
@@ -58,4 +65,4 @@ class EndpointRow(NamedTuple):
             self.client_key,
             self.server_ca,
         )
-        return len(self.url) + sum(len(each) for each in sealed if each is not None)
+        return len(self.url) + len(self.filter) + sum(len(each) for each in sealed if each is not None)

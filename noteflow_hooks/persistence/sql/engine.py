@@ -70,7 +70,7 @@ _SETTINGS: Final = {
     # The search path is fixed, since a role named like our schema would have that as its default.
     "search_path": "public",
     # The options of endpoints that this release knows, for triggers that keep those that don't from claiming.
-    "noteflow_hooks.options": "signing",
+    "noteflow_hooks.options": "signing,options",
 }
 #: Planning a claim takes a millisecond, and PostgreSQL would do it again for each: it expects less of a plan for any
 #: number of ids. And a plan that is kept must not be one for a table that was small enough then to be read whole.

@@ -5,6 +5,8 @@ Rows are locked in the order of their ids, events before deliveries. Dispatching
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import text
 
 from noteflow_hooks.persistence.sql.moves import filed
@@ -24,6 +26,12 @@ FROM own WHERE event.id = own.id
 RETURNING event.id
 """)
 
+_ERASED: Final = {
+    "status": "'skipped'",
+    "error_message": "CAST(:reason AS text)",
+    "skip_reason": "NULL",
+    "response_body": "NULL",
+}
 #: Skips what waits of these events in the queue, and marks what is under way with the reason; returns both as they
 #: were. What is settled at that moment is waited for, and found by the statement after this one.
 # rule of domain.deliveries.WebhookDelivery.erased
@@ -35,7 +43,7 @@ WITH own AS MATERIALIZED (
 ), taken AS (
     DELETE FROM noteflow.delivery_queue WHERE id = ANY(ARRAY(SELECT id FROM own WHERE status = 'pending')) RETURNING *
 ), skipped AS (
-    {filed("taken", {"status": "'skipped'", "error_message": "CAST(:reason AS text)", "response_body": "NULL"})}
+    {filed("taken", _ERASED)}
 ), marked AS (
     UPDATE noteflow.delivery_queue SET error_message = CAST(:reason AS text), response_body = NULL
     WHERE id = ANY(ARRAY(SELECT id FROM own WHERE status = 'sending'))
@@ -56,6 +64,7 @@ WITH own AS MATERIALIZED (
     UPDATE noteflow.webhook_deliveries AS delivery
     SET status = CASE WHEN own.status = 'pending' THEN 'skipped' ELSE own.status END,
         error_message = CASE WHEN own.status IN ('pending', 'sending') THEN :reason ELSE delivery.error_message END,
+        skip_reason = CASE WHEN own.status <> 'pending' THEN delivery.skip_reason END,
         response_body = NULL, next_attempt_at = NULL, held = false, forced = false
     FROM own
     WHERE delivery.id = own.id AND (own.status IN ('pending', 'sending') OR delivery.response_body IS NOT NULL)

@@ -5,6 +5,8 @@ Health rows are locked in the order of the endpoints' ids, and after the deliver
 
 from __future__ import annotations
 
+from typing import Final
+
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
@@ -79,6 +81,11 @@ WHERE id = :webhook_id AND enabled AND deleted_at IS NULL
 RETURNING id
 """)
 
+_SKIPPED: Final = {
+    "status": "'skipped'",
+    "error_message": "CAST(:message AS text)",
+    "skip_reason": "CAST(:reason AS text)",
+}
 #: Skips what waits for an endpoint, up to a limit. What is claimed at this moment is passed over: its claim
 #: finds the endpoint disabled.
 # rule of domain.deliveries.WebhookDelivery.skipped
@@ -91,7 +98,7 @@ WITH waiting AS MATERIALIZED (
 ), taken AS (
     DELETE FROM noteflow.delivery_queue WHERE id = ANY(ARRAY(SELECT id FROM waiting)) RETURNING *
 ), skipped AS (
-    {filed("taken", {"status": "'skipped'", "error_message": "CAST(:reason AS text)"})}
+    {filed("taken", _SKIPPED)}
 )
 SELECT id FROM taken
 """)  # noqa: S608 - put together from constants

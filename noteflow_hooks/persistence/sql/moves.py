@@ -39,6 +39,7 @@ COLUMNS: Final = (
     "claim_no",
     "held",
     "forced",
+    "skip_reason",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -87,6 +88,7 @@ taken AS (
             "interruptions": "0",
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
+            "skip_reason": "NULL",
         },
     )
 }

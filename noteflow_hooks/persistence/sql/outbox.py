@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, cast
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import ERASED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
+from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
@@ -120,7 +121,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         params = {"workspace_id": workspace_id, "meeting_id": meeting_id}
         # Each statement sees what those whose locks it or an earlier one has waited for have done.
         event_ids = list(self._session.scalars(erasing.ERASE_MEETING, params))
-        own = {"ids": event_ids, "reason": ERASED}
+        own = {"ids": event_ids, "reason": ERASED.message}
         before = [
             each for step in (erasing.SKIP_QUEUED, erasing.SKIP_ERASED) for each in self._session.execute(step, own)
         ]

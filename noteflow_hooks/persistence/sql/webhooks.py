@@ -8,10 +8,11 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DELETED, DISABLED, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.state import EndpointHealth, after_change
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
+from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, HEALTH_PREFIX, WebhookConverter, health_to_domain
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.domain.skipping import Skip
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.work import Work
 
@@ -131,7 +133,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
             raise NotFoundError(f"webhook_id: no webhook {config.id} in this workspace")
         after = self._converter.config_to_domain(row)
         if before.enabled and not after.enabled:
-            self._skip_waiting(after.id, after.disabled_reason or DISABLED)
+            self._skip_waiting(after.id, skip_of_disabled(after))
         self._change_health(before, after)
         return after
 
@@ -188,8 +190,8 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         rows = self._work.session.scalars(newest_first(statement, WebhookDeliveryRow, after=None, limit=limit))
         return [self._converter.delivery_to_domain(row) for row in rows]
 
-    def _skip_waiting(self, webhook_id: UUID, reason: str) -> None:
-        params = {"webhook_id": webhook_id, "reason": reason, "limit": SKIPPED_AT_ONCE}
+    def _skip_waiting(self, webhook_id: UUID, skip: Skip) -> None:
+        params = {"webhook_id": webhook_id, **skip._asdict(), "limit": SKIPPED_AT_ONCE}
         skipped = self._work.session.execute(health_statements.SKIP_WAITING, params)
         if len(skipped.all()) == SKIPPED_AT_ONCE:
             # Its scheduling slots skip the rest, without a POST.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
@@ -93,6 +94,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         ],
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
+        **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
     )
 
 
@@ -143,6 +145,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         attempts=map(attempt_message, view.attempts),
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
+        skip_reason=delivery.skip_reason,
     )
 
 

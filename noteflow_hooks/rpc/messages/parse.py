@@ -15,6 +15,7 @@ from noteflow_hooks.domain.audit.entries import Action, ActorKind, AuditFilter, 
 from noteflow_hooks.domain.event_types import CustomEventType
 from noteflow_hooks.domain.events import WebhookEventType, is_custom
 from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
+from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import Violations, check_all
@@ -108,6 +109,7 @@ def parse_registration(request: pb.RegisterWebhookRequest) -> Registration:
         client_certificate=optional(request, "client_certificate"),
         client_key=optional(request, "client_key"),
         server_ca=optional(request, "server_ca"),
+        options={name: optional(request, name) for name in OPTION_FIELDS if optional(request, name) is not None},
     )
 
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import ERASED, INTERRUPTED
+from noteflow_hooks.domain.deliveries import INTERRUPTED
+from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -85,7 +86,7 @@ class Track:
 
     def answer(self, result: AttemptResult, span: Span) -> None:
         """Note what came of its attempt."""
-        body = None if self.message == ERASED else result.response_body
+        body = None if self.message == ERASED.message else result.response_body
         kind = None if result.error_kind is None else str(result.error_kind)
         self._attempt(Attempt(result.status_code, kind, result.error_message, body, result.duration_ms))
         if kind is None:
@@ -131,9 +132,9 @@ class Track:
         self.attempts = [each._replace(response_body=None) for each in self.attempts]
         self.last = self.last and self.last._replace(response_body=None)
         if self.status == "pending":
-            self._end("skipped", ERASED)
+            self._end("skipped", ERASED.message)
         elif self.status == "sending":
-            self.message = ERASED
+            self.message = ERASED.message
 
     def _attempt(self, attempt: Attempt) -> None:
         self.attempts.append(attempt)
@@ -149,7 +150,7 @@ class Track:
 
     def _restore(self) -> None:
         """Go back to what the worker read, but for an answer that was erased since."""
-        erased = self.message == ERASED
+        erased = self.message == ERASED.message
         self.message, self.last = self.known
         if erased and self.last is not None:
             self.last = self.last._replace(response_body=None)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.domain.deliveries import DELETED, ERASED
+from noteflow_hooks.domain.skipping import DELETED, ERASED
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Ledger:
 
     def deleted(self, webhook_id: UUID) -> None:
         """Note that an endpoint is gone."""
-        self._skip_waiting(webhook_id, DELETED)
+        self._skip_waiting(webhook_id, DELETED.message)
 
     def erased(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
         """Note that a meeting's payloads are; return how many events had one, and how many deliveries waited."""
@@ -139,11 +139,11 @@ class Ledger:
         """Return why a delivery that is claimed now must not be sent."""
         webhook, event = rows.webhooks[track.webhook_id], self.events[track.event_id]
         if webhook.deleted_at is not None:
-            return DELETED
+            return DELETED.message
         if not webhook.enabled:
             return webhook.disabled_reason or "Webhook disabled"
         if event.is_erased:
-            return ERASED
+            return ERASED.message
         if event.target is None and event.event_type not in webhook.events:
             return f"Event {event.event_type} not subscribed"
         return None

@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
-from noteflow_hooks.domain.deliveries import DISABLED, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.fan_out import receives
 from noteflow_hooks.domain.health.load import is_throttled_from_the_start
 from noteflow_hooks.domain.health.scheduling import BURST
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
+from noteflow_hooks.domain.skipping import skip_at_dispatch
 from noteflow_hooks.persistence.memory.health import health_of, throttle
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -110,4 +111,4 @@ def _delivery(session: Session, event: Event, webhook: WebhookConfig) -> Webhook
         created_at=now,
         forced=event.target_webhook_id is not None,
     )
-    return waiting if webhook.enabled else waiting.skipped(DISABLED)
+    return waiting if webhook.enabled else waiting.skipped(skip_at_dispatch(webhook))

@@ -14,6 +14,7 @@ from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM, STALLED
 from noteflow_hooks.domain.health.slots import OwnSlot, deal_out, has_slot, in_fair_order
 from noteflow_hooks.domain.ports.delivery_store import next_slots
 from noteflow_hooks.domain.settling import results_of
+from noteflow_hooks.domain.skipping import skip_by_system
 from noteflow_hooks.persistence.memory.audit import add_entries, note_breaker
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting, wake
 
@@ -94,7 +95,7 @@ def _follow(session: Session, webhook: WebhookConfig, transition: HealthTransiti
     if transition.disables:
         disabled = replace(webhook, enabled=False, disabled_reason=transition.reason, updated_at=session.now())
         session.tables.webhooks[webhook.id] = disabled
-        skip_waiting(session, webhook.id, transition.reason)
+        skip_waiting(session, webhook.id, skip_by_system(transition.reason))
         add_entries(session, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
     if not tells:
         return []

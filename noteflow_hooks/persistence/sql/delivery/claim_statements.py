@@ -24,11 +24,14 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 
+#: Where an endpoint's deliveries are claimed in its slots whatever its health is.
+# rule of domain.options.EndpointOptions.is_scheduled
+SCHEDULED: Final = "config.batch_max <> 0 OR config.ordering <> 'none'"
 #: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
 # rule of domain.health.state.EndpointHealth.is_throttled
-THROTTLED = """
+THROTTLED = f"""
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
-    OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL
+    OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL OR {SCHEDULED}
 """
 
 
@@ -168,10 +171,10 @@ SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 
 #: Where nothing but the number of its deliveries throttles an endpoint.
 # rule of domain.health.load.is_merely_flooded
-_FLOODED = """
+_FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
-    AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL
+    AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL AND NOT ({SCHEDULED})
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
 #: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these

@@ -86,9 +86,12 @@ named AS MATERIALIZED (
 _FOLLOWED = """
 skipped AS (
     INSERT INTO noteflow.webhook_deliveries
-        (workspace_id, webhook_id, event_id, event_type, status, error_message)
-    SELECT workspace_id, webhook_id, event_id, event_type, 'skipped', CAST(:disabled AS text)
-    FROM ranked WHERE NOT enabled
+        (workspace_id, webhook_id, event_id, event_type, status, error_message, skip_reason)
+    SELECT ranked.workspace_id, webhook_id, event_id, event_type, 'skipped', CAST(:disabled AS text),
+           CASE WHEN starts_with(reason, CAST(:gone AS text)) THEN 'gone' ELSE 'disabled' END
+    FROM ranked
+    CROSS JOIN LATERAL (SELECT disabled_reason FROM noteflow.webhook_configs WHERE id = webhook_id) AS config (reason)
+    WHERE NOT ranked.enabled
     ON CONFLICT DO NOTHING
 ), scheduled AS (
     UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())

@@ -18,6 +18,7 @@ from noteflow_hooks.domain.health.slots import OwnSlot, deal_out
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot, next_slots
 from noteflow_hooks.domain.settling import results_of
+from noteflow_hooks.domain.skipping import skip_by_system
 from noteflow_hooks.persistence.sql import health_statements as statements
 from noteflow_hooks.persistence.sql.audit_statements import add_entries, note_breakers
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
@@ -106,7 +107,8 @@ class HealthKeeper:
             params = {"webhook_id": webhook.id, "reason": transition.reason}
             if connection.execute(statements.DISABLE, params).one_or_none() is None:
                 return []
-            connection.execute(statements.SKIP_WAITING, {**params, "limit": SKIPPED_AT_ONCE})
+            skip = skip_by_system(transition.reason)._asdict()
+            connection.execute(statements.SKIP_WAITING, {**params, **skip, "limit": SKIPPED_AT_ONCE})
             add_entries(connection, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
         if not self._rules.tells:
             return []

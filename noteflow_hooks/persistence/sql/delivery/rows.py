@@ -8,7 +8,8 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
-from noteflow_hooks.domain.deliveries import ERASED, Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
 if TYPE_CHECKING:
@@ -170,7 +171,7 @@ def stored_results(rows: Iterable[Sequence[Any]]) -> StoredResults:
 def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
     """Return the parameters of the statement that settles: any number of results, each with whether it is notable."""
     rows = ", ".join([_result(each, notable=notable) for each, notable in results])
-    return {"rows": f"[{rows}]", "erased": ERASED}
+    return {"rows": f"[{rows}]", "erased": ERASED.message}
 
 
 def _result(settlement: Settlement, *, notable: bool) -> str:
@@ -182,7 +183,7 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}}}'
     )
 
 
@@ -194,6 +195,10 @@ def _attempt(result: AttemptResult | None) -> str:
         f' "attempt_code": {_number(result.status_code)}, "error_kind": {_text(result.error_kind)},'
         f' "attempt_error": {_text(result.error_message)}, "redialled": {_flag(result.redialled)}'
     )
+
+
+def _skipped(delivery: WebhookDelivery) -> str:
+    return "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
 
 
 def _text(value: str | None) -> str:

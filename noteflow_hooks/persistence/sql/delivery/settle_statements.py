@@ -43,14 +43,14 @@ WITH result AS MATERIALIZED (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
-        error_kind text, attempt_error text, redialled boolean)
+        error_kind text, attempt_error text, redialled boolean, skip_reason text)
 ), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
-              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.notable
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (

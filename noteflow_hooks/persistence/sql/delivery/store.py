@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import DISABLED
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -22,6 +21,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
 )
 from noteflow_hooks.domain.settling import interruption
+from noteflow_hooks.domain.skipping import DISABLED, GONE_REASON
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements, moves
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -118,7 +118,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             "others": OTHER_EVENTS_PER_ROUND if events >= EVENTS_PER_ROUND else 0,
             "limit": limit,
             "burst": BURST,
-            "disabled": DISABLED,
+            "disabled": DISABLED.message,
+            "gone": GONE_REASON,
         }
         if not claim:
             [row] = self._direct.rows_of_new(_DISPATCH, params)

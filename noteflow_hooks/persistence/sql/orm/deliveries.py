@@ -9,6 +9,7 @@ from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, Un
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, ordered_key
 
@@ -42,6 +43,8 @@ class _DeliveryColumns:
     held: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Somebody asked for this very attempt: it goes past the endpoint's breaker, pause and limits.
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: Why it is skipped, where it is.
+    skip_reason: Mapped[str | None]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -69,6 +72,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
         CheckConstraint(
             "attempt_count >= 0 AND claim_no >= 0 AND budget_used >= 0 AND interruptions >= 0", name="counts"
         ),
+        # rule of domain.skipping.SkipReason
+        CheckConstraint(f"skip_reason IS NULL OR {one_of('skip_reason', SkipReason)}", name="skip_reason"),
         UniqueConstraint("event_id", "webhook_id"),
         # What claims top themselves up with, and the sweep looks for.
         Index(

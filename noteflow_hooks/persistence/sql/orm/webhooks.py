@@ -8,9 +8,10 @@ from datetime import datetime
 from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
-from noteflow_hooks.persistence.sql.conditions import within
+from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
 
 
@@ -46,6 +47,13 @@ class WebhookConfigRow(Base):
             name="deleted_certificates",
         ),
         CheckConstraint("(client_certificate IS NULL) = (client_key IS NULL)", name="client_key"),
+        # rule of domain.options.EndpointOptions
+        CheckConstraint(
+            f"length(filter) <= {FILTER_LIMIT} AND {one_of('format', Format)}"
+            f" AND (batch_max = 0 OR {within('batch_max', BATCH_MAX)}) AND {within('batch_wait_ms', BATCH_WAIT_MS)}"
+            f" AND {one_of('ordering', Ordering)} AND {one_of('on_dead', OnDead)}",
+            name="options",
+        ),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -105,6 +113,13 @@ class WebhookConfigRow(Base):
     #: What is shown of the certificates, as JSON.
     certificate_info: Mapped[str | None]
     certificate_warn_at: Mapped[datetime | None]
+    filter: Mapped[str] = mapped_column(Text, server_default="")
+    format: Mapped[str] = mapped_column(Text, server_default=Format.NOTEFLOW)
+    batch_max: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    batch_wait_ms: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    batch_partial: Mapped[bool] = mapped_column(server_default=text("false"))
+    ordering: Mapped[str] = mapped_column(Text, server_default=Ordering.NONE)
+    on_dead: Mapped[str] = mapped_column(Text, server_default=OnDead.SKIP)
 
 
 class WebhookHealthRow(Base):

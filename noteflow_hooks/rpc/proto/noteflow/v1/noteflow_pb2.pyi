@@ -523,6 +523,13 @@ class Webhook(_message.Message):
     PREVIOUS_PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_INFO_FIELD_NUMBER: _builtins.int
     SERVER_CA_INFO_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    BATCH_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_WAIT_MS_FIELD_NUMBER: _builtins.int
+    BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
+    ORDERING_FIELD_NUMBER: _builtins.int
+    ON_DEAD_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -563,6 +570,20 @@ class Webhook(_message.Message):
     """`whpk_` and base64: by it receivers check signatures of the key pair. Absent where it has none, or where the server's
     keys don't decrypt it. The private key is never returned.
     """
+    filter: _builtins.str
+    """A CEL expression over `type` and `data`: only events for which it is true are sent. Empty sends all."""
+    format: _builtins.str
+    """In which shape events are sent: `noteflow`, `standard`, `cloudevents`, `cloudevents-binary`, `slack`, `discord`, `teams`."""
+    batch_max: _builtins.int
+    """The most events in a request; 0 where each goes alone."""
+    batch_wait_ms: _builtins.int
+    """How long the first event of a batch waits for others, in milliseconds."""
+    batch_partial: _builtins.bool
+    """Whether an answer may name those of a batch that have failed."""
+    ordering: _builtins.str
+    """`none`, or `per_meeting`: an event waits for the earlier ones of its meeting."""
+    on_dead: _builtins.str
+    """What follows a dead one of the same meeting: `skip` goes on, `stop` holds what follows."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -639,10 +660,17 @@ class Webhook(_message.Message):
         previous_public_keys: _abc.Iterable[Global___PreviousPublicKey] | None = ...,
         client_certificate_info: Global___CertificateInfo | None = ...,
         server_ca_info: _abc.Iterable[Global___CertificateInfo] | None = ...,
+        filter: _builtins.str = ...,
+        format: _builtins.str = ...,
+        batch_max: _builtins.int = ...,
+        batch_wait_ms: _builtins.int = ...,
+        batch_partial: _builtins.bool = ...,
+        ordering: _builtins.str = ...,
+        on_dead: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -862,6 +890,13 @@ class RegisterWebhookRequest(_message.Message):
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     CLIENT_KEY_FIELD_NUMBER: _builtins.int
     SERVER_CA_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    BATCH_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_WAIT_MS_FIELD_NUMBER: _builtins.int
+    BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
+    ORDERING_FIELD_NUMBER: _builtins.int
+    ON_DEAD_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters."""
     name: _builtins.str
@@ -899,6 +934,20 @@ class RegisterWebhookRequest(_message.Message):
     """Its key, as PEM, unencrypted: RSA of 2,048 to 4,096 bits, P-256 or P-384. Stored encrypted, and never returned."""
     server_ca: _builtins.str
     """The authorities to trust for this endpoint, as PEM, 1 to 5, in place of the system's and the operator's."""
+    filter: _builtins.str
+    """A CEL expression of type bool over `type` and `data`, the payload; at most 1,024 characters. Absent lets all events pass."""
+    format: _builtins.str
+    """`noteflow`, `standard`, `cloudevents`, `cloudevents-binary`, `slack`, `discord` or `teams`. Absent means `noteflow`."""
+    batch_max: _builtins.int
+    """2 to 100 events a request, or 0 for each alone, which is what absent means."""
+    batch_wait_ms: _builtins.int
+    """0 to 60,000: how long the first event of a batch waits for others, in milliseconds. Absent means 0."""
+    batch_partial: _builtins.bool
+    """Whether an answer `{"failed": ["<event id>", ...]}` with a 2xx fails those events of a batch alone."""
+    ordering: _builtins.str
+    """`none` or `per_meeting`. Absent means `none`."""
+    on_dead: _builtins.str
+    """`skip` or `stop`. Absent means `skip`."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
@@ -929,17 +978,34 @@ class RegisterWebhookRequest(_message.Message):
         client_certificate: _builtins.str | None = ...,
         client_key: _builtins.str | None = ...,
         server_ca: _builtins.str | None = ...,
+        filter: _builtins.str | None = ...,
+        format: _builtins.str | None = ...,
+        batch_max: _builtins.int | None = ...,
+        batch_wait_ms: _builtins.int | None = ...,
+        batch_partial: _builtins.bool | None = ...,
+        ordering: _builtins.str | None = ...,
+        on_dead: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_max: _TypeAlias = _typing.Literal["batch_max"]  # noqa: Y015
+    _WhichOneofArgType__batch_max: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max"]  # noqa: Y015
+    _WhichOneofReturnType__batch_partial: _TypeAlias = _typing.Literal["batch_partial"]  # noqa: Y015
+    _WhichOneofArgType__batch_partial: _TypeAlias = _typing.Literal["_batch_partial", b"_batch_partial"]  # noqa: Y015
+    _WhichOneofReturnType__batch_wait_ms: _TypeAlias = _typing.Literal["batch_wait_ms"]  # noqa: Y015
+    _WhichOneofArgType__batch_wait_ms: _TypeAlias = _typing.Literal["_batch_wait_ms", b"_batch_wait_ms"]  # noqa: Y015
     _WhichOneofReturnType__client_certificate: _TypeAlias = _typing.Literal["client_certificate"]  # noqa: Y015
     _WhichOneofArgType__client_certificate: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate"]  # noqa: Y015
     _WhichOneofReturnType__client_key: _TypeAlias = _typing.Literal["client_key"]  # noqa: Y015
     _WhichOneofArgType__client_key: _TypeAlias = _typing.Literal["_client_key", b"_client_key"]  # noqa: Y015
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
+    _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
+    _WhichOneofArgType__filter: _TypeAlias = _typing.Literal["_filter", b"_filter"]  # noqa: Y015
+    _WhichOneofReturnType__format: _TypeAlias = _typing.Literal["format"]  # noqa: Y015
+    _WhichOneofArgType__format: _TypeAlias = _typing.Literal["_format", b"_format"]  # noqa: Y015
     _WhichOneofReturnType__generate_secret: _TypeAlias = _typing.Literal["generate_secret"]  # noqa: Y015
     _WhichOneofArgType__generate_secret: _TypeAlias = _typing.Literal["_generate_secret", b"_generate_secret"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
@@ -948,6 +1014,10 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__max_retries: _TypeAlias = _typing.Literal["_max_retries", b"_max_retries"]  # noqa: Y015
     _WhichOneofReturnType__name: _TypeAlias = _typing.Literal["name"]  # noqa: Y015
     _WhichOneofArgType__name: _TypeAlias = _typing.Literal["_name", b"_name"]  # noqa: Y015
+    _WhichOneofReturnType__on_dead: _TypeAlias = _typing.Literal["on_dead"]  # noqa: Y015
+    _WhichOneofArgType__on_dead: _TypeAlias = _typing.Literal["_on_dead", b"_on_dead"]  # noqa: Y015
+    _WhichOneofReturnType__ordering: _TypeAlias = _typing.Literal["ordering"]  # noqa: Y015
+    _WhichOneofArgType__ordering: _TypeAlias = _typing.Literal["_ordering", b"_ordering"]  # noqa: Y015
     _WhichOneofReturnType__payload_version: _TypeAlias = _typing.Literal["payload_version"]  # noqa: Y015
     _WhichOneofArgType__payload_version: _TypeAlias = _typing.Literal["_payload_version", b"_payload_version"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
@@ -963,11 +1033,21 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofReturnType__timeout_ms: _TypeAlias = _typing.Literal["timeout_ms"]  # noqa: Y015
     _WhichOneofArgType__timeout_ms: _TypeAlias = _typing.Literal["_timeout_ms", b"_timeout_ms"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_max) -> _WhichOneofReturnType__batch_max | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_partial) -> _WhichOneofReturnType__batch_partial | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_wait_ms) -> _WhichOneofReturnType__batch_wait_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_certificate) -> _WhichOneofReturnType__client_certificate | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_key) -> _WhichOneofReturnType__client_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__filter) -> _WhichOneofReturnType__filter | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__format) -> _WhichOneofReturnType__format | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__generate_secret) -> _WhichOneofReturnType__generate_secret | None: ...
     @_typing.overload
@@ -976,6 +1056,10 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_retries) -> _WhichOneofReturnType__max_retries | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__name) -> _WhichOneofReturnType__name | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_dead) -> _WhichOneofReturnType__on_dead | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ordering) -> _WhichOneofReturnType__ordering | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payload_version) -> _WhichOneofReturnType__payload_version | None: ...
     @_typing.overload
@@ -1106,6 +1190,13 @@ class UpdateWebhookRequest(_message.Message):
     CLIENT_CERTIFICATE_FIELD_NUMBER: _builtins.int
     CLIENT_KEY_FIELD_NUMBER: _builtins.int
     SERVER_CA_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    BATCH_MAX_FIELD_NUMBER: _builtins.int
+    BATCH_WAIT_MS_FIELD_NUMBER: _builtins.int
+    BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
+    ORDERING_FIELD_NUMBER: _builtins.int
+    ON_DEAD_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -1136,11 +1227,25 @@ class UpdateWebhookRequest(_message.Message):
     """The new key, which must fit the certificate."""
     server_ca: _builtins.str
     """The new authorities; empty, while the mask names it, has the system's and the operator's trusted again."""
+    filter: _builtins.str
+    """The new filter; empty lets all events pass."""
+    format: _builtins.str
+    """The new format."""
+    batch_max: _builtins.int
+    """The new size of batches; 0 sends each event alone."""
+    batch_wait_ms: _builtins.int
+    """How long the first event of a batch waits for others from now on, in milliseconds."""
+    batch_partial: _builtins.bool
+    """Whether an answer may name those of a batch that have failed."""
+    ordering: _builtins.str
+    """The new order."""
+    on_dead: _builtins.str
+    """What follows a dead one from now on."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
-        `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`;
-        at least one.
+        `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`,
+        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`; at least one.
         """
 
     @_builtins.property
@@ -1171,10 +1276,17 @@ class UpdateWebhookRequest(_message.Message):
         client_certificate: _builtins.str = ...,
         client_key: _builtins.str = ...,
         server_ca: _builtins.str = ...,
+        filter: _builtins.str = ...,
+        format: _builtins.str = ...,
+        batch_max: _builtins.int = ...,
+        batch_wait_ms: _builtins.int = ...,
+        batch_partial: _builtins.bool = ...,
+        ordering: _builtins.str = ...,
+        on_dead: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
@@ -1376,6 +1488,7 @@ class Delivery(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
     webhook_id: _builtins.str
@@ -1400,6 +1513,10 @@ class Delivery(_message.Message):
     """The JSON text that is sent; only in GetDelivery's answer."""
     reason: _builtins.str
     """Why it is not delivered, in words; absent where it is."""
+    skip_reason: _builtins.str
+    """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
+    it is not, or where its payload was erased.
+    """
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """When it is due, while it is pending."""
@@ -1445,10 +1562,11 @@ class Delivery(_message.Message):
         attempts: _abc.Iterable[Global___Attempt] | None = ...,
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
+        skip_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
@@ -1460,6 +1578,8 @@ class Delivery(_message.Message):
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
+    _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
+    _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     @_typing.overload
@@ -1472,6 +1592,8 @@ class Delivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
 
