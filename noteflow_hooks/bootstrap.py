@@ -21,6 +21,7 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.filters import CelFilters
 from noteflow_hooks.maintenance.certificates import tell_certificates
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
@@ -83,6 +85,8 @@ class ServerParts:
     schemas: SchemaChecker
     #: Reads the endpoints' client certificates.
     certificates: CertificateReader
+    #: Checks the endpoints' filters.
+    filters: FilterEvaluator
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -172,7 +176,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     if service is not None:
         stack.callback(service.close)
     return ServerParts(
-        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), stack.close
+        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), CelFilters(), stack.close
     )
 
 
@@ -209,6 +213,7 @@ def worker(
         bulkhead,
         rules=_delivery_rules(settings),
         begin=executor.begin,
+        filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
     )

@@ -18,6 +18,7 @@ from noteflow_hooks.delivery.dispatcher import Dispatcher
 from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
 from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
+from noteflow_hooks.domain.filters import MATCHED, FilterAnswer, Verdict
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.wake_ups import WakeUps
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
 log = logging.getLogger(__name__)
@@ -48,17 +50,20 @@ class DeliveryService:
         *,
         rules: DeliveryRules,
         begin: Callable[[Claim], Callable[[], AttemptResult]] | None = None,
+        filters: FilterEvaluator | None = None,
         announce: Announce = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         """``post`` makes one attempt and never raises for what a receiver does.
 
-        ``begin`` makes its first part, for which nothing is waited, and returns the second.
+        ``begin`` makes its first part, for which nothing is waited, and returns the second. ``filters`` evaluates the
+        endpoints' filters; without it, what those are about waits for another worker.
         ``announce`` has events dispatched that are recorded here: an endpoint is failing, or was disabled.
         """
         clock = clock if clock is not None else Clock()
         self._store = store
         self._begin_post = begin if begin is not None else lambda claim: partial(post, claim)
+        self._filters = filters
         self._bulkhead = bulkhead
         self._rules = rules
         self._monotonic = clock.monotonic
@@ -177,13 +182,13 @@ class DeliveryService:
         # Permits of the slow share are free again.
         group[0][0].wake_ups.wake(Lane.SLOW)
 
-    def _mark_slow_after(self, calls: Calls[LeasedClaim, AttemptResult | None], after_s: float) -> None:
+    def _mark_slow_after(self, calls: Calls[LeasedClaim, AttemptResult | Verdict | None], after_s: float) -> None:
         """Mark the endpoints slow that have not answered after that time."""
         timer = threading.Timer(after_s, self._mark_slow, args=[calls])
         timer.daemon = True
         timer.start()
 
-    def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | None]) -> None:
+    def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | Verdict | None]) -> None:
         try:
             if left := calls.left():
                 self._store.mark_slow({each.claim.webhook.id for each in left})
@@ -196,11 +201,27 @@ class DeliveryService:
         longest = self._rules.countdown_max
         return grouped({key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= longest})
 
-    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
-        """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
+    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | Verdict | None]:
+        """Begin the POST; its result is None where none may be made, or none that would surely end within its lease.
+
+        Where the endpoint's filter does not let it pass, it is the filter's verdict.
+        """
         if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
             return _no_result
+        if leased.claim.webhook.options.filter:
+            verdict = self._verdict(leased.claim)
+            if verdict.answer is not FilterAnswer.MATCHED:
+                return lambda: verdict
         return self._begin_post(leased.claim)
+
+    def _verdict(self, claim: Claim) -> Verdict:
+        """Return what the endpoint's filter says of the event, before its first attempt; it passes any other one."""
+        if not claim.asks_filter:
+            return MATCHED
+        if self._filters is None:
+            return Verdict(FilterAnswer.UNAVAILABLE, "this worker is made without what evaluates filters")
+        text, kind = claim.webhook.options.filter, claim.delivery.event_type
+        return self._filters.evaluate(text, event_type=kind, payload=claim.payload)
 
 
 def _no_result() -> None:

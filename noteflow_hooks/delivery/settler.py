@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.domain.ports.delivery_store import Settled
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
 
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.claimer import LeasedClaim
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
+    from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
@@ -33,7 +36,7 @@ _ADVICE: Final = {
     ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
 }
 
-Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | None]"
+Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | None]"
 #: A result with the settlement that it leads to, and the fencing key under which that counts.
 _Settling: TypeAlias = "tuple[LeasedClaim, Settlement, tuple[UUID, int]]"
 
@@ -190,12 +193,19 @@ def _without_text(settlement: Settlement) -> Settlement:
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
 
 
+def _level(delivery: WebhookDelivery) -> int:
+    """Return the level at which a delivery that was not sent is logged: most events of an endpoint may be filtered."""
+    if delivery.skip_reason is SkipReason.FILTERED:
+        return logging.DEBUG
+    return logging.WARNING if delivery.error_message == UNAVAILABLE else logging.INFO
+
+
 def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
     if not is_kept:
         log.warning("delivery %s was reclaimed before its result was recorded", delivery.id)
     elif result is None:
-        log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
+        log.log(_level(delivery), "delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
     else:
         log.log(
             logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,

@@ -14,6 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.filters import UNAVAILABLE, Verdict, is_filterable, skip_of_verdict, wait_for_evaluator
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
@@ -154,6 +155,9 @@ class WebhookDelivery:
     forced: bool = False
     #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+    #: Whether it passes its endpoint's filter: True lets it by unasked, for it was asked or is not to be; False has it
+    #: asked whatever was attempted before; None has it asked unless an attempt has ended.
+    passes_filter: bool | None = None
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -164,6 +168,14 @@ class WebhookDelivery:
         """Tell whether the lease of the worker that holds it has run out by then."""
         sending = self.status is DeliveryStatus.SENDING
         return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
+
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether its endpoint's filter, if there is one, is to be asked before the next attempt.
+
+        An attempt that was cut off tells nothing: the worker may have ended before it asked.
+        """
+        return self.passes_filter is False or (self.passes_filter is None and self.attempt_count == self.interruptions)
 
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
         """Claim it for one attempt."""
@@ -226,6 +238,10 @@ class WebhookDelivery:
         self._require(DeliveryStatus.SENDING)
         return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
 
+    def unjudged(self) -> WebhookDelivery:
+        """Give it back untried: its endpoint's filter could not be asked here."""
+        return replace(self.released(), error_message=UNAVAILABLE)
+
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
         self._require(DeliveryStatus.PENDING, DeliveryStatus.SENDING)
@@ -277,10 +293,12 @@ class WebhookDelivery:
         self._require(DeliveryStatus.PENDING)
         return replace(self, held=True)
 
-    def sent_again(self, *, now: datetime, forced: bool = False) -> WebhookDelivery:
+    def sent_again(self, *, now: datetime, forced: bool = False, unfiltered: bool = False) -> WebhookDelivery:
         """Make it due once more, with a fresh budget; attempts are numbered on.
 
-        ``forced`` lets it pass the breaker, limits and a pause; otherwise it waits for its endpoint's slot.
+        ``forced`` lets it pass the breaker, limits, a pause and the filter; otherwise it waits for its endpoint's slot.
+        ``unfiltered`` lets it pass the filter that has held it back. Another one that was skipped is asked about anew,
+        and of one that was sent the verdict stands.
         """
         self._require(*FINAL_STATUSES)
         return replace(
@@ -293,7 +311,13 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            passes_filter=forced or self._passes_again(unfiltered=unfiltered),
         )
+
+    def _passes_again(self, *, unfiltered: bool) -> bool:
+        if self.status is DeliveryStatus.SKIPPED:
+            return unfiltered and self.skip_reason is SkipReason.FILTERED
+        return not self.awaits_verdict
 
     def _require(self, *allowed: DeliveryStatus) -> None:
         if self.status not in allowed:
@@ -325,20 +349,45 @@ class Claim:
             return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
         return None
 
-    def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
-        """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.
+    @property
+    def asks_filter(self) -> bool:
+        """Whether the endpoint's filter is to be asked before this attempt."""
+        if not self.webhook.options.filter:
+            return False
+        return not self.targeted and self.delivery.awaits_verdict and is_filterable(self.delivery.event_type)
+
+    def settlement(
+        self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
+    ) -> Settlement:
+        """Return the delivery's next state: by the attempt's result or the filter's verdict, or without either.
 
         ``draw`` is uniform in [0, 1).
         """
+        if isinstance(result, Verdict):
+            return self._judged(result)
         if result is not None:
             after, wait = self.delivery.attempted(
                 result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
             )
+            if self.asks_filter or self.delivery.passes_filter is False:
+                # It was asked, if there is one, or there would be no attempt.
+                after = replace(after, passes_filter=True)
             return Settlement(after, wait=wait, attempt=result)
         reason = self.reason_to_skip()
         if reason is not None:
             return Settlement(self.delivery.skipped(reason))
         return Settlement(self.delivery.released(), wait=timedelta(0))
+
+    def _judged(self, verdict: Verdict) -> Settlement:
+        """Return the next state of one that its endpoint's filter does not let pass."""
+        skip = skip_of_verdict(verdict)
+        if skip is not None:
+            failed = skip.reason is SkipReason.FILTER_FAILED
+            return Settlement(self.delivery.skipped(skip), filter_error=verdict.reason if failed else None)
+        created_at, lease_end = self.delivery.created_at, self.delivery.lease_expires_at
+        waited = lease_end - created_at if created_at is not None and lease_end is not None else timedelta(0)
+        wait = wait_for_evaluator(waited=waited - timedelta(milliseconds=self.webhook.timeout_ms))
+        return Settlement(self.delivery.unjudged(), wait=wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,6 +399,8 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+    #: How the endpoint's filter failed on it; None where it did not.
+    filter_error: str | None = None
 
     @property
     def is_failure(self) -> bool:

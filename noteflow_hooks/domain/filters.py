@@ -8,15 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from noteflow_hooks.domain.events import WebhookEventType, is_custom
+from noteflow_hooks.domain.skipping import Skip, SkipReason
 
-if TYPE_CHECKING:
-    from datetime import datetime
-
-#: What a delivery is skipped with whose event the filter doesn't want.
+#: What is said of a delivery whose event the filter doesn't want, and of one on which it failed.
 FILTERED: Final = "The endpoint's filter does not match"
+FAILED: Final = "The endpoint's filter failed: "
 #: What a delivery waits with that no worker could ask the filter about.
 UNAVAILABLE: Final = "filter_unavailable: no worker could evaluate the endpoint's filter"
 #: The most characters that are kept of what went wrong.
@@ -55,6 +54,17 @@ def is_filterable(event_type: str) -> bool:
     return is_custom(event_type) or event_type not in _UNFILTERED
 
 
+def skip_of_verdict(verdict: Verdict) -> Skip | None:
+    """Return what is said of a delivery that is skipped for this; None where it is not."""
+    match verdict.answer:
+        case FilterAnswer.FILTERED:
+            return Skip(FILTERED, SkipReason.FILTERED)
+        case FilterAnswer.ERROR:
+            return Skip(f"{FAILED}{verdict.reason}", SkipReason.FILTER_FAILED)
+        case _:
+            return None
+
+
 def wait_for_evaluator(*, waited: timedelta) -> timedelta:
     """Return how long to wait before a delivery that has waited so long is asked about again."""
     shortest, longest = _WAITS
@@ -66,8 +76,12 @@ class FilterTrouble:
     """How often an endpoint's present filter could not be evaluated, and how it failed last."""
 
     errors: int = 0
-    last_error: str = ""
-    last_at: datetime | None = None
+    last_error: str | None = None
+
+    def after(self, errors: list[str]) -> FilterTrouble:
+        """Return it once these errors, at least one, are added, the last one last."""
+        return FilterTrouble(self.errors + len(errors), errors[-1][:ERROR_LIMIT])
 
 
+#: That of an endpoint whose filter has never failed, or that has none.
 NO_TROUBLE: Final = FilterTrouble()

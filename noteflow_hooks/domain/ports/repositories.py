@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
@@ -71,6 +72,10 @@ class WebhookRepository(Protocol):
         """Return these endpoints' health, by their ids."""
         ...
 
+    def get_filter_trouble(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, FilterTrouble]:
+        """Return, of these endpoints, what the present filters of those have failed on that have failed."""
+        ...
+
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Store a delivery and return it as stored."""
         ...
@@ -121,6 +126,15 @@ class EventOutbox(Protocol):
 
     def get_by_id(self, event_id: UUID) -> Event | None:
         """Return an event, or None."""
+        ...
+
+    def newest_filterable(
+        self, workspace_id: UUID, event_types: Collection[str] | None = None, *, limit: int
+    ) -> Sequence[Event]:
+        """Return the newest events that filters apply to, of these types where there are any, newest first.
+
+        They are looked for among the workspace's newest :data:`NEWEST_EVENTS`.
+        """
         ...
 
     def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:

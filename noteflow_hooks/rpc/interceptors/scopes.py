@@ -29,6 +29,7 @@ _BY_SERVICE: Final = {
         "ListDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
+        "PreviewFilter": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
         "ReplayDeliveries": Scope.MANAGE,
         "GetReplay": Scope.READ,

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from noteflow_hooks.application.filters import ERASED
+from noteflow_hooks.domain.filters import FilterAnswer
 from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointView
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
+    from noteflow_hooks.application.filters import Preview
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
     from noteflow_hooks.domain.deliveries import WebhookAttempt
@@ -95,6 +98,8 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
         **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
+        filter_errors=view.filter_trouble.errors,
+        filter_last_error=view.filter_trouble.last_error,
     )
 
 
@@ -228,6 +233,27 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         sent=replay.sent,
         created_at=None if dry_run else _time(replay.created_at),
         finished_at=_time(replay.finished_at),
+        include_filtered=replay.include_filtered,
+    )
+
+
+def preview_message(preview: Preview) -> pb.PreviewFilterResponse:
+    """Return what a filter says of stored events."""
+    return pb.PreviewFilterResponse(
+        events=[
+            pb.FilterPreview(
+                event_id=str(each.event.id),
+                event_type=each.event.event_type,
+                created_at=_time(each.event.created_at),
+                verdict=each.verdict,
+                reason=each.reason,
+            )
+            for each in preview.events
+        ],
+        matched=preview.count(FilterAnswer.MATCHED),
+        filtered=preview.count(FilterAnswer.FILTERED),
+        errors=preview.count(FilterAnswer.ERROR),
+        erased=preview.count(ERASED),
     )
 
 

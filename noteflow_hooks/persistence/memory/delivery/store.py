@@ -10,6 +10,7 @@ from uuid import uuid4
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -171,6 +172,10 @@ class InMemoryDeliveryStore(DeliveryStore):
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
+        for each in kept:
+            if each.filter_error is not None:
+                trouble = session.tables.filter_trouble.get(each.delivery.webhook_id, NO_TROUBLE)
+                session.tables.filter_trouble[each.delivery.webhook_id] = trouble.after([each.filter_error])
         slots, event_ids = apply(session, kept, rules=self._rules)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 

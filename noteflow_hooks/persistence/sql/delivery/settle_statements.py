@@ -43,21 +43,23 @@ WITH result AS MATERIALIZED (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
-        error_kind text, attempt_error text, redialled boolean, skip_reason text)
+        error_kind text, attempt_error text, redialled boolean, skip_reason text,
+        passes_filter boolean)
 ), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
-              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason, result.notable
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason,
+              result.passes_filter, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = result.status, status_code = result.status_code, response_body = {_BODY},
         error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
-        budget_used = result.budget_used, interruptions = result.interruptions,
+        budget_used = result.budget_used, interruptions = result.interruptions, passes_filter = result.passes_filter,
         lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s)
     FROM result
     WHERE {_AMONG.format("=")} AND {_OWN}

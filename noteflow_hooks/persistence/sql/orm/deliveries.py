@@ -45,6 +45,8 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: Whether it passes its endpoint's filter without asking (again), or is to be asked about whatever was attempted.
+    passes_filter: Mapped[bool | None]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -99,6 +101,14 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded'"),
+        ),
+        # Without what filters hold back, which may be most of what is skipped.
+        Index(
+            "ix_webhook_deliveries_owed",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
         ),
         Index(
             "ix_webhook_deliveries_workspace_id_created_at_id",
