@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -336,6 +337,8 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: Where the event stands among its meeting's; None where it has no number.
+    rank: Rank | None = None
 
     def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""

@@ -270,7 +270,7 @@ def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
 def event_to_domain(row: WebhookEventRow | Row[Any]) -> Event:
     """Return the event, its payload the stored text's bytes."""
     columns = {name: getattr(row, name) for name in _EVENT_FIELDS}
-    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at")}
+    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at", "sequence")}
     return Event(**columns, **only_read, payload=row.payload.encode())
 
 

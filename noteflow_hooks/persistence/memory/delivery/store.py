@@ -13,6 +13,7 @@ from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttem
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
@@ -206,6 +207,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        rank=None if event.sequence is None else Rank(event.sequence),
     )
 
 
