@@ -228,6 +228,8 @@ class WebhookDelivery:
         self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
+        # What tells nothing of the endpoint was an attempt all the same: its filter was asked before.
+        after = replace(after, passes_filter=True)
         count = self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)

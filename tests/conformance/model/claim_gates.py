@@ -33,6 +33,7 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert (skip and skip.message) == ledger.reason_to_skip(track, before)
     assert (claim.webhook.url, claim.webhook.max_retries) == (webhook.url, webhook.max_retries)
     assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
+    assert claim.asks_filter == ledger.asks_filter(track), "a filter is asked again, or not at all"
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
     track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease)
 

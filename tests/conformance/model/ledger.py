@@ -7,7 +7,8 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.domain.skipping import DELETED, ERASED
+from noteflow_hooks.domain.filters import NOT_MATCHED, UNAVAILABLE, FilterAnswer, Verdict
+from noteflow_hooks.domain.skipping import DELETED, ERASED, SkipReason
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
 
 if TYPE_CHECKING:
@@ -64,6 +65,7 @@ class Sending:
     criteria: DeliveryFilter
     rate_per_s: float
     begun: Span
+    include_filtered: bool = False
     sent: list[UUID] = field(default_factory=list)
 
 
@@ -96,12 +98,12 @@ class Ledger:
 
     def registered(self, webhook: WebhookConfig) -> None:
         """Note an endpoint."""
-        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret)
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, webhook.options.filter)
 
     def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
         """Note what a person made of an endpoint."""
         own = self.endpoints[after.id]
-        own.secret = after.secret
+        own.secret, own.filter = after.secret, after.options.filter
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
         if before.rate_limit_per_s != after.rate_limit_per_s:
@@ -148,6 +150,12 @@ class Ledger:
             return f"Event {event.event_type} not subscribed"
         return None
 
+    def asks_filter(self, track: Track) -> bool:
+        """Tell whether the endpoint's filter is to be asked about a delivery before its next attempt."""
+        event = self.events[track.event_id]
+        applies = event.target is None and not event.event_type.startswith("webhook.")
+        return bool(self.endpoints[track.webhook_id].filter) and applies and not track.is_judged
+
     def dispatched(self, before: Rows, after: Rows, span: Span) -> None:
         """Note what a round of dispatching made: what it had to, and nothing else."""
         for delivery_id in after.deliveries.keys() - before.deliveries.keys():
@@ -174,7 +182,7 @@ class Ledger:
             if track.status == "sending" and track.claim_no == each.delivery.claim_no:
                 live.add(each.fencing_key)
                 results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
-                _settle(track, each.attempt, span)
+                _settle(track, each, span)
         return live, self.apply_results(results, rows, span)
 
     def apply_results(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
@@ -213,12 +221,13 @@ class Ledger:
         """Note that a settled delivery is due once more."""
         track = self.tracks[delivery_id]
         assert track.status in {"succeeded", "dead", "skipped"}, "a delivery was sent again that was not settled"
-        track.send_again(span, forced=replay_id is None)
+        unfiltered = replay_id is not None and self.replays[replay_id].include_filtered
+        track.send_again(span, forced=replay_id is None, unfiltered=unfiltered)
         self.redeliveries[delivery_id].append(replay_id)
 
     def begun(self, replay: Replay, span: Span) -> None:
         """Note a replay."""
-        self.replays[replay.id] = Sending(replay.criteria, replay.rate_per_s, span)
+        self.replays[replay.id] = Sending(replay.criteria, replay.rate_per_s, span, replay.include_filtered)
 
     def _dispatched(self, event: Accepted, matching: frozenset[UUID], *, is_done: bool) -> None:
         own = self.of_event(event.id).keys()
@@ -237,16 +246,29 @@ class Ledger:
                 each.skip(reason)
 
 
+def _verdict(settlement: Settlement) -> Verdict | None:
+    """Return what a filter must have said for a worker to come to this."""
+    if settlement.delivery.skip_reason is SkipReason.FILTERED:
+        return NOT_MATCHED
+    if settlement.filter_error is not None:
+        return Verdict(FilterAnswer.ERROR, settlement.filter_error)
+    is_unjudged = settlement.wait and settlement.delivery.error_message == UNAVAILABLE
+    return Verdict(FilterAnswer.UNAVAILABLE) if is_unjudged else None
+
+
 def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN401 - a row of either store
     if webhook.enabled:
         return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None)
     return Track(event.id, webhook.id, "skipped", message="Webhook disabled")
 
 
-def _settle(track: Track, result: AttemptResult | None, span: Span) -> None:
-    if result is not None:
-        track.answer(result, span)
+def _settle(track: Track, settlement: Settlement, span: Span) -> None:
+    verdict = _verdict(settlement)
+    if settlement.attempt is not None:
+        track.answer(settlement.attempt, span)
     elif track.reason is not None:
         track.skip(track.reason)
+    elif verdict is not None:
+        track.judge(verdict, span)
     else:
         track.release(span)

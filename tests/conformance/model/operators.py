@@ -15,6 +15,7 @@ from hypothesis.stateful import initialize
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.options import EndpointOptions
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
@@ -51,6 +52,7 @@ _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
+    "filter": st.sampled_from(["", "data.a", "data.b"]),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
 _CHANGEABLE: Final = {
@@ -103,7 +105,9 @@ class Operated(SteppedMachine):
 
     @step(nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
     def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> None:
-        webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), **options)
+        own = {name: value for name, value in options.items() if name != "filter"}
+        filtered = EndpointOptions(filter=options["filter"])
+        webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), options=filtered, **own)
         self.ledger.registered(webhook)
         self.living.append(webhook.id)
 
@@ -115,6 +119,8 @@ class Operated(SteppedMachine):
             asked["disabled_reason"] = None
         if "paused" in asked:
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
+        if "filter" in asked:
+            asked["options"] = EndpointOptions(filter=asked.pop("filter"))
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
 
     @step(weight=2, when=_has_endpoints, which=_WHICH)
@@ -203,16 +209,30 @@ class Operated(SteppedMachine):
         when=lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT,
         nth=_NTH,
         which=st.none() | _WHICH,
-        status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED]),
+        status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED, DeliveryStatus.SUCCEEDED]),
+        include_filtered=st.sampled_from([False, False, True]),
         event_type=st.none() | _TYPES,
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
-    def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:  # noqa: ANN401 - a filter's fields
+    def a_replay_begins(
+        self,
+        nth: int,
+        which: int | None,
+        rate_per_s: float,
+        *,
+        include_filtered: bool,
+        **criteria: Any,  # noqa: ANN401 - a filter's fields
+    ) -> None:
         if which is not None:
             criteria["webhook_id"] = self.pick(list(self.ledger.endpoints), which)
         began = self.opened.now()
         with self.world.units() as unit:
-            asked = Replay.create(self.workspaces[nth], DeliveryFilter(**criteria), rate_per_s=rate_per_s)
+            asked = Replay.create(
+                self.workspaces[nth],
+                DeliveryFilter(**criteria),
+                rate_per_s=rate_per_s,
+                include_filtered=include_filtered and criteria["status"] in (None, DeliveryStatus.SKIPPED),
+            )
             stored = unit.replays.create(asked)
             unit.commit()
         self.ledger.begun(stored, Span(began, self.opened.now()))
