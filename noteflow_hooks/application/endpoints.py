@@ -21,6 +21,7 @@ from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
+from noteflow_hooks.domain.preset_endpoints import PresetRules, with_hidden_url
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -85,6 +86,13 @@ class EndpointRules:
     certificates: CertificateReader | None = None
     #: What checks filters; without it they are refused.
     filters: FilterEvaluator | None = None
+    #: Hosts that presets may post to beside their vendors' own.
+    preset_hosts: frozenset[str] = frozenset()
+
+    @property
+    def presets(self) -> PresetRules:
+        """What presets are allowed."""
+        return PresetRules(self.preset_hosts, allow_http_loopback=self.allow_http_loopback)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,7 +188,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
     )
     webhook = replace(webhook, tls=tls, options=options)
     webhook.check_transport()
-    return webhook
+    return with_hidden_url(webhook, url=webhook.url, rules=rules.presets)
 
 
 def _check_one_secret(asked: Registration) -> None:
@@ -289,6 +297,8 @@ def rotate_secret(
 
 
 def _rotated(webhook: WebhookConfig, rotation: Rotation, *, now: datetime) -> WebhookConfig:
+    if webhook.options.format.is_preset:
+        raise PreconditionError(f"webhook_id: has format {webhook.options.format}, and nothing signs such an endpoint")
     what = rotation.of(webhook.signing)
     if what is Rotated.KEY and rotation.is_given:
         raise InvalidInputError("secret", "must not be set where the key alone is rotated; set what to secret or both")
@@ -337,7 +347,8 @@ def _changed(
         # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
-    changed = replace(webhook, **fields).checked_for_losses()
+    changed = with_hidden_url(replace(webhook, **fields), before=webhook, url=fields.get("url"), rules=rules.presets)
+    changed = changed.checked_for_losses()
     changed.check_transport()
     return changed
 

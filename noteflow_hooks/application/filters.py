@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.endpoints import find_webhook
-from noteflow_hooks.domain.filters import FilterAnswer, is_filterable
-from noteflow_hooks.domain.options import NO_OPTIONS
+from noteflow_hooks.application.options import new_options
+from noteflow_hooks.domain.filters import LAST_N, LAST_N_RANGE, FilterAnswer, is_filterable
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import check_range
 from noteflow_hooks.errors import FiltersMissingError, InvalidInputError
 
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
-#: How many events a preview is of, where the caller doesn't say, and how many it may be of.
-LAST_N: Final = 20
-LAST_N_RANGE: Final = range(1, 101)
 #: What is said of an event whose payload is gone.
 ERASED: Final = "erased"
 
@@ -46,12 +44,21 @@ class Preview:
         return sum(each.verdict == verdict for each in self.events)
 
 
-def check_preview(text: str, last_n: int | None) -> tuple[str, int]:
-    """Return a filter that may be one and how many events to ask it about, or raise InvalidInputError."""
+def check_preview(text: str, last_n: int | None, *, filters: FilterEvaluator | None) -> tuple[str, int]:
+    """Return the filter and how many events to ask it about, or raise InvalidInputError.
+
+    Raise FiltersMissingError where nothing here can tell. May take milliseconds: call it in a thread.
+    """
+    return check_all(
+        lambda: _checked(text, filters),
+        lambda: LAST_N if last_n is None else check_range("last_n", last_n, LAST_N_RANGE),
+    )
+
+
+def _checked(text: str, filters: FilterEvaluator | None) -> str:
     if not text:
         raise InvalidInputError("filter", "is missing; allowed is a CEL expression of type bool")
-    count = LAST_N if last_n is None else check_range("last_n", last_n, LAST_N_RANGE)
-    return NO_OPTIONS.changed({"filter": text}).filter, count
+    return new_options({"filter": text}, filters=filters).filter
 
 
 def newest_events(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID | None, *, limit: int) -> Sequence[Event]:
@@ -66,13 +73,12 @@ def newest_events(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID | None,
 
 
 def preview(text: str, events: Sequence[Event], *, filters: FilterEvaluator | None) -> Preview:
-    """Return what the filter says of the events; raise InvalidInputError, of ``filter``, for what is none.
+    """Return what a filter that was checked says of the events.
 
-    May take as long as so many evaluations at their longest: call it in a thread.
+    May take as long as so many evaluations at their longest, 10 ms each: call it in a thread.
     """
     if filters is None:
         raise FiltersMissingError
-    filters.check(text)
     return Preview([_previewed(text, each, filters) for each in events])
 
 

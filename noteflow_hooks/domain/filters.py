@@ -20,6 +20,9 @@ FAILED: Final = "The endpoint's filter failed: "
 UNAVAILABLE: Final = "filter_unavailable: no worker could evaluate the endpoint's filter"
 #: The most characters that are kept of what went wrong.
 ERROR_LIMIT: Final = 300
+#: How many events a preview is of, where the caller doesn't say, and how many it may be of.
+LAST_N: Final = 20
+LAST_N_RANGE: Final = range(1, 101)
 #: How long a delivery waits for a worker that can evaluate: half as long as it has waited already, within these.
 _WAITS: Final = (timedelta(seconds=5), timedelta(minutes=10))
 _UNFILTERED: Final = frozenset(each.value for each in WebhookEventType if each.value.startswith("webhook."))

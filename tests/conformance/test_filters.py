@@ -117,7 +117,7 @@ def test_errors_are_stored_beside_results_of_every_kind(world: World) -> None:
     """A group of a worker's may have them all."""
     webhook = filtering(world)
     claims = [world.claim(due(world, webhook).id) for _ in range(5)]
-    results = (FAILED, NOT_MATCHED, an_attempt_result(), a_failure(), ABSENT)
+    results: list[AttemptResult | Verdict] = [FAILED, NOT_MATCHED, an_attempt_result(), a_failure(), ABSENT]
     settle(world, *zip(claims, results, strict=True))
     stored = [world.read(webhook.workspace_id, each.delivery.id) for each in claims]
     assert [each.status.value for each in stored] == ["skipped", "skipped", "succeeded", "pending", "pending"]

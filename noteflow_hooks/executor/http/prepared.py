@@ -39,7 +39,7 @@ class PreparedEndpoint:
         if webhook.secret_unavailable:
             what = webhook.lost if webhook.lost is not None else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
-        self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
+        self.url = _endpoint(webhook.address, allow_http_loopback=allow_http_loopback)
         #: What it has of its own in TLS; never over http, which would leave it out.
         self.tls = _own_tls(webhook.tls, self.url)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))

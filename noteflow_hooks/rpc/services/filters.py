@@ -27,9 +27,11 @@ class FilterMixin:
         """Ask a filter about the newest stored events."""
         required(self._webhook_service)
         workspace_id, filters = current_workspace(), self._endpoints.filters
-        (text, count), webhook_id = check_all(
-            lambda: check_preview(request.filter, optional(request, "last_n")),
-            lambda: parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
+        (text, count), webhook_id = await asyncio.to_thread(
+            lambda: check_all(
+                lambda: check_preview(request.filter, optional(request, "last_n"), filters=filters),
+                lambda: parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
+            )
         )
         events = await self._database.run(
             lambda unit: newest_events(with_webhooks(unit), workspace_id, webhook_id, limit=count)
