@@ -169,6 +169,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
             wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
+            requires_verification=settings.require_verification,
         )
         report_backlog = publishers.report_backlog
     stack = ExitStack()
@@ -200,7 +201,9 @@ def worker(
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
-    executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
+    executor = WebhookExecutor(
+        egress_policy(settings), ca_bundle=settings.ca_bundle, origin=settings.verification_origin
+    )
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)

@@ -22,6 +22,7 @@ from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.preset_endpoints import PresetRules, with_hidden_url
+from noteflow_hooks.domain.verification import updated
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -274,7 +275,12 @@ def change_webhook(
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
     check_subscribed(unit, workspace_id, changes.get("events", ()))
-    stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
+    changed = _changed(webhook, changes, rules=rules, now=now)
+    is_required = service.requires_verification
+    asked = updated(webhook, changed, names_url="url" in changes, is_required=is_required, now=now)
+    asked.check_transport()
+    stored = service.update_webhook(asked, unit)
+    service.ask_to_verify(stored, unit, before=webhook)
     old, new = tell_update(webhook, stored)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))

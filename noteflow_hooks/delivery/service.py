@@ -18,6 +18,7 @@ from noteflow_hooks.delivery.dispatcher import Dispatcher
 from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
 from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.filters import MATCHED, FilterAnswer, Verdict
 from noteflow_hooks.errors import UnavailableError
 
@@ -191,7 +192,8 @@ class DeliveryService:
     def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | Verdict | None]) -> None:
         try:
             if left := calls.left():
-                self._store.mark_slow({each.claim.webhook.id for each in left})
+                # What a challenge says of an endpoint's pace may be that of another URL.
+                self._store.mark_slow({each.claim.webhook.id for each in left if each.claim.challenge is None})
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)
@@ -206,13 +208,14 @@ class DeliveryService:
 
         Where the endpoint's filter does not let it pass, it is the filter's verdict.
         """
-        if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
+        claim = leased.claim
+        if not may_be_sent(claim) or self._monotonic() >= leased.start_by:
             return _no_result
-        if leased.claim.webhook.options.filter:
-            verdict = self._verdict(leased.claim)
+        if claim.webhook.options.filter:
+            verdict = self._verdict(claim)
             if verdict.answer is not FilterAnswer.MATCHED:
                 return lambda: verdict
-        return self._begin_post(leased.claim)
+        return self._begin_post(claim)
 
     def _verdict(self, claim: Claim) -> Verdict:
         """Return what the endpoint's filter says of the event, before its first attempt; it passes any other one."""
@@ -222,6 +225,13 @@ class DeliveryService:
             return Verdict(FilterAnswer.UNAVAILABLE, "this worker is made without what evaluates filters")
         text, kind = claim.webhook.options.filter, claim.delivery.event_type
         return self._filters.evaluate(text, event_type=kind, payload=claim.payload)
+
+
+def may_be_sent(claim: Claim) -> bool:
+    """Tell whether nothing speaks against sending it; what waits for its endpoint's verification is given back."""
+    if claim.reason_to_skip() is not None:
+        return False
+    return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 
 
 def _no_result() -> None:

@@ -14,6 +14,8 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
+from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
 from noteflow_hooks.domain.filters import UNAVAILABLE, Verdict, is_filterable, skip_of_verdict, wait_for_evaluator
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
@@ -23,21 +25,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.challenges import Challenge
     from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-#: The status codes of a final answer that count as success; no others do.
-SUCCESS: Final = range(200, 300)
-#: The most bytes of a response body that are kept.
-RESPONSE_KEPT_BYTES: Final = 4096
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
-TIMED_OUT: Final = "Request timed out"
-INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
-#: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
-GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
 
 
@@ -53,22 +48,6 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-
-
-class ErrorKind(StrEnum):
-    """What made an attempt fail."""
-
-    TIMEOUT = "timeout"
-    DNS = "dns"
-    ADDRESS_NOT_ALLOWED = "address_not_allowed"
-    CONNECT = "connect"
-    TLS = "tls"
-    PROTOCOL = "protocol"
-    REDIRECT = "redirect"
-    STATUS = "status"
-    INTERRUPTED = "interrupted"
-    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - the name of a fault, no secret
-    INTERNAL = "internal"
 
 
 _OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
@@ -115,23 +94,6 @@ class AttemptResult:
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookAttempt:
-    """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
-
-    id: UUID
-    delivery_id: UUID
-    attempt_number: int
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    response_body: str | None = field(repr=False)
-    error_kind: str | None
-    error_message: str | None
-    #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
-    redialled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WebhookDelivery:
     """One event for one endpoint. Every change of state is a method that returns the next value."""
 
@@ -167,6 +129,11 @@ class WebhookDelivery:
     #: asked whatever was attempted before; None has it asked unless an attempt has ended.
     passes_filter: bool | None = None
 
+    @property
+    def asks_to_verify(self) -> bool:
+        """Whether it carries a challenge: none of its attempts is kept back by breaker, limits or a pause."""
+        return self.event_type == VERIFICATION
+
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
         pending = self.status is DeliveryStatus.PENDING and not self.held
@@ -179,10 +146,8 @@ class WebhookDelivery:
 
     @property
     def awaits_verdict(self) -> bool:
-        """Whether its endpoint's filter, if there is one, is to be asked before the next attempt.
-
-        An attempt that was cut off tells nothing: the worker may have ended before it asked.
-        """
+        """Whether its endpoint's filter, if there is one, is to be asked before the next attempt."""
+        # One that was cut off tells nothing: the worker may have ended before it asked.
         return self.passes_filter is False or (self.passes_filter is None and self.attempt_count == self.interruptions)
 
     def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
@@ -248,10 +213,6 @@ class WebhookDelivery:
         self._require(DeliveryStatus.SENDING)
         return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
 
-    def unjudged(self) -> WebhookDelivery:
-        """Give it back untried: its endpoint's filter could not be asked here."""
-        return replace(self.released(), error_message=UNAVAILABLE)
-
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
         self._require(DeliveryStatus.PENDING, DeliveryStatus.SENDING)
@@ -307,8 +268,7 @@ class WebhookDelivery:
         """Make it due once more, with a fresh budget; attempts are numbered on.
 
         ``forced`` lets it pass the breaker, limits, a pause and the filter; otherwise it waits for its endpoint's slot.
-        ``unfiltered`` lets it pass the filter that has held it back. Another one that was skipped is asked about anew,
-        and of one that was sent the verdict stands.
+        ``unfiltered`` lets it pass the filter that has held it back. The verdict stands of what was sent.
         """
         self._require(*FINAL_STATUSES)
         return replace(
@@ -346,6 +306,8 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: What a 2xx must give back to count as success; None where any 2xx does.
+    challenge: Challenge | None = None
     #: Where the event stands among its meeting's; None where it has no number.
     rank: Rank | None = None
 
@@ -359,14 +321,16 @@ class Claim:
             return ERASED
         if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
             return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
-        return None
+        if self.delivery.event_type != VERIFICATION:
+            return None
+        why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
+        return None if why is None else Skip(why, None)
 
     @property
     def asks_filter(self) -> bool:
         """Whether the endpoint's filter is to be asked before this attempt."""
-        if not self.webhook.options.filter:
-            return False
-        return not self.targeted and self.delivery.awaits_verdict and is_filterable(self.delivery.event_type)
+        is_asked = self.webhook.options.filter and not self.targeted and self.delivery.awaits_verdict
+        return bool(is_asked) and is_filterable(self.delivery.event_type)
 
     def settlement(
         self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
@@ -376,7 +340,7 @@ class Claim:
         ``draw`` is uniform in [0, 1).
         """
         if isinstance(result, Verdict):
-            return self._judged(result)
+            return self._settlement_of(result)
         if result is not None:
             after, wait = self.delivery.attempted(
                 result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
@@ -390,16 +354,13 @@ class Claim:
             return Settlement(self.delivery.skipped(reason))
         return Settlement(self.delivery.released(), wait=timedelta(0))
 
-    def _judged(self, verdict: Verdict) -> Settlement:
-        """Return the next state of one that its endpoint's filter does not let pass."""
+    def _settlement_of(self, verdict: Verdict) -> Settlement:
         skip = skip_of_verdict(verdict)
         if skip is not None:
             failed = skip.reason is SkipReason.FILTER_FAILED
             return Settlement(self.delivery.skipped(skip), filter_error=verdict.reason if failed else None)
-        created_at, lease_end = self.delivery.created_at, self.delivery.lease_expires_at
-        waited = lease_end - created_at if created_at is not None and lease_end is not None else timedelta(0)
-        wait = wait_for_evaluator(waited=waited - timedelta(milliseconds=self.webhook.timeout_ms))
-        return Settlement(self.delivery.unjudged(), wait=wait)
+        wait = wait_for_evaluator(self.delivery.created_at, lease_end=self.delivery.lease_expires_at)
+        return Settlement(replace(self.delivery.released(), error_message=UNAVAILABLE), wait=wait)
 
 
 @dataclass(frozen=True, slots=True)
@@ -419,10 +380,15 @@ class Settlement:
         """Whether an attempt was made and did not succeed."""
         return self.attempt is not None and not self.attempt.succeeded
 
+    @property
+    def verifies(self) -> bool:
+        """Whether its endpoint has given its challenge back."""
+        return self.delivery.event_type == VERIFICATION and self.attempt is not None and self.attempt.succeeded
+
     def is_notable(self, slow_after: timedelta) -> bool:
         """Tell whether it changes the health of an endpoint that was well until now."""
         made = self.attempt
-        if made is None or made.is_our_fault:
+        if made is None or made.is_our_fault or self.delivery.event_type == VERIFICATION:
             return False
         # Only what succeeded has no kind of error.
         return made.error_kind is not None or made.took >= slow_after

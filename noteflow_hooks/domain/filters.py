@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.events import WebhookEventType, is_custom
 from noteflow_hooks.domain.skipping import Skip, SkipReason
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 #: What is said of a delivery whose event the filter doesn't want, and of one on which it failed.
 FILTERED: Final = "The endpoint's filter does not match"
@@ -25,6 +28,8 @@ LAST_N: Final = 20
 LAST_N_RANGE: Final = range(1, 101)
 #: How long a delivery waits for a worker that can evaluate: half as long as it has waited already, within these.
 _WAITS: Final = (timedelta(seconds=5), timedelta(minutes=10))
+#: About as long as a lease lasts.
+_LEASE: Final = timedelta(seconds=20)
 _UNFILTERED: Final = frozenset(each.value for each in WebhookEventType if each.value.startswith("webhook."))
 
 
@@ -68,9 +73,10 @@ def skip_of_verdict(verdict: Verdict) -> Skip | None:
             return None
 
 
-def wait_for_evaluator(*, waited: timedelta) -> timedelta:
-    """Return how long to wait before a delivery that has waited so long is asked about again."""
+def wait_for_evaluator(created_at: datetime | None, *, lease_end: datetime | None) -> timedelta:
+    """Return how long to wait before a delivery is asked about again that was made then and is claimed now."""
     shortest, longest = _WAITS
+    waited = lease_end - created_at - _LEASE if created_at is not None and lease_end is not None else shortest
     return min(max(waited / 2, shortest), longest)
 
 

@@ -41,9 +41,9 @@ def filtering(world: World, *, text: str = "data.a", workspace_id: UUID | None =
     return world.webhook(owner, max_retries=2, options=EndpointOptions(filter=text))
 
 
-def settle(world: World, *judged: tuple[Claim, AttemptResult | Verdict]) -> None:
+def settle(world: World, *results: tuple[Claim, AttemptResult | Verdict]) -> None:
     """Settle claims together, as a worker does."""
-    settlements = [claim.settlement(result, policy=EXACT, draw=lambda: 0.5) for claim, result in judged]
+    settlements = [claim.settlement(result, policy=EXACT, draw=lambda: 0.5) for claim, result in results]
     assert len(world.deliveries.settle(settlements).fencing_keys) == len(settlements)
 
 

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
 from noteflow_hooks.domain.deliveries import (
     FINAL_STATUSES,
-    INTERRUPTED,
     INTERRUPTIONS_LIMIT,
     Claim,
     DeliveryStatus,
-    ErrorKind,
     Settlement,
     WebhookDelivery,
 )
@@ -224,6 +223,7 @@ def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on(forced: bool)
         interruptions=0,
         held=not forced,
         forced=forced,
+        passes_filter=True,
     )
 
 

@@ -37,8 +37,8 @@ def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoint
         return f"{skip_of_disabled(webhook).message}; it will be skipped"
     if delivery.forced:
         return "Due, as was asked for; waits for a worker"
-    if webhook.paused_at is not None:
-        return f"The endpoint is paused since {_text(webhook.paused_at)}; it goes out when that resumes"
+    if webhook.keeps_back_since is not None:
+        return _kept_back(webhook)
     if health.open_until is not None:
         return _circuit(health, now)
     if delivery.next_attempt_at is not None and delivery.next_attempt_at > now:
@@ -50,6 +50,13 @@ def _next_attempt(delivery: WebhookDelivery, moment: datetime) -> str:
     if delivery.error_message == UNAVAILABLE:
         return f"{UNAVAILABLE}; asked again at {_text(moment)}"
     return f"Waits for its next attempt at {_text(moment)}"
+
+
+def _kept_back(webhook: WebhookConfig) -> str:
+    since = webhook.verification.unverified_since
+    if since is not None:
+        return f"The endpoint is not verified: it owes an answer since {_text(since)}; `webhooks verify` asks it anew"
+    return f"The endpoint is paused since {_text(webhook.keeps_back_since)}; it goes out when that resumes"
 
 
 def _circuit(health: EndpointHealth, now: datetime) -> str:
@@ -74,5 +81,5 @@ def _last_failure(delivery: WebhookDelivery) -> str:
     return f". Last attempt: {delivery.error_message}" if has_failed else ""
 
 
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _text(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.attempts import WebhookAttempt
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.filters import FilterTrouble
@@ -73,7 +74,7 @@ class WebhookRepository(Protocol):
         ...
 
     def get_filter_trouble(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, FilterTrouble]:
-        """Return, of these endpoints, what the present filters of those have failed on that have failed."""
+        """Return what the present filters of these endpoints have failed on, of those that have."""
         ...
 
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
@@ -129,12 +130,9 @@ class EventOutbox(Protocol):
         ...
 
     def newest_filterable(
-        self, workspace_id: UUID, event_types: Collection[str] | None = None, *, limit: int
+        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
     ) -> Sequence[Event]:
-        """Return the newest events that filters apply to, of these types where there are any, newest first.
-
-        They are looked for among the workspace's newest :data:`NEWEST_EVENTS`.
-        """
+        """Return the newest that filters apply to, of these types if any, among the newest :data:`NEWEST_EVENTS`."""
         ...
 
     def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:

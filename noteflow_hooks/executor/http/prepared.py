@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payload_versions import version_sent
@@ -45,6 +46,7 @@ class PreparedEndpoint:
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
         self._payload_version = webhook.payload_version
+        self._user_agent = user_agent
         self._before = self._constant_lines(user_agent)
         self._after = _lines(self._custom) + "\r\n"
         self._secret = webhook.secret
@@ -74,6 +76,19 @@ class PreparedEndpoint:
             plain, standard = self._signatures(event_id, timestamp, payload, self._secrets_at(moment))
             text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
         return (text + self._after).encode("latin-1")
+
+    def handshake(self, origin: str, rate_limit_per_s: float | None) -> bytes:
+        """Return the head of the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""
+        headers = {
+            "Host": _host_header(self.url),
+            "User-Agent": self._user_agent,
+            "Accept-Encoding": "identity",
+            "WebHook-Request-Origin": origin,
+        }
+        if rate_limit_per_s is not None:
+            # Deliveries a minute.
+            headers["WebHook-Request-Rate"] = str(max(1, math.ceil(60 * rate_limit_per_s)))
+        return f"OPTIONS {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}{self._after}".encode("latin-1")
 
     def _key_lines(self, keys: _Keys, event_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
         """Return the lines of an endpoint that a key pair signs for, behind its secrets where those sign, too."""

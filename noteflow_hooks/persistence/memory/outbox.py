@@ -76,10 +76,10 @@ class InMemoryEventOutbox(EventOutbox):
 
     @override
     def newest_filterable(
-        self, workspace_id: UUID, event_types: Collection[str] | None = None, *, limit: int
+        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
     ) -> Sequence[Event]:
         newest_of_all = newest(self._wanted(workspace_id, ALL_EVENTS), limit=NEWEST_EVENTS)
-        wanted = (each for each in newest_of_all if event_types is None or each.event_type in event_types)
+        wanted = (each for each in newest_of_all if types is None or each.event_type in types)
         return [each for each in wanted if is_filterable(each.event_type)][:limit]
 
     @override

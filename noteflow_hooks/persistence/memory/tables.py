@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.breakers import BreakerTally
     from noteflow_hooks.domain.audit.entries import AuditEntry
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.filters import FilterTrouble

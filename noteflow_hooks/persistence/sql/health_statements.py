@@ -81,8 +81,7 @@ ORDER BY webhook_id
 FOR NO KEY UPDATE
 """)
 
-#: Counts what endpoints' filters have failed on. Their health's rows are locked.
-# rule of domain.filters.FilterTrouble.after
+#: Adds to what endpoints' filters have failed on. Their health's rows are locked.
 NOTE_FILTER_ERRORS = text("""
 UPDATE noteflow.webhook_health AS health
 SET filter_errors = least(health.filter_errors, 9000000000000000000) + failed.errors,
@@ -152,7 +151,7 @@ WITH RECURSIVE holder AS (
     SELECT health.webhook_id FROM noteflow.webhook_health AS health
     JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
-      AND (config.paused_at IS NULL OR NOT config.enabled)
+      AND (coalesce(config.paused_at, config.unverified_since) IS NULL OR NOT config.enabled)
     ORDER BY health.webhook_id
     FOR NO KEY UPDATE OF health
 )

@@ -142,10 +142,10 @@ class SqlAlchemyEventOutbox(EventOutbox):
 
     @override
     def newest_filterable(
-        self, workspace_id: UUID, event_types: Collection[str] | None = None, *, limit: int
+        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
     ) -> Sequence[Event]:
-        types = list(event_types) if event_types is not None else None
-        rows = self._work.ask(_FILTERABLE, workspace_id=workspace_id, event_types=types, limit=limit).all()
+        asked = list(types) if types is not None else None
+        rows = self._work.ask(_FILTERABLE, workspace_id=workspace_id, event_types=asked, limit=limit).all()
         return [event_to_domain(row) for row in self._work.by_turns(rows)]
 
     @override

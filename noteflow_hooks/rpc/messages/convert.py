@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.application.filters import Preview
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
@@ -91,16 +91,27 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         payload_version=webhook.payload_version,
         signing=webhook.signing,
         public_key=webhook.public_key,
-        previous_public_keys=[
-            pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
-            for each in webhook.previous_keys_at(datetime.now(UTC))
-        ],
+        previous_public_keys=_previous_keys(webhook),
+        verified_at=_time(webhook.verified_at),
+        pending_url=webhook.verification.pending_url,
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
-        **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
-        filter_errors=view.filter_trouble.errors,
-        filter_last_error=view.filter_trouble.last_error,
+        **_options(view),
     )
+
+
+def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
+    return [
+        pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
+        for each in webhook.previous_keys_at(datetime.now(UTC))
+    ]
+
+
+def _options(view: EndpointView) -> dict[str, Any]:
+    """Return the fields of its options, and of what has come of them."""
+    trouble = view.filter_trouble
+    own = {name: getattr(view.webhook.options, name) for name in OPTION_FIELDS}
+    return own | {"filter_errors": trouble.errors, "filter_last_error": trouble.last_error}
 
 
 def _certificate(info: CertificateInfo) -> pb.CertificateInfo:

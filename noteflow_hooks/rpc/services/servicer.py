@@ -17,6 +17,7 @@ from noteflow_hooks.rpc.services.filters import FilterMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.verification import VerificationMixin
 
 if TYPE_CHECKING:
     import grpc
@@ -34,6 +35,7 @@ class HooksServicer(
     MeetingMixin,
     EndpointMixin,
     DeliveryMixin,
+    VerificationMixin,
     ReplayMixin,
     EventMixin,
     AuditMixin,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import INTERRUPTED
+from noteflow_hooks.domain.attempts import INTERRUPTED
 from noteflow_hooks.domain.filters import FAILED, FILTERED, UNAVAILABLE, FilterAnswer
 from noteflow_hooks.domain.skipping import ERASED
 

@@ -51,6 +51,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "DeleteWebhook": [{}],
     "RotateWebhookSecret": [{}, {"secret": "a-secret-of-mine", "overlap_seconds": 0}],
     "TestWebhook": [{}, {"wait_seconds": 0.2}],
+    "VerifyWebhook": [{}, {"wait_seconds": 0.2}],
     "GetDelivery": [{}],
     "RedeliverDelivery": [{}],
     "ReplayDeliveries": [{}, {"dry_run": True}, {"status": "succeeded"}],

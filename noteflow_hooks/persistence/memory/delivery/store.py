@@ -9,7 +9,8 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
@@ -23,6 +24,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     next_slots,
 )
 from noteflow_hooks.domain.settling import interruption, stored
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -31,6 +33,7 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     own_slots,
     with_slots,
 )
+from noteflow_hooks.persistence.memory.delivery.verification import verify
 from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -178,6 +181,7 @@ class InMemoryDeliveryStore(DeliveryStore):
                 trouble = session.tables.filter_trouble.get(each.delivery.webhook_id, NO_TROUBLE)
                 session.tables.filter_trouble[each.delivery.webhook_id] = trouble.after([each.filter_error])
         slots, event_ids = apply(session, kept, rules=self._rules)
+        slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 
 
@@ -201,7 +205,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
     claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(
+    claim = Claim(
         claimed,
         webhook,
         event.payload,
@@ -209,6 +213,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         erased=event.payload_erased_at is not None,
         rank=None if event.sequence is None else Rank(event.sequence),
     )
+    return as_asked(claim) if delivery.asks_to_verify else claim
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:

@@ -32,10 +32,13 @@ SCHEDULED: Final = "config.batch_max <> 0 OR config.ordering <> 'none'"
 #: Where an endpoint has a rate limit, of its own or its vendor's.
 # rule of domain.webhooks.WebhookConfig.rate_per_s
 PACED: Final = f"config.rate_limit_per_s IS NOT NULL OR {one_of('config.format', PRESETS)}"
+#: Since when an endpoint's deliveries wait, whatever its health.
+# rule of domain.webhooks.WebhookConfig.keeps_back_since
+KEEPS_BACK_SINCE: Final = "coalesce(config.paused_at, config.unverified_since)"
 #: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
 # rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = f"""
-    coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
+    coalesce(health.turn_at, health.open_until, health.slow_since, {KEEPS_BACK_SINCE}) IS NOT NULL
     OR health.ramp IS NOT NULL OR {PACED} OR {SCHEDULED}
 """
 
@@ -93,7 +96,7 @@ in_line AS MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT * FROM noteflow.under_way(ARRAY(SELECT webhook_id FROM endpoints))
 ), room AS MATERIALIZED (
-    SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
+    SELECT config.id AS webhook_id, {KEEPS_BACK_SINCE} AS paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {THROTTLED} THEN 0
                 WHEN config.max_concurrency IS NULL AND counted.lagging >= {STALLED_LIMIT} THEN 0
@@ -178,7 +181,7 @@ SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 # rule of domain.health.load.is_merely_flooded
 _FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
-    AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
+    AND coalesce(health.open_until, health.probing_until, {KEEPS_BACK_SINCE}) IS NULL
     AND health.ramp IS NULL AND NOT ({PACED}) AND NOT ({SCHEDULED})
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.

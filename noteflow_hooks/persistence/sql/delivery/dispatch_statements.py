@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.claim_statements import KEEPS_BACK_SINCE, ROOM, THROTTLED, lease_end
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
@@ -50,7 +50,7 @@ named AS MATERIALIZED (
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
            matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version
     FROM picked CROSS JOIN LATERAL (
-        SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
+        SELECT config.id, config.enabled, {THROTTLED} AS throttled, {KEEPS_BACK_SINCE} IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
                config.timeout_ms, {_VERSION} AS version
         FROM noteflow.webhook_configs AS config

@@ -8,9 +8,11 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
 if TYPE_CHECKING:
@@ -73,7 +75,7 @@ class ClaimRow(NamedTuple):
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
         )
-        return Claim(
+        claim = Claim(
             delivery,
             webhook,
             payload=self.payload.encode(),
@@ -81,6 +83,7 @@ class ClaimRow(NamedTuple):
             erased=self.erased,
             rank=None if self.sequence is None else Rank(self.sequence),
         )
+        return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -49,6 +51,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     result_params,
     stored_results,
 )
+from noteflow_hooks.persistence.sql.delivery.verification_keeper import VerificationKeeper
 from noteflow_hooks.persistence.sql.limits import MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
@@ -99,6 +102,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
+        self._verifications = VerificationKeeper(self._converter)
         self._patience = LockPatience(engine, period=sweep_every)
 
     @override
@@ -187,13 +191,16 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
-        judged = [each for each in settlements if each.filter_error is not None]
-        if judged:
-            return self._settle_with_errors(judged, [each for each in settlements if each.filter_error is None])
+        failed = [each for each in settlements if each.filter_error is not None]
+        if failed:
+            return self._settle_with_errors(failed, [each for each in settlements if each.filter_error is None])
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
         notable = [each.is_notable(self._rules.slow_after) for each in settlements]
         params = result_params(zip(settlements, notable, strict=True))
+        if any(each.delivery.event_type == VERIFICATION for each in settlements):
+            with self._engine.begin() as connection:
+                return self._settle_answers(connection, settlements, params)
         if any(notable):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
@@ -218,6 +225,15 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             slots=[*rest.slots, *stored.slots],
             event_ids=[*rest.event_ids, *stored.event_ids],
         )
+
+    def _settle_answers(
+        self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
+    ) -> Settled:
+        """Settle a group in which endpoints may have given their challenges back."""
+        endpoints = self._verifications.lock(connection, settlements)
+        settled = self._settle(connection, settlements, params)
+        slots = self._verifications.apply(connection, endpoints, settlements, kept=settled.fencing_keys)
+        return replace(settled, slots=[*settled.slots, *slots])
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
         stored = stored_results(connection.execute(settle_statements.SETTLE.careful, params))

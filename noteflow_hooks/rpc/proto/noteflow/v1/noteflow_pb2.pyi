@@ -30,6 +30,7 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
   WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
   PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  WEBHOOK_UNVERIFIED      the endpoint has not answered yet         FAILED_PRECONDITION
   DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
   REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
   TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
@@ -522,6 +523,8 @@ class Webhook(_message.Message):
     SIGNING_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     PREVIOUS_PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    VERIFIED_AT_FIELD_NUMBER: _builtins.int
+    PENDING_URL_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_INFO_FIELD_NUMBER: _builtins.int
     SERVER_CA_INFO_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
@@ -573,6 +576,8 @@ class Webhook(_message.Message):
     """`whpk_` and base64: by it receivers check signatures of the key pair. Absent where it has none, or where the server's
     keys don't decrypt it. The private key is never returned.
     """
+    pending_url: _builtins.str
+    """Where it is to move once that URL answers its challenge; absent where it is not. Until then deliveries go to `url`."""
     filter: _builtins.str
     """A CEL expression over `type` and `data`: only events for which it is true are sent. Empty sends all."""
     format: _builtins.str
@@ -628,6 +633,12 @@ class Webhook(_message.Message):
         """The public keys before this one that sign too, newest first; at most five."""
 
     @_builtins.property
+    def verified_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was verified: when it last answered a challenge, or was registered where it was never asked. Absent until it has
+        answered its first one: meanwhile its deliveries wait.
+        """
+
+    @_builtins.property
     def client_certificate_info(self) -> Global___CertificateInfo:
         """Of the certificate that it is shown in TLS; absent where it has none. The key is never returned."""
 
@@ -665,6 +676,8 @@ class Webhook(_message.Message):
         signing: _builtins.str = ...,
         public_key: _builtins.str | None = ...,
         previous_public_keys: _abc.Iterable[Global___PreviousPublicKey] | None = ...,
+        verified_at: _timestamp_pb2.Timestamp | None = ...,
+        pending_url: _builtins.str | None = ...,
         client_certificate_info: Global___CertificateInfo | None = ...,
         server_ca_info: _abc.Iterable[Global___CertificateInfo] | None = ...,
         filter: _builtins.str = ...,
@@ -677,9 +690,9 @@ class Webhook(_message.Message):
         filter_errors: _builtins.int = ...,
         filter_last_error: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -687,6 +700,8 @@ class Webhook(_message.Message):
     _WhichOneofArgType__filter_last_error: _TypeAlias = _typing.Literal["_filter_last_error", b"_filter_last_error"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__pending_url: _TypeAlias = _typing.Literal["pending_url"]  # noqa: Y015
+    _WhichOneofArgType__pending_url: _TypeAlias = _typing.Literal["_pending_url", b"_pending_url"]  # noqa: Y015
     _WhichOneofReturnType__public_key: _TypeAlias = _typing.Literal["public_key"]  # noqa: Y015
     _WhichOneofArgType__public_key: _TypeAlias = _typing.Literal["_public_key", b"_public_key"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
@@ -699,6 +714,8 @@ class Webhook(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__filter_last_error) -> _WhichOneofReturnType__filter_last_error | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_url) -> _WhichOneofReturnType__pending_url | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__public_key) -> _WhichOneofReturnType__public_key | None: ...
     @_typing.overload
@@ -1476,6 +1493,70 @@ class TestWebhookResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TestWebhookResponse: _TypeAlias = TestWebhookResponse  # noqa: Y015
+
+@_typing.final
+class VerifyWebhookRequest(_message.Message):
+    """What VerifyWebhook takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    WAIT_SECONDS_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The endpoint's id."""
+    wait_seconds: _builtins.float
+    """How long to wait for the answer to the challenge, in seconds, 0 to 60; absent means 0."""
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        wait_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wait_seconds: _TypeAlias = _typing.Literal["wait_seconds"]  # noqa: Y015
+    _WhichOneofArgType__wait_seconds: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wait_seconds) -> _WhichOneofReturnType__wait_seconds | None: ...
+
+Global___VerifyWebhookRequest: _TypeAlias = VerifyWebhookRequest  # noqa: Y015
+
+@_typing.final
+class VerifyWebhookResponse(_message.Message):
+    """What the endpoint has shown, as far as it is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event that asks, of type `webhook.verification`; absent where nothing was asked."""
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """The endpoint as it is after the wait: verified once it has `verified_at` and no `pending_url`."""
+
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """Its delivery as it is after the wait, without its payload and attempts; absent where there is none yet."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___Webhook | None = ...,
+        event_id: _builtins.str | None = ...,
+        delivery: Global___Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "delivery", b"delivery", "event_id", b"event_id", "webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "delivery", b"delivery", "event_id", b"event_id", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+
+Global___VerifyWebhookResponse: _TypeAlias = VerifyWebhookResponse  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):

@@ -367,6 +367,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.FromString,
                 _registered_method=True)
+        self.VerifyWebhook = channel.unary_unary(
+                '/noteflow.v1.WebhookService/VerifyWebhook',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/noteflow.v1.WebhookService/ListDeliveries',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
@@ -463,6 +468,15 @@ class WebhookServiceServicer:
 
     def TestWebhook(self, request, context):
         """Sends a `webhook.test` event to one endpoint, whatever that subscribes to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyWebhook(self, request, context):
+        """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+        For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+        now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -570,6 +584,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.TestWebhook,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.SerializeToString,
+            ),
+            'VerifyWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyWebhook,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -807,6 +826,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/TestWebhook',
             noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/VerifyWebhook',
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,
