@@ -251,7 +251,7 @@ def is_taken(check: Callable[[], object]) -> bool:
     return True
 
 
-@twin("domain.deliveries.DeliveryStatus", "domain.deliveries.SUCCESS")
+@twin("domain.deliveries.DeliveryStatus", "domain.attempts.SUCCESS")
 @given(status=st.sampled_from([*map(str, DeliveryStatus), "lost"]), code=st.sampled_from([199, 200, 299, 300]))
 def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: int) -> None:
     """One that succeeded was answered with a code that is success."""
@@ -272,7 +272,7 @@ def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: in
     in_transaction(tables, check)
 
 
-@twin("domain.deliveries.ErrorKind", "domain.deliveries.RESPONSE_KEPT_BYTES")
+@twin("domain.attempts.ErrorKind", "domain.deliveries.RESPONSE_KEPT_BYTES")
 @given(
     kind=st.sampled_from([*map(str, ErrorKind), "bad_luck"]),
     size=st.sampled_from([0, RESPONSE_KEPT_BYTES, RESPONSE_KEPT_BYTES + 1]),

@@ -68,7 +68,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
         ),
         CheckConstraint(
             "(status = 'succeeded') = (delivered_at IS NOT NULL)"
-            # rule of domain.deliveries.SUCCESS
+            # rule of domain.attempts.SUCCESS
             f" AND (status <> 'succeeded' OR {within('status_code', SUCCESS)})",
             name="succeeded",
         ),
@@ -166,9 +166,9 @@ class WebhookAttemptRow(Base):
         UniqueConstraint("delivery_id", "attempt_number"),
         Index("ix_webhook_attempts_started_at", "started_at"),
         CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
-        # rule of domain.deliveries.RESPONSE_KEPT_BYTES
+        # rule of domain.attempts.RESPONSE_KEPT_BYTES
         CheckConstraint(f"octet_length(response_body) <= {RESPONSE_KEPT_BYTES}", name="response_body"),
-        # rule of domain.deliveries.ErrorKind
+        # rule of domain.attempts.ErrorKind
         CheckConstraint(one_of("error_kind", ErrorKind), name="error_kind"),
     )
 
