@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
@@ -87,6 +88,8 @@ class ServerParts:
     certificates: CertificateReader
     #: Checks the endpoints' filters.
     filters: FilterEvaluator
+    #: Shows requests that are not sent.
+    previewer: Previewer
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -151,6 +154,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
+    from noteflow_hooks.executor.previewing import RequestPreviewer  # noqa: PLC0415 - nor for previews
     from noteflow_hooks.persistence.sql.intake import SqlEventIntake  # noqa: PLC0415 - as said
 
     settings.require("database_url", "redis_url")
@@ -177,8 +181,21 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     if service is not None:
         stack.callback(service.close)
     return ServerParts(
-        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), CelFilters(), stack.close
+        units,
+        service,
+        SERVER_CONNECTIONS,
+        report_backlog,
+        JsonSchemaChecker(),
+        PemReader(),
+        CelFilters(),
+        RequestPreviewer(),
+        stack.close,
     )
+
+
+def _delivery_store(engine: Engine, settings: Settings) -> SqlAlchemyDeliveryStore:
+    sweep_every = timedelta(seconds=settings.sweep_every_s)
+    return SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
 
 
 def _delivery_rules(settings: Settings) -> DeliveryRules:
@@ -208,8 +225,7 @@ def worker(
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
-    sweep_every = timedelta(seconds=settings.sweep_every_s)
-    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
+    delivery_store = _delivery_store(engine, settings)
     deliveries = DeliveryService(
         delivery_store,
         executor.post,

@@ -20,6 +20,7 @@
     ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
+    ├── RenderingError             nothing can be made of an event in an endpoint's format
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
 
 What a receiver does wrong is none of these: it is an attempt's result, a value.
@@ -247,6 +248,10 @@ class AddressNotAllowedError(NoteFlowHooksError):
         """Take a message for anybody, and details for an operator only: the address, and what would allow it."""
         super().__init__(message)
         self.detail = detail
+
+
+class RenderingError(NoteFlowHooksError):
+    """Nothing can be made of the event in this format."""
 
 
 class UnitOfWorkNotStartedError(NoteFlowHooksError):

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,8 @@ class EndpointRules:
     certificates: CertificateReader | None = None
     #: What checks filters; without it they are refused.
     filters: FilterEvaluator | None = None
+    #: What shows requests that are not sent; without it none is shown.
+    previewer: Previewer | None = None
     #: Hosts that presets may post to beside their vendors' own.
     preset_hosts: frozenset[str] = frozenset()
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.dispatcher import DispatchedWork
     from noteflow_hooks.delivery.tuning import DeliveryRules
     from noteflow_hooks.delivery.wake_ups import WakeUps
-    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
+    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import AttemptResult
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import Announce
@@ -228,8 +229,8 @@ class DeliveryService:
 
 
 def may_be_sent(claim: Claim) -> bool:
-    """Tell whether nothing speaks against sending it; what waits for its endpoint's verification is given back."""
-    if claim.reason_to_skip() is not None:
+    """Tell whether nothing speaks against sending it; what waits for verification, or a release, is given back."""
+    if claim.reason_to_skip() is not None or (claim.delivery.rendering is not None and claim.awaits_release):
         return False
     return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 

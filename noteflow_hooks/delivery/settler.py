@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus
 from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.skipping import SkipReason
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.claimer import LeasedClaim
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
+    from noteflow_hooks.domain.claims import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce

@@ -15,20 +15,15 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
-from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
-from noteflow_hooks.domain.filters import UNAVAILABLE, Verdict, is_filterable, skip_of_verdict, wait_for_evaluator
-from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
+from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.skipping import ERASED, Skip, SkipReason
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.domain.challenges import Challenge
-    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
-    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
@@ -128,6 +123,13 @@ class WebhookDelivery:
     #: Whether it passes its endpoint's filter: True lets it by unasked, for it was asked or is not to be; False has it
     #: asked whatever was attempted before; None has it asked unless an attempt has ended.
     passes_filter: bool | None = None
+    #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
+    rendering: str | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an attempt of it may have been made since it came to be, or since it was sent again."""
+        return self.rendering is not None or self.budget_used > 0 or self.interruptions > 0
 
     @property
     def asks_to_verify(self) -> bool:
@@ -150,8 +152,8 @@ class WebhookDelivery:
         # One that was cut off tells nothing: the worker may have ended before it asked.
         return self.passes_filter is False or (self.passes_filter is None and self.attempt_count == self.interruptions)
 
-    def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
-        """Claim it for one attempt."""
+    def claimed(self, *, lease_until: datetime, rendering: str | None = None) -> WebhookDelivery:
+        """Claim it for one attempt; ``rendering`` is what its endpoint wants now, and counts for the first one."""
         self._require(DeliveryStatus.PENDING)
         return replace(
             self,
@@ -161,6 +163,7 @@ class WebhookDelivery:
             lease_expires_at=lease_until,
             held=False,
             forced=False,
+            rendering=self.rendering if self.is_begun else rendering,
         )
 
     def attempted(
@@ -208,10 +211,11 @@ class WebhookDelivery:
         message = f"{_EXHAUSTED}{after.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
-    def released(self) -> WebhookDelivery:
-        """Give it back untried: the claim came too late for an attempt."""
+    def released(self, why: str | None = None) -> WebhookDelivery:
+        """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
+        message = self.error_message if why is None else why
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=message)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
@@ -282,6 +286,7 @@ class WebhookDelivery:
             forced=forced,
             skip_reason=None,
             passes_filter=forced or self._passes_again(unfiltered=unfiltered),
+            rendering=None,
         )
 
     def _passes_again(self, *, unfiltered: bool) -> bool:
@@ -293,107 +298,3 @@ class WebhookDelivery:
         if self.status not in allowed:
             words = ", ".join(sorted(allowed))
             raise InvalidTransitionError(f"delivery {self.id} is {self.status}; this needs it to be one of: {words}")
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """A delivery that this worker has claimed, with its endpoint and its payload as they were at the claim."""
-
-    delivery: WebhookDelivery
-    webhook: WebhookConfig
-    payload: bytes = field(repr=False)
-    #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
-    targeted: bool = False
-    #: Whether the payload was erased: there is nothing to send.
-    erased: bool = False
-    #: What a 2xx must give back to count as success; None where any 2xx does.
-    challenge: Challenge | None = None
-    #: Where the event stands among its meeting's; None where it has no number.
-    rank: Rank | None = None
-
-    def reason_to_skip(self) -> Skip | None:
-        """Return why it must not be sent, or None where it may."""
-        if self.webhook.deleted_at is not None:
-            return DELETED
-        if not self.webhook.enabled:
-            return skip_of_disabled(self.webhook)
-        if self.erased:
-            return ERASED
-        if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
-            return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
-        if self.delivery.event_type != VERIFICATION:
-            return None
-        why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
-        return None if why is None else Skip(why, None)
-
-    @property
-    def asks_filter(self) -> bool:
-        """Whether the endpoint's filter is to be asked before this attempt."""
-        is_asked = self.webhook.options.filter and not self.targeted and self.delivery.awaits_verdict
-        return bool(is_asked) and is_filterable(self.delivery.event_type)
-
-    def settlement(
-        self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
-    ) -> Settlement:
-        """Return the delivery's next state: by the attempt's result or the filter's verdict, or without either.
-
-        ``draw`` is uniform in [0, 1).
-        """
-        if isinstance(result, Verdict):
-            return self._settlement_of(result)
-        if result is not None:
-            after, wait = self.delivery.attempted(
-                result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
-            )
-            if self.asks_filter or self.delivery.passes_filter is False:
-                # It was asked, if there is one, or there would be no attempt.
-                after = replace(after, passes_filter=True)
-            return Settlement(after, wait=wait, attempt=result)
-        reason = self.reason_to_skip()
-        if reason is not None:
-            return Settlement(self.delivery.skipped(reason))
-        return Settlement(self.delivery.released(), wait=timedelta(0))
-
-    def _settlement_of(self, verdict: Verdict) -> Settlement:
-        skip = skip_of_verdict(verdict)
-        if skip is not None:
-            failed = skip.reason is SkipReason.FILTER_FAILED
-            return Settlement(self.delivery.skipped(skip), filter_error=verdict.reason if failed else None)
-        wait = wait_for_evaluator(self.delivery.created_at, lease_end=self.delivery.lease_expires_at)
-        return Settlement(replace(self.delivery.released(), error_message=UNAVAILABLE), wait=wait)
-
-
-@dataclass(frozen=True, slots=True)
-class Settlement:
-    """The next state of a claimed delivery, stored only if no newer claim has been made."""
-
-    delivery: WebhookDelivery
-    #: How long until the next attempt, from now by the database's clock; None where there will be none.
-    wait: timedelta | None = None
-    #: The attempt to record; None where nothing was sent.
-    attempt: AttemptResult | None = None
-    #: How the endpoint's filter failed on it; None where it did not.
-    filter_error: str | None = None
-
-    @property
-    def is_failure(self) -> bool:
-        """Whether an attempt was made and did not succeed."""
-        return self.attempt is not None and not self.attempt.succeeded
-
-    @property
-    def verifies(self) -> bool:
-        """Whether its endpoint has given its challenge back."""
-        return self.delivery.event_type == VERIFICATION and self.attempt is not None and self.attempt.succeeded
-
-    def is_notable(self, slow_after: timedelta) -> bool:
-        """Tell whether it changes the health of an endpoint that was well until now."""
-        made = self.attempt
-        if made is None or made.is_our_fault or self.delivery.event_type == VERIFICATION:
-            return False
-        # Only what succeeded has no kind of error.
-        return made.error_kind is not None or made.took >= slow_after
-
-    @property
-    def fencing_key(self) -> tuple[UUID, int]:
-        """The claim that it was made under: the delivery's id and the claim's number."""
-        return self.delivery.id, self.delivery.claim_no

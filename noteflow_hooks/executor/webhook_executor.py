@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim
+from noteflow_hooks.domain.deliveries import AttemptResult
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.domain.verification import ORIGIN, takes_handshake
+from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
 from noteflow_hooks.executor.outcome import Outcome, allowed, answered, challenged, failed
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.claims import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 
@@ -78,9 +80,9 @@ class WebhookExecutor:
         started_at, started = self._now(), self._monotonic()
         try:
             endpoint = self._endpoints.of(claim.webhook)
-            head = endpoint.head(claim.delivery, claim.payload, started_at, rank=claim.rank)
+            head, body = request_of(endpoint, claim, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
-            post = SignedPost(endpoint, head=head, body=claim.payload, deadline=deadline)
+            post = SignedPost(endpoint, head=head, body=body, deadline=deadline)
             if claim.challenge is not None:
                 return lambda: self._ended(claim, post, started_at, started, ask=self._challenged)
             self._transport.begin(post)
@@ -148,6 +150,9 @@ def _fault(claim: Claim, error: Exception) -> Outcome:
     """Return what the error makes of the attempt: a fault of our own fails this one, not the others."""
     if isinstance(error, ExchangeError):
         return failed(error)
+    if isinstance(error, RenderingError):
+        # Told by the one line that each failed attempt gets: a traceback could repeat the payload.
+        return Outcome(error_kind=ErrorKind.INTERNAL, error_message=str(error))
     logger.error(
         "Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id, exc_info=error
     )

@@ -272,7 +272,7 @@ def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: in
     in_transaction(tables, check)
 
 
-@twin("domain.attempts.ErrorKind", "domain.deliveries.RESPONSE_KEPT_BYTES")
+@twin("domain.attempts.ErrorKind", "domain.attempts.RESPONSE_KEPT_BYTES")
 @given(
     kind=st.sampled_from([*map(str, ErrorKind), "bad_luck"]),
     size=st.sampled_from([0, RESPONSE_KEPT_BYTES, RESPONSE_KEPT_BYTES + 1]),

@@ -135,6 +135,9 @@ def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> 
             {name: None if name in _MARKS else value for name, value in columns.items()} for columns in (config, health)
         )
         config |= {"batch_max": 0, "ordering": "none", "format": "noteflow"}
+    if not health["failures"]:
+        # A success forgets both; nothing sets one of them alone.
+        health |= {"last_failure_at": None}
     enabled = calm or (config["enabled"] and config["deleted_at"] is None)
     return Endpoint(config | {"enabled": enabled}, health)
 

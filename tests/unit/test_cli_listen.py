@@ -8,7 +8,10 @@ import pytest
 
 from noteflow_hooks.cli.commands.listen import answer_to, described, is_json
 from noteflow_hooks.cli.support.receiver import Received
+from noteflow_hooks.domain.options import Format
+from noteflow_hooks.rendering.registry import RENDERERS
 from noteflow_hooks.signing import generate_secret, sign, sign_standard
+from tests.support.golden import an_occurrence
 
 SECRET = generate_secret()
 BODY = b'{"event":"meeting.completed","title":"\\u001b[31m"}'
@@ -54,6 +57,19 @@ def test_a_request_without_signatures_says_so() -> None:
     assert shown.count("absent") == 2
     assert "\x1b" not in shown
     assert "\x00" not in shown
+
+
+@pytest.mark.parametrize("chosen", Format)
+def test_the_format_is_told(chosen: Format) -> None:
+    """As far as the request itself shows it; CloudEvents' headers are shown one by one."""
+    if (chosen, 1) not in RENDERERS:
+        pytest.skip("nothing renders it yet")
+    rendered = RENDERERS[chosen, 1](an_occurrence())
+    ours = {} if chosen.is_preset else {"x-noteflow-event": "meeting.completed"}
+    shown = described(Received({**ours, **dict(rendered.headers)}, rendered.body), secret=SECRET, status=200)
+    assert f"  format                 {chosen}\n" in shown
+    assert ("  ce-subject             m-2031\n" in shown) == (chosen is Format.CLOUDEVENTS_BINARY)
+    assert shown.splitlines()[0].endswith(f"{chosen} message" if chosen.is_preset else "meeting.completed")
 
 
 ASKING = b'{"event":"webhook.verification","challenge":"a-challenge"}'

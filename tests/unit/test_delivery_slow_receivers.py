@@ -13,7 +13,8 @@ from tests.support.waiting import PATIENCE_S, until
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
+    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import AttemptResult
 
 
 def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
 
+from noteflow_hooks.cli.support.formats import attributes, format_of
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import secret_option
 from noteflow_hooks.cli.support.output import pretty_json
@@ -64,9 +65,13 @@ def described(received: Received, *, secret: str, status: int) -> str:
     headers = received.headers
     signature = headers.get("x-noteflow-signature")
     standard = headers.get("webhook-signature")
+    found = format_of(received)
+    event_type = headers.get("x-noteflow-event", f"{found} message" if found.is_preset else "no event type")
     lines = [
-        f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {headers.get('x-noteflow-event', 'no event type')}",
+        f"{datetime.now(UTC).isoformat(timespec='milliseconds')}  {event_type}",
         f"  delivery               {headers.get('x-noteflow-delivery', '-')}",
+        f"  format                 {found}",
+        *(f"  {name:22} {value}" for name, value in attributes(received).items()),
         f"  X-NoteFlow-Signature   {_verdict(signature, verify_signature(received.body, signature or '', secret))}",
         f"  Standard Webhooks      {_verdict(standard, verify_standard(received.body, headers, secret))}",
         f"  answered               {status}",

@@ -8,6 +8,7 @@ from typing import Any, Final
 import click
 
 from noteflow_hooks.cli.commands.filter_test import filter_test
+from noteflow_hooks.cli.commands.preview import preview
 from noteflow_hooks.cli.commands.webhook_changes import (
     disable,
     enable,
@@ -65,9 +66,8 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-webhooks.add_command(filter_test)
-for change in (update, enable, disable, pause, resume, rotate_secret):
-    webhooks.add_command(change)
+for command in (update, enable, disable, pause, resume, rotate_secret, preview, filter_test):
+    webhooks.add_command(command)
 
 
 @webhooks.command()

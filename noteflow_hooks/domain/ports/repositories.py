@@ -129,9 +129,7 @@ class EventOutbox(Protocol):
         """Return an event, or None."""
         ...
 
-    def newest_filterable(
-        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
-    ) -> Sequence[Event]:
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
         """Return the newest that filters apply to, of these types if any, among the newest :data:`NEWEST_EVENTS`."""
         ...
 

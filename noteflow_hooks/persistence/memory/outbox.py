@@ -75,9 +75,7 @@ class InMemoryEventOutbox(EventOutbox):
         return counted(self._wanted(workspace_id, criteria), ids)
 
     @override
-    def newest_filterable(
-        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
-    ) -> Sequence[Event]:
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
         newest_of_all = newest(self._wanted(workspace_id, ALL_EVENTS), limit=NEWEST_EVENTS)
         wanted = (each for each in newest_of_all if types is None or each.event_type in types)
         return [each for each in wanted if is_filterable(each.event_type)][:limit]

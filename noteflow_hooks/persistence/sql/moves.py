@@ -41,6 +41,7 @@ COLUMNS: Final = (
     "forced",
     "skip_reason",
     "passes_filter",
+    "rendering",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -101,6 +102,7 @@ taken AS (
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
             "passes_filter": _PASSES_AGAIN,
+            "rendering": "NULL",
         },
     )
 }

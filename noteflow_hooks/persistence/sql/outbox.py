@@ -141,9 +141,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         return None if row is None else event_to_domain(row)
 
     @override
-    def newest_filterable(
-        self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int
-    ) -> Sequence[Event]:
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
         asked = list(types) if types is not None else None
         rows = self._work.ask(_FILTERABLE, workspace_id=workspace_id, event_types=asked, limit=limit).all()
         return [event_to_domain(row) for row in self._work.by_turns(rows)]

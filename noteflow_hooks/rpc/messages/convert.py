@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.application.filters import Preview
+    from noteflow_hooks.application.previews import RequestView
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
@@ -162,6 +163,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
+        rendering=delivery.rendering,
     )
 
 
@@ -170,6 +172,17 @@ def briefly(view: DeliveryView) -> pb.Delivery:
     message = delivery_message(view)
     message.ClearField("response_body")
     return message
+
+
+def preview_message(view: RequestView) -> pb.PreviewPayloadResponse:
+    """Return a request that would be made."""
+    return pb.PreviewPayloadResponse(
+        headers=[pb.Header(name=name, value=value) for name, value in view.headers],
+        body=view.body,
+        format=view.rendering.format,
+        payload_version=view.rendering.payload_version,
+        renderer=view.rendering.renderer,
+    )
 
 
 def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
@@ -248,7 +261,7 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
     )
 
 
-def preview_message(preview: Preview) -> pb.PreviewFilterResponse:
+def filter_preview_message(preview: Preview) -> pb.PreviewFilterResponse:
     """Return what a filter says of stored events."""
     return pb.PreviewFilterResponse(
         events=[

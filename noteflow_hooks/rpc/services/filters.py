@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.application.filters import check_preview, newest_events, preview
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_workspace
-from noteflow_hooks.rpc.messages.convert import preview_message
+from noteflow_hooks.rpc.messages.convert import filter_preview_message
 from noteflow_hooks.rpc.messages.parse import optional, parse_id
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
@@ -36,4 +36,4 @@ class FilterMixin:
         events = await self._database.run(
             lambda unit: newest_events(with_webhooks(unit), workspace_id, webhook_id, limit=count)
         )
-        return preview_message(await asyncio.to_thread(preview, text, events, filters=filters))
+        return filter_preview_message(await asyncio.to_thread(preview, text, events, filters=filters))

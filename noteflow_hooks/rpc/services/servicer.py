@@ -16,6 +16,7 @@ from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.filters import FilterMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
+from noteflow_hooks.rpc.services.previews import PreviewMixin
 from noteflow_hooks.rpc.services.replays import ReplayMixin
 from noteflow_hooks.rpc.services.verification import VerificationMixin
 
@@ -41,6 +42,7 @@ class HooksServicer(
     AuditMixin,
     EventTypeMixin,
     FilterMixin,
+    PreviewMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.domain.claims import Claim
     from noteflow_hooks.domain.health.state import HealthRules
     from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
     from tests.conformance.model.ledger import Ledger

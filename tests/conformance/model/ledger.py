@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
+    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import AttemptResult
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import HealthRules
     from noteflow_hooks.domain.paging import DeliveryFilter

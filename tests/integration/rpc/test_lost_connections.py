@@ -72,6 +72,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "DeleteWebhook": lambda world: {"webhook_id": world.a_webhook().id},
     "RotateWebhookSecret": lambda world: {"webhook_id": world.a_webhook(generate_secret=True).id},
     "TestWebhook": lambda world: {"webhook_id": world.a_webhook().id},
+    "PreviewPayload": lambda world: {"event_id": _event(world), "format": "cloudevents"},
     "VerifyWebhook": lambda world: {"webhook_id": _unverified(world)},
     "ListDeliveries": lambda _: {"with_total": True},
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},

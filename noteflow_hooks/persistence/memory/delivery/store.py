@@ -10,7 +10,8 @@ from uuid import uuid4
 from typing_extensions import override
 
 from noteflow_hooks.domain.attempts import WebhookAttempt
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
+from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
@@ -23,6 +24,7 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
     next_slots,
 )
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
@@ -41,7 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
     from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
@@ -202,7 +205,8 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
+    rendering = Rendering.of(webhook).stored
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack), rendering=rendering)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
     claim = Claim(
@@ -211,6 +215,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
         rank=None if event.sequence is None else Rank(event.sequence),
     )
     return as_asked(claim) if delivery.asks_to_verify else claim

@@ -25,6 +25,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 )
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
+from noteflow_hooks.persistence.sql.renderings import rendering_sql
 
 #: Where an endpoint's deliveries are claimed in its slots whatever its health is.
 # rule of domain.options.EndpointOptions.is_scheduled
@@ -53,14 +54,18 @@ def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
 #: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest
 #: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
+# rule of domain.deliveries.WebhookDelivery.is_begun
 _CLAIMED = f"""
 claimed AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
-        lease_expires_at = {lease_end("webhook.timeout_ms")}
+        lease_expires_at = {lease_end("webhook.timeout_ms")},
+        rendering = CASE WHEN delivery.rendering IS NOT NULL OR delivery.budget_used > 0 OR delivery.interruptions > 0
+                         THEN delivery.rendering ELSE webhook.rendering END
     FROM (
-        SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
+        SELECT id, timeout_ms, {rendering_sql("webhook_configs")} AS rendering FROM noteflow.webhook_configs
+        WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
     ) AS webhook
     WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
     RETURNING delivery.*

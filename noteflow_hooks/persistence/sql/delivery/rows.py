@@ -9,18 +9,21 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.challenges import VERIFICATION
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
+    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import AttemptResult
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 Report = TypeVar("Report")
@@ -50,6 +53,9 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    rendering: str | None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: str | None
     #: The event's number among its meeting's.
     sequence: int | None
     #: The version of the endpoint's row.
@@ -74,6 +80,7 @@ class ClaimRow(NamedTuple):
             passes_filter=self.passes_filter,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            rendering=self.rendering,
         )
         claim = Claim(
             delivery,
@@ -81,6 +88,7 @@ class ClaimRow(NamedTuple):
             payload=self.payload.encode(),
             targeted=self.targeted,
             erased=self.erased,
+            facts=None if self.facts is None else facts_of(self.facts),
             rank=None if self.sequence is None else Rank(self.sequence),
         )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
@@ -94,6 +102,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "facts": facts_sql("claimed.rendering"),
     "sequence": "event.sequence",
     "version": "webhook.version",
 }

@@ -53,7 +53,7 @@ WITH result AS MATERIALIZED (
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
               CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason,
-              result.passes_filter, result.notable
+              delivery.rendering, result.passes_filter, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (

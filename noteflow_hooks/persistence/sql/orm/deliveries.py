@@ -48,6 +48,8 @@ class _DeliveryColumns:
     skip_reason: Mapped[str | None]
     #: Whether it passes its endpoint's filter without asking (again), or is to be asked about whatever was attempted.
     passes_filter: Mapped[bool | None]
+    #: By what its attempts are rendered, from its first claim on; NULL for the usual.
+    rendering: Mapped[str | None]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):

@@ -1495,6 +1495,83 @@ class TestWebhookResponse(_message.Message):
 Global___TestWebhookResponse: _TypeAlias = TestWebhookResponse  # noqa: Y015
 
 @_typing.final
+class PreviewPayloadRequest(_message.Message):
+    """What PreviewPayload takes. One of `webhook_id` and `format` must be set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event's id."""
+    webhook_id: _builtins.str
+    """The endpoint that it would be sent to."""
+    format: _builtins.str
+    """The format that it would be sent in, to any endpoint with a secret: `noteflow`, `standard`, `cloudevents`,
+    `cloudevents-binary`, `slack`, `discord` or `teams`.
+    """
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        webhook_id: _builtins.str | None = ...,
+        format: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_format", b"_format", "_webhook_id", b"_webhook_id", "format", b"format", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_format", b"_format", "_webhook_id", b"_webhook_id", "event_id", b"event_id", "format", b"format", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__format: _TypeAlias = _typing.Literal["format"]  # noqa: Y015
+    _WhichOneofArgType__format: _TypeAlias = _typing.Literal["_format", b"_format"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__format) -> _WhichOneofReturnType__format | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___PreviewPayloadRequest: _TypeAlias = PreviewPayloadRequest  # noqa: Y015
+
+@_typing.final
+class PreviewPayloadResponse(_message.Message):
+    """A request that would be made, and is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    RENDERER_FIELD_NUMBER: _builtins.int
+    body: _builtins.str
+    """Its body, as it would be sent."""
+    format: _builtins.str
+    """The format, the version of payloads that is wanted, and the number of the renderer that made it."""
+    payload_version: _builtins.int
+    renderer: _builtins.int
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """Its headers, in the order in which they are sent."""
+
+    def __init__(
+        self,
+        *,
+        headers: _abc.Iterable[Global___Header] | None = ...,
+        body: _builtins.str = ...,
+        format: _builtins.str = ...,
+        payload_version: _builtins.int = ...,
+        renderer: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "format", b"format", "headers", b"headers", "payload_version", b"payload_version", "renderer", b"renderer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPayloadResponse: _TypeAlias = PreviewPayloadResponse  # noqa: Y015
+
+@_typing.final
 class VerifyWebhookRequest(_message.Message):
     """What VerifyWebhook takes."""
 
@@ -1583,6 +1660,7 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    RENDERING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
     webhook_id: _builtins.str
@@ -1610,6 +1688,10 @@ class Delivery(_message.Message):
     skip_reason: _builtins.str
     """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
     it is not, or where its payload was erased.
+    """
+    rendering: _builtins.str
+    """By what its attempts are rendered, from the first claim on: format, payload version and the renderer's number, as
+    `cloudevents/1/1`. Absent for the usual, the payload as it is.
     """
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
@@ -1657,10 +1739,11 @@ class Delivery(_message.Message):
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
         skip_reason: _builtins.str | None = ...,
+        rendering: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
@@ -1670,6 +1753,8 @@ class Delivery(_message.Message):
     _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__rendering: _TypeAlias = _typing.Literal["rendering"]  # noqa: Y015
+    _WhichOneofArgType__rendering: _TypeAlias = _typing.Literal["_rendering", b"_rendering"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
     _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
@@ -1684,6 +1769,8 @@ class Delivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payload) -> _WhichOneofReturnType__payload | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rendering) -> _WhichOneofReturnType__rendering | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
     @_typing.overload

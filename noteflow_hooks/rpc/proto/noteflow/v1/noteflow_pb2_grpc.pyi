@@ -193,6 +193,10 @@ class WebhookServiceStub:
     """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
     VerifyWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.VerifyWebhookRequest, _noteflow_pb2.VerifyWebhookResponse]
     """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
     For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
@@ -242,6 +246,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]  # type: ignore[assignment]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
     VerifyWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.VerifyWebhookRequest, _noteflow_pb2.VerifyWebhookResponse]  # type: ignore[assignment]
     """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
     For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
@@ -330,6 +338,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.TestWebhookResponse, _abc.Awaitable[_noteflow_pb2.TestWebhookResponse]]:
         """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+
+    @_abc_1.abstractmethod
+    def PreviewPayload(
+        self,
+        request: _noteflow_pb2.PreviewPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.PreviewPayloadResponse, _abc.Awaitable[_noteflow_pb2.PreviewPayloadResponse]]:
+        """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+        signatures and custom headers' values are `[redacted]`.
+        """
 
     @_abc_1.abstractmethod
     def VerifyWebhook(
