@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import find_webhook
-from noteflow_hooks.domain.claims import Claim
-from noteflow_hooks.domain.deliveries import WebhookDelivery
+from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering

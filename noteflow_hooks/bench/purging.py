@@ -24,8 +24,7 @@ from sqlalchemy import text
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import AttemptResult
+from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.local.servers import EmbeddedPostgres
 from noteflow_hooks.maintenance.retention import Periods, RetentionService
@@ -39,7 +38,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
 
 CHUNK: Final = 50
 ENDPOINTS: Final = 10

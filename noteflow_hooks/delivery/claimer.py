@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.delivery.tuning import Clock
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.ports.delivery_store import Claimed, DeliveryStore
 
 _NOW: Final = SchedulingSlot(timedelta(0), slow=False)

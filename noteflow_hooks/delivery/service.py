@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.dispatcher import DispatchedWork
     from noteflow_hooks.delivery.tuning import DeliveryRules
     from noteflow_hooks.delivery.wake_ups import WakeUps
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import Announce

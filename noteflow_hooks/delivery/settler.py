@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.claimer import LeasedClaim
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.claims import Claim, Settlement
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.deliveries import Claim, Settlement, WebhookDelivery
     from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce

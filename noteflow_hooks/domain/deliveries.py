@@ -15,15 +15,23 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
-from noteflow_hooks.domain.challenges import VERIFICATION
-from noteflow_hooks.domain.skipping import ERASED, Skip, SkipReason
+from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
+from noteflow_hooks.domain.filters import Verdict
+from noteflow_hooks.domain.judging import held_back, is_asked_about, passes_again
+from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
+from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.ordering import Rank
+    from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
+    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
@@ -43,8 +51,6 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-
-
 _OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
 
 
@@ -146,12 +152,6 @@ class WebhookDelivery:
         sending = self.status is DeliveryStatus.SENDING
         return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
 
-    @property
-    def awaits_verdict(self) -> bool:
-        """Whether its endpoint's filter, if there is one, is to be asked before the next attempt."""
-        # One that was cut off tells nothing: the worker may have ended before it asked.
-        return self.passes_filter is False or (self.passes_filter is None and self.attempt_count == self.interruptions)
-
     def claimed(self, *, lease_until: datetime, rendering: str | None = None) -> WebhookDelivery:
         """Claim it for one attempt; ``rendering`` is what its endpoint wants now, and counts for the first one."""
         self._require(DeliveryStatus.PENDING)
@@ -192,12 +192,8 @@ class WebhookDelivery:
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
             return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
-        return replace(
-            after,
-            status=DeliveryStatus.DEAD,
-            budget_used=used,
-            error_message=f"{_EXHAUSTED}{result.error_message}",
-        ), None
+        message = f"{_EXHAUSTED}{result.error_message}"
+        return replace(after, status=DeliveryStatus.DEAD, budget_used=used, error_message=message), None
 
     def _failed_by_us(
         self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
@@ -256,12 +252,8 @@ class WebhookDelivery:
         )
         if after.interruptions < INTERRUPTIONS_LIMIT:
             return after
-        return replace(
-            after,
-            status=DeliveryStatus.DEAD,
-            next_attempt_at=None,
-            error_message=f"{_EXHAUSTED}{INTERRUPTED}",
-        )
+        message = f"{_EXHAUSTED}{INTERRUPTED}"
+        return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
 
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
@@ -275,6 +267,8 @@ class WebhookDelivery:
         ``unfiltered`` lets it pass the filter that has held it back. The verdict stands of what was sent.
         """
         self._require(*FINAL_STATUSES)
+        was_skipped = self.status is DeliveryStatus.SKIPPED
+        passes = forced or passes_again(self, was_skipped=was_skipped, unfiltered=unfiltered)
         return replace(
             self,
             status=DeliveryStatus.PENDING,
@@ -285,16 +279,120 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
-            passes_filter=forced or self._passes_again(unfiltered=unfiltered),
+            passes_filter=forced
+            or passes_again(self, was_skipped=self.status is DeliveryStatus.SKIPPED, unfiltered=unfiltered),
             rendering=None,
         )
-
-    def _passes_again(self, *, unfiltered: bool) -> bool:
-        if self.status is DeliveryStatus.SKIPPED:
-            return unfiltered and self.skip_reason is SkipReason.FILTERED
-        return not self.awaits_verdict
 
     def _require(self, *allowed: DeliveryStatus) -> None:
         if self.status not in allowed:
             words = ", ".join(sorted(allowed))
             raise InvalidTransitionError(f"delivery {self.id} is {self.status}; this needs it to be one of: {words}")
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A delivery that this worker has claimed, with its endpoint and its payload as they were at the claim."""
+
+    delivery: WebhookDelivery
+    webhook: WebhookConfig
+    payload: bytes = field(repr=False)
+    #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
+    targeted: bool = False
+    #: Whether the payload was erased: there is nothing to send.
+    erased: bool = False
+    #: What a 2xx must give back to count as success; None where any 2xx does.
+    challenge: Challenge | None = None
+    #: Where the event stands among its meeting's; None where it has no number.
+    rank: Rank | None = None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: EventFacts | None = field(default=None, repr=False)
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether it was begun with a renderer that this release doesn't have: another would send other bytes."""
+        if self.delivery.rendering is None:
+            return False
+        rendering = Rendering.read(self.delivery.rendering)
+        return rendering is not None and not rendering.is_known
+
+    def reason_to_skip(self) -> Skip | None:
+        """Return why it must not be sent, or None where it may."""
+        if self.webhook.deleted_at is not None:
+            return DELETED
+        if not self.webhook.enabled:
+            return skip_of_disabled(self.webhook)
+        if self.erased:
+            return ERASED
+        if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
+            return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
+        if self.delivery.event_type != VERIFICATION:
+            return None
+        why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
+        return None if why is None else Skip(why, None)
+
+    @property
+    def asks_filter(self) -> bool:
+        """Whether the endpoint's filter is to be asked before this attempt."""
+        return bool(self.webhook.options.filter) and is_asked_about(self.delivery, targeted=self.targeted)
+
+    def settlement(
+        self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
+    ) -> Settlement:
+        """Return the delivery's next state: by the attempt's result or the filter's verdict, or without either.
+
+        ``draw`` is uniform in [0, 1).
+        """
+        if isinstance(result, Verdict):
+            after, wait, error = held_back(self.delivery, result)
+            return Settlement(after, wait=wait, filter_error=error)
+        if result is not None:
+            after, wait = self.delivery.attempted(
+                result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
+            )
+            if self.asks_filter or self.delivery.passes_filter is False:
+                # It was asked, if there is one, or there would be no attempt.
+                after = replace(after, passes_filter=True)
+            return Settlement(after, wait=wait, attempt=result)
+        reason = self.reason_to_skip()
+        if reason is not None:
+            return Settlement(self.delivery.skipped(reason))
+        if self.awaits_release:
+            return Settlement(self.delivery.released(UNKNOWN_RENDERER), wait=LOOK_AGAIN_AFTER)
+        return Settlement(self.delivery.released(), wait=timedelta(0))
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """The next state of a claimed delivery, stored only if no newer claim has been made."""
+
+    delivery: WebhookDelivery
+    #: How long until the next attempt, from now by the database's clock; None where there will be none.
+    wait: timedelta | None = None
+    #: The attempt to record; None where nothing was sent.
+    attempt: AttemptResult | None = None
+    #: How the endpoint's filter failed on it; None where it did not.
+    filter_error: str | None = None
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether an attempt was made and did not succeed."""
+        return self.attempt is not None and not self.attempt.succeeded
+
+    @property
+    def verifies(self) -> bool:
+        """Whether its endpoint has given its challenge back."""
+        return self.delivery.event_type == VERIFICATION and self.attempt is not None and self.attempt.succeeded
+
+    def is_notable(self, slow_after: timedelta) -> bool:
+        """Tell whether it changes the health of an endpoint that was well until now."""
+        made = self.attempt
+        if made is None or made.is_our_fault or self.delivery.event_type == VERIFICATION:
+            return False
+        # Only what succeeded has no kind of error.
+        return made.error_kind is not None or made.took >= slow_after
+
+    @property
+    def fencing_key(self) -> tuple[UUID, int]:
+        """The claim that it was made under: the delivery's id and the claim's number."""
+        return self.delivery.id, self.delivery.claim_no

@@ -135,7 +135,7 @@ class CertificateExpiringPayload(EndpointTroublePayload):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, stored once. ``payload`` holds exactly the bytes that every attempt sends."""
+    """One thing that happened, stored once. ``payload`` holds the very bytes that are sent, or put into a format."""
 
     id: UUID
     workspace_id: UUID

@@ -7,8 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from noteflow_hooks.errors import InvalidInputError, PreconditionError, Reason
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.webhooks import WebhookConfig
 

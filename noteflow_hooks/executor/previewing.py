@@ -21,7 +21,7 @@ from noteflow_hooks.executor.webhook_executor import USER_AGENT
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: What stands for a value that is secret.

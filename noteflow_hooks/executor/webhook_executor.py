@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from noteflow_hooks.domain.challenges import Challenge
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 

@@ -11,7 +11,7 @@ from noteflow_hooks.rendering.occurrence import Occurrence
 from noteflow_hooks.rendering.registry import renderer
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.rendering.occurrence import Rendered
 
 #: The most bytes of a body, whatever is put around the payload.

@@ -14,7 +14,7 @@ from noteflow_hooks.executor.webhook_executor import WebhookExecutor
 from workers.app import app
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
 
 _LATER_S: Final = 0.5
 _post: Final = WebhookExecutor.post

@@ -15,7 +15,7 @@ from workers.app import app
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.ports.delivery_store import Settled
 
 _NEVER: Final = timedelta(days=3650)

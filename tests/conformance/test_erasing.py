@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import PreconditionError
 from tests.conformance.model.world import SLACK

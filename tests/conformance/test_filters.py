@@ -27,8 +27,7 @@ from tests.support.builders import EXACT, a_failure, an_attempt_result
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookDelivery
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.model.world import World
 

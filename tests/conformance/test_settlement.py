@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.skipping import DISABLED, SkipReason
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import EXACT, a_failure, an_attempt_result, hours

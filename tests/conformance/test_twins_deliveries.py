@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, Settlement
 from noteflow_hooks.domain.health.circuit_breaker import apply_results
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.renderings import Rendering

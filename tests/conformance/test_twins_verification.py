@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.challenges import NEVER_ASKED
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.verification import verified
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery import claim_statements

@@ -23,8 +23,7 @@ from tests.support.builders import EXACT, a_failure, a_webhook, an_attempt_resul
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.model.world import World
 

@@ -19,8 +19,7 @@ import psutil
 
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.tuning import BULKHEAD
-from noteflow_hooks.domain.claims import Claim
-from noteflow_hooks.domain.deliveries import AttemptResult
+from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support.builders import a_delivery, a_webhook

@@ -12,7 +12,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy, system_lookup
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support import namespace_script as interfaces

@@ -18,7 +18,7 @@ from noteflow_hooks.application.endpoints import EndpointRules, change_webhook
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.audit.entries import Action
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.maintenance.retention import Periods, RetentionService

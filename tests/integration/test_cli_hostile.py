@@ -18,7 +18,7 @@ import pytest
 
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX

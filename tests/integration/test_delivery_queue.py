@@ -9,8 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore

@@ -15,8 +15,8 @@ import pytest
 
 from noteflow_hooks.certificates.reader import PemReader
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.claims import Claim
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.executor import WebhookExecutor

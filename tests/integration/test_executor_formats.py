@@ -12,7 +12,7 @@ from cloudevents.core.bindings.http import HTTPMessage, from_http_event
 from standardwebhooks import Webhook as StandardWebhook
 
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.egress import EgressPolicy
@@ -67,6 +67,22 @@ def test_what_is_signed_is_what_is_rendered(executor: WebhookExecutor, receiver:
     assert headers["x-noteflow-event"] == "meeting.completed"
     assert headers["x-noteflow-payload-version"] == "1"
     assert len(headers) == len(request.headers)
+
+
+@pytest.mark.parametrize("chosen", [each for each in Format if each.is_preset])
+def test_a_preset_s_request_says_nothing_of_us(executor: WebhookExecutor, receiver: Receiver, chosen: Format) -> None:
+    """Neither ids nor signatures: it is a message to a chat, in the vendor's shape."""
+    assert executor.post(a_claim(receiver, chosen)).succeeded
+    [request] = receiver.requests
+    assert [name for name, _ in request.headers] == [
+        "Host",
+        "User-Agent",
+        "Accept",
+        "Accept-Encoding",
+        "Content-Type",
+        "Content-Length",
+    ]
+    assert "Größe" in json.dumps(json.loads(request.body), ensure_ascii=False)
 
 
 def test_the_standard_envelope_has_the_payload_inside(executor: WebhookExecutor, receiver: Receiver) -> None:

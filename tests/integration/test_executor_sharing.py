@@ -9,7 +9,7 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http.connections import Connection, IdleConnections, Route

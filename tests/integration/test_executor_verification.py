@@ -12,7 +12,7 @@ import pytest
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.challenges import Challenge, Verification
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import NO_OPTIONS, Format
 from noteflow_hooks.domain.verification import as_asked, verification_event
 from noteflow_hooks.egress import EgressPolicy

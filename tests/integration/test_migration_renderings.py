@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
 
 BOX: Final = SecretBox(parse_keys(generate_key()))
 SLACK: Final = timedelta(seconds=10)

@@ -13,7 +13,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.cli.root import root
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.verification import as_asked, registered, verification_event
 from noteflow_hooks.egress import EgressPolicy

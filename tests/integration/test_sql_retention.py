@@ -12,8 +12,7 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.delivery import dispatch_statements
@@ -31,8 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
     from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 
 NO_TIME = timedelta(0)

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.delivery.settler import Outcomes
-    from noteflow_hooks.domain.claims import Claim, Settlement
-    from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement, WebhookDelivery
     from noteflow_hooks.domain.ports.delivery_store import Settled
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 

@@ -14,8 +14,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.support.delivery_system import FAILED, OK, System
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import Claimed
 
 

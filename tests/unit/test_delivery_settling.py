@@ -20,8 +20,7 @@ from tests.support.builders import an_attempt_result
 from tests.support.delivery_system import FAILED, OK, System
 
 if TYPE_CHECKING:
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 
 
 def test_retries_that_come_due_together_share_a_message() -> None:

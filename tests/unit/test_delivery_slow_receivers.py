@@ -13,8 +13,7 @@ from tests.support.waiting import PATIENCE_S, until
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 
 
 def test_a_slow_receiver_does_not_hold_back_the_results_of_others() -> None:

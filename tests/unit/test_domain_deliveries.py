@@ -12,8 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
-from noteflow_hooks.domain.claims import Claim, Settlement
-from noteflow_hooks.domain.deliveries import FINAL_STATUSES, INTERRUPTIONS_LIMIT, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import (
+    FINAL_STATUSES,
+    INTERRUPTIONS_LIMIT,
+    Claim,
+    DeliveryStatus,
+    Settlement,
+    WebhookDelivery,
+)
 from noteflow_hooks.domain.skipping import DELETED, DISABLED, GONE_REASON, Skip, SkipReason
 from noteflow_hooks.errors import InvalidTransitionError
 from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook, an_attempt_result, hours

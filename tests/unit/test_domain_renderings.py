@@ -6,8 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from noteflow_hooks.domain.claims import Claim
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, NEWEST_RENDERERS, UNKNOWN_RENDERER, USUAL, Rendering
 from noteflow_hooks.rendering.registry import RENDERERS

@@ -23,8 +23,8 @@ from noteflow_hooks.domain.challenges import (
     Verification,
     is_answer,
 )
-from noteflow_hooks.domain.claims import Claim
 from noteflow_hooks.domain.client_certificates import ClientTls
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import NO_OPTIONS, Format
 from noteflow_hooks.domain.verification import (
     as_asked,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.concurrency.group_commit import Committed, GroupCommit
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.errors import UnavailableError
 from tests.support.builders import a_delivery

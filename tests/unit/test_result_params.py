@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.claims import Settlement
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.persistence.sql.delivery.rows import result_params
 from tests.support.builders import a_delivery, an_attempt_result
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import Claim, Settlement
     from noteflow_hooks.domain.health.state import EndpointHealth
 
 #: The most events that a round of dispatching takes, and the most that one message or one batch names.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, cast
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.headers import check_stored_headers, is_once_allowed
+from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.payload_versions import FIRST, version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
@@ -25,9 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
-    from noteflow_hooks.domain.claims import Claim
     from noteflow_hooks.domain.client_certificates import ClientTls
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
     from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.renderings import Rendering
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -54,6 +54,8 @@ class PreparedEndpoint:
         self._opening = self._constant_lines(user_agent)
         self._before = self._opening + _content_type(JSON)
         self._after = _lines(self._custom) + "\r\n"
+        #: A vendor gets nothing of ours, also where a delivery was begun before the endpoint became a preset.
+        self._is_bare = webhook.options is not NO_OPTIONS and webhook.options.format.is_preset
         self._secret = webhook.secret
         self._earlier = webhook.previous_secrets
         #: By secret, made for the second POST: in a fan-out most endpoints get one, and a signer costs more than that.
@@ -87,6 +89,8 @@ class PreparedEndpoint:
         self, delivery: WebhookDelivery, body: bytes, moment: datetime, *, payload_version: int, rank: Rank | None
     ) -> str:
         """Return what a request says of its delivery, and its signatures."""
+        if self._is_bare:
+            return ""
         event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
         text = (
             f"{_event_lines(delivery.event_type, payload_version)}"

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.health.state import HealthRules
     from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
     from tests.conformance.model.ledger import Ledger
@@ -35,7 +35,15 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
     assert claim.asks_filter == ledger.asks_filter(track), "a filter is asked again, or not at all"
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
-    track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease)
+    wanted = ledger.endpoints[webhook.id].format
+    track.claim(
+        most=webhook.max_retries,
+        reason=skip and skip.message,
+        lease=lease,
+        wanted=None if wanted == "noteflow" else f"{wanted}/1/1",
+    )
+    assert claim.delivery.rendering == track.rendering, "rendered otherwise than the attempt before, or than is wanted"
+    assert (claim.facts is None) == (track.rendering is None)
 
 
 def check_endpoint(

@@ -75,6 +75,8 @@ class Track:
     failures: int = 0
     interruptions: int = 0
     claim_no: int = 0
+    #: By what it is rendered since it was last sent; None for the payload as it is, and before a claim.
+    rendering: str | None = None
     delivered: Span | None = None
     #: Of the claim that is under way: how many attempts there may be, why none may be made, until when it is held, and
     #: what the worker knows of the attempt before.
@@ -87,8 +89,10 @@ class Track:
     is_judged: bool = False
     is_filtered: bool = False
 
-    def claim(self, *, most: int, reason: str | None, lease: Span) -> None:
-        """Note that a worker has it."""
+    def claim(self, *, most: int, reason: str | None, lease: Span, wanted: str | None) -> None:
+        """Note that a worker has it. What its endpoint wants counts before the first attempt alone."""
+        if not (self.rendering or self.failures or self.interruptions):
+            self.rendering = wanted
         self.status, self.due, self.forced, self.is_probe = "sending", None, False, False
         self.claim_no += 1
         self.most, self.reason, self.lease, self.known = most, reason, lease, (self.message, self.last)
@@ -150,6 +154,7 @@ class Track:
         self.is_filtered = False
         self.status, self.due, self.forced, self.delivered = "pending", span, forced, None
         self.failures = self.interruptions = 0
+        self.rendering = None
 
     def erase(self) -> None:
         """Note that its event's payload is gone, and all answers with it."""
@@ -190,6 +195,7 @@ class Endpoint:
     rules: HealthRules
     secret: str | None
     filter: str = ""
+    format: str = "noteflow"
     failures: int = 0
     failing: Span | None = None
     last_failure: Span | None = None

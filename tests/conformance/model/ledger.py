@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Settlement
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import HealthRules
     from noteflow_hooks.domain.paging import DeliveryFilter
@@ -99,12 +98,14 @@ class Ledger:
 
     def registered(self, webhook: WebhookConfig) -> None:
         """Note an endpoint."""
-        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, webhook.options.filter)
+        options = webhook.options
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, options.filter, options.format)
 
     def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
         """Note what a person made of an endpoint."""
         own = self.endpoints[after.id]
         own.secret, own.filter = after.secret, after.options.filter
+        own.format = after.options.format
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
         if before.rate_limit_per_s != after.rate_limit_per_s:

@@ -16,7 +16,7 @@ from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.claims import Claim, Settlement
+from noteflow_hooks.domain.deliveries import Claim, Settlement
 from noteflow_hooks.domain.filters import MATCHED, NOT_MATCHED, FilterAnswer, Verdict
 from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.retry import RetryPolicy

@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.options import EndpointOptions
+from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
@@ -47,12 +47,17 @@ _RULES: Final = st.builds(
 _TYPES: Final = st.sampled_from(PUBLISHABLE[:2])
 #: Mostly all of them, so that most events have somebody to go to.
 _SUBSCRIBED: Final = st.sampled_from([SUBSCRIBABLE, SUBSCRIBABLE, (PUBLISHABLE[0],), ()])
+_FORMATS: Final = (Format.STANDARD, Format.CLOUDEVENTS_BINARY)
 _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "max_concurrency": st.sampled_from([None, 1, 2]),
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
-    "filter": st.sampled_from(["", "data.a", "data.b"]),
+    "options": st.builds(
+        EndpointOptions,
+        filter=st.sampled_from(["", "data.a", "data.b"]),
+        format=st.sampled_from([Format.NOTEFLOW, Format.NOTEFLOW, *_FORMATS]),
+    ),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
 _CHANGEABLE: Final = {
@@ -105,9 +110,7 @@ class Operated(SteppedMachine):
 
     @step(nth=_NTH, options=st.fixed_dictionaries(_OPTIONS))
     def an_endpoint_is_registered(self, nth: int, options: dict[str, Any]) -> None:
-        own = {name: value for name, value in options.items() if name != "filter"}
-        filtered = EndpointOptions(filter=options["filter"])
-        webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), options=filtered, **own)
+        webhook = self.world.webhook(self.workspaces[nth], id=next(self._ids), **options)
         self.ledger.registered(webhook)
         self.living.append(webhook.id)
 
@@ -119,8 +122,6 @@ class Operated(SteppedMachine):
             asked["disabled_reason"] = None
         if "paused" in asked:
             asked["paused_at"] = (before.paused_at or datetime.now(UTC)) if asked.pop("paused") else None
-        if "filter" in asked:
-            asked["options"] = EndpointOptions(filter=asked.pop("filter"))
         self.ledger.changed(before, self.world.change(replace(before, **asked)))
 
     @step(weight=2, when=_has_endpoints, which=_WHICH)

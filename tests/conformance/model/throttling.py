@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from tests.conformance.model.world import SLACK
 from tests.support.builders import EXACT, a_failure, an_event, hours
 
@@ -13,8 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Settled
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.model.world import World

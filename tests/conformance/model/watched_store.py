@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import Claim, Settlement
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Settled, ThrottledCount
     from tests.conformance.model.ledger import Ledger
     from tests.conformance.model.rows import Opened, Rows

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.health.state import HealthRules
 from tests.support.builders import EXACT, a_meeting, a_webhook, a_workspace, an_attempt_result, an_event, hours
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry
-    from noteflow_hooks.domain.claims import Claim
-    from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.audit import BreakerLog

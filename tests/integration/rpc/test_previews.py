@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import grpc
 import pytest
 
-from noteflow_hooks.domain.claims import Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import Format
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering

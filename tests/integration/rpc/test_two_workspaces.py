@@ -18,7 +18,7 @@ import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from noteflow_hooks.domain.claims import Settlement
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb

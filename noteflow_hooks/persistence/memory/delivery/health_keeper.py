@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.health.circuit_breaker import HealthTransition
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot

@@ -10,8 +10,7 @@ from uuid import uuid4
 from typing_extensions import override
 
 from noteflow_hooks.domain.attempts import WebhookAttempt
-from noteflow_hooks.domain.claims import Claim
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
@@ -43,8 +42,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Settlement
-    from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
     from noteflow_hooks.domain.ports.delivery_store import Dispatched
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 

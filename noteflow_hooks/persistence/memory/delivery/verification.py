@@ -15,7 +15,7 @@ from noteflow_hooks.persistence.memory.health import health_of
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
     from noteflow_hooks.persistence.memory.store import Session
 

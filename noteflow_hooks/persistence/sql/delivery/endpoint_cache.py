@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.claims import Claim
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.converters import WebhookConverter
     from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.converters import WebhookConverter

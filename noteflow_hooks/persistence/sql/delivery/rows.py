@@ -9,8 +9,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.challenges import VERIFICATION
-from noteflow_hooks.domain.claims import Claim
-from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.claims import Settlement
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 Report = TypeVar("Report")

@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
 
 log = logging.getLogger(__name__)
 

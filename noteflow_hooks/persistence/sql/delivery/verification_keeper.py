@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Row
 
-    from noteflow_hooks.domain.claims import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
     from noteflow_hooks.persistence.sql.converters import WebhookConverter
 

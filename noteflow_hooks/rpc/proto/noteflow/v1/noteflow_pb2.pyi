@@ -1682,7 +1682,7 @@ class Delivery(_message.Message):
     duration_ms: _builtins.int
     """How long the last attempt took, in milliseconds."""
     payload: _builtins.str
-    """The JSON text that is sent; only in GetDelivery's answer."""
+    """The event's JSON text, as the format `noteflow` sends it; only in GetDelivery's answer."""
     reason: _builtins.str
     """Why it is not delivered, in words; absent where it is."""
     skip_reason: _builtins.str
