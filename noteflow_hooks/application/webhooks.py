@@ -26,6 +26,7 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.domain.ids import ordered_id
+from noteflow_hooks.domain.preset_endpoints import hidden
 from noteflow_hooks.domain.verification import registered, verification_event
 from noteflow_hooks.errors import UnavailableError, WebhooksOffError
 from noteflow_hooks.key_pairs import generate_key_pair
@@ -114,7 +115,7 @@ class WebhookService:
         check_subscribed(unit, config.workspace_id, config.events)
         if self.requires_verification:
             config = registered(config, now=self._now())
-        stored = unit.webhooks.create(_with_key(config))
+        stored = unit.webhooks.create(hidden(_with_key(config)))
         self.ask_to_verify(stored, unit, before=None)
         target = (TargetKind.WEBHOOK, stored.id)
         unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))

@@ -543,7 +543,7 @@ class Webhook(_message.Message):
     name: _builtins.str
     """What people call it."""
     url: _builtins.str
-    """Where events are posted to."""
+    """Where events are posted to. Of `slack`, `discord` and `teams` it is a credential, and shown as its host and an ellipsis."""
     enabled: _builtins.bool
     """Whether events are sent to it."""
     timeout_ms: _builtins.int
@@ -928,7 +928,7 @@ class RegisterWebhookRequest(_message.Message):
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """https://host[:port]/path?query, at most 2,048 characters."""
+    """https://host[:port]/path?query, at most 2,048 characters. Of `slack`, `discord` and `teams` at the vendor's hosts."""
     name: _builtins.str
     """1 to 255 characters; absent means "Webhook"."""
     secret: _builtins.str
@@ -1230,7 +1230,7 @@ class UpdateWebhookRequest(_message.Message):
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
-    """The new URL."""
+    """The new URL, the whole one. Needed where `format` is `slack`, `discord` or `teams` no more, or another of them."""
     name: _builtins.str
     """The new name."""
     enabled: _builtins.bool
