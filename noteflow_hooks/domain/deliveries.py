@@ -279,8 +279,7 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
-            passes_filter=forced
-            or passes_again(self, was_skipped=self.status is DeliveryStatus.SKIPPED, unfiltered=unfiltered),
+            passes_filter=passes,
             rendering=None,
         )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.skipping import Skip
 
-    class Judged(Protocol):
+    class AskedAbout(Protocol):
         """What is asked of a delivery here; it knows these rules, so they can't know it by its name."""
 
         # ruff: noqa: D102 - they are the delivery's own
@@ -36,15 +36,15 @@ if TYPE_CHECKING:
         def skipped(self, skip: Skip) -> Self: ...
 
 
-D = TypeVar("D", bound="Judged")
+D = TypeVar("D", bound="AskedAbout")
 
 
-def is_asked_about(delivery: Judged, *, targeted: bool) -> bool:
+def is_asked_about(delivery: AskedAbout, *, targeted: bool) -> bool:
     """Tell whether its endpoint's filter, if there is one, is to be asked before the next attempt."""
     return not targeted and awaits_verdict(delivery) and is_filterable(delivery.event_type)
 
 
-def awaits_verdict(delivery: Judged) -> bool:
+def awaits_verdict(delivery: AskedAbout) -> bool:
     """Tell whether no filter has spoken of it yet, nor was told not to.
 
     An attempt that was cut off tells nothing: the worker may have ended before it asked.
@@ -53,7 +53,7 @@ def awaits_verdict(delivery: Judged) -> bool:
     return delivery.passes_filter is False or never_sent
 
 
-def passes_again(delivery: Judged, *, was_skipped: bool, unfiltered: bool) -> bool:
+def passes_again(delivery: AskedAbout, *, was_skipped: bool, unfiltered: bool) -> bool:
     """Tell whether it passes its endpoint's filter unasked once it is sent again.
 
     What was skipped is asked about anew; where ``unfiltered`` says so, not what the filter has held back. The verdict
