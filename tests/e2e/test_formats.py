@@ -98,3 +98,26 @@ def test_an_event_arrives_in_every_format(rig: SystemRig) -> None:
     for chosen in formats:
         [delivery] = rig.settled(webhooks[chosen], "succeeded")
         assert delivery.payload.encode() == got["noteflow"].body
+
+
+def test_what_can_t_be_rendered_is_dead_after_five_tries_and_can_be_sent_again(rig: SystemRig) -> None:
+    """Its row was changed by hand; the endpoint's budget and health are not touched, and others get theirs."""
+    path = a_path()
+    webhook = rig.webhook(path, format="cloudevents", max_retries=1)
+    pause = pb.UpdateWebhookRequest(webhook_id=webhook.id, paused=True, update_mask=FieldMask(paths=["paused"]))
+    rig.client.webhooks.UpdateWebhook(pause)
+    damaged, whole = rig.publish(), rig.publish()
+    rig.database.execute("UPDATE noteflow.webhook_events SET occurred_at = 'infinity' WHERE id = %s", [damaged])
+    pause.paused = False
+    rig.client.webhooks.UpdateWebhook(pause)
+    [request] = rig.receiver.wait_for(1, path=path)
+    assert json.loads(request.body)["id"] == whole
+    [dead] = [each for each in rig.settled(webhook, "dead") if each.event_id == damaged]
+    assert dead.status == "dead"
+    assert [each.error_kind for each in dead.attempts] == ["internal"] * 5
+    assert dead.error_message == ("Max retries exceeded: Can't be rendered: the event's row holds what it may not")
+    health = rig.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id)).health
+    assert (health.state, health.failures) == ("healthy", 0)
+    rig.database.execute("UPDATE noteflow.webhook_events SET occurred_at = now() WHERE id = %s", [damaged])
+    rig.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=dead.id))
+    assert json.loads(rig.receiver.wait_for(2, path=path)[1].body)["id"] == damaged
