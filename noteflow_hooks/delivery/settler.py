@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus
-from noteflow_hooks.domain.filters import UNAVAILABLE
+from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
+from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
     from noteflow_hooks.domain.deliveries import Claim, Settlement, WebhookDelivery
-    from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
@@ -37,7 +37,7 @@ _ADVICE: Final = {
     ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
 }
 
-Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | None]"
+Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | HeldBack | None]"
 #: A result with the settlement that it leads to, and the fencing key under which that counts.
 _Settling: TypeAlias = "tuple[LeasedClaim, Settlement, tuple[UUID, int]]"
 
@@ -73,7 +73,12 @@ class Settler:
         failed: list[_Settling] = []
         others: list[_Settling] = []
         for leased, result in group:
-            settlement = leased.claim.settlement(result, policy=self._rules.policy, draw=self._clock.draw)
+            if isinstance(leased.claim, BatchClaim):
+                answer = None if isinstance(result, Verdict) else result
+                self._add_batch(leased, leased.claim, answer, failed=failed, others=others)
+                continue
+            own = None if isinstance(result, HeldBack) else result
+            settlement = leased.claim.settlement(own, policy=self._rules.policy, draw=self._clock.draw)
             part = failed if settlement.is_failure else others
             part.append((leased, settlement, settlement.fencing_key))
         outcomes = self._settle(others, self._store_patiently) if others else Outcomes()
@@ -81,19 +86,37 @@ class Settler:
             outcomes += self._settle(failed, self._store_failures)
         return outcomes
 
+    def _add_batch(
+        self,
+        leased: LeasedClaim,
+        batch: BatchClaim,
+        result: AttemptResult | HeldBack | None,
+        *,
+        failed: list[_Settling],
+        others: list[_Settling],
+    ) -> None:
+        """Add what the result of a batch's one POST leads to for its members, which are stored together."""
+        settlements = batch.settlements(result, policy=self._rules.policy, draw=self._clock.draw)
+        part = failed if any(each.is_failure for each in settlements) else others
+        part += [(leased, each, each.fencing_key) for each in settlements]
+
     def _settle(self, group: list[_Settling], store: Callable[[list[Settlement], float], Settled]) -> Outcomes:
         settlements = [settlement for _, settlement, _ in group]
         lease_end = max(leased.start_by + leased.claim.webhook.timeout_ms / 1000 for leased, _, _ in group)
         settled = store(settlements, lease_end)
         outcomes, succeeded = Outcomes(), list[str]()
+        #: Batches of which a failed attempt is told already: it is one attempt.
+        logged: set[tuple[UUID, str]] = set()
         for leased, settlement, key in group:
             is_kept = key in settled.fencing_keys
             outcome = _outcome(settlement) if is_kept else "lost"
             outcomes[outcome] += 1
             if outcome == "succeeded":
                 succeeded.append(f"delivery {settlement.delivery.id} to {host_of(leased.claim.webhook.url)} succeeded")
-            else:
+            elif settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
                 _log(leased.claim, settlement, is_kept=is_kept)
+                if settlement.batch_id is not None:
+                    logged.add((settlement.batch_id, outcome))
         if succeeded:
             # One record, and a line for each: to make a record takes three times as long as the line.
             log.info("\n".join(succeeded), extra={"lines": succeeded})
@@ -105,7 +128,9 @@ class Settler:
         waits: dict[WakeUps, dict[UUID, timedelta]] = {}
         for leased, settlement, key in group:
             wait = settlement.wait
-            if wait is not None and wait <= self._rules.countdown_max and key in settled.fencing_keys:
+            if wait is None or settlement.waits_for_slot:
+                continue
+            if wait <= self._rules.countdown_max and key in settled.fencing_keys:
                 waits.setdefault(leased.wake_ups, {})[settlement.delivery.id] = wait
         for wake_ups, own in waits.items():
             for delay, ids in grouped(own).items():
@@ -201,6 +226,12 @@ def _level(delivery: WebhookDelivery) -> int:
     return logging.WARNING if delivery.error_message == UNAVAILABLE else logging.INFO
 
 
+def _named(claim: Claim, settlement: Settlement) -> str:
+    if isinstance(claim, BatchClaim):
+        return f"batch {claim.id} of {len(claim.members)}, delivery {settlement.delivery.id} among them,"
+    return f"delivery {settlement.delivery.id}"
+
+
 def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
     if not is_kept:
@@ -210,8 +241,8 @@ def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     else:
         log.log(
             logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
-            "delivery %s attempt %d to webhook %s at %s: %s in %d ms%s",
-            delivery.id,
+            "%s attempt %d to webhook %s at %s: %s in %d ms%s",
+            _named(claim, settlement),
             delivery.attempt_count,
             claim.webhook.id,
             host_of(claim.webhook.url),

@@ -14,7 +14,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
+from noteflow_hooks.domain.attempts import GONE, SUCCESS, ErrorKind
 from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
 from noteflow_hooks.domain.filters import Verdict
 from noteflow_hooks.domain.judging import held_back, is_asked_about, passes_again
@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
 NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
-_EXHAUSTED: Final = "Max retries exceeded: "
+#: How the message of a delivery begins that is out of attempts.
+EXHAUSTED: Final = "Max retries exceeded: "
 
 
 class DeliveryStatus(StrEnum):
@@ -70,6 +71,8 @@ class AttemptResult:
     retry_after: timedelta | None = None
     #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
     vendor_gone: str | None = None
+    #: Of a batch that was answered with success: the events that the answer names as failed all the same.
+    failed_events: frozenset[UUID] = frozenset()
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -129,6 +132,10 @@ class WebhookDelivery:
     #: Whether it passes its endpoint's filter: True lets it by unasked, for it was asked or is not to be; False has it
     #: asked whatever was attempted before; None has it asked unless an attempt has ended.
     passes_filter: bool | None = None
+    #: The batch that it is part of until that is settled or dissolved, and was last part of once it is settled itself.
+    batch_id: UUID | None = None
+    #: Once its batch was dissolved: how many may share its next one.
+    batch_limit: int | None = None
     #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
     rendering: str | None = None
 
@@ -192,7 +199,7 @@ class WebhookDelivery:
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
             return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
-        message = f"{_EXHAUSTED}{result.error_message}"
+        message = f"{EXHAUSTED}{result.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, budget_used=used, error_message=message), None
 
     def _failed_by_us(
@@ -204,7 +211,7 @@ class WebhookDelivery:
         count = self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
-        message = f"{_EXHAUSTED}{after.error_message}"
+        message = f"{EXHAUSTED}{after.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
     def released(self, why: str | None = None) -> WebhookDelivery:
@@ -235,26 +242,6 @@ class WebhookDelivery:
         marked = ERASED.message if self.status is DeliveryStatus.SENDING else self.error_message
         return replace(self, error_message=marked, response_body=None)
 
-    def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
-        """Reclaim it from a worker whose lease has expired. It counts as an attempt, but against no budget."""
-        self._require(DeliveryStatus.SENDING)
-        after = replace(
-            self,
-            status=DeliveryStatus.PENDING,
-            attempt_count=self.attempt_count + 1,
-            interruptions=self.interruptions + 1,
-            error_message=INTERRUPTED,
-            status_code=None,
-            response_body=None,
-            duration_ms=duration_ms,
-            lease_expires_at=None,
-            next_attempt_at=now,
-        )
-        if after.interruptions < INTERRUPTIONS_LIMIT:
-            return after
-        message = f"{_EXHAUSTED}{INTERRUPTED}"
-        return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
-
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
         self._require(DeliveryStatus.PENDING)
@@ -280,6 +267,8 @@ class WebhookDelivery:
             forced=forced,
             skip_reason=None,
             passes_filter=passes,
+            batch_id=None,
+            batch_limit=None,
             rendering=None,
         )
 
@@ -335,6 +324,15 @@ class Claim:
         """Whether the endpoint's filter is to be asked before this attempt."""
         return bool(self.webhook.options.filter) and is_asked_about(self.delivery, targeted=self.targeted)
 
+    def let_pass(self, after: WebhookDelivery) -> WebhookDelivery:
+        """Return its next state, which notes that the filter has let it pass, if it was asked."""
+        return replace(after, passes_filter=True) if self.asks_filter or self.delivery.passes_filter is False else after
+
+    def settlement_of(self, verdict: Verdict) -> Settlement:
+        """Return the next state of one that its endpoint's filter does not let pass."""
+        after, wait, error = held_back(self.delivery, verdict)
+        return Settlement(after, wait=wait, filter_error=error)
+
     def settlement(
         self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
     ) -> Settlement:
@@ -343,16 +341,12 @@ class Claim:
         ``draw`` is uniform in [0, 1).
         """
         if isinstance(result, Verdict):
-            after, wait, error = held_back(self.delivery, result)
-            return Settlement(after, wait=wait, filter_error=error)
+            return self.settlement_of(result)
         if result is not None:
             after, wait = self.delivery.attempted(
                 result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
             )
-            if self.asks_filter or self.delivery.passes_filter is False:
-                # It was asked, if there is one, or there would be no attempt.
-                after = replace(after, passes_filter=True)
-            return Settlement(after, wait=wait, attempt=result)
+            return Settlement(self.let_pass(after), wait=wait, attempt=result)
         reason = self.reason_to_skip()
         if reason is not None:
             return Settlement(self.delivery.skipped(reason))
@@ -372,6 +366,13 @@ class Settlement:
     attempt: AttemptResult | None = None
     #: How the endpoint's filter failed on it; None where it did not.
     filter_error: str | None = None
+    #: The batch that the attempt was made of: its members' attempts are one POST.
+    batch_id: UUID | None = None
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether it waits for a scheduling slot from now on, since its batch is sent again as it is."""
+        return self.delivery.status is DeliveryStatus.PENDING and self.delivery.batch_id is not None
 
     @property
     def is_failure(self) -> bool:

@@ -14,7 +14,9 @@ from noteflow_hooks.domain.events import WebhookEventType, is_custom
 from noteflow_hooks.domain.skipping import Skip, SkipReason
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
+    from uuid import UUID
 
 #: What is said of a delivery whose event the filter doesn't want, and of one on which it failed.
 FILTERED: Final = "The endpoint's filter does not match"
@@ -51,6 +53,13 @@ class Verdict:
     answer: FilterAnswer
     #: Never any text of the payload.
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HeldBack:
+    """What a filter says of those of several deliveries that it does not let pass, by their ids."""
+
+    of: Mapping[UUID, Verdict]
 
 
 MATCHED: Final = Verdict(FilterAnswer.MATCHED)

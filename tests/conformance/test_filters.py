@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.filters import (
     ERROR_LIMIT,
@@ -15,6 +16,7 @@ from noteflow_hooks.domain.filters import (
     UNAVAILABLE,
     FilterAnswer,
     FilterTrouble,
+    HeldBack,
     Verdict,
 )
 from noteflow_hooks.domain.options import EndpointOptions
@@ -276,3 +278,25 @@ def test_the_newest_events_that_filters_apply_to_are_found_by_type(world: World)
         assert [each.id for each in found] == [events[nth].id for nth in (4, 3, 1, 0)]
         own = unit.events.newest_filterable(workspace_id, ["meeting.completed", "webhook.failing"], limit=1)
         assert [each.id for each in own] == [events[4].id]
+
+
+def test_a_batch_of_which_a_member_is_held_back_is_dissolved_and_the_others_are_asked_no_more(world: World) -> None:
+    """They go with those alone that have passed, too: others might be held back, over and over."""
+    webhook = world.webhook(world.workspace(), options=EndpointOptions(filter="data.a", batch_max=3))
+    events = [world.event(webhook.workspace_id) for _ in range(3)]
+    world.deliveries.dispatch([each.id for each in events], limit=9)
+    [batch] = claimed_again(world)
+    assert isinstance(batch, BatchClaim)
+    assert batch.asks_filter
+    first = batch.members[0].delivery.id
+    settlements = batch.settlements(HeldBack({first: NOT_MATCHED}), policy=EXACT, draw=lambda: 0.5)
+    assert len(world.deliveries.settle(settlements).fencing_keys) == 3
+    stored = {each.delivery.id: world.read(webhook.workspace_id, each.delivery.id) for each in batch.members}
+    assert [each.status.value for each in stored.values()] == ["skipped", "pending", "pending"]
+    assert stored[first].skip_reason is SkipReason.FILTERED
+    assert {each.attempt_count for each in stored.values()} == {0}
+    world.dispatched(world.event(webhook.workspace_id))
+    again = [each for each in claimed_in_any_way(world) if isinstance(each, BatchClaim)]
+    passed = next(each for each in again if not each.asks_filter)
+    assert {each.delivery.id for each in passed.members} == set(stored) - {first}
+    assert passed.id != batch.id

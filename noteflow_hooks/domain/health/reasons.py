@@ -69,6 +69,8 @@ def _circuit(health: EndpointHealth, now: datetime) -> str:
 def _throttled(webhook: WebhookConfig, health: EndpointHealth) -> str:
     if health.ramp is not None:
         return "The endpoint has just recovered; its backlog is sent gently"
+    if health.gathering and health.turn_at is not None:
+        return f"Waits for others of its batch, until {_text(health.turn_at)}"
     if webhook.rate_per_s is not None:
         return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_per_s:g} a second"
     if health.slow_since is not None:

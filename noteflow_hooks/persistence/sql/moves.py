@@ -42,6 +42,8 @@ COLUMNS: Final = (
     "skip_reason",
     "passes_filter",
     "rendering",
+    "batch_id",
+    "batch_limit",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -103,6 +105,8 @@ taken AS (
             "skip_reason": "NULL",
             "passes_filter": _PASSES_AGAIN,
             "rendering": "NULL",
+            "batch_id": "NULL",
+            "batch_limit": "NULL",
         },
     )
 }

@@ -164,6 +164,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
         rendering=delivery.rendering,
+        batch_id=_text(delivery.batch_id),
     )
 
 
@@ -203,6 +204,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
         redialled=attempt.redialled,
+        batch_id=_text(attempt.batch_id),
     )
 
 

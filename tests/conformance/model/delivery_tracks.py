@@ -55,6 +55,8 @@ class Attempt(NamedTuple):
     response_body: str | None
     #: None where it was cut off: how long it took is for the store to say.
     duration_ms: int | None
+    #: The batch whose POST it was.
+    batch_id: UUID | None = None
 
 
 @dataclass(eq=False)
@@ -88,6 +90,9 @@ class Track:
     #: Whether its endpoint's filter has spoken, or is not to be asked; and whether it is what the filter held back.
     is_judged: bool = False
     is_filtered: bool = False
+    #: The batch that it is part of, until that is settled or dissolved; and how many may share its next one.
+    batch: UUID | None = None
+    limit: int | None = None
 
     def claim(self, *, most: int, reason: str | None, lease: Span, wanted: str | None) -> None:
         """Note that a worker has it. What its endpoint wants counts before the first attempt alone."""
@@ -155,6 +160,11 @@ class Track:
         self.status, self.due, self.forced, self.delivered = "pending", span, forced, None
         self.failures = self.interruptions = 0
         self.rendering = None
+        self.batch = self.limit = None
+
+    def leave_batch(self, limit: int) -> None:
+        """Note that its batch is dissolved."""
+        self.batch, self.limit = None, min(limit, self.limit if self.limit is not None else limit)
 
     def erase(self) -> None:
         """Note that its event's payload is gone, and all answers with it."""
@@ -165,7 +175,24 @@ class Track:
         elif self.status == "sending":
             self.message = ERASED.message
 
+    @property
+    def skipped_by_claim(self) -> bool:
+        """Whether its last claim found that it must not be sent."""
+        return self.status == "skipped" and self.reason is not None
+
+    def forget_answers(self, batch_id: UUID) -> None:
+        """Note that what was answered to a batch is gone, since one of its events is erased."""
+        if all(each.batch_id != batch_id for each in self.attempts):
+            return
+        self.attempts = [
+            each._replace(response_body=None) if each.batch_id == batch_id else each for each in self.attempts
+        ]
+        self.last = self.last and self.last._replace(response_body=None)
+        message, last = self.known
+        self.known = message, last and last._replace(response_body=None)
+
     def _attempt(self, attempt: Attempt) -> None:
+        attempt = attempt._replace(batch_id=self.batch)
         self.attempts.append(attempt)
         self.last = attempt
         self.message, self.lease = attempt.error_message, None
@@ -257,4 +284,4 @@ def as_recorded(attempt: Any, expected: Attempt) -> Attempt:  # noqa: ANN401 - a
     """Return the attempt as a row has it, to be compared with what is expected."""
     took = None if expected.duration_ms is None else attempt.duration_ms
     kind = None if attempt.error_kind is None else str(attempt.error_kind)
-    return Attempt(attempt.status_code, kind, attempt.error_message, attempt.response_body, took)
+    return Attempt(attempt.status_code, kind, attempt.error_message, attempt.response_body, took, attempt.batch_id)

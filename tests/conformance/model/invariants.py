@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.paging import DeliveryFilter
+from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
 
@@ -36,6 +38,7 @@ class Inspector:
             _check_attempts(rows, delivery_id, track)
         for webhook_id in rows.webhooks:
             _check_endpoint(rows, webhook_id, ledger)
+        check_membership(rows, ledger)
         _check_redeliveries(rows, ledger)
         listed = _listed(rows)
         if listed != self._listed:
@@ -104,8 +107,10 @@ def _check_endpoint(rows: Rows, webhook_id: UUID, ledger: Ledger) -> None:
         return
     assert health.turn_at is not None, "held without a turn"
     limited = webhook.rate_limit_per_s is not None or health.open_until is not None
-    if not limited and len(rows.of(webhook_id, "sending")) < cap(rows, webhook_id, ledger.rules):
-        assert health.turn_at <= rows.now, "there is room, and no turn to take it"
+    if not limited and rows.posts(webhook_id) < cap(rows, webhook_id, ledger.rules):
+        wait = timedelta(milliseconds=webhook.batch_wait_ms if webhook.batch_max else 0)
+        ready = min(max(each.next_attempt_at, each.created_at + wait) for each in rows.held(webhook_id))
+        assert health.turn_at <= max(rows.now, ready), "there is room, and no turn to take it"
 
 
 def _check_redeliveries(rows: Rows, ledger: Ledger) -> None:

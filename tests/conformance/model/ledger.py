@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.filters import NOT_MATCHED, UNAVAILABLE, FilterAnswer, Verdict
 from noteflow_hooks.domain.skipping import DELETED, ERASED, SkipReason
+from tests.conformance.model.batch_ends import settle_batches
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import DeliveryFilter
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from tests.conformance.model.batch_ends import Begun
     from tests.conformance.model.rows import Rows
 
 _TROUBLE: Final = ("webhook.failing", "webhook.disabled")
@@ -79,6 +81,7 @@ class Ledger:
         self.tracks: dict[UUID, Track] = {}
         self.endpoints: dict[UUID, Endpoint] = {}
         self.replays: dict[UUID, Sending] = {}
+        self.batches: dict[UUID, Begun] = {}
         #: By delivery: by which replay it was sent again each time, None for a person.
         self.redeliveries: dict[UUID, list[UUID | None]] = defaultdict(list)
 
@@ -126,14 +129,26 @@ class Ledger:
         waited = 0
         for event in own:
             event.is_erased = event.is_dispatched = True
-            for track in self.of_event(event.id).values():
+            for delivery_id, track in [(key, each) for key, each in self.tracks.items() if each.event_id == event.id]:
                 waited += track.status == "pending"
+                self._erase_answers_to_batches(delivery_id)
                 track.erase()
         return len(own), waited
+
+    def _erase_answers_to_batches(self, delivery_id: UUID) -> None:
+        """Note that the answers to the batches that a delivery was ever part of are gone, from all members."""
+        for batch_id in {each.batch_id for each in self.tracks[delivery_id].attempts if each.batch_id is not None}:
+            for each in self.batches[batch_id].members:
+                self.tracks[each].forget_answers(batch_id)
 
     def of_event(self, event_id: UUID) -> dict[UUID, Track]:
         """Return an event's deliveries by endpoint."""
         return {each.webhook_id: each for each in self.tracks.values() if each.event_id == event_id}
+
+    def wanted(self, webhook_id: UUID) -> str | None:
+        """Return by what an endpoint's deliveries are rendered that are begun now."""
+        chosen = self.endpoints[webhook_id].format
+        return None if chosen == "noteflow" else f"{chosen}/1/1"
 
     def under_way(self, webhook_id: UUID) -> list[Track]:
         """Return an endpoint's deliveries that a worker has."""
@@ -178,13 +193,22 @@ class Ledger:
     ) -> tuple[set[tuple[UUID, int]], Counter[str]]:
         """Note results as they come in; return which ones count, and which events tell of trouble because of them."""
         live: set[tuple[UUID, int]] = set()
-        results: dict[UUID, list[AttemptResult]] = {}
+        counted: list[Settlement] = []
+        erased = {each.batch for each in self.tracks.values() if each.message == ERASED.message} - {None}
         for each in settlements:
             track = self.tracks[each.delivery.id]
             if track.status == "sending" and track.claim_no == each.delivery.claim_no:
                 live.add(each.fencing_key)
-                results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
-                _settle(track, each, span)
+                counted.append(each)
+                answer = each.attempt
+                if track.batch in erased and answer is not None:
+                    # It may repeat what was erased of another member.
+                    answer = replace(answer, response_body=None)
+                _settle(track, replace(each, attempt=answer), span)
+        settle_batches(counted, self.tracks)
+        results: dict[UUID, list[AttemptResult]] = {each.delivery.webhook_id: [] for each in counted}
+        for each in _for_health(counted):
+            results[each.delivery.webhook_id] += [each.attempt] if each.attempt is not None else []
         return live, self.apply_results(results, rows, span)
 
     def apply_results(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
@@ -264,6 +288,16 @@ def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN
     return Track(event.id, webhook.id, "skipped", message="Webhook disabled")
 
 
+def _for_health(settlements: Iterable[Settlement]) -> list[Settlement]:
+    """Return one result for each POST: of a batch a success, where one of its members has succeeded."""
+    found: dict[object, Settlement] = {}
+    for each in settlements:
+        key = each.batch_id if each.batch_id is not None else each.fencing_key
+        if key not in found or (each.attempt is not None and each.attempt.error_kind is None):
+            found[key] = each
+    return list(found.values())
+
+
 def _settle(track: Track, settlement: Settlement, span: Span) -> None:
     verdict = _verdict(settlement)
     if settlement.attempt is not None:
@@ -273,4 +307,8 @@ def _settle(track: Track, settlement: Settlement, span: Span) -> None:
     elif verdict is not None:
         track.judge(verdict, span)
     else:
+        # Of a batch that the filter keeps from being sent, it has let these pass.
+        track.is_judged = track.is_judged or (
+            settlement.batch_id is not None and bool(settlement.delivery.passes_filter)
+        )
         track.release(span)

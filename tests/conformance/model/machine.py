@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
@@ -16,8 +17,8 @@ from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.deliveries import Claim, Settlement
-from noteflow_hooks.domain.filters import MATCHED, NOT_MATCHED, FilterAnswer, Verdict
+from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.filters import MATCHED, NOT_MATCHED, FilterAnswer, HeldBack, Verdict
 from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
@@ -33,9 +34,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement
     from tests.conformance.model.rows import Opened, Rows
 
+#: Of a batch: that every second one of its events has failed.
+_PARTIAL: Final = 207
 #: Whatever a receiver or our own side makes of an attempt.
 ANSWERS: Final = {
     "200": an_attempt_result(),
@@ -43,6 +46,8 @@ ANSWERS: Final = {
     "200, slowly": an_attempt_result(duration_ms=1500),
     "500": a_failure(),
     "500, slowly": a_failure(duration_ms=1500),
+    "207": an_attempt_result(status_code=_PARTIAL, response_body=None),
+    "413": a_failure(status_code=413, error_message="HTTP 413"),
     "429": a_failure(status_code=429, error_message="HTTP 429", retry_after=timedelta(minutes=10)),
     "410": a_failure(status_code=410, error_message="HTTP 410"),
     "302": a_failure(status_code=302, error_kind=ErrorKind.REDIRECT, error_message="HTTP 302"),
@@ -149,7 +154,7 @@ class DeliveryMachine(Operated):
     def a_worker_gives_back_what_it_came_too_late_for(self, which: int) -> None:
         claim = self.pick(self.hands, which)
         self.hands.remove(claim)
-        self.store.settle([settlement(claim, None)])
+        self.store.settle(settlements(claim, None))
 
     @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
     def a_worker_delivers(self, answers: list[str], named: list[int], *, slow: bool) -> None:
@@ -258,7 +263,8 @@ class DeliveryMachine(Operated):
         return lost
 
     def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
-        self.store.settle([settlement(claim, answer) for claim, answer in zip(claims, said(answers), strict=False)])
+        made = [settlements(claim, answer) for claim, answer in zip(claims, said(answers), strict=False)]
+        self.store.settle([each for own in made for each in own])
 
     def _service(self) -> DeliveryService:
         return DeliveryService(
@@ -319,16 +325,22 @@ def said(answers: Iterable[str]) -> Iterator[AttemptResult | Verdict]:
     return ((VERDICTS | ANSWERS)[each] for each in cycle(answers))
 
 
-def settlement(claim: Claim, answer: AttemptResult | Verdict | None) -> Settlement:
+def settlements(claim: Claim, answer: AttemptResult | Verdict | None) -> list[Settlement]:
     """Make of a claim what a worker does: send it, skip it, ask the filter, or without an answer give it back."""
-    reason = claim.reason_to_skip()
-    if reason is not None:
-        return Settlement(claim.delivery.skipped(reason))
-    if answer is None:
-        return Settlement(claim.delivery.released(), wait=timedelta(0))
     if isinstance(answer, Verdict) and not claim.asks_filter:
         answer = ANSWERS["200"]
-    return claim.settlement(answer, policy=_POLICY, draw=lambda: 0.5)
+    result = answer if claim.reason_to_skip() is None else None
+    if not isinstance(claim, BatchClaim):
+        return [claim.settlement(result, policy=_POLICY, draw=lambda: 0.5)]
+    if isinstance(result, Verdict):
+        # Every second one of those that are asked about.
+        asked = [each.delivery.id for each in claim.members if each.asks_filter]
+        return claim.settlements(HeldBack(dict.fromkeys(asked[::2], result)), policy=_POLICY, draw=lambda: 0.5)
+    if result is not None and result.status_code == _PARTIAL:
+        # Every second event is named, as if the endpoint could do so.
+        named = frozenset(each.delivery.event_id for each in claim.members[::2])
+        result = replace(result, status_code=200, failed_events=named)
+    return claim.settlements(result, policy=_POLICY, draw=lambda: 0.5)
 
 
 def _next(rows: Rows) -> timedelta | None:

@@ -15,7 +15,7 @@ from hypothesis.stateful import initialize
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.options import EndpointOptions, Format
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
@@ -54,9 +54,17 @@ _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
     "options": st.builds(
-        EndpointOptions,
+        replace,
+        st.sampled_from(
+            [
+                *[NO_OPTIONS] * 3,
+                *(EndpointOptions(format=each) for each in _FORMATS),
+                EndpointOptions(batch_max=2),
+                EndpointOptions(batch_max=3, format=Format.STANDARD),
+                EndpointOptions(batch_max=3, batch_wait_ms=60_000),
+            ]
+        ),
         filter=st.sampled_from(["", "data.a", "data.b"]),
-        format=st.sampled_from([Format.NOTEFLOW, Format.NOTEFLOW, *_FORMATS]),
     ),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}

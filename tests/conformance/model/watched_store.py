@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
+from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
 from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
@@ -115,7 +117,7 @@ class WatchedStore:
         before, claimed, span = self._call(
             lambda: self._inner.claim_throttled(limit=limit, slow=slow, lease_slack=lease_slack)
         )
-        assert all(before.deliveries[each.delivery.id].held for each in claimed)
+        assert all(before.deliveries[each.delivery.id].held for each in singly(claimed))
         assert len(claimed) <= limit
         self._claimed(claimed.claims, before, span, lease_slack, by_turn=True, slow=slow)
         if limit >= PLENTY:
@@ -190,6 +192,8 @@ class WatchedStore:
         self, claims: Sequence[Claim], before: Rows, span: Span, slack: timedelta, *, by_turn: bool, slow: bool
     ) -> None:
         going: dict[UUID, list[Track]] = {}
+        check_batches(claims, ledger=self._ledger, before=before)
+        claims = list(singly(claims))
         for each in claims:
             track = self._ledger.tracks[each.delivery.id]
             if before.is_active(track.webhook_id) and not track.forced:
@@ -210,8 +214,15 @@ class WatchedStore:
             return 0
         if health.open_until is not None:
             return 0
-        room = cap(before, webhook_id, self._ledger.rules) - len(before.of(webhook_id, "sending"))
-        return min(len(before.held(webhook_id)), room)
+        room = cap(before, webhook_id, self._ledger.rules) - before.posts(webhook_id)
+        if not before.goes_in_batches(webhook_id):
+            return min(len(before.held(webhook_id)), room)
+        # What waits for others, or for its batch's next attempt, may wait; all else goes, in one batch at least.
+        wait = timedelta(milliseconds=webhook.batch_wait_ms)
+        due = [
+            each for each in before.held(webhook_id) if max(each.next_attempt_at, each.created_at + wait) <= before.now
+        ]
+        return min(len(due), room, 1)
 
 
 def _free(rows: Rows, delivery_ids: Iterable[UUID]) -> list[Any]:

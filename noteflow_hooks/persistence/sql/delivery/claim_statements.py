@@ -147,7 +147,7 @@ WITH named AS MATERIALIZED (
     UPDATE noteflow.delivery_queue SET held = true
     WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
 ), scheduled AS (
-    UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
+    UPDATE noteflow.webhook_health SET turn_at = CASE WHEN gathering THEN now() ELSE coalesce(turn_at, now()) END
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT may_go AND paused_at IS NULL))
 )
 SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
@@ -188,6 +188,7 @@ _FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, {KEEPS_BACK_SINCE}) IS NULL
     AND health.ramp IS NULL AND NOT ({PACED}) AND NOT ({SCHEDULED})
+    AND NOT EXISTS (SELECT FROM noteflow.delivery_queue WHERE webhook_id = config.id AND batch_id IS NOT NULL)
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
 #: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these

@@ -206,7 +206,7 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_seldom(delivery)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_seldom(delivery)}{_batched(settlement)}}}'
     )
 
 
@@ -225,6 +225,21 @@ def _seldom(delivery: WebhookDelivery) -> str:
     skipped = "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
     passes = delivery.passes_filter
     return skipped if passes is None else f'{skipped}, "passes_filter": {_flag(passes)}'
+
+
+def _batched(settlement: Settlement) -> str:
+    """Return what only results of batches have."""
+    delivery, batch_id = settlement.delivery, settlement.batch_id
+    if batch_id is None:
+        return ""
+    return (
+        f', "batch_id": {_text(_plain(delivery.batch_id))}, "batch_limit": {_number(delivery.batch_limit)},'
+        f' "attempt_batch": {_text(_plain(batch_id))}'
+    )
+
+
+def _plain(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _text(value: str | None) -> str:

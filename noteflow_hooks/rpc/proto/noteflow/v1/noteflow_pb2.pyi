@@ -1660,6 +1660,7 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
@@ -1689,6 +1690,8 @@ class Delivery(_message.Message):
     """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
     it is not, or where its payload was erased.
     """
+    batch_id: _builtins.str
+    """The batch that it is part of, or was part of when it was settled; absent where it went, or goes, alone."""
     rendering: _builtins.str
     """By what its attempts are rendered, from the first claim on: format, payload version and the renderer's number, as
     `cloudevents/1/1`. Absent for the usual, the payload as it is.
@@ -1739,12 +1742,15 @@ class Delivery(_message.Message):
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
         skip_reason: _builtins.str | None = ...,
+        batch_id: _builtins.str | None = ...,
         rendering: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
@@ -1761,6 +1767,8 @@ class Delivery(_message.Message):
     _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
     @_typing.overload
@@ -1834,6 +1842,7 @@ class Attempt(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     REDIALLED_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt's id."""
     delivery_id: _builtins.str
@@ -1856,6 +1865,8 @@ class Attempt(_message.Message):
     """Whether a connection that was kept open had ended, so that the request was sent once more, over a new one: it may have
     arrived twice.
     """
+    batch_id: _builtins.str
+    """The batch whose POST it was, the same for all of the batch's deliveries; absent where the delivery went alone."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -1873,11 +1884,14 @@ class Attempt(_message.Message):
         error_kind: _builtins.str | None = ...,
         error_message: _builtins.str | None = ...,
         redialled: _builtins.bool = ...,
+        batch_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "batch_id", b"batch_id", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "batch_id", b"batch_id", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
@@ -1886,6 +1900,8 @@ class Attempt(_message.Message):
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
