@@ -2,8 +2,8 @@
 
 Up adds a table, and columns that are null or have a constant default, which costs no rewrite; the new indexes have no
 rows yet. Workers of 0022 go on, and don't claim what belongs to an endpoint with batches: the triggers of 0013 and 0015
-keep them from it. A batch's deliveries are theirs only once a person has switched batches off and the batch is settled.
-Migrate before the processes of this release start, since they read the columns.
+keep them from it. Where a person has switched batches off, those that are begun go on, and another trigger keeps such
+workers from their deliveries. Migrate before the processes of this release start, since they read the columns.
 
 Down: endpoints with batches are paused by 0015's own way down. What waits as a batch goes alone, if at all.
 """
@@ -45,6 +45,20 @@ BEGIN
 END
 $$
 """
+#: What is part of a batch is never sent alone, by a worker that knows of none.
+_REFUSE = """
+CREATE FUNCTION noteflow.refuse_claim_without_batches() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN NULL;
+END
+$$
+"""
+_REFUSES = """
+CREATE TRIGGER refuse_claim_without_batches BEFORE UPDATE OF claim_no ON noteflow.delivery_queue FOR EACH ROW
+    WHEN (OLD.batch_id IS NOT NULL AND NEW.status = 'sending'
+          AND position('options' IN coalesce(current_setting('noteflow_hooks.options', true), '')) = 0)
+    EXECUTE FUNCTION noteflow.refuse_claim_without_batches()
+"""
 
 
 def upgrade() -> None:
@@ -72,11 +86,14 @@ def upgrade() -> None:
     )
     op.create_index("ix_webhook_batches_created_at_id", "webhook_batches", ["created_at", "id"], schema="noteflow")
     op.create_index(op.f("ix_webhook_batches_webhook_id"), "webhook_batches", ["webhook_id"], schema="noteflow")
-    op.execute(_IN_FLIGHT)
+    for statement in (_IN_FLIGHT, _REFUSE, _REFUSES):
+        op.execute(statement)
 
 
 def downgrade() -> None:
     """Change it back."""
+    op.execute("DROP TRIGGER refuse_claim_without_batches ON noteflow.delivery_queue")
+    op.execute("DROP FUNCTION noteflow.refuse_claim_without_batches()")
     op.execute("DROP FUNCTION noteflow.requests_in_flight(uuid, integer)")
     op.drop_table("webhook_batches", schema="noteflow")
     op.execute("ALTER TABLE noteflow.webhook_health DROP COLUMN gathering")

@@ -6,6 +6,9 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tests.conformance.model.ledger import with_challenge
+from tests.conformance.model.rows import keeps_back, shown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from uuid import UUID
@@ -28,13 +31,16 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert track.status == "pending", "claimed while somebody has it, or after its end"
     assert row is None or row.next_attempt_at <= span.latest, "claimed before it is due"
     assert claim.delivery.claim_no == track.claim_no + 1
-    assert claim.payload == (b"{}" if event.is_erased else event.payload)
-    skip = claim.reason_to_skip()
-    assert (skip and skip.message) == ledger.reason_to_skip(track, before)
-    assert (claim.webhook.url, claim.webhook.max_retries) == (webhook.url, webhook.max_retries)
-    assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
     assert claim.asks_filter == ledger.asks_filter(track), "a filter is asked again, or not at all"
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
+    challenge = ledger.asked_with(track, before)
+    assert claim.payload == (b"{}" if event.is_erased else with_challenge(event.payload, challenge))
+    skip = claim.reason_to_skip()
+    assert (skip and skip.message) == ledger.reason_to_skip(track, before, lease=lease)
+    url = (shown(webhook).pending_url if challenge else None) or webhook.url
+    assert (claim.webhook.url, claim.webhook.max_retries) == (url, webhook.max_retries)
+    assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
+    assert shown(webhook).is_verified or track.asks or not webhook.enabled, "sent to an endpoint that is not verified"
     wanted = ledger.wanted(webhook.id)
     if track.batch is not None:
         # Chosen with the batch, whatever its endpoint wants by now.
@@ -49,7 +55,7 @@ def check_endpoint(
 ) -> None:
     """Check that so many may go to one endpoint that nobody asked for by name, and note them."""
     webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
-    assert webhook.paused_at is None, "claimed for a paused endpoint"
+    assert not keeps_back(webhook), "claimed for an endpoint that is paused, or not verified"
     if by_turn:
         assert (health.slow_since is not None) == slow, "claimed in the other lane"
         assert health.turn_at is not None, "claimed without a turn"

@@ -90,6 +90,8 @@ class Track:
     #: Whether its endpoint's filter has spoken, or is not to be asked; and whether it is what the filter held back.
     is_judged: bool = False
     is_filtered: bool = False
+    #: Whether it carries a challenge: nothing but a lack of workers keeps its attempts back.
+    asks: bool = False
     #: The batch that it is part of, until that is settled or dissolved; and how many may share its next one.
     batch: UUID | None = None
     limit: int | None = None
@@ -142,7 +144,7 @@ class Track:
     def release(self, span: Span) -> None:
         """Note that its worker gave it back untried."""
         self._restore()
-        self.status, self.due, self.lease = "pending", span, None
+        self.status, self.due, self.lease, self.forced = "pending", span, None, self.asks
 
     def skip(self, reason: str) -> None:
         """Note that it is not sent."""
@@ -203,6 +205,7 @@ class Track:
             return
         wait = RETRY_BASE * 2 ** (count - 1)
         self.status, self.due = "pending", span.after(wait if retry_after is None else max(wait, retry_after))
+        self.forced = self.asks
 
     def _restore(self) -> None:
         """Go back to what the worker read, but for an answer that was erased since."""

@@ -9,6 +9,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
+from tests.conformance.model.rows import keeps_back, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -103,7 +104,7 @@ def _check_endpoint(rows: Rows, webhook_id: UUID, ledger: Ledger) -> None:
         assert health.open_until is None, "the breaker is open without a reason"
     else:
         assert endpoint.open_until.has(health.open_until), "the breaker is not open until then"
-    if not rows.held(webhook_id) or webhook.paused_at is not None:
+    if not rows.held(webhook_id) or keeps_back(webhook):
         return
     assert health.turn_at is not None, "held without a turn"
     limited = webhook.rate_limit_per_s is not None or health.open_until is not None
@@ -124,7 +125,7 @@ def _listed(rows: Rows) -> object:
     """Return what lists and reasons depend on, but for the time: asking for them takes longer than all the rest."""
     return (
         {each.id: (each.status, each.held, each.forced) for each in rows.deliveries.values()},
-        {each.id: (each.enabled, each.paused_at is None) for each in rows.webhooks.values()},
+        {each.id: (each.enabled, each.paused_at is None, shown(each)) for each in rows.webhooks.values()},
         {each.webhook_id: (each.open_until is None, each.slow_since is None) for each in rows.health.values()},
         {each.id: each.dispatched_at is None for each in rows.events.values()},
     )

@@ -7,10 +7,12 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.domain.challenges import EXPIRED, VERIFICATION, VOID, Challenge
 from noteflow_hooks.domain.filters import NOT_MATCHED, UNAVAILABLE, FilterAnswer, Verdict
 from noteflow_hooks.domain.skipping import DELETED, ERASED, SkipReason
 from tests.conformance.model.batch_ends import settle_batches
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
+from tests.conformance.model.rows import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -81,6 +83,8 @@ class Ledger:
         self.tracks: dict[UUID, Track] = {}
         self.endpoints: dict[UUID, Endpoint] = {}
         self.replays: dict[UUID, Sending] = {}
+        #: What endpoints were asked with, by the event that asks.
+        self.challenges: dict[UUID, Challenge] = {}
         self.batches: dict[UUID, Begun] = {}
         #: By delivery: by which replay it was sent again each time, None for a person.
         self.redeliveries: dict[UUID, list[UUID | None]] = defaultdict(list)
@@ -154,7 +158,12 @@ class Ledger:
         """Return an endpoint's deliveries that a worker has."""
         return [each for each in self.tracks.values() if each.webhook_id == webhook_id and each.status == "sending"]
 
-    def reason_to_skip(self, track: Track, rows: Rows) -> str | None:
+    def asked_with(self, track: Track, rows: Rows) -> Challenge | None:
+        """Return the challenge that a delivery carries, unless it is void."""
+        is_live = track.asks and shown(rows.webhooks[track.webhook_id]).asking == track.event_id
+        return self.challenges[track.event_id] if is_live else None
+
+    def reason_to_skip(self, track: Track, rows: Rows, *, lease: Span) -> str | None:
         """Return why a delivery that is claimed now must not be sent."""
         webhook, event = rows.webhooks[track.webhook_id], self.events[track.event_id]
         if webhook.deleted_at is not None:
@@ -165,7 +174,13 @@ class Ledger:
             return ERASED.message
         if event.target is None and event.event_type not in webhook.events:
             return f"Event {event.event_type} not subscribed"
-        return None
+        return self._reason_not_to_ask(track, rows, lease) if track.asks else None
+
+    def _reason_not_to_ask(self, track: Track, rows: Rows, lease: Span) -> str | None:
+        challenge = self.asked_with(track, rows)
+        if challenge is None:
+            return VOID
+        return EXPIRED if lease.latest > challenge.expires_at else None
 
     def asks_filter(self, track: Track) -> bool:
         """Tell whether the endpoint's filter is to be asked about a delivery before its next attempt."""
@@ -207,9 +222,25 @@ class Ledger:
                 _settle(track, replace(each, attempt=answer), span)
         settle_batches(counted, self.tracks)
         results: dict[UUID, list[AttemptResult]] = {each.delivery.webhook_id: [] for each in counted}
-        for each in _for_health(counted):
+        for each in _for_health([each for each in counted if not self.tracks[each.delivery.id].asks]):
             results[each.delivery.webhook_id] += [each.attempt] if each.attempt is not None else []
         return live, self.apply_results(results, rows, span)
+
+    def answered(
+        self, settlements: Sequence[Settlement], live: Collection[tuple[UUID, int]], before: Rows
+    ) -> set[UUID]:
+        """Note which endpoints have given their challenge back, and return them; one that moves starts anew."""
+        answered: set[UUID] = set()
+        for each in settlements:
+            track = self.tracks[each.delivery.id]
+            webhook = before.webhooks[track.webhook_id]
+            is_right = each.fencing_key in live and each.attempt is not None and each.attempt.succeeded
+            if is_right and webhook.deleted_at is None and self.asked_with(track, before) is not None:
+                answered.add(webhook.id)
+                pending = shown(webhook).pending_url
+                if webhook.enabled and pending not in (None, webhook.url):
+                    self.endpoints[webhook.id].see_to()
+        return answered
 
     def apply_results(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
         """Note what ended attempts say of their endpoints; return how many events of which type tell of it."""
@@ -284,8 +315,14 @@ def _verdict(settlement: Settlement) -> Verdict | None:
 
 def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN401 - a row of either store
     if webhook.enabled:
-        return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None)
-    return Track(event.id, webhook.id, "skipped", message="Webhook disabled")
+        asks = event.event_type == VERIFICATION
+        return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None, asks=asks)
+    return Track(event.id, webhook.id, "skipped", message="Webhook disabled", asks=event.event_type == VERIFICATION)
+
+
+def with_challenge(payload: bytes, challenge: Challenge | None) -> bytes:
+    """Return a payload as it is sent."""
+    return payload if challenge is None else payload.replace(b"[redacted]", challenge.text.encode())
 
 
 def _for_health(settlements: Iterable[Settlement]) -> list[Settlement]:

@@ -23,7 +23,8 @@ from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
-from tests.conformance.model.operators import Operated
+from tests.conformance.model.operators import URLS, Operated
+from tests.conformance.model.rows import keeps_back
 from tests.conformance.model.steps import step
 from tests.conformance.model.watched_store import PLENTY
 from tests.conformance.model.world import SLACK
@@ -214,6 +215,14 @@ class DeliveryMachine(Operated):
         self.a_meeting_s_payloads_are_erased(0, "m-1")
         self._settle(own, answers)
 
+    @step(weight=2, when=lambda self: self.living, which=st.integers(0, 30), url=URLS)
+    def a_challenge_is_voided_while_it_is_under_way(self, which: int, url: str) -> None:
+        self.an_endpoint_is_to_move(which, url)
+        self.store.dispatch([], limit=PLENTY)
+        own = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.an_endpoint_is_asked_again(which)
+        self._settle(own, ["200"])
+
     @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:
         self.store.reclaim_expired(limit=limit)
@@ -246,7 +255,7 @@ class DeliveryMachine(Operated):
         assert passed < _LONGEST
         assert all(each.is_dispatched for each in self.ledger.events.values()), "an event was never dispatched"
         for row in rows.deliveries.values():
-            waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
+            waits = row.held and keeps_back(rows.webhooks[row.webhook_id])
             assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
 
     def _takes(self, *, limit: int) -> Iterator[Sequence[Claim]]:
@@ -348,7 +357,7 @@ def _next(rows: Rows) -> timedelta | None:
     moments: list[datetime] = []
     for each in rows.deliveries.values():
         webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
-        if each.held and webhook.paused_at is None:
+        if each.held and not keeps_back(webhook):
             moments.append(health.turn_at)
         elif not each.held:
             moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.persistence.memory import (
@@ -32,11 +32,12 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
+
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
     "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
-    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at"
-    " FROM noteflow.webhook_configs",
+    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at,"
+    " unverified_since, verified_at, pending_url, challenge_event_id FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
     " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
@@ -78,8 +79,8 @@ class Rows:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)
-        marks = (*gates, webhook.paused_at, webhook.rate_limit_per_s)
-        return webhook.batch_max > 0 or any(each is not None for each in marks)
+        marks = (*gates, webhook.rate_limit_per_s)
+        return webhook.batch_max > 0 or keeps_back(webhook) or any(each is not None for each in marks)
 
     def posts(self, webhook_id: UUID) -> int:
         """Return how many POSTs to an endpoint are under way: a batch is one."""
@@ -94,6 +95,24 @@ class Rows:
         """Tell whether anything may be sent to an endpoint."""
         webhook = self.webhooks[webhook_id]
         return webhook.enabled and webhook.deleted_at is None
+
+
+class Shown(NamedTuple):
+    """What an endpoint has shown of itself, and which event asks it."""
+
+    is_verified: bool
+    pending_url: str | None
+    asking: UUID | None
+
+
+def shown(webhook: Any) -> Shown:  # noqa: ANN401 - a row of either store
+    """Return it, whichever store the row is from."""
+    return Shown(webhook.unverified_since is None, webhook.pending_url, webhook.challenge_event_id)
+
+
+def keeps_back(webhook: Any) -> bool:  # noqa: ANN401 - a row of either store
+    """Tell whether all that waits for an endpoint goes on waiting, but for its challenge and what a person wants."""
+    return webhook.paused_at is not None or not shown(webhook).is_verified
 
 
 @dataclass(frozen=True)
@@ -147,8 +166,11 @@ def _rows_in_memory(store: MemoryStore) -> Rows:
 
 
 def _with_options(webhook: WebhookConfig) -> SimpleNamespace:
-    """Return an endpoint with its options as columns, as the database has them."""
+    """Return an endpoint with its options and what it was asked as columns, as the database has them."""
     own = {each.name: getattr(webhook, each.name) for each in fields(webhook) if each.name != "options"}
+    asked = webhook.verification
+    own["challenge_event_id"] = None if asked.challenge is None else asked.challenge.event_id
+    own |= {"unverified_since": asked.unverified_since, "pending_url": asked.pending_url}
     return SimpleNamespace(
         **own, **{each.name: getattr(webhook.options, each.name) for each in fields(webhook.options)}
     )

@@ -10,6 +10,7 @@ from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
+from tests.conformance.model.rows import Shown, keeps_back, shown
 from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
@@ -131,8 +132,19 @@ class WatchedStore:
         before, settled, span = self._call(lambda: self._inner.settle(settlements))
         live, told = self._ledger.settled(settlements, before, span)
         assert settled.fencing_keys == live, "a stale result counts, or a fresh one doesn't"
+        self._check_answered(self._ledger.answered(settlements, live, before), before)
         assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
         return settled
+
+    def _check_answered(self, answered: Collection[UUID], before: Rows) -> None:
+        after = self._opened.read()
+        for webhook_id, webhook in before.webhooks.items():
+            found = after.webhooks[webhook_id]
+            if webhook_id in answered:
+                assert shown(found) == Shown(is_verified=True, pending_url=None, asking=None), "not verified"
+                assert found.url == (shown(webhook).pending_url or webhook.url), "it has not moved"
+            else:
+                assert (shown(found), found.url) == (shown(webhook), webhook.url), "verified by no answer of its own"
 
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
         """Check that they are in the slow lane from now on."""
@@ -210,7 +222,7 @@ class WatchedStore:
         """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""
         webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
         is_due = health.turn_at is not None and health.turn_at <= before.now and (health.slow_since is not None) == slow
-        if not is_due or webhook.paused_at is not None or webhook.rate_limit_per_s is not None:
+        if not is_due or keeps_back(webhook) or webhook.rate_limit_per_s is not None:
             return 0
         if health.open_until is not None:
             return 0

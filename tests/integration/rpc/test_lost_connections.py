@@ -99,9 +99,9 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
 #: How many rows each adds to the tables that grow by calls.
 ADDED: Final[dict[str, dict[str, int]]] = {
     "CreateMeeting": {"meetings": 1, "request_ids": 1},
-    "StopMeeting": {"webhook_events": 1},
-    "GenerateSummary": {"webhook_events": 1, "summaries": 1},
-    "StreamAudioSegments": {"webhook_events": 2, "recordings": 1},
+    "StopMeeting": {"webhook_events": 1, "meeting_sequences": 1},
+    "GenerateSummary": {"webhook_events": 1, "meeting_sequences": 1, "summaries": 1},
+    "StreamAudioSegments": {"webhook_events": 2, "meeting_sequences": 1, "recordings": 1},
     "RegisterWebhook": {"webhook_configs": 1, "webhook_health": 1, "request_ids": 1, "audit_log": 1},
     "UpdateWebhook": {"audit_log": 1},
     "DeleteWebhook": {"audit_log": 1},
