@@ -222,11 +222,14 @@ class DeliveryLog(Protocol):
         ...
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a delivery in a final status due once more, and put that on record.
+        """Make a delivery in a final status due once more, on record; no breaker, limit or pause holds it back.
 
-        Neither the breaker nor a limit nor a pause holds it back. Raise NotFoundError or
-        PreconditionError where that can't be.
+        Raise NotFoundError or PreconditionError where that can't be.
         """
+        ...
+
+    def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Skip a pending or dead one and let go what waits for it; NotFound- or PreconditionError where it can't be."""
         ...
 
 
@@ -392,8 +395,5 @@ class AccessRepository(Protocol):
         ...
 
     def note_use(self, token_id: UUID) -> bool:
-        """Record that it is used now. False where that was done within :data:`USE_NOTED_EVERY`, or is being done.
-
-        Waits for no other transaction.
-        """
+        """Record, without waiting, that it is used now; False if done within :data:`USE_NOTED_EVERY` or being done."""
         ...

@@ -33,6 +33,7 @@ _BY_SERVICE: Final = {
         "ListUndelivered": Scope.READ,
         "PreviewFilter": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
+        "SkipDelivery": Scope.MANAGE,
         "ReplayDeliveries": Scope.MANAGE,
         "GetReplay": Scope.READ,
         "ListReplays": Scope.READ,

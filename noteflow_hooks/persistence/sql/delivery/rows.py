@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
@@ -55,7 +55,11 @@ class ClaimRow(NamedTuple):
     #: What its rendering needs of the event; None where that is the usual one.
     facts: str | None
     #: The event's number among its meeting's.
+    event_sequence: int | None
+    ordered_meeting: str | None
     sequence: int | None
+    gap: int | None
+    out_of_order: bool | None
     #: The version of the endpoint's row.
     version: str
 
@@ -78,6 +82,10 @@ class ClaimRow(NamedTuple):
             passes_filter=self.passes_filter,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            ordered_meeting=self.ordered_meeting,
+            sequence=self.sequence,
+            gap=self.gap,
+            out_of_order=self.out_of_order,
             rendering=self.rendering,
         )
         claim = Claim(
@@ -87,7 +95,9 @@ class ClaimRow(NamedTuple):
             targeted=self.targeted,
             erased=self.erased,
             facts=None if self.facts is None else facts_of(self.facts),
-            rank=None if self.sequence is None else Rank(self.sequence),
+            rank=None
+            if self.event_sequence is None
+            else Rank(self.event_sequence, self.gap or 0, bool(self.out_of_order)),
         )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
 
@@ -100,8 +110,8 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "event_sequence": "event.sequence",
     "facts": facts_sql("claimed.rendering"),
-    "sequence": "event.sequence",
     "version": "webhook.version",
 }
 
