@@ -201,6 +201,12 @@ def stored_results(rows: Iterable[Sequence[Any]]) -> StoredResults:
     return StoredResults(frozenset(stored), frozenset(examined), has_slot)
 
 
+def ids_text(ids: Iterable[UUID]) -> str:
+    """Return ids as the text of an array, empty where there are none: psycopg would look at each by itself."""
+    joined = ",".join(map(str, ids))
+    return f"{{{joined}}}" if joined else ""
+
+
 def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
     """Return the parameters of the statement that settles: any number of results, each with whether it is notable."""
     rows = ", ".join([_result(each, notable=notable) for each, notable in results])

@@ -53,6 +53,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     FloodedReport,
     StoredResults,
     claims_and_report,
+    ids_text,
     result_params,
     stored_results,
 )
@@ -268,10 +269,10 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
     ) -> Settled:
         """Store results of which some are of batches; those that are sent again have their endpoints' slots."""
-        ids = {"ids": [each.delivery.id for each in settlements]}
-        connection.execute(settle_statements.LOCK_SETTLED, ids)
+        connection.execute(settle_statements.LOCK_SETTLED, {"ids": ids_text(each.delivery.id for each in settlements)})
         stored = stored_results(connection.execute(settle_statements.SETTLE_BATCHES.careful, params))
-        again = connection.execute(settle_statements.SCHEDULE_BATCHES, ids).all()
+        waiting = ids_text(each.delivery.id for each in settlements if each.waits_for_slot)
+        again = connection.execute(settle_statements.SCHEDULE_BATCHES, {"ids": waiting}).all() if waiting else ()
         settled = self._examined(connection, settlements, stored)
         return replace(settled, slots=[*settled.slots, *(SchedulingSlot(row.wait, slow=row.slow) for row in again)])
 
