@@ -9,7 +9,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
-from tests.conformance.model.rows import keeps_back, rate_of, shown
+from tests.conformance.model.rows import due_of, keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -71,7 +71,7 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
         assert (row.status_code, row.response_body) == (track.last.status_code, track.last.response_body)
         assert track.last.duration_ms in {None, row.duration_ms}
     assert row.delivered_at is None if track.delivered is None else track.delivered.has(row.delivered_at)
-    assert row.next_attempt_at is None if track.due is None else track.due.has(row.next_attempt_at)
+    assert row.next_attempt_at is None if track.due is None else track.due.has(due_of(row))
     assert row.lease_expires_at is None if track.lease is None else track.lease.has(row.lease_expires_at)
 
 

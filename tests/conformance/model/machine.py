@@ -24,7 +24,7 @@ from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
 from tests.conformance.model.operators import URLS, Operated
-from tests.conformance.model.rows import keeps_back
+from tests.conformance.model.rows import is_blocked, keeps_back
 from tests.conformance.model.steps import step
 from tests.conformance.model.watched_store import PLENTY
 from tests.conformance.model.world import SLACK
@@ -359,7 +359,8 @@ def _next(rows: Rows) -> timedelta | None:
     for each in rows.deliveries.values():
         webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
         if each.held and not keeps_back(webhook):
-            moments.append(health.turn_at)
+            # What is blocked waits for another one, and its endpoint may have no slot.
+            moments += [] if is_blocked(each) and health.turn_at is None else [health.turn_at]
         elif not each.held:
             moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]
     moments += [

@@ -16,7 +16,7 @@ from noteflow_hooks.domain.challenges import CHALLENGE_LASTS, Challenge, Verific
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format, Ordering
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
@@ -64,6 +64,7 @@ _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
             [
                 *[NO_OPTIONS] * 3,
                 *(EndpointOptions(format=each) for each in _FORMATS),
+                *[EndpointOptions(ordering=Ordering.PER_MEETING)] * 2,
                 EndpointOptions(batch_max=2),
                 EndpointOptions(batch_max=3, format=Format.STANDARD),
                 EndpointOptions(batch_max=3, batch_wait_ms=60_000),
