@@ -31,6 +31,7 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert track.status == "pending", "claimed while somebody has it, or after its end"
     assert row is None or (due_of(row) or span.latest) <= span.latest, "claimed before it is due"
     assert claim.delivery.claim_no == track.claim_no + 1
+    assert claim.asks_filter == ledger.asks_filter(track), "a filter is asked again, or not at all"
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
     challenge = ledger.asked_with(track, before)
     assert claim.payload == (b"{}" if event.is_erased else with_challenge(event.payload, challenge))
