@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
+from noteflow_hooks.domain.filters import FilterAnswer, Verdict
 from noteflow_hooks.domain.options import EndpointOptions
 from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.domain.paging import DeliveryFilter
@@ -19,7 +20,7 @@ from tests.conformance.model.batching import end, taken
 from tests.conformance.model.ordering import FAILED, IN_ORDER, OK, STOPPING, Stage
 from tests.conformance.model.replaying import begin, step
 from tests.conformance.model.world import SLACK
-from tests.support.builders import an_event
+from tests.support.builders import EXACT, an_event
 
 if TYPE_CHECKING:
     from tests.conformance.model.world import World
@@ -187,6 +188,45 @@ def test_one_that_is_sent_again_past_its_place_says_so(world: World) -> None:
     stage.settle([fourth], FAILED)
     stage.send_again(third)
     assert world.claim(stage.delivery(third).id).rank == Rank(3, is_late=True)
+
+
+def test_one_that_is_sent_again_beside_a_later_one_in_a_batch_says_so(world: World) -> None:
+    """The batch is on its way, so a later one has been sent."""
+    stage = Stage(world, replace(IN_ORDER, batch_max=10))
+    [first] = stage.publish("a1")
+    [batch] = taken(world)
+    end(world, batch, OK)
+    stage.publish("a2")
+    [batch] = taken(world)
+    assert stage.names(batch.members) == ["a2"]
+    stage.send_again(first)
+    assert world.claim(stage.delivery(first).id).rank == Rank(1, is_late=True)
+
+
+def test_a_head_that_the_filter_holds_back_lets_its_meeting_go(world: World) -> None:
+    """It leaves no gap: it was not given up."""
+    stage = Stage(world, replace(IN_ORDER, filter="false"))
+    first, _ = stage.publish("a1", "a2")
+    [head] = stage.claimed()
+    assert stage.claimed() == []
+    verdict = Verdict(FilterAnswer.FILTERED)
+    world.deliveries.settle([head.settlement(verdict, policy=EXACT, draw=lambda: 0.5)])
+    assert stage.delivery(first).skip_reason is SkipReason.FILTERED
+    [following] = stage.claimed()
+    assert following.rank == Rank(2)
+
+
+@pytest.mark.parametrize("answer", [FilterAnswer.ERROR, FilterAnswer.UNAVAILABLE])
+def test_a_head_lets_go_where_the_filter_fails_and_holds_where_it_can_t_be_asked(
+    world: World, answer: FilterAnswer
+) -> None:
+    """The one is skipped; the other is pending still."""
+    stage = Stage(world, replace(IN_ORDER, filter="data.no == 1"))
+    stage.publish("a1", "a2")
+    [head] = stage.claimed()
+    world.deliveries.settle([head.settlement(Verdict(answer, "no such field"), policy=EXACT, draw=lambda: 0.5)])
+    expected = [] if answer is FilterAnswer.UNAVAILABLE else ["a2"]
+    assert stage.names(stage.claimed()) == expected
 
 
 def test_the_last_one_that_is_sent_again_is_not_late(world: World) -> None:

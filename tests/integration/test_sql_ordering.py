@@ -6,6 +6,7 @@ import random
 import threading
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -14,9 +15,12 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.options import EndpointOptions, Ordering
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.persistence.sql.delivery import order_statements
+from noteflow_hooks.persistence.sql.delivery.order_keeper import OrderedClaims, OrderKeeper
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.intake import SqlEventIntake
@@ -56,7 +60,9 @@ def database(clean_database: str) -> Iterator[psycopg.Connection]:
 class Stage:
     """A workspace with endpoints that get everything in order."""
 
-    def __init__(self, engine: Engine, *, endpoints: int = 1, max_retries: int = 3) -> None:
+    def __init__(
+        self, engine: Engine, *, endpoints: int = 1, max_retries: int = 3, options: EndpointOptions = IN_ORDER
+    ) -> None:
         self.engine = engine
         self.store = SqlAlchemyDeliveryStore(engine, BOX)
         self.intake = SqlEventIntake(engine)
@@ -64,7 +70,7 @@ class Stage:
             self.workspace_id = unit.access.create_workspace(a_workspace()).id
             self.webhooks: list[WebhookConfig] = [
                 unit.webhooks.create(
-                    a_webhook(workspace_id=self.workspace_id, options=IN_ORDER, max_retries=max_retries)
+                    a_webhook(workspace_id=self.workspace_id, options=options, max_retries=max_retries)
                 )
                 for _ in range(endpoints)
             ]
@@ -153,6 +159,44 @@ def test_many_workers_keep_each_meetings_order_and_leave_nothing(engine: Engine,
     assert sum(map(len, ledger.numbers.values())) == 2 * 4 * 10 * 5
     assert all(numbers == sorted(numbers) for numbers in ledger.numbers.values())
     assert database.execute("SELECT count(*) FROM noteflow.delivery_queue").fetchone() == (0,)
+
+
+def test_a_batch_takes_nothing_that_its_slot_has_not_looked_at(engine: Engine) -> None:
+    """A slot looks at so many deliveries; a batch may have room for more, which are behind one of their meeting."""
+    stage = Stage(engine, options=replace(IN_ORDER, batch_max=100))
+    stage.publish(*["a"] * 700)
+    [batch] = stage.claimed()
+    assert isinstance(batch, BatchClaim)
+    assert [each.rank for each in batch.members] == [Rank(1)]
+    assert stage.claimed() == []
+
+
+def test_what_somebody_is_busy_with_joins_no_batch_past_its_place(
+    engine: Engine, database: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is free again between the slot's look at what is new and the batch that it makes."""
+    stage = Stage(engine, options=replace(IN_ORDER, batch_max=10))
+    stage.publish("a")
+    [first] = stage.claimed()
+    stage.publish("a")
+    claim = OrderKeeper.claim
+    lock = "SELECT FROM noteflow.delivery_queue WHERE status = 'pending' FOR UPDATE"
+    with psycopg.connect(database.info.dsn, password=database.info.password) as busy, monkeypatch.context() as patched:
+
+        def free_again(keeper: OrderKeeper) -> OrderedClaims:
+            found = claim(keeper)
+            busy.rollback()
+            return found
+
+        patched.setattr(OrderKeeper, "claim", free_again)
+        busy.execute(lock)
+        assert stage.claimed() == []
+    assert stage.claimed() == []
+    assert isinstance(first, BatchClaim)
+    end = first.settlements(OK, policy=EXACT, draw=lambda: 0.5)
+    stage.store.settle(end)
+    [second] = stage.claimed()
+    assert second.rank == Rank(2)
 
 
 def test_a_settle_that_meets_a_slot_is_seen_by_the_next_one(engine: Engine, database: psycopg.Connection) -> None:

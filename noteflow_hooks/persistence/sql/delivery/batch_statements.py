@@ -6,7 +6,7 @@ are those after the lock: what was made before it is due by then.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import text
 
@@ -14,6 +14,9 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_SOURCE, lease_end
 from noteflow_hooks.persistence.sql.delivery.rows import CLAIM_COLUMNS
 from noteflow_hooks.persistence.sql.renderings import rendering_sql
+
+if TYPE_CHECKING:
+    from sqlalchemy import TextClause
 
 #: Batches of an endpoint that are due, longest first, each with what is left of its members in the queue.
 LIVE_BATCHES: Final = text(f"""
@@ -51,9 +54,10 @@ UPDATE noteflow.delivery_queue SET batch_id = NULL, batch_limit = least(coalesce
 WHERE id = ANY(CAST(:ids AS uuid[]))
 """)
 
-# rule of domain.deliveries.WebhookDelivery.is_begun
-#: Locks throttled deliveries that are due and belong to no batch, those due longest first.
-FRESH: Final = text(f"""
+
+def _fresh(among: str) -> TextClause:
+    # rule of domain.deliveries.WebhookDelivery.is_begun
+    return text(f"""
 SELECT own.id AS delivery_id, own.created_at, own.budget_used, own.interruptions, own.batch_limit AS "limit",
        octet_length(event.payload::text) AS payload_bytes, event.target_webhook_id IS NOT NULL AS targeted,
        event.meeting_id, own.passes_filter IS TRUE AS has_passed,
@@ -63,13 +67,29 @@ FROM (
     SELECT id, event_id, created_at, budget_used, interruptions, batch_limit, rendering, passes_filter, next_attempt_at
     FROM noteflow.delivery_queue
     WHERE webhook_id = :webhook_id AND status = '{DeliveryStatus.PENDING}' AND held AND batch_id IS NULL
-      AND next_attempt_at <= clock_timestamp()
+      AND next_attempt_at <= clock_timestamp(){among}
     ORDER BY next_attempt_at, id
     LIMIT :limit
     FOR UPDATE SKIP LOCKED
 ) AS own JOIN noteflow.webhook_events AS event ON event.id = own.event_id
 ORDER BY own.next_attempt_at, own.id
 """)  # noqa: S608 - put together from constants
+
+
+#: Locks throttled deliveries that are due and belong to no batch, those due longest first.
+FRESH: Final = _fresh("")
+#: The same among some, at an endpoint that keeps an order: all others are past their place.
+FRESH_AMONG: Final = _fresh(" AND id = ANY(CAST(:among AS uuid[]))")
+#: Notes of each meeting how far an endpoint that keeps an order has been sent it, by what was just claimed.
+NOTE_SENT: Final = text("""
+UPDATE noteflow.meeting_orders AS kept SET sent = greatest(kept.sent, claimed.sequence)
+FROM (
+    SELECT ordered_meeting, max(sequence) AS sequence FROM noteflow.delivery_queue
+    WHERE id = ANY(CAST(:ids AS uuid[])) AND ordered_meeting IS NOT NULL
+    GROUP BY ordered_meeting
+) AS claimed
+WHERE kept.webhook_id = :webhook_id AND kept.meeting_id = claimed.ordered_meeting
+""")
 
 #: When the next batch of an endpoint comes due that waits for another attempt.
 NEXT_DUE: Final = text(f"""

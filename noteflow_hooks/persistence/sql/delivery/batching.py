@@ -81,15 +81,19 @@ class SlotClaims:
         return replace(claim, delivery=replace(claim.delivery, batch_id=batch_id, batch_limit=limit))
 
 
-def claim_batches(connection: Connection, slot: OwnSlot, *, lease_slack: timedelta) -> SlotClaims:
-    """Claim up to the slot's share of POSTs: batches that are due again, then new ones."""
+def claim_batches(
+    connection: Connection, slot: OwnSlot, *, lease_slack: timedelta, among: Sequence[UUID] | None = None
+) -> SlotClaims:
+    """Claim up to the slot's share of POSTs: batches that are due again, then new ones.
+
+    New ones are made of what is ``among`` these, where the endpoint keeps an order.
+    """
     found = SlotClaims(slot.webhook.id)
     if not slot.share:
         return found
-    live = _live(connection, slot, found)[: slot.share]
-    plan = planned(
-        _fresh(connection, slot, room=slot.share - len(live)), slot.webhook, most=slot.share - len(live), now=slot.now
-    )
+    live = _live(connection, slot, found, among=among)[: slot.share]
+    room = slot.share - len(live)
+    plan = planned(_fresh(connection, slot, room=room, among=among), slot.webhook, most=room, now=slot.now)
     made = [begun(each, ordered_id(), slot.webhook) for each in plan.groups if not each.alone]
     alone = [key for each in plan.groups if each.alone for key in each.ids]
     found.batches = [*live, *made]
@@ -97,11 +101,15 @@ def claim_batches(connection: Connection, slot: OwnSlot, *, lease_slack: timedel
     found.note_ready(plan.ready_at)
     if found.posts:
         _claim(connection, slot, found, made=made, alone=alone, lease_slack=lease_slack)
+        if among is not None:
+            connection.execute(
+                statements.NOTE_SENT, {"webhook_id": slot.webhook.id, "ids": [row.id for row in found.rows]}
+            )
     found.note_ready(connection.execute(statements.NEXT_DUE, {"webhook_id": slot.webhook.id}).scalar_one())
     return found
 
 
-def _live(connection: Connection, slot: OwnSlot, found: SlotClaims) -> list[Batch]:
+def _live(connection: Connection, slot: OwnSlot, found: SlotClaims, *, among: Sequence[UUID] | None) -> list[Batch]:
     """Lock batches that are due; dissolve those of which a member has gone another way."""
     own = {"webhook_id": slot.webhook.id}
     rows = connection.execute(statements.LIVE_BATCHES, {**own, "limit": slot.share * NO_LIMIT}).all()
@@ -124,6 +132,9 @@ def _live(connection: Connection, slot: OwnSlot, found: SlotClaims) -> list[Batc
             live.append(batch)
     if gone:
         connection.execute(statements.DISSOLVE, {"ids": gone, "limit": NO_LIMIT})
+        if among is not None:
+            # Which of them is its meeting's next one is for the next slot to say.
+            found.note_ready(slot.now)
     return live
 
 
@@ -136,9 +147,12 @@ def _batch(row: Row[Any], slot: OwnSlot) -> Batch | None:
     )
 
 
-def _fresh(connection: Connection, slot: OwnSlot, *, room: int) -> list[Waiting]:
-    limit = max(1, room) * max(1, slot.webhook.options.batch_max)
-    rows = connection.execute(statements.FRESH, {"webhook_id": slot.webhook.id, "limit": limit})
+def _fresh(connection: Connection, slot: OwnSlot, *, room: int, among: Sequence[UUID] | None) -> list[Waiting]:
+    params = {"webhook_id": slot.webhook.id, "limit": max(1, room) * max(1, slot.webhook.options.batch_max)}
+    if among is None:
+        rows = connection.execute(statements.FRESH, params)
+    else:
+        rows = connection.execute(statements.FRESH_AMONG, params | {"among": list(among)})
     return [Waiting(**dict(row) | {"rendering": _fixed(row.rendering)}) for row in rows.mappings()]
 
 

@@ -52,6 +52,8 @@ class OrderedClaims:
 
     rows: list[ClaimRow] = field(default_factory=list)
     again: dict[UUID, datetime] = field(default_factory=dict)
+    #: By endpoint with batches, what may be taken into one now.
+    offered: dict[UUID, list[UUID]] = field(default_factory=dict)
     #: Whether something waits for an event that is not dispatched yet.
     awaits_dispatch: bool = False
 
@@ -228,8 +230,14 @@ class OrderKeeper:
 
     def _offered(self, chosen: Iterable[tuple[Meeting | None, _Chosen]]) -> set[UUID]:
         """Let heads be taken into batches, each of another meeting; return what was not passed over."""
-        together = [each for key, each in chosen if key is not None and self._slots[key[0]].is_batched]
-        return {row.id for row in self._ask(statements.OFFER, **_rows(together))} if together else set()
+        owners = {each.id: key[0] for key, each in chosen if key is not None and self._slots[key[0]].is_batched}
+        together = [each for _, each in chosen if each.id in owners]
+        taken = {row.id for row in self._ask(statements.OFFER, **_rows(together))} if together else set()
+        offered = self._claims.offered
+        offered.update({key: list(self._free.get(key, ())) for key, slot in self._slots.items() if slot.is_batched})
+        for each in taken:
+            offered[owners[each]].append(each)
+        return taken
 
     def _rest(
         self, heads: Mapping[Meeting, _Chosen], missed: set[Meeting]

@@ -175,7 +175,11 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             alone = [each for each in slots if not each.is_batched and each not in ordered]
             rows = [*found.rows, *self._claim_alone(connection, alone, lease_slack)]
             used = {key: SlotUse(count) for key, count in Counter(row.webhook_id for row in rows).items()}
-            batched = [claim_batches(connection, each, lease_slack=lease_slack) for each in slots if each.is_batched]
+            batched = [
+                claim_batches(connection, each, lease_slack=lease_slack, among=found.offered.get(each.webhook.id))
+                for each in slots
+                if each.is_batched
+            ]
             used |= {each.webhook_id: each.use for each in batched}
             used |= {key: used.get(key, SlotUse()).again_at(moment) for key, moment in found.again.items()}
             following = self._health.note_slots(connection, slots, used, lease_slack=lease_slack)
