@@ -294,6 +294,11 @@ class Calls(Generic[Job, Result]):
         if self._errors:
             raise self._errors[0]
 
+    @property
+    def is_under_way(self) -> bool:
+        """Whether a call has not ended."""
+        return bool(self._under_way)
+
     def left(self) -> list[Job]:
         """Move what is still under way to the slow share, and return it."""
         with self._lock:

@@ -147,7 +147,8 @@ class DeliveryService:
                 taken = self._claimer.take(
                     waiting, size=permits.size, wake_ups=wake_ups, lane=lane, throttled_only=throttled_only
                 )
-                outcomes += self._send(taken.claims, permits, patience_s=patience_s)
+                looks_next = taken.more and taken.throttled_only and lane is Lane.QUICK
+                outcomes += self._send(taken.claims, permits, patience_s=patience_s, goes_on=looks_next)
             waiting, throttled_only = taken.left, taken.throttled_only
             rounds += 1
             if not taken.more or (self._bulkhead.callers > BACKLOG_TASKS and not waiting):
@@ -167,12 +168,18 @@ class DeliveryService:
         """Record what came in late. To be called once no POST is under way."""
         self._late.close()
 
-    def _send(self, claims: Sequence[LeasedClaim], permits: Permits, *, patience_s: float) -> Outcomes:
-        """Make the POSTs and record their results; what takes long is recorded when it comes."""
+    def _send(
+        self, claims: Sequence[LeasedClaim], permits: Permits, *, patience_s: float, goes_on: bool = False
+    ) -> Outcomes:
+        """Make the POSTs and record their results; what takes long is recorded when it comes.
+
+        With ``goes_on`` the caller looks for throttled deliveries next.
+        """
         outcomes = Outcomes()
         calls = permits.begin_each(self._begin, claims)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
-            outcomes += self._settler.settle(group)
+            # What is let go by others than the last ones would wait for those.
+            outcomes += self._settler.settle(group, goes_on=goes_on and not calls.is_under_way)
         if left := calls.left():
             outcomes["under way"] += len(left)
             if patience_s:

@@ -65,10 +65,11 @@ class Settler:
         self._clock = clock
         self._failures = GroupCommit(self._store_patiently)
 
-    def settle(self, group: list[Result]) -> Outcomes:
+    def settle(self, group: list[Result], *, goes_on: bool = False) -> Outcomes:
         """Store results and return what came of them; see to it that what comes due again soon is retried.
 
-        Failures are stored with those of other tasks; what succeeded waits for none of them.
+        Failures are stored with those of other tasks; what succeeded waits for none of them. With ``goes_on`` the
+        caller looks for throttled deliveries next.
         """
         failed: list[_Settling] = []
         others: list[_Settling] = []
@@ -81,9 +82,9 @@ class Settler:
             settlement = leased.claim.settlement(own, policy=self._rules.policy, draw=self._clock.draw)
             part = failed if settlement.is_failure else others
             part.append((leased, settlement, settlement.fencing_key))
-        outcomes = self._settle(others, self._store_patiently) if others else Outcomes()
+        outcomes = self._settle(others, self._store_patiently, goes_on=goes_on) if others else Outcomes()
         if failed:
-            outcomes += self._settle(failed, self._store_failures)
+            outcomes += self._settle(failed, self._store_failures, goes_on=goes_on)
         return outcomes
 
     def _add_batch(
@@ -100,7 +101,9 @@ class Settler:
         part = failed if any(each.is_failure for each in settlements) else others
         part += [(leased, each, each.fencing_key) for each in settlements]
 
-    def _settle(self, group: list[_Settling], store: Callable[[list[Settlement], float], Settled]) -> Outcomes:
+    def _settle(
+        self, group: list[_Settling], store: Callable[[list[Settlement], float], Settled], *, goes_on: bool
+    ) -> Outcomes:
         settlements = [settlement for _, settlement, _ in group]
         lease_end = max(leased.start_by + leased.claim.webhook.timeout_ms / 1000 for leased, _, _ in group)
         settled = store(settlements, lease_end)
@@ -120,10 +123,10 @@ class Settler:
         if succeeded:
             # One record, and a line for each: to make a record takes three times as long as the line.
             log.info("\n".join(succeeded), extra={"lines": succeeded})
-        self._follow_up(group, settled)
+        self._follow_up(group, settled, goes_on=goes_on)
         return outcomes
 
-    def _follow_up(self, group: list[_Settling], settled: Settled) -> None:
+    def _follow_up(self, group: list[_Settling], settled: Settled, *, goes_on: bool) -> None:
         """Send the retries and wake-ups that follow from what was stored, and announce its events."""
         waits: dict[WakeUps, dict[UUID, timedelta]] = {}
         for leased, settlement, key in group:
@@ -136,7 +139,7 @@ class Settler:
             for delay, ids in grouped(own).items():
                 wake_ups.retry_later(ids, delay=delay)
         if settled.slots:
-            self._slots.wake_for(settled.slots, group[0][0].wake_ups)
+            self._slots.wake_for(settled.slots, group[0][0].wake_ups, goes_on=goes_on)
         if settled.event_ids:
             self._announce(settled.event_ids)
 

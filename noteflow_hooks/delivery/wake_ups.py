@@ -95,10 +95,13 @@ class SlotWakeUps:
         #: Whether a slot was left to tasks that go on anyway, and none of them has looked since.
         self.is_owed = False
 
-    def wake_for(self, slots: Iterable[SchedulingSlot], wake_ups: WakeUps) -> None:
-        """Send a wake-up for each slot that comes soon, unless another serves it, or enough tasks go on anyway."""
+    def wake_for(self, slots: Iterable[SchedulingSlot], wake_ups: WakeUps, *, goes_on: bool = False) -> None:
+        """Send a wake-up for each slot that comes soon, unless another serves it, or enough tasks go on anyway.
+
+        With ``goes_on`` the caller is one that looks next: a wake-up would only have another task stand in its way.
+        """
         for slot in slots:
-            if not (slot.wait or slot.slow) and self._bulkhead.callers >= BUSY_TASKS:
+            if not (slot.wait or slot.slow) and (goes_on or self._bulkhead.callers >= BUSY_TASKS):
                 self.is_owed = True
             elif slot.wait <= self._countdown_max and self._debouncer.is_wanted(slot):
                 wake_ups.wake(Lane.SLOW if slot.slow else Lane.QUICK, delay=slot.wait)

@@ -68,6 +68,15 @@ def test_tasks_that_go_on_need_no_wake_up() -> None:
     assert process.wake_ups.woken == [(Lane.QUICK, later.wait), (Lane.SLOW, slow.wait)]
 
 
+def test_one_task_that_looks_next_needs_no_wake_up() -> None:
+    """Another one would only stand in its way; and where it does not come to it, it wakes one as it ends."""
+    process = Process(tasks=1)
+    process.slots.wake_for([NOW], process.wake_ups, goes_on=True)
+    assert process.wake_ups.woken == []
+    process.claimer.wake_for_owed(process.wake_ups)
+    assert process.wake_ups.woken == [(Lane.QUICK, timedelta(0))]
+
+
 def test_a_task_that_ends_wakes_for_the_slot_that_was_left_to_it() -> None:
     """Or nobody would look for it before the sweep does."""
     process = Process(tasks=2)
