@@ -30,8 +30,12 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.health.slots import OwnSlot
 
-#: How many new deliveries, and how many meetings, of an endpoint one slot looks at.
+#: How many new deliveries, and how many meetings, of an endpoint one slot looks at, at the most.
 _LOOKED_AT: Final = 500
+#: So many more meetings than it may claim of, since of some nothing may go; and so many times more deliveries than
+#: that, since some are of one meeting. What a slot looks at without need costs as much as what it claims.
+_SPARE: Final = 16
+_OF_EACH: Final = 4
 #: How many events a walk reads at first, of each meeting, and how many times more where that was not far enough.
 _STEPS: Final = 8
 _MORE_STEPS: Final = 16
@@ -121,20 +125,30 @@ class OrderKeeper:
     def _look(self) -> None:
         """Find the meetings to look at: the released ones first, and then those of what is new."""
         ids = list(self._slots)
+        meetings = {key: _meetings_for(slot) for key, slot in self._slots.items()}
+        most = max(meetings.values())
+        limit = min(_LOOKED_AT, _OF_EACH * most)
         going_on = [key for key, slot in self._slots.items() if slot.webhook.options.on_dead is OnDead.SKIP]
-        released = self._ask(statements.TAKE_RELEASED, webhook_ids=ids, limit=_LOOKED_AT)
-        stopped = self._ask(statements.STOPPED, webhook_ids=going_on, limit=_LOOKED_AT) if going_on else ()
-        for row in (*released, *stopped):
+        released = self._ask(statements.TAKE_RELEASED, webhook_ids=ids, going_on=going_on, limit=most)
+        for row in released:
             self._meeting(row.webhook_id, row.meeting_id)
-        candidates = self._ask(statements.CANDIDATES, webhook_ids=ids, limit=_LOOKED_AT)
+        candidates = self._ask(statements.CANDIDATES, webhook_ids=ids, limit=limit)
+        found: Counter[UUID] = Counter()
         for row in candidates:
-            if row.meeting_id is None or row.sequence is None:
-                self._free.setdefault(row.webhook_id, []).append(row.id)
-            else:
-                self._meeting(row.webhook_id, row.meeting_id).candidates[row.id] = row.sequence
-        for rows in (released, stopped, candidates):
+            webhook_id, meeting_id = row.webhook_id, row.meeting_id
+            if meeting_id is None or row.sequence is None:
+                self._free.setdefault(webhook_id, []).append(row.id)
+                continue
+            if (webhook_id, meeting_id) not in self._found:
+                if found[webhook_id] >= meetings[webhook_id]:
+                    # Left as it is, for the next slot.
+                    self._claims.look_again(self._slots[webhook_id], timedelta(0))
+                    continue
+                found[webhook_id] += 1
+            self._meeting(webhook_id, meeting_id).candidates[row.id] = row.sequence
+        for rows, looked_at in ((released, most), (candidates, limit)):
             for webhook_id, count in Counter(row.webhook_id for row in rows).items():
-                if count >= _LOOKED_AT:
+                if count >= looked_at:
                     self._claims.look_again(self._slots[webhook_id], timedelta(0))
 
     def _meeting(self, webhook_id: UUID, meeting_id: str) -> _Found:
@@ -297,6 +311,12 @@ class OrderKeeper:
             for (webhook_id, meeting_id), found in self._found.items()
         ]
         self._connection.execute(statements.STORE_ORDERS, {"rows": json.dumps(rows)})
+
+
+def _meetings_for(slot: OwnSlot) -> int:
+    """Return how many meetings its slot looks at."""
+    of_each = max(1, slot.webhook.options.batch_max) if slot.is_batched else 1
+    return min(_LOOKED_AT, slot.share * of_each + _SPARE)
 
 
 def _keys(meetings: Iterable[Meeting]) -> dict[str, list[Any]]:

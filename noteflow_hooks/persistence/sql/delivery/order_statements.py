@@ -18,7 +18,8 @@ _BLOCKED_FROM: Final = f"timestamptz '{BLOCKED_FROM.isoformat()}'"
 _BLOCKED_HOURS: Final = "interval '8766000 hours'"
 _ENDPOINTS: Final = "unnest(CAST(:webhook_ids AS uuid[])) AS own (webhook_id)"
 
-#: Takes meetings whose head has gone, those that wait longest first, so many of each endpoint.
+#: Takes meetings whose head has gone, those that wait longest first, so many of each endpoint; and finds those that a
+#: dead delivery has stopped at endpoints that stop no more.
 TAKE_RELEASED = text(f"""
 WITH taken AS MATERIALIZED (
     SELECT released.id FROM {_ENDPOINTS} CROSS JOIN LATERAL (
@@ -28,12 +29,10 @@ WITH taken AS MATERIALIZED (
 ), gone AS (
     DELETE FROM noteflow.released_meetings WHERE id = ANY(ARRAY(SELECT id FROM taken)) RETURNING *
 )
-SELECT webhook_id, meeting_id FROM gone ORDER BY id
-""")  # noqa: S608 - put together from constants
-
-#: Meetings that a dead delivery has stopped, at endpoints that stop no more.
-STOPPED = text(f"""
-SELECT stopped.webhook_id, stopped.meeting_id FROM {_ENDPOINTS} CROSS JOIN LATERAL (
+(SELECT webhook_id, meeting_id FROM gone ORDER BY id)
+UNION ALL
+SELECT stopped.webhook_id, stopped.meeting_id
+FROM unnest(CAST(:going_on AS uuid[])) AS own (webhook_id) CROSS JOIN LATERAL (
     SELECT webhook_id, meeting_id FROM noteflow.meeting_orders
     WHERE webhook_id = own.webhook_id AND stopped_by IS NOT NULL LIMIT :limit
 ) AS stopped

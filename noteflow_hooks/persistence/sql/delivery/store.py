@@ -287,7 +287,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in stored.examined}
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
         released = _released_by(each for each in settlements if each.fencing_key in keys)
-        if released:
+        if released and kept:
             # All of them at once, in the order of their ids.
             connection.execute(meeting_orders.LOCK, {"webhook_ids": [*endpoints, *released]})
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
