@@ -225,6 +225,9 @@ class DeliveryService:
             held_back = self._held_back(claim)
             if held_back is not None:
                 return lambda: held_back
+            if self._monotonic() >= leased.start_by:
+                # The filters of a chunk, and of a batch's members, have taken their time.
+                return _no_result
         return self._begin_post(claim)
 
     def _held_back(self, claim: Claim) -> Verdict | HeldBack | None:
