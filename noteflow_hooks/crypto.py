@@ -27,6 +27,7 @@ Column: TypeAlias = Literal[
     "client_certificate",
     "client_key",
     "server_ca",
+    "url_ciphertext",
 ]
 COLUMNS: Final[tuple[Column, ...]] = (
     "secret",
@@ -37,6 +38,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     "client_certificate",
     "client_key",
     "server_ca",
+    "url_ciphertext",
 )
 
 #: The first byte of a ciphertext: it is bound to its webhook and column.

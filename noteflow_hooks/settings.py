@@ -20,6 +20,7 @@ from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
+from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
@@ -53,6 +54,17 @@ def _ports(text: str) -> str:
         Ports(text)
     except InvalidInputError as error:
         raise ValueError(error.problem) from None
+    return text
+
+
+def _hosts(text: str) -> str:
+    for part in _parts(text):
+        try:
+            is_host = parse_url(f"https://{part}/").host == part.lower()
+        except InvalidInputError:
+            is_host = False
+        if not is_host:
+            raise ValueError(part)
     return text
 
 
@@ -189,6 +201,9 @@ class Settings(_Variables):
     egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
     )
+    preset_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="names of hosts such as chat.example.com, separated by commas"
+    )
     resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
     allow_http_loopback: bool = Field(default=False, description="true or false")
     ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
@@ -235,6 +250,11 @@ class Settings(_Variables):
     def redis(self) -> RedisAddress:
         """Where the broker is; call ``require("redis_url")`` before."""
         return RedisAddress.parse(str(self.redis_url))
+
+    @property
+    def preset_hosts_named(self) -> frozenset[str]:
+        """The hosts that presets may post to beside their vendors' own."""
+        return frozenset(part.lower() for part in _parts(self.preset_hosts))
 
     @property
     def retry_policy(self) -> RetryPolicy:

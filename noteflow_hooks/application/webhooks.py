@@ -95,7 +95,7 @@ class WebhookService:
 
     def register_webhook(self, config: WebhookConfig) -> WebhookConfig:
         """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
-        self._check_url(config.url)
+        self._check_url(config.address)
         with self._units() as unit:
             stored = self.store_webhook(config, unit, by=PROGRAM)
             unit.commit()

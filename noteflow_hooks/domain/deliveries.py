@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -86,6 +87,8 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
+    vendor_gone: str | None = None
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -93,6 +96,11 @@ class AttemptResult:
     def succeeded(self) -> bool:
         """Whether the final status was 200 to 299; nothing else is success."""
         return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver has said that it wants no more deliveries."""
+        return self.status_code == GONE or self.vendor_gone is not None
 
     @property
     def is_our_fault(self) -> bool:
@@ -199,7 +207,7 @@ class WebhookDelivery:
         if result.error_kind is ErrorKind.INTERNAL:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
-        if result.status_code == GONE:
+        if result.is_gone:
             return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
@@ -312,6 +320,8 @@ class Claim:
     targeted: bool = False
     #: Whether the payload was erased: there is nothing to send.
     erased: bool = False
+    #: Where the event stands among its meeting's; None where it has no number.
+    rank: Rank | None = None
 
     def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""

@@ -140,6 +140,8 @@ class Event:
     dispatched_at: datetime | None = None
     #: Since then ``payload`` is an empty object, and the event can't be sent any more.
     payload_erased_at: datetime | None = None
+    #: Its number among its meeting's events, from 1; None where it is about none, or older than such numbers.
+    sequence: int | None = None
 
 
 def is_event_name(text: str) -> bool:

@@ -9,13 +9,16 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
+from noteflow_hooks.executor.vendors import hear
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.executor.http.faults import ExchangeError
     from noteflow_hooks.executor.http.reply import Reply
+    from noteflow_hooks.executor.vendors import Heard
 
 _REDIRECTS: Final = range(300, 400)
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
@@ -31,6 +34,8 @@ class Outcome(NamedTuple):
     error_kind: ErrorKind | None = None
     error_message: str | None = None
     retry_after: timedelta | None = None
+    #: In which words its vendor says that nothing will ever be taken there again.
+    vendor_gone: str | None = None
 
 
 def failed(error: ExchangeError) -> Outcome:
@@ -39,14 +44,29 @@ def failed(error: ExchangeError) -> Outcome:
 
 
 def answered(reply: Reply, webhook: WebhookConfig, *, now: datetime) -> Outcome:
-    """Return the outcome of an answer. Its body is read here; the status alone decides between success and failure."""
+    """Return the outcome of an answer. Its body is read here; the status alone decides between success and failure.
+
+    A preset's vendor may mean something else than the status by itself: see :mod:`vendors`.
+    """
     read = reply.read_body(keep=RESPONSE_KEPT_BYTES + LONGEST)
     body = storable(without_credentials(read, webhook, keep=RESPONSE_KEPT_BYTES))
-    if reply.status in SUCCESS:
-        return Outcome(reply.status, body)
-    kind = ErrorKind.REDIRECT if reply.status in _REDIRECTS else ErrorKind.STATUS
+    if webhook.options is not NO_OPTIONS and webhook.options.format.is_preset:
+        return _of_vendor(hear(webhook.options.format, reply.status, read, reply.header), reply, body, now=now)
+    return _of_status(reply.status, reply, body, now=now)
+
+
+def _of_status(status: int, reply: Reply, body: str, *, now: datetime) -> Outcome:
+    if status in SUCCESS:
+        return Outcome(status, body)
+    kind = ErrorKind.REDIRECT if status in _REDIRECTS else ErrorKind.STATUS
     retry_after = parse_retry_after(reply.header("retry-after"), now=now)
-    return Outcome(reply.status, body, kind, f"HTTP {reply.status}", retry_after)
+    return Outcome(status, body, kind, f"HTTP {status}", retry_after)
+
+
+def _of_vendor(heard: Heard, reply: Reply, body: str, *, now: datetime) -> Outcome:
+    outcome = _of_status(heard.status, reply, body, now=now)
+    waits = [each for each in (outcome.retry_after, heard.retry_after) if each is not None]
+    return outcome._replace(retry_after=max(waits, default=None), vendor_gone=heard.gone)
 
 
 def storable(body: bytes) -> str:

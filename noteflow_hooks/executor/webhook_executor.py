@@ -70,7 +70,7 @@ class WebhookExecutor:
         started_at, started = self._now(), self._monotonic()
         try:
             endpoint = self._endpoints.of(claim.webhook)
-            head = endpoint.head(claim.delivery, claim.payload, started_at)
+            head = endpoint.head(claim.delivery, claim.payload, started_at, rank=claim.rank)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
             post = SignedPost(endpoint, head=head, body=claim.payload, deadline=deadline)
             self._transport.begin(post)

@@ -35,11 +35,19 @@ from noteflow_hooks.cli.support.endpoint_options import (
 from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
-from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, table_options, webhook_argument
+from noteflow_hooks.cli.support.options import (
+    UrlText,
+    as_json,
+    remote_options,
+    secret_option,
+    table_options,
+    webhook_argument,
+)
 from noteflow_hooks.cli.support.output import show_fields, show_json, show_list
 from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Columns that a narrow terminal misses, the first ones first.
@@ -65,9 +73,10 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
     "webhooks add https://crm.example/hooks --name CRM",
     "webhooks add https://a.example/ --events meeting.completed --secret -",
     "webhooks add https://b.example/ --signing ed25519",
+    "webhooks add - --format slack --name standup < url.txt",
 )
 @remote_options
-@click.argument("url")
+@click.argument("url", type=UrlText(), metavar="URL|-")
 @click.option(
     "--events",
     default=",".join(PUBLISHABLE),
@@ -110,15 +119,20 @@ def add(
     as_json: bool,
     **behaviour: Any,  # noqa: ANN401 - each option has its own type
 ) -> None:
-    """Register an endpoint at URL. Its secret is shown now and never again."""
-    if (generate_secret or unsigned or signing == Signing.ED25519) and is_from_environment("secret"):
+    """Register an endpoint at URL. Its secret is shown now and never again.
+
+    A chat's URL is a credential: - reads it from standard input. Such an endpoint is not signed.
+    """
+    is_preset = behaviour.get("format") in PRESETS
+    if (generate_secret or unsigned or is_preset or signing == Signing.ED25519) and is_from_environment("secret"):
         secret = None
     if sum((secret is not None, generate_secret, unsigned)) > 1:
         raise click.UsageError("only one of --secret, --generate-secret and --unsigned can be given")
     if unsigned and signing is not None:
         raise click.UsageError("--unsigned can't be given together with --signing")
     # A key pair needs no secret beside it.
-    generate_secret = generate_secret or (secret is None and not unsigned and signing != Signing.ED25519)
+    is_unsigned = unsigned or is_preset
+    generate_secret = generate_secret or (secret is None and not is_unsigned and signing != Signing.ED25519)
     request = pb.RegisterWebhookRequest(
         url=url,
         events=split(events),

@@ -69,6 +69,7 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             allow_http_loopback=settings.allow_http_loopback,
             timeout_ms=settings.default_timeout_ms,
             max_retries=settings.default_max_retries,
+            preset_hosts=settings.preset_hosts_named,
         ),
         database_threads=database_threads,
         in_loop=True,

@@ -45,7 +45,7 @@ class Action(StrEnum):
     WEBHOOK_TESTED = "webhook.tested"
     #: The system has disabled it, since it failed for too long.
     WEBHOOK_DISABLED = "webhook.disabled"
-    #: The system has disabled it, since it answered 410 Gone.
+    #: The system has disabled it, since it answered 410 Gone, or what a chat has for that.
     WEBHOOK_GONE = "webhook.gone"
     BREAKER_OPENED = "webhook.breaker_opened"
     BREAKER_CLOSED = "webhook.breaker_closed"

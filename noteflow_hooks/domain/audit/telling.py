@@ -77,7 +77,7 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
         _note(old, new, name, getattr(before.options, name), getattr(after.options, name))
     _note(old, new, "events", list(before.events), list(after.events))
     _note(old, new, "paused", before.paused_at is not None, after.paused_at is not None)
-    if before.url != after.url:
+    if before.address != after.address:
         old["url"], new["url"] = tell_url(before.url), tell_url(after.url)
     if (before.header_names, before.headers) != (after.header_names, after.headers):
         old["header_names"], new["header_names"] = list(before.header_names), list(after.header_names)

@@ -44,5 +44,5 @@ def may_have_slot(webhook: WebhookConfig) -> bool:
 
 def is_merely_flooded(webhook: WebhookConfig, health: EndpointHealth) -> bool:
     """Tell whether only the number of its deliveries throttles an endpoint, so that only its cap counts."""
-    marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_limit_per_s)
+    marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_per_s)
     return webhook.is_active and not webhook.options.is_scheduled and all(each is None for each in marks)

@@ -55,8 +55,8 @@ def _circuit(health: EndpointHealth, now: datetime) -> str:
 def _throttled(webhook: WebhookConfig, health: EndpointHealth) -> str:
     if health.ramp is not None:
         return "The endpoint has just recovered; its backlog is sent gently"
-    if webhook.rate_limit_per_s is not None:
-        return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_limit_per_s:g} a second"
+    if webhook.rate_per_s is not None:
+        return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_per_s:g} a second"
     if health.slow_since is not None:
         return f"Waits for its turn: the endpoint is slow since {_text(health.slow_since)}"
     return "Waits for its turn: the endpoint has as many requests under way as it may have"

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.ordering import Rank
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
@@ -38,7 +39,7 @@ class PreparedEndpoint:
         if webhook.secret_unavailable:
             what = webhook.lost if webhook.lost is not None else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
-        self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
+        self.url = _endpoint(webhook.address, allow_http_loopback=allow_http_loopback)
         #: What it has of its own in TLS; never over http, which would leave it out.
         self.tls = _own_tls(webhook.tls, self.url)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
@@ -57,14 +58,16 @@ class PreparedEndpoint:
             if not webhook.signing.uses_secret:
                 self._secret = None
 
-    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
-        """Return the head of a delivery's POST, signed at that moment."""
+    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime, *, rank: Rank | None = None) -> bytes:
+        """Return the head of a delivery's POST, signed at that moment; ``rank`` is the event's in its meeting."""
         event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
         text = (
             f"{self._before}Content-Length: {len(payload)}\r\n"
             f"{_event_lines(delivery.event_type, self._payload_version)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
+        if rank is not None:
+            text += _rank_lines(rank)
         if self._keys is not None:
             text += self._key_lines(self._keys, event_id, timestamp, payload, moment=moment)
         elif self._secret is not None:
@@ -173,6 +176,13 @@ def _event_lines(event_type: str, wanted: int) -> str:
     """Return what a type's requests say of it to an endpoint that wants that version of payloads."""
     version = version_sent(event_type, wanted)
     return _lines({"X-NoteFlow-Event": event_type, "X-NoteFlow-Payload-Version": str(version)})
+
+
+def _rank_lines(rank: Rank) -> str:
+    lines = f"X-NoteFlow-Sequence: {rank.sequence}\r\n"
+    if rank.gap:
+        lines += f"X-NoteFlow-Gap: {rank.gap}\r\n"
+    return f"{lines}X-NoteFlow-Out-Of-Order: true\r\n" if rank.is_late else lines
 
 
 def _whole(line: str) -> str:

@@ -62,6 +62,8 @@ class Tables:
     #: By endpoint; one that is not here is as a new one.
     health: Table[EndpointHealth] = field(default_factory=ChainMap)
     events: Table[Event] = field(default_factory=ChainMap)
+    #: By workspace and meeting: the last number that an event of it has got. Outlives the events.
+    sequences: ChainMap[tuple[UUID, str], int] = field(default_factory=ChainMap)
     #: By event: the last endpoint that a fan-out in pages has come to.
     cursors: Table[UUID] = field(default_factory=ChainMap)
     deliveries: Table[WebhookDelivery] = field(default_factory=ChainMap)

@@ -116,6 +116,8 @@ class InMemoryWebhookRepository(WebhookRepository):
             signing_key=None,
             previous_keys=(),
             keys_unreadable=False,
+            hidden_url=None,
+            url_unreadable=False,
             tls=PLAIN_TLS,
             updated_at=now,
             deleted_at=now,

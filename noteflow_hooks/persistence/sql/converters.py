@@ -17,8 +17,10 @@ from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS, EndpointOptions, Format, OnDead, Ordering
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.presets import masked
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.skipping import SkipReason
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
@@ -105,6 +107,7 @@ class WebhookConverter:
         lost = not headers and bool(names or row.headers not in (None, GUARD_ALONE))
         tls = self._tls(row)
         signing = Signing(row.signing)
+        hidden_url, url_unreadable = self._open(row, "url_ciphertext")
         keys, keys_unreadable = ((), False) if row.signing_keys is None else self._keys(row)
         return WebhookConfig(
             **bounded(dict(zip(_PLAIN_CONFIG_FIELDS, _plain_config(row), strict=True))),
@@ -116,6 +119,7 @@ class WebhookConverter:
             secret_unavailable=(unreadable and signing.uses_secret)
             or (keys_unreadable and signing.uses_key)
             or lost
+            or url_unreadable
             or bool(tls.unreadable),
             secret_unreadable=unreadable,
             headers=headers,
@@ -128,6 +132,8 @@ class WebhookConverter:
             updated_at=row.updated_at,
             tls=tls,
             options=_options(row),
+            hidden_url=hidden_url,
+            url_unreadable=url_unreadable,
         )
 
     def _tls(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> ClientTls:
@@ -170,7 +176,17 @@ class WebhookConverter:
         columns |= {name: getattr(config.options, name) for name in OPTION_FIELDS}
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
-        return columns | self._tls_columns(config.id, config.tls)
+        return columns | self._url_columns(config) | self._tls_columns(config.id, config.tls)
+
+    def _url_columns(self, config: WebhookConfig) -> dict[str, Any]:
+        """Return a preset's URL as it is shown, and as ciphertext: its plain one is in no column."""
+        if config.url_unreadable:
+            return {}
+        if not config.options.format.is_preset:
+            return {"url_ciphertext": None}
+        whole = None if config.address.endswith(MASK) else config.address
+        sealed = self._close(config.id, "url_ciphertext", whole)
+        return {"url": masked(config.address), "url_ciphertext": sealed}
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""
@@ -261,7 +277,7 @@ def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
 def event_to_domain(row: WebhookEventRow | Row[Any]) -> Event:
     """Return the event, its payload the stored text's bytes."""
     columns = {name: getattr(row, name) for name in _EVENT_FIELDS}
-    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at")}
+    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at", "sequence")}
     return Event(**columns, **only_read, payload=row.payload.encode())
 
 

@@ -51,6 +51,7 @@ class EndpointRow(NamedTuple):
     batch_partial: bool
     ordering: str
     on_dead: str
+    url_ciphertext: bytes | None
 
     @property
     def size(self) -> int:
@@ -64,5 +65,6 @@ class EndpointRow(NamedTuple):
             self.client_certificate,
             self.client_key,
             self.server_ca,
+            self.url_ciphertext,
         )
         return len(self.url) + len(self.filter) + sum(len(each) for each in sealed if each is not None)

@@ -154,6 +154,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 headers=None,
                 header_names=[],
                 signing_keys=None,
+                url_ciphertext=None,
                 client_certificate=None,
                 client_key=None,
                 server_ca=None,

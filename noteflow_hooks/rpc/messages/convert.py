@@ -261,6 +261,7 @@ def event_message(event: Event) -> pb.Event:
         created_at=_time(event.created_at),
         dispatched_at=_time(event.dispatched_at),
         payload_erased_at=_time(event.payload_erased_at),
+        sequence=event.sequence,
     )
 
 

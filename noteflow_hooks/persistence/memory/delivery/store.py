@@ -12,6 +12,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
@@ -201,6 +202,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        rank=None if event.sequence is None else Rank(event.sequence),
     )
 
 

@@ -11,7 +11,9 @@ from typing import Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.conditions import one_of
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
     CLAIM_COLUMNS,
@@ -27,11 +29,14 @@ from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
 #: Where an endpoint's deliveries are claimed in its slots whatever its health is.
 # rule of domain.options.EndpointOptions.is_scheduled
 SCHEDULED: Final = "config.batch_max <> 0 OR config.ordering <> 'none'"
+#: Where an endpoint has a rate limit, of its own or its vendor's.
+# rule of domain.webhooks.WebhookConfig.rate_per_s
+PACED: Final = f"config.rate_limit_per_s IS NOT NULL OR {one_of('config.format', PRESETS)}"
 #: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
 # rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = f"""
     coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
-    OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL OR {SCHEDULED}
+    OR health.ramp IS NOT NULL OR {PACED} OR {SCHEDULED}
 """
 
 
@@ -174,7 +179,7 @@ SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 _FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
-    AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL AND NOT ({SCHEDULED})
+    AND health.ramp IS NULL AND NOT ({PACED}) AND NOT ({SCHEDULED})
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
 #: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these

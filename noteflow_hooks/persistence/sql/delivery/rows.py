@@ -9,6 +9,7 @@ from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
 
@@ -46,6 +47,8 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    #: The event's number among its meeting's.
+    sequence: int | None
     #: The version of the endpoint's row.
     version: str
 
@@ -68,7 +71,14 @@ class ClaimRow(NamedTuple):
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
         )
-        return Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        return Claim(
+            delivery,
+            webhook,
+            payload=self.payload.encode(),
+            targeted=self.targeted,
+            erased=self.erased,
+            rank=None if self.sequence is None else Rank(self.sequence),
+        )
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
@@ -79,6 +89,7 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "sequence": "event.sequence",
     "version": "webhook.version",
 }
 

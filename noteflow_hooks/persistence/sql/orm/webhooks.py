@@ -10,6 +10,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.presets import PRESETS
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
@@ -53,6 +55,12 @@ class WebhookConfigRow(Base):
             f" AND (batch_max = 0 OR {within('batch_max', BATCH_MAX)}) AND {within('batch_wait_ms', BATCH_WAIT_MS)}"
             f" AND {one_of('ordering', Ordering)} AND {one_of('on_dead', OnDead)}",
             name="options",
+        ),
+        # rule of domain.preset_endpoints.with_hidden_url
+        CheckConstraint(
+            f"CASE WHEN {one_of('format', PRESETS)} THEN url ~ '/{MASK}$' AND (url_ciphertext IS NULL) ="
+            " (deleted_at IS NOT NULL) ELSE url_ciphertext IS NULL END",
+            name="url_ciphertext",
         ),
         Index(
             "ix_webhook_configs_workspace_id_id",
@@ -120,6 +128,8 @@ class WebhookConfigRow(Base):
     batch_partial: Mapped[bool] = mapped_column(server_default=text("false"))
     ordering: Mapped[str] = mapped_column(Text, server_default=Ordering.NONE)
     on_dead: Mapped[str] = mapped_column(Text, server_default=OnDead.SKIP)
+    #: A preset's whole URL; ``url`` has what is shown of it.
+    url_ciphertext: Mapped[bytes | None]
 
 
 class WebhookHealthRow(Base):

@@ -2300,6 +2300,7 @@ class Event(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DISPATCHED_AT_FIELD_NUMBER: _builtins.int
     PAYLOAD_ERASED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The event's id, sent as `webhook-id`."""
     workspace_id: _builtins.str
@@ -2314,6 +2315,10 @@ class Event(_message.Message):
     """The JSON text that is sent."""
     idempotency_key: _builtins.str
     """The key it was published under."""
+    sequence: _builtins.int
+    """Its number among its meeting's events, from 1 and without gaps, sent as `X-NoteFlow-Sequence`. Absent where it is
+    about no meeting, or older than such numbers.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -2344,21 +2349,26 @@ class Event(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         dispatched_at: _timestamp_pb2.Timestamp | None = ...,
         payload_erased_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_sequence", b"_sequence", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload_erased_at", b"payload_erased_at", "sequence", b"sequence", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_sequence", b"_sequence", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "payload_erased_at", b"payload_erased_at", "sequence", b"sequence", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__target_webhook_id: _TypeAlias = _typing.Literal["target_webhook_id"]  # noqa: Y015
     _WhichOneofArgType__target_webhook_id: _TypeAlias = _typing.Literal["_target_webhook_id", b"_target_webhook_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_webhook_id) -> _WhichOneofReturnType__target_webhook_id | None: ...
 
