@@ -27,6 +27,7 @@ Column: TypeAlias = Literal[
     "client_certificate",
     "client_key",
     "server_ca",
+    "challenge",
     "url_ciphertext",
 ]
 COLUMNS: Final[tuple[Column, ...]] = (
@@ -38,6 +39,7 @@ COLUMNS: Final[tuple[Column, ...]] = (
     "client_certificate",
     "client_key",
     "server_ca",
+    "challenge",
     "url_ciphertext",
 )
 

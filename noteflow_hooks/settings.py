@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -21,12 +22,14 @@ from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.domain.urls import parse_url
+from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 #: It is looked for in the folder that a program runs in.
 ENV_FILE: Final = Path(".env")
 
@@ -99,6 +102,12 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _host_name(text: str) -> str:
+    if _HOST_NAME.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
 def _bind(text: str) -> str:
     if text.startswith("unix:") and text != "unix:":
         return text
@@ -165,6 +174,10 @@ class Settings(_Variables):
     """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
+    require_verification: bool = Field(default=False, description="true or false")
+    verification_origin: Annotated[str, AfterValidator(_host_name)] = Field(
+        ORIGIN, description="a host's name such as hooks.example"
+    )
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )

@@ -21,6 +21,7 @@ from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.preset_endpoints import PresetRules, with_hidden_url
+from noteflow_hooks.domain.verification import updated
 from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -82,6 +84,8 @@ class EndpointRules:
     max_retries: int = DEFAULT_MAX_RETRIES
     #: What reads certificates and keys; without it they are refused.
     certificates: CertificateReader | None = None
+    #: What shows requests that are not sent; without it none is shown.
+    previewer: Previewer | None = None
     #: Hosts that presets may post to beside their vendors' own.
     preset_hosts: frozenset[str] = frozenset()
 
@@ -267,7 +271,12 @@ def change_webhook(
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
     check_subscribed(unit, workspace_id, changes.get("events", ()))
-    stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
+    changed = _changed(webhook, changes, rules=rules, now=now)
+    is_required = service.requires_verification
+    asked = updated(webhook, changed, names_url="url" in changes, is_required=is_required, now=now)
+    asked.check_transport()
+    stored = service.update_webhook(asked, unit)
+    service.ask_to_verify(stored, unit, before=webhook)
     old, new = tell_update(webhook, stored)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))

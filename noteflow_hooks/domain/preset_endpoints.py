@@ -59,6 +59,12 @@ def with_hidden_url(
     return replace(webhook, url=masked(address), hidden_url=address, url_unreadable=False).checked_for_losses()
 
 
+def hidden(webhook: WebhookConfig) -> WebhookConfig:
+    """Return a preset with its URL where it belongs, if whoever made it has left it in ``url``; others as they are."""
+    is_plain = webhook.options.format.is_preset and webhook.hidden_url is None and not webhook.url_unreadable
+    return replace(webhook, url=masked(webhook.url), hidden_url=webhook.url) if is_plain else webhook
+
+
 def _check_parts(webhook: WebhookConfig, found: Violations) -> None:
     """Note what the endpoint has that no vendor would look at, or that would go to it without need."""
     tls = webhook.tls

@@ -61,5 +61,5 @@ def check_host(form: Format, url: str, *, others: Collection[str] = (), allow_ht
         return
     allowed = ", ".join(f"*{each}" if each.startswith(".") else each for each in preset.hosts)
     raise InvalidInputError(
-        "url", f"is not {preset.vendor}'s; with format {form} allowed are {allowed}, and what PRESET_HOSTS names"
+        "url", f"is no address of {preset.vendor}; allowed with {form} are {allowed}, and what PRESET_HOSTS names"
     )

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.challenges import NEVER_ASKED, Verification
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing, check_signing
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
@@ -121,6 +122,8 @@ class WebhookConfig:
     tls: ClientTls = field(default=PLAIN_TLS, repr=False)
     #: What it has beyond the usual; the very same value for all that have nothing.
     options: EndpointOptions = NO_OPTIONS
+    #: Whether it has shown that it wants deliveries.
+    verification: Verification = NEVER_ASKED
 
     @classmethod
     def create(
@@ -192,6 +195,19 @@ class WebhookConfig:
         return self.enabled and self.deleted_at is None
 
     @property
+    def keeps_back_since(self) -> datetime | None:
+        """Since when its deliveries wait, whatever its health: it is paused, or not verified; None where they go."""
+        return self.paused_at if self.paused_at is not None else self.verification.unverified_since
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When it was verified; one that was never asked counts as verified since it was registered."""
+        asked = self.verification
+        if asked.unverified_since is not None:
+            return None
+        return asked.verified_at if asked.verified_at is not None else self.created_at
+
+    @property
     def is_signed(self) -> bool:
         """Whether its requests are signed, by whatever it uses; also where no key decrypts that."""
         return (self.signing.uses_secret and self.has_secret) or (self.signing.uses_key and self.has_key)
@@ -240,8 +256,9 @@ class WebhookConfig:
         return bool(self.header_names) and not self.headers
 
     def check_transport(self) -> None:
-        """Raise InvalidInputError where its options need TLS, and its URL is of plain http."""
-        if not self.tls.is_plain and not self.url.startswith("https:"):
+        """Raise InvalidInputError where its options need TLS, and its URL, or the one to come, is of plain http."""
+        urls = (self.url, self.verification.pending_url or self.url)
+        if not self.tls.is_plain and not all(each.startswith("https:") for each in urls):
             raise InvalidInputError("url", "must begin with https: the endpoint has a certificate or a server_ca")
 
     def subscribes_to(self, event_type: str) -> bool:

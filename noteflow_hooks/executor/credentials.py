@@ -23,7 +23,7 @@ _DIGIT: Final = re.compile("[0-9]")
 
 
 def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
-    """Return the header values, the secrets and a preset's URL, and their parts, each once, before any encoding."""
+    """Return header values, secrets, challenge and a preset's URL, and their parts, each once, before any encoding."""
     found = {each for text in _texts(webhook) for each in text if len(each) >= LEAST}
     return tuple(found)
 
@@ -31,6 +31,8 @@ def credentials(webhook: WebhookConfig) -> tuple[bytes, ...]:
 def _texts(webhook: WebhookConfig) -> Iterator[set[bytes]]:
     for _, value in webhook.headers:
         yield {each.encode() for each in _parts(value)} | _basic(value)
+    if webhook.verification.challenge is not None:
+        yield {webhook.verification.challenge.text.encode()}
     if webhook.hidden_url is not None:
         yield {each.encode() for each in _url_parts(webhook.hidden_url)}
     earlier = (each.secret for each in webhook.earlier_secrets)

@@ -8,13 +8,17 @@ from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.challenges import ANSWER_LIMIT, is_answer
 from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 from noteflow_hooks.executor.vendors import hear
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.domain.challenges import Challenge
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.executor.http.faults import ExchangeError
     from noteflow_hooks.executor.http.reply import Reply
@@ -24,6 +28,10 @@ _REDIRECTS: Final = range(300, 400)
 _SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]*)?")
 #: No date is longer, and the parser of dates is not made for long texts.
 _DATE_LIMIT: Final = 64
+
+
+#: What is wrong with a 2xx that does not give the challenge back.
+UNANSWERED: Final = 'No challenge in the answer: it must be the whole body, or {"challenge": …} without anything else'
 
 
 class Outcome(NamedTuple):
@@ -36,6 +44,8 @@ class Outcome(NamedTuple):
     retry_after: timedelta | None = None
     #: In which words its vendor says that nothing will ever be taken there again.
     vendor_gone: str | None = None
+    #: Of a batch: what its answer names as failed.
+    failed_events: frozenset[UUID] = frozenset()
 
 
 def failed(error: ExchangeError) -> Outcome:
@@ -67,6 +77,27 @@ def _of_vendor(heard: Heard, reply: Reply, body: str, *, now: datetime) -> Outco
     outcome = _of_status(heard.status, reply, body, now=now)
     waits = [each for each in (outcome.retry_after, heard.retry_after) if each is not None]
     return outcome._replace(retry_after=max(waits, default=None), vendor_gone=heard.gone)
+
+
+def challenged(reply: Reply, webhook: WebhookConfig, challenge: Challenge, *, now: datetime) -> Outcome:
+    """Return the outcome of an answer to a challenge, which succeeds only if it gives that back.
+
+    Of a 2xx no more is read than an answer may have, and nothing is kept.
+    """
+    if reply.status not in SUCCESS:
+        return answered(reply, webhook, now=now)
+    if is_answer(reply.read_body(keep=ANSWER_LIMIT, limit=ANSWER_LIMIT), challenge.text):
+        return Outcome(reply.status)
+    return Outcome(reply.status, None, ErrorKind.PROTOCOL, UNANSWERED)
+
+
+def allowed(reply: Reply, origin: str) -> Outcome | None:
+    """Return the outcome of a handshake's answer that allows the origin; None of any other."""
+    granted = (reply.header("webhook-allowed-origin") or "").strip()
+    reply.read_body(keep=0, limit=ANSWER_LIMIT)
+    if reply.status in SUCCESS and (granted == "*" or granted.lower() == origin.lower()):
+        return Outcome(reply.status)
+    return None
 
 
 def storable(body: bytes) -> str:

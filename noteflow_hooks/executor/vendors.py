@@ -13,7 +13,7 @@ from datetime import timedelta
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import SUCCESS
+from noteflow_hooks.domain.attempts import SUCCESS
 from noteflow_hooks.domain.options import Format
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 

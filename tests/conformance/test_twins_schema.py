@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.endpoint_keys import Signing, check_signing
 from noteflow_hooks.domain.event_types import check_custom_name
 from noteflow_hooks.domain.events import SUBSCRIBABLE
@@ -250,7 +251,7 @@ def is_taken(check: Callable[[], object]) -> bool:
     return True
 
 
-@twin("domain.deliveries.DeliveryStatus", "domain.deliveries.SUCCESS")
+@twin("domain.deliveries.DeliveryStatus", "domain.attempts.SUCCESS")
 @given(status=st.sampled_from([*map(str, DeliveryStatus), "lost"]), code=st.sampled_from([199, 200, 299, 300]))
 def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: int) -> None:
     """One that succeeded was answered with a code that is success."""
@@ -271,7 +272,7 @@ def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: in
     in_transaction(tables, check)
 
 
-@twin("domain.deliveries.ErrorKind", "domain.deliveries.RESPONSE_KEPT_BYTES")
+@twin("domain.attempts.ErrorKind", "domain.attempts.RESPONSE_KEPT_BYTES")
 @given(
     kind=st.sampled_from([*map(str, ErrorKind), "bad_luck"]),
     size=st.sampled_from([0, RESPONSE_KEPT_BYTES, RESPONSE_KEPT_BYTES + 1]),

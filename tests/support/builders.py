@@ -10,8 +10,9 @@ from typing import Any, Final
 from uuid import uuid4
 
 from noteflow_hooks.domain.access import ApiToken, Workspace
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action, Actor, ActorKind, AuditEntry, TargetKind, entry_of
-from noteflow_hooks.domain.deliveries import AttemptResult, ErrorKind, WebhookDelivery
+from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
 from noteflow_hooks.domain.events import Event, WebhookEventType
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
 from noteflow_hooks.domain.options import EndpointOptions, Format

@@ -86,6 +86,7 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
             "enabled": st.sampled_from([True, True, True, False]),
             "deleted_at": st.sampled_from([None, None, None, -60.0]),
             "paused_at": rarely,
+            "unverified_since": rarely,
             "rate_limit_per_s": st.sampled_from([None, None, None, 0.5, 20.0, 1000.0]),
             "max_concurrency": st.sampled_from([None, None, None, 1, 3, 12]),
             "timeout_ms": st.sampled_from([100, 2_000, 30_000]),
@@ -121,7 +122,10 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
 
 
 #: What speaks against sending to an endpoint: half of them have nothing of it.
-_MARKS = ("deleted_at", "paused_at", "rate_limit_per_s", "turn_at", "open_until", "probing_until", "ramp", "slow_since")
+_MARKS = (
+    *("deleted_at", "paused_at", "unverified_since", "rate_limit_per_s"),
+    *("turn_at", "open_until", "probing_until", "ramp", "slow_since"),
+)
 
 
 def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> Endpoint:
@@ -131,6 +135,9 @@ def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> 
             {name: None if name in _MARKS else value for name, value in columns.items()} for columns in (config, health)
         )
         config |= {"batch_max": 0, "ordering": "none", "format": "noteflow"}
+    if not health["failures"]:
+        # A success forgets both; nothing sets one of them alone.
+        health |= {"last_failure_at": None}
     enabled = calm or (config["enabled"] and config["deleted_at"] is None)
     return Endpoint(config | {"enabled": enabled}, health)
 

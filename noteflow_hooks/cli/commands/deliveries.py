@@ -174,7 +174,9 @@ def _show(delivery: dict[str, Any]) -> None:
     show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
     # A payload is never empty: one that is was erased on request, or with time.
     click.echo(f"\npayload\n{pretty_json(delivery.get('payload') or _ERASED)}\n")
-    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, spare=("duration_ms",), as_json=False)
+    in_batches = ("batch_id",) if any(each.get("batch_id") for each in delivery["attempts"]) else ()
+    columns = (*_ATTEMPT_COLUMNS, *in_batches)
+    show_rows(delivery["attempts"], columns=columns, spare=("duration_ms",), as_json=False)
     if delivery["redeliveries"]:
         click.echo("\nsent again")
         show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)

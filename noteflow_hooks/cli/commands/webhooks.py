@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.preview import preview
 from noteflow_hooks.cli.commands.webhook_changes import (
     disable,
     enable,
@@ -64,8 +65,8 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-for change in (update, enable, disable, pause, resume, rotate_secret):
-    webhooks.add_command(change)
+for command in (update, enable, disable, pause, resume, rotate_secret, preview):
+    webhooks.add_command(command)
 
 
 @webhooks.command()
@@ -215,7 +216,31 @@ def test(webhook: str, *, wait_s: float, as_json: bool) -> int:
     return 0 if answer.delivery.status == "succeeded" else _FAILED
 
 
-def _outcome(answer: pb.TestWebhookResponse) -> dict[str, Any]:
+@webhooks.command()
+@example("webhooks verify CRM")
+@remote_options
+@webhook_argument
+@click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
+@as_json
+def verify(webhook: str, *, wait_s: float, as_json: bool) -> int:
+    """Ask an endpoint anew whether it wants deliveries. The exit status is 0 only if it is verified."""
+    with client() as server:
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        request = pb.VerifyWebhookRequest(webhook_id=whole_id, wait_seconds=wait_s)
+        answer = server.webhooks.VerifyWebhook(request, timeout=wait_s + 15)
+    found = answer.webhook
+    is_verified = found.HasField("verified_at") and not found.HasField("pending_url")
+    if as_json:
+        show_json(shown(answer))
+    else:
+        state = {"verified": is_verified, "verified_at": shown(found)["verified_at"], "url": found.url}
+        state |= {"pending_url": found.pending_url} if found.pending_url else {}
+        asked = {"event_id": answer.event_id, **_outcome(answer)} if answer.event_id else {}
+        show_fields(state | asked, as_json=False, leave_out=DELIVERY_DETAILS)
+    return 0 if is_verified else _FAILED
+
+
+def _outcome(answer: pb.TestWebhookResponse | pb.VerifyWebhookResponse) -> dict[str, Any]:
     return shown(answer.delivery) if answer.HasField("delivery") else {"status": "not dispatched yet"}
 
 

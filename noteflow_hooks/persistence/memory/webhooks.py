@@ -119,6 +119,7 @@ class InMemoryWebhookRepository(WebhookRepository):
             hidden_url=None,
             url_unreadable=False,
             tls=PLAIN_TLS,
+            verification=replace(webhook.verification, pending_url=None, challenge=None),
             updated_at=now,
             deleted_at=now,
         )

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.challenges import NEVER_ASKED, Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
-from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookAttempt, WebhookDelivery
+from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth
@@ -132,9 +134,34 @@ class WebhookConverter:
             updated_at=row.updated_at,
             tls=tls,
             options=_options(row),
+            verification=self._verification(row),
             hidden_url=hidden_url,
             url_unreadable=url_unreadable,
         )
+
+    def _verification(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> Verification:
+        """Return what the endpoint has shown: the very same value for all that were never asked."""
+        if row.unverified_since is None and row.verified_at is None and row.pending_url is None:
+            return NEVER_ASKED
+        text, _ = self._open(row, "challenge")
+        event_id, expires_at = row.challenge_event_id, row.challenge_expires_at
+        if text is None or event_id is None or expires_at is None:
+            challenge = None
+        else:
+            challenge = Challenge(event_id, text, expires_at)
+        return Verification(row.unverified_since, row.verified_at, row.pending_url, challenge)
+
+    def _verification_columns(self, webhook_id: UUID, asked: Verification) -> dict[str, Any]:
+        challenge = asked.challenge
+        return {
+            "unverified_since": asked.unverified_since,
+            "verified_at": asked.verified_at,
+            "pending_url": asked.pending_url,
+            # One that no key decrypts can't be sent, and goes with the next change.
+            "challenge": None if challenge is None else self._close(webhook_id, "challenge", challenge.text),
+            "challenge_event_id": None if challenge is None else challenge.event_id,
+            "challenge_expires_at": None if challenge is None else challenge.expires_at,
+        }
 
     def _tls(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> ClientTls:
         """Return what the endpoint has of its own in TLS; what can't be decrypted is named and left out."""
@@ -176,7 +203,8 @@ class WebhookConverter:
         columns |= {name: getattr(config.options, name) for name in OPTION_FIELDS}
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
-        return columns | self._url_columns(config) | self._tls_columns(config.id, config.tls)
+        asked = self._verification_columns(config.id, config.verification)
+        return columns | self._url_columns(config) | self._tls_columns(config.id, config.tls) | asked
 
     def _url_columns(self, config: WebhookConfig) -> dict[str, Any]:
         """Return a preset's URL as it is shown, and as ciphertext: its plain one is in no column."""

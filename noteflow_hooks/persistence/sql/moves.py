@@ -40,6 +40,9 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "rendering",
+    "batch_id",
+    "batch_limit",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -89,6 +92,9 @@ taken AS (
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
+            "rendering": "NULL",
+            "batch_id": "NULL",
+            "batch_limit": "NULL",
         },
     )
 }

@@ -160,6 +160,10 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 server_ca=None,
                 certificate_info=None,
                 certificate_warn_at=None,
+                pending_url=None,
+                challenge=None,
+                challenge_event_id=None,
+                challenge_expires_at=None,
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

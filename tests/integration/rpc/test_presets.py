@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,11 +10,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from noteflow_hooks.domain.options import Format
+from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.rpc.world import World
-from tests.support.builders import PRESET_URLS
+from tests.support.builders import PRESET_URLS, a_payload, a_webhook
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,3 +128,29 @@ def test_a_preset_s_secret_is_not_rotated(world: World) -> None:
         world.client.webhooks.RotateWebhookSecret(pb.RotateWebhookSecretRequest(webhook_id=made.id))
     error: Any = caught.value
     assert error.code() is grpc.StatusCode.FAILED_PRECONDITION
+
+
+@pytest.mark.parametrize("form", PRESETS)
+def test_a_preview_shows_the_message_and_nothing_of_the_url(world: World, form: Format) -> None:
+    """With the headers that the vendor gets, none of ours among them."""
+    made = register(world, form)
+    payload = json.dumps(a_payload(title="Weekly <!channel>"))
+    event = world.client.events.PublishEvent(
+        pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload)
+    )
+    for how in ({"webhook_id": made.id}, {"format": form}):
+        shown = world.client.webhooks.PreviewPayload(pb.PreviewPayloadRequest(event_id=event.id, **how))
+        assert "Weekly" in shown.body
+        assert "<!channel>" not in shown.body
+        assert not [each.name for each in shown.headers if each.name.lower().startswith(("x-noteflow", "webhook-"))]
+        assert_masked(shown)
+
+
+def test_a_preset_that_python_code_stores_has_its_url_hidden(world: World) -> None:
+    """Also where that code has left it in ``url``."""
+    careless = a_webhook(
+        workspace_id=world.workspace_id, url=PRESET_URLS[Format.SLACK], options=EndpointOptions(format=Format.SLACK)
+    )
+    world.service.register_webhook(careless)
+    [shown] = world.client.webhooks.ListWebhooks(pb.ListWebhooksRequest()).webhooks
+    assert shown.url == "https://hooks.slack.com/…"

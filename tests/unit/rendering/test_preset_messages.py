@@ -178,7 +178,8 @@ def test_whatever_a_payload_holds_there_is_a_message(format_: str, payload: dict
 
 @pytest.mark.parametrize("format_", READERS)
 @pytest.mark.parametrize(
-    "character", ["a", "<", "&", "*", "\\", '"', "\n.", "é", "会", "👩\u200d👩\u200d👧", "e\u0301\u0302", "𝔪"]
+    "character",
+    ["a", "<", "&", "*", "\\", '"', "\n.", "é", "会", "👩\u200d👩\u200d👧", "e\u0301\u0302", "𝔪", "🇩🇪", "👍🏽"],
 )
 def test_the_longest_texts_are_cut_between_characters(format_: str, character: str) -> None:
     """Nothing is broken: neither the JSON nor an escape nor what people see as one character."""
@@ -257,3 +258,21 @@ def test_no_text_of_the_event_is_in_two_messages(format_: str) -> None:
     """The same event gives the same bytes, at whichever attempt."""
     first, second = (RENDERERS[format_, 1](a_summary("a", "b")).body for _ in range(2))
     assert first == second
+
+
+@pytest.mark.parametrize("format_", READERS)
+@pytest.mark.parametrize(
+    "hidden", "\u202e\u202d\u2066\u2069\u200e\u200f\u061c\u200b\u2060\ufeff\u00ad\u034f\u3164\u2800\U000e0041\x1b\x85"
+)
+def test_what_nobody_sees_or_turns_the_line_is_left_out(format_: str, hidden: str) -> None:
+    """``txt.exe`` would be read backwards, and a word with a gap in it would be another word."""
+    body = RENDERERS[format_, 1](a_summary(f"a{hidden}b", f"c{hidden}d")).body.decode()
+    assert hidden not in body
+    assert json.dumps(hidden)[1:-1] not in body
+
+
+def test_emoji_and_scripts_that_join_stay_whole() -> None:
+    """A family is three people and two joiners; Persian needs its non-joiner."""
+    persian, hebrew = "\u0645\u06cc\u200c\u062e\u0648", "\u05e9\u05dc\u05d5\u05dd"
+    for text in ("👩\u200d👩\u200d👧", "🏳\ufe0f\u200d🌈", "e\u0301", persian, hebrew):
+        assert clean(text) == text

@@ -156,6 +156,20 @@ _REMOVE_REPLAYS: Final = _purge(
 )""",
 )
 
+_REMOVE_BATCHES: Final = _purge(
+    "webhook_batches",
+    moment="created_at",
+    where="true",
+    then="""chosen AS MATERIALIZED (
+    SELECT id FROM noteflow.webhook_batches AS batch
+    WHERE id = ANY(ARRAY(SELECT id FROM examined))
+      AND NOT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE batch_id = batch.id)
+    FOR UPDATE SKIP LOCKED
+), done AS (
+    DELETE FROM noteflow.webhook_batches WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id
+)""",
+)
+
 _REMOVE_WEBHOOKS: Final = _purge(
     "webhook_configs",
     moment="deleted_at",
@@ -166,6 +180,7 @@ _REMOVE_WEBHOOKS: Final = _purge(
       AND NOT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE webhook_id = config.id)
       AND NOT EXISTS (SELECT FROM noteflow.webhook_events WHERE target_webhook_id = config.id)
       AND NOT EXISTS (SELECT FROM noteflow.webhook_replays WHERE webhook_id = config.id)
+      AND NOT EXISTS (SELECT FROM noteflow.webhook_batches WHERE webhook_id = config.id)
     FOR UPDATE SKIP LOCKED
 ), health AS (
     DELETE FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT id FROM chosen))
@@ -218,6 +233,10 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_REPLAYS, older_than, limit, after)
+
+    @override
+    def remove_batches(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._run(_REMOVE_BATCHES, older_than, limit, after)
 
     @override
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
