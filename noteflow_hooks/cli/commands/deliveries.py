@@ -154,6 +154,19 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
+@example("deliveries skip 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def skip(delivery_id: str, *, as_json: bool) -> None:
+    """Give up a delivery that waits or is dead, so that what waits for it goes on. It can be sent again later."""
+    with client() as server:
+        whole_id = finding.delivery_id(server, delivery_id, changes=True)
+        delivery = server.webhooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=whole_id))
+    show_fields(shown(delivery), as_json=as_json, leave_out=DELIVERY_DETAILS)
+
+
+@deliveries.command()
 @example("deliveries tail --webhook CRM")
 @remote_options
 @webhook_option

@@ -30,6 +30,11 @@ class SlotUse(NamedTuple):
     #: When more may go that waits for something else than room; see :func:`after_slot`.
     ready_at: datetime | None = None
 
+    def again_at(self, moment: datetime | None) -> SlotUse:
+        """Return the same, where something else may go at that moment, too."""
+        moments = [each for each in (self.ready_at, moment) if each is not None]
+        return self._replace(ready_at=min(moments, default=None))
+
 
 @dataclass(frozen=True, slots=True)
 class OwnSlot:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.batches import BatchClaim
     from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
-    from noteflow_hooks.domain.ordering import Rank
+    from noteflow_hooks.domain.ranks import Rank
     from noteflow_hooks.domain.renderings import Rendering
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rendering.occurrence import Rendered

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tests.conformance.model.ledger import with_challenge
-from tests.conformance.model.rows import keeps_back, shown
+from tests.conformance.model.rows import keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -68,9 +68,10 @@ def check_endpoint(
     if endpoint.open_until is not None:
         others = [each for each in ledger.under_way(webhook_id) if each not in going]
         _check_probe(endpoint, going, others, span)
-    if webhook.rate_limit_per_s is not None:
+    rate = rate_of(webhook)
+    if rate is not None:
         endpoint.paced += [span] * posts
-        _check_rate(endpoint, webhook.rate_limit_per_s)
+        _check_rate(endpoint, rate)
 
 
 def requests(tracks: Iterable[Track]) -> set[object]:

@@ -109,9 +109,9 @@ class Track:
             self._retry_or_die(span, count=self.interruptions, most=_INTERRUPTIONS, retry_after=None)
         else:
             self.failures, self.interruptions = self.failures + 1, 0
-            most = self.failures if result.status_code == 410 else self.most
+            most = self.failures if result.is_gone else self.most
             self._retry_or_die(span, count=self.failures, most=most, retry_after=result.retry_after)
-            if result.status_code == 410:
+            if result.is_gone:
                 self.message = result.error_message
 
     def cut_off(self, span: Span) -> None:
@@ -244,7 +244,7 @@ class Endpoint:
         self.open_until, self.opened = span.after(wait), self.opened + 1
 
     def _trouble(self, results: Sequence[AttemptResult], span: Span) -> str | None:
-        if any(each.status_code == 410 for each in results):
+        if any(each.is_gone for each in results):
             return "webhook.disabled"
         if self.failing is None or self.last_failure is None:
             return None

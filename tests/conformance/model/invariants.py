@@ -9,7 +9,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
-from tests.conformance.model.rows import keeps_back, shown
+from tests.conformance.model.rows import keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -106,7 +106,7 @@ def _check_endpoint(rows: Rows, webhook_id: UUID, ledger: Ledger) -> None:
     if not rows.held(webhook_id) or keeps_back(webhook):
         return
     assert health.turn_at is not None, "held without a turn"
-    limited = webhook.rate_limit_per_s is not None or health.open_until is not None
+    limited = rate_of(webhook) is not None or health.open_until is not None
     if not limited and rows.posts(webhook_id) < cap(rows, webhook_id, ledger.rules):
         wait = timedelta(milliseconds=webhook.batch_wait_ms if webhook.batch_max else 0)
         ready = min(max(each.next_attempt_at, each.created_at + wait) for each in rows.held(webhook_id))

@@ -111,7 +111,7 @@ class Ledger:
         own.secret, own.format = after.secret, after.options.format
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
-        if before.rate_limit_per_s != after.rate_limit_per_s:
+        if before.rate_per_s != after.rate_per_s:
             own.paced.clear()
         if before.enabled and not after.enabled:
             self._skip_waiting(after.id, "Webhook disabled")

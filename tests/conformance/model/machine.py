@@ -49,6 +49,7 @@ ANSWERS: Final = {
     "413": a_failure(status_code=413, error_message="HTTP 413"),
     "429": a_failure(status_code=429, error_message="HTTP 429", retry_after=timedelta(minutes=10)),
     "410": a_failure(status_code=410, error_message="HTTP 410"),
+    "gone, as a chat says it": a_failure(status_code=404, error_message="HTTP 404", vendor_gone="404 no_service"),
     "302": a_failure(status_code=302, error_kind=ErrorKind.REDIRECT, error_message="HTTP 302"),
     "nothing": a_failure(
         status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"

@@ -18,6 +18,7 @@ from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.domain.verification import verification_event
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
@@ -28,7 +29,7 @@ from tests.conformance.model.replay_steps import check_step
 from tests.conformance.model.rows import shown
 from tests.conformance.model.steps import SteppedMachine, step
 from tests.conformance.model.watched_store import WatchedStore
-from tests.support.builders import NOON
+from tests.support.builders import NOON, preset_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +79,8 @@ _CHANGEABLE: Final = {
 _CHANGES: Final = st.lists(st.sampled_from(sorted(_CHANGEABLE)), min_size=1, max_size=2, unique=True).flatmap(
     lambda names: st.fixed_dictionaries({name: _CHANGEABLE[name] for name in names})
 )
+#: What a preset can't have, or can't be changed to without more.
+_NOT_OF_PRESETS: Final = ("options", "url", "secret")
 _MEETINGS: Final = st.sampled_from(["m-1", "m-1", "m-1", "m-2"])
 _WHICH: Final = st.integers(0, 30)
 #: Mostly the first of the two workspaces, so that there is something to deliver.
@@ -123,6 +126,10 @@ class Operated(SteppedMachine):
         self.ledger.registered(webhook)
         self.living.append(webhook.id)
 
+    @step(nth=_NTH, form=st.sampled_from(list(PRESETS)), options=st.fixed_dictionaries(_OPTIONS))
+    def a_chat_is_registered(self, nth: int, form: Format, options: dict[str, Any]) -> None:
+        self.an_endpoint_is_registered(nth, options | preset_fields(form))
+
     @step(nth=_NTH, options=st.fixed_dictionaries(_LIMITS))
     def an_endpoint_is_registered_that_is_to_be_verified(self, nth: int, options: dict[str, Any]) -> None:
         asked = Verification(self.opened.now(), challenge=self._challenge())
@@ -133,7 +140,7 @@ class Operated(SteppedMachine):
     def an_endpoint_is_to_move(self, which: int, url: str) -> None:
         """One that was not verified moves at once, and is asked there."""
         before = self.endpoint(which)
-        if before.enabled and url != before.url:
+        if before.enabled and url != before.url and not before.options.format.is_preset:
             is_verified = before.verification.unverified_since is None
             asked = replace(before.verification, challenge=self._challenge())
             changes = {"verification": replace(asked, pending_url=url)} if is_verified else {"url": url}
@@ -164,7 +171,8 @@ class Operated(SteppedMachine):
     @step(weight=3, when=_has_endpoints, which=_WHICH, changes=_CHANGES)
     def an_endpoint_is_changed(self, which: int, changes: dict[str, Any]) -> None:
         before = self.endpoint(which)
-        asked = dict(changes)
+        is_preset = before.options.format.is_preset
+        asked = {name: value for name, value in changes.items() if not (is_preset and name in _NOT_OF_PRESETS)}
         if asked.get("enabled"):
             asked["disabled_reason"] = None
         if "paused" in asked:

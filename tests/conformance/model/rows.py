@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
     "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
-    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at,"
+    " max_concurrency, rate_limit_per_s, format, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at,"
     " unverified_since, verified_at, pending_url, challenge_event_id FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
@@ -51,6 +51,10 @@ _TABLES: Final = {
     "redeliveries": "SELECT id, delivery_id, replay_id, previous_status, after_attempt"
     " FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
 }
+
+
+#: What the vendors of chats take in a second, as docs/presets.md says.
+RATES: Final[dict[str, float]] = {"slack": 1.0, "discord": 0.5, "teams": 2.0}
 
 
 @dataclass(frozen=True)
@@ -79,7 +83,7 @@ class Rows:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)
-        marks = (*gates, webhook.rate_limit_per_s)
+        marks = (*gates, rate_of(webhook))
         return webhook.batch_max > 0 or keeps_back(webhook) or any(each is not None for each in marks)
 
     def posts(self, webhook_id: UUID) -> int:
@@ -95,6 +99,13 @@ class Rows:
         """Tell whether anything may be sent to an endpoint."""
         webhook = self.webhooks[webhook_id]
         return webhook.enabled and webhook.deleted_at is None
+
+
+def rate_of(webhook: Any) -> float | None:  # noqa: ANN401 - a row or a value
+    """Return how many a second an endpoint may get, by its own limit or its vendor's; None for no limit."""
+    if webhook.rate_limit_per_s is not None:
+        return float(webhook.rate_limit_per_s)
+    return RATES.get(webhook.format)
 
 
 class Shown(NamedTuple):

@@ -10,7 +10,7 @@ from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
-from tests.conformance.model.rows import Shown, keeps_back, shown
+from tests.conformance.model.rows import Shown, keeps_back, rate_of, shown
 from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
@@ -222,7 +222,7 @@ class WatchedStore:
         """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""
         webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
         is_due = health.turn_at is not None and health.turn_at <= before.now and (health.slow_since is not None) == slow
-        if not is_due or keeps_back(webhook) or webhook.rate_limit_per_s is not None:
+        if not is_due or keeps_back(webhook) or rate_of(webhook) is not None:
             return 0
         if health.open_until is not None:
             return 0

@@ -15,7 +15,7 @@ from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ordering import rank_of
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
@@ -36,8 +36,9 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     own_slots,
     with_slots,
 )
+from noteflow_hooks.persistence.memory.delivery.order_keeper import Chosen, choose
 from noteflow_hooks.persistence.memory.delivery.verification import verify
-from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
+from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of, wake_now
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
@@ -45,7 +46,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
-    from noteflow_hooks.domain.ports.delivery_store import Dispatched
+    from noteflow_hooks.domain.health.slots import OwnSlot
+    from noteflow_hooks.domain.ports.delivery_store import Dispatched, SchedulingSlot
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
 _AT_ONCE: Final = timedelta(0)
@@ -109,14 +111,14 @@ class InMemoryDeliveryStore(DeliveryStore):
             claims: list[Claim] = []
             after: list[EndpointHealth] = []
             for each in slots:
+                chosen = _chosen(session, each)
                 if each.is_batched:
                     own, use = claim_batches(session, each, claim=partial(_claimed, session, lease_slack=lease_slack))
                 else:
-                    waiting = throttled_of(session, each.webhook.id)[: each.share]
-                    own = [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
+                    own = [_claimed(session, delivery, lease_slack=lease_slack) for delivery in chosen.deliveries]
                     use = SlotUse(len(own))
                 claims += own
-                after.append(each.used(use, lease_slack=lease_slack))
+                after.append(each.used(use.again_at(chosen.again_at), lease_slack=lease_slack))
                 session.tables.health[each.webhook.id] = after[-1]
             return Claimed(claims, slots=next_slots(after, now=session.now()))
 
@@ -186,8 +188,22 @@ class InMemoryDeliveryStore(DeliveryStore):
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in without_erased_answers(session, settlements) if _settled(session, each)]
         slots, event_ids = apply(session, kept, rules=self._rules)
+        slots += _released(session, kept)
         slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
+
+
+def _chosen(session: Session, slot: OwnSlot) -> Chosen:
+    if slot.webhook.is_active and slot.webhook.options.is_ordered:
+        return choose(session, slot)
+    return Chosen(throttled_of(session, slot.webhook.id)[: slot.share])
+
+
+def _released(session: Session, settlements: Sequence[Settlement]) -> list[SchedulingSlot]:
+    """Give a slot to endpoints at which something has ended that others of its meeting may wait for."""
+    ended = (each.delivery for each in settlements if each.delivery.status is not DeliveryStatus.PENDING)
+    endpoints = {each.webhook_id for each in ended if each.ordered_meeting is not None}
+    return next_slots([wake_now(session, each) for each in endpoints], now=session.now())
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
@@ -218,7 +234,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
         facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
-        rank=None if event.sequence is None else Rank(event.sequence),
+        rank=rank_of(claimed, event.sequence),
     )
     return as_asked(claim) if delivery.asks_to_verify else claim
 

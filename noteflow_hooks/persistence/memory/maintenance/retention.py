@@ -12,6 +12,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
+from noteflow_hooks.persistence.memory.delivery.order_keeper import holds
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -147,8 +148,9 @@ def _page(
 
 
 def _is_settled(tables: Tables, event: Event) -> bool:
-    own = (each for each in tables.deliveries.values() if each.event_id == event.id)
-    return event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
+    own = [each for each in tables.deliveries.values() if each.event_id == event.id]
+    is_final = event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
+    return is_final and not any(holds(tables, each) for each in own)
 
 
 def _named_webhooks(tables: Tables) -> set[UUID | None]:

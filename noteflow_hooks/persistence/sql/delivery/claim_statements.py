@@ -55,21 +55,26 @@ def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
 #: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
 # rule of domain.deliveries.WebhookDelivery.is_begun
-_CLAIMED = f"""
+def claimed(changes: str = "", source: str = "", where: str = "") -> str:
+    """Return the part that claims ``selected``, with further changes by what comes from a source beside."""
+    return f"""
 claimed AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
         lease_expires_at = {lease_end("webhook.timeout_ms")},
         rendering = CASE WHEN delivery.rendering IS NOT NULL OR delivery.budget_used > 0 OR delivery.interruptions > 0
-                         THEN delivery.rendering ELSE webhook.rendering END
+                         THEN delivery.rendering ELSE webhook.rendering END{changes}
     FROM (
         SELECT id, timeout_ms, {rendering_sql("webhook_configs")} AS rendering FROM noteflow.webhook_configs
         WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
-    ) AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
+    ) AS webhook{source}
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected)){where}
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
+
+
+_CLAIMED: Final = claimed()
 #: Where a claim's columns come from.
 CLAIM_SOURCE = f"""
 claimed

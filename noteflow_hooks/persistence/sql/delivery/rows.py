@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
@@ -54,7 +54,11 @@ class ClaimRow(NamedTuple):
     #: What its rendering needs of the event; None where that is the usual one.
     facts: str | None
     #: The event's number among its meeting's.
+    event_sequence: int | None
+    ordered_meeting: str | None
     sequence: int | None
+    gap: int | None
+    out_of_order: bool | None
     #: The version of the endpoint's row.
     version: str
 
@@ -76,6 +80,10 @@ class ClaimRow(NamedTuple):
             claim_no=self.claim_no,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            ordered_meeting=self.ordered_meeting,
+            sequence=self.sequence,
+            gap=self.gap,
+            out_of_order=self.out_of_order,
             rendering=self.rendering,
         )
         claim = Claim(
@@ -85,7 +93,9 @@ class ClaimRow(NamedTuple):
             targeted=self.targeted,
             erased=self.erased,
             facts=None if self.facts is None else facts_of(self.facts),
-            rank=None if self.sequence is None else Rank(self.sequence),
+            rank=None
+            if self.event_sequence is None
+            else Rank(self.event_sequence, self.gap or 0, bool(self.out_of_order)),
         )
         return claim if self.event_type != VERIFICATION else as_asked(claim)
 
@@ -98,8 +108,8 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "event_sequence": "event.sequence",
     "facts": facts_sql("claimed.rendering"),
-    "sequence": "event.sequence",
     "version": "webhook.version",
 }
 
@@ -187,6 +197,12 @@ def stored_results(rows: Iterable[Sequence[Any]]) -> StoredResults:
             examined.add(key)
         has_slot = has_slot or row.has_slot
     return StoredResults(frozenset(stored), frozenset(examined), has_slot)
+
+
+def ids_text(ids: Iterable[UUID]) -> str:
+    """Return ids as the text of an array, empty where there are none: psycopg would look at each by itself."""
+    joined = ",".join(map(str, ids))
+    return f"{{{joined}}}" if joined else ""
 
 
 def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:

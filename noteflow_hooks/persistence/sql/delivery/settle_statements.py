@@ -87,7 +87,8 @@ WITH result AS MATERIALIZED (
               delivery.event_type, delivery.created_at, result.status, result.status_code, {parts.body}
               AS response_body, result.error_message, result.attempt_count, result.duration_ms, result.budget_used,
               result.interruptions, CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at,
-              result.skip_reason, delivery.rendering, result.notable{parts.ended}
+              result.skip_reason, delivery.ordered_meeting, delivery.sequence, delivery.gap, delivery.out_of_order,
+              delivery.rendering, result.notable{parts.ended}
 ), filed AS (
     {filed("ended", parts.filed, if_new=IF_NEW)}
 ), kept AS (

@@ -5,7 +5,18 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, Uuid, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
@@ -46,6 +57,11 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: The meeting in whose order it stands, and its number there; NULL where its endpoint keeps no order.
+    ordered_meeting: Mapped[str | None]
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+    gap: Mapped[int | None] = mapped_column(Integer)
+    out_of_order: Mapped[bool | None]
     #: By what its attempts are rendered, from its first claim on; NULL for the usual.
     rendering: Mapped[str | None]
     #: The batch that it is part of, or was part of when it was settled; and how many may share its next one.
@@ -132,6 +148,14 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
     __tablename__ = "delivery_queue"
     __table_args__ = (
         UniqueConstraint("event_id", "webhook_id"),
+        # What of a meeting is still to go to an endpoint that gets it in order.
+        Index(
+            "ix_delivery_queue_ordered",
+            "webhook_id",
+            "ordered_meeting",
+            "sequence",
+            postgresql_where=text("ordered_meeting IS NOT NULL"),
+        ),
         # What claims top themselves up with, and the sweep looks for.
         Index("ix_delivery_queue_due", "next_attempt_at", postgresql_where=text("status = 'pending' AND NOT held")),
         # An endpoint's scheduling slot claims the throttled ones; its end skips all.
