@@ -40,6 +40,7 @@ test: venv-dev ## every check that CI makes
 	@$(BIN)/python scripts/generate_proto.py --check
 	@$(BIN)/python scripts/generate_catalogue.py --check
 	$(HEAD) 'tests'
+	@scripts/browser
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
@@ -69,12 +70,14 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --extra schemas --output-file requirements/run.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --extra schemas --output-file requirements/prod.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra dashboard --extra embedded --extra schemas \
+		--output-file requirements/run.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra dashboard --extra flower --extra schemas \
+		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -93,6 +94,19 @@ def _bind(text: str) -> str:
     host, _, port = text.rpartition(":")
     if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the highest port
         raise ValueError(text)
+    return text
+
+
+def _address(text: str) -> str:
+    if text.startswith("unix:"):
+        raise ValueError(text)
+    return _bind(text)
+
+
+def _hosts(text: str) -> str:
+    for name in _parts(text):
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
+            raise ValueError(name)
     return text
 
 
@@ -220,6 +234,18 @@ class Settings(_Variables):
     retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
     audit_retention_days: Days = Field(365, description="a number of days above 0, up to 36500")
     purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
+    dashboard_bind: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
+    )
+    dashboard_secret: str | None = Field(
+        None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
+    )
+    dashboard_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="host names without ports, such as hooks.example.com,localhost"
+    )
+    dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
+    dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
+    dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
@@ -235,6 +261,11 @@ class Settings(_Variables):
     def redis(self) -> RedisAddress:
         """Where the broker is; call ``require("redis_url")`` before."""
         return RedisAddress.parse(str(self.redis_url))
+
+    @property
+    def dashboard_host_names(self) -> frozenset[str]:
+        """The names under which the dashboard is reached; none where those of loopback count."""
+        return frozenset(name.lower() for name in _parts(self.dashboard_hosts))
 
     @property
     def retry_policy(self) -> RetryPolicy:
