@@ -21,12 +21,15 @@ from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
+from noteflow_hooks.domain.urls import parse_url
+from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 #: It is looked for in the folder that a program runs in.
 ENV_FILE: Final = Path(".env")
 
@@ -54,6 +57,17 @@ def _ports(text: str) -> str:
         Ports(text)
     except InvalidInputError as error:
         raise ValueError(error.problem) from None
+    return text
+
+
+def _hosts(text: str) -> str:
+    for part in _parts(text):
+        try:
+            is_host = parse_url(f"https://{part}/").host == part.lower()
+        except InvalidInputError:
+            is_host = False
+        if not is_host:
+            raise ValueError(part)
     return text
 
 
@@ -88,6 +102,12 @@ def _redis_url(text: str) -> str:
     return text
 
 
+def _host_name(text: str) -> str:
+    if _HOST_NAME.fullmatch(text) is None:
+        raise ValueError(text)
+    return text
+
+
 def _bind(text: str) -> str:
     if text.startswith("unix:") and text != "unix:":
         return text
@@ -103,7 +123,7 @@ def _address(text: str) -> str:
     return _bind(text)
 
 
-def _hosts(text: str) -> str:
+def _host_names(text: str) -> str:
     for name in _parts(text):
         if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
             raise ValueError(name)
@@ -167,6 +187,10 @@ class Settings(_Variables):
     """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
+    require_verification: bool = Field(default=False, description="true or false")
+    verification_origin: Annotated[str, AfterValidator(_host_name)] = Field(
+        ORIGIN, description="a host's name such as hooks.example"
+    )
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
@@ -202,6 +226,9 @@ class Settings(_Variables):
     )
     egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
+    )
+    preset_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="names of hosts such as chat.example.com, separated by commas"
     )
     resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
     allow_http_loopback: bool = Field(default=False, description="true or false")
@@ -240,7 +267,7 @@ class Settings(_Variables):
     dashboard_secret: str | None = Field(
         None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
     )
-    dashboard_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+    dashboard_hosts: Annotated[str, AfterValidator(_host_names)] = Field(
         "", description="host names without ports, such as hooks.example.com,localhost"
     )
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
@@ -263,9 +290,9 @@ class Settings(_Variables):
         return RedisAddress.parse(str(self.redis_url))
 
     @property
-    def dashboard_host_names(self) -> frozenset[str]:
-        """The names under which the dashboard is reached; none where those of loopback count."""
-        return frozenset(name.lower() for name in _parts(self.dashboard_hosts))
+    def preset_hosts_named(self) -> frozenset[str]:
+        """The hosts that presets may post to beside their vendors' own."""
+        return frozenset(part.lower() for part in _parts(self.preset_hosts))
 
     @property
     def retry_policy(self) -> RetryPolicy:

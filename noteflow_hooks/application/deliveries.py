@@ -13,6 +13,7 @@ from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
+from noteflow_hooks.domain.verification import check_verified
 from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import Actor
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Redelivery
@@ -132,14 +134,15 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
         raise PreconditionError(
             f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
         )
+    check_verified(webhook, what="test it")
     event_id = service.trigger_test(webhook, unit)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_TESTED, workspace_id, target, new={"event_id": str(event_id)}))
     return event_id
 
 
-def delivery_of_test(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:
-    """Return the delivery of a test event as it is now; None while the event waits to be dispatched."""
+def delivery_of(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:
+    """Return the delivery of a test or a challenge as it is now; None while the event waits to be dispatched."""
     found = unit.deliveries.get_by_event(event_id)
     return DeliveryView(found[0], _reason(unit, found[0])) if found else None
 

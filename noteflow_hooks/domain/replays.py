@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
 from noteflow_hooks.domain.paging import check_period
 from noteflow_hooks.domain.rate import TokenBucket, full_in_s
+from noteflow_hooks.domain.verification import check_verified
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -164,6 +165,7 @@ def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
     if event.payload_erased_at is not None:
         raise PreconditionError(NOTHING_TO_SEND, reason=Reason.PAYLOAD_ERASED)
     check_enabled(webhook)
+    check_verified(webhook, what="send again")
 
 
 def check_enabled(webhook: WebhookConfig) -> None:

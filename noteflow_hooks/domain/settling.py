@@ -6,14 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import (
-    INTERRUPTED,
-    AttemptResult,
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-    WebhookDelivery,
-)
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -34,7 +28,9 @@ def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datet
         # Its payload was erased meanwhile, and the answer may repeat it.
         after = replace(after, response_body=None)
     if after.status is DeliveryStatus.PENDING:
-        return replace(after, next_attempt_at=now + (settlement.wait if settlement.wait is not None else timedelta(0)))
+        wait = settlement.wait if settlement.wait is not None else timedelta(0)
+        # A challenge goes on passing breaker, limits and a pause.
+        return replace(after, next_attempt_at=now + wait, forced=after.asks_to_verify)
     return replace(after, delivered_at=now) if after.status is DeliveryStatus.SUCCEEDED else after
 
 
@@ -54,6 +50,10 @@ def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: dateti
 
 
 def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:
-    """Return the results of an endpoint's attempts, in their order; a delivery that was not sent has none."""
-    own = (each.attempt for each in settlements if each.delivery.webhook_id == webhook_id)
+    """Return the results of an endpoint's attempts, in their order; a delivery that was not sent has none.
+
+    Those of challenges are left out: they may have gone to another URL, and say nothing of the endpoint's health.
+    """
+    ordinary = (each for each in settlements if not each.delivery.asks_to_verify)
+    own = (each.attempt for each in ordinary if each.delivery.webhook_id == webhook_id)
     return [each for each in own if each is not None]

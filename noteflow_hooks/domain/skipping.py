@@ -13,7 +13,7 @@ GONE_REASON: Final = "The endpoint answered 410 Gone"
 
 
 class SkipReason(StrEnum):
-    """Why a delivery was skipped. One whose payload was erased has none of these."""
+    """Why a delivery was skipped. One whose payload was erased, and a void challenge, has none of these."""
 
     DISABLED = "disabled"
     NOT_SUBSCRIBED = "not_subscribed"

@@ -6,9 +6,12 @@ import time
 
 import pytest
 
-from noteflow_hooks.cli.commands.listen import described, is_json
+from noteflow_hooks.cli.commands.listen import answer_to, described, is_json
 from noteflow_hooks.cli.support.receiver import Received
+from noteflow_hooks.domain.options import Format
+from noteflow_hooks.rendering.registry import RENDERERS
 from noteflow_hooks.signing import generate_secret, sign, sign_standard
+from tests.support.golden import an_occurrence
 
 SECRET = generate_secret()
 BODY = b'{"event":"meeting.completed","title":"\\u001b[31m"}'
@@ -54,6 +57,45 @@ def test_a_request_without_signatures_says_so() -> None:
     assert shown.count("absent") == 2
     assert "\x1b" not in shown
     assert "\x00" not in shown
+
+
+@pytest.mark.parametrize("chosen", Format)
+def test_the_format_is_told(chosen: Format) -> None:
+    """As far as the request itself shows it; CloudEvents' headers are shown one by one."""
+    if (chosen, 1) not in RENDERERS:
+        pytest.skip("nothing renders it yet")
+    rendered = RENDERERS[chosen, 1](an_occurrence())
+    ours = {} if chosen.is_preset else {"x-noteflow-event": "meeting.completed"}
+    shown = described(Received({**ours, **dict(rendered.headers)}, rendered.body), secret=SECRET, status=200)
+    assert f"  format                 {chosen}\n" in shown
+    assert ("  ce-subject             m-2031\n" in shown) == (chosen is Format.CLOUDEVENTS_BINARY)
+    assert shown.splitlines()[0].endswith(f"{chosen} message" if chosen.is_preset else "meeting.completed")
+
+
+ASKING = b'{"event":"webhook.verification","challenge":"a-challenge"}'
+ANSWER = b'{"challenge": "a-challenge"}'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [ASKING, b'{"type":"webhook.verification","timestamp":"t","data":' + ASKING + b"}"],
+    ids=["noteflow", "standard"],
+)
+def test_a_challenge_is_given_back(body: bytes) -> None:
+    """Signed with the secret, or not signed at all; wherever the format has it."""
+    assert answer_to(a_request(body=body), secret=SECRET) == ANSWER
+    assert answer_to(Received({}, body), secret=SECRET) == ANSWER
+
+
+@pytest.mark.parametrize("body", [BODY, b'{"event":"webhook.verification","challenge":7}', b"[]", b"7", b"[" * 9999])
+def test_nothing_else_is_answered(body: bytes) -> None:
+    """Neither other events nor what is no challenge."""
+    assert answer_to(Received({}, body), secret=SECRET) is None
+
+
+def test_a_challenge_that_somebody_else_has_signed_is_not_given_back() -> None:
+    """Whoever it was registered by has another secret."""
+    assert answer_to(a_request(body=ASKING, secret=generate_secret()), secret=SECRET) is None
 
 
 @pytest.mark.parametrize("body", [b"NaN", b'{"n": -Infinity}', b"{", b"\xff", b"9" * 5000, b"[" * 100_000])

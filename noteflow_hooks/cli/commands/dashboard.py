@@ -4,32 +4,22 @@ from __future__ import annotations
 
 import secrets
 import socket
-import ssl
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import click
 
 from noteflow_hooks import logs
+from noteflow_hooks.cli.support.dashboard_address import BIND, can_run, check_tls, host_names
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.options import server_options
 from noteflow_hooks.cli.support.remote import anybodys_connector
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import NoteFlowHooksError, SettingsError
-from noteflow_hooks.rpc.server.transport import is_local
-from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
-
-_BIND: Final = f"{PREFIX}DASHBOARD_BIND"
-_CERT: Final = f"{PREFIX}DASHBOARD_TLS_CERT"
-_KEY: Final = f"{PREFIX}DASHBOARD_TLS_KEY"
-_PLAINTEXT: Final = f"{PREFIX}DASHBOARD_INSECURE_PLAINTEXT"
-#: What the extra `dashboard` installs.
-_NEEDED: Final = ("jinja2", "starlette", "uvicorn")
 
 
 @click.command(cls=Command)
@@ -42,7 +32,7 @@ def dashboard(*, link_file: Path | None) -> None:
     Whoever opens it signs in with an API token, and sees that token's workspace. It needs the extra `dashboard`:
     pip install 'noteflow-hooks[dashboard]'.
     """
-    if any(find_spec(each) is None for each in _NEEDED):
+    if not can_run():
         raise NoteFlowHooksError("the dashboard needs more packages: pip install 'noteflow-hooks[dashboard]'")
     settings = read_settings()
     logs.configure(settings.log_format)
@@ -63,43 +53,13 @@ def _serve(settings: Settings, listener: socket.socket, link_file: Path | None) 
     from noteflow_hooks.dashboard.signing_in import OneTimeLink, Tries  # noqa: PLC0415 - as said
 
     gateway = Gateway(anybodys_connector())
-    hosts = settings.dashboard_host_names or LOOPBACK_NAMES
+    hosts = host_names(settings) or LOOPBACK_NAMES
     sealer = Sealer(settings.dashboard_secret or secrets.token_urlsafe(32))
     parts = Parts(gateway, Sessions(sealer), Tries(), OneTimeLink(link_file), Pages(), hosts)
     cert, key = settings.dashboard_tls_cert, settings.dashboard_tls_key
     at = f"{'https' if cert else 'http'}://{_written(listener)}"
     ready = partial(click.echo, f"the dashboard is at {at}")
     server(application(parts), ready=ready, closing=gateway.close, cert=cert, key=key).run(sockets=[listener])
-
-
-def check_tls(settings: Settings) -> None:
-    """Raise SettingsError where others would reach it without TLS, or where TLS has not all that it needs."""
-    cert, key, bind = settings.dashboard_tls_cert, settings.dashboard_tls_key, settings.dashboard_bind
-    if (cert is None) != (key is None):
-        named, missing = (_CERT, _KEY) if key is None else (_KEY, _CERT)
-        raise SettingsError(f"{named} is set, and {missing} is not: TLS needs a certificate and its key")
-    if cert is None and not is_local(bind) and not settings.dashboard_insecure_plaintext:
-        raise SettingsError(
-            f"{_BIND} is '{bind}': others than this machine may reach that, and tokens would go unencrypted; "
-            f"set {_CERT} and {_KEY}, or, behind a proxy that speaks TLS, {_PLAINTEXT}=true"
-        )
-    if cert is not None and key is not None:
-        _check_pair(cert, key)
-
-
-def _check_pair(cert: Path, key: Path) -> None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_no_password)
-    except (OSError, ValueError) as error:
-        raise SettingsError(
-            f"{_CERT} is '{cert}' and {_KEY} is '{key}': they hold no certificate with its key: "
-            f"{getattr(error, 'reason', None) or getattr(error, 'strerror', None) or error}"
-        ) from None
-
-
-def _no_password() -> str:
-    # OpenSSL would ask at the terminal.
-    raise ValueError("the key is encrypted")
 
 
 def _listening(bind: str) -> socket.socket:
@@ -109,7 +69,7 @@ def _listening(bind: str) -> socket.socket:
         return socket.create_server((name, int(port)), family=socket.AF_INET6 if ":" in name else socket.AF_INET)
     except OSError as error:
         reason = (error.strerror or str(error)).partition(" (")[0]
-        raise SettingsError(f"{_BIND} is '{bind}': can't listen there: {reason}") from None
+        raise SettingsError(f"{BIND} is '{bind}': can't listen there: {reason}") from None
 
 
 def _written(listener: socket.socket) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
+from noteflow_hooks.cli.support.dashboard_address import host_names
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.own_server import OwnServer, own_certificate, own_server, reachable
 from noteflow_hooks.cli.support.variables import read_settings
@@ -56,7 +57,7 @@ def _alive(settings: Settings) -> str:
     )
     try:
         # By a name that it is reached under, whichever those are.
-        host = min(settings.dashboard_host_names, default=at)
+        host = min(host_names(settings), default=at)
         connection.request("GET", "/alive", headers={"host": host})
         if connection.getresponse().read() != b"alive\n":
             raise UnavailableError(f"what answers at {url} is no dashboard")

@@ -36,13 +36,20 @@ def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoint
         return f"{skip_of_disabled(webhook).message}; it will be skipped"
     if delivery.forced:
         return "Due, as was asked for; waits for a worker"
-    if webhook.paused_at is not None:
-        return f"The endpoint is paused since {_text(webhook.paused_at)}; it goes out when that resumes"
+    if webhook.keeps_back_since is not None:
+        return _kept_back(webhook)
     if health.open_until is not None:
         return _circuit(health, now)
     if delivery.next_attempt_at is not None and delivery.next_attempt_at > now:
         return f"Waits for its next attempt at {_text(delivery.next_attempt_at)}"
     return _throttled(webhook, health) if delivery.held else "Due; waits for a worker"
+
+
+def _kept_back(webhook: WebhookConfig) -> str:
+    since = webhook.verification.unverified_since
+    if since is not None:
+        return f"The endpoint is not verified: it owes an answer since {_text(since)}; `webhooks verify` asks it anew"
+    return f"The endpoint is paused since {_text(webhook.keeps_back_since)}; it goes out when that resumes"
 
 
 def _circuit(health: EndpointHealth, now: datetime) -> str:
@@ -55,8 +62,8 @@ def _circuit(health: EndpointHealth, now: datetime) -> str:
 def _throttled(webhook: WebhookConfig, health: EndpointHealth) -> str:
     if health.ramp is not None:
         return "The endpoint has just recovered; its backlog is sent gently"
-    if webhook.rate_limit_per_s is not None:
-        return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_limit_per_s:g} a second"
+    if webhook.rate_per_s is not None:
+        return f"Waits for its turn: the endpoint's rate limit is {webhook.rate_per_s:g} a second"
     if health.slow_since is not None:
         return f"Waits for its turn: the endpoint is slow since {_text(health.slow_since)}"
     return "Waits for its turn: the endpoint has as many requests under way as it may have"
@@ -66,5 +73,5 @@ def _last_failure(delivery: WebhookDelivery) -> str:
     return f". Last attempt: {delivery.error_message}" if delivery.attempt_count and delivery.error_message else ""
 
 
-def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC")
+def _text(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -41,11 +41,11 @@ def allowed_now(
     if not webhook.is_active:
         # Its deliveries are skipped, which needs no room.
         return sys.maxsize
-    if webhook.paused_at is not None:
+    if webhook.keeps_back_since is not None:
         return 0
     room = max(0, cap(health, webhook, rules) - in_flight)
-    if webhook.rate_limit_per_s is not None:
-        room = min(room, _allowed(health, webhook.rate_limit_per_s, now))
+    if webhook.rate_per_s is not None:
+        room = min(room, _allowed(health, webhook.rate_per_s, now))
     if health.open_until is None:
         return room
     probing = health.probing_until is not None and now < health.probing_until
@@ -67,9 +67,9 @@ def after_slot(
     The endpoint had ``room`` for so many POSTs, and its ``share`` of the claim allowed so many of these.
     """
     after = replace(health, awaiting_room=False)
-    if webhook.is_active and webhook.paused_at is not None:
+    if webhook.is_active and webhook.keeps_back_since is not None:
         return replace(after, turn_at=None)
-    rate = webhook.rate_limit_per_s
+    rate = webhook.rate_per_s
     if rate is not None:
         after = _used(after, claimed, rate, now)
     if webhook.is_active and health.open_until is not None:

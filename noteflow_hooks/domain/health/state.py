@@ -104,7 +104,8 @@ class EndpointHealth:
 
     def is_throttled(self, webhook: WebhookConfig) -> bool:
         """Tell whether its deliveries wait for scheduling slots of its own. The SQL store has the same rule in SQL."""
-        marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
+        waits = (self.turn_at, self.open_until, self.slow_since, webhook.keeps_back_since)
+        marks = (*waits, self.ramp, webhook.rate_per_s)
         return webhook.options.is_scheduled or any(each is not None for each in marks)
 
     def awake(self, *, now: datetime) -> EndpointHealth:
@@ -127,11 +128,11 @@ def after_change(
 
     Enabled again, or with another URL, it starts anew. Resumed, or with other limits or options, it has a slot now.
     """
-    seen_to = after.is_active and (not before.is_active or after.url != before.url)
+    seen_to = after.is_active and (not before.is_active or after.address != before.address)
     if seen_to and not health.is_clean:
         return health.fresh(now=now)
-    resumed = before.paused_at is not None and after.paused_at is None
-    limits = (before.rate_limit_per_s, before.max_concurrency) != (after.rate_limit_per_s, after.max_concurrency)
+    resumed = before.keeps_back_since is not None and after.keeps_back_since is None
+    limits = (before.rate_per_s, before.max_concurrency) != (after.rate_per_s, after.max_concurrency)
     options = before.options != after.options
     if resumed or (limits and health.turn_at is not None) or options:
         return replace(health, turn_at=now, awaiting_room=False)

@@ -103,14 +103,14 @@ class Reply:
         values = self._headers.get(name)
         return values[0] if values else None
 
-    def read_body(self, *, keep: int) -> bytes:
+    def read_body(self, *, keep: int, limit: int = BODY_LIMIT) -> bytes:
         """Read to the body's end, the limit or the deadline; return the first ``keep`` bytes of what came."""
         if self._plain is not None:
             self.is_reusable = self._is_persistent
             return self._plain.body[:keep]
         kept = bytearray()
         try:
-            self._inbox.allow(BODY_LIMIT)
+            self._inbox.allow(limit)
             for piece in pieces(self._inbox, is_chunked=self._is_chunked, length=self._length):
                 kept += piece[: keep - len(kept)]
             is_complete = self._is_chunked or self._length is not None

@@ -22,9 +22,9 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
 
 
 def throttle(session: Session, delivery: WebhookDelivery) -> None:
-    """Leave a pending delivery to its endpoint's scheduling slots, and give the endpoint one unless it is paused."""
+    """Leave a pending delivery to its endpoint's scheduling slots, and give the endpoint one unless it keeps back."""
     session.tables.deliveries[delivery.id] = delivery.throttled()
-    if session.tables.webhooks[delivery.webhook_id].paused_at is None:
+    if session.tables.webhooks[delivery.webhook_id].keeps_back_since is None:
         wake(session, delivery.webhook_id)
 
 

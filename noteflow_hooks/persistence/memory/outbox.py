@@ -35,7 +35,8 @@ class InMemoryEventOutbox(EventOutbox):
         require(self._session.tables.workspaces, event.workspace_id, called="workspace")
         before = self._under_key(event)
         if before is None:
-            stored = replace(event, created_at=self._session.now(), dispatched_at=None)
+            sequence = self._next_number(event)
+            stored = replace(event, created_at=self._session.now(), dispatched_at=None, sequence=sequence)
             self._session.tables.events[stored.id] = stored
             return stored
         if before.request_digest != event.request_digest:
@@ -84,6 +85,13 @@ class InMemoryEventOutbox(EventOutbox):
             return self.get_by_id(event.id) or self.append(event)
         except AlreadyExistsError as error:
             return error
+
+    def _next_number(self, event: Event) -> int | None:
+        if event.meeting_id is None:
+            return None
+        counters, about = self._session.tables.sequences, (event.workspace_id, event.meeting_id)
+        counters[about] = counters.get(about, 0) + 1
+        return counters[about]
 
     def _wanted(self, workspace_id: UUID, criteria: EventFilter) -> list[Event]:
         stored = self._session.tables.events.values()

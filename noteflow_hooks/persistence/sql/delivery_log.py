@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.sql.work import Work

@@ -135,7 +135,7 @@ WITH RECURSIVE holder AS (
     SELECT health.webhook_id FROM noteflow.webhook_health AS health
     JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
-      AND (config.paused_at IS NULL OR NOT config.enabled)
+      AND (coalesce(config.paused_at, config.unverified_since) IS NULL OR NOT config.enabled)
     ORDER BY health.webhook_id
     FOR NO KEY UPDATE OF health
 )

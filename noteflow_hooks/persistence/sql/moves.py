@@ -40,6 +40,7 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "rendering",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.
@@ -89,6 +90,7 @@ taken AS (
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
+            "rendering": "NULL",
         },
     )
 }

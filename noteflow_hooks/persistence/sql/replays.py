@@ -12,6 +12,7 @@ from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, upd
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import IdRange, Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
@@ -175,7 +176,8 @@ def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
         config.workspace_id == replay.workspace_id, config.enabled, config.deleted_at.is_(None)
     )
     erased = exists().where(event.id == table.event_id, event.payload_erased_at.is_not(None))
-    return statement.where(table.status.in_(sorted(replay.statuses)), table.webhook_id.in_(active), ~erased)
+    wanted = table.status.in_(sorted(replay.statuses)), table.event_type != VERIFICATION
+    return statement.where(*wanted, table.webhook_id.in_(active), ~erased)
 
 
 def _page(replay: Replay, limit: int) -> Select[UUID, datetime]:

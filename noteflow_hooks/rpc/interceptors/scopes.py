@@ -26,6 +26,8 @@ _BY_SERVICE: Final = {
         "DeleteWebhook": Scope.MANAGE,
         "RotateWebhookSecret": Scope.MANAGE,
         "TestWebhook": Scope.MANAGE,
+        "PreviewPayload": Scope.MANAGE,
+        "VerifyWebhook": Scope.MANAGE,
         "ListDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,

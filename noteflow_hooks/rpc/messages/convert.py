@@ -18,9 +18,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointView
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
+    from noteflow_hooks.application.previews import RequestView
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
@@ -88,14 +89,20 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         payload_version=webhook.payload_version,
         signing=webhook.signing,
         public_key=webhook.public_key,
-        previous_public_keys=[
-            pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
-            for each in webhook.previous_keys_at(datetime.now(UTC))
-        ],
+        previous_public_keys=_previous_keys(webhook),
+        verified_at=_time(webhook.verified_at),
+        pending_url=webhook.verification.pending_url,
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
         **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
     )
+
+
+def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
+    return [
+        pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
+        for each in webhook.previous_keys_at(datetime.now(UTC))
+    ]
 
 
 def _certificate(info: CertificateInfo) -> pb.CertificateInfo:
@@ -146,6 +153,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
+        rendering=delivery.rendering,
     )
 
 
@@ -154,6 +162,17 @@ def briefly(view: DeliveryView) -> pb.Delivery:
     message = delivery_message(view)
     message.ClearField("response_body")
     return message
+
+
+def preview_message(view: RequestView) -> pb.PreviewPayloadResponse:
+    """Return a request that would be made."""
+    return pb.PreviewPayloadResponse(
+        headers=[pb.Header(name=name, value=value) for name, value in view.headers],
+        body=view.body,
+        format=view.rendering.format,
+        payload_version=view.rendering.payload_version,
+        renderer=view.rendering.renderer,
+    )
 
 
 def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
@@ -261,6 +280,7 @@ def event_message(event: Event) -> pb.Event:
         created_at=_time(event.created_at),
         dispatched_at=_time(event.dispatched_at),
         payload_erased_at=_time(event.payload_erased_at),
+        sequence=event.sequence,
     )
 
 

@@ -34,7 +34,15 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert (claim.webhook.url, claim.webhook.max_retries) == (webhook.url, webhook.max_retries)
     assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
-    track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease)
+    wanted = ledger.endpoints[webhook.id].format
+    track.claim(
+        most=webhook.max_retries,
+        reason=skip and skip.message,
+        lease=lease,
+        wanted=None if wanted == "noteflow" else f"{wanted}/1/1",
+    )
+    assert claim.delivery.rendering == track.rendering, "rendered otherwise than the attempt before, or than is wanted"
+    assert (claim.facts is None) == (track.rendering is None)
 
 
 def check_endpoint(

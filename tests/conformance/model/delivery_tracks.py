@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import INTERRUPTED
+from noteflow_hooks.domain.attempts import INTERRUPTED
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -69,6 +69,8 @@ class Track:
     failures: int = 0
     interruptions: int = 0
     claim_no: int = 0
+    #: By what it is rendered since it was last sent; None for the payload as it is, and before a claim.
+    rendering: str | None = None
     delivered: Span | None = None
     #: Of the claim that is under way: how many attempts there may be, why none may be made, until when it is held, and
     #: what the worker knows of the attempt before.
@@ -78,8 +80,10 @@ class Track:
     known: tuple[str | None, Attempt | None] = (None, None)
     is_probe: bool = False
 
-    def claim(self, *, most: int, reason: str | None, lease: Span) -> None:
-        """Note that a worker has it."""
+    def claim(self, *, most: int, reason: str | None, lease: Span, wanted: str | None) -> None:
+        """Note that a worker has it. What its endpoint wants counts before the first attempt alone."""
+        if not (self.rendering or self.failures or self.interruptions):
+            self.rendering = wanted
         self.status, self.due, self.forced, self.is_probe = "sending", None, False, False
         self.claim_no += 1
         self.most, self.reason, self.lease, self.known = most, reason, lease, (self.message, self.last)
@@ -126,6 +130,7 @@ class Track:
         """Note that it is due once more."""
         self.status, self.due, self.forced, self.delivered = "pending", span, forced, None
         self.failures = self.interruptions = 0
+        self.rendering = None
 
     def erase(self) -> None:
         """Note that its event's payload is gone, and all answers with it."""
@@ -165,6 +170,7 @@ class Endpoint:
 
     rules: HealthRules
     secret: str | None
+    format: str = "noteflow"
     failures: int = 0
     failing: Span | None = None
     last_failure: Span | None = None

@@ -57,6 +57,7 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
     assert (row.event_id, row.webhook_id) == (track.event_id, track.webhook_id)
     found = (row.status, row.claim_no, row.attempt_count, row.budget_used, row.interruptions, row.forced)
     expected = (track.status, track.claim_no, len(track.attempts), track.failures, track.interruptions, track.forced)
+    assert row.rendering == track.rendering
     assert found == expected, "status, claims, attempts, budget used, interruptions, forced"
     assert row.error_message == track.message
     if track.last is None:

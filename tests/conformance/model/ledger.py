@@ -96,12 +96,12 @@ class Ledger:
 
     def registered(self, webhook: WebhookConfig) -> None:
         """Note an endpoint."""
-        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret)
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, webhook.options.format)
 
     def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
         """Note what a person made of an endpoint."""
         own = self.endpoints[after.id]
-        own.secret = after.secret
+        own.secret, own.format = after.secret, after.options.format
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
         if before.rate_limit_per_s != after.rate_limit_per_s:

@@ -15,7 +15,8 @@ from noteflow_hooks.concurrency.kept_threads import KeptThreads
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE

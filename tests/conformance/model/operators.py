@@ -15,6 +15,7 @@ from hypothesis.stateful import initialize
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
@@ -46,11 +47,13 @@ _RULES: Final = st.builds(
 _TYPES: Final = st.sampled_from(PUBLISHABLE[:2])
 #: Mostly all of them, so that most events have somebody to go to.
 _SUBSCRIBED: Final = st.sampled_from([SUBSCRIBABLE, SUBSCRIBABLE, (PUBLISHABLE[0],), ()])
+_FORMATS: Final = (Format.STANDARD, Format.CLOUDEVENTS_BINARY)
 _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "max_concurrency": st.sampled_from([None, 1, 2]),
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
+    "options": st.sampled_from([NO_OPTIONS, NO_OPTIONS, *(EndpointOptions(format=each) for each in _FORMATS)]),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
 _CHANGEABLE: Final = {

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import AuditEntry
 
 #: Calls that need `manage` and change nothing.
-READING: Final = ("ListAuditEntries",)
+READING: Final = ("ListAuditEntries", "PreviewPayload")
 CHANGING: Final = [each for each in METHODS if SCOPES[each.path] is Scope.MANAGE and each.name not in READING]
 NOWHERE: Final = "01234567-89ab-cdef-0123-456789abcdef"
 

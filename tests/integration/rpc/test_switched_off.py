@@ -61,6 +61,7 @@ def _calls_about_webhooks(client: WireClient) -> list[Callable[[], object]]:
         lambda: hooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=some_id)),
         lambda: hooks.RotateWebhookSecret(pb.RotateWebhookSecretRequest(webhook_id=some_id)),
         lambda: hooks.TestWebhook(pb.TestWebhookRequest(webhook_id=some_id)),
+        lambda: hooks.VerifyWebhook(pb.VerifyWebhookRequest(webhook_id=some_id)),
         lambda: hooks.ListDeliveries(pb.ListDeliveriesRequest()),
         lambda: hooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=some_id)),
         lambda: hooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=some_id)),

@@ -9,9 +9,11 @@ from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.ordering import Rank
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
@@ -20,7 +22,9 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
     next_slots,
 )
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -29,6 +33,7 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     own_slots,
     with_slots,
 )
+from noteflow_hooks.persistence.memory.delivery.verification import verify
 from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -172,6 +177,7 @@ class InMemoryDeliveryStore(DeliveryStore):
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in settlements if _settled(session, each)]
         slots, event_ids = apply(session, kept, rules=self._rules)
+        slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
 
 
@@ -192,16 +198,20 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
+    rendering = Rendering.of(webhook).stored
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack), rendering=rendering)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(
+    claim = Claim(
         claimed,
         webhook,
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
+        rank=None if event.sequence is None else Rank(event.sequence),
     )
+    return as_asked(claim) if delivery.asks_to_verify else claim
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.persistence.memory.store import MemoryStore
     from noteflow_hooks.persistence.memory.tables import Tables

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.claim_statements import KEEPS_BACK_SINCE, ROOM, THROTTLED, lease_end
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
@@ -12,6 +12,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     columns,
     no_columns,
 )
+from noteflow_hooks.persistence.sql.renderings import facts_sql, rendering_sql
 
 #: The endpoint that an event of ``webhook.failing`` and its like is about. A payload with an escape, which
 #: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
@@ -48,11 +49,12 @@ named AS MATERIALIZED (
 ), found AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
-           matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version
+           matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version,
+           matching.rendering
     FROM picked CROSS JOIN LATERAL (
-        SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
+        SELECT config.id, config.enabled, {THROTTLED} AS throttled, {KEEPS_BACK_SINCE} IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
-               config.timeout_ms, {_VERSION} AS version
+               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -123,6 +125,7 @@ _LEASED_COLUMNS = columns(
         "claim_no": "1",
         "lease_expires_at": lease_end("owned.timeout_ms", "owned.moment"),
         "created_at": "now()",
+        "facts": facts_sql("owned.rendering"),
         "version": "owned.version",
     },
     table="owned",
@@ -199,10 +202,11 @@ WITH {_MADE}, first AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO noteflow.delivery_queue
         (id, workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced, claim_no,
-         created_at, claimed_at, lease_expires_at)
+         created_at, claimed_at, lease_expires_at, rendering)
     SELECT id, workspace_id, webhook_id, event_id, event_type, CASE WHEN may_go THEN 'sending' ELSE 'pending' END,
            CASE WHEN NOT may_go THEN now() END, throttles, forced AND NOT may_go, CASE WHEN may_go THEN 1 ELSE 0 END,
-           now(), CASE WHEN may_go THEN moment END, CASE WHEN may_go THEN {lease_end("timeout_ms", "moment")} END
+           now(), CASE WHEN may_go THEN moment END, CASE WHEN may_go THEN {lease_end("timeout_ms", "moment")} END,
+           CASE WHEN may_go THEN rendering END
     FROM owned WHERE enabled
     {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held

@@ -66,7 +66,7 @@ class HealthKeeper:
     ) -> list[SchedulingSlot]:
         """Store what the slots leave behind, ``claimed`` deliveries by endpoint; return when the next slots are."""
         after = [each.used(claimed.get(each.webhook.id, 0), lease_slack=lease_slack) for each in slots]
-        _store(connection, after)
+        store_health(connection, after)
         return next_slots(after, now=slots[0].now)
 
     def apply(self, connection: Connection, settlements: Sequence[Settlement]) -> HealthChanges:
@@ -87,7 +87,7 @@ class HealthKeeper:
                     breakers[webhook.id] = (webhook.workspace_id, after.is_open)
             if transition is not None:
                 event_ids += self._follow(connection, webhook, transition, now)
-        _store(connection, changed)
+        store_health(connection, changed)
         if now is None:
             return HealthChanges()
         if breakers:
@@ -97,7 +97,9 @@ class HealthKeeper:
     def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
         """Send endpoints to the slow lane."""
         rows = connection.execute(statements.HEALTH, {"ids": list(webhook_ids)}).all()
-        _store(connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None])
+        store_health(
+            connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None]
+        )
 
     def _follow(
         self, connection: Connection, webhook: WebhookConfig, transition: HealthTransition, now: datetime
@@ -120,7 +122,8 @@ class HealthKeeper:
         return [event.id]
 
 
-def _store(connection: Connection, healths: Sequence[EndpointHealth]) -> None:
+def store_health(connection: Connection, healths: Sequence[EndpointHealth]) -> None:
+    """Store the health of endpoints whose rows are locked."""
     if healths:
         connection.execute(statements.STORE_HEALTH, {"rows": json.dumps([_as_row(each) for each in healths])})
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import text
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.rows import SettledRow, columns
 from noteflow_hooks.persistence.sql.moves import filed
@@ -50,7 +51,8 @@ WITH result AS MATERIALIZED (
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
-              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason, result.notable
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason,
+              delivery.rendering, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (
@@ -58,7 +60,8 @@ WITH result AS MATERIALIZED (
     SET status = result.status, status_code = result.status_code, response_body = {_BODY},
         error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
         budget_used = result.budget_used, interruptions = result.interruptions,
-        lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s)
+        lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s),
+        forced = delivery.event_type = '{VERIFICATION}'
     FROM result
     WHERE {_AMONG.format("=")} AND {_OWN}
     RETURNING delivery.id, delivery.claim_no, delivery.webhook_id, delivery.response_body, result.notable

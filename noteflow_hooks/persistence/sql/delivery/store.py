@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
@@ -49,6 +51,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     result_params,
     stored_results,
 )
+from noteflow_hooks.persistence.sql.delivery.verification_keeper import VerificationKeeper
 from noteflow_hooks.persistence.sql.limits import MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
@@ -99,6 +102,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
+        self._verifications = VerificationKeeper(self._converter)
         self._patience = LockPatience(engine, period=sweep_every)
 
     @override
@@ -191,6 +195,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
         notable = [each.is_notable(self._rules.slow_after) for each in settlements]
         params = result_params(zip(settlements, notable, strict=True))
+        if any(each.delivery.event_type == VERIFICATION for each in settlements):
+            with self._engine.begin() as connection:
+                return self._settle_answers(connection, settlements, params)
         if any(notable):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
@@ -199,6 +206,15 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
+
+    def _settle_answers(
+        self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
+    ) -> Settled:
+        """Settle a group in which endpoints may have given their challenges back."""
+        endpoints = self._verifications.lock(connection, settlements)
+        settled = self._settle(connection, settlements, params)
+        slots = self._verifications.apply(connection, endpoints, settlements, kept=settled.fencing_keys)
+        return replace(settled, slots=[*settled.slots, *slots])
 
     def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
         stored = stored_results(connection.execute(settle_statements.SETTLE.careful, params))

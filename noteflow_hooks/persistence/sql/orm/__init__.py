@@ -13,7 +13,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
     table_of,
 )
 from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
-from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
+from noteflow_hooks.persistence.sql.orm.events import MeetingSequenceRow, WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
 from noteflow_hooks.persistence.sql.orm.requests import RequestIdRow
@@ -30,6 +30,7 @@ __all__ = [
     "EventTypeRow",
     "ExactJson",
     "MeetingRow",
+    "MeetingSequenceRow",
     "RecordingRow",
     "RequestIdRow",
     "SegmentRow",

@@ -8,7 +8,8 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.domain.deliveries import FINAL_STATUSES, RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, ordered_key
@@ -45,6 +46,8 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: By what its attempts are rendered, from its first claim on; NULL for the usual.
+    rendering: Mapped[str | None]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -65,7 +68,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
         ),
         CheckConstraint(
             "(status = 'succeeded') = (delivered_at IS NOT NULL)"
-            # rule of domain.deliveries.SUCCESS
+            # rule of domain.attempts.SUCCESS
             f" AND (status <> 'succeeded' OR {within('status_code', SUCCESS)})",
             name="succeeded",
         ),
@@ -155,9 +158,9 @@ class WebhookAttemptRow(Base):
         UniqueConstraint("delivery_id", "attempt_number"),
         Index("ix_webhook_attempts_started_at", "started_at"),
         CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
-        # rule of domain.deliveries.RESPONSE_KEPT_BYTES
+        # rule of domain.attempts.RESPONSE_KEPT_BYTES
         CheckConstraint(f"octet_length(response_body) <= {RESPONSE_KEPT_BYTES}", name="response_body"),
-        # rule of domain.deliveries.ErrorKind
+        # rule of domain.attempts.ErrorKind
         CheckConstraint(one_of("error_kind", ErrorKind), name="error_kind"),
     )
 

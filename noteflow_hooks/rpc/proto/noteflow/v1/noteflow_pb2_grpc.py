@@ -367,6 +367,16 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.FromString,
                 _registered_method=True)
+        self.PreviewPayload = channel.unary_unary(
+                '/noteflow.v1.WebhookService/PreviewPayload',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.FromString,
+                _registered_method=True)
+        self.VerifyWebhook = channel.unary_unary(
+                '/noteflow.v1.WebhookService/VerifyWebhook',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/noteflow.v1.WebhookService/ListDeliveries',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
@@ -458,6 +468,23 @@ class WebhookServiceServicer:
 
     def TestWebhook(self, request, context):
         """Sends a `webhook.test` event to one endpoint, whatever that subscribes to.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PreviewPayload(self, request, context):
+        """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+        signatures and custom headers' values are `[redacted]`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyWebhook(self, request, context):
+        """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+        For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+        now on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -558,6 +585,16 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.TestWebhook,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.SerializeToString,
+            ),
+            'PreviewPayload': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPayload,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.SerializeToString,
+            ),
+            'VerifyWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyWebhook,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -790,6 +827,60 @@ class WebhookService:
             '/noteflow.v1.WebhookService/TestWebhook',
             noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewPayload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/PreviewPayload',
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/VerifyWebhook',
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
             options,
             channel_credentials,
             insecure,
