@@ -63,6 +63,10 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
+pictures: venv-dev ## make the pictures of docs/dashboard.md
+	@scripts/browser
+	@$(BIN)/python scripts/pictures.py
+
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py
 
@@ -87,4 +91,4 @@ venv-run:
 venv-dev:
 	@PYTHON='$(PYTHON)' scripts/venv dev
 
-.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto lock clean venv-run venv-dev
+.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto pictures lock clean venv-run venv-dev
