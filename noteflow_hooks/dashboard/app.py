@@ -195,8 +195,8 @@ class _Rooms:
         return HTMLResponse(html, page.status, headers={"etag": tag})
 
     async def _answered(self, request: Request, session: Session, view: View, form: Form) -> Response:
-        query = Form.parse(request.url.query)
         try:
+            query = Form.parse(request.url.query)
             client = self._parts.gateway.client(session.token)
             visit = Visit(client, session, request.url.path, request.path_params, query, form)
             return await run_in_threadpool(self._response, request, visit, view)

@@ -24,28 +24,66 @@ v1=$(printf %s "$signed" | openssl dgst -sha256 -mac HMAC -macopt "hexkey:$key" 
 """
 
 
-def command(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> str:
-    """Return the script. An endpoint that is gone, or signs by a key pair alone, gives one without a signature."""
+#: What curl sets by itself.
+_CURLS: Final = frozenset({"host", "content-length", "user-agent", "accept", "accept-encoding", "connection"})
+#: What is computed where the script runs, by the header's name.
+_COMPUTED: Final = {
+    "webhook-id": "$id",
+    "webhook-timestamp": "$timestamp",
+    "webhook-signature": "v1,$v1",
+    "x-noteflow-signature": "sha256=$hex",
+}
+
+
+def command(delivery: pb.Delivery, endpoint: pb.Webhook | None, preview: pb.PreviewPayloadResponse | None) -> str:
+    """Return the script. ``preview`` has the body and the headers in the endpoint's format; else the payload goes.
+
+    An endpoint that is gone, or signs by a key pair alone, gives a script without a signature.
+    """
     is_signed = endpoint is not None and endpoint.signed and endpoint.signing in ("hmac", "both")
-    headers = [
+    headers = _shown(preview, delivery) if preview is not None else _usual(delivery, endpoint)
+    computed = {name: value for name, value in _COMPUTED.items() if is_signed or "signature" not in name}
+    if preview is not None:
+        names = {each.name.lower() for each in preview.headers}
+        computed = {name: value for name, value in computed.items() if name in names}
+    lines = [
+        "# URL=https://... SECRET=whsec_... sh this-script",
+        *_warnings(endpoint, preview),
+        f"body={shlex.quote(preview.body if preview is not None else delivery.payload)}",
+        f"id={shlex.quote(delivery.event_id)}",
+        "timestamp=$(date +%s)",
+        *([_SIGNED.rstrip()] if "webhook-signature" in computed else []),
+        'curl --request POST "$URL" \\',
+        *(f"  --header {shlex.quote(header)} \\" for header in headers),
+        *(f'  --header "{name}: {value}" \\' for name, value in computed.items()),
+        '  --data-binary "$body"',
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _shown(preview: pb.PreviewPayloadResponse, delivery: pb.Delivery) -> list[str]:
+    """Return the previewed request's headers but for those that curl sets or the script computes."""
+    own = {"x-noteflow-delivery": delivery.id}
+    return [
+        f"{each.name}: {own.get(each.name.lower(), each.value)}"
+        for each in preview.headers
+        if each.name.lower() not in {*_CURLS, *_COMPUTED}
+    ]
+
+
+def _usual(delivery: pb.Delivery, endpoint: pb.Webhook | None) -> list[str]:
+    """Return the headers of a usual request, with custom ones by their names alone."""
+    return [
         "Content-Type: application/json",
         f"X-NoteFlow-Event: {delivery.event_type}",
         f"X-NoteFlow-Delivery: {delivery.id}",
         *([f"X-NoteFlow-Payload-Version: {endpoint.payload_version}"] if endpoint is not None else []),
+        *(f"{name}: [redacted]" for name in (endpoint.header_names if endpoint is not None else ())),
     ]
-    computed = ["webhook-id: $id", "webhook-timestamp: $timestamp"]
-    if is_signed:
-        computed += ["X-NoteFlow-Signature: sha256=$hex", "webhook-signature: v1,$v1"]
-    lines = [
-        "# URL=https://... SECRET=whsec_... sh this-script",
-        f"body={shlex.quote(delivery.payload)}",
-        f"id={shlex.quote(delivery.event_id)}",
-        "timestamp=$(date +%s)",
-        *([_SIGNED.rstrip()] if is_signed else []),
-        'curl --request POST "$URL" \\',
-        *(f"  --header {shlex.quote(header)} \\" for header in headers),
-        *(f'  --header "{header}" \\' for header in computed),
-        *(f"  --header {shlex.quote(name + ': ...')} \\" for name in (endpoint.header_names if endpoint else ())),
-        '  --data-binary "$body"',
-    ]
-    return "\n".join(lines) + "\n"
+
+
+def _warnings(endpoint: pb.Webhook | None, preview: pb.PreviewPayloadResponse | None) -> list[str]:
+    if preview is None and endpoint is not None and endpoint.format not in ("", "noteflow"):
+        form = endpoint.format
+        return [f"# The endpoint gets events as {form}; this is the payload as it is: that form needs `manage`."]
+    return []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 #: The names by which only this machine reaches itself.
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
+#: A name or an address, and a port.
+_HOST: Final = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_HIGHEST_PORT: Final = 65_535
 _POLICY: Final = "; ".join(
     (
         "default-src 'none'",
@@ -62,19 +66,13 @@ class Guard:
 
     def _refusal(self, method: str, headers: Headers) -> ASGIApp | None:
         host = headers.get("host", "").lower()
-        if _name(host) not in self._hosts:
+        found = _HOST.fullmatch(host)
+        if found is None or found[1] not in self._hosts or int(found[2] or 0) > _HIGHEST_PORT:
             line = "This name is not one of the dashboard's: NOTEFLOW_HOOKS_DASHBOARD_HOSTS lists them.\n"
             return PlainTextResponse(line, 421)
         if method not in _READING and not _is_own(headers, host):
             return PlainTextResponse("This form was not sent from a page of the dashboard, so it is refused.\n", 403)
         return None
-
-
-def _name(host: str) -> str:
-    """Return a host's name without its port."""
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
-    return host.partition(":")[0]
 
 
 def _is_own(headers: Headers, host: str) -> bool:

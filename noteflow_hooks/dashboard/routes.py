@@ -32,6 +32,7 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/endpoints/{id}/enable", "POST", endpoint.enable),
     ("/endpoints/{id}/disable", "POST", endpoint.disable),
     ("/endpoints/{id}/test", "POST", endpoint.test),
+    ("/endpoints/{id}/verify", "POST", endpoint.verify),
     ("/endpoints/{id}/rotate", "GET", endpoint.before_rotating),
     ("/endpoints/{id}/rotate", "POST", endpoint.rotate),
     ("/endpoints/{id}/delete", "GET", endpoint.before_deleting),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 #: The most bytes of a form. Ten certificates, a key and twenty headers have 64 KiB at the most.
 _MOST_BYTES: Final = 256 * 1024
 _MOST_FIELDS: Final = 1000
+#: How long a form may take to arrive.
+_PATIENCE_S: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +97,14 @@ View: TypeAlias = "Callable[[Visit], Answer]"
 async def read_form(request: Request) -> Form:
     """Return the form that a request brings; raise for one that is too large, or is no form."""
     body = bytearray()
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MOST_BYTES:
-            raise TooLargeError(f"the form has more than {_MOST_BYTES} bytes")
+    try:
+        async with asyncio.timeout(_PATIENCE_S):
+            async for piece in request.stream():
+                body += piece
+                if len(body) > _MOST_BYTES:
+                    raise TooLargeError(f"the form has more than {_MOST_BYTES} bytes")
+    except TimeoutError:
+        raise InvalidInputError("form", f"has not arrived within {_PATIENCE_S} s") from None
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/x-www-form-urlencoded":
         raise InvalidInputError("form", "is not sent as application/x-www-form-urlencoded")

@@ -115,6 +115,8 @@ def endpoint_state(webhook: pb.Webhook) -> State:
         return State("Disabled", "quiet", webhook.disabled_reason or "Somebody has disabled it.")
     if webhook.secret_unavailable:
         return State("Can't sign", "bad", _KINDS["secret_unavailable"][1])
+    if not webhook.HasField("verified_at"):
+        return State("Not verified", "warn", "Its deliveries wait until it has answered a challenge.")
     if webhook.paused:
         return State("Paused", "warn", "Its deliveries wait until it resumes.")
     return _HEALTH.get(webhook.health.state, State(webhook.health.state, "quiet"))
@@ -151,6 +153,7 @@ DONE: Final = {
     "disabled": "The endpoint is disabled: what waited for it is skipped, and can be sent again later.",
     "deleted": "The endpoint is deleted, with its secrets.",
     "tested": "A test event is sent.",
+    "asked": "The endpoint is asked; whether it has answered stands below.",
     "resent": "It is sent again.",
     "replaying": "The replay has begun.",
     "cancelled": "The replay is cancelled; what it had made due is sent.",

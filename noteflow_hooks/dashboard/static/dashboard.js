@@ -38,6 +38,18 @@
     for (const button of all("[data-copy]", root)) button.hidden = !navigator.clipboard;
   }
 
+  // What a link leads to is copied; without JavaScript, or with a key held, it is opened.
+  document.addEventListener("click", async (event) => {
+    const link = event.target.closest("a[data-copied]");
+    if (!link || !navigator.clipboard || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const words = link.textContent;
+    const answer = await fetch(link.href, { cache: "no-store" });
+    if (answer.ok) await navigator.clipboard.writeText(await answer.text());
+    link.textContent = answer.ok ? "Copied" : "Could not be copied";
+    setTimeout(() => { link.textContent = words; }, 1500);
+  });
+
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("[data-copy]");
     if (!button) return;

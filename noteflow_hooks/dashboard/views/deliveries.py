@@ -12,7 +12,14 @@ from noteflow_hooks.dashboard.life import life_of
 from noteflow_hooks.dashboard.pages import shown as as_text
 from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, pager, type_names
 from noteflow_hooks.dashboard.visit import Page, Redirect
-from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError, NotFoundError, ScopeError, UnauthenticatedError
+from noteflow_hooks.errors import (
+    InvalidInputError,
+    NoteFlowHooksError,
+    NotFoundError,
+    PreconditionError,
+    ScopeError,
+    UnauthenticatedError,
+)
 
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import Visit
@@ -84,7 +91,18 @@ def as_json(visit: Visit) -> Response:
 def as_curl(visit: Visit) -> Response:
     """Return what sends the same request from a shell."""
     delivery = _delivery(visit)
-    return Response(command(delivery, _endpoint(visit, delivery)), media_type="text/plain; charset=utf-8")
+    endpoint = _endpoint(visit, delivery)
+    preview = _preview(visit, delivery) if endpoint is not None and visit.session.may_manage else None
+    return Response(command(delivery, endpoint, preview), media_type="text/plain; charset=utf-8")
+
+
+def _preview(visit: Visit, delivery: pb.Delivery) -> pb.PreviewPayloadResponse | None:
+    """Return the request as it would be made; None where there is nothing to make it of any more."""
+    request = pb.PreviewPayloadRequest(event_id=delivery.event_id, webhook_id=delivery.webhook_id)
+    try:
+        return visit.client.webhooks.PreviewPayload(request)
+    except PreconditionError:
+        return None
 
 
 def _delivery(visit: Visit) -> pb.Delivery:

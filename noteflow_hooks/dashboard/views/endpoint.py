@@ -63,6 +63,13 @@ def test(visit: Visit) -> Redirect:
     return Redirect(f"/events/{answer.event_id}?done=tested")
 
 
+def verify(visit: Visit) -> Redirect:
+    """Ask an endpoint that has not shown that it wants events, once more."""
+    request = pb.VerifyWebhookRequest(webhook_id=visit.id(), wait_seconds=_TEST_WAIT_S)
+    visit.client.webhooks.VerifyWebhook(request)
+    return Redirect(f"/endpoints/{visit.id()}?done=asked")
+
+
 def before_rotating(visit: Visit) -> Page:
     """Ask what is to be made anew, and for how long the former one signs on."""
     endpoint = _endpoint(visit)

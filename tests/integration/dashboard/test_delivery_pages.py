@@ -9,8 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.dashboard.words import advice, endpoint_state
+from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import generate_secret, verify_signature, verify_standard
@@ -94,7 +96,8 @@ def test_each_kind_of_failure_has_its_meaning_and_its_remedy(kind: ErrorKind) ->
 
 def test_an_endpoint_state_of_another_release_is_shown_as_it_is() -> None:
     """Rather than as a fault."""
-    assert endpoint_state(pb.Webhook(enabled=True, health=pb.WebhookHealth(state="napping"))).word == "napping"
+    health = pb.WebhookHealth(state="napping")
+    assert endpoint_state(pb.Webhook(enabled=True, verified_at=Timestamp(seconds=1), health=health)).word == "napping"
 
 
 def test_a_delivery_is_sent_again(world: World, operator: Visitor) -> None:
@@ -157,12 +160,30 @@ def test_what_is_copied_as_curl_sends_what_was_sent(
     env = {"PATH": f"{tmp_path}:/usr/bin:/bin", "URL": "https://elsewhere.example/", "SECRET": secret}
     run = subprocess.run(["/bin/sh", "-c", script], env=env, capture_output=True, check=True)
     words = run.stdout.decode().split("\0")
-    headers = dict(word.split(": ", 1) for word in words if ": " in word and not word.startswith("{"))
+    pairs = [word.split(": ", 1) for word in words if ": " in word and not word.startswith("{")]
+    headers = {name.lower(): value for name, value in pairs}
     body = words[words.index("--data-binary") + 1].encode()
     whole = world.client.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery.id))
     assert (words[2], body.decode(), headers["webhook-id"]) == (env["URL"], whole.payload, delivery.event_id)
-    assert verify_signature(body, headers["X-NoteFlow-Signature"], secret)
-    assert verify_standard(body, {name.lower(): value for name, value in headers.items()}, secret)
+    assert verify_signature(body, headers["x-noteflow-signature"], secret)
+    assert verify_standard(body, headers, secret)
+
+
+def test_what_is_copied_as_curl_has_the_endpoints_format(world: World, operator: Visitor) -> None:
+    """For a token that may preview it; another one gets the payload, and is told so."""
+    made = world.a_webhook(url="https://a.example/well", format="cloudevents")
+    publish(world)
+    work(world)
+    [delivery] = _deliveries(world, webhook_id=made.id)
+    script = operator.get(f"/deliveries/{delivery.id}/curl").text
+    assert '"specversion":"1.0"' in script
+    assert "application/cloudevents+json" in script
+    assert f"X-NoteFlow-Delivery: {delivery.id}" in script
+    reader = Visitor(operator.port)
+    reader.sign_in(world.another_token(scopes=frozenset({Scope.READ}))[0])
+    script = reader.get(f"/deliveries/{delivery.id}/curl").text
+    assert "specversion" not in script
+    assert "# The endpoint gets events as cloudevents;" in script
 
 
 def test_an_event_says_who_gets_it_and_who_does_not(world: World, operator: Visitor) -> None:

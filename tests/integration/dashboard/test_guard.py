@@ -47,7 +47,18 @@ def test_a_refusal_has_these_orders_too(visitor: Visitor) -> None:
     assert _ORDERS.items() <= visitor.get("/endpoints", host="elsewhere.example").headers.items()
 
 
-@pytest.mark.parametrize("host", ["elsewhere.example", "127.0.0.1.elsewhere.example:1", "[::2]:8088", ""])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "elsewhere.example",
+        "127.0.0.1.elsewhere.example:1",
+        "[::2]:8088",
+        "",
+        "127.0.0.1:99999",
+        "127.0.0.1:x",
+        "@127.0.0.1",
+    ],
+)
 def test_another_name_is_refused(visitor: Visitor, host: str) -> None:
     """So a name that somebody lets lead here reads nothing."""
     assert visitor.get("/sign-in", host=host).status == 421
@@ -284,7 +295,7 @@ def test_a_read_token_is_refused_at_each_button(world: World, visitor: Visitor) 
         assert page.status == 200
         assert page.text.count('method="post"') == 1, "only the one that signs out"
     endpoint = f"/endpoints/{made.id}"
-    buttons = [f"{endpoint}/{each}" for each in ("pause", "resume", "enable", "disable", "test", "edit")]
+    buttons = [f"{endpoint}/{each}" for each in ("pause", "resume", "enable", "disable", "test", "verify", "edit")]
     buttons += ["/endpoints/new", "/replays/new", f"/replays/{uuid4()}/cancel", f"/deliveries/{delivery.id}/resend"]
     refused = {path: visitor.press(path, {"name": "x"}).status for path in buttons}
     assert refused == dict.fromkeys(buttons, 403)

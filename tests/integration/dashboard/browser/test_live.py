@@ -108,13 +108,20 @@ def test_r_sends_again(world: World, dashboard: Dashboard, page: Page) -> None:
 
 
 def test_what_is_copied_is_what_is_shown(browser: Browser, dashboard: Dashboard, world: World) -> None:
-    """A payload goes to the clipboard with one press."""
+    """A payload, and a delivery as JSON or as a script with curl, go to the clipboard with one press."""
     with signed_in(browser, dashboard, world.token, permissions=["clipboard-read", "clipboard-write"]) as page:
         event = world.client.events.ListEvents(pb.ListEventsRequest()).events[0]
         page.goto(f"{dashboard.url}/events/{event.id}")
         page.get_by_role("button", name="Copy").first.click()
         page.get_by_role("button", name="Copied").wait_for()
         assert json.loads(page.evaluate("navigator.clipboard.readText()")) == json.loads(event.payload)
+        delivery = world.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest()).deliveries[0]
+        page.goto(f"{dashboard.url}/deliveries/{delivery.id}")
+        for name, part in (("JSON", f'"id": "{delivery.id}"'), ("curl", 'curl --request POST "$URL"')):
+            page.get_by_role("link", name=f"Copy as {name}").click()
+            page.get_by_role("link", name="Copied").wait_for()
+            assert part in page.evaluate("navigator.clipboard.readText()")
+            page.get_by_role("link", name=f"Copy as {name}").wait_for()
 
 
 def test_a_server_that_is_away_is_told_of_with_the_age_of_what_is_shown(browser: Browser) -> None:
