@@ -154,13 +154,15 @@ def test_tries_are_forgotten_after_a_minute() -> None:
         {"sec-fetch-site": "same-site", "origin": "null"},
         {"sec-fetch-site": "none", "origin": "null"},
         {"sec-fetch-site": "same-origin", "origin": "https://elsewhere.example"},
+        {"sec-fetch-site": "cross-site", "origin": "OWN"},
     ],
 )
 def test_a_form_of_another_site_is_refused(world: World, operator: Visitor, headers: dict[str, str]) -> None:
     """Even with the cookie and the form's token."""
     webhook = world.a_webhook()
     token = operator.get("/endpoints").form_token
-    assert operator.post(f"/endpoints/{webhook.id}/pause", {"form_token": token}, headers=headers).status == 403
+    sent = {name: value.replace("OWN", f"http://127.0.0.1:{operator.port}") for name, value in headers.items()}
+    assert operator.post(f"/endpoints/{webhook.id}/pause", {"form_token": token}, headers=sent).status == 403
     assert not world.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=webhook.id)).paused
 
 
