@@ -126,6 +126,18 @@ def redeliver(
     return DeliveryView(delivery, _reason(unit, delivery))
 
 
+def skip(
+    unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID, *, by: Actor
+) -> DeliveryView:
+    """Give up a delivery that waits or is dead; raise NotFoundError, or PreconditionError where that can't be."""
+    before, after = service.give_up(workspace_id, delivery_id, unit)
+    told = {"status": before.status.value}, {"status": after.status.value, "skip_reason": str(after.skip_reason)}
+    target = (TargetKind.DELIVERY, delivery_id)
+    unit.audit.add(entry_of(by, Action.DELIVERY_SKIPPED, workspace_id, target, old=told[0], new=told[1]))
+    unit.on_commit(lambda: log.info("delivery %s is given up", delivery_id))
+    return DeliveryView(after, _reason(unit, after))
+
+
 def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> UUID:
     """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled."""
     webhook = find_webhook(unit, workspace_id, webhook_id)

@@ -9,7 +9,7 @@ from uuid import UUID
 from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError, Reason, RenderingError

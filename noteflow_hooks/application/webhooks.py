@@ -283,6 +283,15 @@ class WebhookService:
         unit.on_commit(lambda: self._wake([delivery_id]))
         return delivery
 
+    def give_up(
+        self, workspace_id: UUID, delivery_id: UUID, unit: UnitOfWork
+    ) -> tuple[WebhookDelivery, WebhookDelivery]:
+        """Give a delivery up, and wake a worker for what waits for it; return it before and after."""
+        before = unit.deliveries.get_by_id(workspace_id, delivery_id)
+        after = unit.deliveries.give_up(workspace_id, delivery_id)
+        unit.on_commit(lambda: self._wake([delivery_id]))
+        return before if before is not None else after, after
+
     def _stored(self, events: Sequence[Event]) -> list[Event | Exception]:
         """Store them with one statement; where that is refused, each half by itself, down to the event at fault."""
         try:

@@ -51,3 +51,5 @@ class WebhookAttempt:
     error_message: str | None
     #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
     redialled: bool = False
+    #: The batch that it was an attempt of; None where the delivery went alone.
+    batch_id: UUID | None = None

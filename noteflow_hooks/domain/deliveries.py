@@ -26,14 +26,13 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.challenges import Challenge
-    from noteflow_hooks.domain.ordering import Rank
+    from noteflow_hooks.domain.ranks import Rank
     from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 _EXHAUSTED: Final = "Max retries exceeded: "
 
 
@@ -70,6 +69,8 @@ class AttemptResult:
     retry_after: timedelta | None = None
     #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
     vendor_gone: str | None = None
+    #: Of a batch that was answered with success: the events that the answer names as failed all the same.
+    failed_events: frozenset[UUID] = frozenset()
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -124,8 +125,15 @@ class WebhookDelivery:
     held: bool = False
     #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
-    #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+    ordered_meeting: str | None = None
+    sequence: int | None = None
+    gap: int | None = None
+    out_of_order: bool | None = None
+    #: The batch that it is part of until that is settled or dissolved, and was last part of once it is settled itself.
+    batch_id: UUID | None = None
+    #: Once its batch was dissolved: how many may share its next one.
+    batch_limit: int | None = None
     #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
     rendering: str | None = None
 
@@ -279,6 +287,10 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            gap=None,
+            out_of_order=None,
+            batch_id=None,
+            batch_limit=None,
             rendering=None,
         )
 
@@ -297,11 +309,10 @@ class Claim:
     payload: bytes = field(repr=False)
     #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
     targeted: bool = False
-    #: Whether the payload was erased: there is nothing to send.
+    #: The payload was erased.
     erased: bool = False
     #: What a 2xx must give back to count as success; None where any 2xx does.
     challenge: Challenge | None = None
-    #: Where the event stands among its meeting's; None where it has no number.
     rank: Rank | None = None
     #: What its rendering needs of the event; None where that is the usual one.
     facts: EventFacts | None = field(default=None, repr=False)
@@ -356,6 +367,13 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+    #: The batch that the attempt was made of: its members' attempts are one POST.
+    batch_id: UUID | None = None
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether it waits for a scheduling slot from now on, since its batch is sent again as it is."""
+        return self.delivery.status is DeliveryStatus.PENDING and self.delivery.batch_id is not None
 
     @property
     def is_failure(self) -> bool:

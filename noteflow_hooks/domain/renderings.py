@@ -65,7 +65,12 @@ class Rendering:
     @property
     def stored(self) -> str | None:
         """How a delivery says it: None for the usual."""
-        return None if self == USUAL else f"{self.format}/{self.payload_version}/{self.renderer}"
+        return None if self == USUAL else self.text
+
+    @property
+    def text(self) -> str:
+        """The same in full, whatever it is."""
+        return f"{self.format}/{self.payload_version}/{self.renderer}"
 
 
 #: The payload as it is: what a delivery is sent as that says nothing else.

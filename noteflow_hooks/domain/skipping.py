@@ -38,6 +38,7 @@ class Skip(NamedTuple):
 DELETED: Final = Skip("Webhook deleted", SkipReason.DELETED)
 DISABLED: Final = Skip("Webhook disabled", SkipReason.DISABLED)
 ERASED: Final = Skip("Payload erased", None)
+GIVEN_UP: Final = Skip("Given up", SkipReason.GIVEN_UP)
 
 
 def skip_at_dispatch(webhook: WebhookConfig) -> Skip:

@@ -16,6 +16,8 @@ from noteflow_hooks.executor.redaction import LONGEST, without_credentials
 from noteflow_hooks.executor.vendors import hear
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from noteflow_hooks.domain.challenges import Challenge
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.executor.http.faults import ExchangeError
@@ -42,6 +44,8 @@ class Outcome(NamedTuple):
     retry_after: timedelta | None = None
     #: In which words its vendor says that nothing will ever be taken there again.
     vendor_gone: str | None = None
+    #: Of a batch: what its answer names as failed.
+    failed_events: frozenset[UUID] = frozenset()
 
 
 def failed(error: ExchangeError) -> Outcome:

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks import __version__
 from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.domain.verification import ORIGIN, takes_handshake
 from noteflow_hooks.errors import RenderingError
+from noteflow_hooks.executor.batch_posts import answered_batch, rendered_batch
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.http.stream import Deadline
@@ -80,7 +82,11 @@ class WebhookExecutor:
         started_at, started = self._now(), self._monotonic()
         try:
             endpoint = self._endpoints.of(claim.webhook)
-            head, body = request_of(endpoint, claim, started_at)
+            if isinstance(claim, BatchClaim):
+                rendered = rendered_batch(claim)
+                head, body = endpoint.batch_head(claim, rendered, started_at), rendered.body
+            else:
+                head, body = request_of(endpoint, claim, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
             post = SignedPost(endpoint, head=head, body=body, deadline=deadline)
             if claim.challenge is not None:
@@ -107,6 +113,8 @@ class WebhookExecutor:
         return self._result(claim, outcome, started_at, started, redialled=post.redialled)
 
     def _answered(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:
+        if isinstance(claim, BatchClaim):
+            return self._transport.sent(post, lambda reply: answered_batch(reply, claim, now=moment))
         return self._transport.sent(post, lambda reply: answered(reply, claim.webhook, now=moment))
 
     def _challenged(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:

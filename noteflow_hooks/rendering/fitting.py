@@ -8,13 +8,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
 #: What says that something was left out.
 CUT: Final = "…"
 #: The tables of one version, which Python keeps: the same text is to be cut at the same place in every release.
 _UNICODE: Final = unicodedata.ucd_3_2_0
 _JOINER: Final = "\u200d"
+#: How many characters are escaped at a time to see how many fit.
+_BLOCK: Final = 256
+#: The letters of which two make a flag.
+_FLAGS: Final = "".join(map(chr, range(0x1F1E6, 0x1F200)))
 _BYTES_OF_CUT: Final = len(CUT.encode())
 #: The most characters of what people see as one; a longer pile of marks is cut all the same.
 _CLUSTER_LIMIT: Final = 32
@@ -47,34 +51,48 @@ def written(body: object) -> bytes:
 
 
 def _fitted(text: str, escapes: Mapping[int, str], *, units: int, octets: int) -> tuple[str, int, int]:
-    escaped = text.translate(escapes)
-    needed = _units(escaped), _octets(escaped)
-    if needed[0] <= units and needed[1] <= octets:
-        return escaped, *needed
-    kept: list[str] = []
-    left, bytes_left = units - len(CUT), octets - _BYTES_OF_CUT
-    for each in _clusters(text):
-        piece = each.translate(escapes)
-        left -= _units(piece)
-        bytes_left -= _octets(piece)
-        if left < 0 or bytes_left < 0:
-            break
-        kept.append(piece)
-    fitted = "".join(kept).rstrip() + CUT if units >= len(CUT) and octets >= _BYTES_OF_CUT else ""
+    # No escape is shorter than what it stands for.
+    if len(text) <= units:
+        needed = _cost(text, escapes)
+        if needed[0] <= units and needed[1] <= octets:
+            return text.translate(escapes), *needed
+    if units < len(CUT) or octets < _BYTES_OF_CUT:
+        return "", 0, 0
+    end = _end(text, escapes, units=units - len(CUT), octets=octets - _BYTES_OF_CUT)
+    fitted = text[:end].translate(escapes).rstrip() + CUT
     return fitted, _units(fitted), _octets(fitted)
 
 
-def _clusters(text: str) -> Iterator[str]:
-    """Yield what people see as one character: marks stay with what they are on, and joined emoji together."""
-    cluster = ""
-    for each in text:
-        belongs = each == _JOINER or cluster.endswith(_JOINER) or _is_mark(each)
-        if cluster and not (belongs and len(cluster) < _CLUSTER_LIMIT):
-            yield cluster
-            cluster = ""
-        cluster += each
-    if cluster:
-        yield cluster
+def _end(text: str, escapes: Mapping[int, str], *, units: int, octets: int) -> int:
+    """Return how many characters of the text fit, without half of what people see as one."""
+    fits = 0
+    # Block by block, and the last one by halves: to escape all of a long text at each step would take milliseconds.
+    while fits < len(text):
+        used = _cost(text[fits : fits + _BLOCK], escapes)
+        if used[0] > units or used[1] > octets:
+            break
+        units, octets, fits = units - used[0], octets - used[1], fits + _BLOCK
+    least, most = fits, min(fits + _BLOCK, len(text))
+    while fits < most:
+        middle = (fits + most + 1) // 2
+        used = _cost(text[least:middle], escapes)
+        if used[0] <= units and used[1] <= octets:
+            fits = middle
+        else:
+            most = middle - 1
+    places = range(fits, max(0, fits - _CLUSTER_LIMIT), -1)
+    return next((each for each in places if not _is_inside(text, each)), fits)
+
+
+def _is_inside(text: str, place: int) -> bool:
+    """Tell whether the character at that place belongs to the one before: a mark, a joined emoji, a flag's second."""
+    before, here = text[place - 1], text[place : place + 1]
+    if not here:
+        return False
+    if _JOINER in (here, before) or _is_mark(here):
+        return True
+    flags = len(text[:place]) - len(text[:place].rstrip(_FLAGS)) if here in _FLAGS else 0
+    return flags % 2 == 1
 
 
 def _is_mark(character: str) -> bool:
@@ -82,8 +100,14 @@ def _is_mark(character: str) -> bool:
     return _UNICODE.category(character) in ("Mn", "Mc", "Me") or "\U0001f3fb" <= character <= "\U0001f3ff"
 
 
+def _cost(text: str, escapes: Mapping[int, str]) -> tuple[int, int]:
+    """Return what a text takes of the room, escaped."""
+    escaped = text.translate(escapes)
+    return _units(escaped), _octets(escaped)
+
+
 def _units(text: str) -> int:
-    return len(text) + sum(each > "\uffff" for each in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _octets(text: str) -> int:

@@ -14,6 +14,7 @@ from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.challenges import Challenge, Verification
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import NO_OPTIONS, Format
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.verification import as_asked, verification_event
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
@@ -52,8 +53,8 @@ def a_claim(url: str, *, pending: str | None = None, **overrides: Any) -> Claim:
     made = a_webhook(url=url, secret=SECRET, verification=Verification(since, None, pending, challenge), **overrides)
     event = verification_event(made, challenge, now=NOW)
     fields: dict[str, Any] = {"event_id": event.id, "event_type": event.event_type, "webhook_id": made.id}
-    delivery = a_delivery(lease_expires_at=NOW + timedelta(seconds=20), **fields)
-    return as_asked(Claim(delivery, made, event.payload, targeted=True))
+    fields |= {"lease_expires_at": NOW + timedelta(seconds=20), "rendering": Rendering.of(made).stored}
+    return as_asked(Claim(a_delivery(**fields), made, event.payload, targeted=True, facts=EventFacts(None, NOW)))
 
 
 def text_of(claim: Claim) -> str:
@@ -77,6 +78,21 @@ def test_it_is_a_signed_post_with_the_challenge_in_it(executor: WebhookExecutor,
     headers = {name.lower(): value for name, value in request.headers}
     assert verify_signature(request.body, headers["x-noteflow-signature"], SECRET)
     assert verify_standard(request.body, headers, SECRET)
+
+
+@pytest.mark.parametrize(
+    ("kind", "where"), [(Format.STANDARD, "data"), (Format.CLOUDEVENTS, "data"), (Format.CLOUDEVENTS_BINARY, None)]
+)
+def test_the_challenge_stands_where_a_payload_does(
+    executor: WebhookExecutor, receiver: Receiver, kind: Format, where: str | None
+) -> None:
+    """In each format, and signed as it is sent."""
+    claim = a_claim(receiver.url("/hooks"), options=replace(NO_OPTIONS, format=kind))
+    posted(executor, receiver, claim, Answer(405), Answer(200, body=text_of(claim).encode()))
+    request = receiver.requests[-1]
+    body = json.loads(request.body)
+    assert (body if where is None else body[where])["challenge"] == text_of(claim)
+    assert verify_standard(request.body, {name.lower(): value for name, value in request.headers}, SECRET)
 
 
 def test_it_goes_to_where_the_endpoint_is_to_move(executor: WebhookExecutor, receiver: Receiver) -> None:

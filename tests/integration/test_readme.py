@@ -22,6 +22,7 @@ from noteflow_hooks.key_pairs import generate_key_pair, public_key
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
+from tests.support.batches import a_batch
 from tests.support.builders import a_delivery, a_webhook
 from tests.support.waiting import until
 
@@ -74,6 +75,34 @@ def test_the_receiver_of_public_keys_accepts_what_they_verify_and_nothing_else(t
             receiver.terminate()
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == 'meeting.completed {"event":"meeting.completed"}\n'
+
+
+def test_the_receiver_of_batches_verifies_and_names_what_failed(tmp_path: Path) -> None:
+    """The page's program handles each event once, and says of those that it can't handle that they failed."""
+    page = (ROOT / "docs" / "batches.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(code)
+    secret, address = generate_secret(), free_address()
+    command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
+    env = {"PYTHONPATH": str(ROOT)}
+    executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
+    good, bad = b'{"title":"Weekly"}', b'["no object, so the example fails on it"]'
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as receiver:
+        try:
+            batch = a_batch(f"http://{address}/", good, bad, good, secret=secret)
+            until(lambda: executor.post(a_batch(f"http://{address}/")).status_code == 401, what="it answers")
+            results = [executor.post(batch) for _ in range(2)]
+        finally:
+            executor.close()
+            receiver.terminate()
+        assert receiver.stdout is not None
+        printed = receiver.stdout.read().splitlines()
+    failed = frozenset({batch.members[1].delivery.event_id})
+    assert [(each.status_code, each.failed_events) for each in results] == [(200, failed)] * 2
+    events = [batch.members[place].delivery.event_id for place in (0, 2)]
+    assert printed == [f"{each} meeting.completed Weekly" for each in events]
 
 
 def test_the_receiver_of_challenges_gives_back_what_is_signed_and_nothing_else(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from noteflow_hooks.signing import generate_secret, sign, sign_standard
 from tests.support.golden import an_occurrence
 
 SECRET = generate_secret()
+BATCH = b"""{"type":"batch","id":"b-1","events":[{"id":"e-1","type":"meeting.completed","sequence":7,"data":{}},
+{"id":"e-2\\u001b[2J","type":"custom.x","sequence":null}]}"""
 BODY = b'{"event":"meeting.completed","title":"\\u001b[31m"}'
 
 
@@ -103,3 +105,32 @@ def test_what_is_no_json_is_known(body: bytes) -> None:
     """What Python alone reads, such as NaN, is none either."""
     assert not is_json(body)
     assert is_json(BODY)
+
+
+def test_a_batch_is_verified_and_its_events_are_listed() -> None:
+    """By their ids and types, in their order; what a stranger wrote can steer no terminal."""
+    request = a_request(body=BATCH)
+    request.headers["x-noteflow-batch"] = "2"
+    lines = described(request, secret=SECRET, status=200).splitlines()
+    assert [line for line in lines if line.startswith(("  batch", "  - "))] == [
+        "  batch of               2",
+        "  - e-1  meeting.completed  sequence 7",
+        "  - e-2\\x1b[2J  custom.x",
+    ]
+    assert sum("verified" in line for line in lines) == 2
+
+
+def test_an_array_of_cloudevents_is_a_batch_too() -> None:
+    """And one that has fewer events than it says is told so."""
+    request = a_request(body=b'[{"id":"e-1","type":"meeting.completed"}, 7]')
+    request.headers["x-noteflow-batch"] = "3"
+    text = described(request, secret=SECRET, status=200)
+    assert "  batch of               2, though it says 3\n  - e-1  meeting.completed\n  - no event\n" in text
+
+
+@pytest.mark.parametrize("body", [b"[" * 100_000, b"no", b'{"events":7}', b"7"], ids=["deep", "no", "number", "7"])
+def test_what_calls_itself_a_batch_and_is_none_is_shown_all_the_same(body: bytes) -> None:
+    """Without any events, and without a traceback."""
+    request = a_request(body=body)
+    request.headers["x-noteflow-batch"] = "3"
+    assert "batch of               0, though it says 3" in described(request, secret=SECRET, status=400)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.webhooks import PreviousSecret
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint

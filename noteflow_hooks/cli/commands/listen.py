@@ -74,10 +74,39 @@ def described(received: Received, *, secret: str, status: int) -> str:
         *(f"  {name:22} {value}" for name, value in attributes(received).items()),
         f"  X-NoteFlow-Signature   {_verdict(signature, verify_signature(received.body, signature or '', secret))}",
         f"  Standard Webhooks      {_verdict(standard, verify_standard(received.body, headers, secret))}",
+        *_batch_lines(received),
         f"  answered               {status}",
     ]
     head = "\n".join(map(escape, lines))
     return f"{head}\n{pretty_json(received.body.decode('utf-8', 'backslashreplace'))}\n"
+
+
+def _batch_lines(received: Received) -> list[str]:
+    """Return a line for the batch and one for each of its events; none where it is no batch."""
+    count = received.headers.get("x-noteflow-batch")
+    if count is None:
+        return []
+    events = _events(received.body)
+    lines = [f"  - {_words(each)}" for each in events]
+    said = "" if count == str(len(events)) else f", though it says {count}"
+    return [f"  batch of               {len(events)}{said}", *lines]
+
+
+def _events(body: bytes) -> list[Any]:
+    """Return the events of a batch, in whichever format; none where the body is no batch."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        return []
+    events = found.get("events") if isinstance(found, dict) else found
+    return events if isinstance(events, list) else []
+
+
+def _words(event: Any) -> str:  # noqa: ANN401 - whatever a stranger has sent
+    if not isinstance(event, dict):
+        return "no event"
+    sequence = f"  sequence {event['sequence']}" if event.get("sequence") is not None else ""
+    return f"{event.get('id')}  {event.get('type')}{sequence}"
 
 
 def answer_to(received: Received, *, secret: str) -> bytes | None:

@@ -233,7 +233,7 @@ def verify(webhook: str, *, wait_s: float, as_json: bool) -> int:
     if as_json:
         show_json(shown(answer))
     else:
-        state = {"verified": is_verified, "verified_at": shown(found)["verified_at"], "url": found.url}
+        state = {"verified": is_verified, "verified_at": shown(found).get("verified_at"), "url": found.url}
         state |= {"pending_url": found.pending_url} if found.pending_url else {}
         asked = {"event_id": answer.event_id, **_outcome(answer)} if answer.event_id else {}
         show_fields(state | asked, as_json=False, leave_out=DELIVERY_DETAILS)

@@ -56,6 +56,7 @@ class Action(StrEnum):
     BREAKER_OPENED = "webhook.breaker_opened"
     BREAKER_CLOSED = "webhook.breaker_closed"
     DELIVERY_REDELIVERED = "delivery.redelivered"
+    DELIVERY_SKIPPED = "delivery.skipped"
     REPLAY_STARTED = "replay.started"
     REPLAY_CANCELLED = "replay.cancelled"
     MEETING_ERASED = "meeting.erased"

@@ -136,6 +136,7 @@ def _opened(health: EndpointHealth, now: datetime, rules: HealthRules) -> Endpoi
         ramp=None,
         turn_at=until,
         awaiting_room=False,
+        gathering=False,
     )
 
 

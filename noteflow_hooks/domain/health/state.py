@@ -61,6 +61,8 @@ class EndpointHealth:
     turn_at: datetime | None = None
     #: Whether the next slot comes as soon as one of its POSTs has ended; ``turn_at`` is then the latest moment.
     awaiting_room: bool = False
+    #: Whether the next slot is when a batch goes that has not all the members that it may have.
+    gathering: bool = False
     #: Failed attempts in a row.
     failures: int = 0
     failing_since: datetime | None = None
@@ -109,8 +111,18 @@ class EndpointHealth:
         return webhook.options.is_scheduled or any(each is not None for each in marks)
 
     def awake(self, *, now: datetime) -> EndpointHealth:
-        """Give it a slot now unless it has one coming, since a delivery was throttled."""
-        return self if self.turn_at is not None else replace(self, turn_at=now)
+        """Give it a slot now unless it has one coming, since a delivery was throttled.
+
+        One that is to come for a batch comes now: with this delivery the batch may be another.
+        """
+        has_one = self.turn_at is not None and not (self.gathering and self.turn_at > now)
+        return self if has_one else replace(self, turn_at=now)
+
+    def with_batch_due(self, moment: datetime) -> EndpointHealth:
+        """Give it a slot at that moment at the latest, since a batch is to be sent again then."""
+        if self.turn_at is not None and self.turn_at <= moment:
+            return self
+        return replace(self, turn_at=moment, gathering=True)
 
     def slowed(self, *, now: datetime) -> EndpointHealth:
         """Move it to the slow lane."""
@@ -135,7 +147,7 @@ def after_change(
     limits = (before.rate_per_s, before.max_concurrency) != (after.rate_per_s, after.max_concurrency)
     options = before.options != after.options
     if resumed or (limits and health.turn_at is not None) or options:
-        return replace(health, turn_at=now, awaiting_room=False)
+        return replace(health, turn_at=now, awaiting_room=False, gathering=False)
     return health
 
 

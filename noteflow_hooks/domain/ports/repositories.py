@@ -220,6 +220,13 @@ class DeliveryLog(Protocol):
         """
         ...
 
+    def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Skip a delivery that is pending or dead, and let go what waits for it.
+
+        Raise NotFoundError or PreconditionError where that can't be.
+        """
+        ...
+
 
 class ReplayRepository(Protocol):
     """Requests to send many deliveries again."""

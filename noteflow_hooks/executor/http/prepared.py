@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from noteflow_hooks.domain.batches import BatchClaim
     from noteflow_hooks.domain.client_certificates import ClientTls
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
-    from noteflow_hooks.domain.ordering import Rank
+    from noteflow_hooks.domain.ranks import Rank
     from noteflow_hooks.domain.renderings import Rendering
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rendering.occurrence import Rendered
@@ -98,12 +99,7 @@ class PreparedEndpoint:
         )
         if rank is not None:
             text += _rank_lines(rank)
-        if self._keys is not None:
-            text += self._key_lines(self._keys, event_id, timestamp, body, moment=moment)
-        elif self._secret is not None:
-            plain, standard = self._signatures(event_id, timestamp, body, self._secrets_at(moment))
-            text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
-        return text
+        return text + self._signature_lines(event_id, timestamp, body, moment=moment)
 
     def _after_own(self, own: Sequence[tuple[str, str]]) -> str:
         """Return the custom headers' lines, and the end, behind headers of the format's own: those win.
@@ -113,6 +109,26 @@ class PreparedEndpoint:
         if not own or not self._custom:
             return self._after
         return _lines({name: value for name, value in self._custom.items() if not is_once_allowed(name)}) + "\r\n"
+
+    def batch_head(self, batch: BatchClaim, rendered: Rendered, moment: datetime) -> bytes:
+        """Return the head of a batch's POST, signed at that moment under the batch's id."""
+        batch_id, timestamp = str(batch.id), int(moment.timestamp())
+        text = (
+            f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {len(rendered.body)}\r\n"
+            f"X-NoteFlow-Event: batch\r\nX-NoteFlow-Payload-Version: {batch.rendering.payload_version}\r\n"
+            f"X-NoteFlow-Batch: {len(batch.members)}\r\nX-NoteFlow-Delivery: {batch_id}\r\n"
+            f"webhook-id: {batch_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+        )
+        text += self._signature_lines(batch_id, timestamp, rendered.body, moment=moment)
+        return (text + self._after).encode("latin-1")
+
+    def _signature_lines(self, message_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
+        if self._keys is not None:
+            return self._key_lines(self._keys, message_id, timestamp, payload, moment=moment)
+        if self._secret is None:
+            return ""
+        plain, standard = self._signatures(message_id, timestamp, payload, self._secrets_at(moment))
+        return f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
 
     def handshake(self, origin: str, rate_limit_per_s: float | None) -> bytes:
         """Return the head of the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""

@@ -11,7 +11,7 @@ from noteflow_hooks.domain.matching import is_listed
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
-from noteflow_hooks.persistence.memory.erasing import erase
+from noteflow_hooks.persistence.memory.erasing import erase, erase_answers_to_batches
 from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
@@ -78,7 +78,9 @@ class InMemoryEventOutbox(EventOutbox):
         about = (workspace_id, meeting_id)
         stored = self._session.tables.events.values()
         own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]
-        return len(own), sum(erase(self._session, event) for event in own)
+        skipped = sum(erase(self._session, event) for event in own)
+        erase_answers_to_batches(self._session, own)
+        return len(own), skipped
 
     def _appended(self, event: Event) -> Event | AlreadyExistsError:
         try:

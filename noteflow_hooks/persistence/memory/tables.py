@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.breakers import BreakerTally
     from noteflow_hooks.domain.audit.entries import AuditEntry
+    from noteflow_hooks.domain.batches import Batch
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
@@ -72,6 +73,7 @@ class Tables:
     claimed_at: Table[datetime] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
+    batches: Table[Batch] = field(default_factory=ChainMap)
     replays: Table[Replay] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     redeliveries: Table[tuple[Redelivery, ...]] = field(default_factory=ChainMap)

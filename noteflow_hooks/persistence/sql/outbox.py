@@ -136,5 +136,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         before = [
             each for step in (erasing.SKIP_QUEUED, erasing.SKIP_ERASED) for each in self._session.execute(step, own)
         ]
-        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": list({each.id for each in before})})
+        erased = {"ids": list({each.id for each in before})}
+        self._session.execute(erasing.ERASE_ANSWERS_TO_BATCHES, erased)
+        self._session.execute(erasing.ERASE_ATTEMPTS, erased)
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)

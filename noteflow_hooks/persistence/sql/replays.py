@@ -55,7 +55,8 @@ WITH chosen AS MATERIALIZED (
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 )
-UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+UPDATE noteflow.webhook_health AS health
+SET turn_at = CASE WHEN health.gathering THEN now() ELSE coalesce(health.turn_at, now()) END
 FROM locked WHERE health.webhook_id = locked.webhook_id
 """).bindparams(forced=False)  # noqa: S608 - put together from constants
 

@@ -32,6 +32,7 @@ _BY_SERVICE: Final = {
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
+        "SkipDelivery": Scope.MANAGE,
         "ReplayDeliveries": Scope.MANAGE,
         "GetReplay": Scope.READ,
         "ListReplays": Scope.READ,

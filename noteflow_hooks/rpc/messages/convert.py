@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.domain.options import OPTION_FIELDS
+from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
@@ -144,7 +145,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         error_message=delivery.error_message,
         attempt_count=delivery.attempt_count,
         duration_ms=delivery.duration_ms,
-        next_attempt_at=_time(delivery.next_attempt_at),
+        next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
         lease_expires_at=_time(delivery.lease_expires_at),
         delivered_at=_time(delivery.delivered_at),
         created_at=_time(delivery.created_at),
@@ -153,7 +154,12 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
+        sequence=delivery.sequence,
+        gap=delivery.gap,
+        out_of_order=delivery.out_of_order,
+        waits_for_earlier=is_blocked(delivery),
         rendering=delivery.rendering,
+        batch_id=_text(delivery.batch_id),
     )
 
 
@@ -193,6 +199,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
         redialled=attempt.redialled,
+        batch_id=_text(attempt.batch_id),
     )
 
 
@@ -224,7 +231,7 @@ def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
                 webhook_id=str(delivery.webhook_id),
                 status=delivery.status,
                 attempt_count=delivery.attempt_count,
-                next_attempt_at=_time(delivery.next_attempt_at),
+                next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
             )
         )
     return message

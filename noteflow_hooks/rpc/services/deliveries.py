@@ -9,6 +9,7 @@ from noteflow_hooks.application.deliveries import (
     list_undelivered,
     read_delivery,
     redeliver,
+    skip,
 )
 from noteflow_hooks.application.requests import begin_test
 from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -97,4 +98,13 @@ class DeliveryMixin:
             await self._database.run(
                 lambda unit: redeliver(with_webhooks(unit), service, workspace_id, delivery_id, by=by)
             )
+        )
+
+    async def SkipDelivery(self: ServicerHost, request: pb.SkipDeliveryRequest, _: Context) -> pb.Delivery:
+        """Give up a delivery that waits or is dead."""
+        service = required(self._webhook_service)
+        workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
+        by = current_actor()
+        return delivery_message(
+            await self._database.run(lambda unit: skip(with_webhooks(unit), service, workspace_id, delivery_id, by=by))
         )

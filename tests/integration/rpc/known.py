@@ -75,11 +75,18 @@ def known_values(world: World) -> dict[str, list[Any]]:
 
 def a_skipped_delivery(world: World, webhook: pb.Webhook) -> str:
     """Store an event and a delivery of it that was skipped; return its id."""
+    return _settled(world, webhook, DeliveryStatus.SKIPPED)
+
+
+def a_dead_delivery(world: World, webhook: pb.Webhook) -> str:
+    """Store an event and a delivery of it that is dead; return its id."""
+    return _settled(world, webhook, DeliveryStatus.DEAD)
+
+
+def _settled(world: World, webhook: pb.Webhook, status: DeliveryStatus) -> str:
     with world.units() as unit:
         event = unit.events.append(an_event(workspace_id=world.workspace_id))
-        skipped = a_delivery(
-            webhook_id=UUID(webhook.id), event_id=event.id, status=DeliveryStatus.SKIPPED, next_attempt_at=None
-        )
-        made = unit.webhooks.add_delivery(skipped)
+        settled = a_delivery(webhook_id=UUID(webhook.id), event_id=event.id, status=status, next_attempt_at=None)
+        made = unit.webhooks.add_delivery(settled)
         unit.commit()
     return str(made.id)

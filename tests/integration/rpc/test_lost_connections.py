@@ -12,7 +12,7 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.domain.challenges import Verification
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.known import a_skipped_delivery
+from tests.integration.rpc.known import a_dead_delivery, a_skipped_delivery
 from tests.integration.rpc.methods import METHODS, Method, calling
 from tests.integration.rpc.sqlworld import all_rows, connected
 from tests.integration.rpc.world import FORMAT
@@ -78,6 +78,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
     "ListUndelivered": lambda _: {"with_total": True},
     "RedeliverDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
+    "SkipDelivery": lambda world: {"delivery_id": a_dead_delivery(world, world.a_webhook())},
     "ReplayDeliveries": lambda world: {"webhook_id": world.a_webhook().id},
     "GetReplay": lambda world: {"replay_id": _replay(world)},
     "ListReplays": lambda _: {"with_total": True},
@@ -98,9 +99,9 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
 #: How many rows each adds to the tables that grow by calls.
 ADDED: Final[dict[str, dict[str, int]]] = {
     "CreateMeeting": {"meetings": 1, "request_ids": 1},
-    "StopMeeting": {"webhook_events": 1},
-    "GenerateSummary": {"webhook_events": 1, "summaries": 1},
-    "StreamAudioSegments": {"webhook_events": 2, "recordings": 1},
+    "StopMeeting": {"webhook_events": 1, "meeting_sequences": 1},
+    "GenerateSummary": {"webhook_events": 1, "meeting_sequences": 1, "summaries": 1},
+    "StreamAudioSegments": {"webhook_events": 2, "meeting_sequences": 1, "recordings": 1},
     "RegisterWebhook": {"webhook_configs": 1, "webhook_health": 1, "request_ids": 1, "audit_log": 1},
     "UpdateWebhook": {"audit_log": 1},
     "DeleteWebhook": {"audit_log": 1},
@@ -108,6 +109,7 @@ ADDED: Final[dict[str, dict[str, int]]] = {
     "TestWebhook": {"webhook_events": 1, "audit_log": 1},
     "VerifyWebhook": {"audit_log": 1},
     "RedeliverDelivery": {"webhook_redeliveries": 1, "audit_log": 1},
+    "SkipDelivery": {"audit_log": 1},
     "ReplayDeliveries": {"webhook_replays": 1, "audit_log": 1},
     "CancelReplay": {"audit_log": 1},
     "EraseMeetingPayloads": {"audit_log": 1},

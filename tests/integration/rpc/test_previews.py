@@ -13,7 +13,7 @@ import pytest
 
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import Format
-from noteflow_hooks.domain.ordering import Rank
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.webhook_executor import USER_AGENT

@@ -65,6 +65,7 @@ def _calls_about_webhooks(client: WireClient) -> list[Callable[[], object]]:
         lambda: hooks.ListDeliveries(pb.ListDeliveriesRequest()),
         lambda: hooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=some_id)),
         lambda: hooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=some_id)),
+        lambda: hooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=some_id)),
         lambda: events.PublishEvent(pb.PublishEventRequest(event_type="recording.started", payload_json=payload)),
         lambda: events.ListEvents(pb.ListEventsRequest()),
     ]

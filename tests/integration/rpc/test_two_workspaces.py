@@ -56,6 +56,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "VerifyWebhook": [{}, {"wait_seconds": 0.2}],
     "GetDelivery": [{}],
     "RedeliverDelivery": [{}],
+    "SkipDelivery": [{}],
     "ReplayDeliveries": [{}, {"dry_run": True}, {"status": "succeeded"}],
     "GetReplay": [{}],
     "GetEvent": [{}, {"page_size": 1}],

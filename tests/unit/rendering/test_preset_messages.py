@@ -178,7 +178,8 @@ def test_whatever_a_payload_holds_there_is_a_message(format_: str, payload: dict
 
 @pytest.mark.parametrize("format_", READERS)
 @pytest.mark.parametrize(
-    "character", ["a", "<", "&", "*", "\\", '"', "\n.", "é", "会", "👩\u200d👩\u200d👧", "e\u0301\u0302", "𝔪"]
+    "character",
+    ["a", "<", "&", "*", "\\", '"', "\n.", "é", "会", "👩\u200d👩\u200d👧", "e\u0301\u0302", "𝔪", "🇩🇪", "👍🏽"],
 )
 def test_the_longest_texts_are_cut_between_characters(format_: str, character: str) -> None:
     """Nothing is broken: neither the JSON nor an escape nor what people see as one character."""

@@ -55,21 +55,26 @@ def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
 #: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
 # rule of domain.deliveries.WebhookDelivery.is_begun
-_CLAIMED = f"""
+def claimed(changes: str = "", source: str = "", where: str = "") -> str:
+    """Return the part that claims ``selected``, with further changes by what comes from a source beside."""
+    return f"""
 claimed AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
         lease_expires_at = {lease_end("webhook.timeout_ms")},
         rendering = CASE WHEN delivery.rendering IS NOT NULL OR delivery.budget_used > 0 OR delivery.interruptions > 0
-                         THEN delivery.rendering ELSE webhook.rendering END
+                         THEN delivery.rendering ELSE webhook.rendering END{changes}
     FROM (
         SELECT id, timeout_ms, {rendering_sql("webhook_configs")} AS rendering FROM noteflow.webhook_configs
         WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
-    ) AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
+    ) AS webhook{source}
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected)){where}
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
+
+
+_CLAIMED: Final = claimed()
 #: Where a claim's columns come from.
 CLAIM_SOURCE = f"""
 claimed
@@ -147,7 +152,7 @@ WITH named AS MATERIALIZED (
     UPDATE noteflow.delivery_queue SET held = true
     WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
 ), scheduled AS (
-    UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
+    UPDATE noteflow.webhook_health SET turn_at = CASE WHEN gathering THEN now() ELSE coalesce(turn_at, now()) END
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT may_go AND paused_at IS NULL))
 )
 SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
@@ -188,6 +193,7 @@ _FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
     AND coalesce(health.open_until, health.probing_until, {KEEPS_BACK_SINCE}) IS NULL
     AND health.ramp IS NULL AND NOT ({PACED}) AND NOT ({SCHEDULED})
+    AND NOT EXISTS (SELECT FROM noteflow.delivery_queue WHERE webhook_id = config.id AND batch_id IS NOT NULL)
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
 #: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these

@@ -83,9 +83,31 @@ named AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
+#: Whether a slot that is to come later, for a batch that has not all its members yet, is to come now: with those that
+#: are made here they are enough, or the first of them is not to wait for so long.
+# rule of domain.health.scheduling.is_awaited
+_AWAITED = """
+EXISTS (
+    SELECT FROM noteflow.webhook_configs AS config
+    WHERE config.id = health.webhook_id AND (
+        health.turn_at > now() + make_interval(secs => config.batch_wait_ms / 1000.0)
+        OR (SELECT count(*) FROM ranked WHERE ranked.webhook_id = config.id) + (
+            SELECT count(*) FROM (
+                SELECT FROM noteflow.delivery_queue
+                WHERE webhook_id = config.id AND status = 'pending' AND held AND batch_id IS NULL
+                  AND next_attempt_at <= now()
+                LIMIT config.batch_max
+            ) AS gathered
+        ) >= config.batch_max
+    )
+)
+"""
+#: Whether the endpoint's slot has come, or was brought forward.
+_DUE = "(NOT is_later OR webhook_id = ANY(ARRAY(SELECT webhook_id FROM scheduled WHERE brought_forward)))"
+
 #: What is for an endpoint that is disabled is settled as it is made. Events before the cut are finished with; the one
 #: that it goes through remembers the endpoint it reached.
-_FOLLOWED = """
+_FOLLOWED = f"""
 skipped AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, skip_reason)
@@ -96,8 +118,11 @@ skipped AS (
     WHERE NOT ranked.enabled
     ON CONFLICT DO NOTHING
 ), scheduled AS (
-    UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+    UPDATE noteflow.webhook_health AS health
+    SET turn_at = CASE WHEN health.gathering AND health.turn_at > now() AND {_AWAITED} THEN now()
+                       ELSE coalesce(health.turn_at, now()) END
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
+    RETURNING health.webhook_id, health.gathering AND health.turn_at <= now() AS brought_forward
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -107,7 +132,7 @@ skipped AS (
       AND (cut.place IS NULL OR picked.place < cut.place OR (picked.place = cut.place AND cut.webhook_id IS NOT NULL))
     RETURNING event.dispatched_at
 )
-"""
+"""  # noqa: S608 - put together from constants of this file
 
 
 #: The columns of a claim that was made as it was leased: its row is as new as that.
@@ -125,6 +150,10 @@ _LEASED_COLUMNS = columns(
         "claim_no": "1",
         "lease_expires_at": lease_end("owned.timeout_ms", "owned.moment"),
         "created_at": "now()",
+        "ordered_meeting": "NULL::text",
+        "sequence": "NULL::bigint",
+        "gap": "NULL::integer",
+        "out_of_order": "NULL::boolean",
         "facts": facts_sql("owned.rendering"),
         "version": "owned.version",
     },
@@ -142,8 +171,8 @@ def _reported(made: str, throttled: str) -> str:
                WHERE inserted.status = 'pending' AND NOT inserted.held
                ORDER BY ranked.nth, ranked.place
            )""",
-            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND NOT is_later)",
-            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND NOT is_later)",
+            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND {_DUE})",
+            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND {_DUE})",
             "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
             "more": """EXISTS (SELECT FROM cut)
                OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",

@@ -170,6 +170,8 @@ class WebhookHealthRow(Base):
     webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id", primary_key=True)
     turn_at: Mapped[datetime | None]
     awaiting_room: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: The next slot is one for which a batch waits that may have more members by then.
+    gathering: Mapped[bool] = mapped_column(server_default=text("false"))
     failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     failing_since: Mapped[datetime | None]
     last_failure_at: Mapped[datetime | None]

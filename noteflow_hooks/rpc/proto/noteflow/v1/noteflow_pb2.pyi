@@ -1647,6 +1647,11 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    OUT_OF_ORDER_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_EARLIER_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
@@ -1676,6 +1681,20 @@ class Delivery(_message.Message):
     """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
     it is not, or where its payload was erased.
     """
+    sequence: _builtins.int
+    """Where its endpoint gets a meeting's events in order: the event's number among them, sent as `X-NoteFlow-Sequence`.
+    From when it was looked at first.
+    """
+    gap: _builtins.int
+    """How many earlier ones of the meeting were given up since the last one that the endpoint got, as it was claimed, sent
+    as `X-NoteFlow-Gap`.
+    """
+    out_of_order: _builtins.bool
+    """Whether a later one of the meeting had been sent as it was claimed, sent as `X-NoteFlow-Out-Of-Order`."""
+    waits_for_earlier: _builtins.bool
+    """Whether it waits for an earlier one of its meeting."""
+    batch_id: _builtins.str
+    """The batch that it is part of, or was part of when it was settled; absent where it went, or goes, alone."""
     rendering: _builtins.str
     """By what its attempts are rendered, from the first claim on: format, payload version and the renderer's number, as
     `cloudevents/1/1`. Absent for the usual, the payload as it is.
@@ -1726,16 +1745,27 @@ class Delivery(_message.Message):
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
         skip_reason: _builtins.str | None = ...,
+        sequence: _builtins.int | None = ...,
+        gap: _builtins.int | None = ...,
+        out_of_order: _builtins.bool | None = ...,
+        waits_for_earlier: _builtins.bool = ...,
+        batch_id: _builtins.str | None = ...,
         rendering: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "gap", b"gap", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "gap", b"gap", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "waits_for_earlier", b"waits_for_earlier", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
+    _WhichOneofReturnType__gap: _TypeAlias = _typing.Literal["gap"]  # noqa: Y015
+    _WhichOneofArgType__gap: _TypeAlias = _typing.Literal["_gap", b"_gap"]  # noqa: Y015
+    _WhichOneofReturnType__out_of_order: _TypeAlias = _typing.Literal["out_of_order"]  # noqa: Y015
+    _WhichOneofArgType__out_of_order: _TypeAlias = _typing.Literal["_out_of_order", b"_out_of_order"]  # noqa: Y015
     _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
     _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
@@ -1744,14 +1774,22 @@ class Delivery(_message.Message):
     _WhichOneofArgType__rendering: _TypeAlias = _typing.Literal["_rendering", b"_rendering"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
     _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gap) -> _WhichOneofReturnType__gap | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__out_of_order) -> _WhichOneofReturnType__out_of_order | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payload) -> _WhichOneofReturnType__payload | None: ...
     @_typing.overload
@@ -1760,6 +1798,8 @@ class Delivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rendering) -> _WhichOneofReturnType__rendering | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
@@ -1821,6 +1861,7 @@ class Attempt(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     REDIALLED_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt's id."""
     delivery_id: _builtins.str
@@ -1843,6 +1884,8 @@ class Attempt(_message.Message):
     """Whether a connection that was kept open had ended, so that the request was sent once more, over a new one: it may have
     arrived twice.
     """
+    batch_id: _builtins.str
+    """The batch whose POST it was, the same for all of the batch's deliveries; absent where the delivery went alone."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -1860,11 +1903,14 @@ class Attempt(_message.Message):
         error_kind: _builtins.str | None = ...,
         error_message: _builtins.str | None = ...,
         redialled: _builtins.bool = ...,
+        batch_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "batch_id", b"batch_id", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "batch_id", b"batch_id", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
@@ -1873,6 +1919,8 @@ class Attempt(_message.Message):
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
@@ -2450,6 +2498,28 @@ class RedeliverDeliveryRequest(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RedeliverDeliveryRequest: _TypeAlias = RedeliverDeliveryRequest  # noqa: Y015
+
+@_typing.final
+class SkipDeliveryRequest(_message.Message):
+    """What SkipDelivery takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The delivery's id. It must be `pending` or `dead`."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipDeliveryRequest: _TypeAlias = SkipDeliveryRequest  # noqa: Y015
 
 @_typing.final
 class Event(_message.Message):

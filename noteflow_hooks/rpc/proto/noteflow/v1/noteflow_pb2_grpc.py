@@ -397,6 +397,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
                 _registered_method=True)
+        self.SkipDelivery = channel.unary_unary(
+                '/noteflow.v1.WebhookService/SkipDelivery',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+                _registered_method=True)
         self.ReplayDeliveries = channel.unary_unary(
                 '/noteflow.v1.WebhookService/ReplayDeliveries',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ReplayDeliveriesRequest.SerializeToString,
@@ -519,6 +524,14 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SkipDelivery(self, request, context):
+        """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+        FAILED_PRECONDITION for any other.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReplayDeliveries(self, request, context):
         """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
         10 replays that run.
@@ -614,6 +627,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
             'RedeliverDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeliverDelivery,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
+            ),
+            'SkipDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipDelivery,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
             ),
             'ReplayDeliveries': grpc.unary_unary_rpc_method_handler(
@@ -988,6 +1006,33 @@ class WebhookService:
             target,
             '/noteflow.v1.WebhookService/RedeliverDelivery',
             noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/SkipDelivery',
+            noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
             options,
             channel_credentials,

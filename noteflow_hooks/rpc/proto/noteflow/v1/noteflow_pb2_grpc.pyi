@@ -211,6 +211,10 @@ class WebhookServiceStub:
     """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]
     """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    SkipDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.SkipDeliveryRequest, _noteflow_pb2.Delivery]
+    """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+    FAILED_PRECONDITION for any other.
+    """
     ReplayDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]
     """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
     10 replays that run.
@@ -262,6 +266,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
     """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    SkipDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.SkipDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
+    """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+    FAILED_PRECONDITION for any other.
+    """
     ReplayDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
     """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
     10 replays that run.
@@ -388,6 +396,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Delivery, _abc.Awaitable[_noteflow_pb2.Delivery]]:
         """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+
+    @_abc_1.abstractmethod
+    def SkipDelivery(
+        self,
+        request: _noteflow_pb2.SkipDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Delivery, _abc.Awaitable[_noteflow_pb2.Delivery]]:
+        """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+        FAILED_PRECONDITION for any other.
+        """
 
     @_abc_1.abstractmethod
     def ReplayDeliveries(
