@@ -179,6 +179,7 @@ def test_what_is_copied_as_curl_has_the_endpoints_format(world: World, operator:
     assert '"specversion":"1.0"' in script
     assert "application/cloudevents+json" in script
     assert f"X-NoteFlow-Delivery: {delivery.id}" in script
+    assert "Rendered as cloudevents/" in operator.get(f"/deliveries/{delivery.id}").text
     reader = Visitor(operator.port)
     reader.sign_in(world.another_token(scopes=frozenset({Scope.READ}))[0])
     script = reader.get(f"/deliveries/{delivery.id}/curl").text
