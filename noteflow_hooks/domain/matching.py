@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, cast
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.skipping import SkipReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -27,8 +28,12 @@ def is_listed(event: Event, criteria: EventFilter) -> bool:
 
 
 def is_undelivered(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    """Tell whether a stored delivery belongs to the undelivered, whatever status the filter names."""
-    return delivery.status is not DeliveryStatus.SUCCEEDED and _meets_but_for_status(delivery, criteria)
+    """Tell whether a stored delivery belongs to the undelivered, whatever status the filter names.
+
+    What its endpoint's filter holds back does not.
+    """
+    is_owed = delivery.status is not DeliveryStatus.SUCCEEDED and delivery.skip_reason is not SkipReason.FILTERED
+    return is_owed and _meets_but_for_status(delivery, criteria)
 
 
 def is_unmatched(event: Event, criteria: DeliveryFilter) -> bool:
@@ -41,6 +46,7 @@ def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookCon
     return (
         event.workspace_id == replay.workspace_id
         and delivery.status in replay.statuses
+        and (replay.takes_filtered or delivery.skip_reason is not SkipReason.FILTERED)
         and event.payload_erased_at is None
         and webhook.is_active
         and not delivery.asks_to_verify

@@ -49,6 +49,11 @@ _FAILED: Final = 1
 )
 @period_options
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
+@click.option(
+    "--include-filtered",
+    is_flag=True,
+    help="Also what endpoints' filters have held back, without asking them again.",
+)
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for its end.")
 @yes_option
@@ -61,6 +66,7 @@ def replay(
     since: datetime | None,
     until: datetime | None,
     rate_per_s: float | None,
+    include_filtered: bool,
     dry_run: bool,
     no_wait: bool,
     yes: bool,
@@ -77,6 +83,7 @@ def replay(
         created_before=timestamp(until),
         dry_run=dry_run,
         rate_per_s=rate_per_s,
+        include_filtered=include_filtered,
     )
     with client() as server:
         if webhook is not None:

@@ -88,7 +88,16 @@ _EVENT_FIELDS = (
     "occurred_at",
 )
 
-_PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "matched", "sent", "paced_at", "finished_at")
+_PLAIN_REPLAY_FIELDS = (
+    "id",
+    "workspace_id",
+    "rate_per_s",
+    "include_filtered",
+    "matched",
+    "sent",
+    "paced_at",
+    "finished_at",
+)
 
 
 class WebhookConverter:

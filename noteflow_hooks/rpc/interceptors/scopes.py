@@ -31,6 +31,7 @@ _BY_SERVICE: Final = {
         "ListDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
+        "PreviewFilter": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
         "SkipDelivery": Scope.MANAGE,
         "ReplayDeliveries": Scope.MANAGE,

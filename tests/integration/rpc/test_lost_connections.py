@@ -83,6 +83,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "GetReplay": lambda world: {"replay_id": _replay(world)},
     "ListReplays": lambda _: {"with_total": True},
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
+    "PreviewFilter": lambda world: {"filter": "true", "webhook_id": world.a_webhook().id},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},
     "PublishEvents": lambda _: {
         "requests": [pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))] * 2

@@ -214,6 +214,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
+        failed = [each for each in settlements if each.filter_error is not None]
+        if failed:
+            return self._settle_with_errors(failed, [each for each in settlements if each.filter_error is None])
         is_batched = any(each.batch_id is not None for each in settlements)
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
@@ -230,6 +233,22 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
+
+    def _settle_with_errors(self, failed: Sequence[Settlement], others: Sequence[Settlement]) -> Settled:
+        """Store those on which filters have failed together with their count, and the others as ever."""
+        rest = self.settle(others)
+        with self._engine.begin() as connection:
+            # Before the deliveries: what follows of them may lock some of these, in no order.
+            self._health.lock(connection, {each.delivery.webhook_id for each in failed})
+            stored = self._settle(connection, failed, result_params((each, False) for each in failed))
+            self._health.note_filter_errors(
+                connection, [each for each in failed if each.fencing_key in stored.fencing_keys]
+            )
+        return Settled(
+            rest.fencing_keys | stored.fencing_keys,
+            slots=[*rest.slots, *stored.slots],
+            event_ids=[*rest.event_ids, *stored.event_ids],
+        )
 
     def _settle_answers(
         self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]

@@ -42,6 +42,7 @@ class WebhookReplayRow(Base):
     created_after: Mapped[datetime | None]
     created_before: Mapped[datetime]
     rate_per_s: Mapped[float]
+    include_filtered: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str] = mapped_column(String(16), server_default="running")
     matched: Mapped[int] = mapped_column(Integer)
     sent: Mapped[int] = mapped_column(Integer, server_default=text("0"))
