@@ -23,6 +23,7 @@ COMMANDS: Final = {
     "demo": "See a meeting's four events delivered and verified, on servers of its own.",
     "up": "Run the whole system on embedded servers, until Ctrl-C.",
     "serve": "Run the gRPC server.",
+    "dashboard": "See in a browser what was delivered.",
     "health": "Ask the server of this machine whether it serves.",
     "doctor": "Check what deliveries need, and say what to do where something is wrong.",
     "migrate": "Bring the database to the newest schema.",
