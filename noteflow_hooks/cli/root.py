@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "deliveries": "Look at what was delivered, and send it again.",
     "events": "Publish and list events.",
     "audit": "See who changed what.",
+    "whoami": "See whose the token is, what it may do, and the limits.",
     "workspaces": "Make and list workspaces, in the database.",
     "tokens": "Make, list and revoke API tokens, in the database.",
     "keys": "Make keys for the stored secrets, and re-encrypt those, in the database.",

@@ -357,6 +357,10 @@ class AccessRepository(Protocol):
         """Store a new workspace."""
         ...
 
+    def get_workspace(self, workspace_id: UUID) -> Workspace | None:
+        """Return a workspace, or None."""
+        ...
+
     def list_workspaces(self) -> Sequence[Workspace]:
         """Return all workspaces, oldest first."""
         ...

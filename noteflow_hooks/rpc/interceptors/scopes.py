@@ -1,4 +1,4 @@
-"""Which one scope each RPC needs. An RPC that is missing here is not served, so a new one is never open to all."""
+"""Which one scope each RPC needs, if any. One that is missing here is not served, so a new one is never open to all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from noteflow_hooks.domain.access import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BY_SERVICE: Final = {
+#: What an RPC needs that any valid token may call.
+ANY: Final = None
+
+_BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
     "MeetingService": {
         "CreateMeeting": Scope.PUBLISH,
         "GetMeeting": Scope.READ,
@@ -34,6 +37,7 @@ _BY_SERVICE: Final = {
         "GetReplay": Scope.READ,
         "ListReplays": Scope.READ,
         "CancelReplay": Scope.MANAGE,
+        "WhoAmI": ANY,
     },
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
@@ -52,7 +56,7 @@ _BY_SERVICE: Final = {
 }
 
 #: By the full name of the method, as a call names it: ``/noteflow.v1.EventService/ListEvents``.
-SCOPES: Final[Mapping[str, Scope]] = {
+SCOPES: Final[Mapping[str, Scope | None]] = {
     f"/noteflow.v1.{service}/{method}": scope
     for service, methods in _BY_SERVICE.items()
     for method, scope in methods.items()

@@ -152,6 +152,7 @@ class HooksServer:
             endpoints=options.endpoints,
             summarize=options.summarize,
             schemas=options.schemas,
+            limits=options.limits,
         ).add_to(self._server)
         self._health = await _add_health(self._server)
         if options.reflection:

@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
+from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 from noteflow_hooks.rpc.services.audit import AuditMixin
+from noteflow_hooks.rpc.services.callers import CallerMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.event_types import EventTypeMixin
@@ -34,6 +36,7 @@ class HooksServicer(
     EndpointMixin,
     DeliveryMixin,
     ReplayMixin,
+    CallerMixin,
     EventMixin,
     AuditMixin,
     EventTypeMixin,
@@ -53,16 +56,19 @@ class HooksServicer(
         endpoints: EndpointRules | None = None,
         summarize: Summarize = summarize_briefly,
         schemas: SchemaChecker | None = None,
+        limits: CallerLimits | None = None,
     ) -> None:
         """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting.
 
-        Without ``schemas`` the workspaces' own event types are refused.
+        Without ``schemas`` the workspaces' own event types are refused. ``limits`` are those that the server keeps, for
+        WhoAmI to tell.
         """
         self._database = database
         self._streams = streams
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize
+        self._limits = limits if limits is not None else CallerLimits()
         self._schemas = schemas if schemas is not None else NoSchemas()
 
     def add_to(self, server: grpc.aio.Server) -> None:

@@ -70,6 +70,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "GetReplay": lambda world: {"replay_id": _replay(world)},
     "ListReplays": lambda _: {"with_total": True},
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
+    "WhoAmI": lambda _: {},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},
     "PublishEvents": lambda _: {
         "requests": [pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))] * 2

@@ -5,8 +5,8 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
-trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
-PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
+everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -2260,6 +2260,149 @@ class Replay(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
 Global___Replay: _TypeAlias = Replay  # noqa: Y015
+
+@_typing.final
+class WhoAmIRequest(_message.Message):
+    """Nothing: the token says it all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIRequest: _TypeAlias = WhoAmIRequest  # noqa: Y015
+
+@_typing.final
+class WhoAmIResponse(_message.Message):
+    """Who calls, and what that may do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_HINT_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_ENABLED_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """The workspace that the token opens."""
+    workspace_name: _builtins.str
+    """What it is called."""
+    token_id: _builtins.str
+    """The token's id, as the audit trail names it."""
+    token_name: _builtins.str
+    """What the token is called."""
+    token_hint: _builtins.str
+    """Its last four characters."""
+    webhooks_enabled: _builtins.bool
+    """Whether webhooks are switched on. Where not, only meetings, the audit trail and this call are served."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do, sorted: of `manage`, `publish`, `read`."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends; absent where it never does."""
+
+    @_builtins.property
+    def limits(self) -> Global___CallerLimits:
+        """What a caller can run into."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        workspace_name: _builtins.str = ...,
+        token_id: _builtins.str = ...,
+        token_name: _builtins.str = ...,
+        token_hint: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        webhooks_enabled: _builtins.bool = ...,
+        limits: Global___CallerLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits", "scopes", b"scopes", "token_hint", b"token_hint", "token_id", b"token_id", "token_name", b"token_name", "webhooks_enabled", b"webhooks_enabled", "workspace_id", b"workspace_id", "workspace_name", b"workspace_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
+
+@_typing.final
+class CallerLimits(_message.Message):
+    """The limits that are in force. What the server is set to may differ from one to the next; the rest is the same everywhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_PER_S_FIELD_NUMBER: _builtins.int
+    REGISTRATIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_CALLS_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    LONGEST_CALL_SECONDS_FIELD_NUMBER: _builtins.int
+    DEFAULT_PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_TOTAL_FIELD_NUMBER: _builtins.int
+    EVENTS_PER_CALL_FIELD_NUMBER: _builtins.int
+    PAYLOAD_BYTES_FIELD_NUMBER: _builtins.int
+    RUNNING_REPLAYS_FIELD_NUMBER: _builtins.int
+    OWN_EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    calls_per_s: _builtins.int
+    """Calls a second with one token, and twice as many at once; 0 is no limit."""
+    registrations_per_minute: _builtins.int
+    """RegisterWebhook, TestWebhook and UpdateWebhook with a `url`, together, a minute in the workspace; 0 is no limit."""
+    open_calls: _builtins.int
+    """Calls of the workspace that may be open at once."""
+    open_streams: _builtins.int
+    """Audio streams of the workspace that may be open at once."""
+    longest_call_seconds: _builtins.float
+    """How long a call may take, in seconds; a stream may take any time."""
+    default_page_size: _builtins.int
+    """How many rows a page has where `page_size` is 0, and the most that it may have."""
+    max_page_size: _builtins.int
+    """As `default_page_size`."""
+    max_total: _builtins.int
+    """Up to how many `total` counts."""
+    events_per_call: _builtins.int
+    """The most events of one PublishEvents."""
+    payload_bytes: _builtins.int
+    """The most bytes of a payload as it is sent."""
+    running_replays: _builtins.int
+    """Replays of the workspace that may run at once."""
+    own_event_types: _builtins.int
+    """Event types that the workspace may have of its own."""
+    def __init__(
+        self,
+        *,
+        calls_per_s: _builtins.int = ...,
+        registrations_per_minute: _builtins.int = ...,
+        open_calls: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
+        longest_call_seconds: _builtins.float = ...,
+        default_page_size: _builtins.int = ...,
+        max_page_size: _builtins.int = ...,
+        max_total: _builtins.int = ...,
+        events_per_call: _builtins.int = ...,
+        payload_bytes: _builtins.int = ...,
+        running_replays: _builtins.int = ...,
+        own_event_types: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_s", b"calls_per_s", "default_page_size", b"default_page_size", "events_per_call", b"events_per_call", "longest_call_seconds", b"longest_call_seconds", "max_page_size", b"max_page_size", "max_total", b"max_total", "open_calls", b"open_calls", "open_streams", b"open_streams", "own_event_types", b"own_event_types", "payload_bytes", b"payload_bytes", "registrations_per_minute", b"registrations_per_minute", "running_replays", b"running_replays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallerLimits: _TypeAlias = CallerLimits  # noqa: Y015
 
 @_typing.final
 class RedeliverDeliveryRequest(_message.Message):

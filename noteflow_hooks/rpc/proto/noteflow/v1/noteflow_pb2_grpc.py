@@ -323,7 +323,7 @@ class MeetingService:
 
 
 class WebhookServiceStub:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     def __init__(self, channel):
@@ -407,10 +407,15 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/noteflow.v1.WebhookService/WhoAmI',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
 
 
 class WebhookServiceServicer:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     def RegisterWebhook(self, request, context):
@@ -521,6 +526,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WebhookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -599,6 +611,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.SerializeToString,
             ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'noteflow.v1.WebhookService', rpc_method_handlers)
@@ -608,7 +625,7 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     @staticmethod
@@ -1006,6 +1023,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/CancelReplay',
             noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/WhoAmI',
+            noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
             options,
             channel_credentials,
             insecure,

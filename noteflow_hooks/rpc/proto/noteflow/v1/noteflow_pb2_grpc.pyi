@@ -5,8 +5,8 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
-trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
-PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
+everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -169,7 +169,7 @@ class MeetingServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_MeetingServiceServicer_to_server(servicer: MeetingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class WebhookServiceStub:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -211,10 +211,12 @@ class WebhookServiceStub:
     """Lists the workspace's replays."""
     CancelReplay: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]
     """Ends a running replay; what it has made due already is sent."""
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]
+    """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RegisterWebhookRequest, _noteflow_pb2.Webhook]  # type: ignore[assignment]
@@ -253,9 +255,11 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Lists the workspace's replays."""
     CancelReplay: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
     """Ends a running replay; what it has made due already is sent."""
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     @_abc_1.abstractmethod
     def RegisterWebhook(
@@ -382,6 +386,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Replay, _abc.Awaitable[_noteflow_pb2.Replay]]:
         """Ends a running replay; what it has made due already is sent."""
+
+    @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _noteflow_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.WhoAmIResponse, _abc.Awaitable[_noteflow_pb2.WhoAmIResponse]]:
+        """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
