@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "webhooks": "Register and change endpoints.",
     "deliveries": "Look at what was delivered, and send it again.",
     "events": "Publish and list events.",
+    "meetings": "List meetings.",
     "audit": "See who changed what.",
     "whoami": "See whose the token is, what it may do, and the limits.",
     "workspaces": "Make and list workspaces, in the database.",

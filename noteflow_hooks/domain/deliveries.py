@@ -154,6 +154,8 @@ class WebhookDelivery:
     forced: bool = False
     #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
+    #: What made the last attempt fail; None where it succeeded, or where none was made.
+    error_kind: str | None = None
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -189,6 +191,7 @@ class WebhookDelivery:
             status_code=result.status_code,
             response_body=result.response_body,
             error_message=result.error_message,
+            error_kind=result.error_kind,
             duration_ms=result.duration_ms,
             attempt_count=self.attempt_count + 1,
             interruptions=0,
@@ -257,6 +260,7 @@ class WebhookDelivery:
             attempt_count=self.attempt_count + 1,
             interruptions=self.interruptions + 1,
             error_message=INTERRUPTED,
+            error_kind=ErrorKind.INTERRUPTED,
             status_code=None,
             response_body=None,
             duration_ms=duration_ms,

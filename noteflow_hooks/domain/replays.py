@@ -97,7 +97,7 @@ class Replay:
     @property
     def statuses(self) -> frozenset[DeliveryStatus]:
         """The states from which it sends again."""
-        return UNDELIVERED if self.criteria.status is None else frozenset({self.criteria.status})
+        return self.criteria.wanted or UNDELIVERED
 
     def begun(self, *, now: datetime) -> Replay:
         """Fix its end: it leaves out deliveries created from now on, since otherwise it might never be done."""

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind, Settlement
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
+from tests.conformance.model.world import EXPIRED
 from tests.support.builders import NOON, a_failure, an_attempt_result, hours
 
 if TYPE_CHECKING:
@@ -21,6 +22,12 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from tests.conformance.model.world import World
+
+
+#: An attempt that ran into its time limit.
+TIMEOUT: Final = an_attempt_result(
+    status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"
+)
 
 
 def listed(world: World, workspace_id: UUID, **criteria: Any) -> Sequence[WebhookDelivery]:  # noqa: ANN401 - the filter's fields
@@ -83,6 +90,63 @@ def test_deliveries_are_listed_by_endpoint_status_and_type(world: World) -> None
         ({"webhook_id": uuid4()}, set()),
     ):
         assert {each.id for each in listed(world, workspace_id, **criteria)} == expected, criteria
+
+
+def test_deliveries_are_listed_by_event_meeting_and_how_the_last_attempt_ended(world: World) -> None:
+    """Alone, together and counted; of several statuses each will do, whatever the single one is."""
+    workspace_id = world.workspace()
+    webhook = world.webhook(workspace_id, max_retries=1)
+    events = [world.event(workspace_id, meeting_id=each) for each in ("m-1", "m-1", "m-2", None)]
+    late, refused, sent, waiting = (world.dispatched(each)[0].id for each in events)
+    for delivery_id, result in ((late, TIMEOUT), (refused, a_failure()), (sent, an_attempt_result())):
+        assert world.settle(world.claim(delivery_id), result)
+    dead, succeeded, pending = DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED, DeliveryStatus.PENDING
+    for criteria, expected in (
+        ({"event_id": events[0].id}, {late}),
+        ({"event_id": uuid4()}, set()),
+        ({"meeting_id": "m-1"}, {late, refused}),
+        ({"meeting_id": "m"}, set()),
+        ({"error_kind": ErrorKind.TIMEOUT}, {late}),
+        ({"error_kind": ErrorKind.DNS}, set()),
+        ({"status_code": 503}, set()),
+        ({"status_code": 200}, {sent}),
+        ({"status_code": 500}, {refused}),
+        ({"statuses": frozenset({dead, succeeded})}, {late, refused, sent}),
+        ({"statuses": frozenset({pending})}, {waiting}),
+        ({"statuses": frozenset({pending}), "status": dead}, {late, refused, waiting}),
+        ({"statuses": frozenset(DeliveryStatus), "meeting_id": "m-2"}, {sent}),
+        ({"meeting_id": "m-1", "error_kind": ErrorKind.STATUS, "webhook_id": webhook.id}, {refused}),
+    ):
+        assert {each.id for each in listed(world, workspace_id, **criteria)} == expected, criteria
+        with world.units() as unit:
+            assert unit.deliveries.count(workspace_id, DeliveryFilter(**criteria)) == len(expected), criteria
+        assert listed(world, world.workspace(), **criteria) == []
+
+
+def test_a_delivery_says_how_its_last_attempt_failed(world: World) -> None:
+    """Until one succeeds; giving it back and sending it again change nothing of that."""
+    workspace_id = world.workspace()
+    world.webhook(workspace_id)
+    [delivery] = world.dispatched(world.event(workspace_id))
+    kinds = [delivery.error_kind]
+
+    def note() -> None:
+        kinds.append(world.read(workspace_id, delivery.id).error_kind)
+
+    assert world.settle(world.claim(delivery.id), TIMEOUT, wait=timedelta(0))
+    note()
+    released = world.claim(delivery.id).delivery.released()
+    world.deliveries.settle([Settlement(released, wait=timedelta(0))])
+    note()
+    world.claim(delivery.id, slack=EXPIRED)
+    world.deliveries.reclaim_expired(limit=9)
+    note()
+    world.attempt(delivery.id)
+    note()
+    world.send_again(workspace_id, delivery.id)
+    assert world.settle(world.claim(delivery.id), a_failure(), wait=timedelta(0))
+    note()
+    assert kinds == [None, "timeout", "timeout", "interrupted", None, "status"]
 
 
 def test_deliveries_are_listed_by_time_from_and_before(world: World) -> None:

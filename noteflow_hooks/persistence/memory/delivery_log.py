@@ -104,8 +104,9 @@ class InMemoryDeliveryLog(DeliveryLog):
         return send_again(self._session, delivery, forced=True)
 
     def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
-        stored = self._session.tables.deliveries.values()
-        return [d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria)]
+        events = self._session.tables.events
+        with_events = ((each, events[each.event_id]) for each in self._session.tables.deliveries.values())
+        return [d for d, event in with_events if event.workspace_id == workspace_id and meets(d, event, criteria)]
 
     def _undelivered(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the deliveries that have not succeeded, and the events that wait."""

@@ -26,7 +26,7 @@ from noteflow_hooks.persistence.sql.converters import (
 )
 from noteflow_hooks.persistence.sql.endpoint_columns import WITH_HEALTH
 from noteflow_hooks.persistence.sql.moves import SEND_ONE_AGAIN
-from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
+from noteflow_hooks.persistence.sql.narrowed_lists import OF_DELIVERIES, NarrowedLists
 from noteflow_hooks.persistence.sql.orm import (
     WebhookConfigRow,
     WebhookDeliveryRow,
@@ -55,7 +55,7 @@ Columns = TypeVarTuple("Columns")
 NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
 _COLUMNS: Final = ", ".join(DELIVERY_FIELDS)
 _TABLE: Final = "noteflow.webhook_deliveries"
-_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE)
+_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE, own=OF_DELIVERIES)
 _BY_ID: Final = Statement(
     f"SELECT {_COLUMNS} FROM {_TABLE} WHERE workspace_id = :workspace_id AND id = :delivery_id",  # noqa: S608 - constants
     reads=True,
@@ -90,7 +90,6 @@ def narrowed(
     criteria: DeliveryFilter,
 ) -> Select[*Columns]:
     """Return the statement for those rows of a workspace that meet the criteria that both tables have."""
-    # rule of domain.matching.meets
     statement = statement.where(table.workspace_id == workspace_id)
     if criteria.event_type is not None:
         statement = statement.where(table.event_type == criteria.event_type)

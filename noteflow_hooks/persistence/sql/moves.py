@@ -40,6 +40,7 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "error_kind",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.

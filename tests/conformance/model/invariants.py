@@ -59,6 +59,7 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
     expected = (track.status, track.claim_no, len(track.attempts), track.failures, track.interruptions, track.forced)
     assert found == expected, "status, claims, attempts, budget used, interruptions, forced"
     assert row.error_message == track.message
+    assert row.error_kind == (track.attempts[-1].error_kind if track.attempts else None)
     if track.last is None:
         assert (row.status_code, row.response_body, row.duration_ms) == (None, None, None)
     else:

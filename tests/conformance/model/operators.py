@@ -12,7 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.paging import DeliveryFilter
@@ -205,6 +205,9 @@ class Operated(SteppedMachine):
         which=st.none() | _WHICH,
         status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED]),
         event_type=st.none() | _TYPES,
+        statuses=st.sampled_from([frozenset(), frozenset(), frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})]),
+        error_kind=st.sampled_from([None, None, None, ErrorKind.STATUS, ErrorKind.TIMEOUT]),
+        status_code=st.sampled_from([None, None, None, 410, 200]),
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
     def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:  # noqa: ANN401 - a filter's fields

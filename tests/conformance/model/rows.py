@@ -39,7 +39,7 @@ _TABLES: Final = {
     " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
     "deliveries": "SELECT id, webhook_id, event_id, event_type, status, status_code, response_body, error_message,"
     " attempt_count, duration_ms, next_attempt_at, lease_expires_at, delivered_at, created_at, budget_used,"
-    " interruptions, claim_no, held, forced FROM noteflow.webhook_deliveries",
+    " interruptions, claim_no, held, forced, error_kind FROM noteflow.webhook_deliveries",
     "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind, error_message"
     " FROM noteflow.webhook_attempts ORDER BY attempt_number",
     "replays": "SELECT id, workspace_id, state, sent, rate_per_s, paced_at, created_at FROM noteflow.webhook_replays",

@@ -11,6 +11,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -81,6 +82,8 @@ ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvent
 BY_TYPE: Final = ("GetEventType", "PutEventType", "DeleteEventType", "ListEventTypes")
 #: What takes nothing.
 BARE: Final = ("WhoAmI",)
+#: By which of several ids a call names a thing; the others only narrow down.
+NAMING: Final = {"ReplayDeliveries": "webhook_id"}
 BY_NAME: Final = {method.name: method for method in METHODS}
 KEY: Final = "an order's number"
 OWN: Final = "custom.of_theirs"
@@ -191,7 +194,7 @@ def test_another_workspace_s_things_are_not_there(full: Full) -> None:
     with _stranger(full) as caller:
         before = all_rows(full.url)
         for name, ways in BY_ID.items():
-            [field] = BY_NAME[name].id_fields
+            [field] = {NAMING[name]} if name in NAMING else BY_NAME[name].id_fields
             for fields in ways:
                 unknown = _answer(caller, BY_NAME[name], field, str(uuid4()), **fields)
                 assert unknown[0] is grpc.StatusCode.NOT_FOUND, (name, unknown)
@@ -209,12 +212,15 @@ def test_narrowing_by_another_workspace_s_id_finds_nothing(full: Full) -> None:
     with _stranger(full) as caller:
         before = _without_strangers(full)
         for name, ways in NARROWED.items():
-            [field] = BY_NAME[name].id_fields
-            for fields in ways:
+            for field, fields in product(sorted(BY_NAME[name].id_fields), ways):
                 unknown = _answer(caller, BY_NAME[name], field, str(uuid4()), **fields)
                 assert unknown == (grpc.StatusCode.OK, ""), name
                 for each in (*full.ids[field], "m-1") if field == "meeting_id" else full.ids[field]:
                     assert _answer(caller, BY_NAME[name], field, each, **fields) == unknown, name
+        for field in ("event_id", "meeting_id"):
+            for each in (*full.ids[field], "m-1") if field == "meeting_id" else full.ids[field]:
+                code, _, counted = caller.call(BY_NAME["ReplayDeliveries"], dry_run=True, **{field: each})
+                assert (code, counted.matched) == (grpc.StatusCode.OK, 0)
         assert _without_strangers(full) == before
 
 

@@ -29,6 +29,8 @@ _SETTLED_COLUMNS = columns(
 #: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
 _OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
 _AMONG = "result.status {0} 'pending' AND delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {0} 'pending'))"
+#: What made the last attempt fail: without an attempt in this result the one before is still the last.
+_KIND = "CASE WHEN result.started_at IS NULL THEN delivery.error_kind ELSE result.error_kind END"
 _BODY = "CASE WHEN delivery.error_message = :erased THEN NULL ELSE result.response_body END"
 #: Stores the next state of claimed deliveries, each only under the claim it was made for, and their attempts. What has
 #: ended leaves the queue, and is written to where it stays. Where the payload was erased meanwhile, which the delivery
@@ -50,13 +52,15 @@ WITH result AS MATERIALIZED (
     RETURNING delivery.id, delivery.claim_no, delivery.workspace_id, delivery.webhook_id, delivery.event_id,
               delivery.event_type, delivery.created_at, result.status, result.status_code, {_BODY} AS response_body,
               result.error_message, result.attempt_count, result.duration_ms, result.budget_used, result.interruptions,
-              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason, result.notable
+              CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at, result.skip_reason,
+              {_KIND} AS error_kind, result.notable
 ), filed AS (
     {filed("ended", {}, if_new=IF_NEW)}
 ), kept AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = result.status, status_code = result.status_code, response_body = {_BODY},
-        error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
+        error_message = result.error_message, error_kind = {_KIND}, attempt_count = result.attempt_count,
+        duration_ms = result.duration_ms,
         budget_used = result.budget_used, interruptions = result.interruptions,
         lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s)
     FROM result

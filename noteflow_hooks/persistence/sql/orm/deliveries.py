@@ -45,6 +45,26 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: What made the last attempt fail, where it did.
+    error_kind: Mapped[str | None] = mapped_column(String(32))
+
+
+def _failures(table: str) -> tuple[Index, ...]:
+    """Return the indexes by which failures are listed: what succeeds at once is in neither, and written as before."""
+    return tuple(
+        Index(
+            f"ix_{table}_{column}",
+            "workspace_id",
+            column,
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text(condition),
+        )
+        for column, condition in (
+            ("error_kind", "error_kind IS NOT NULL"),
+            ("status_code", "status <> 'succeeded' AND status_code IS NOT NULL"),
+        )
+    )
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -112,6 +132,19 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
+        *_failures("webhook_deliveries"),
+        # Dead ones among a million that a filter has skipped; and next to none, so that those of the queue are listed
+        # without a look at what has settled.
+        *(
+            Index(
+                f"ix_webhook_deliveries_{name}",
+                "workspace_id",
+                text("created_at DESC"),
+                text("id DESC"),
+                postgresql_where=text(condition),
+            )
+            for name, condition in (("dead", "status = 'dead'"), ("unsettled", "status IN ('pending', 'sending')"))
+        ),
     )
 
 
@@ -139,6 +172,7 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
         Index("ix_delivery_queue_settled", "id", postgresql_where=text(one_of("status", sorted(FINAL_STATUSES)))),
         Index("ix_delivery_queue_workspace_id_created_at_id", "workspace_id", text("created_at DESC"), text("id DESC")),
         Index("ix_delivery_queue_webhook_id_created_at_id", "webhook_id", text("created_at DESC"), text("id DESC")),
+        *_failures("delivery_queue"),
     )
 
 

@@ -31,7 +31,7 @@ class WebhookEventRow(Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
-        # What retention looks for: first payloads, then whole events; and what one meeting's erasure does.
+        # What retention looks for: first payloads, then whole events; and what a meeting's erasure and its lists do.
         Index(
             "ix_webhook_events_target_webhook_id",
             "target_webhook_id",
@@ -45,7 +45,7 @@ class WebhookEventRow(Base):
             "ix_webhook_events_meeting_id",
             "workspace_id",
             "meeting_id",
-            postgresql_where=text("payload_erased_at IS NULL"),
+            postgresql_where=text("meeting_id IS NOT NULL"),
         ),
     )
 

@@ -233,6 +233,10 @@ class ListMeetingsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most meetings to return."""
     page_token: _builtins.str
@@ -241,6 +245,18 @@ class ListMeetingsRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    state: _builtins.str
+    """Only those in this state."""
+    text: _builtins.str
+    """Only those with this text in their title, in upper or lower case; 1 to 255 characters."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those made at this time or later; not after `created_before`."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those made before this time."""
+
     def __init__(
         self,
         *,
@@ -248,14 +264,27 @@ class ListMeetingsRequest(_message.Message):
         page_token: _builtins.str = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        state: _builtins.str | None = ...,
+        text: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "state", b"state", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "text", b"text", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___ListMeetingsRequest: _TypeAlias = ListMeetingsRequest  # noqa: Y015
 
@@ -530,6 +559,7 @@ class Webhook(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -584,6 +614,10 @@ class Webhook(_message.Message):
     """`none`, or `per_meeting`: an event waits for the earlier ones of its meeting."""
     on_dead: _builtins.str
     """What follows a dead one of the same meeting: `skip` goes on, `stop` holds what follows."""
+    state: _builtins.str
+    """Its state in one word: `disabled`, else `paused`, else as `health.state` has it: `circuit_open`, `failing`, `recovering`,
+    `slow` or `healthy`.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -667,10 +701,11 @@ class Webhook(_message.Message):
         batch_partial: _builtins.bool = ...,
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
+        state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -1109,6 +1144,8 @@ class ListWebhooksRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most endpoints to return."""
     page_token: _builtins.str
@@ -1117,6 +1154,10 @@ class ListWebhooksRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    state: _builtins.str
+    """Only those in this state, of the words of `Webhook.state`."""
+    text: _builtins.str
+    """Only those with this text in their name or in their URL's host, in upper or lower case; 1 to 255 characters."""
     def __init__(
         self,
         *,
@@ -1124,14 +1165,25 @@ class ListWebhooksRequest(_message.Message):
         page_token: _builtins.str = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        state: _builtins.str | None = ...,
+        text: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "id_prefix", b"id_prefix", "state", b"state", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "text", b"text", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___ListWebhooksRequest: _TypeAlias = ListWebhooksRequest  # noqa: Y015
 
@@ -1489,6 +1541,7 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
     webhook_id: _builtins.str
@@ -1517,6 +1570,8 @@ class Delivery(_message.Message):
     """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
     it is not, or where its payload was erased.
     """
+    error_kind: _builtins.str
+    """What made the last attempt fail, as in `Attempt.error_kind`; absent where it succeeded, or none was made."""
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """When it is due, while it is pending."""
@@ -1563,13 +1618,16 @@ class Delivery(_message.Message):
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
         skip_reason: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
     _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
@@ -1584,6 +1642,8 @@ class Delivery(_message.Message):
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
@@ -1731,6 +1791,11 @@ class ListDeliveriesRequest(_message.Message):
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most deliveries to return."""
     page_token: _builtins.str
@@ -1745,6 +1810,14 @@ class ListDeliveriesRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -1752,6 +1825,10 @@ class ListDeliveriesRequest(_message.Message):
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
         """Only those created before this time."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
 
     def __init__(
         self,
@@ -1765,25 +1842,46 @@ class ListDeliveriesRequest(_message.Message):
         created_before: _timestamp_pb2.Timestamp | None = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "id_prefix", b"id_prefix", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
@@ -2008,16 +2106,34 @@ class ReplayDeliveriesRequest(_message.Message):
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     DRY_RUN_FIELD_NUMBER: _builtins.int
     RATE_PER_S_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     event_type: _builtins.str
     """Only those of this event type."""
     status: _builtins.str
-    """Only those in this state: `dead`, `skipped` or `succeeded`. Absent: `dead` and `skipped`, which is what was not delivered."""
+    """Only those in this state: `dead`, `skipped` or `succeeded`. Absent, and `statuses` too: `dead` and `skipped`, which is what
+    was not delivered.
+    """
     dry_run: _builtins.bool
     """True only counts what would be sent again: the answer has no id and state `dry_run`."""
     rate_per_s: _builtins.float
     """How many are made due a second, 0.1 to 10,000; absent means 100."""
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2025,6 +2141,10 @@ class ReplayDeliveriesRequest(_message.Message):
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
         """Only those created before this time; absent, or later than now, means now."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
 
     def __init__(
         self,
@@ -2036,25 +2156,51 @@ class ReplayDeliveriesRequest(_message.Message):
         created_before: _timestamp_pb2.Timestamp | None = ...,
         dry_run: _builtins.bool = ...,
         rate_per_s: _builtins.float | None = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        id_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "event_type", b"event_type", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__rate_per_s: _TypeAlias = _typing.Literal["rate_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_per_s: _TypeAlias = _typing.Literal["_rate_per_s", b"_rate_per_s"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_s) -> _WhichOneofReturnType__rate_per_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
@@ -2191,6 +2337,12 @@ class Replay(_message.Message):
     SENT_FIELD_NUMBER: _builtins.int
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The replay's id; empty for a dry run."""
     workspace_id: _builtins.str
@@ -2209,6 +2361,16 @@ class Replay(_message.Message):
     """How many matched when it began. What settles or is removed meanwhile may change what is sent in the end."""
     sent: _builtins.int
     """How many were made due so far."""
+    event_id: _builtins.str
+    """As `webhook_id`."""
+    meeting_id: _builtins.str
+    """As `webhook_id`."""
+    error_kind: _builtins.str
+    """As `webhook_id`."""
+    status_code: _builtins.int
+    """As `webhook_id`."""
+    id_prefix: _builtins.str
+    """As `webhook_id`, with the hyphen that follows where one does."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """As `webhook_id`."""
@@ -2224,6 +2386,10 @@ class Replay(_message.Message):
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp:
         """When it was done or cancelled."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As `webhook_id`."""
 
     def __init__(
         self,
@@ -2241,21 +2407,47 @@ class Replay(_message.Message):
         sent: _builtins.int = ...,
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        id_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "matched", b"matched", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
