@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 
-def meets(delivery: WebhookDelivery, event: Event, criteria: DeliveryFilter) -> bool:
-    """Tell whether a stored delivery of the event matches the filter."""
+def meets(delivery: WebhookDelivery, criteria: DeliveryFilter, *, meeting_id: str | None) -> bool:
+    """Tell whether a stored delivery matches the filter; ``meeting_id`` is its event's."""
     wanted = criteria.wanted
-    return (not wanted or delivery.status in wanted) and _meets_but_for_status(delivery, event, criteria)
+    return (not wanted or delivery.status in wanted) and _meets_but_for_status(delivery, meeting_id, criteria)
 
 
 def is_listed(event: Event, criteria: EventFilter) -> bool:
@@ -48,7 +48,7 @@ def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookCon
         and delivery.status in replay.statuses
         and event.payload_erased_at is None
         and webhook.is_active
-        and _meets_but_for_status(delivery, event, replay.criteria)
+        and _meets_but_for_status(delivery, event.meeting_id, replay.criteria)
     )
 
 
@@ -70,11 +70,11 @@ def is_met(meeting: Meeting, criteria: MeetingFilter) -> bool:
     )
 
 
-def _meets_but_for_status(delivery: WebhookDelivery, event: Event, criteria: DeliveryFilter) -> bool:
+def _meets_but_for_status(delivery: WebhookDelivery, meeting_id: str | None, criteria: DeliveryFilter) -> bool:
     return (
         _meets_kind(delivery, criteria)
         and criteria.event_id in (None, delivery.event_id)
-        and criteria.meeting_id in (None, event.meeting_id)
+        and criteria.meeting_id in (None, meeting_id)
         and criteria.error_kind in (None, delivery.error_kind)
         and criteria.status_code in (None, delivery.status_code)
         and (criteria.ids is None or delivery.id in criteria.ids)

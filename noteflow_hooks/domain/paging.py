@@ -171,6 +171,16 @@ class Undelivered:
         return self.event_id if self.delivery is None else self.delivery.id
 
 
+@dataclass(frozen=True, slots=True)
+class DeliveryChange:
+    """A delivery that was made, or of which an attempt was recorded, as it is now, with what filters ask of it."""
+
+    delivery: WebhookDelivery
+    workspace_id: UUID
+    #: Its event's.
+    meeting_id: str | None
+
+
 def check_period(after: datetime | None, before: datetime | None, *, may_be_empty: bool) -> None:
     """Raise InvalidInputError for a period that ends before it begins or, unless it may be empty, where it begins."""
     if after is None or before is None:

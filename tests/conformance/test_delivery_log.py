@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -15,6 +15,7 @@ from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
 from tests.conformance.model.world import EXPIRED
 from tests.support.builders import NOON, a_failure, an_attempt_result, hours
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -272,3 +273,45 @@ def test_what_is_under_way_cannot_be_sent_again(world: World) -> None:
     with pytest.raises(InvalidTransitionError, match="sending"):
         world.send_again(workspace_id, delivery.id)
     assert world.read(workspace_id, delivery.id) == held
+
+
+def changed(world: World, workspace_ids: Sequence[UUID], since: datetime, until: datetime) -> list[tuple[UUID, str]]:
+    with world.units() as unit:
+        found = unit.deliveries.changes(workspace_ids, since=since, until=until)
+    return [(each.delivery.id, each.delivery.status.value) for each in found]
+
+
+def now_of(world: World) -> datetime:
+    """Return the store's time, past the millisecond in which what was stored so far was stored."""
+    began = horizon(world)
+    until(lambda: horizon(world) >= began + timedelta(milliseconds=3), what="a few milliseconds have passed")
+    return horizon(world)
+
+
+def horizon(world: World) -> datetime:
+    with world.units() as unit:
+        return unit.deliveries.horizon()
+
+
+def test_what_was_made_or_attempted_in_a_time_is_a_change_of_it(world: World) -> None:
+    """In its window and in no other one, as it is now; with its event's meeting, and of these workspaces alone."""
+    workspace_id, other = world.workspace(), world.workspace()
+    for each in (workspace_id, other):
+        world.webhook(each)
+    begin = now_of(world)
+    [delivery] = world.dispatched(world.event(workspace_id, meeting_id="m-7"))
+    world.dispatched(world.event(other))
+    made = now_of(world)
+    world.attempt(delivery.id)
+    end = now_of(world)
+    assert changed(world, [workspace_id], begin, made) == [(delivery.id, "succeeded")]
+    assert changed(world, [workspace_id], made, end) == [(delivery.id, "succeeded")]
+    assert changed(world, [workspace_id], end, now_of(world)) == []
+    assert len(changed(world, [workspace_id, other], begin, end)) == 2
+    assert changed(world, [uuid4()], begin, end) == []
+    with world.units() as unit:
+        [change] = unit.deliveries.changes([workspace_id], since=begin, until=end)
+        assert (change.workspace_id, change.meeting_id) == (workspace_id, "m-7")
+        assert change.delivery == unit.deliveries.get_by_id(workspace_id, delivery.id)
+        assert unit.deliveries.present([delivery.id, uuid4()]) == [change]
+        assert unit.deliveries.present([]) == []

@@ -138,9 +138,12 @@ def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
         ]
         criteria = criteria_of(rows, webhook_ids, made, columns)
         log = SqlAlchemyDeliveryLog(Work.inside(rows.connection), CONVERTER)
-        expected = {each.id for each, event in made if meets(each, event, criteria)}
-        assert {each.id for each in log.list_page(rows.workspace_id, criteria, limit=100)} == expected
-        assert log.count(rows.workspace_id, criteria) == len(expected)
+        # And by each filter of the last attempt alone: few rows meet all that is generated.
+        alone_by = (DeliveryFilter(error_kind=ErrorKind.STATUS), DeliveryFilter(status_code=404))
+        for narrowed in (criteria, *alone_by, DeliveryFilter(meeting_id="m-1"), replace(criteria, webhook_id=None)):
+            expected = {each.id for each, event in made if meets(each, narrowed, meeting_id=event.meeting_id)}
+            assert {each.id for each in log.list_page(rows.workspace_id, narrowed, limit=100)} == expected
+            assert log.count(rows.workspace_id, narrowed) == len(expected)
         undelivered = log.undelivered_page(rows.workspace_id, criteria, limit=100)
         assert {each.id for each in undelivered} == {
             *(each.id for each, _ in made if is_undelivered(each, criteria)),

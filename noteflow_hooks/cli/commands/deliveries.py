@@ -24,6 +24,7 @@ from noteflow_hooks.cli.support.options import (
 from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_list, show_rows
 from noteflow_hooks.cli.support.remote import client, connector, shown
 from noteflow_hooks.cli.support.tailing import tail_lines
+from noteflow_hooks.cli.support.watching import watch_lines
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -138,15 +139,24 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 @example("deliveries tail --webhook CRM", "deliveries tail --status dead --error-kind tls")
 @remote_options
 @delivery_filters(DeliveryStatus)
-@click.option("--every-s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
+@click.option(
+    "--every-s",
+    type=FiniteRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="How often to try a server that is away, and to look where a former release's can't tell by itself.",
+)
 @as_json
 def tail(*, filters: DeliveryFilters, every_s: float, as_json: bool) -> None:
     """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""
-    request = pb.ListDeliveriesRequest()
+    watched, request = pb.WatchDeliveriesRequest(), pb.ListDeliveriesRequest()
     # Where no name has to be looked up, nothing is asked of the server here.
     with client() as server:
-        filters.fill(request, server)
-    tail_lines(connector(), request, every_s=every_s, as_json=as_json)
+        filters.fill(watched, server)
+    if not watch_lines(connector(), watched, every_s=every_s, as_json=as_json):
+        with client() as server:
+            filters.fill(request, server)
+        tail_lines(connector(), request, every_s=every_s, as_json=as_json)
 
 
 def _show(delivery: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ from noteflow_hooks.domain.paging import ALL_EVENTS, ALL_WEBHOOKS, DEFAULT_PAGE_
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import (
+        DeliveryChange,
         DeliveryFilter,
         EventFilter,
         IdRange,
@@ -216,6 +218,21 @@ class DeliveryLog(Protocol):
 
     def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
         """Return how many entries of that list all pages have together, up to :data:`MAX_TOTAL`."""
+        ...
+
+    def horizon(self) -> datetime:
+        """Return the moment before which nothing is made or recorded any more: what is older can all be seen.
+
+        By the store's clock, and a little behind it. Who asks looks at :meth:`changes` after that.
+        """
+        ...
+
+    def changes(self, workspace_ids: Collection[UUID], *, since: datetime, until: datetime) -> Sequence[DeliveryChange]:
+        """Return what was made, or attempted last, in [since, until), as it is now; the one made first comes first."""
+        ...
+
+    def present(self, delivery_ids: Collection[UUID]) -> Sequence[DeliveryChange]:
+        """Return those of these deliveries that are there, as they are now; the one made first comes first."""
         ...
 
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:

@@ -9,7 +9,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import explain
-from noteflow_hooks.domain.paging import Undelivered
+from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
@@ -34,10 +34,11 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookRedeliveryRow,
 )
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.watched import CHANGES, HORIZON, PRESENT, window
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -47,7 +48,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
-    from noteflow_hooks.persistence.sql.work import Work
+    from noteflow_hooks.persistence.sql.work import Answer, Work
 
 Columns = TypeVarTuple("Columns")
 #: Written out in the statement: only so it is known to be what the index of the undelivered is about.
@@ -188,6 +189,25 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
     def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
         parts = _undelivered(workspace_id, criteria)
         return self._session.scalars(counted(*(among(statement, table, ids) for statement, table in parts))).one()
+
+    @override
+    def horizon(self) -> datetime:
+        moment: datetime = self._work.ask(HORIZON).first().moment
+        return moment
+
+    @override
+    def changes(self, workspace_ids: Collection[UUID], *, since: datetime, until: datetime) -> Sequence[DeliveryChange]:
+        return self._as_changes(self._work.ask(CHANGES, **window(workspace_ids, since, until)))
+
+    @override
+    def present(self, delivery_ids: Collection[UUID]) -> Sequence[DeliveryChange]:
+        return self._as_changes(self._work.ask(PRESENT, ids=list(delivery_ids)))
+
+    def _as_changes(self, found: Answer) -> list[DeliveryChange]:
+        return [
+            DeliveryChange(self._converter.delivery_to_domain(row), row.workspace_id, row.meeting_id)
+            for row in self._work.by_turns(found.all())
+        ]
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:

@@ -30,6 +30,7 @@ _BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
         "RotateWebhookSecret": Scope.MANAGE,
         "TestWebhook": Scope.MANAGE,
         "ListDeliveries": Scope.READ,
+        "WatchDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
@@ -64,3 +65,5 @@ SCOPES: Final[Mapping[str, Scope | None]] = {
 
 #: The methods that return pages of a list: they read much, and can wait.
 LISTS: Final = frozenset(method for method in SCOPES if method.rpartition("/")[2].startswith("List"))
+#: The methods that answer with a stream: what they read is read like a list.
+WATCHES: Final = frozenset(method for method in SCOPES if method.rpartition("/")[2].startswith("Watch"))

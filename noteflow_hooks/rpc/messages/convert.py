@@ -190,6 +190,12 @@ def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
     )
 
 
+def watch_message(view: DeliveryView | None, *, at: datetime, missed: int) -> pb.WatchDeliveriesResponse:
+    """Return what a watch tells; without a delivery it is a heartbeat."""
+    delivery = None if view is None else delivery_message(view)
+    return pb.WatchDeliveriesResponse(delivery=delivery, at=_time(at), missed=missed)
+
+
 def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
     """Return what was not delivered, and why."""
     row = view.undelivered

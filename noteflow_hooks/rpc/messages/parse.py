@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import DeliveryStatus
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
+    #: What has the filters of the list of deliveries.
+    Narrowed: TypeAlias = pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.WatchDeliveriesRequest
 
 E = TypeVar("E", bound=StrEnum)
 
@@ -130,7 +133,9 @@ def parse_changes(request: pb.UpdateWebhookRequest) -> dict[str, Any]:
 
 
 def parse_filter(
-    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
+    request: Narrowed,
+    *,
+    statuses: Collection[DeliveryStatus],
 ) -> DeliveryFilter:
     """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
     kind, states, period, narrower = check_all(
@@ -143,7 +148,8 @@ def parse_filter(
 
 
 def _statuses(
-    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, allowed: Collection[DeliveryStatus]
+    request: Narrowed,
+    allowed: Collection[DeliveryStatus],
 ) -> dict[str, Any]:
     """Return the statuses that are asked for, one and several."""
     status, several = check_all(
@@ -153,7 +159,9 @@ def _statuses(
     return {"status": status, "statuses": several}
 
 
-def _narrower(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest) -> dict[str, Any]:
+def _narrower(
+    request: Narrowed,
+) -> dict[str, Any]:
     """Return the filters by event and meeting, and by how the last attempt ended."""
     event_id, meeting_id, kind, code = check_all(
         lambda: parse_id("event_id", request.event_id) if request.event_id else None,
@@ -164,8 +172,10 @@ def _narrower(request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest) ->
     return {"event_id": event_id, "meeting_id": meeting_id, "error_kind": kind, "status_code": code}
 
 
-def parse_replay_filter(request: pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]) -> DeliveryFilter:
-    """Return the filters of a replay, which has the beginning of the ids among them."""
+def parse_narrowed_filter(
+    request: pb.ReplayDeliveriesRequest | pb.WatchDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
+) -> DeliveryFilter:
+    """Return the filters of what is no list, and has the beginning of the ids among them."""
     criteria, ids = check_all(
         lambda: parse_filter(request, statuses=statuses),
         lambda: IdRange.of_prefix(request.id_prefix) if request.id_prefix else None,
@@ -193,7 +203,10 @@ def parse_meeting_filter(request: pb.ListMeetingsRequest) -> MeetingFilter:
 
 
 def parse_kind(
-    request: pb.ListDeliveriesRequest | pb.ListUndeliveredRequest | pb.ReplayDeliveriesRequest,
+    request: pb.ListDeliveriesRequest
+    | pb.ListUndeliveredRequest
+    | pb.ReplayDeliveriesRequest
+    | pb.WatchDeliveriesRequest,
 ) -> DeliveryFilter:
     """Return the filters by endpoint and event type that are set and not empty."""
     webhook_id, event_type = check_all(
@@ -235,6 +248,7 @@ def parse_audit_filter(request: pb.ListAuditEntriesRequest) -> AuditFilter:
 def _period(
     request: pb.ListDeliveriesRequest
     | pb.ReplayDeliveriesRequest
+    | pb.WatchDeliveriesRequest
     | pb.ListEventsRequest
     | pb.ListMeetingsRequest
     | pb.ListAuditEntriesRequest,

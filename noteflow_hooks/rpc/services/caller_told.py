@@ -41,6 +41,7 @@ def _limits(limits: CallerLimits) -> pb.CallerLimits:
         registrations_per_minute=limits.registrations_per_minute,
         open_calls=limits.calls_per_workspace,
         open_streams=limits.streams_per_workspace,
+        open_watches=limits.watches_per_workspace,
         longest_call_seconds=limits.longest_call.total_seconds(),
         default_page_size=DEFAULT_PAGE_SIZE,
         max_page_size=MAX_PAGE_SIZE,

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.interceptors.limits import CallerLimits
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
+    from noteflow_hooks.rpc.watching.watches import Watches
 
 
 class ServicerHost(Protocol):
@@ -27,6 +28,7 @@ class ServicerHost(Protocol):
     _endpoints: EndpointRules
     _summarize: Summarize
     _schemas: SchemaChecker
+    _watches: Watches
     #: What WhoAmI says that callers can run into.
     _limits: CallerLimits
 

@@ -18,6 +18,7 @@ from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.watching import WatchMixin
 
 if TYPE_CHECKING:
     import grpc
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
+    from noteflow_hooks.rpc.watching.watches import Watches
 
 #: The full names of the services.
 SERVICES: Final = tuple(service.full_name for service in pb.DESCRIPTOR.services_by_name.values())
@@ -37,6 +39,7 @@ class HooksServicer(
     DeliveryMixin,
     ReplayMixin,
     CallerMixin,
+    WatchMixin,
     EventMixin,
     AuditMixin,
     EventTypeMixin,
@@ -51,6 +54,7 @@ class HooksServicer(
         self,
         database: Database,
         streams: AudioStreams,
+        watches: Watches,
         *,
         webhook_service: WebhookService | None = None,
         endpoints: EndpointRules | None = None,
@@ -65,6 +69,7 @@ class HooksServicer(
         """
         self._database = database
         self._streams = streams
+        self._watches = watches
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize

@@ -63,6 +63,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "RotateWebhookSecret": lambda world: {"webhook_id": world.a_webhook(generate_secret=True).id},
     "TestWebhook": lambda world: {"webhook_id": world.a_webhook().id},
     "ListDeliveries": lambda _: {"with_total": True},
+    "WatchDeliveries": lambda _: {},
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
     "ListUndelivered": lambda _: {"with_total": True},
     "RedeliverDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},

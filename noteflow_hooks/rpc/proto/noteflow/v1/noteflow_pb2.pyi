@@ -1920,6 +1920,151 @@ class ListDeliveriesResponse(_message.Message):
 Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
 
 @_typing.final
+class WatchDeliveriesRequest(_message.Message):
+    """What WatchDeliveries takes. An absent or empty filter leaves that open; a delivery is told that meets all of them as it is
+    told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Only this endpoint's."""
+    status: _builtins.str
+    """Only those in this state."""
+    event_type: _builtins.str
+    """Only those of this event type."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those created at this time or later; not after `created_before`."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those created before this time."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """What has changed from this time on is told first: the `at` of the last message that came. At most 10 minutes ago. Absent:
+        now.
+        """
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str | None = ...,
+        status: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        id_prefix: _builtins.str | None = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___WatchDeliveriesRequest: _TypeAlias = WatchDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class WatchDeliveriesResponse(_message.Message):
+    """One message of a watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    missed: _builtins.int
+    """How many changes were left out before this message, since what came before it was not read in time."""
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """A delivery, without its payload and attempts; absent in a heartbeat, which comes after 15 seconds without another message."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """What a watch is to begin with, as its `since`, that goes on where this one has come to. It may tell some once more, and
+        leaves out none.
+        """
+
+    def __init__(
+        self,
+        *,
+        delivery: Global___Delivery | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "delivery", b"delivery", "missed", b"missed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchDeliveriesResponse: _TypeAlias = WatchDeliveriesResponse  # noqa: Y015
+
+@_typing.final
 class GetDeliveryRequest(_message.Message):
     """What GetDelivery takes."""
 
@@ -2540,6 +2685,7 @@ class CallerLimits(_message.Message):
     REGISTRATIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
     OPEN_CALLS_FIELD_NUMBER: _builtins.int
     OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    OPEN_WATCHES_FIELD_NUMBER: _builtins.int
     LONGEST_CALL_SECONDS_FIELD_NUMBER: _builtins.int
     DEFAULT_PAGE_SIZE_FIELD_NUMBER: _builtins.int
     MAX_PAGE_SIZE_FIELD_NUMBER: _builtins.int
@@ -2556,6 +2702,8 @@ class CallerLimits(_message.Message):
     """Calls of the workspace that may be open at once."""
     open_streams: _builtins.int
     """Audio streams of the workspace that may be open at once."""
+    open_watches: _builtins.int
+    """Watches of the workspace that may be open at once."""
     longest_call_seconds: _builtins.float
     """How long a call may take, in seconds; a stream may take any time."""
     default_page_size: _builtins.int
@@ -2579,6 +2727,7 @@ class CallerLimits(_message.Message):
         registrations_per_minute: _builtins.int = ...,
         open_calls: _builtins.int = ...,
         open_streams: _builtins.int = ...,
+        open_watches: _builtins.int = ...,
         longest_call_seconds: _builtins.float = ...,
         default_page_size: _builtins.int = ...,
         max_page_size: _builtins.int = ...,
@@ -2590,7 +2739,7 @@ class CallerLimits(_message.Message):
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_s", b"calls_per_s", "default_page_size", b"default_page_size", "events_per_call", b"events_per_call", "longest_call_seconds", b"longest_call_seconds", "max_page_size", b"max_page_size", "max_total", b"max_total", "open_calls", b"open_calls", "open_streams", b"open_streams", "own_event_types", b"own_event_types", "payload_bytes", b"payload_bytes", "registrations_per_minute", b"registrations_per_minute", "running_replays", b"running_replays"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_s", b"calls_per_s", "default_page_size", b"default_page_size", "events_per_call", b"events_per_call", "longest_call_seconds", b"longest_call_seconds", "max_page_size", b"max_page_size", "max_total", b"max_total", "open_calls", b"open_calls", "open_streams", b"open_streams", "open_watches", b"open_watches", "own_event_types", b"own_event_types", "payload_bytes", b"payload_bytes", "registrations_per_minute", b"registrations_per_minute", "running_replays", b"running_replays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

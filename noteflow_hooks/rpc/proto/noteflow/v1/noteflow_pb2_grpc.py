@@ -372,6 +372,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.WatchDeliveries = channel.unary_stream(
+                '/noteflow.v1.WebhookService/WatchDeliveries',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.FromString,
+                _registered_method=True)
         self.GetDelivery = channel.unary_unary(
                 '/noteflow.v1.WebhookService/GetDelivery',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetDeliveryRequest.SerializeToString,
@@ -470,6 +475,16 @@ class WebhookServiceServicer:
 
     def ListDeliveries(self, request, context):
         """Lists deliveries, without their payload and attempts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchDeliveries(self, request, context):
+        """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+        waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+        that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+        A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -575,6 +590,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.ListDeliveries,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesResponse.SerializeToString,
+            ),
+            'WatchDeliveries': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDeliveries,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.SerializeToString,
             ),
             'GetDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDelivery,
@@ -834,6 +854,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/ListDeliveries',
             noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/WatchDeliveries',
+            noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -193,6 +193,12 @@ class WebhookServiceStub:
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
     """Lists deliveries, without their payload and attempts."""
+    WatchDeliveries: _grpc.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]
+    """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+    waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+    that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+    A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+    """
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]
     """Returns one delivery, with its payload and attempts."""
     ListUndelivered: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]
@@ -237,6 +243,12 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, without their payload and attempts."""
+    WatchDeliveries: _aio.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]  # type: ignore[assignment]
+    """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+    waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+    that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+    A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+    """
     GetDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
     """Returns one delivery, with its payload and attempts."""
     ListUndelivered: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]  # type: ignore[assignment]
@@ -326,6 +338,18 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.ListDeliveriesResponse, _abc.Awaitable[_noteflow_pb2.ListDeliveriesResponse]]:
         """Lists deliveries, without their payload and attempts."""
+
+    @_abc_1.abstractmethod
+    def WatchDeliveries(
+        self,
+        request: _noteflow_pb2.WatchDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_noteflow_pb2.WatchDeliveriesResponse], _abc.AsyncIterator[_noteflow_pb2.WatchDeliveriesResponse]]:
+        """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+        waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+        that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+        A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+        """
 
     @_abc_1.abstractmethod
     def GetDelivery(
