@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
@@ -83,6 +84,8 @@ class ServerParts:
     schemas: SchemaChecker
     #: Reads the endpoints' client certificates.
     certificates: CertificateReader
+    #: Shows requests that are not sent.
+    previewer: Previewer
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -147,6 +150,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
+    from noteflow_hooks.executor.previewing import RequestPreviewer  # noqa: PLC0415 - nor for previews
     from noteflow_hooks.persistence.sql.intake import SqlEventIntake  # noqa: PLC0415 - as said
 
     settings.require("database_url", "redis_url")
@@ -165,6 +169,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
             wake=publishers.deliveries.announce,
             check_url=egress_policy(settings).check_url,
             on_close=publishers.close,
+            requires_verification=settings.require_verification,
         )
         report_backlog = publishers.report_backlog
     stack = ExitStack()
@@ -172,7 +177,14 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     if service is not None:
         stack.callback(service.close)
     return ServerParts(
-        units, service, SERVER_CONNECTIONS, report_backlog, JsonSchemaChecker(), PemReader(), stack.close
+        units,
+        service,
+        SERVER_CONNECTIONS,
+        report_backlog,
+        JsonSchemaChecker(),
+        PemReader(),
+        RequestPreviewer(),
+        stack.close,
     )
 
 
@@ -196,7 +208,9 @@ def worker(
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
-    executor = WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle)
+    executor = WebhookExecutor(
+        egress_policy(settings), ca_bundle=settings.ca_bundle, origin=settings.verification_origin
+    )
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)

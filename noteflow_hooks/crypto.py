@@ -27,6 +27,8 @@ Column: TypeAlias = Literal[
     "client_certificate",
     "client_key",
     "server_ca",
+    "challenge",
+    "url_ciphertext",
 ]
 COLUMNS: Final[tuple[Column, ...]] = (
     "secret",
@@ -37,6 +39,8 @@ COLUMNS: Final[tuple[Column, ...]] = (
     "client_certificate",
     "client_key",
     "server_ca",
+    "challenge",
+    "url_ciphertext",
 )
 
 #: The first byte of a ciphertext: it is bound to its webhook and column.

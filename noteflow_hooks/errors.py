@@ -19,6 +19,7 @@
     ├── UnencryptedError           a token would go over the network unencrypted
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
+    ├── RenderingError             nothing can be made of an event in an endpoint's format
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
 
 What a receiver does wrong is none of these: it is an attempt's result, a value.
@@ -52,6 +53,7 @@ class Reason(StrEnum):
     NO_TRANSCRIPT = "NO_TRANSCRIPT"
     WEBHOOK_DISABLED = "WEBHOOK_DISABLED"
     WEBHOOK_DELETED = "WEBHOOK_DELETED"
+    WEBHOOK_UNVERIFIED = "WEBHOOK_UNVERIFIED"
     PAYLOAD_ERASED = "PAYLOAD_ERASED"
     DELIVERY_NOT_SETTLED = "DELIVERY_NOT_SETTLED"
     REPLAY_NOT_RUNNING = "REPLAY_NOT_RUNNING"
@@ -232,6 +234,10 @@ class AddressNotAllowedError(NoteFlowHooksError):
         """Take a message for anybody, and details for an operator only: the address, and what would allow it."""
         super().__init__(message)
         self.detail = detail
+
+
+class RenderingError(NoteFlowHooksError):
+    """Nothing can be made of the event in this format."""
 
 
 class UnitOfWorkNotStartedError(NoteFlowHooksError):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import ipaddress
+import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
@@ -20,12 +21,15 @@ from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
+from noteflow_hooks.domain.urls import parse_url
+from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, SettingsError
 from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
+_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 #: It is looked for in the folder that a program runs in.
 ENV_FILE: Final = Path(".env")
 
@@ -53,6 +57,17 @@ def _ports(text: str) -> str:
         Ports(text)
     except InvalidInputError as error:
         raise ValueError(error.problem) from None
+    return text
+
+
+def _hosts(text: str) -> str:
+    for part in _parts(text):
+        try:
+            is_host = parse_url(f"https://{part}/").host == part.lower()
+        except InvalidInputError:
+            is_host = False
+        if not is_host:
+            raise ValueError(part)
     return text
 
 
@@ -84,6 +99,12 @@ def _database(text: str) -> str:
 
 def _redis_url(text: str) -> str:
     RedisAddress.parse(text).check_files()
+    return text
+
+
+def _host_name(text: str) -> str:
+    if _HOST_NAME.fullmatch(text) is None:
+        raise ValueError(text)
     return text
 
 
@@ -153,6 +174,10 @@ class Settings(_Variables):
     """What the operator decides."""
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
+    require_verification: bool = Field(default=False, description="true or false")
+    verification_origin: Annotated[str, AfterValidator(_host_name)] = Field(
+        ORIGIN, description="a host's name such as hooks.example"
+    )
     database_url: Annotated[str, AfterValidator(_database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
@@ -189,6 +214,9 @@ class Settings(_Variables):
     )
     egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
+    )
+    preset_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+        "", description="names of hosts such as chat.example.com, separated by commas"
     )
     resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
     allow_http_loopback: bool = Field(default=False, description="true or false")
@@ -236,6 +264,11 @@ class Settings(_Variables):
     def redis(self) -> RedisAddress:
         """Where the broker is; call ``require("redis_url")`` before."""
         return RedisAddress.parse(str(self.redis_url))
+
+    @property
+    def preset_hosts_named(self) -> frozenset[str]:
+        """The hosts that presets may post to beside their vendors' own."""
+        return frozenset(part.lower() for part in _parts(self.preset_hosts))
 
     @property
     def retry_policy(self) -> RetryPolicy:

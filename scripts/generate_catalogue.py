@@ -30,12 +30,17 @@ _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "X-NoteFlow-Event": ("The event's type.", {"type": "string"}),
     "X-NoteFlow-Payload-Version": ("The version of the payload.", {"type": "integer", "minimum": 1}),
     "X-NoteFlow-Delivery": ("The delivery's id, the same on every attempt.", {"type": "string", "format": "uuid"}),
+    "X-NoteFlow-Sequence": (
+        "The event's number among its meeting's events; absent where it is about none.",
+        {"type": "integer", "minimum": 1},
+    ),
     "webhook-id": ("The event's id, the same on every attempt and at every endpoint.", {"type": "string"}),
     "webhook-timestamp": ("When this attempt was made, in Unix seconds.", {"type": "integer"}),
     "X-NoteFlow-Signature": ("sha256= and the HMAC-SHA256 of the body; absent without a secret.", {"type": "string"}),
     "webhook-signature": ("v1, and base64, for each live secret, by Standard Webhooks.", {"type": "string"}),
 }
-_SIGNATURES: Final = ("X-NoteFlow-Signature", "webhook-signature")
+#: Not every request has these.
+_OPTIONAL: Final = ("X-NoteFlow-Sequence", "X-NoteFlow-Signature", "webhook-signature")
 
 
 def generate() -> dict[Path, str]:
@@ -71,7 +76,7 @@ def asyncapi() -> dict[str, Any]:
         for kind in CATALOGUE.values()
     }
     headers = {name: {"description": words} | schema for name, (words, schema) in _HEADERS.items()}
-    required = [name for name in _HEADERS if name not in _SIGNATURES]
+    required = [name for name in _HEADERS if name not in _OPTIONAL]
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -97,7 +102,7 @@ def openapi() -> dict[str, Any]:
             "name": name,
             "in": "header",
             "description": words,
-            "required": name not in _SIGNATURES,
+            "required": name not in _OPTIONAL,
             "schema": schema,
         }
         for name, (words, schema) in _HEADERS.items()

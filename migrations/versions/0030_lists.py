@@ -1,9 +1,9 @@
 """What lists are narrowed by: the kind of the last attempt's failure on a delivery, and all filters on a replay.
 
 Up adds columns without defaults, which costs no rewrite, and indexes that know failures alone, so that what succeeds at
-once is written as before. That of a meeting's events holds those whose payload is erased, too. They are made while the
-tables stand still, in seconds for a million rows. Servers and workers of the revision before go on. What they settle
-has no kind, and is not found by one; nor is what was settled before.
+once is written as before. They are made while the tables stand still, in seconds for a million rows. Servers and
+workers of the revision before go on. What they settle has no kind, and is not found by one; nor is what was settled
+before.
 
 They know none of the new filters of a replay either, and would send more than was asked for. So a replay that has one
 is paced by `narrowed_paced_at`, while its `paced_at` is so far off that no step of theirs is ever due.
@@ -16,7 +16,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0030"
-down_revision = "0015"
+down_revision = "0024"
 branch_labels = None
 depends_on = None
 
@@ -52,11 +52,6 @@ _INDEXES = (
 )
 #: Of settled deliveries alone.
 _OF_SETTLED = (("dead", "status = 'dead'"), ("unsettled", "status IN ('pending', 'sending')"))
-#: A meeting's events are listed with those whose payload is erased.
-_MEETINGS = """
-DROP INDEX noteflow.ix_webhook_events_meeting_id;
-CREATE INDEX ix_webhook_events_meeting_id ON noteflow.webhook_events (workspace_id, meeting_id) WHERE {condition}
-"""
 _TABLES = ("webhook_deliveries", "delivery_queue")
 _CANCEL = """
 DO $do$
@@ -87,7 +82,6 @@ def upgrade() -> None:
             f"CREATE INDEX ix_webhook_deliveries_{name} ON noteflow.webhook_deliveries"
             f" (workspace_id, created_at DESC, id DESC) WHERE {condition}"
         )
-    op.execute(_MEETINGS.format(condition="meeting_id IS NOT NULL"))
     for table in _TABLES:
         for name, columns, condition in _INDEXES:
             op.execute(f"CREATE INDEX ix_{table}_{name} ON noteflow.{table} ({columns}) WHERE {condition}")
@@ -96,7 +90,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Change it back."""
     op.execute(_CANCEL)
-    op.execute(_MEETINGS.format(condition="payload_erased_at IS NULL"))
     for name, _ in _OF_SETTLED:
         op.execute(f"DROP INDEX noteflow.ix_webhook_deliveries_{name}")
     for table in _TABLES:

@@ -13,6 +13,7 @@ from noteflow_hooks.application.endpoints import find_webhook
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.health.reasons import UNDISPATCHED
+from noteflow_hooks.domain.verification import check_verified
 from noteflow_hooks.errors import NotFoundError, PreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -21,8 +22,9 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.application.webhooks import WebhookService
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import Actor
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Redelivery
@@ -124,6 +126,18 @@ def redeliver(
     return DeliveryView(delivery, _reason(unit, delivery))
 
 
+def skip(
+    unit: UnitOfWork, service: WebhookService, workspace_id: UUID, delivery_id: UUID, *, by: Actor
+) -> DeliveryView:
+    """Give up a delivery that waits or is dead; raise NotFoundError, or PreconditionError where that can't be."""
+    before, after = service.give_up(workspace_id, delivery_id, unit)
+    told = {"status": before.status.value}, {"status": after.status.value, "skip_reason": str(after.skip_reason)}
+    target = (TargetKind.DELIVERY, delivery_id)
+    unit.audit.add(entry_of(by, Action.DELIVERY_SKIPPED, workspace_id, target, old=told[0], new=told[1]))
+    unit.on_commit(lambda: log.info("delivery %s is given up", delivery_id))
+    return DeliveryView(after, _reason(unit, after))
+
+
 def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> UUID:
     """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled."""
     webhook = find_webhook(unit, workspace_id, webhook_id)
@@ -132,14 +146,15 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
         raise PreconditionError(
             f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
         )
+    check_verified(webhook, what="test it")
     event_id = service.trigger_test(webhook, unit)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_TESTED, workspace_id, target, new={"event_id": str(event_id)}))
     return event_id
 
 
-def delivery_of_test(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:
-    """Return the delivery of a test event as it is now; None while the event waits to be dispatched."""
+def delivery_of(unit: UnitOfWork, event_id: UUID) -> DeliveryView | None:
+    """Return the delivery of a test or a challenge as it is now; None while the event waits to be dispatched."""
     found = unit.deliveries.get_by_event(event_id)
     return DeliveryView(found[0], _reason(unit, found[0])) if found else None
 

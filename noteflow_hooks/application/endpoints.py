@@ -20,6 +20,8 @@ from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_wh
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
+from noteflow_hooks.domain.preset_endpoints import PresetRules, with_hidden_url
+from noteflow_hooks.domain.verification import updated
 from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page, WebhookFilter
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 log = logging.getLogger(__name__)
@@ -81,6 +84,15 @@ class EndpointRules:
     max_retries: int = DEFAULT_MAX_RETRIES
     #: What reads certificates and keys; without it they are refused.
     certificates: CertificateReader | None = None
+    #: What shows requests that are not sent; without it none is shown.
+    previewer: Previewer | None = None
+    #: Hosts that presets may post to beside their vendors' own.
+    preset_hosts: frozenset[str] = frozenset()
+
+    @property
+    def presets(self) -> PresetRules:
+        """What presets are allowed."""
+        return PresetRules(self.preset_hosts, allow_http_loopback=self.allow_http_loopback)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,7 +186,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
     )
     webhook = replace(webhook, tls=tls, options=options)
     webhook.check_transport()
-    return webhook
+    return with_hidden_url(webhook, url=webhook.url, rules=rules.presets)
 
 
 def _check_one_secret(asked: Registration) -> None:
@@ -261,7 +273,12 @@ def change_webhook(
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
     check_subscribed(unit, workspace_id, changes.get("events", ()))
-    stored = service.update_webhook(_changed(webhook, changes, rules=rules, now=now), unit)
+    changed = _changed(webhook, changes, rules=rules, now=now)
+    is_required = service.requires_verification
+    asked = updated(webhook, changed, names_url="url" in changes, is_required=is_required, now=now)
+    asked.check_transport()
+    stored = service.update_webhook(asked, unit)
+    service.ask_to_verify(stored, unit, before=webhook)
     old, new = tell_update(webhook, stored)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))
@@ -284,6 +301,8 @@ def rotate_secret(
 
 
 def _rotated(webhook: WebhookConfig, rotation: Rotation, *, now: datetime) -> WebhookConfig:
+    if webhook.options.format.is_preset:
+        raise PreconditionError(f"webhook_id: has format {webhook.options.format}, and nothing signs such an endpoint")
     what = rotation.of(webhook.signing)
     if what is Rotated.KEY and rotation.is_given:
         raise InvalidInputError("secret", "must not be set where the key alone is rotated; set what to secret or both")
@@ -330,7 +349,8 @@ def _changed(
         # Pausing an endpoint that is paused keeps the time since when it is.
         since = webhook.paused_at if webhook.paused_at is not None else now
         fields["paused_at"] = since if paused else None
-    changed = replace(webhook, **fields).checked_for_losses()
+    changed = with_hidden_url(replace(webhook, **fields), before=webhook, url=fields.get("url"), rules=rules.presets)
+    changed = changed.checked_for_losses()
     changed.check_transport()
     return changed
 

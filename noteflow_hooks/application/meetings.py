@@ -186,7 +186,9 @@ def end_abandoned(
     """End the recordings without a heartbeat for so long, and all open ones of ``server``; return how many."""
     ended = 0
     with units() as unit:
-        for recording in unit.meetings.abandoned_recordings(silent_for=silent_for, server=server):
+        # In the order in which the meetings' counters of events are locked, by all who lock several.
+        abandoned = unit.meetings.abandoned_recordings(silent_for=silent_for, server=server)
+        for recording in sorted(abandoned, key=lambda each: (each.workspace_id, str(each.meeting_id))):
             ended += end_recording(unit, service, recording, duration_seconds=recording.duration_seconds)
         unit.commit()
     return ended

@@ -26,6 +26,8 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.domain.ids import ordered_id
+from noteflow_hooks.domain.preset_endpoints import hidden
+from noteflow_hooks.domain.verification import registered, verification_event
 from noteflow_hooks.errors import UnavailableError, WebhooksOffError
 from noteflow_hooks.key_pairs import generate_key_pair
 
@@ -68,9 +70,11 @@ class WebhookService:
         check_url: Callable[[str], object] = lambda _: None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         on_close: Callable[[], None] = lambda: None,
+        requires_verification: bool = False,
     ) -> None:
         """``announce`` names committed events to the workers, ``wake`` deliveries that are due.
 
+        With ``requires_verification`` an endpoint, new or moved, has to answer a challenge first.
         ``store_events`` stores and commits a group of events, in a unit of work where it is None. ``check_url`` raises
         for an endpoint that may not be reached.
         """
@@ -81,6 +85,8 @@ class WebhookService:
         self._check_url = check_url
         self._now = now
         self._on_close = on_close
+        #: Whether an endpoint, new or moved, has to answer a challenge.
+        self.requires_verification = requires_verification
         self._put_off: Callable[[Callable[[], None]], None] = _at_once
         self._failed = count(1)
         #: How many events could not be recorded since the start.
@@ -95,7 +101,7 @@ class WebhookService:
 
     def register_webhook(self, config: WebhookConfig) -> WebhookConfig:
         """Store a new endpoint and return it as stored; raise InvalidInputError for an address that is not allowed."""
-        self._check_url(config.url)
+        self._check_url(config.address)
         with self._units() as unit:
             stored = self.store_webhook(config, unit, by=PROGRAM)
             unit.commit()
@@ -107,7 +113,10 @@ class WebhookService:
         Raise InvalidInputError for a type that the workspace has not.
         """
         check_subscribed(unit, config.workspace_id, config.events)
-        stored = unit.webhooks.create(_with_key(config))
+        if self.requires_verification:
+            config = registered(config, now=self._now())
+        stored = unit.webhooks.create(hidden(_with_key(config)))
+        self.ask_to_verify(stored, unit, before=None)
         target = (TargetKind.WEBHOOK, stored.id)
         unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))
         unit.on_commit(lambda: self._log_registered(stored))
@@ -124,6 +133,14 @@ class WebhookService:
         # No delivery has this id, which is enough: a worker that is woken takes whatever may go now.
         unit.on_commit(lambda: self._wake([stored.id]))
         return stored
+
+    def ask_to_verify(self, webhook: WebhookConfig, unit: UnitOfWork, *, before: WebhookConfig | None) -> UUID | None:
+        """Record the event that asks a stored endpoint, unless it was asked before; return its id."""
+        challenge = webhook.verification.challenge
+        had = None if before is None else before.verification.challenge
+        if challenge is None or challenge == had:
+            return None
+        return self.publish(verification_event(webhook, challenge, now=self._now()), unit).id
 
     def check_url(self, url: str) -> None:
         """Raise InvalidInputError where an endpoint at this URL may not be reached."""
@@ -265,6 +282,15 @@ class WebhookService:
         delivery = unit.deliveries.send_again(workspace_id, delivery_id)
         unit.on_commit(lambda: self._wake([delivery_id]))
         return delivery
+
+    def give_up(
+        self, workspace_id: UUID, delivery_id: UUID, unit: UnitOfWork
+    ) -> tuple[WebhookDelivery, WebhookDelivery]:
+        """Give a delivery up, and wake a worker for what waits for it; return it before and after."""
+        before = unit.deliveries.get_by_id(workspace_id, delivery_id)
+        after = unit.deliveries.give_up(workspace_id, delivery_id)
+        unit.on_commit(lambda: self._wake([delivery_id]))
+        return before if before is not None else after, after
 
     def _stored(self, events: Sequence[Event]) -> list[Event | Exception]:
         """Store them with one statement; where that is refused, each half by itself, down to the event at fault."""

@@ -1,9 +1,9 @@
 """A receiver that uses little processor time, since it shares the machine with what is measured.
 
 It answers by the path: ``/ok…`` with 200, ``/fail…`` with 500, ``/hang…`` never; it counts the first kind only. It
-takes commands as lines: ``reset`` forgets what came, ``count`` answers how many POSTs came and when the last one did,
-``arrivals`` when each ``webhook-id`` first came, and ``release`` hangs up on all that wait for an answer. Times are by
-the monotonic clock, which all processes of a machine share, in seconds.
+takes commands as lines: ``reset`` forgets what came, ``count`` answers how many POSTs came, how many events they had,
+and when the last one did, ``arrivals`` when each ``webhook-id`` first came, and ``release`` hangs up on all that wait
+for an answer. Times are by the monotonic clock, which all processes of a machine share, in seconds.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ _ANSWERS: Final = {
 _START: Final = len(b"POST /")
 _LENGTH: Final = b"content-length: "
 _ID: Final = b"webhook-id: "
+_BATCH: Final = b"x-noteflow-batch: "
 _BACKLOG: Final = 2048
 _PIECE: Final = 65_536
 
@@ -48,6 +49,8 @@ class _Server:
         self._selector = selectors.DefaultSelector()
         self._context = context
         self._posts = 0
+        #: A batch has several.
+        self._events = 0
         self._last = 0.0
         self._arrivals: dict[bytes, float] = {}
         self._hanging: list[_Connection] = []
@@ -124,6 +127,8 @@ class _Server:
 
     def _note(self, head: bytes) -> None:
         self._posts += 1
+        batch = head.find(_BATCH)
+        self._events += 1 if batch < 0 else int(head[batch + len(_BATCH) :].split(b"\r\n", 1)[0])
         self._last = now = time.monotonic()
         at = head.find(_ID)
         if at >= 0:
@@ -132,9 +137,9 @@ class _Server:
     def _obey(self, command: str) -> bool:
         answer: object = None
         if command == "reset":
-            self._posts, self._last, self._arrivals = 0, 0.0, {}
+            self._posts, self._events, self._last, self._arrivals = 0, 0, 0.0, {}
         elif command == "count":
-            answer = {"posts": self._posts, "distinct": len(self._arrivals), "last": self._last}
+            answer = {"posts": self._posts, "events": self._events, "distinct": len(self._arrivals), "last": self._last}
         elif command == "arrivals":
             answer = {key.decode("ascii"): at for key, at in self._arrivals.items()}
         elif command == "release":

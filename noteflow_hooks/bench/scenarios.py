@@ -12,6 +12,7 @@ from noteflow_hooks.bench.isolation import ISOLATION
 from noteflow_hooks.bench.latency import LATENCY
 from noteflow_hooks.bench.meetings import MEETINGS
 from noteflow_hooks.bench.memory import MEMORY
+from noteflow_hooks.bench.one_request import ONE_REQUEST
 from noteflow_hooks.bench.over_grpc import OVER_GRPC
 from noteflow_hooks.bench.pools import POOLS
 from noteflow_hooks.bench.scaling import SCALING
@@ -23,7 +24,17 @@ if TYPE_CHECKING:
     from noteflow_hooks.bench.scenario import Scenario
 
 #: The scenarios of every run; memory comes after them.
-STANDARD: Final = (*THROUGHPUT, *SCALING, *OVER_GRPC, *BATCHES, *CALL_COSTS, *LATENCY, *ISOLATION, *MEETINGS)
+STANDARD: Final = (
+    *THROUGHPUT,
+    *ONE_REQUEST,
+    *SCALING,
+    *OVER_GRPC,
+    *BATCHES,
+    *CALL_COSTS,
+    *LATENCY,
+    *ISOLATION,
+    *MEETINGS,
+)
 #: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
 FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY)
 ALL: Final = (*STANDARD, *FULL, *MEMORY)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
@@ -11,6 +11,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.domain.audit.entries import PROGRAM
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
+from noteflow_hooks.domain.options import NO_BATCHES, NO_OPTIONS, EndpointOptions
 from noteflow_hooks.domain.webhooks import WebhookConfig
 from noteflow_hooks.signing import generate_secret
 
@@ -56,10 +57,13 @@ class Tenants:
             unit.commit()
             return tenants
 
-    def register(self, tenant: Tenant, urls: Iterable[str], *, event_type: str = COMPLETED) -> list[UUID]:
+    def register(
+        self, tenant: Tenant, urls: Iterable[str], *, event_type: str = COMPLETED, batch_max: int = NO_BATCHES
+    ) -> list[UUID]:
         """Register more endpoints and return their ids."""
+        options = EndpointOptions(batch_max=batch_max)
         with self._store.units() as unit:
-            webhook_ids = [_register(unit, tenant.workspace_id, url, event_type) for url in urls]
+            webhook_ids = [_register(unit, tenant.workspace_id, url, event_type, options=options) for url in urls]
             unit.commit()
             return webhook_ids
 
@@ -91,6 +95,8 @@ def _tenant(unit: UnitOfWork, urls: Iterable[str]) -> Tenant:
     return Tenant(workspace.id, token)
 
 
-def _register(unit: UnitOfWork, workspace_id: UUID, url: str, event_type: str) -> UUID:
+def _register(
+    unit: UnitOfWork, workspace_id: UUID, url: str, event_type: str, *, options: EndpointOptions = NO_OPTIONS
+) -> UUID:
     config = WebhookConfig.create(workspace_id, url, [event_type], secret=generate_secret(), allow_http_loopback=True)
-    return unit.webhooks.create(config).id
+    return unit.webhooks.create(replace(config, options=options)).id

@@ -45,6 +45,11 @@ _SENDING: Final = "SELECT EXISTS (SELECT FROM noteflow.delivery_queue WHERE stat
 _UNDISPATCHED: Final = "SELECT id FROM noteflow.webhook_events WHERE dispatched_at IS NULL"
 
 
+#: What the receiver counts.
+POSTS: Final = "posts"
+EVENTS: Final = "events"
+
+
 @dataclass(frozen=True, slots=True)
 class Burst:
     """The result of events that were announced all at once."""
@@ -64,11 +69,13 @@ def burst(
     *,
     events: int,
     receipts: int | None = None,
+    what: str = POSTS,
     afterwards: Callable[[], None] = _nothing,
 ) -> Burst:
     """Send events, wait until all is delivered, and return how fast they came.
 
     ``receipts`` is how many are measured, by default one for each event. Later ones are waited for, not measured.
+    ``what`` is what counts as one: a POST, or each of the events that a POST may have.
     ``afterwards`` is called before that.
     """
     expected = receipts if receipts is not None else events
@@ -77,7 +84,7 @@ def burst(
     before = used_s(stage)
     began = time.monotonic()
     stage.publishers.events.announce(ids)
-    took_s = until_received(stage, expected) - began
+    took_s = until_received(stage, expected, what=what) - began
     afterwards()
     settle(stage)
     return Burst(expected / took_s, cpu_us(before, used_s(stage), each=expected))
@@ -93,13 +100,13 @@ def cpu_us(before: Values, after: Values, *, each: int) -> Values:
     return {f"{CPU}{name}_us": (after[name] - before[name]) / each * 1e6 for name in before}
 
 
-def until_received(stage: Stage, receipts: int) -> float:
+def until_received(stage: Stage, receipts: int, *, what: str = POSTS) -> float:
     """Wait for so many receipts and return the moment of the last one, by the monotonic clock, in seconds."""
     counted: dict[str, Any] = {}
 
     def is_there() -> bool:
         counted.update(stage.receiver.ask("count"))
-        return bool(counted["posts"] >= receipts)
+        return bool(counted[what] >= receipts)
 
     stage.wait(is_there, what=f"{receipts} receipts")
     last: float = counted["last"]

@@ -139,4 +139,6 @@ class Claimer:
         claimed = self._store.claim_throttled(limit=size, slow=lane is Lane.SLOW, lease_slack=self._lease_slack)
         # What can go on at once brings another task along: one alone would wait for its own receivers.
         self._slots.wake_for(claimed.slots, wake_ups)
+        if claimed.awaits_dispatch:
+            wake_ups.dispatch_more()
         return claimed

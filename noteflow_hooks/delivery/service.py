@@ -18,6 +18,7 @@ from noteflow_hooks.delivery.dispatcher import Dispatcher
 from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
 from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -186,7 +187,8 @@ class DeliveryService:
     def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | None]) -> None:
         try:
             if left := calls.left():
-                self._store.mark_slow({each.claim.webhook.id for each in left})
+                # What a challenge says of an endpoint's pace may be that of another URL.
+                self._store.mark_slow({each.claim.webhook.id for each in left if each.claim.challenge is None})
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)
@@ -198,9 +200,17 @@ class DeliveryService:
 
     def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
         """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
-        if leased.claim.reason_to_skip() is not None or self._monotonic() >= leased.start_by:
+        claim = leased.claim
+        if not may_be_sent(claim) or self._monotonic() >= leased.start_by:
             return _no_result
-        return self._begin_post(leased.claim)
+        return self._begin_post(claim)
+
+
+def may_be_sent(claim: Claim) -> bool:
+    """Tell whether nothing speaks against sending it; what waits for verification, or a release, is given back."""
+    if claim.reason_to_skip() is not None or (claim.delivery.rendering is not None and claim.awaits_release):
+        return False
+    return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 
 
 def _no_result() -> None:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
 from noteflow_hooks.domain.ports.delivery_store import Settled
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
@@ -69,6 +71,9 @@ class Settler:
         failed: list[_Settling] = []
         others: list[_Settling] = []
         for leased, result in group:
+            if isinstance(leased.claim, BatchClaim):
+                self._add_batch(leased, leased.claim, result, failed=failed, others=others)
+                continue
             settlement = leased.claim.settlement(result, policy=self._rules.policy, draw=self._clock.draw)
             part = failed if settlement.is_failure else others
             part.append((leased, settlement, settlement.fencing_key))
@@ -77,19 +82,37 @@ class Settler:
             outcomes += self._settle(failed, self._store_failures)
         return outcomes
 
+    def _add_batch(
+        self,
+        leased: LeasedClaim,
+        batch: BatchClaim,
+        result: AttemptResult | None,
+        *,
+        failed: list[_Settling],
+        others: list[_Settling],
+    ) -> None:
+        """Add what the result of a batch's one POST leads to for its members, which are stored together."""
+        settlements = batch.settlements(result, policy=self._rules.policy, draw=self._clock.draw)
+        part = failed if any(each.is_failure for each in settlements) else others
+        part += [(leased, each, each.fencing_key) for each in settlements]
+
     def _settle(self, group: list[_Settling], store: Callable[[list[Settlement], float], Settled]) -> Outcomes:
         settlements = [settlement for _, settlement, _ in group]
         lease_end = max(leased.start_by + leased.claim.webhook.timeout_ms / 1000 for leased, _, _ in group)
         settled = store(settlements, lease_end)
         outcomes, succeeded = Outcomes(), list[str]()
+        #: Batches of which a failed attempt is told already: it is one attempt.
+        logged: set[tuple[UUID, str]] = set()
         for leased, settlement, key in group:
             is_kept = key in settled.fencing_keys
             outcome = _outcome(settlement) if is_kept else "lost"
             outcomes[outcome] += 1
             if outcome == "succeeded":
                 succeeded.append(f"delivery {settlement.delivery.id} to {host_of(leased.claim.webhook.url)} succeeded")
-            else:
+            elif settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
                 _log(leased.claim, settlement, is_kept=is_kept)
+                if settlement.batch_id is not None:
+                    logged.add((settlement.batch_id, outcome))
         if succeeded:
             # One record, and a line for each: to make a record takes three times as long as the line.
             log.info("\n".join(succeeded), extra={"lines": succeeded})
@@ -101,7 +124,9 @@ class Settler:
         waits: dict[WakeUps, dict[UUID, timedelta]] = {}
         for leased, settlement, key in group:
             wait = settlement.wait
-            if wait is not None and wait <= self._rules.countdown_max and key in settled.fencing_keys:
+            if wait is None or settlement.waits_for_slot:
+                continue
+            if wait <= self._rules.countdown_max and key in settled.fencing_keys:
                 waits.setdefault(leased.wake_ups, {})[settlement.delivery.id] = wait
         for wake_ups, own in waits.items():
             for delay, ids in grouped(own).items():
@@ -190,6 +215,12 @@ def _without_text(settlement: Settlement) -> Settlement:
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
 
 
+def _named(claim: Claim, settlement: Settlement) -> str:
+    if isinstance(claim, BatchClaim):
+        return f"batch {claim.id} of {len(claim.members)}, delivery {settlement.delivery.id} among them,"
+    return f"delivery {settlement.delivery.id}"
+
+
 def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
     if not is_kept:
@@ -199,8 +230,8 @@ def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     else:
         log.log(
             logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
-            "delivery %s attempt %d to webhook %s at %s: %s in %d ms%s",
-            delivery.id,
+            "%s attempt %d to webhook %s at %s: %s in %d ms%s",
+            _named(claim, settlement),
             delivery.attempt_count,
             claim.webhook.id,
             host_of(claim.webhook.url),

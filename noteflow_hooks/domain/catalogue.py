@@ -18,6 +18,7 @@ from noteflow_hooks.domain.events import (
     RecordingStartedPayload,
     RecordingStoppedPayload,
     SummaryGeneratedPayload,
+    VerificationPayload,
     WebhookEventType,
     WebhookPayload,
     WebhookTestPayload,
@@ -50,6 +51,11 @@ _FIELDS: Final[Mapping[str, tuple[str, dict[str, Any], Any]]] = {
         "The SHA-256 of the certificate, in hexadecimal digits.",
         {"minLength": 64, "maxLength": 64},
         "5d4e0b1c7a52a2f0a6cfb4a2a9e3a0d1f37f0a4fd7fce2f0d5b4b3c6f1f2a9c8",
+    ),
+    "challenge": (
+        'What to give back with a 2xx: as the body, or as {"challenge": "…"}.',
+        {"minLength": 1, "maxLength": 128},
+        "6pY8Qf0kTn3mZr1cVw9uJx5sLb2hGd7aEi4oKy-R_tA",
     ),
     "reason": ("Why, in words.", {}, "410 Gone: the endpoint does not want webhooks any more"),
 }
@@ -165,6 +171,12 @@ _KINDS_OF_EVENTS: Final = (
         "Somebody asked for a test of this endpoint; sent to it whatever it subscribes to.",
         "0.1.0",
         (WebhookTestPayload,),
+    ),
+    EventType(
+        WebhookEventType.WEBHOOK_VERIFICATION,
+        "This endpoint is new, or its URL is: nothing else is sent there until it gives the challenge back.",
+        "0.2.0",
+        (VerificationPayload,),
     ),
 )
 #: Our types by name, in the names' order.

@@ -14,6 +14,9 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
+from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
+from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
 
@@ -22,20 +25,14 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.ranks import Rank
+    from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-#: The status codes of a final answer that count as success; no others do.
-SUCCESS: Final = range(200, 300)
-#: The most bytes of a response body that are kept.
-RESPONSE_KEPT_BYTES: Final = 4096
-NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
-TIMED_OUT: Final = "Request timed out"
-INTERRUPTED: Final = "Interrupted: the worker stopped before the attempt's result was recorded"
-#: The status code with which a receiver asks for no more deliveries (RFC 9110, 15.5.11).
-GONE: Final = 410
 _EXHAUSTED: Final = "Max retries exceeded: "
 
 
@@ -51,22 +48,6 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-
-
-class ErrorKind(StrEnum):
-    """What made an attempt fail."""
-
-    TIMEOUT = "timeout"
-    DNS = "dns"
-    ADDRESS_NOT_ALLOWED = "address_not_allowed"
-    CONNECT = "connect"
-    TLS = "tls"
-    PROTOCOL = "protocol"
-    REDIRECT = "redirect"
-    STATUS = "status"
-    INTERRUPTED = "interrupted"
-    SECRET_UNAVAILABLE = "secret_unavailable"  # noqa: S105 - the name of a fault, no secret
-    INTERNAL = "internal"
 
 
 _OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
@@ -86,6 +67,10 @@ class AttemptResult:
     error_message: str | None = None
     #: What the answer's ``Retry-After`` asked for.
     retry_after: timedelta | None = None
+    #: In which words its vendor says that nothing will ever be taken there again; a 410 says so by itself.
+    vendor_gone: str | None = None
+    #: Of a batch that was answered with success: the events that the answer names as failed all the same.
+    failed_events: frozenset[UUID] = frozenset()
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
 
@@ -93,6 +78,11 @@ class AttemptResult:
     def succeeded(self) -> bool:
         """Whether the final status was 200 to 299; nothing else is success."""
         return self.error_kind is None and self.status_code is not None and self.status_code in SUCCESS
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the receiver has said that it wants no more deliveries."""
+        return self.status_code == GONE or self.vendor_gone is not None
 
     @property
     def is_our_fault(self) -> bool:
@@ -106,23 +96,6 @@ class AttemptResult:
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookAttempt:
-    """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""
-
-    id: UUID
-    delivery_id: UUID
-    attempt_number: int
-    started_at: datetime
-    duration_ms: int
-    status_code: int | None
-    response_body: str | None = field(repr=False)
-    error_kind: str | None
-    error_message: str | None
-    #: Whether it may have reached the endpoint twice: see :class:`AttemptResult`.
-    redialled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class WebhookDelivery:
     """One event for one endpoint. Every change of state is a method that returns the next value."""
 
@@ -131,7 +104,7 @@ class WebhookDelivery:
     event_id: UUID
     event_type: str
     status: DeliveryStatus = DeliveryStatus.PENDING
-    #: The last attempt's, like ``response_body``, ``error_message`` and ``duration_ms``.
+    #: The last attempt's, like ``response_body``, ``error_message``, ``error_kind`` and ``duration_ms``.
     status_code: int | None = None
     response_body: str | None = field(default=None, repr=False)
     error_message: str | None = None
@@ -152,10 +125,28 @@ class WebhookDelivery:
     held: bool = False
     #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
-    #: Why it is skipped; None where it is not, or where its payload was erased.
     skip_reason: SkipReason | None = None
-    #: What made the last attempt fail; None where it succeeded, or where none was made.
     error_kind: str | None = None
+    ordered_meeting: str | None = None
+    sequence: int | None = None
+    gap: int | None = None
+    out_of_order: bool | None = None
+    #: The batch that it is part of until that is settled or dissolved, and was last part of once it is settled itself.
+    batch_id: UUID | None = None
+    #: Once its batch was dissolved: how many may share its next one.
+    batch_limit: int | None = None
+    #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
+    rendering: str | None = None
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether an attempt of it may have been made since it came to be, or since it was sent again."""
+        return self.rendering is not None or self.budget_used > 0 or self.interruptions > 0
+
+    @property
+    def asks_to_verify(self) -> bool:
+        """Whether it carries a challenge: none of its attempts is kept back by breaker, limits or a pause."""
+        return self.event_type == VERIFICATION
 
     def is_due(self, moment: datetime) -> bool:
         """Tell whether it may be claimed by then without a scheduling slot."""
@@ -167,8 +158,8 @@ class WebhookDelivery:
         sending = self.status is DeliveryStatus.SENDING
         return sending and self.lease_expires_at is not None and self.lease_expires_at <= moment
 
-    def claimed(self, *, lease_until: datetime) -> WebhookDelivery:
-        """Claim it for one attempt."""
+    def claimed(self, *, lease_until: datetime, rendering: str | None = None) -> WebhookDelivery:
+        """Claim it for one attempt; ``rendering`` is what its endpoint wants now, and counts for the first one."""
         self._require(DeliveryStatus.PENDING)
         return replace(
             self,
@@ -178,6 +169,7 @@ class WebhookDelivery:
             lease_expires_at=lease_until,
             held=False,
             forced=False,
+            rendering=self.rendering if self.is_begun else rendering,
         )
 
     def attempted(
@@ -202,7 +194,7 @@ class WebhookDelivery:
         if result.error_kind is ErrorKind.INTERNAL:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
-        if result.status_code == GONE:
+        if result.is_gone:
             return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
@@ -224,10 +216,11 @@ class WebhookDelivery:
         message = f"{_EXHAUSTED}{after.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
-    def released(self) -> WebhookDelivery:
-        """Give it back untried: the claim came too late for an attempt."""
+    def released(self, why: str | None = None) -> WebhookDelivery:
+        """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None)
+        message = self.error_message if why is None else why
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=message)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
@@ -269,12 +262,8 @@ class WebhookDelivery:
         )
         if after.interruptions < INTERRUPTIONS_LIMIT:
             return after
-        return replace(
-            after,
-            status=DeliveryStatus.DEAD,
-            next_attempt_at=None,
-            error_message=f"{_EXHAUSTED}{INTERRUPTED}",
-        )
+        message = f"{_EXHAUSTED}{INTERRUPTED}"
+        return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
 
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
@@ -297,6 +286,11 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            gap=None,
+            out_of_order=None,
+            batch_id=None,
+            batch_limit=None,
+            rendering=None,
         )
 
     def _require(self, *allowed: DeliveryStatus) -> None:
@@ -314,8 +308,21 @@ class Claim:
     payload: bytes = field(repr=False)
     #: Whether the event is a test for this very endpoint, sent whatever it subscribes to.
     targeted: bool = False
-    #: Whether the payload was erased: there is nothing to send.
+    #: The payload was erased.
     erased: bool = False
+    #: What a 2xx must give back to count as success; None where any 2xx does.
+    challenge: Challenge | None = None
+    rank: Rank | None = None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: EventFacts | None = field(default=None, repr=False)
+
+    @property
+    def awaits_release(self) -> bool:
+        """Whether it was begun with a renderer that this release doesn't have: another would send other bytes."""
+        if self.delivery.rendering is None:
+            return False
+        rendering = Rendering.read(self.delivery.rendering)
+        return rendering is not None and not rendering.is_known
 
     def reason_to_skip(self) -> Skip | None:
         """Return why it must not be sent, or None where it may."""
@@ -327,7 +334,10 @@ class Claim:
             return ERASED
         if not self.targeted and not self.webhook.subscribes_to(self.delivery.event_type):
             return Skip(f"Event {self.delivery.event_type} not subscribed", SkipReason.NOT_SUBSCRIBED)
-        return None
+        if self.delivery.event_type != VERIFICATION:
+            return None
+        why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
+        return None if why is None else Skip(why, None)
 
     def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
         """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.
@@ -342,6 +352,8 @@ class Claim:
         reason = self.reason_to_skip()
         if reason is not None:
             return Settlement(self.delivery.skipped(reason))
+        if self.awaits_release:
+            return Settlement(self.delivery.released(UNKNOWN_RENDERER), wait=LOOK_AGAIN_AFTER)
         return Settlement(self.delivery.released(), wait=timedelta(0))
 
 
@@ -354,16 +366,28 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+    #: The batch that the attempt was made of: its members' attempts are one POST.
+    batch_id: UUID | None = None
+
+    @property
+    def waits_for_slot(self) -> bool:
+        """Whether it waits for a scheduling slot from now on, since its batch is sent again as it is."""
+        return self.delivery.status is DeliveryStatus.PENDING and self.delivery.batch_id is not None
 
     @property
     def is_failure(self) -> bool:
         """Whether an attempt was made and did not succeed."""
         return self.attempt is not None and not self.attempt.succeeded
 
+    @property
+    def verifies(self) -> bool:
+        """Whether its endpoint has given its challenge back."""
+        return self.delivery.event_type == VERIFICATION and self.attempt is not None and self.attempt.succeeded
+
     def is_notable(self, slow_after: timedelta) -> bool:
         """Tell whether it changes the health of an endpoint that was well until now."""
         made = self.attempt
-        if made is None or made.is_our_fault:
+        if made is None or made.is_our_fault or self.delivery.event_type == VERIFICATION:
             return False
         # Only what succeeded has no kind of error.
         return made.error_kind is not None or made.took >= slow_after

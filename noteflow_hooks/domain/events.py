@@ -30,13 +30,16 @@ class WebhookEventType(StrEnum):
     RECORDING_STARTED = "recording.started"
     RECORDING_STOPPED = "recording.stopped"
     WEBHOOK_TEST = "webhook.test"
+    WEBHOOK_VERIFICATION = "webhook.verification"
     WEBHOOK_CERTIFICATE_EXPIRING = "webhook.certificate_expiring"
     WEBHOOK_FAILING = "webhook.failing"
     WEBHOOK_DISABLED = "webhook.disabled"
 
 
-#: What an endpoint may subscribe to: all but the test, which goes to its target without a subscription.
-SUBSCRIBABLE: Final = tuple(sorted(set(WebhookEventType) - {WebhookEventType.WEBHOOK_TEST}))
+#: What goes to its target alone, whatever that subscribes to.
+TARGETED: Final = frozenset({WebhookEventType.WEBHOOK_TEST, WebhookEventType.WEBHOOK_VERIFICATION})
+#: What an endpoint may subscribe to: all but those.
+SUBSCRIBABLE: Final = tuple(sorted(set(WebhookEventType) - TARGETED))
 #: What a caller may publish: the meeting types. Only the system makes events of the others.
 PUBLISHABLE: Final = (
     WebhookEventType.MEETING_COMPLETED,
@@ -106,6 +109,15 @@ class WebhookTestPayload(WebhookPayload):
 
 
 @dataclass(frozen=True, slots=True)
+class VerificationPayload(WebhookPayload):
+    """What ``webhook.verification`` says: what the endpoint is to give back, and until when."""
+
+    webhook_id: str
+    challenge: str
+    expires_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class EndpointTroublePayload(WebhookPayload):
     """What ``webhook.failing`` and ``webhook.disabled`` say of another endpoint of the workspace."""
 
@@ -123,7 +135,7 @@ class CertificateExpiringPayload(EndpointTroublePayload):
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One thing that happened, stored once. ``payload`` holds exactly the bytes that every attempt sends."""
+    """One thing that happened, stored once. ``payload`` holds the very bytes that are sent, or put into a format."""
 
     id: UUID
     workspace_id: UUID
@@ -131,7 +143,7 @@ class Event:
     payload: bytes = field(repr=False)
     occurred_at: datetime
     meeting_id: str | None = None
-    #: The only endpoint that may get it, for tests.
+    #: The only endpoint that may get it, for tests and challenges.
     target_webhook_id: UUID | None = None
     idempotency_key: str | None = None
     #: A digest of what the publisher gave under that key, so that a repetition can be told from a clash.
@@ -140,6 +152,8 @@ class Event:
     dispatched_at: datetime | None = None
     #: Since then ``payload`` is an empty object, and the event can't be sent any more.
     payload_erased_at: datetime | None = None
+    #: Its number among its meeting's events, from 1; None where it is about none, or older than such numbers.
+    sequence: int | None = None
 
 
 def is_event_name(text: str) -> bool:

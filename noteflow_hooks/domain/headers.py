@@ -36,6 +36,8 @@ DENIED: Final = (
     # Only an answer has it; Cookie, which may be a credential like Authorization, is allowed.
     "Set-Cookie",
     "TE",
+    "traceparent",
+    "tracestate",
     "Trailer",
     "Transfer-Encoding",
     "Upgrade",
@@ -43,9 +45,12 @@ DENIED: Final = (
     "Via",
 )
 #: What refused names begin with.
-DENIED_PREFIXES: Final = ("proxy-", "sec-", "webhook-", "x-forwarded-", "x-noteflow-")
+DENIED_PREFIXES: Final = ("ce-", "proxy-", "sec-", "webhook-", "x-forwarded-", "x-noteflow-")
 
 _DENIED: Final = frozenset(name.lower() for name in DENIED)
+#: Of these, what earlier releases allowed, so that it may be stored: where the request has one itself, that one goes.
+_ONCE_ALLOWED: Final = frozenset({"traceparent", "tracestate"})
+_ONCE_ALLOWED_PREFIX: Final = "ce-"
 _NOT_ALLOWED: Final = f"not allowed are {', '.join(DENIED)} and what begins with {', '.join(DENIED_PREFIXES)}"
 #: RFC 9110, 5.6.2.
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]*")
@@ -60,12 +65,27 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ..
 
     It names the header and what is allowed, and repeats no value.
     """
+    return _checked(pairs, once_allowed=False)
+
+
+def check_stored_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """Return the same, and let pass what an earlier release has allowed."""
+    return _checked(pairs, once_allowed=True)
+
+
+def is_once_allowed(name: str) -> bool:
+    """Tell whether it is one that only earlier releases allowed."""
+    folded = name.lower().replace("_", "-")
+    return folded in _ONCE_ALLOWED or folded.startswith(_ONCE_ALLOWED_PREFIX)
+
+
+def _checked(pairs: Iterable[tuple[str, str]], *, once_allowed: bool) -> tuple[tuple[str, str], ...]:
     headers = tuple(pairs)
     if len(headers) > HEADERS_LIMIT:
         raise _refusal(f"there are {len(headers)} headers; at most {HEADERS_LIMIT} are allowed")
     seen: set[str] = set()
     for position, (name, value) in enumerate(headers, start=1):
-        _check_name(name, position=position)
+        _check_name(name, position=position, once_allowed=once_allowed)
         if name.lower() in seen:
             raise _refusal(f"{name!r} is given twice; each name may be given once, whatever its case")
         seen.add(name.lower())
@@ -76,7 +96,7 @@ def check_headers(pairs: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ..
     return headers
 
 
-def _check_name(name: str, *, position: int) -> None:
+def _check_name(name: str, *, position: int, once_allowed: bool) -> None:
     token = name[: _TOKEN.match(name).end()]  # type: ignore[union-attr]  # it matches the empty text too
     if token != name:
         # The rest is not repeated: it may be a value that was put into the wrong place.
@@ -88,7 +108,8 @@ def _check_name(name: str, *, position: int) -> None:
     if not 0 < len(name) <= NAME_LIMIT:
         raise _refusal(f"the name of header {position} has {len(name)} characters; allowed are 1 to {NAME_LIMIT}")
     folded = name.lower().replace("_", "-")
-    if folded in _DENIED or folded.startswith(DENIED_PREFIXES):
+    is_denied = folded in _DENIED or folded.startswith(DENIED_PREFIXES)
+    if is_denied and not (once_allowed and is_once_allowed(name)):
         raise _refusal(f"{name!r} can't be set; {_NOT_ALLOWED}")
 
 

@@ -48,6 +48,7 @@ def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookCon
         and delivery.status in replay.statuses
         and event.payload_erased_at is None
         and webhook.is_active
+        and not delivery.asks_to_verify
         and _meets_but_for_status(delivery, event.meeting_id, replay.criteria)
     )
 

@@ -84,6 +84,11 @@ class EndpointOptions:
         """Whether its deliveries always wait for the endpoint's scheduling slots: which go together is chosen there."""
         return self.batch_max != NO_BATCHES or self.ordering is not Ordering.NONE
 
+    @property
+    def is_ordered(self) -> bool:
+        """Whether a meeting's events wait for the earlier ones."""
+        return self.ordering is Ordering.PER_MEETING
+
     def changed(self, named: Mapping[str, Any]) -> EndpointOptions:
         """Return the options with the named fields, or raise InvalidInputError that names all that are wrong."""
         if not named:

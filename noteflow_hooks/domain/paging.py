@@ -13,7 +13,8 @@ from noteflow_hooks.errors import InvalidInputError
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind, WebhookDelivery
+    from noteflow_hooks.domain.attempts import ErrorKind
+    from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
     from noteflow_hooks.domain.health.endpoint_state import EndpointState
     from noteflow_hooks.domain.meetings import MeetingState
 

@@ -17,9 +17,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.deliveries import NOTHING_TO_SEND_TO, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import check_period
 from noteflow_hooks.domain.rate import TokenBucket, full_in_s
+from noteflow_hooks.domain.verification import check_verified
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ STANDSTILL: Final = timedelta(seconds=10)
 #: The statuses that are sent again where the caller names none: what was not delivered.
 UNDELIVERED: Final = frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
 NOTHING_TO_SEND: Final = "delivery_id: its event's payload is erased, so it can't be sent again"
+_NOTHING_TO_SEND_TO: Final = "delivery_id: its webhook is deleted, so it can't be sent again"
 
 
 class ReplayState(StrEnum):
@@ -160,10 +162,11 @@ def check_running(count: int) -> None:
 def check_sending_again(webhook: WebhookConfig, event: Event) -> None:
     """Raise :class:`PreconditionError` if a delivery of the event to the endpoint could not go out."""
     if webhook.deleted_at is not None:
-        raise PreconditionError(NOTHING_TO_SEND_TO, reason=Reason.WEBHOOK_DELETED)
+        raise PreconditionError(_NOTHING_TO_SEND_TO, reason=Reason.WEBHOOK_DELETED)
     if event.payload_erased_at is not None:
         raise PreconditionError(NOTHING_TO_SEND, reason=Reason.PAYLOAD_ERASED)
     check_enabled(webhook)
+    check_verified(webhook, what="send again")
 
 
 def check_enabled(webhook: WebhookConfig) -> None:

@@ -6,14 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import (
-    INTERRUPTED,
-    AttemptResult,
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-    WebhookDelivery,
-)
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement, WebhookDelivery
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -30,11 +24,16 @@ def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datet
     after = settlement.delivery
     if before is None or before.status is not DeliveryStatus.SENDING or before.claim_no != after.claim_no:
         return None
+    if settlement.attempt is None:
+        # What was answered before may have been erased meanwhile.
+        after = replace(after, response_body=before.response_body)
     if before.error_message == ERASED.message:
         # Its payload was erased meanwhile, and the answer may repeat it.
         after = replace(after, response_body=None)
     if after.status is DeliveryStatus.PENDING:
-        return replace(after, next_attempt_at=now + (settlement.wait if settlement.wait is not None else timedelta(0)))
+        wait = settlement.wait if settlement.wait is not None else timedelta(0)
+        # A challenge goes on passing breaker, limits and a pause.
+        return replace(after, next_attempt_at=now + wait, forced=after.asks_to_verify, held=settlement.waits_for_slot)
     return replace(after, delivered_at=now) if after.status is DeliveryStatus.SUCCEEDED else after
 
 
@@ -50,10 +49,25 @@ def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: dateti
         error_message=INTERRUPTED,
     )
     after = delivery.interrupted(now=now, duration_ms=duration_ms)
-    return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt)
+    return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt, batch_id=delivery.batch_id)
 
 
 def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:
-    """Return the results of an endpoint's attempts, in their order; a delivery that was not sent has none."""
-    own = (each.attempt for each in settlements if each.delivery.webhook_id == webhook_id)
-    return [each for each in own if each is not None]
+    """Return the results of an endpoint's attempts, in their order; a delivery that was not sent has none.
+
+    A batch has one result, which is a success where one of its members has succeeded. Those of challenges are left out:
+    they may have gone to another URL, and say nothing of the endpoint's health.
+    """
+    ordinary = (each for each in settlements if not each.delivery.asks_to_verify)
+    own = [each for each in ordinary if each.delivery.webhook_id == webhook_id and each.attempt is not None]
+    results: list[AttemptResult | None] = []
+    places: dict[UUID, int] = {}
+    for each in own:
+        place = None if each.batch_id is None else places.get(each.batch_id)
+        if place is None:
+            if each.batch_id is not None:
+                places[each.batch_id] = len(results)
+            results.append(each.attempt)
+        elif not each.is_failure:
+            results[place] = each.attempt
+    return [each for each in results if each is not None]

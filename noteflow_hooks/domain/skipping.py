@@ -13,7 +13,7 @@ GONE_REASON: Final = "The endpoint answered 410 Gone"
 
 
 class SkipReason(StrEnum):
-    """Why a delivery was skipped. One whose payload was erased has none of these."""
+    """Why a delivery was skipped. One whose payload was erased, and a void challenge, has none of these."""
 
     DISABLED = "disabled"
     NOT_SUBSCRIBED = "not_subscribed"
@@ -38,6 +38,7 @@ class Skip(NamedTuple):
 DELETED: Final = Skip("Webhook deleted", SkipReason.DELETED)
 DISABLED: Final = Skip("Webhook disabled", SkipReason.DISABLED)
 ERASED: Final = Skip("Payload erased", None)
+GIVEN_UP: Final = Skip("Given up", SkipReason.GIVEN_UP)
 
 
 def skip_at_dispatch(webhook: WebhookConfig) -> Skip:

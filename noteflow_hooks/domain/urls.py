@@ -12,6 +12,8 @@ from urllib.parse import quote, urlsplit
 
 from noteflow_hooks.errors import InvalidInputError
 
+#: What stands for a URL's path and query where they are not shown.
+MASK: Final = "…"
 #: The most characters an endpoint's URL may have.
 URL_LIMIT: Final = 2048
 #: The hosts to which plain http may be allowed. The database's CHECK names the same ones.
@@ -31,10 +33,10 @@ _OCTETS: Final = 4
 _OCTET: Final = re.compile(r"0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5]")
 #: Letters that IDNA 2003 and IDNA 2008 turn into different hosts (UTS #46, "Deviations").
 _AMBIGUOUS: Final = re.compile("[\u00df\u03c2\u200c\u200d]")
-#: A URL as :func:`parse_url` writes it, and nothing else; the host is a group.
+#: A URL as :func:`parse_url` writes it, or as a preset's is shown, and nothing else; the host is a group.
 _HOST_PART: Final = re.compile(
     r"(?:https://(?P<host>[a-z0-9_.-]+|\[[0-9a-f:.]+\])|http://(?P<loopback>localhost|127\.0\.0\.1|\[::1\]))"
-    r"(?::[0-9]{1,5})?(?:[/?][!-~]*)?"
+    r"(?::[0-9]{1,5})?(?:[/?][!-~]*|/…)?"
 )
 _PATH_SAFE: Final = "/%:@!$&'()*+,;=~-._"
 _QUERY_SAFE: Final = _PATH_SAFE + "?"
@@ -81,6 +83,8 @@ def parse_url(url: str, *, allow_http_loopback: bool = False) -> EndpointUrl:
 
 
 def _parsed(url: str, *, allow_http_loopback: bool) -> EndpointUrl:
+    if url.endswith(MASK):
+        raise InvalidInputError("url", f"ends in {MASK}, as a URL that is shown without its path; give the whole one")
     if not url.isprintable() or _FORBIDDEN.search(url):
         raise InvalidInputError("url", "must not contain spaces, control characters or backslashes")
     # urlsplit normalises all of it, which takes milliseconds for 2,000 letters that stand for 18 others each.

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.challenges import NEVER_ASKED, Verification
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing, check_signing
 from noteflow_hooks.domain.events import CUSTOM, SUBSCRIBABLE, is_custom, is_event_name
@@ -15,6 +16,7 @@ from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions
 from noteflow_hooks.domain.payload_versions import NEWEST, PAYLOAD_VERSION
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.presets import default_rate
 from noteflow_hooks.domain.secrets import check_secret
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.domain.violations import Violations
@@ -58,7 +60,8 @@ class WebhookConfig:
 
     id: UUID
     workspace_id: UUID
-    #: Not in the repr, and so in no log: many URLs have a credential in their path or query.
+    #: Not in the repr, and so in no log: many URLs have a credential in their path or query. Of a preset, whose URL is
+    #: a credential, only what is shown of it: POSTs go to :attr:`address`.
     url: str = field(repr=False)
     #: The subscribed types, sorted; empty subscribes to nothing.
     events: tuple[str, ...]
@@ -111,10 +114,16 @@ class WebhookConfig:
     previous_keys: tuple[PreviousKey, ...] = field(default=(), repr=False)
     #: True if no key decrypts the stored private keys. They stay stored as they are until they are rotated.
     keys_unreadable: bool = False
+    #: A preset's whole URL.
+    hidden_url: str | None = field(default=None, repr=False)
+    #: True if no key decrypts a preset's URL.
+    url_unreadable: bool = False
     #: What it has of its own in TLS.
     tls: ClientTls = field(default=PLAIN_TLS, repr=False)
     #: What it has beyond the usual; the very same value for all that have nothing.
     options: EndpointOptions = NO_OPTIONS
+    #: Whether it has shown that it wants deliveries.
+    verification: Verification = NEVER_ASKED
 
     @classmethod
     def create(
@@ -169,9 +178,34 @@ class WebhookConfig:
         return config
 
     @property
+    def address(self) -> str:
+        """The whole URL, to which POSTs go. No answer, log or trail has a preset's."""
+        return self.url if self.hidden_url is None else self.hidden_url
+
+    @property
+    def rate_per_s(self) -> float | None:
+        """The most POSTs a second that apply to it: its own limit, or else its vendor's; None for no limit."""
+        if self.rate_limit_per_s is not None or not self.options.format.is_preset:
+            return self.rate_limit_per_s
+        return default_rate(self.options.format)
+
+    @property
     def is_active(self) -> bool:
         """Whether anything may be sent to it: it is neither disabled nor deleted."""
         return self.enabled and self.deleted_at is None
+
+    @property
+    def keeps_back_since(self) -> datetime | None:
+        """Since when its deliveries wait, whatever its health: it is paused, or not verified; None where they go."""
+        return self.paused_at if self.paused_at is not None else self.verification.unverified_since
+
+    @property
+    def verified_at(self) -> datetime | None:
+        """When it was verified; one that was never asked counts as verified since it was registered."""
+        asked = self.verification
+        if asked.unverified_since is not None:
+            return None
+        return asked.verified_at if asked.verified_at is not None else self.created_at
 
     @property
     def is_signed(self) -> bool:
@@ -200,7 +234,9 @@ class WebhookConfig:
 
     @property
     def lost(self) -> str | None:
-        """What it can't be sent to without, and no key decrypts: secret, signing key, certificates or headers."""
+        """What it can't be sent to without, and no key decrypts: URL, secret, signing key, certificates or headers."""
+        if self.url_unreadable:
+            return "URL"
         if self.secret_unreadable and self.signing.uses_secret:
             return "secret"
         if self.keys_unreadable and self.signing.uses_key:
@@ -220,8 +256,9 @@ class WebhookConfig:
         return bool(self.header_names) and not self.headers
 
     def check_transport(self) -> None:
-        """Raise InvalidInputError where its options need TLS, and its URL is of plain http."""
-        if not self.tls.is_plain and not self.url.startswith("https:"):
+        """Raise InvalidInputError where its options need TLS, and its URL, or the one to come, is of plain http."""
+        urls = (self.url, self.verification.pending_url or self.url)
+        if not self.tls.is_plain and not all(each.startswith("https:") for each in urls):
             raise InvalidInputError("url", "must begin with https: the endpoint has a certificate or a server_ca")
 
     def subscribes_to(self, event_type: str) -> bool:

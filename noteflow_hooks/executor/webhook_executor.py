@@ -5,22 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from noteflow_hooks import __version__
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.deliveries import AttemptResult
 from noteflow_hooks.domain.urls import host_of
+from noteflow_hooks.domain.verification import ORIGIN, takes_handshake
+from noteflow_hooks.errors import RenderingError
+from noteflow_hooks.executor.batch_posts import answered_batch, rendered_batch
 from noteflow_hooks.executor.http.faults import ExchangeError
-from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.http.stream import Deadline
 from noteflow_hooks.executor.http.transport import SignedPost, Transport
-from noteflow_hooks.executor.outcome import Outcome, answered, failed
+from noteflow_hooks.executor.outcome import Outcome, allowed, answered, challenged, failed
 from noteflow_hooks.executor.per_version import PerVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 
@@ -48,13 +55,18 @@ class WebhookExecutor:
         now: Callable[[], datetime] = _now,
         monotonic: Callable[[], float] = time.monotonic,
         user_agent: str = USER_AGENT,
+        origin: str = ORIGIN,
     ) -> None:
-        """``ca_bundle`` is a PEM file with certificates to trust beside the system's."""
+        """``ca_bundle`` is a PEM file with certificates to trust beside the system's.
+
+        ``origin`` is what CloudEvents' receivers know us by.
+        """
         self._egress = egress
         self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic)
         self._now = now
         self._monotonic = monotonic
         self._user_agent = user_agent
+        self._origin = origin
         self._endpoints = PerVersion(self._prepared)
 
     def post(self, claim: Claim) -> AttemptResult:
@@ -70,21 +82,59 @@ class WebhookExecutor:
         started_at, started = self._now(), self._monotonic()
         try:
             endpoint = self._endpoints.of(claim.webhook)
-            head = endpoint.head(claim.delivery, claim.payload, started_at)
+            if isinstance(claim, BatchClaim):
+                rendered = rendered_batch(claim)
+                head, body = endpoint.batch_head(claim, rendered, started_at), rendered.body
+            else:
+                head, body = request_of(endpoint, claim, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
-            post = SignedPost(endpoint, head=head, body=claim.payload, deadline=deadline)
+            post = SignedPost(endpoint, head=head, body=body, deadline=deadline)
+            if claim.challenge is not None:
+                return lambda: self._ended(claim, post, started_at, started, ask=self._challenged)
             self._transport.begin(post)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
             return lambda: self._result(claim, outcome, started_at, started)
         return lambda: self._ended(claim, post, started_at, started)
 
-    def _ended(self, claim: Claim, post: SignedPost, started_at: datetime, started: float) -> AttemptResult:
+    def _ended(
+        self,
+        claim: Claim,
+        post: SignedPost,
+        started_at: datetime,
+        started: float,
+        *,
+        ask: Callable[[Claim, SignedPost, datetime], Outcome] | None = None,
+    ) -> AttemptResult:
         try:
-            outcome = self._transport.sent(post, lambda reply: answered(reply, claim.webhook, now=started_at))
+            outcome = (ask or self._answered)(claim, post, started_at)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
         return self._result(claim, outcome, started_at, started, redialled=post.redialled)
+
+    def _answered(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:
+        if isinstance(claim, BatchClaim):
+            return self._transport.sent(post, lambda reply: answered_batch(reply, claim, now=moment))
+        return self._transport.sent(post, lambda reply: answered(reply, claim.webhook, now=moment))
+
+    def _challenged(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:
+        """Ask whether the endpoint wants deliveries, with the challenge unless CloudEvents' handshake settles it."""
+        webhook, challenge = claim.webhook, cast("Challenge", claim.challenge)
+        if takes_handshake(webhook):
+            granted = self._handshake(post, webhook.rate_limit_per_s)
+            if granted is not None:
+                return granted
+        return self._transport.sent(post, lambda reply: challenged(reply, webhook, challenge, now=moment))
+
+    def _handshake(self, post: SignedPost, rate: float | None) -> Outcome | None:
+        """Return the outcome of a handshake that allows deliveries; None where it doesn't, for whatever reason."""
+        head = post.endpoint.handshake(self._origin, rate)
+        asked = SignedPost(post.endpoint, head=head, body=b"", deadline=post.deadline)
+        try:
+            return self._transport.sent(asked, lambda reply: allowed(reply, self._origin))
+        except ExchangeError:
+            # What is wrong shows in the POST that follows.
+            return None
 
     def _result(
         self, claim: Claim, outcome: Outcome, started_at: datetime, started: float, *, redialled: bool = False
@@ -108,6 +158,9 @@ def _fault(claim: Claim, error: Exception) -> Outcome:
     """Return what the error makes of the attempt: a fault of our own fails this one, not the others."""
     if isinstance(error, ExchangeError):
         return failed(error)
+    if isinstance(error, RenderingError):
+        # Told by the one line that each failed attempt gets: a traceback could repeat the payload.
+        return Outcome(error_kind=ErrorKind.INTERNAL, error_message=str(error))
     logger.error(
         "Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id, exc_info=error
     )

@@ -90,6 +90,7 @@ class RetentionService:
             _Step("payloads", store.erase_payloads, min(periods.payloads, periods.events)),
             _Step("attempts", store.remove_attempts, periods.attempts),
             _Step("events", store.remove_events, periods.events),
+            _Step("batches", store.remove_batches, periods.events),
             _Step("replays", store.remove_replays, periods.events),
             _Step("request ids", store.remove_requests, REMEMBERED),
             _Step("webhooks", store.remove_webhooks, periods.events),

@@ -10,8 +10,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.rendering.cloudevents import render_cloudevents, render_cloudevents_binary
+from noteflow_hooks.rendering.discord import render_discord
 from noteflow_hooks.rendering.noteflow import render_noteflow
+from noteflow_hooks.rendering.slack import render_slack
 from noteflow_hooks.rendering.standard import render_standard
+from noteflow_hooks.rendering.teams import render_teams
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +26,9 @@ RENDERERS: Final[Mapping[tuple[str, int], Renderer]] = {
     ("standard", 1): render_standard,
     ("cloudevents", 1): render_cloudevents,
     ("cloudevents-binary", 1): render_cloudevents_binary,
+    ("slack", 1): render_slack,
+    ("discord", 1): render_discord,
+    ("teams", 1): render_teams,
 }
 
 

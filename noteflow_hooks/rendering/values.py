@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ENCODER: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
-def around(values: Mapping[str, str], *, payload: bytes) -> bytes:
+def around(values: Mapping[str, str | int | None], *, payload: bytes) -> bytes:
     """Return one JSON object with these values and then, as ``data``, the payload, which is not read."""
     before = _ENCODER.encode(dict(values))
     return b'%s,"data":%s}' % (before[:-1].encode(), payload)

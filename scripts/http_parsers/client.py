@@ -11,7 +11,7 @@ from uuid import UUID
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.connections import Connection, Route
 from noteflow_hooks.executor.http.faults import ExchangeError, protocol
 from noteflow_hooks.executor.http.wire import Wire

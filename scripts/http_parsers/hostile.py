@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network
 from noteflow_hooks.executor.http.stream import Deadline

@@ -13,7 +13,7 @@ import urllib3
 import urllib3.connection
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.faults import ExchangeError, protocol
 from noteflow_hooks.executor.http.inbox import Inbox
 from noteflow_hooks.executor.http.reply import BODY_LIMIT

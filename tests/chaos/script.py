@@ -6,7 +6,7 @@ import hashlib
 from enum import StrEnum
 from typing import Final
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES
 
 
 class Did(StrEnum):

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError

@@ -6,7 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.scheduling import BURST
 from noteflow_hooks.domain.health.state import HealthRules
 from tests.conformance.model.world import EXPIRED, SLACK

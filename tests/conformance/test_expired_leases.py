@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import INTERRUPTED, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import a_failure
 

@@ -38,7 +38,7 @@ def test_an_event_is_kept_whole(world: World) -> None:
         assert unit.events.get_by_id(given.id) == stored
         assert unit.events.get_by_id(uuid4()) is None
     assert stored.created_at is not None
-    assert replace(stored, created_at=None) == given
+    assert replace(stored, created_at=None, sequence=None) == given
 
 
 def test_a_payload_is_kept_byte_for_byte(world: World) -> None:
@@ -123,7 +123,8 @@ def test_many_events_are_stored_at_once_in_their_order(world: World) -> None:
     with world.units() as unit:
         stored = unit.events.append_many(given)
         unit.commit()
-    assert [replace(each, created_at=None) for each in stored if isinstance(each, Event)] == given
+    plain = [replace(each, created_at=None, sequence=None) for each in stored if isinstance(each, Event)]
+    assert plain == given
     with world.units() as unit:
         assert [unit.events.get_by_id(each.id) for each in given] == stored
         of_one = [each for each in reversed(stored) if isinstance(each, Event) and each.workspace_id == workspace_id]

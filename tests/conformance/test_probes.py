@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.ports.delivery_store import ThrottledCount
 from tests.conformance.model.throttling import MINUTE, claim, claim_slots, dispatch, endpoint, settle
 from tests.support.builders import a_failure, an_attempt_result

@@ -9,7 +9,8 @@ from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay, ReplayState
 from noteflow_hooks.errors import LimitError, NotFoundError, PreconditionError

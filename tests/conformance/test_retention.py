@@ -13,6 +13,8 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.errors import NotFoundError
+from tests.conformance.model.batching import SUCCESS, batched, end, members, taken
+from tests.conformance.model.throttling import dispatch
 from tests.conformance.model.world import SLACK
 from tests.support.builders import a_failure, an_attempt_result, hours
 
@@ -337,3 +339,32 @@ def test_deleted_endpoints_go_once_nothing_names_them(world: World, left: str) -
     assert sweep(NO_TIME, limit=9) == PurgeBatch(1, None)
     with world.units() as unit:
         assert [each.id for each in unit.webhooks.get_all(workspace_id)] == [kept.id]
+
+
+def test_a_batch_goes_once_no_delivery_names_it(world: World) -> None:
+    """Its deliveries' events go first; one that is old and still named stays, and so does its endpoint."""
+    webhook = batched(world)
+    dispatch(world, webhook, 3)
+    [batch] = taken(world)
+    end(world, batch, SUCCESS)
+    world.age(DAY)
+    assert world.retention.remove_batches(DAY, limit=10) == NOTHING
+    assert world.delete(webhook)
+    world.age(DAY)
+    for step in (world.retention.erase_payloads, world.retention.remove_events):
+        assert step(DAY, limit=10).rows == 3
+    assert world.retention.remove_webhooks(DAY, limit=10).rows == 0
+    assert world.retention.remove_batches(3 * DAY, limit=10) == NOTHING
+    assert world.retention.remove_batches(DAY, limit=10) == PurgeBatch(1, None)
+    assert world.retention.remove_webhooks(DAY, limit=10).rows == 1
+
+
+def test_a_batch_that_goes_on_is_kept_however_old(world: World) -> None:
+    """What belongs to it is read from its row at each attempt."""
+    dispatch(world, batched(world), 2)
+    [batch] = taken(world)
+    end(world, batch, a_failure(), wait=100 * DAY)
+    world.age(100 * DAY)
+    assert world.retention.remove_batches(DAY, limit=10) == NOTHING
+    [again] = taken(world)
+    assert (again.id, members(again)) == (batch.id, members(batch))

@@ -8,11 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import (
-    DeliveryStatus,
-    ErrorKind,
-    Settlement,
-)
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.skipping import DISABLED, SkipReason
 from tests.conformance.model.world import EXPIRED, SLACK
 from tests.support.builders import EXACT, a_failure, an_attempt_result, hours

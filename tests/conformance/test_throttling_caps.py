@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.domain.health.scheduling import BURST
+from noteflow_hooks.domain.options import Format
 from tests.conformance.model.throttling import claim, claim_slots, dispatch, endpoint, settle
 from tests.conformance.model.world import EXPIRED
-from tests.support.builders import an_attempt_result, an_event
+from tests.support.builders import an_attempt_result, an_event, preset_fields
 
 if TYPE_CHECKING:
     from tests.conformance.model.world import World
@@ -144,6 +145,19 @@ def test_a_rate_is_kept(world: World) -> None:
     assert [len(claim_slots(world)), len(claim_slots(world))] == [1, 0]
     world.age(timedelta(hours=2))
     assert [len(claim_slots(world)), len(claim_slots(world))] == [1, 0]
+
+
+def test_a_preset_has_its_vendor_s_rate_until_it_names_its_own(world: World) -> None:
+    """Discord takes one in two seconds: of five, one goes at once; with a rate of its own, that counts."""
+    webhook = world.webhook(world.workspace(), **preset_fields(Format.DISCORD))
+    dispatch(world, webhook, 5)
+    assert len(claim(world)) == 0
+    assert [len(claim_slots(world)), len(claim_slots(world))] == [1, 0]
+    world.age(timedelta(seconds=2))
+    assert [len(claim_slots(world)), len(claim_slots(world))] == [1, 0]
+    world.change(replace(webhook, rate_limit_per_s=1000))
+    world.age(timedelta(seconds=2))
+    assert len(claim_slots(world)) == 3
 
 
 def test_a_high_rate_goes_in_bursts_of_a_tenth_of_a_second(world: World) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import text
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, Settlement
 from noteflow_hooks.domain.health.circuit_breaker import apply_results
 from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.renderings import Rendering
 from noteflow_hooks.domain.settling import stored
 from noteflow_hooks.domain.skipping import ERASED, Skip, SkipReason
 from noteflow_hooks.persistence.sql import erasing, health_statements, replays
@@ -39,9 +40,17 @@ DELIVERIES = st.fixed_dictionaries(
         "attempt_count": st.sampled_from([0, 2]),
         "budget_used": st.sampled_from([0, 1]),
         "interruptions": st.sampled_from([0, 1]),
+        "rendering": st.sampled_from([None, None, "cloudevents/1/1"]),
         "response_body": st.sampled_from([None, "an answer"]),
         "error_message": st.sampled_from([None, "HTTP 500", ERASED.message]),
         "skip_reason": st.sampled_from([None, None, "disabled"]),
+    }
+)
+#: What an endpoint wants to be sent.
+WANTS = st.fixed_dictionaries(
+    {
+        "format": st.sampled_from(["noteflow", "noteflow", "cloudevents-binary", "slack"]),
+        "payload_version": st.sampled_from([1, 1, 2]),
     }
 )
 MANY = st.lists(st.tuples(DELIVERIES, MOMENTS), min_size=1, max_size=8)
@@ -97,22 +106,28 @@ def test_what_has_expired_is_one_thing(tables: Engine, generated: list[tuple[dic
     in_transaction(tables, check)
 
 
-@twin("domain.deliveries.WebhookDelivery.claimed", "domain.webhooks.WebhookConfig.lease")
-@given(generated=endpoints(), columns=DELIVERIES, slack=st.sampled_from([-40.0, 0.0, 2.5]))
+@twin(
+    "domain.deliveries.WebhookDelivery.claimed",
+    "domain.deliveries.WebhookDelivery.is_begun",
+    "domain.renderings.Rendering.of",
+    "domain.webhooks.WebhookConfig.lease",
+)
+@given(generated=endpoints(), wants=WANTS, columns=DELIVERIES, slack=st.sampled_from([-40.0, 0.0, 2.5]))
 def test_what_a_claim_makes_of_a_delivery_is_one_thing(
-    tables: Engine, generated: Endpoint, columns: dict[str, Any], slack: float
+    tables: Engine, generated: Endpoint, wants: dict[str, Any], columns: dict[str, Any], slack: float
 ) -> None:
-    """Its lease is its endpoint's timeout and the slack."""
+    """Its lease is its endpoint's timeout and the slack; its rendering is the endpoint's, where it was not begun."""
 
     def check(rows: Rows) -> None:
-        webhook_id = rows.endpoint(generated)
+        webhook_id = rows.endpoint(replace(generated, config={**generated.config, **wants}))
         before = rows.read_delivery(rows.delivery(webhook_id, **columns | {"status": "pending", "held": True}))
         params = {"webhook_ids": [webhook_id], "counts": [1], "slack_s": slack}
         [row] = rows.connection.execute(claim_statements.CLAIM_THROTTLED, params)
         after = rows.read_delivery(row.id)
         assert after.lease_expires_at is not None
-        assert after == before.claimed(lease_until=after.lease_expires_at)
         webhook, _ = rows.read_endpoint(webhook_id)
+        rendering = Rendering.of(webhook).stored
+        assert after == before.claimed(lease_until=after.lease_expires_at, rendering=rendering)
         lease = claim_statements.lease_end("timeout_ms").replace("clock_timestamp()", "now()")
         query = text(f"SELECT {lease} FROM noteflow.webhook_configs WHERE id = :id")  # noqa: S608 - our own constants
         ends_at = rows.connection.execute(query, {"id": webhook_id, "slack_s": slack}).scalar_one()

@@ -13,7 +13,8 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.matching import (
     is_listed,
     is_sent_again,

@@ -11,14 +11,17 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.endpoint_keys import Signing, check_signing
 from noteflow_hooks.domain.event_types import check_custom_name
 from noteflow_hooks.domain.events import SUBSCRIBABLE
 from noteflow_hooks.domain.options import FILTER_LIMIT, NO_OPTIONS, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.domain.schema_bounds import SCHEMA_LIMIT_BYTES
 from noteflow_hooks.domain.skipping import SkipReason
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS, check_events
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.persistence.sql.delivery import claim_statements
@@ -158,8 +161,56 @@ def test_what_an_endpoint_s_options_may_be_is_one_thing(tables: Engine, named: d
     def check(rows: Rows) -> None:
         webhook_id = rows.endpoint(PLAIN)
         for name, value in named.items():
-            taken = accepts(rows, "webhook_configs", webhook_id, f"{name} = :value", value=value)
+            is_preset = name == "format" and value in PRESETS
+            hidden = ", url = 'https://chat.example/…', url_ciphertext = 'sealed'" if is_preset else ""
+            plain = ", url = 'https://example.com', url_ciphertext = NULL" if name == "format" and not is_preset else ""
+            taken = accepts(rows, "webhook_configs", webhook_id, f"{name} = :value{hidden}{plain}", value=value)
             assert taken == is_taken(partial(NO_OPTIONS.changed, {name: value})), name
+
+    in_transaction(tables, check)
+
+
+@twin("domain.preset_endpoints.with_hidden_url")
+@given(
+    chosen=st.sampled_from(list(Format)),
+    url=st.sampled_from(
+        ["https://hooks.slack.com/services/T1/B1/x", "https://hooks.slack.com/…", "https://a.example/"]
+    ),
+    sealed=st.booleans(),
+    is_deleted=st.booleans(),
+)
+def test_where_a_preset_s_url_stands_is_one_thing(
+    tables: Engine, *, chosen: Format, url: str, sealed: bool, is_deleted: bool
+) -> None:
+    """Sealed while it is there, with what is shown of it beside; no other endpoint has anything sealed."""
+
+    def check(rows: Rows) -> None:
+        taken = accepts(
+            rows,
+            "webhook_configs",
+            rows.endpoint(PLAIN),
+            "format = :format, url = :url, url_ciphertext = :sealed, deleted_at = CASE WHEN :gone THEN now() END",
+            format=chosen,
+            url=url,
+            sealed=b"sealed" if sealed and not is_deleted else None,
+            gone=is_deleted,
+        )
+        is_hidden = url.endswith(MASK) and (sealed or is_deleted)
+        assert taken == (is_hidden if chosen.is_preset else is_deleted or not sealed)
+
+    in_transaction(tables, check)
+
+
+@twin("domain.webhooks.WebhookConfig.rate_per_s")
+@given(chosen=st.sampled_from(list(Format)), rate=st.sampled_from([None, 0.5]))
+def test_who_has_a_rate_is_one_thing(tables: Engine, chosen: Format, rate: float | None) -> None:
+    """Of its own, or its vendor's."""
+
+    def check(rows: Rows) -> None:
+        webhook_id = rows.endpoint(Endpoint({"format": chosen, "rate_limit_per_s": rate}, {"failures": 0}))
+        found = rows.ids(f"SELECT id FROM noteflow.webhook_configs AS config WHERE {claim_statements.PACED}")  # noqa: S608 - a constant
+        webhook, _ = rows.read_endpoint(webhook_id)
+        assert (webhook_id in found) == (webhook.rate_per_s is not None)
 
     in_transaction(tables, check)
 
@@ -200,7 +251,7 @@ def is_taken(check: Callable[[], object]) -> bool:
     return True
 
 
-@twin("domain.deliveries.DeliveryStatus", "domain.deliveries.SUCCESS")
+@twin("domain.deliveries.DeliveryStatus", "domain.attempts.SUCCESS")
 @given(status=st.sampled_from([*map(str, DeliveryStatus), "lost"]), code=st.sampled_from([199, 200, 299, 300]))
 def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: int) -> None:
     """One that succeeded was answered with a code that is success."""
@@ -221,7 +272,7 @@ def test_a_delivery_s_states_are_one_thing(tables: Engine, status: str, code: in
     in_transaction(tables, check)
 
 
-@twin("domain.deliveries.ErrorKind", "domain.deliveries.RESPONSE_KEPT_BYTES")
+@twin("domain.attempts.ErrorKind", "domain.attempts.RESPONSE_KEPT_BYTES")
 @given(
     kind=st.sampled_from([*map(str, ErrorKind), "bad_luck"]),
     size=st.sampled_from([0, RESPONSE_KEPT_BYTES, RESPONSE_KEPT_BYTES + 1]),

@@ -86,3 +86,10 @@ def is_signed(request: ReceivedRequest, secret: str) -> bool:
 def test_what_an_endpoint_echoes_is_kept_without_its_credentials(done: CanaryRun) -> None:
     """Each attempt's answer is on record, with marks where headers and secrets stood."""
     assert done.echoed == {"[redacted]\n[redacted]\n[redacted]\nwhsec_[redacted]"}
+
+
+def test_what_a_chat_echoes_is_kept_without_its_url(done: CanaryRun) -> None:
+    """The host is left, which is no secret, and the words of the path that are the vendor's own."""
+    assert done.echoed_by_chat is not None
+    assert "[redacted]" in done.echoed_by_chat
+    assert done.echoed_by_chat.startswith("https://127.0.0.1:")

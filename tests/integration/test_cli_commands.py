@@ -234,6 +234,24 @@ def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig
     assert [(each["status_code"], each["redialled"]) for each in shown["attempts"]] == [(200, False)]
 
 
+def test_a_delivery_that_went_in_a_batch_names_it(command: Command, rig: SystemRig) -> None:
+    """Itself, and each of its attempts; one that went alone has no such column."""
+    alone = rig.webhook(a_path())
+    rig.publish()
+    [delivery] = rig.settled(alone, "succeeded")
+    assert "BATCH ID" not in command("deliveries", "show", delivery.id)[1]
+    added = loaded(
+        command("webhooks", "add", rig.receiver.url(a_path()), "--batch-max", "2", "--batch-partial", "--json")
+    )
+    rig.publish()
+    [delivery] = rig.settled(pb.Webhook(id=added["id"]), "succeeded")
+    _, printed, _ = command("deliveries", "show", delivery.id)
+    assert "BATCH ID" in printed
+    assert printed.count(delivery.batch_id) == 2
+    shown = loaded(command("deliveries", "show", delivery.id, "--json"))
+    assert {shown["batch_id"], *(each["batch_id"] for each in shown["attempts"])} == {delivery.batch_id}
+
+
 def test_the_payload_may_come_from_standard_input(command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it would be too long, or too secret, for a command line."""
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(PAYLOAD.encode())))

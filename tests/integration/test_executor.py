@@ -15,7 +15,8 @@ import pytest
 import standardwebhooks
 
 from noteflow_hooks import __version__
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http import dialling

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from noteflow_hooks.certificates.reader import PemReader
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS, ClientTls
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.executor import WebhookExecutor

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from tests.support.builders import a_delivery, a_webhook

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.retry import RETRY_AFTER_CAP
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor

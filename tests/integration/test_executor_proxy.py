@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.executor import WebhookExecutor

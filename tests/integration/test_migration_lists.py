@@ -11,7 +11,8 @@ import pytest
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.persistence.sql.engine import create_engine

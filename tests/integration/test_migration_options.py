@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -9,11 +10,12 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.support.builders import a_webhook, a_workspace, an_event
+from tests.support.builders import EXACT, a_webhook, a_workspace, an_event
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -84,3 +86,30 @@ def test_a_release_that_knows_no_options_claims_nothing_that_needs_them(
         connection.commit()
     assert claimed(present) == [optional]
     assert claimed(present) == []
+
+
+@pytest.mark.parametrize("words", ["none", "signing"])
+def test_what_is_part_of_a_batch_is_not_claimed_alone_once_batches_are_off(
+    engine_of: Callable[[str], Engine], words: str
+) -> None:
+    """Its endpoint has no option any more, and the batch goes on all the same: with a worker of this release."""
+    former, present = engine_of(words), engine_of("signing,options")
+    webhook_id = publish(present, EndpointOptions(batch_max=10))
+    store = SqlAlchemyDeliveryStore(present, BOX)
+    store.dispatch([], limit=10)
+    [first] = store.claim_throttled(limit=10, slow=False, lease_slack=SLACK)
+    assert isinstance(first, BatchClaim)
+    store.settle(first.settlements(None, policy=EXACT, draw=lambda: 0.5))
+    with SqlAlchemyUnitOfWork(present, BOX) as unit:
+        unit.webhooks.update(replace(first.webhook, options=NO_OPTIONS))
+        unit.commit()
+    with former.begin() as connection:
+        # As such workers' statements do, past all that holds it from those of this release.
+        connection.execute(text("UPDATE noteflow.delivery_queue SET held = false"))
+    assert claimed(former) == []
+    with present.begin() as connection:
+        connection.execute(text("UPDATE noteflow.delivery_queue SET held = true"))
+        connection.execute(text("UPDATE noteflow.webhook_health SET turn_at = now()"))
+    [again] = store.claim_throttled(limit=10, slow=False, lease_slack=SLACK)
+    assert isinstance(again, BatchClaim)
+    assert (again.id, again.webhook.id) == (first.id, webhook_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -14,12 +15,14 @@ import pytest
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.verification import as_asked, registered, verification_event
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.key_pairs import generate_key_pair, public_key
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
+from tests.support.batches import a_batch
 from tests.support.builders import a_delivery, a_webhook
 from tests.support.waiting import until
 
@@ -72,6 +75,62 @@ def test_the_receiver_of_public_keys_accepts_what_they_verify_and_nothing_else(t
             receiver.terminate()
         assert receiver.stdout is not None
         assert receiver.stdout.readline() == 'meeting.completed {"event":"meeting.completed"}\n'
+
+
+def test_the_receiver_of_batches_verifies_and_names_what_failed(tmp_path: Path) -> None:
+    """The page's program handles each event once, and says of those that it can't handle that they failed."""
+    page = (ROOT / "docs" / "batches.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(code)
+    secret, address = generate_secret(), free_address()
+    command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
+    env = {"PYTHONPATH": str(ROOT)}
+    executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
+    good, bad = b'{"title":"Weekly"}', b'["no object, so the example fails on it"]'
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as receiver:
+        try:
+            batch = a_batch(f"http://{address}/", good, bad, good, secret=secret)
+            until(lambda: executor.post(a_batch(f"http://{address}/")).status_code == 401, what="it answers")
+            results = [executor.post(batch) for _ in range(2)]
+        finally:
+            executor.close()
+            receiver.terminate()
+        assert receiver.stdout is not None
+        printed = receiver.stdout.read().splitlines()
+    failed = frozenset({batch.members[1].delivery.event_id})
+    assert [(each.status_code, each.failed_events) for each in results] == [(200, failed)] * 2
+    events = [batch.members[place].delivery.event_id for place in (0, 2)]
+    assert printed == [f"{each} meeting.completed Weekly" for each in events]
+
+
+def test_the_receiver_of_challenges_gives_back_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
+    """Its code, as it stands on its page: an endpoint is verified by it, and its events are answered as ever."""
+    page = (ROOT / "docs" / "verification.md").read_text("utf-8")
+    [code] = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
+    (tmp_path / "receiver.py").write_text(code)
+    secret, address = generate_secret(), free_address()
+    command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
+    with subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL) as receiver:
+        try:
+            until(lambda: post(address, None).status_code is not None, what="the receiver answers")
+            assert post(address, secret).status_code == 204
+            executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
+            assert executor.post(a_challenge(address, secret)).succeeded
+            assert executor.post(a_challenge(address, generate_secret())).status_code == 401
+            executor.close()
+        finally:
+            receiver.terminate()
+
+
+def a_challenge(address: str, secret: str) -> Claim:
+    now = datetime.now(UTC)
+    webhook = registered(a_webhook(url=f"http://{address}/", secret=secret), now=now)
+    assert webhook.verification.challenge is not None
+    event = verification_event(webhook, webhook.verification.challenge, now=now)
+    fields = {"webhook_id": webhook.id, "event_id": event.id, "event_type": event.event_type}
+    return as_asked(Claim(a_delivery(**fields), webhook, event.payload, targeted=True))
 
 
 def post(address: str, secret: str | None, **fields: Any) -> AttemptResult:  # noqa: ANN401 - the endpoint's

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from noteflow_hooks.crypto import COLUMNS, SecretBox, generate_key, key_id, parse_keys
+from noteflow_hooks.domain.challenges import Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.webhooks import PreviousSecret
@@ -21,7 +22,7 @@ from noteflow_hooks.key_pairs import generate_key_pair
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
-from tests.support.builders import BY, a_webhook, a_workspace
+from tests.support.builders import BY, NOON, a_webhook, a_workspace
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -107,7 +108,19 @@ def test_everything_ends_up_under_the_first_key_and_nothing_else_changes(engine:
     assert [read(engine, each, NEW) for each in webhooks] == webhooks
     for webhook_id, row in rows(engine).items():
         changed = {name for name, value in row.items() if value != before[webhook_id][name]}
-        assert changed == set(COLUMNS) - set(CERTIFICATE_FIELDS)
+        assert changed == set(COLUMNS) - {*CERTIFICATE_FIELDS, "url_ciphertext", "challenge"}
+
+
+def test_what_an_endpoint_is_asked_ends_up_under_the_first_key_too(engine: Engine) -> None:
+    """Its answer counts before and after."""
+    [webhook] = stored(engine, count=1)
+    asked = replace(webhook, verification=Verification(NOON, challenge=Challenge.new(NOON)))
+    with SqlAlchemyUnitOfWork(engine, SecretBox([OLD])) as unit:
+        unit.webhooks.update(asked)
+        unit.commit()
+    assert StoredSecrets(engine, BOTH).rotate(by=BY).reencrypted == 6
+    assert key_ids(engine) == {BOTH.key_ids[0]}
+    assert read(engine, webhook, NEW).verification == asked.verification
 
 
 def entries(engine: Engine) -> list[AuditEntry]:

@@ -33,6 +33,7 @@ PARAMS = {
     "burst": 1,
     "claim": 1,
     "disabled": "",
+    "gone": "",
     "slack_s": 1,
     "concurrency": 1,
     "endpoints": 1,

@@ -20,6 +20,7 @@ NO_PATHS: Final = {
     "README.md": {"compose.override.yaml": "the operator's own"},
     "docs/dependencies.md": {"host./": "a host name with a dot behind it"},
     "docs/architecture.md": {"noteflow_hooks/_migrations": "where the wheel has them"},
+    "docs/formats.md": {"application/json": "a media type", "cloudevents/1/1": "a rendering"},
     "docs/postgresql.md": {"noteflow_hooks.session": "a setting of a PostgreSQL session"},
 }
 _FENCE: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

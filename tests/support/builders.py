@@ -10,11 +10,14 @@ from typing import Any, Final
 from uuid import uuid4
 
 from noteflow_hooks.domain.access import ApiToken, Workspace
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action, Actor, ActorKind, AuditEntry, TargetKind, entry_of
-from noteflow_hooks.domain.deliveries import AttemptResult, ErrorKind, WebhookDelivery
+from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
 from noteflow_hooks.domain.events import Event, WebhookEventType
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
+from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.payloads import encode
+from noteflow_hooks.domain.presets import masked
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -60,6 +63,28 @@ def a_webhook(**overrides: Any) -> WebhookConfig:
         events=(WebhookEventType.MEETING_COMPLETED,),
     )
     return replace(made, **overrides)
+
+
+#: By format: a URL as its vendor gives it, of which nobody has the rest.
+PRESET_URLS: Final = {
+    Format.SLACK: "https://hooks.slack.com/services/T0000CANARY/B0000CANARY/xoxcanaryXXXXXXXXXXXXXXXX",
+    Format.DISCORD: "https://discord.com/api/webhooks/112233445566778899/canary-discord-token_0123456789abcdef",
+    Format.TEAMS: (
+        "https://default0a1b2c.3d.environment.api.powerplatform.com/powerautomate/automations/direct/workflows"
+        "/0a1b2ccanary3d4e5f/triggers/manual/paths/invoke?api-version=1&sig=canary-teams-signature_0123456789abcdef"
+    ),
+}
+
+
+def a_preset(form: Format = Format.SLACK, **overrides: Any) -> WebhookConfig:
+    """Make an endpoint of a chat, as it is stored."""
+    return a_webhook(**preset_fields(form) | overrides)
+
+
+def preset_fields(form: Format) -> dict[str, Any]:
+    """Return what makes an endpoint one of a chat."""
+    url = PRESET_URLS[form]
+    return {"url": masked(url), "hidden_url": url, "options": EndpointOptions(format=form)}
 
 
 def a_payload(**overrides: Any) -> dict[str, Any]:

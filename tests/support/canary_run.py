@@ -44,6 +44,7 @@ _SERVER: Final = (
 _ENDPOINTS: Final[dict[str, str | None]] = {
     "delivered": "succeeded",
     "echoing": "dead",
+    "chatting": "dead",
     "hanging": "dead",
     "mistrusted": "dead",
     "unreadable": "dead",
@@ -61,6 +62,9 @@ _COMMANDS: Final = (
     "webhooks update {webhook} --name renamed",
     "webhooks pause {webhook}",
     "webhooks resume {webhook}",
+    "webhooks show {chat}",
+    "webhooks update {chat} --name talk",
+    "deliveries list --webhook {chat}",
     "webhooks test {webhook}",
     "deliveries list",
     "deliveries show {delivery}",
@@ -88,15 +92,21 @@ class CanaryRun:
         self.delivery_id = self.waiting_id = ""
         #: The private keys that signed for the endpoint to which all was delivered.
         self.delivered_keys: list[str] = []
-        #: What was kept of answers that repeated all that was sent.
+        #: What was kept of answers that repeated all that was sent, and of a chat's that repeated its URL.
         self.echoed: set[str] = set()
+        self.echoed_by_chat = ""
         self._webhooks: dict[str, pb.Webhook] = {}
 
     def go(self) -> None:
         """Start everything, put the canaries through it, and keep what was to be seen; takes some 20 s."""
         with pytest.MonkeyPatch.context() as patch, Receiver(tls=True, ca=trustme.CA()) as mistrusted:
             self._make_talkative(patch)
-            with SystemRig(self._folder, secret_keys=",".join(self.secrets.keys), retry_countdown_max_s=1800) as rig:
+            with SystemRig(
+                self._folder,
+                secret_keys=",".join(self.secrets.keys),
+                retry_countdown_max_s=1800,
+                preset_hosts="127.0.0.1",
+            ) as rig:
                 self.secrets.token = rig.token
                 self.secrets.passwords["Redis"] = str(make_url(rig.system.redis_url).password)
                 self._go(rig, mistrusted, patch)
@@ -120,7 +130,8 @@ class CanaryRun:
         monitor = evidence.Monitor(rig.system.redis_url)
         with evidence.Flower(rig, self._folder / "flower.log") as flower:
             for name in _ENDPOINTS:
-                self._register(rig.client, name, mistrusted if name == "mistrusted" else rig.receiver)
+                register = self._register_chat if name == "chatting" else self._register
+                register(rig.client, name, mistrusted if name == "mistrusted" else rig.receiver)
             self._deliver(rig)
             self._look_at_queues(rig)
             flower.wait()
@@ -145,6 +156,23 @@ class CanaryRun:
             str(key): box.decrypt(sealed, webhook_id=key, column="signing_keys") for key, sealed in rows if sealed
         }
         return {webhook_id: [key for key, _ in json.loads(packed)] for webhook_id, packed in opened.items()}
+
+    def _register_chat(self, client: WireClient, name: str, receiver: Receiver) -> None:
+        """Register a preset, whose vendor repeats its URL in an answer, and change it."""
+        url = receiver.url(self.secrets.chat_target)
+        receiver.script(self.secrets.chat_target.partition("?")[0], Answer(500, body=url.encode() * 3))
+        request = pb.RegisterWebhookRequest(
+            url=url,
+            events=["meeting.completed"],
+            name=name,
+            format="slack",
+            max_retries=2,
+            request_id=f"register-{name}",
+        )
+        webhook = client.webhooks.RegisterWebhook(request)
+        changed = pb.UpdateWebhookRequest(webhook_id=webhook.id, url=url)
+        changed.update_mask.paths.append("url")
+        self._webhooks[name] = client.webhooks.UpdateWebhook(changed)
 
     def _register(self, client: WireClient, name: str, receiver: Receiver) -> None:
         path = f"/{self.secrets.path}/{name}"
@@ -184,8 +212,9 @@ class CanaryRun:
         )
         for table, rule in _REFUSALS.items():
             rig.database.execute(f"ALTER TABLE noteflow.{table} ADD CONSTRAINT refusal CHECK ({rule}) NOT VALID")
-        with contextlib.suppress(grpc.RpcError):
-            self._register(rig.client, "refused", rig.receiver)
+        for register in (self._register, self._register_chat):
+            with contextlib.suppress(grpc.RpcError):
+                register(rig.client, "refused", rig.receiver)
         rig.publish()
         settled = {name: rig.settled(self._webhooks[name], status)[0] for name, status in _ENDPOINTS.items() if status}
         until(lambda: "could not be stored" in self._worker_log(), what="the worker can't store a result")
@@ -194,6 +223,7 @@ class CanaryRun:
             rig.database.execute(f"ALTER TABLE noteflow.{table} DROP CONSTRAINT refusal")
         self.delivery_id, self.waiting_id = settled["delivered"].id, settled["waiting"].id
         echoing = settled["echoing"]
+        self.echoed_by_chat = settled["chatting"].response_body
         self.echoed = {echoing.response_body, *(each.response_body for each in echoing.attempts)}
 
     def _worker_log(self) -> str:
@@ -242,7 +272,11 @@ class CanaryRun:
         said["secret_keys"] = ",".join(reversed(self.secrets.keys))
         for name in ("server", "token", "database_url", "secret_keys"):
             patch.setenv(f"{PREFIX}{name.upper()}", said[name])
-        ids = {"webhook": self._webhooks["delivered"].id, "delivery": self.delivery_id}
+        ids = {
+            "webhook": self._webhooks["delivered"].id,
+            "chat": self._webhooks["chatting"].id,
+            "delivery": self.delivery_id,
+        }
         printed = io.StringIO()
         with redirect_stdout(printed), redirect_stderr(printed):
             for line in _COMMANDS:

@@ -88,6 +88,15 @@ class CanarySecrets:
     path: str = field(default_factory=letters)
     query: str = field(default_factory=letters)
 
+    #: A chat's URL, which is a credential, by its parts.
+    chat: list[str] = field(default_factory=lambda: [letters(), letters(), letters()])
+
+    @property
+    def chat_target(self) -> str:
+        """The path and the query of a chat's URL."""
+        channel, token, signature = self.chat
+        return f"/services/{channel}/{token}?sig={signature}"
+
     @property
     def sent(self) -> list[str]:
         """What an endpoint is sent, or signs with."""
@@ -102,6 +111,7 @@ class CanarySecrets:
             **{f"later header {name}": value for name, value in self.later_headers.items()},
             **{f"{name} password": value for name, value in self.passwords.items()},
             **{f"key {number}": key for number, key in enumerate(self.keys, start=1)},
+            **{f"chat's URL, part {number}": part for number, part in enumerate(self.chat, start=1)},
             "token": self.token,
         }
         return [*(CanarySecret.of(name, value) for name, value in named.items()), *self._decoded()]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryUnitOfWork, MemoryStore
 from tests.support.builders import EXACT, NOON, a_webhook, a_workspace, an_attempt_result, an_event

@@ -19,7 +19,7 @@ from tests.support.waiting import PATIENCE_S
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from types import TracebackType
 
@@ -51,6 +51,7 @@ class Receiver:
         self._context = made if tls or context else None
         self._greeting = greeting
         self._scripts: dict[str, list[Script]] = {}
+        self._takers: dict[str, Callable[[ReceivedRequest], Answer]] = {}
         self._requests: list[ReceivedRequest] = []
         self._open: set[ReceiverConnection] = set()
         self._changed = threading.Condition()
@@ -99,6 +100,11 @@ class Receiver:
         """Answer the requests to that path with these in turn, and all further ones as the last."""
         with self._changed:
             self._scripts[path] = list(answers)
+
+    def answer(self, path: str, take: Callable[[ReceivedRequest], Answer]) -> None:
+        """Answer the requests to that path by what each says."""
+        with self._changed:
+            self._takers[path] = take
 
     def hold(self) -> None:
         """Keep all answers back until :meth:`release`; requests are recorded all the same."""
@@ -158,6 +164,9 @@ class Receiver:
             scripts = self._scripts.get(request.path) or [Answer()]
             script = scripts.pop(0) if len(scripts) > 1 else scripts[0]
             self._changed.wait_for(lambda: not self._is_held)
+            take = self._takers.get(request.path)
+        if take is not None:
+            script = take(request)
         if isinstance(script, Answer):
             connection.send(script.encode())
             return True

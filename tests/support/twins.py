@@ -18,6 +18,7 @@ from sqlalchemy import DateTime, func, insert, select, text, update
 
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.persistence.sql.converters import WebhookConverter, event_to_domain, health_to_domain
 from noteflow_hooks.persistence.sql.orm import (
     Base,
@@ -85,11 +86,13 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
             "enabled": st.sampled_from([True, True, True, False]),
             "deleted_at": st.sampled_from([None, None, None, -60.0]),
             "paused_at": rarely,
+            "unverified_since": rarely,
             "rate_limit_per_s": st.sampled_from([None, None, None, 0.5, 20.0, 1000.0]),
             "max_concurrency": st.sampled_from([None, None, None, 1, 3, 12]),
             "timeout_ms": st.sampled_from([100, 2_000, 30_000]),
             "batch_max": st.sampled_from([0, 0, 0, 0, 5]),
             "ordering": st.sampled_from([*["none"] * 4, "per_meeting"]),
+            "format": st.sampled_from(["noteflow", "noteflow", "noteflow", "standard", "slack", "discord", "teams"]),
             "events": st.sampled_from(
                 [
                     ["meeting.completed"],
@@ -119,7 +122,10 @@ def endpoints(moments: SearchStrategy[float | None] = MAYBE) -> SearchStrategy[E
 
 
 #: What speaks against sending to an endpoint: half of them have nothing of it.
-_MARKS = ("deleted_at", "paused_at", "rate_limit_per_s", "turn_at", "open_until", "probing_until", "ramp", "slow_since")
+_MARKS = (
+    *("deleted_at", "paused_at", "unverified_since", "rate_limit_per_s"),
+    *("turn_at", "open_until", "probing_until", "ramp", "slow_since"),
+)
 
 
 def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> Endpoint:
@@ -128,9 +134,19 @@ def _endpoint(config: dict[str, Any], health: dict[str, Any], *, calm: bool) -> 
         config, health = (
             {name: None if name in _MARKS else value for name, value in columns.items()} for columns in (config, health)
         )
-        config |= {"batch_max": 0, "ordering": "none"}
+        config |= {"batch_max": 0, "ordering": "none", "format": "noteflow"}
+    if not health["failures"]:
+        # A success forgets both; nothing sets one of them alone.
+        health |= {"last_failure_at": None}
     enabled = calm or (config["enabled"] and config["deleted_at"] is None)
     return Endpoint(config | {"enabled": enabled}, health)
+
+
+def _hidden_url(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the columns of a preset's URL, which no key opens here; none for others."""
+    if config.get("format") not in PRESETS:
+        return {}
+    return {"url": "https://chat.example/…", "url_ciphertext": None if config.get("deleted_at") else b"sealed"}
 
 
 class Rows:
@@ -158,8 +174,7 @@ class Rows:
             WebhookConfigRow,
             id=uuid4(),
             workspace_id=workspace_id if workspace_id is not None else self.workspace_id,
-            url=url,
-            **{"created_at": self.at(-7200), **config},
+            **{"url": url, "created_at": self.at(-7200), **_hidden_url(config), **config},
         )
         columns = self._moments(WebhookHealthRow, generated.health)
         self.connection.execute(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from itertools import pairwise
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES
 from tests.chaos import schedule
 from tests.chaos.options import FULL, Kind, Options
 from tests.chaos.script import Did, body, chosen, kept

@@ -17,7 +17,7 @@ from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, looked, ok
 from noteflow_hooks.cli.doctor.place import Place
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST, Sample, Server, Waiting
+from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST, Sample, Server, Unverified, Waiting
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -156,6 +156,20 @@ def test_what_waits_is_late_first_and_then_stuck(longest_s: int | None, late_s: 
     longest = None if longest_s is None else timedelta(seconds=longest_s)
     verdict = flow.waits(Waiting(0 if longest is None else 7, longest), "events", late=timedelta(seconds=late_s))
     assert_told(verdict, state, "events: 0" if longest is None else "events: 7, the first for")
+
+
+@pytest.mark.parametrize(
+    ("hours", "state"), [((), State.OK), ((0.9,), State.OK), ((1.1, 0.5), State.WARNING), ((9,) * 5, State.WARNING)]
+)
+def test_endpoints_that_owe_an_answer_for_an_hour_are_named(hours: tuple[float, ...], state: State) -> None:
+    """The first three of them, and how many more there are."""
+    waiting = [Unverified(uuid4(), timedelta(hours=each)) for each in hours]
+    verdict = flow.unverified(waiting)
+    assert verdict.state is state
+    assert verdict.found.startswith(f"endpoints not verified: {len(hours)}")
+    named = [each for each in waiting if str(each.webhook_id) in verdict.found]
+    assert named == [each for each in waiting if each.waits > timedelta(hours=1)][:3]
+    assert ("and 2 more" in verdict.found) == (len(hours) == 5)
 
 
 def test_nobody_counts_for_ever() -> None:

@@ -12,7 +12,8 @@ from uuid import UUID, uuid4
 import pytest
 
 from noteflow_hooks.delivery.settler import grouped
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.logs import JsonFormatter
 from tests.support.builders import an_attempt_result

@@ -11,13 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
 from noteflow_hooks.domain.deliveries import (
     FINAL_STATUSES,
-    INTERRUPTED,
     INTERRUPTIONS_LIMIT,
     Claim,
     DeliveryStatus,
-    ErrorKind,
     Settlement,
     WebhookDelivery,
 )

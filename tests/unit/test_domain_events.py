@@ -70,7 +70,7 @@ def test_the_types_are_those_of_the_contract() -> None:
     """The words are stored and sent, and known outside."""
     meeting = {"meeting.completed", "summary.generated", "recording.started", "recording.stopped"}
     system = {"webhook.failing", "webhook.disabled", "webhook.certificate_expiring"}
-    assert set(WebhookEventType) == meeting | system | {"webhook.test"}
+    assert set(WebhookEventType) == meeting | system | {"webhook.test", "webhook.verification"}
     assert set(SUBSCRIBABLE) == meeting | system
     assert set(PUBLISHABLE) == meeting
 

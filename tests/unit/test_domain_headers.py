@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from noteflow_hooks.domain.headers import DENIED, DENIED_PREFIXES, check_headers
+from noteflow_hooks.domain.headers import DENIED, DENIED_PREFIXES, check_headers, check_stored_headers, is_once_allowed
 from noteflow_hooks.errors import InvalidInputError
 
 CANARY = "c4n4ry-of-a-value"
@@ -34,6 +34,17 @@ def test_what_a_receiver_may_ask_for_is_allowed(name: str) -> None:
     assert check_headers([(name, "v")]) == ((name, "v"),)
 
 
+@pytest.mark.parametrize("name", ["ce-id", "CE_Source", "Traceparent", "tracestate"])
+def test_what_was_once_allowed_may_be_stored(name: str) -> None:
+    """It goes out as it did; only new ones are refused, and all else that is refused is so wherever it comes from."""
+    assert check_stored_headers([(name, "v")]) == ((name, "v"),)
+    assert is_once_allowed(name)
+    for denied in (*DENIED, *DENIED_PREFIXES):
+        if not is_once_allowed(denied):
+            with pytest.raises(InvalidInputError):
+                check_stored_headers([(denied, "v")])
+
+
 @pytest.mark.parametrize("value", ["x", "~", "a b", "a\tb", "v" * 4096])
 def test_a_value_at_its_bounds_is_allowed(value: str) -> None:
     """One character to 4,096, with spaces and tabs inside."""
@@ -55,6 +66,9 @@ def test_a_value_at_its_bounds_is_allowed(value: str) -> None:
         "Proxy-Connection",
         "Sec-Fetch-Site",
         "X-Forwarded-For",
+        "ce-id",
+        "CE_Source",
+        "Traceparent",
     ],
 )
 def test_what_the_request_sets_and_what_frames_or_routes_it_is_refused(name: str) -> None:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import AttemptResult, Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor import WebhookExecutor

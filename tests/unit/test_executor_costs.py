@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, HEAD_LIMIT, Reply
 from noteflow_hooks.executor.outcome import answered

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.faults import from_network
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.faults import from_network
 from noteflow_hooks.executor.outcome import parse_retry_after, storable
 

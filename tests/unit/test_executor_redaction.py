@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from noteflow_hooks.domain.options import Format
 from noteflow_hooks.executor.redaction import LONGEST, REDACTED, without_credentials
 from noteflow_hooks.signing import generate_secret
-from tests.support.builders import a_webhook
+from tests.support.builders import PRESET_URLS, a_preset, a_webhook
 from tests.support.canary_secrets import CanarySecret, awkward, found, letters
 
 if TYPE_CHECKING:
@@ -177,3 +178,21 @@ def test_the_longest_value_is_found_behind_all_that_is_kept() -> None:
     assert len(body) <= KEEP + LONGEST
     kept = without_credentials(body[: KEEP + LONGEST], a_webhook(headers=(("X-A", value),)), keep=KEEP)
     assert kept == b"x" * (KEEP - 1) + REDACTED[:1]
+
+
+@pytest.mark.parametrize("form", PRESET_URLS)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_chat_s_url_is_no_more_kept_than_a_header(form: Format, way: str) -> None:
+    """Whole, its path and query, and each part by itself, however the answer writes it."""
+    url = PRESET_URLS[form]
+    parts = [each for each in re.split("[/?&=]", url.partition("://")[2]) if "canary" in each.lower()]
+    assert parts
+    for text in (url, url.partition("://")[2], *parts):
+        kept = without_credentials(WAYS[way](f"no {text} here").encode(), a_preset(form), keep=KEEP)
+        assert found([CanarySecret.of(part, part) for part in parts if len(part) >= 10], kept) == set()
+
+
+def test_words_of_a_vendor_s_path_are_kept() -> None:
+    """They are in everybody's URL, and in many answers."""
+    kept = without_credentials(b"services webhooks workflows powerautomate", a_preset(Format.TEAMS), keep=KEEP)
+    assert kept == b"services webhooks workflows powerautomate"

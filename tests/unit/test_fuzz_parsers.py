@@ -11,7 +11,7 @@ from uuid import uuid4
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from noteflow_hooks.domain.deliveries import RESPONSE_KEPT_BYTES
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES
 from noteflow_hooks.domain.headers import check_headers
 from noteflow_hooks.domain.payloads import PAYLOAD_LIMIT_BYTES
 from noteflow_hooks.domain.publishing import event_from_json

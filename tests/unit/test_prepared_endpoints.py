@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import pytest
 
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.webhooks import PreviousSecret
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint
@@ -78,6 +79,20 @@ def test_each_post_has_a_head_of_its_own() -> None:
             "X-Key": "value",
             "accept": "text/plain",
         }
+
+
+def test_a_place_is_told_only_as_far_as_there_is_something_to_tell() -> None:
+    """The number always; a gap and a late one only where they are."""
+    endpoint, names = prepared(a_webhook()), ("X-NoteFlow-Sequence", "X-NoteFlow-Gap", "X-NoteFlow-Out-Of-Order")
+    cases = {
+        None: (None, None, None),
+        Rank(7): ("7", None, None),
+        Rank(2**62, gap=3): (str(2**62), "3", None),
+        Rank(1, is_late=True): ("1", None, "true"),
+    }
+    for rank, expected in cases.items():
+        sent = headers(endpoint.head(a_delivery(), BODY, NOON, rank=rank))
+        assert tuple(sent.get(name) for name in names) == expected
 
 
 def test_an_earlier_secret_signs_until_its_end() -> None:

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind, Settlement
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.persistence.sql.delivery.rows import result_params
 from tests.support.builders import a_delivery, an_attempt_result
 

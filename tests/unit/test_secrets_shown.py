@@ -15,7 +15,8 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import SecretBox, parse_keys
-from noteflow_hooks.domain.deliveries import Claim, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.egress import EgressPolicy

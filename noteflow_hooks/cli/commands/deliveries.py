@@ -136,6 +136,19 @@ def retry(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
+@example("deliveries skip 0192f3c1-8a52-7bd1-9e0b-6c1f2a3b4c5d")
+@remote_options
+@click.argument("delivery_id", metavar="ID")
+@as_json
+def skip(delivery_id: str, *, as_json: bool) -> None:
+    """Give up a delivery that waits or is dead, so that what waits for it goes on. It can be sent again later."""
+    with client() as server:
+        whole_id = finding.delivery_id(server, delivery_id, changes=True)
+        delivery = server.webhooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=whole_id))
+    show_fields(shown(delivery), as_json=as_json, leave_out=DELIVERY_DETAILS)
+
+
+@deliveries.command()
 @example("deliveries tail --webhook CRM", "deliveries tail --status dead --error-kind tls")
 @remote_options
 @delivery_filters(DeliveryStatus)
@@ -163,7 +176,9 @@ def _show(delivery: dict[str, Any]) -> None:
     show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
     # A payload is never empty: one that is was erased on request, or with time.
     click.echo(f"\npayload\n{pretty_json(delivery.get('payload') or _ERASED)}\n")
-    show_rows(delivery["attempts"], columns=_ATTEMPT_COLUMNS, spare=("duration_ms",), as_json=False)
+    in_batches = ("batch_id",) if any(each.get("batch_id") for each in delivery["attempts"]) else ()
+    columns = (*_ATTEMPT_COLUMNS, *in_batches)
+    show_rows(delivery["attempts"], columns=columns, spare=("duration_ms",), as_json=False)
     if delivery["redeliveries"]:
         click.echo("\nsent again")
         show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)

@@ -21,7 +21,7 @@ from noteflow_hooks.cli.support.endpoint_options import (
     timeout_option,
 )
 from noteflow_hooks.cli.support.helping import Command, example
-from noteflow_hooks.cli.support.options import as_json, remote_options, secret_option, webhook_argument
+from noteflow_hooks.cli.support.options import UrlText, as_json, remote_options, secret_option, webhook_argument
 from noteflow_hooks.cli.support.output import show_fields
 from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.endpoint_keys import Rotated
@@ -41,7 +41,7 @@ _TAKES_AWAY: Final = {
 @example("webhooks update CRM --rate-limit-per-s 20 --max-concurrency 5")
 @remote_options
 @webhook_argument
-@click.option("--url", help="The new URL.")
+@click.option("--url", type=UrlText(), metavar="URL|-", help="The new URL; - reads it from standard input.")
 @click.option("--events", help="The new subscription, all of it, separated by commas.")
 @click.option("--name", help="The new name.")
 @timeout_option

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.preview import preview
 from noteflow_hooks.cli.commands.webhook_changes import (
     disable,
     enable,
@@ -37,6 +38,7 @@ from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
 from noteflow_hooks.cli.support.options import (
     Filled,
+    UrlText,
     as_json,
     remote_options,
     secret_option,
@@ -48,6 +50,7 @@ from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 #: Columns that a narrow terminal misses, the first ones first.
@@ -65,8 +68,8 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-for change in (update, enable, disable, pause, resume, rotate_secret):
-    webhooks.add_command(change)
+for command in (update, enable, disable, pause, resume, rotate_secret, preview):
+    webhooks.add_command(command)
 
 
 @webhooks.command()
@@ -74,9 +77,10 @@ for change in (update, enable, disable, pause, resume, rotate_secret):
     "webhooks add https://crm.example/hooks --name CRM",
     "webhooks add https://a.example/ --events meeting.completed --secret -",
     "webhooks add https://b.example/ --signing ed25519",
+    "webhooks add - --format slack --name standup < url.txt",
 )
 @remote_options
-@click.argument("url")
+@click.argument("url", type=UrlText(), metavar="URL|-")
 @click.option(
     "--events",
     default=",".join(PUBLISHABLE),
@@ -119,15 +123,20 @@ def add(
     as_json: bool,
     **behaviour: Any,  # noqa: ANN401 - each option has its own type
 ) -> None:
-    """Register an endpoint at URL. Its secret is shown now and never again."""
-    if (generate_secret or unsigned or signing == Signing.ED25519) and is_from_environment("secret"):
+    """Register an endpoint at URL. Its secret is shown now and never again.
+
+    A chat's URL is a credential: - reads it from standard input. Such an endpoint is not signed.
+    """
+    is_preset = behaviour.get("format") in PRESETS
+    if (generate_secret or unsigned or is_preset or signing == Signing.ED25519) and is_from_environment("secret"):
         secret = None
     if sum((secret is not None, generate_secret, unsigned)) > 1:
         raise click.UsageError("only one of --secret, --generate-secret and --unsigned can be given")
     if unsigned and signing is not None:
         raise click.UsageError("--unsigned can't be given together with --signing")
     # A key pair needs no secret beside it.
-    generate_secret = generate_secret or (secret is None and not unsigned and signing != Signing.ED25519)
+    is_unsigned = unsigned or is_preset
+    generate_secret = generate_secret or (secret is None and not is_unsigned and signing != Signing.ED25519)
     request = pb.RegisterWebhookRequest(
         url=url,
         events=split(events),
@@ -218,7 +227,31 @@ def test(webhook: str, *, wait_s: float, as_json: bool) -> int:
     return 0 if answer.delivery.status == "succeeded" else _FAILED
 
 
-def _outcome(answer: pb.TestWebhookResponse) -> dict[str, Any]:
+@webhooks.command()
+@example("webhooks verify CRM")
+@remote_options
+@webhook_argument
+@click.option("--wait-s", type=click.FloatRange(0, 60), default=10.0, show_default=True, help="How long to wait.")
+@as_json
+def verify(webhook: str, *, wait_s: float, as_json: bool) -> int:
+    """Ask an endpoint anew whether it wants deliveries. The exit status is 0 only if it is verified."""
+    with client() as server:
+        whole_id = finding.webhook_id(server, webhook, changes=True)
+        request = pb.VerifyWebhookRequest(webhook_id=whole_id, wait_seconds=wait_s)
+        answer = server.webhooks.VerifyWebhook(request, timeout=wait_s + 15)
+    found = answer.webhook
+    is_verified = found.HasField("verified_at") and not found.HasField("pending_url")
+    if as_json:
+        show_json(shown(answer))
+    else:
+        state = {"verified": is_verified, "verified_at": shown(found).get("verified_at"), "url": found.url}
+        state |= {"pending_url": found.pending_url} if found.pending_url else {}
+        asked = {"event_id": answer.event_id, **_outcome(answer)} if answer.event_id else {}
+        show_fields(state | asked, as_json=False, leave_out=DELIVERY_DETAILS)
+    return 0 if is_verified else _FAILED
+
+
+def _outcome(answer: pb.TestWebhookResponse | pb.VerifyWebhookResponse) -> dict[str, Any]:
     return shown(answer.delivery) if answer.HasField("delivery") else {"status": "not dispatched yet"}
 
 

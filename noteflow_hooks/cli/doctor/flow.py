@@ -11,8 +11,10 @@ from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from noteflow_hooks.bootstrap import DiagnosticParts
-    from noteflow_hooks.persistence.sql.maintenance.diagnostics import Waiting
+    from noteflow_hooks.persistence.sql.maintenance.diagnostics import Unverified, Waiting
     from noteflow_hooks.settings import Settings
 
 #: Relay or sweep may miss two periods, and so many seconds where periods are short: a worker that starts again, or
@@ -28,6 +30,11 @@ _WHAT: Final = {
 #: Workers are behind for minutes after an outage, or in a flood, and catch up; what waits for longer won't be sent by
 #: itself: nobody is at it, or there are too few.
 _STUCK: Final = timedelta(minutes=5)
+#: After so long an endpoint that has not answered its challenge probably can't.
+_UNANSWERED: Final = timedelta(hours=1)
+#: How many of those are named.
+_NAMED: Final = 3
+_ASK: Final = "have each receiver give the challenge back (docs/verification.md), then run `webhooks verify`"
 _AGAIN: Final = "see the log of PostgreSQL"
 _CALL: Final = "see that beat runs (celery -A workers.app beat), and a worker that takes from maintenance"
 _HELP: Final = "see relay, sweep and workers; where those are well, start more workers"
@@ -50,7 +57,19 @@ def checks(settings: Settings, parts: DiagnosticParts) -> list[Check]:
     def wait(name: str) -> Check:
         return Check(name, lambda: waits(backlog()[name], _WHAT[name], late=late[name]), remedy=_AGAIN, needs=needs)
 
-    return [run(RELAY, relay), run(SWEEP, sweep), *map(wait, late)]
+    asked = Check("verification", lambda: unverified(parts.diagnostics.unverified()), remedy=_AGAIN, needs=needs)
+    return [run(RELAY, relay), run(SWEEP, sweep), *map(wait, late), asked]
+
+
+def unverified(waiting: Sequence[Unverified]) -> Verdict:
+    """Judge the endpoints that have yet to answer a challenge; the first ones that have waited long are named."""
+    long = [each for each in waiting if each.waits > _UNANSWERED]
+    count = f"endpoints not verified: {len(waiting)}{' or more' if len(waiting) >= MOST else ''}"
+    if not long:
+        return ok(count)
+    named = ", ".join(f"{each.webhook_id} for {seconds(each.waits)}" for each in long[:_NAMED])
+    more = f" and {len(long) - _NAMED} more" if len(long) > _NAMED else ""
+    return warning(f"{count}, of which wait long: {named}{more}", _ASK)
 
 
 def patience(every: timedelta) -> timedelta:

@@ -12,7 +12,7 @@ import click
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.options import Filled, event_type_option, period_options, webhook_option
 from noteflow_hooks.cli.support.remote import timestamp
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -60,7 +60,7 @@ signing_option = click.option(
 
 _OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
     ("--filter", {"metavar": "CEL", "help": "Send only events for which this expression is true; '' for all."}),
-    ("--format", {"type": click.Choice([*Format]), "help": "In which shape events are sent."}),
+    ("--format", {"type": click.Choice([each.value for each in Format]), "help": "In which shape events are sent."}),
     (
         "--batch-max",
         {
@@ -81,9 +81,15 @@ _OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
     ),
     (
         "--ordering",
-        {"type": click.Choice([*Ordering]), "help": "Whether an event waits for its meeting's earlier ones."},
+        {
+            "type": click.Choice([each.value for each in Ordering]),
+            "help": "Whether an event waits for its meeting's earlier ones.",
+        },
     ),
-    ("--on-dead", {"type": click.Choice([*OnDead]), "help": "What follows a dead one of the same meeting."}),
+    (
+        "--on-dead",
+        {"type": click.Choice([each.value for each in OnDead]), "help": "What follows a dead one of the same meeting."},
+    ),
 )
 
 

@@ -135,6 +135,17 @@ def secret_option(what: str) -> Callable[[Decorated], Decorated]:
     )
 
 
+class UrlText(click.ParamType[str]):
+    """A URL, or ``-`` for standard input: a chat's is a credential, and `ps` shows the command line to everybody."""
+
+    name = "url"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the URL."""
+        url = standard_input().strip() if value == "-" else value
+        return url or self.fail("it is empty", param, ctx)
+
+
 class Filled(click.ParamType[str]):
     """Text that is not empty: an empty filter would be none, and a script's unset variable would mean everything."""
 

@@ -6,7 +6,7 @@ import re
 import threading
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 if TYPE_CHECKING:
     import ssl
@@ -32,10 +32,19 @@ class Received:
     body: bytes
 
 
-class Receiver:
-    """Answers each POST with the status that ``answer`` returns; each connection is served by a thread of its own."""
+class Reply(NamedTuple):
+    """An answer with a body, which is JSON."""
 
-    def __init__(self, answer: Callable[[Received], int], *, port: int = 0, tls: ssl.SSLContext | None = None) -> None:
+    status: int
+    body: bytes
+
+
+class Receiver:
+    """Answers each POST with what ``answer`` returns: a status, or also a body. Each connection has its own thread."""
+
+    def __init__(
+        self, answer: Callable[[Received], int | Reply], *, port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Take the port, 0 for any free one; raise OSError where it is not free."""
         self._scheme = "http" if tls is None else "https"
         handler = type("Handler", (_Handler,), {"answer": staticmethod(answer), "tls": tls})
@@ -80,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.1"
     timeout = _IDLE_S
     tls: ssl.SSLContext | None
-    answer: Callable[[Received], int]
+    answer: Callable[[Received], int | Reply]
 
     def setup(self) -> None:
         if self.tls is not None:
@@ -100,10 +109,14 @@ class _Handler(BaseHTTPRequestHandler):
         headers = {name.lower(): value for name, value in self.headers.items()}
         self._reply(type(self).answer(Received(headers, body)))
 
-    def _reply(self, status: int) -> None:
+    def _reply(self, answer: int | Reply) -> None:
+        status, body = answer if isinstance(answer, Reply) else (answer, b"")
         self.send_response(status)
-        self.send_header("content-length", "0")
+        if body:
+            self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
         self.end_headers()
+        self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002, ANN401 - http.server's signature
         """Say nothing: what came is shown by whoever answers."""

@@ -64,7 +64,12 @@ def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has,
         return [_ordered(each, kind) for each in value]
     if not isinstance(value, dict) or kind is None:
         return value
-    return {each.name: _ordered(value[each.name], each.message_type) for each in kind.fields if each.name in value}
+    return {each.name: _value(value[each.name], each) for each in kind.fields if each.name in value}
+
+
+def _value(value: Any, kind: Any) -> Any:  # noqa: ANN401 - as above
+    # Large numbers are text in what protobuf makes of a message: no number of ours is one that JSON's readers spoil.
+    return int(value) if kind.type == kind.TYPE_INT64 else _ordered(value, kind.message_type)
 
 
 def _called() -> tuple[str, str, dict[str, Any]]:

@@ -38,7 +38,7 @@ def _serve(settings: Settings, group: Group | None) -> None:
     try:
         bootstrap.refuse_pooler(settings)
         options = _options(settings, parts.database_threads, group)
-        endpoints = replace(options.endpoints, certificates=parts.certificates)
+        endpoints = replace(options.endpoints, certificates=parts.certificates, previewer=parts.previewer)
         options = replace(options, schemas=parts.schemas, endpoints=endpoints)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
@@ -70,6 +70,7 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             allow_http_loopback=settings.allow_http_loopback,
             timeout_ms=settings.default_timeout_ms,
             max_retries=settings.default_max_retries,
+            preset_hosts=settings.preset_hosts_named,
         ),
         database_threads=database_threads,
         in_loop=True,

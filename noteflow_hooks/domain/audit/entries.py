@@ -43,13 +43,20 @@ class Action(StrEnum):
     WEBHOOK_DELETED = "webhook.deleted"
     WEBHOOK_SECRET_ROTATED = "webhook.secret_rotated"  # noqa: S105 - an action, no secret
     WEBHOOK_TESTED = "webhook.tested"
+    #: Somebody had its challenge sent anew.
+    WEBHOOK_ASKED_TO_VERIFY = "webhook.asked_to_verify"
+    #: It has given its challenge back, at the URL that it has.
+    WEBHOOK_VERIFIED = "webhook.verified"
+    #: It has given its challenge back at its new URL, and has moved there.
+    WEBHOOK_MOVED = "webhook.moved"
     #: The system has disabled it, since it failed for too long.
     WEBHOOK_DISABLED = "webhook.disabled"
-    #: The system has disabled it, since it answered 410 Gone.
+    #: The system has disabled it, since it answered 410 Gone, or what a chat has for that.
     WEBHOOK_GONE = "webhook.gone"
     BREAKER_OPENED = "webhook.breaker_opened"
     BREAKER_CLOSED = "webhook.breaker_closed"
     DELIVERY_REDELIVERED = "delivery.redelivered"
+    DELIVERY_SKIPPED = "delivery.skipped"
     REPLAY_STARTED = "replay.started"
     REPLAY_CANCELLED = "replay.cancelled"
     MEETING_ERASED = "meeting.erased"

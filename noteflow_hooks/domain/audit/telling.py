@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken
-    from noteflow_hooks.domain.audit.entries import AuditEntry
+    from noteflow_hooks.domain.audit.entries import Actor, AuditEntry
     from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.replays import Replay
@@ -60,6 +60,8 @@ def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
         "header_names": list(webhook.header_names),
         "secret": CHANGED if webhook.has_secret else None,
         "key": CHANGED if webhook.has_key else None,
+        "verified": None if webhook.verification.unverified_since is None else False,
+        "pending_url": _told_pending(webhook),
     } | _told_tls(webhook.tls)
     return {name: value for name, value in sorted(fields.items()) if value is not None}
 
@@ -77,8 +79,11 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
         _note(old, new, name, getattr(before.options, name), getattr(after.options, name))
     _note(old, new, "events", list(before.events), list(after.events))
     _note(old, new, "paused", before.paused_at is not None, after.paused_at is not None)
-    if before.url != after.url:
+    if before.address != after.address:
         old["url"], new["url"] = tell_url(before.url), tell_url(after.url)
+    if before.verification.pending_url != after.verification.pending_url:
+        old["pending_url"], new["pending_url"] = _told_pending(before), _told_pending(after)
+    _note(old, new, "verified", *(each.verification.unverified_since is None for each in (before, after)))
     if (before.header_names, before.headers) != (after.header_names, after.headers):
         old["header_names"], new["header_names"] = list(before.header_names), list(after.header_names)
         new["headers"] = CHANGED
@@ -87,6 +92,17 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
     if before.signing_key != after.signing_key:
         old["key"], new["key"] = (CHANGED if each.has_key else None for each in (before, after))
     return old, new
+
+
+def _told_pending(webhook: WebhookConfig) -> str | None:
+    pending = webhook.verification.pending_url
+    return None if pending is None else tell_url(pending)
+
+
+def tell_pending(webhook: WebhookConfig) -> dict[str, Any]:
+    """Tell where an endpoint is to move, if it is to."""
+    pending = _told_pending(webhook)
+    return {} if pending is None else {"pending_url": pending}
 
 
 def tell_rotation(before: WebhookConfig, what: Rotated) -> tuple[dict[str, Any] | None, dict[str, Any]]:
@@ -180,6 +196,13 @@ def entry_of_disabling(webhook: WebhookConfig, reason: str, *, is_gone: bool) ->
         old={"enabled": True},
         new={"enabled": False, "disabled_reason": reason},
     )
+
+
+def entry_of_verification(by: Actor, before: WebhookConfig, after: WebhookConfig) -> AuditEntry:
+    """Return the entry that the endpoint is verified, and has moved where its URL is another."""
+    old, new = tell_update(before, after)
+    action = Action.WEBHOOK_VERIFIED if before.url == after.url else Action.WEBHOOK_MOVED
+    return entry_of(by, action, after.workspace_id, (TargetKind.WEBHOOK, after.id), old=old, new=new)
 
 
 def _note(old: dict[str, Any], new: dict[str, Any], name: str, before: object, after: object) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import GONE
 from noteflow_hooks.domain.events import (
     EndpointTroublePayload,
     Event,
@@ -41,7 +40,7 @@ class HealthTransition:
 
     event_type: WebhookEventType
     reason: str
-    #: Whether it answered 410 Gone.
+    #: Whether it answered 410 Gone, or what its vendor has for that.
     is_gone: bool = False
 
     @property
@@ -137,14 +136,16 @@ def _opened(health: EndpointHealth, now: datetime, rules: HealthRules) -> Endpoi
         ramp=None,
         turn_at=until,
         awaiting_room=False,
+        gathering=False,
     )
 
 
 def _transition(
     health: EndpointHealth, results: Sequence[AttemptResult], *, now: datetime, rules: HealthRules
 ) -> HealthTransition | None:
-    if any(each.status_code == GONE for each in results):
-        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _gone(now), is_gone=True)
+    gone = next((each for each in results if each.is_gone), None)
+    if gone is not None:
+        return HealthTransition(WebhookEventType.WEBHOOK_DISABLED, _gone(gone.vendor_gone, now), is_gone=True)
     since, last = health.failing_since, health.last_failure_at
     if since is None or last is None:
         return None
@@ -156,9 +157,10 @@ def _transition(
     return None
 
 
-def _gone(now: datetime) -> str:
+def _gone(words: str | None, now: datetime) -> str:
+    vendor = "" if words is None else f", in its vendor's words {words},"
     return (
-        f"{GONE_REASON} at {_text(now)}. Give it a URL that answers, then enable it again; what was"
+        f"{GONE_REASON}{vendor} at {_text(now)}. Give it a URL that answers, then enable it again; what was"
         " skipped can be sent again"
     )
 

@@ -38,11 +38,11 @@ def is_throttled_from_the_start(
 
 
 def may_have_slot(webhook: WebhookConfig) -> bool:
-    """Tell whether an endpoint can have a slot: a paused one gets none until it resumes."""
-    return webhook.paused_at is None or not webhook.is_active
+    """Tell whether an endpoint can have a slot: one that is paused or not verified gets none until that is over."""
+    return webhook.keeps_back_since is None or not webhook.is_active
 
 
 def is_merely_flooded(webhook: WebhookConfig, health: EndpointHealth) -> bool:
     """Tell whether only the number of its deliveries throttles an endpoint, so that only its cap counts."""
-    marks = (health.open_until, health.probing_until, health.ramp, webhook.paused_at, webhook.rate_limit_per_s)
+    marks = (health.open_until, health.probing_until, health.ramp, webhook.keeps_back_since, webhook.rate_per_s)
     return webhook.is_active and not webhook.options.is_scheduled and all(each is None for each in marks)

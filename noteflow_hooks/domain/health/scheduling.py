@@ -25,6 +25,8 @@ STALLED_AFTER: Final = timedelta(seconds=0.2)
 STALLED_LIMIT: Final = 10
 #: The most endpoints whose slots one claim serves.
 ENDPOINTS_PER_CLAIM: Final = 20
+#: The most deliveries that one slot claims of an endpoint whose deliveries go in batches.
+MEMBERS_PER_SLOT: Final = 1_000
 #: How far a rate may be bunched: one delivery, and as many as it allows in this time, may go at once.
 _RATE_BURST_S: Final = 0.1
 #: An endpoint without room has its next slot after this at the latest.
@@ -41,11 +43,11 @@ def allowed_now(
     if not webhook.is_active:
         # Its deliveries are skipped, which needs no room.
         return sys.maxsize
-    if webhook.paused_at is not None:
+    if webhook.keeps_back_since is not None:
         return 0
     room = max(0, cap(health, webhook, rules) - in_flight)
-    if webhook.rate_limit_per_s is not None:
-        room = min(room, _allowed(health, webhook.rate_limit_per_s, now))
+    if webhook.rate_per_s is not None:
+        room = min(room, _allowed(health, webhook.rate_per_s, now))
     if health.open_until is None:
         return room
     probing = health.probing_until is not None and now < health.probing_until
@@ -61,15 +63,17 @@ def after_slot(
     claimed: int,
     now: datetime,
     lease: timedelta,
+    ready_at: datetime | None = None,
 ) -> EndpointHealth:
     """Return the health after a slot in which ``claimed`` deliveries were claimed, each leased for ``lease``.
 
-    The endpoint had ``room`` for so many POSTs, and its ``share`` of the claim allowed so many of these.
+    The endpoint had ``room`` for so many POSTs, and its ``share`` of the claim allowed so many of these. What waits for
+    something else than room, as for others of its batch, goes at ``ready_at``.
     """
-    after = replace(health, awaiting_room=False)
-    if webhook.is_active and webhook.paused_at is not None:
+    after = replace(health, awaiting_room=False, gathering=False)
+    if webhook.is_active and webhook.keeps_back_since is not None:
         return replace(after, turn_at=None)
-    rate = webhook.rate_limit_per_s
+    rate = webhook.rate_per_s
     if rate is not None:
         after = _used(after, claimed, rate, now)
     if webhook.is_active and health.open_until is not None:
@@ -77,14 +81,25 @@ def after_slot(
         if waits := [each for each in (after.open_until, after.probing_until) if each is not None and each > now]:
             return replace(after, turn_at=max(waits))
     if claimed < share:
-        # No more of them wait. Where the breaker is open, the next delivery that comes is the probe.
-        return replace(after, turn_at=None)
+        # No more of them may go. Where the breaker is open, the next delivery that comes is the probe.
+        return replace(after, turn_at=ready_at, gathering=ready_at is not None)
     if share < room:
         return replace(after, turn_at=now)
     if rate is not None and not _allowed(after, rate, now):
         return replace(after, turn_at=now + _next_allowance(after, rate, now))
     # The next attempt that ends brings the slot forward; one that ended during this slot could not.
     return replace(after, turn_at=now + ROOM_POLL, awaiting_room=True)
+
+
+def is_awaited(health: EndpointHealth, webhook: WebhookConfig, *, gathered: int, now: datetime) -> bool:
+    """Tell whether a slot that is to come for a batch is to come now, since deliveries were made for its endpoint.
+
+    ``gathered`` of its deliveries wait for others by now.
+    """
+    if not health.gathering or health.turn_at is None or health.turn_at <= now:
+        return False
+    options = webhook.options
+    return gathered >= options.batch_max or health.turn_at > now + timedelta(milliseconds=options.batch_wait_ms)
 
 
 def fair_shares(rooms: Sequence[int], *, limit: int) -> list[int]:

@@ -61,6 +61,8 @@ class EndpointHealth:
     turn_at: datetime | None = None
     #: Whether the next slot comes as soon as one of its POSTs has ended; ``turn_at`` is then the latest moment.
     awaiting_room: bool = False
+    #: Whether the next slot is when a batch goes that has not all the members that it may have.
+    gathering: bool = False
     #: Failed attempts in a row.
     failures: int = 0
     failing_since: datetime | None = None
@@ -104,12 +106,23 @@ class EndpointHealth:
 
     def is_throttled(self, webhook: WebhookConfig) -> bool:
         """Tell whether its deliveries wait for scheduling slots of its own. The SQL store has the same rule in SQL."""
-        marks = (self.turn_at, self.open_until, self.ramp, self.slow_since, webhook.paused_at, webhook.rate_limit_per_s)
+        waits = (self.turn_at, self.open_until, self.slow_since, webhook.keeps_back_since)
+        marks = (*waits, self.ramp, webhook.rate_per_s)
         return webhook.options.is_scheduled or any(each is not None for each in marks)
 
     def awake(self, *, now: datetime) -> EndpointHealth:
-        """Give it a slot now unless it has one coming, since a delivery was throttled."""
-        return self if self.turn_at is not None else replace(self, turn_at=now)
+        """Give it a slot now unless it has one coming, since a delivery was throttled.
+
+        One that is to come for a batch comes now: with this delivery the batch may be another.
+        """
+        has_one = self.turn_at is not None and not (self.gathering and self.turn_at > now)
+        return self if has_one else replace(self, turn_at=now)
+
+    def with_batch_due(self, moment: datetime) -> EndpointHealth:
+        """Give it a slot at that moment at the latest, since a batch is to be sent again then."""
+        if self.turn_at is not None and self.turn_at <= moment:
+            return self
+        return replace(self, turn_at=moment, gathering=True)
 
     def slowed(self, *, now: datetime) -> EndpointHealth:
         """Move it to the slow lane."""
@@ -127,14 +140,14 @@ def after_change(
 
     Enabled again, or with another URL, it starts anew. Resumed, or with other limits or options, it has a slot now.
     """
-    seen_to = after.is_active and (not before.is_active or after.url != before.url)
+    seen_to = after.is_active and (not before.is_active or after.address != before.address)
     if seen_to and not health.is_clean:
         return health.fresh(now=now)
-    resumed = before.paused_at is not None and after.paused_at is None
-    limits = (before.rate_limit_per_s, before.max_concurrency) != (after.rate_limit_per_s, after.max_concurrency)
+    resumed = before.keeps_back_since is not None and after.keeps_back_since is None
+    limits = (before.rate_per_s, before.max_concurrency) != (after.rate_per_s, after.max_concurrency)
     options = before.options != after.options
     if resumed or (limits and health.turn_at is not None) or options:
-        return replace(health, turn_at=now, awaiting_room=False)
+        return replace(health, turn_at=now, awaiting_room=False, gathering=False)
     return health
 
 

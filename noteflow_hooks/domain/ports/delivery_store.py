@@ -130,6 +130,8 @@ class Claimed:
     slow_slots_due: bool = False
     #: The next slots of the endpoints that had one.
     slots: Sequence[SchedulingSlot] = ()
+    #: Whether a meeting's deliveries wait for an event that is not dispatched yet.
+    awaits_dispatch: bool = False
 
     def __iter__(self) -> Iterator[Claim]:
         """Go through the claims."""

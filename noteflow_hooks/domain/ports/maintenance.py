@@ -41,6 +41,10 @@ class RetentionStore(Protocol):
         """Remove replays that ended so long ago, once what they sent again is gone."""
         ...
 
+    def remove_batches(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove batches that were made so long ago and that no delivery names."""
+        ...
+
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove requests with request ids that were made so long ago."""
         ...

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.attempts import WebhookAttempt
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -244,6 +245,13 @@ class DeliveryLog(Protocol):
 
         Neither the breaker nor a limit nor a pause holds it back. Raise NotFoundError or
         PreconditionError where that can't be.
+        """
+        ...
+
+    def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        """Skip a delivery that is pending or dead, and let go what waits for it.
+
+        Raise NotFoundError or PreconditionError where that can't be.
         """
         ...
 

@@ -11,7 +11,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.faults import ExchangeError

@@ -7,7 +7,7 @@ import re
 import ssl
 from typing import Final
 
-from noteflow_hooks.domain.deliveries import TIMED_OUT, ErrorKind
+from noteflow_hooks.domain.attempts import TIMED_OUT, ErrorKind
 
 #: Errors of our own machine, which has run out of something: not the receiver's fault, so its budget is not used.
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, cast
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.endpoint_keys import Signing
-from noteflow_hooks.domain.headers import check_headers
-from noteflow_hooks.domain.payload_versions import version_sent
+from noteflow_hooks.domain.headers import check_stored_headers, is_once_allowed
+from noteflow_hooks.domain.options import NO_OPTIONS
+from noteflow_hooks.domain.payload_versions import FIRST, version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.http.connections import Route
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.key_pairs import KeySigner
+from noteflow_hooks.rendering.claims import rendered_claim
+from noteflow_hooks.rendering.occurrence import JSON
 from noteflow_hooks.signing import Signer, sign, sign_standard
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from noteflow_hooks.domain.batches import BatchClaim
     from noteflow_hooks.domain.client_certificates import ClientTls
-    from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
+    from noteflow_hooks.domain.ranks import Rank
+    from noteflow_hooks.domain.renderings import Rendering
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.rendering.occurrence import Rendered
 
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
 _BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
@@ -38,14 +46,17 @@ class PreparedEndpoint:
         if webhook.secret_unavailable:
             what = webhook.lost if webhook.lost is not None else "headers"
             raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"No key decrypts the webhook's {what}")
-        self.url = _endpoint(webhook.url, allow_http_loopback=allow_http_loopback)
+        self.url = _endpoint(webhook.address, allow_http_loopback=allow_http_loopback)
         #: What it has of its own in TLS; never over http, which would leave it out.
         self.tls = _own_tls(webhook.tls, self.url)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
-        self._payload_version = webhook.payload_version
-        self._before = self._constant_lines(user_agent)
+        self._user_agent = user_agent
+        self._opening = self._constant_lines(user_agent)
+        self._before = self._opening + _content_type(JSON)
         self._after = _lines(self._custom) + "\r\n"
+        #: A vendor gets nothing of ours, also where a delivery was begun before the endpoint became a preset.
+        self._is_bare = webhook.options is not NO_OPTIONS and webhook.options.format.is_preset
         self._secret = webhook.secret
         self._earlier = webhook.previous_secrets
         #: By secret, made for the second POST: in a fan-out most endpoints get one, and a signer costs more than that.
@@ -57,20 +68,80 @@ class PreparedEndpoint:
             if not webhook.signing.uses_secret:
                 self._secret = None
 
-    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime) -> bytes:
-        """Return the head of a delivery's POST, signed at that moment."""
+    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime, *, rank: Rank | None = None) -> bytes:
+        """Return the head of a usual POST, of the payload in its first version, signed at that moment.
+
+        ``rank`` is the event's in its meeting.
+        """
+        length = f"{self._before}Content-Length: {len(payload)}\r\n"
+        signed = self._signed_lines(delivery, payload, moment, payload_version=FIRST, rank=rank)
+        return f"{length}{signed}{self._after}".encode("latin-1")
+
+    def head_of(self, rendered: Rendered, *, claim: Claim, rendering: Rendering, moment: datetime) -> bytes:
+        """Return the head of the POST of what was rendered, signed at that moment; a preset's has nothing of ours."""
+        content_type = _content_type(rendered.content_type)
+        text = f"{self._opening}{content_type}Content-Length: {len(rendered.body)}\r\n{_lines(dict(rendered.headers))}"
+        if not rendering.format.is_preset:
+            version = rendering.payload_version
+            text += self._signed_lines(claim.delivery, rendered.body, moment, payload_version=version, rank=claim.rank)
+        return f"{text}{self._after_own(rendered.headers)}".encode("latin-1")
+
+    def _signed_lines(
+        self, delivery: WebhookDelivery, body: bytes, moment: datetime, *, payload_version: int, rank: Rank | None
+    ) -> str:
+        """Return what a request says of its delivery, and its signatures."""
+        if self._is_bare:
+            return ""
         event_id, timestamp = str(delivery.event_id), int(moment.timestamp())
         text = (
-            f"{self._before}Content-Length: {len(payload)}\r\n"
-            f"{_event_lines(delivery.event_type, self._payload_version)}"
+            f"{_event_lines(delivery.event_type, payload_version)}"
             f"X-NoteFlow-Delivery: {delivery.id}\r\nwebhook-id: {event_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        if self._keys is not None:
-            text += self._key_lines(self._keys, event_id, timestamp, payload, moment=moment)
-        elif self._secret is not None:
-            plain, standard = self._signatures(event_id, timestamp, payload, self._secrets_at(moment))
-            text += f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
+        if rank is not None:
+            text += _rank_lines(rank)
+        return text + self._signature_lines(event_id, timestamp, body, moment=moment)
+
+    def _after_own(self, own: Sequence[tuple[str, str]]) -> str:
+        """Return the custom headers' lines, and the end, behind headers of the format's own: those win.
+
+        An earlier release allowed names that formats use since; what is stored of these would add to what we say.
+        """
+        if not own or not self._custom:
+            return self._after
+        return _lines({name: value for name, value in self._custom.items() if not is_once_allowed(name)}) + "\r\n"
+
+    def batch_head(self, batch: BatchClaim, rendered: Rendered, moment: datetime) -> bytes:
+        """Return the head of a batch's POST, signed at that moment under the batch's id."""
+        batch_id, timestamp = str(batch.id), int(moment.timestamp())
+        text = (
+            f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {len(rendered.body)}\r\n"
+            f"X-NoteFlow-Event: batch\r\nX-NoteFlow-Payload-Version: {batch.rendering.payload_version}\r\n"
+            f"X-NoteFlow-Batch: {len(batch.members)}\r\nX-NoteFlow-Delivery: {batch_id}\r\n"
+            f"webhook-id: {batch_id}\r\nwebhook-timestamp: {timestamp}\r\n"
+        )
+        text += self._signature_lines(batch_id, timestamp, rendered.body, moment=moment)
         return (text + self._after).encode("latin-1")
+
+    def _signature_lines(self, message_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
+        if self._keys is not None:
+            return self._key_lines(self._keys, message_id, timestamp, payload, moment=moment)
+        if self._secret is None:
+            return ""
+        plain, standard = self._signatures(message_id, timestamp, payload, self._secrets_at(moment))
+        return f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
+
+    def handshake(self, origin: str, rate_limit_per_s: float | None) -> bytes:
+        """Return the head of the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""
+        headers = {
+            "Host": _host_header(self.url),
+            "User-Agent": self._user_agent,
+            "Accept-Encoding": "identity",
+            "WebHook-Request-Origin": origin,
+        }
+        if rate_limit_per_s is not None:
+            # Deliveries a minute.
+            headers["WebHook-Request-Rate"] = str(max(1, math.ceil(60 * rate_limit_per_s)))
+        return f"OPTIONS {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}{self._after}".encode("latin-1")
 
     def _key_lines(self, keys: _Keys, event_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
         """Return the lines of an endpoint that a key pair signs for, behind its secrets where those sign, too."""
@@ -101,11 +172,22 @@ class PreparedEndpoint:
             "User-Agent": user_agent,
             "Accept": "*/*",
             "Accept-Encoding": "identity",
-            "Content-Type": "application/json",
         }
         if "accept" in map(str.lower, self._custom):
             del headers["Accept"]
         return f"POST {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}"
+
+
+def request_of(endpoint: PreparedEndpoint, claim: Claim, moment: datetime) -> tuple[bytes, bytes]:
+    """Return head and body: the payload as it is, or what it is rendered to where the delivery's rendering says so.
+
+    Raise RenderingError where it can't be.
+    """
+    if claim.delivery.rendering is None:
+        return endpoint.head(claim.delivery, claim.payload, moment, rank=claim.rank), claim.payload
+    rendered, rendering = rendered_claim(claim)
+    head = endpoint.head_of(rendered, claim=claim, rendering=rendering, moment=moment)
+    return head, rendered.body
 
 
 class _Keys:
@@ -152,9 +234,13 @@ def _checked(headers: Sequence[tuple[str, str]]) -> dict[str, str]:
     if not headers:
         return {}
     try:
-        return dict(check_headers(headers))
+        return dict(check_stored_headers(headers))
     except InvalidInputError as error:
         raise ExchangeError(ErrorKind.SECRET_UNAVAILABLE, f"Headers not allowed: {error.problem}") from error
+
+
+def _content_type(value: str) -> str:
+    return f"Content-Type: {_whole(value)}\r\n"
 
 
 def _host_header(url: EndpointUrl) -> str:
@@ -173,6 +259,13 @@ def _event_lines(event_type: str, wanted: int) -> str:
     """Return what a type's requests say of it to an endpoint that wants that version of payloads."""
     version = version_sent(event_type, wanted)
     return _lines({"X-NoteFlow-Event": event_type, "X-NoteFlow-Payload-Version": str(version)})
+
+
+def _rank_lines(rank: Rank) -> str:
+    lines = f"X-NoteFlow-Sequence: {rank.sequence}\r\n"
+    if rank.gap:
+        lines += f"X-NoteFlow-Gap: {rank.gap}\r\n"
+    return f"{lines}X-NoteFlow-Out-Of-Order: true\r\n" if rank.is_late else lines
 
 
 def _whole(line: str) -> str:

@@ -55,6 +55,8 @@ class Reply:
         self._is_persistent = False
         #: Whether, once the body is read, the connection may carry another request.
         self.is_reusable = False
+        #: Whether, once the body is read, all of it has come, and no more than the limit.
+        self.is_whole = False
         #: How long it may be idle before that, by ``Keep-Alive: timeout=``; infinity without it.
         self.kept_s = math.inf
         #: 0 before the head has come.
@@ -103,17 +105,21 @@ class Reply:
         values = self._headers.get(name)
         return values[0] if values else None
 
-    def read_body(self, *, keep: int) -> bytes:
+    def read_body(self, *, keep: int, limit: int = BODY_LIMIT) -> bytes:
         """Read to the body's end, the limit or the deadline; return the first ``keep`` bytes of what came."""
         if self._plain is not None:
             self.is_reusable = self._is_persistent
+            self.is_whole = len(self._plain.body) <= BODY_LIMIT
             return self._plain.body[:keep]
-        kept = bytearray()
+        kept, left = bytearray(), BODY_LIMIT
         try:
-            self._inbox.allow(BODY_LIMIT)
+            self._inbox.allow(limit)
             for piece in pieces(self._inbox, is_chunked=self._is_chunked, length=self._length):
                 kept += piece[: keep - len(kept)]
+                left -= len(piece)
             is_complete = self._is_chunked or self._length is not None
+            # A body that ends with the connection ends at the limit, too.
+            self.is_whole = is_complete or left > 0
         except (ExchangeError, OSError):
             # Cut off, late or malformed: the status has already decided the outcome.
             is_complete = False

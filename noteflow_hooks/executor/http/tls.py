@@ -11,7 +11,7 @@ import contextlib
 import ssl
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.faults import ExchangeError
 
 if TYPE_CHECKING:

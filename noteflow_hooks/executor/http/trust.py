@@ -16,7 +16,7 @@ from weakref import WeakKeyDictionary
 from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from noteflow_hooks.certificates.loading import load_own, trust_only
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.executor.http.faults import ExchangeError
 
 if TYPE_CHECKING:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.domain.deliveries import SUCCESS, ErrorKind
+from noteflow_hooks.domain.attempts import SUCCESS, ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.http.dialling import connected, not_allowed

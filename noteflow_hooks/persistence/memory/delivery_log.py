@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
+from noteflow_hooks.domain.ordering import given_up, is_blocked, ordered
 from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
-from noteflow_hooks.persistence.memory.health import health_of
+from noteflow_hooks.persistence.memory.delivery.order_keeper import sent_of, walked
+from noteflow_hooks.persistence.memory.health import health_of, wake_now
 from noteflow_hooks.persistence.memory.replays import send_again
 from noteflow_hooks.persistence.memory.tables import age, counted, newest
 
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.attempts import WebhookAttempt
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
@@ -69,7 +73,13 @@ class InMemoryDeliveryLog(DeliveryLog):
     def reasons(self, deliveries: Iterable[WebhookDelivery]) -> Mapping[UUID, str]:
         webhooks, now = self._session.tables.webhooks, self._session.now()
         explained = {
-            each.id: explain(each, webhooks[each.webhook_id], health_of(self._session, each.webhook_id), now=now)
+            each.id: explain(
+                each,
+                webhooks[each.webhook_id],
+                health_of(self._session, each.webhook_id),
+                now=now,
+                stopped_by=self._stopped_by(each),
+            )
             for each in deliveries
         }
         return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
@@ -131,7 +141,28 @@ class InMemoryDeliveryLog(DeliveryLog):
         delivery.sent_again(now=self._session.now())
         tables = self._session.tables
         check_sending_again(tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id])
-        return send_again(self._session, delivery, forced=True)
+        again = send_again(self._session, delivery, forced=True)
+        webhook, event = tables.webhooks[again.webhook_id], tables.events[again.event_id]
+        if webhook.options.is_ordered and event.meeting_id is not None and event.sequence is not None:
+            sent = sent_of(tables, webhook, event.meeting_id)
+            marked = ordered(again, event.meeting_id, event.sequence)
+            tables.deliveries[again.id] = replace(marked, out_of_order=sent > event.sequence)
+        return again
+
+    @override
+    def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        delivery = self.get_by_id(workspace_id, delivery_id)
+        if delivery is None:
+            raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+        after = self._session.tables.deliveries[delivery_id] = given_up(delivery)
+        wake_now(self._session, after.webhook_id)
+        return after
+
+    def _stopped_by(self, delivery: WebhookDelivery) -> UUID | None:
+        if not is_blocked(delivery) or delivery.ordered_meeting is None:
+            return None
+        webhook = self._session.tables.webhooks[delivery.webhook_id]
+        return walked(self._session.tables, webhook, delivery.ordered_meeting).order.stopped_by
 
     def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
         events = self._session.tables.events

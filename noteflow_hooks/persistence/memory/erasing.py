@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -25,3 +27,16 @@ def erase(session: Session, event: Event) -> int:
         kept = tables.attempts.get(each.id, ())
         tables.attempts[each.id] = tuple(replace(attempt, response_body=None) for attempt in kept)
     return sum(each.status is DeliveryStatus.PENDING for each in own)
+
+
+def erase_answers_to_batches(session: Session, events: Collection[Event]) -> None:
+    """Erase what receivers answered to batches with one of these events: it may repeat all of a batch's events."""
+    tables, ids = session.tables, {each.id for each in events}
+    own = [each.id for each in tables.deliveries.values() if each.event_id in ids]
+    batches = {attempt.batch_id for key in own for attempt in tables.attempts.get(key, ())} - {None}
+    for key, kept in list(tables.attempts.items()):
+        if any(each.batch_id in batches for each in kept):
+            tables.deliveries[key] = replace(tables.deliveries[key], response_body=None)
+            tables.attempts[key] = tuple(
+                replace(each, response_body=None) if each.batch_id in batches else each for each in kept
+            )

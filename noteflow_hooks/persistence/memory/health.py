@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -22,15 +23,24 @@ def health_of(session: Session, webhook_id: UUID) -> EndpointHealth:
 
 
 def throttle(session: Session, delivery: WebhookDelivery) -> None:
-    """Leave a pending delivery to its endpoint's scheduling slots, and give the endpoint one unless it is paused."""
+    """Leave a pending delivery to its endpoint's scheduling slots, and give the endpoint one unless it keeps back."""
     session.tables.deliveries[delivery.id] = delivery.throttled()
-    if session.tables.webhooks[delivery.webhook_id].paused_at is None:
+    if session.tables.webhooks[delivery.webhook_id].keeps_back_since is None:
         wake(session, delivery.webhook_id)
 
 
 def wake(session: Session, webhook_id: UUID) -> None:
     """Give an endpoint a slot now unless it has one coming."""
     session.tables.health[webhook_id] = health_of(session, webhook_id).awake(now=session.now())
+
+
+def wake_now(session: Session, webhook_id: UUID) -> EndpointHealth:
+    """Give an endpoint a slot now, whenever its next one was to come, if it keeps an order."""
+    health, now = health_of(session, webhook_id), session.now()
+    if session.tables.webhooks[webhook_id].options.is_ordered:
+        health = replace(health, turn_at=now if health.turn_at is None else min(health.turn_at, now))
+        session.tables.health[webhook_id] = health
+    return health
 
 
 def throttled_of(session: Session, webhook_id: UUID) -> list[WebhookDelivery]:

@@ -11,7 +11,7 @@ from noteflow_hooks.domain.matching import is_listed
 from noteflow_hooks.domain.paging import ALL_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
-from noteflow_hooks.persistence.memory.erasing import erase
+from noteflow_hooks.persistence.memory.erasing import erase, erase_answers_to_batches
 from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
@@ -35,7 +35,8 @@ class InMemoryEventOutbox(EventOutbox):
         require(self._session.tables.workspaces, event.workspace_id, called="workspace")
         before = self._under_key(event)
         if before is None:
-            stored = replace(event, created_at=self._session.now(), dispatched_at=None)
+            sequence = self._next_number(event)
+            stored = replace(event, created_at=self._session.now(), dispatched_at=None, sequence=sequence)
             self._session.tables.events[stored.id] = stored
             return stored
         if before.request_digest != event.request_digest:
@@ -77,13 +78,22 @@ class InMemoryEventOutbox(EventOutbox):
         about = (workspace_id, meeting_id)
         stored = self._session.tables.events.values()
         own = [e for e in stored if (e.workspace_id, e.meeting_id) == about and e.payload_erased_at is None]
-        return len(own), sum(erase(self._session, event) for event in own)
+        skipped = sum(erase(self._session, event) for event in own)
+        erase_answers_to_batches(self._session, own)
+        return len(own), skipped
 
     def _appended(self, event: Event) -> Event | AlreadyExistsError:
         try:
             return self.get_by_id(event.id) or self.append(event)
         except AlreadyExistsError as error:
             return error
+
+    def _next_number(self, event: Event) -> int | None:
+        if event.meeting_id is None:
+            return None
+        counters, about = self._session.tables.sequences, (event.workspace_id, event.meeting_id)
+        counters[about] = counters.get(about, 0) + 1
+        return counters[about]
 
     def _wanted(self, workspace_id: UUID, criteria: EventFilter) -> list[Event]:
         stored = self._session.tables.events.values()

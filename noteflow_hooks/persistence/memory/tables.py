@@ -19,9 +19,11 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.breakers import BreakerTally
     from noteflow_hooks.domain.audit.entries import AuditEntry
-    from noteflow_hooks.domain.deliveries import WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.batches import Batch
+    from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
@@ -62,6 +64,8 @@ class Tables:
     #: By endpoint; one that is not here is as a new one.
     health: Table[EndpointHealth] = field(default_factory=ChainMap)
     events: Table[Event] = field(default_factory=ChainMap)
+    #: By workspace and meeting: the last number that an event of it has got. Outlives the events.
+    sequences: ChainMap[tuple[UUID, str], int] = field(default_factory=ChainMap)
     #: By event: the last endpoint that a fan-out in pages has come to.
     cursors: Table[UUID] = field(default_factory=ChainMap)
     deliveries: Table[WebhookDelivery] = field(default_factory=ChainMap)
@@ -71,6 +75,7 @@ class Tables:
     recorded_at: Table[datetime] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
+    batches: Table[Batch] = field(default_factory=ChainMap)
     replays: Table[Replay] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     redeliveries: Table[tuple[Redelivery, ...]] = field(default_factory=ChainMap)

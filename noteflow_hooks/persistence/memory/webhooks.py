@@ -123,7 +123,10 @@ class InMemoryWebhookRepository(WebhookRepository):
             signing_key=None,
             previous_keys=(),
             keys_unreadable=False,
+            hidden_url=None,
+            url_unreadable=False,
             tls=PLAIN_TLS,
+            verification=replace(webhook.verification, pending_url=None, challenge=None),
             updated_at=now,
             deleted_at=now,
         )

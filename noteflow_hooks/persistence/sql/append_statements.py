@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, Final
 
+import psycopg
+
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.errors import AlreadyExistsError, UnavailableError
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
-    from datetime import datetime
     from uuid import UUID
 
     Rows = Sequence[Sequence[Any]]
@@ -38,32 +39,102 @@ _COLUMNS: Final = ", ".join(_TYPES)
 #: What is read back of an event that was there, by the names of its fields.
 _READ: Final = tuple(each.name for each in fields(Event))
 _READ_COLUMNS: Final = ", ".join(f"e.{name}::text" if name == "payload" else f"e.{name}" for name in _READ)
-#: How often the same is looked for again, where it was removed just when it was found to be there.
-_TRIES: Final = 3
+#: How often the same is done again, where others record, or remove, the same at that moment.
+_TRIES: Final = 5
+#: What ``noteflow.recorded_meanwhile`` raises.
+_RECORDED_MEANWHILE: Final = "NF001"
 
+_VALUES: Final = {name: f"CAST(:{name} AS {'json' if name == 'payload' else kind})" for name, kind in _TYPES.items()}
 _APPEND_ONE: Final = Statement(
     f"""
     INSERT INTO noteflow.webhook_events ({_COLUMNS})
-    VALUES ({", ".join(f"CAST(:{name} AS {'json' if name == 'payload' else kind})" for name, kind in _TYPES.items())})
+    VALUES ({", ".join(_VALUES.values())})
     ON CONFLICT DO NOTHING
-    RETURNING id, created_at
+    RETURNING id, created_at, sequence
     """  # noqa: S608 - put together from this file's own texts
 )
-# The moments keep the order in which the events came; stored they are in that of their keys, so that two servers with
-# the same keys never wait for each other.
+#: What is there already takes no number, as far as the statement sees. What another one records at this very moment
+#: has its meeting's counter locked, so that this one waits, and then finds fewer stored than it has numbered: it fails
+#: as a whole, and its caller repeats it.
+_UNSEEN: Final = """
+    NOT EXISTS (SELECT FROM noteflow.webhook_events AS event WHERE event.id = {id})
+    AND NOT EXISTS (
+        SELECT FROM noteflow.webhook_events AS event
+        WHERE event.workspace_id = {workspace_id} AND event.idempotency_key = {idempotency_key}
+    )
+"""
+_STORED: Final = """
+    SELECT inserted.id, inserted.created_at, inserted.sequence
+    FROM (
+        SELECT CASE WHEN (SELECT count(*) FROM inserted WHERE sequence IS NOT NULL) < ({wanted})
+                    THEN noteflow.recorded_meanwhile() ELSE true END AS is_sound
+    ) AS checked LEFT JOIN inserted ON checked.is_sound
+"""
+_NUMBER_ONE: Final = f"""
+    INSERT INTO noteflow.meeting_sequences AS counter (workspace_id, meeting_id, last)
+    SELECT {_VALUES["workspace_id"]}, {_VALUES["meeting_id"]}, 1 {{where}}
+    ON CONFLICT (workspace_id, meeting_id) DO UPDATE SET last = counter.last + 1
+    RETURNING last
+"""
+#: For an event that is about a meeting.
+_APPEND_NUMBERED: Final = Statement(
+    f"""
+    WITH counter AS MATERIALIZED (
+        {_NUMBER_ONE.format(where=f"WHERE {_UNSEEN.format(**_VALUES)}")}
+    ), inserted AS (
+        INSERT INTO noteflow.webhook_events ({_COLUMNS}, sequence)
+        SELECT {", ".join(_VALUES.values())}, last FROM counter
+        ON CONFLICT DO NOTHING
+        RETURNING id, created_at, sequence
+    )
+    {_STORED.format(wanted="SELECT count(*) FROM counter")}
+    """  # noqa: S608 - as above
+)
+#: The same for one that is surely new, in a transaction of its caller's.
+APPEND_NEW: Final = Statement(
+    f"""
+    WITH counter AS MATERIALIZED ({_NUMBER_ONE.format(where="")})
+    INSERT INTO noteflow.webhook_events ({_COLUMNS}, sequence)
+    SELECT {", ".join(_VALUES.values())}, last FROM counter
+    RETURNING created_at, sequence
+    """  # noqa: S608 - as above
+)
+# The moments and the numbers keep the order in which the events came; stored they are in that of their keys, and the
+# counters are locked before in that of their meetings, so that two servers with the same keys and meetings never wait
+# for each other. Of several with one key the first takes a number.
 _APPEND_MANY: Final = Statement(
     f"""
     WITH params AS MATERIALIZED (
-        SELECT *, clock_timestamp() + position * interval '1 microsecond' AS created_at
+        SELECT *, idempotency_key IS NULL
+               OR row_number() OVER (PARTITION BY workspace_id, idempotency_key ORDER BY position) = 1 AS is_first
         FROM unnest({", ".join(f"CAST(CAST(:{name} AS text) AS {kind}[])" for name, kind in _TYPES.items())})
             WITH ORDINALITY AS t ({_COLUMNS}, position)
+    ), fresh AS MATERIALIZED (
+        SELECT *, row_number() OVER (PARTITION BY workspace_id, meeting_id ORDER BY position) AS nth
+        FROM params
+        WHERE is_first AND {_UNSEEN.format(**{name: f"params.{name}" for name in _TYPES})}
+    ), counts AS MATERIALIZED (
+        SELECT workspace_id, meeting_id, count(*) AS events FROM fresh
+        WHERE meeting_id IS NOT NULL
+        GROUP BY workspace_id, meeting_id
+    ), counters AS MATERIALIZED (
+        INSERT INTO noteflow.meeting_sequences AS counter (workspace_id, meeting_id, last)
+        SELECT workspace_id, meeting_id, events FROM counts
+        ORDER BY workspace_id, meeting_id COLLATE "C"
+        ON CONFLICT (workspace_id, meeting_id) DO UPDATE SET last = counter.last + excluded.last
+        RETURNING workspace_id, meeting_id, last
+    ), inserted AS (
+        INSERT INTO noteflow.webhook_events ({_COLUMNS}, created_at, sequence)
+        SELECT {", ".join("payload::json" if name == "payload" else f"fresh.{name}" for name in _TYPES)},
+               (SELECT clock_timestamp()) + fresh.position * interval '1 microsecond',
+               counters.last - counts.events + fresh.nth
+        FROM fresh LEFT JOIN counts USING (workspace_id, meeting_id)
+        LEFT JOIN counters USING (workspace_id, meeting_id)
+        ORDER BY fresh.workspace_id, fresh.idempotency_key, fresh.position
+        ON CONFLICT DO NOTHING
+        RETURNING id, created_at, sequence
     )
-    INSERT INTO noteflow.webhook_events ({_COLUMNS}, created_at)
-    SELECT {_COLUMNS.replace("payload", "payload::json")}, created_at
-    FROM params
-    ORDER BY workspace_id, idempotency_key, position
-    ON CONFLICT DO NOTHING
-    RETURNING id, created_at
+    {_STORED.format(wanted="SELECT sum(events)::bigint FROM counts")}
     """  # noqa: S608 - as above
 )
 _FIND: Final = Statement(
@@ -78,12 +149,15 @@ _FIND: Final = Statement(
 
 
 def append(events: Sequence[Event], run: Run) -> list[Event | AlreadyExistsError]:
-    """Store the events with one statement; return for each what the outbox's ``append_many`` says."""
+    """Store the events with one statement; return for each what the outbox's ``append_many`` says.
+
+    ``run`` leaves nothing of a statement that fails.
+    """
     results: dict[UUID, Event | AlreadyExistsError] = {}
     waiting = list(events)
     for _ in range(_TRIES):
-        stored = dict(_append(waiting, run))
-        results |= {each.id: replace(each, created_at=stored[each.id]) for each in waiting if each.id in stored}
+        stored = _append(waiting, run)
+        results |= {each.id: stored[each.id] for each in waiting if each.id in stored}
         waiting = [each for each in waiting if each.id not in stored]
         if waiting:
             results |= _before(waiting, run)
@@ -93,9 +167,34 @@ def append(events: Sequence[Event], run: Run) -> list[Event | AlreadyExistsError
     raise UnavailableError("what an idempotency key stands for is being removed; try again")
 
 
-def _append(events: Sequence[Event], run: Run) -> Iterable[tuple[UUID, datetime]]:
-    rows = run(_APPEND_ONE, _one(events[0])) if len(events) == 1 else run(_APPEND_MANY, _many(events))
-    return (tuple(row) for row in rows)
+def one_as_columns(event: Event) -> dict[str, Any]:
+    """Return the columns of one event, as the statements for one take them."""
+    values = {name: getattr(event, name) for name in _TYPES}
+    values["payload"] = event.payload.decode()
+    return values
+
+
+def _append(events: Sequence[Event], run: Run) -> dict[UUID, Event]:
+    """Return what was stored, by id. Where others record the same at this moment, none may be."""
+    try:
+        rows = run(*_appending(events))
+    except psycopg.Error as error:
+        if error.sqlstate != _RECORDED_MEANWHILE:
+            raise
+        return {}
+    # Without any there is one row without an id.
+    found = {each[0]: each[1:] for each in rows if each[0] is not None}
+    return {
+        each.id: replace(each, created_at=found[each.id][0], sequence=found[each.id][1])
+        for each in events
+        if each.id in found
+    }
+
+
+def _appending(events: Sequence[Event]) -> tuple[Statement, Mapping[str, Any]]:
+    if len(events) > 1:
+        return _APPEND_MANY, _many(events)
+    return _APPEND_ONE if events[0].meeting_id is None else _APPEND_NUMBERED, one_as_columns(events[0])
 
 
 def _before(events: Sequence[Event], run: Run) -> dict[UUID, Event | AlreadyExistsError]:
@@ -121,12 +220,6 @@ def _repeated(event: Event, before: Event) -> Event | AlreadyExistsError:
     if before.request_digest != event.request_digest:
         return AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
     return before
-
-
-def _one(event: Event) -> dict[str, Any]:
-    values = {name: getattr(event, name) for name in _TYPES}
-    values["payload"] = event.payload.decode()
-    return values
 
 
 def _many(events: Sequence[Event]) -> dict[str, str]:

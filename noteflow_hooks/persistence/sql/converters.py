@@ -9,16 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
+from noteflow_hooks.domain.attempts import ErrorKind, WebhookAttempt
+from noteflow_hooks.domain.challenges import NEVER_ASKED, Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind, WebhookAttempt, WebhookDelivery
+from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS, EndpointOptions, Format, OnDead, Ordering
 from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
+from noteflow_hooks.domain.presets import masked
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.skipping import SkipReason
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
@@ -110,6 +114,7 @@ class WebhookConverter:
         lost = not headers and bool(names or row.headers not in (None, GUARD_ALONE))
         tls = self._tls(row)
         signing = Signing(row.signing)
+        hidden_url, url_unreadable = self._open(row, "url_ciphertext")
         keys, keys_unreadable = ((), False) if row.signing_keys is None else self._keys(row)
         return WebhookConfig(
             **bounded(dict(zip(_PLAIN_CONFIG_FIELDS, _plain_config(row), strict=True))),
@@ -121,6 +126,7 @@ class WebhookConverter:
             secret_unavailable=(unreadable and signing.uses_secret)
             or (keys_unreadable and signing.uses_key)
             or lost
+            or url_unreadable
             or bool(tls.unreadable),
             secret_unreadable=unreadable,
             headers=headers,
@@ -133,7 +139,34 @@ class WebhookConverter:
             updated_at=row.updated_at,
             tls=tls,
             options=_options(row),
+            verification=self._verification(row),
+            hidden_url=hidden_url,
+            url_unreadable=url_unreadable,
         )
+
+    def _verification(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> Verification:
+        """Return what the endpoint has shown: the very same value for all that were never asked."""
+        if row.unverified_since is None and row.verified_at is None and row.pending_url is None:
+            return NEVER_ASKED
+        text, _ = self._open(row, "challenge")
+        event_id, expires_at = row.challenge_event_id, row.challenge_expires_at
+        if text is None or event_id is None or expires_at is None:
+            challenge = None
+        else:
+            challenge = Challenge(event_id, text, expires_at)
+        return Verification(row.unverified_since, row.verified_at, row.pending_url, challenge)
+
+    def _verification_columns(self, webhook_id: UUID, asked: Verification) -> dict[str, Any]:
+        challenge = asked.challenge
+        return {
+            "unverified_since": asked.unverified_since,
+            "verified_at": asked.verified_at,
+            "pending_url": asked.pending_url,
+            # One that no key decrypts can't be sent, and goes with the next change.
+            "challenge": None if challenge is None else self._close(webhook_id, "challenge", challenge.text),
+            "challenge_event_id": None if challenge is None else challenge.event_id,
+            "challenge_expires_at": None if challenge is None else challenge.expires_at,
+        }
 
     def _tls(self, row: WebhookConfigRow | EndpointRow | Row[Any]) -> ClientTls:
         """Return what the endpoint has of its own in TLS; what can't be decrypted is named and left out."""
@@ -175,7 +208,18 @@ class WebhookConverter:
         columns |= {name: getattr(config.options, name) for name in OPTION_FIELDS}
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
-        return columns | self._tls_columns(config.id, config.tls)
+        asked = self._verification_columns(config.id, config.verification)
+        return columns | self._url_columns(config) | self._tls_columns(config.id, config.tls) | asked
+
+    def _url_columns(self, config: WebhookConfig) -> dict[str, Any]:
+        """Return a preset's URL as it is shown, and as ciphertext: its plain one is in no column."""
+        if config.url_unreadable:
+            return {}
+        if not config.options.format.is_preset:
+            return {"url_ciphertext": None}
+        whole = None if config.address.endswith(MASK) else config.address
+        sealed = self._close(config.id, "url_ciphertext", whole)
+        return {"url": masked(config.address), "url_ciphertext": sealed}
 
     def delivery_to_domain(self, row: WebhookDeliveryRow | DeliveryQueueRow | Row[Any]) -> WebhookDelivery:
         """Return the delivery."""
@@ -266,7 +310,7 @@ def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
 def event_to_domain(row: WebhookEventRow | Row[Any]) -> Event:
     """Return the event, its payload the stored text's bytes."""
     columns = {name: getattr(row, name) for name in _EVENT_FIELDS}
-    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at")}
+    only_read = {name: getattr(row, name) for name in ("created_at", "dispatched_at", "payload_erased_at", "sequence")}
     return Event(**columns, **only_read, payload=row.payload.encode())
 
 

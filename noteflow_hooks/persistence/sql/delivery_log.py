@@ -9,10 +9,13 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.health.reasons import explain
+from noteflow_hooks.domain.options import Ordering
+from noteflow_hooks.domain.ordering import given_up, is_blocked
 from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
+from noteflow_hooks.persistence.sql import meeting_orders
 from noteflow_hooks.persistence.sql.converters import (
     ATTEMPT_FIELDS,
     DELIVERY_FIELDS,
@@ -45,7 +48,7 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement, Row, Select
     from sqlalchemy.orm import Session
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.sql.work import Answer, Work
@@ -160,11 +163,14 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         left = [each for each in deliveries if each.status is not DeliveryStatus.SUCCEEDED]
         asked = {each.webhook_id for each in left}
         rows = self._work.ask(_ENDPOINTS, webhook_ids=list(asked)).all() if left else []
+        stopped = self._stopped([each.id for each in left if is_blocked(each)])
         explained: dict[UUID, str | None] = {}
         for row in self._work.by_turns(rows):
             endpoint = self._converter.config_to_domain(row), health_to_domain(row, prefix=HEALTH_PREFIX)
             own = (each for each in left if each.webhook_id == row.id)
-            explained |= {each.id: explain(each, *endpoint, now=row.asked_at) for each in own}
+            explained |= {
+                each.id: explain(each, *endpoint, now=row.asked_at, stopped_by=stopped.get(each.id)) for each in own
+            }
         return {delivery_id: reason for delivery_id, reason in explained.items() if reason is not None}
 
     @override
@@ -230,6 +236,8 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         before = self._converter.delivery_to_domain(row)
         again = before.sent_again(now=now, forced=True)
         self._session.execute(SEND_ONE_AGAIN, {"ids": [delivery_id], "forced": again.forced})
+        if webhook.ordering != Ordering.NONE:
+            self._session.execute(meeting_orders.SENT_AGAIN, {"id": delivery_id})
         self._session.add(
             WebhookRedeliveryRow(
                 delivery_id=delivery_id, previous_status=before.status, after_attempt=before.attempt_count
@@ -237,6 +245,31 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         )
         self._session.flush()
         return again
+
+    @override
+    def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
+        for _ in range(2):
+            # One that is settled while its lock is waited for has moved to the other table, and is looked for again.
+            wanted = self._wanted(workspace_id, delivery_id).with_for_update(key_share=True)
+            row = self._session.scalars(wanted).one_or_none()
+            if row is not None:
+                return self._given_up(self._converter.delivery_to_domain(row))
+        raise NotFoundError(f"delivery_id: no delivery {delivery_id} in this workspace")
+
+    def _given_up(self, before: WebhookDelivery) -> WebhookDelivery:
+        after = given_up(before)
+        params = {"id": after.id, "message": after.error_message, "reason": after.skip_reason}
+        for statement in (meeting_orders.GIVE_UP_QUEUED, meeting_orders.GIVE_UP_SETTLED, meeting_orders.RELEASE_OF):
+            self._session.execute(statement, params)
+        # Behind the delivery's own lock, as everywhere.
+        self._session.execute(meeting_orders.WAKE, {"webhook_ids": [after.webhook_id]})
+        self._session.expire_all()
+        return after
+
+    def _stopped(self, delivery_ids: list[UUID]) -> dict[UUID, UUID]:
+        """Return which dead deliveries hold those of these that one holds."""
+        rows = self._work.ask(meeting_orders.STOPPED_BY, delivery_ids=delivery_ids).all() if delivery_ids else []
+        return {row.id: row.stopped_by for row in rows}
 
     def _refuse(self, workspace_id: UUID, delivery_id: UUID, now: datetime) -> None:
         """Raise for a delivery that is not there, or not settled."""

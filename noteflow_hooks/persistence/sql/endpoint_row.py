@@ -51,6 +51,13 @@ class EndpointRow(NamedTuple):
     batch_partial: bool
     ordering: str
     on_dead: str
+    unverified_since: datetime | None
+    verified_at: datetime | None
+    pending_url: str | None
+    challenge: bytes | None
+    challenge_event_id: UUID | None
+    challenge_expires_at: datetime | None
+    url_ciphertext: bytes | None
 
     @property
     def size(self) -> int:
@@ -64,5 +71,7 @@ class EndpointRow(NamedTuple):
             self.client_certificate,
             self.client_key,
             self.server_ca,
+            self.challenge,
+            self.url_ciphertext,
         )
         return len(self.url) + len(self.filter) + sum(len(each) for each in sealed if each is not None)

@@ -72,6 +72,27 @@ WITH own AS MATERIALIZED (
 SELECT id, status FROM own
 """)
 
+#: Erases what receivers answered to the batches that these deliveries were part of, which may repeat all of a batch's
+#: events. Other members' rows are locked as those of the erased ones are.
+ERASE_ANSWERS_TO_BATCHES = text("""
+WITH attempts AS MATERIALIZED (
+    SELECT id, delivery_id FROM noteflow.webhook_attempts
+    WHERE batch_id = ANY(ARRAY(
+        SELECT batch_id FROM noteflow.webhook_attempts
+        WHERE delivery_id = ANY(CAST(:ids AS uuid[])) AND batch_id IS NOT NULL
+    ))
+), locked AS MATERIALIZED (
+    SELECT id FROM noteflow.webhook_deliveries WHERE id = ANY(ARRAY(SELECT delivery_id FROM attempts))
+    ORDER BY id
+    FOR NO KEY UPDATE
+), deliveries AS (
+    UPDATE noteflow.webhook_deliveries SET response_body = NULL
+    WHERE id = ANY(ARRAY(SELECT id FROM locked)) AND response_body IS NOT NULL
+)
+UPDATE noteflow.webhook_attempts SET response_body = NULL
+WHERE id = ANY(ARRAY(SELECT id FROM attempts)) AND response_body IS NOT NULL
+""")
+
 #: Erases what receivers answered to attempts of these deliveries.
 ERASE_ATTEMPTS = text("""
 UPDATE noteflow.webhook_attempts SET response_body = NULL

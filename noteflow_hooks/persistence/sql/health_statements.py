@@ -21,6 +21,13 @@ noteflow.in_flight(
     CASE WHEN config.max_concurrency IS NULL AND health.slow_since IS NULL THEN {STALLED_LIMIT} END
 )
 """
+#: Whether an endpoint's deliveries go in batches, or some of them wait as a batch, since they once did.
+IS_BATCHED = """
+(config.batch_max > 0
+ OR EXISTS (SELECT FROM noteflow.delivery_queue WHERE webhook_id = config.id AND batch_id IS NOT NULL))
+"""
+#: The same count where a batch is one POST.
+_REQUESTS_IN_FLIGHT = IN_FLIGHT.replace("noteflow.in_flight", "noteflow.requests_in_flight")
 
 #: Locks endpoints that have a scheduling slot now, with how many POSTs each has under way. Every workspace's first one
 #: comes before any workspace's second; among those, and within a workspace, who has waited longest comes first.
@@ -42,7 +49,8 @@ WITH due AS MATERIALIZED (
     LIMIT :endpoints
     FOR NO KEY UPDATE OF health SKIP LOCKED
 )
-SELECT health.*, now() AS moment, {IN_FLIGHT} AS in_flight, config.*
+SELECT health.*, now() AS moment, {IS_BATCHED} AS batched,
+       CASE WHEN {IS_BATCHED} THEN {_REQUESTS_IN_FLIGHT} ELSE {IN_FLIGHT} END AS in_flight, config.*
 FROM taken AS health JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
 ORDER BY health.turn_at
 """  # noqa: S608 - put together from constants
@@ -63,14 +71,14 @@ FROM locked JOIN noteflow.webhook_configs AS config ON config.id = locked.webhoo
 #: Stores the health of endpoints whose rows are locked.
 STORE_HEALTH = text("""
 UPDATE noteflow.webhook_health AS health
-SET turn_at = new.turn_at, awaiting_room = new.awaiting_room, failures = new.failures,
+SET turn_at = new.turn_at, awaiting_room = new.awaiting_room, gathering = new.gathering, failures = new.failures,
     failing_since = new.failing_since, last_failure_at = new.last_failure_at, warned_at = new.warned_at,
     open_until = new.open_until, opened = new.opened, probing_until = new.probing_until, ramp = new.ramp,
     slow_since = new.slow_since, quick = new.quick, rate_at = new.rate_at
 FROM json_to_recordset(CAST(:rows AS json)) AS new (
-    webhook_id uuid, turn_at timestamptz, awaiting_room boolean, failures integer, failing_since timestamptz,
-    last_failure_at timestamptz, warned_at timestamptz, open_until timestamptz, opened integer,
-    probing_until timestamptz, ramp integer, slow_since timestamptz, quick integer, rate_at timestamptz)
+    webhook_id uuid, turn_at timestamptz, awaiting_room boolean, gathering boolean, failures integer,
+    failing_since timestamptz, last_failure_at timestamptz, warned_at timestamptz, open_until timestamptz,
+    opened integer, probing_until timestamptz, ramp integer, slow_since timestamptz, quick integer, rate_at timestamptz)
 WHERE health.webhook_id = new.webhook_id
 """)
 
@@ -135,7 +143,7 @@ WITH RECURSIVE holder AS (
     SELECT health.webhook_id FROM noteflow.webhook_health AS health
     JOIN noteflow.webhook_configs AS config ON config.id = health.webhook_id
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM holder)) AND health.turn_at IS NULL
-      AND (config.paused_at IS NULL OR NOT config.enabled)
+      AND (coalesce(config.paused_at, config.unverified_since) IS NULL OR NOT config.enabled)
     ORDER BY health.webhook_id
     FOR NO KEY UPDATE OF health
 )

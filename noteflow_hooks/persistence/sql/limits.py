@@ -17,3 +17,5 @@ REENCRYPTED_AT_ONCE: Final = 500
 MOVED_AT_ONCE: Final = 10_000
 #: Claims of the same endpoints queue in so many lines; a power of two.
 CLAIM_LINES: Final = 64
+#: The most meetings of which the sweep looks whether something is left that nothing holds.
+MEETINGS_EXAMINED: Final = 5_000

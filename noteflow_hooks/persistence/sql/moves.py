@@ -40,6 +40,13 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "ordered_meeting",
+    "sequence",
+    "gap",
+    "out_of_order",
+    "rendering",
+    "batch_id",
+    "batch_limit",
     "error_kind",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
@@ -90,6 +97,11 @@ taken AS (
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
+            "gap": "NULL",
+            "out_of_order": "NULL",
+            "rendering": "NULL",
+            "batch_id": "NULL",
+            "batch_limit": "NULL",
         },
     )
 }

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
-from noteflow_hooks.domain.deliveries import SUCCESS, DeliveryStatus
+from noteflow_hooks.domain.attempts import SUCCESS
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.persistence.sql.paging import PageStatements
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
@@ -19,9 +19,10 @@ from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_
 from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
 from noteflow_hooks.persistence.sql.wire import Statement
+from noteflow_hooks.persistence.sql.work import Savepoint
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import Connection, Table
@@ -35,19 +36,16 @@ _EVENTS = cast("Table", WebhookEventRow.__table__)
 # anew on the mapped class.
 _INSERT_EVENT = insert(_EVENTS).returning(_EVENTS.c.created_at)
 
-_APPENDED = """
+#: For what is about no meeting, and has no number.
+_APPEND = Statement("""
 INSERT INTO noteflow.webhook_events
     (id, workspace_id, event_type, meeting_id, target_webhook_id, payload, idempotency_key, request_digest, occurred_at)
 VALUES (
     :id, :workspace_id, :event_type, :meeting_id, :target_webhook_id, CAST(CAST(:payload AS text) AS json),
     :idempotency_key, :request_digest, :occurred_at
 )
-{conflict}
-RETURNING created_at
-"""
-_APPEND = Statement(_APPENDED.format(conflict=""))
-# Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
-_APPEND_ONCE = Statement(_APPENDED.format(conflict="ON CONFLICT (workspace_id, idempotency_key) DO NOTHING"))
+RETURNING created_at, sequence
+""")
 _READ = ", ".join("payload::text AS payload" if name == "payload" else name for name in Event.__dataclass_fields__)
 _LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
 _BY_KEY = Statement(
@@ -76,13 +74,26 @@ class SqlAlchemyEventOutbox(EventOutbox):
 
     @override
     def append(self, event: Event) -> Event:
-        statement = _APPEND if event.idempotency_key is None else _APPEND_ONCE
+        if event.idempotency_key is not None:
+            # Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
+            return self._unless_refused(event)
+        statement = _APPEND if event.meeting_id is None else append_statements.APPEND_NEW
         stored = self._work.ask(statement, **event_to_orm_kwargs(event)).first()
-        return replace(event, created_at=stored.created_at) if stored is not None else self._repeated(event)
+        return replace(event, created_at=stored.created_at, sequence=stored.sequence)
 
     @override
     def append_many(self, events: Sequence[Event]) -> Sequence[Event | AlreadyExistsError]:
-        return append_statements.append(events, lambda statement, params: self._work.ask(statement, **params).all())
+        return append_statements.append(events, self._undone_if_refused)
+
+    def _unless_refused(self, event: Event) -> Event:
+        [stored] = self.append_many([event])
+        if isinstance(stored, AlreadyExistsError):
+            raise stored
+        return stored
+
+    def _undone_if_refused(self, statement: Statement, params: Mapping[str, Any]) -> Sequence[Any]:
+        with Savepoint(self._work, []):
+            return self._work.ask(statement, **params).all()
 
     @override
     def get_by_id(self, event_id: UUID) -> Event | None:
@@ -125,11 +136,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         before = [
             each for step in (erasing.SKIP_QUEUED, erasing.SKIP_ERASED) for each in self._session.execute(step, own)
         ]
-        self._session.execute(erasing.ERASE_ATTEMPTS, {"ids": list({each.id for each in before})})
+        erased = {"ids": list({each.id for each in before})}
+        self._session.execute(erasing.ERASE_ANSWERS_TO_BATCHES, erased)
+        self._session.execute(erasing.ERASE_ATTEMPTS, erased)
         return len(event_ids), sum(each.status == DeliveryStatus.PENDING for each in before)
-
-    def _repeated(self, event: Event) -> Event:
-        stored = self.get_by_key(event.workspace_id, str(event.idempotency_key))
-        if stored is None or stored.request_digest != event.request_digest:
-            raise AlreadyExistsError("idempotency_key: was used for an event with another type or payload")
-        return stored

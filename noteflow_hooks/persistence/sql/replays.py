@@ -12,6 +12,7 @@ from sqlalchemy import Float, any_, bindparam, exists, func, select, text, tuple
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import IdRange, Position
 from noteflow_hooks.domain.ports.repositories import ReplayRepository
@@ -55,7 +56,8 @@ WITH chosen AS MATERIALIZED (
     ORDER BY webhook_id
     FOR NO KEY UPDATE
 )
-UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+UPDATE noteflow.webhook_health AS health
+SET turn_at = CASE WHEN health.gathering THEN now() ELSE coalesce(health.turn_at, now()) END
 FROM locked WHERE health.webhook_id = locked.webhook_id
 """).bindparams(forced=False)  # noqa: S608 - put together from constants
 
@@ -178,7 +180,8 @@ def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
         config.workspace_id == replay.workspace_id, config.enabled, config.deleted_at.is_(None)
     )
     erased = exists().where(event.id == table.event_id, event.payload_erased_at.is_not(None))
-    return statement.where(table.status.in_(sorted(replay.statuses)), table.webhook_id.in_(active), ~erased)
+    wanted = table.status.in_(sorted(replay.statuses)), table.event_type != VERIFICATION
+    return statement.where(*wanted, table.webhook_id.in_(active), ~erased)
 
 
 def _of_event(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:

@@ -184,11 +184,16 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 headers=None,
                 header_names=[],
                 signing_keys=None,
+                url_ciphertext=None,
                 client_certificate=None,
                 client_key=None,
                 server_ca=None,
                 certificate_info=None,
                 certificate_warn_at=None,
+                pending_url=None,
+                challenge=None,
+                challenge_event_id=None,
+                challenge_expires_at=None,
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _UPDATE: Final = f"{OURS}WebhookService/UpdateWebhook"
 #: The calls that look a name up or have something sent: each makes work for other machines.
 _REGISTRATIONS: Final = frozenset(
-    {f"{OURS}WebhookService/RegisterWebhook", f"{OURS}WebhookService/TestWebhook", _UPDATE}
+    {f"{OURS}WebhookService/{name}" for name in ("RegisterWebhook", "TestWebhook", "VerifyWebhook")} | {_UPDATE}
 )
 #: The calls that count as many as their message holds; what comes after a batch waits until it is made up for.
 MANY: Final = frozenset({f"{OURS}EventService/PublishEvents"})
@@ -38,8 +38,8 @@ COUNTED_BY_REQUEST: Final = MANY | _REGISTRATIONS
 class CallerLimits:
     """How much a server, or several on one port together, does for one caller, which is a workspace or a token."""
 
-    #: RegisterWebhook, TestWebhook, and UpdateWebhook with a url, together, for a workspace; as many at once.
-    #: 0 is no limit.
+    #: RegisterWebhook, TestWebhook, VerifyWebhook, and UpdateWebhook with a url, together, for a workspace; as many at
+    #: once. 0 is no limit.
     registrations_per_minute: int = 60
     #: All calls of our services, for a token; twice as many at once. 0 is no limit.
     token_calls_per_s: int = 2000

@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.domain.health.endpoint_state import state_of
 from noteflow_hooks.domain.options import OPTION_FIELDS
+from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointView
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
+    from noteflow_hooks.application.previews import RequestView
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
@@ -90,14 +92,20 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         payload_version=webhook.payload_version,
         signing=webhook.signing,
         public_key=webhook.public_key,
-        previous_public_keys=[
-            pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
-            for each in webhook.previous_keys_at(datetime.now(UTC))
-        ],
+        previous_public_keys=_previous_keys(webhook),
+        verified_at=_time(webhook.verified_at),
+        pending_url=webhook.verification.pending_url,
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
         **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
     )
+
+
+def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
+    return [
+        pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
+        for each in webhook.previous_keys_at(datetime.now(UTC))
+    ]
 
 
 def _certificate(info: CertificateInfo) -> pb.CertificateInfo:
@@ -139,7 +147,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         error_message=delivery.error_message,
         attempt_count=delivery.attempt_count,
         duration_ms=delivery.duration_ms,
-        next_attempt_at=_time(delivery.next_attempt_at),
+        next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
         lease_expires_at=_time(delivery.lease_expires_at),
         delivered_at=_time(delivery.delivered_at),
         created_at=_time(delivery.created_at),
@@ -149,6 +157,12 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
         error_kind=delivery.error_kind,
+        sequence=delivery.sequence,
+        gap=delivery.gap,
+        out_of_order=delivery.out_of_order,
+        waits_for_earlier=is_blocked(delivery),
+        rendering=delivery.rendering,
+        batch_id=_text(delivery.batch_id),
     )
 
 
@@ -157,6 +171,17 @@ def briefly(view: DeliveryView) -> pb.Delivery:
     message = delivery_message(view)
     message.ClearField("response_body")
     return message
+
+
+def preview_message(view: RequestView) -> pb.PreviewPayloadResponse:
+    """Return a request that would be made."""
+    return pb.PreviewPayloadResponse(
+        headers=[pb.Header(name=name, value=value) for name, value in view.headers],
+        body=view.body,
+        format=view.rendering.format,
+        payload_version=view.rendering.payload_version,
+        renderer=view.rendering.renderer,
+    )
 
 
 def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
@@ -177,6 +202,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         error_kind=attempt.error_kind,
         error_message=attempt.error_message,
         redialled=attempt.redialled,
+        batch_id=_text(attempt.batch_id),
     )
 
 
@@ -214,7 +240,7 @@ def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
                 webhook_id=str(delivery.webhook_id),
                 status=delivery.status,
                 attempt_count=delivery.attempt_count,
-                next_attempt_at=_time(delivery.next_attempt_at),
+                next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
             )
         )
     return message
@@ -276,6 +302,7 @@ def event_message(event: Event) -> pb.Event:
         created_at=_time(event.created_at),
         dispatched_at=_time(event.dispatched_at),
         payload_erased_at=_time(event.payload_erased_at),
+        sequence=event.sequence,
     )
 
 

@@ -11,8 +11,9 @@ from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.application.events import new_event
+from noteflow_hooks.application.previews import PreviewTarget
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action, ActorKind, AuditFilter, TargetKind
-from noteflow_hooks.domain.deliveries import ErrorKind
 from noteflow_hooks.domain.event_types import CustomEventType
 from noteflow_hooks.domain.events import WebhookEventType, is_custom
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
@@ -96,6 +97,14 @@ def parse_event_type(request: pb.PutEventTypeRequest, *, workspace_id: UUID) -> 
         description=request.description,
         example=optional(request, "example"),
         deprecated=request.deprecated,
+    )
+
+
+def parse_target(request: pb.PreviewPayloadRequest) -> PreviewTarget:
+    """Return for whom a request is to be shown."""
+    webhook_id = optional(request, "webhook_id")
+    return PreviewTarget.create(
+        None if webhook_id is None else parse_id("webhook_id", webhook_id), optional(request, "format")
     )
 
 

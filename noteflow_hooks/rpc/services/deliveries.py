@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.deliveries import (
     list_deliveries,
     list_undelivered,
     read_delivery,
     redeliver,
+    skip,
 )
 from noteflow_hooks.application.requests import begin_test
 from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -22,14 +22,11 @@ from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
-from noteflow_hooks.rpc.services.outcome import outcome_of_test
+from noteflow_hooks.rpc.services.outcome import WAIT_LIMIT, outcome_of
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context
     from noteflow_hooks.rpc.services.host import ServicerHost
-
-#: The longest that TestWebhook waits for the test's outcome.
-_WAIT_LIMIT: Final = timedelta(seconds=60)
 
 
 class DeliveryMixin:
@@ -41,14 +38,14 @@ class DeliveryMixin:
         workspace_id, by = current_workspace(), current_actor()
         webhook_id, wait, _id = check_all(
             lambda: parse_id("webhook_id", request.webhook_id),
-            lambda: check_seconds("wait_seconds", request.wait_seconds, limit=_WAIT_LIMIT),
+            lambda: check_seconds("wait_seconds", request.wait_seconds, limit=WAIT_LIMIT),
             lambda: check_id_of(request),
         )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
         event_id = await self._database.run(
             lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named, by=by)
         )
-        view = await outcome_of_test(self._database, event_id, wait=wait)
+        view = await outcome_of(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))
 
     async def ListDeliveries(
@@ -101,4 +98,13 @@ class DeliveryMixin:
             await self._database.run(
                 lambda unit: redeliver(with_webhooks(unit), service, workspace_id, delivery_id, by=by)
             )
+        )
+
+    async def SkipDelivery(self: ServicerHost, request: pb.SkipDeliveryRequest, _: Context) -> pb.Delivery:
+        """Give up a delivery that waits or is dead."""
+        service = required(self._webhook_service)
+        workspace_id, delivery_id = current_workspace(), parse_id("delivery_id", request.delivery_id)
+        by = current_actor()
+        return delivery_message(
+            await self._database.run(lambda unit: skip(with_webhooks(unit), service, workspace_id, delivery_id, by=by))
         )

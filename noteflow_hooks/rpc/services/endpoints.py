@@ -54,7 +54,7 @@ class EndpointMixin:
         named = await asyncio.to_thread(lambda: parse_request_id(request, workspace_id=workspace_id, token_id=token_id))
         # One that is repeated is answered whatever its URL would be found to be now.
         if named is None or not await self._database.run(lambda unit: find_earlier(with_webhooks(unit), named)):
-            await self._database.call(lambda: service.check_url(webhook.url))
+            await self._database.call(lambda: service.check_url(webhook.address))
         view, secret = await self._database.run(
             lambda unit: register_webhook(
                 with_webhooks(unit), service, webhook, token_id=token_id, request=named, by=by

@@ -17,7 +17,9 @@ from noteflow_hooks.rpc.services.event_types import EventTypeMixin
 from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
+from noteflow_hooks.rpc.services.previews import PreviewMixin
 from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.verification import VerificationMixin
 from noteflow_hooks.rpc.services.watching import WatchMixin
 
 if TYPE_CHECKING:
@@ -37,12 +39,14 @@ class HooksServicer(
     MeetingMixin,
     EndpointMixin,
     DeliveryMixin,
+    VerificationMixin,
     ReplayMixin,
     CallerMixin,
     WatchMixin,
     EventMixin,
     AuditMixin,
     EventTypeMixin,
+    PreviewMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,
     pb_grpc.EventServiceServicer,

@@ -6,8 +6,11 @@ import math
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from tests.conformance.model.ledger import with_challenge
+from tests.conformance.model.rows import keeps_back, rate_of, shown
+
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim
@@ -28,13 +31,22 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     assert track.status == "pending", "claimed while somebody has it, or after its end"
     assert row is None or row.next_attempt_at <= span.latest, "claimed before it is due"
     assert claim.delivery.claim_no == track.claim_no + 1
-    assert claim.payload == (b"{}" if event.is_erased else event.payload)
-    skip = claim.reason_to_skip()
-    assert (skip and skip.message) == ledger.reason_to_skip(track, before)
-    assert (claim.webhook.url, claim.webhook.max_retries) == (webhook.url, webhook.max_retries)
-    assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
-    track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease)
+    challenge = ledger.asked_with(track, before)
+    assert claim.payload == (b"{}" if event.is_erased else with_challenge(event.payload, challenge))
+    skip = claim.reason_to_skip()
+    assert (skip and skip.message) == ledger.reason_to_skip(track, before, lease=lease)
+    url = (shown(webhook).pending_url if challenge else None) or webhook.url
+    assert (claim.webhook.url, claim.webhook.max_retries) == (url, webhook.max_retries)
+    assert webhook.deleted_at or claim.webhook.secret == ledger.endpoints[webhook.id].secret
+    assert shown(webhook).is_verified or track.asks or not webhook.enabled, "sent to an endpoint that is not verified"
+    wanted = ledger.wanted(webhook.id)
+    if track.batch is not None:
+        # Chosen with the batch, whatever its endpoint wants by now.
+        wanted = ledger.batches[track.batch].rendering.stored
+    track.claim(most=webhook.max_retries, reason=skip and skip.message, lease=lease, wanted=wanted)
+    assert claim.delivery.rendering == track.rendering, "rendered otherwise than the attempt before, or than is wanted"
+    assert (claim.facts is None) == (track.rendering is None)
 
 
 def check_endpoint(
@@ -42,7 +54,7 @@ def check_endpoint(
 ) -> None:
     """Check that so many may go to one endpoint that nobody asked for by name, and note them."""
     webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
-    assert webhook.paused_at is None, "claimed for a paused endpoint"
+    assert not keeps_back(webhook), "claimed for an endpoint that is paused, or not verified"
     if by_turn:
         assert (health.slow_since is not None) == slow, "claimed in the other lane"
         assert health.turn_at is not None, "claimed without a turn"
@@ -50,14 +62,21 @@ def check_endpoint(
     else:
         assert not before.is_throttled(webhook_id), "claimed past the endpoint's gate"
     endpoint = ledger.endpoints[webhook_id]
-    in_flight = len(before.of(webhook_id, "sending"))
-    assert in_flight + len(going) <= cap(before, webhook_id, ledger.rules), "more under way than the cap allows"
+    in_flight = before.posts(webhook_id)
+    posts = len(requests(going))
+    assert in_flight + posts <= cap(before, webhook_id, ledger.rules), "more under way than the cap allows"
     if endpoint.open_until is not None:
         others = [each for each in ledger.under_way(webhook_id) if each not in going]
         _check_probe(endpoint, going, others, span)
-    if webhook.rate_limit_per_s is not None:
-        endpoint.paced += [span] * len(going)
-        _check_rate(endpoint, webhook.rate_limit_per_s)
+    rate = rate_of(webhook)
+    if rate is not None:
+        endpoint.paced += [span] * posts
+        _check_rate(endpoint, rate)
+
+
+def requests(tracks: Iterable[Track]) -> set[object]:
+    """Return what tells the POSTs of these deliveries apart: a batch is one."""
+    return {each.batch if each.batch is not None else id(each) for each in tracks}
 
 
 def cap(rows: Rows, webhook_id: UUID, rules: HealthRules) -> int:
@@ -71,12 +90,13 @@ def cap(rows: Rows, webhook_id: UUID, rules: HealthRules) -> int:
 def _check_probe(endpoint: Endpoint, going: Sequence[Track], under_way: Sequence[Track], span: Span) -> None:
     assert endpoint.open_until is not None
     assert span.latest >= endpoint.open_until.earliest, "claimed while the breaker is open"
-    assert len(going) == 1, "more than one probe"
+    assert len(requests(going)) == 1, "more than one probe"
     lasting = [
         each for each in under_way if each.is_probe and each.lease is not None and each.lease.earliest > span.latest
     ]
     assert not lasting, "a second probe while the first one is under way"
-    going[0].is_probe = True
+    for each in going:
+        each.is_probe = True
 
 
 def _check_rate(endpoint: Endpoint, rate: float) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import INTERRUPTED
+from noteflow_hooks.domain.attempts import INTERRUPTED
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -49,6 +49,8 @@ class Attempt(NamedTuple):
     response_body: str | None
     #: None where it was cut off: how long it took is for the store to say.
     duration_ms: int | None
+    #: The batch whose POST it was.
+    batch_id: UUID | None = None
 
 
 @dataclass(eq=False)
@@ -69,6 +71,8 @@ class Track:
     failures: int = 0
     interruptions: int = 0
     claim_no: int = 0
+    #: By what it is rendered since it was last sent; None for the payload as it is, and before a claim.
+    rendering: str | None = None
     delivered: Span | None = None
     #: Of the claim that is under way: how many attempts there may be, why none may be made, until when it is held, and
     #: what the worker knows of the attempt before.
@@ -77,9 +81,16 @@ class Track:
     lease: Span | None = None
     known: tuple[str | None, Attempt | None] = (None, None)
     is_probe: bool = False
+    #: Whether it carries a challenge: nothing but a lack of workers keeps its attempts back.
+    asks: bool = False
+    #: The batch that it is part of, until that is settled or dissolved; and how many may share its next one.
+    batch: UUID | None = None
+    limit: int | None = None
 
-    def claim(self, *, most: int, reason: str | None, lease: Span) -> None:
-        """Note that a worker has it."""
+    def claim(self, *, most: int, reason: str | None, lease: Span, wanted: str | None) -> None:
+        """Note that a worker has it. What its endpoint wants counts before the first attempt alone."""
+        if not (self.rendering or self.failures or self.interruptions):
+            self.rendering = wanted
         self.status, self.due, self.forced, self.is_probe = "sending", None, False, False
         self.claim_no += 1
         self.most, self.reason, self.lease, self.known = most, reason, lease, (self.message, self.last)
@@ -98,9 +109,9 @@ class Track:
             self._retry_or_die(span, count=self.interruptions, most=_INTERRUPTIONS, retry_after=None)
         else:
             self.failures, self.interruptions = self.failures + 1, 0
-            most = self.failures if result.status_code == 410 else self.most
+            most = self.failures if result.is_gone else self.most
             self._retry_or_die(span, count=self.failures, most=most, retry_after=result.retry_after)
-            if result.status_code == 410:
+            if result.is_gone:
                 self.message = result.error_message
 
     def cut_off(self, span: Span) -> None:
@@ -114,7 +125,7 @@ class Track:
     def release(self, span: Span) -> None:
         """Note that its worker gave it back untried."""
         self._restore()
-        self.status, self.due, self.lease = "pending", span, None
+        self.status, self.due, self.lease, self.forced = "pending", span, None, self.asks
 
     def skip(self, reason: str) -> None:
         """Note that it is not sent."""
@@ -126,6 +137,12 @@ class Track:
         """Note that it is due once more."""
         self.status, self.due, self.forced, self.delivered = "pending", span, forced, None
         self.failures = self.interruptions = 0
+        self.rendering = None
+        self.batch = self.limit = None
+
+    def leave_batch(self, limit: int) -> None:
+        """Note that its batch is dissolved."""
+        self.batch, self.limit = None, min(limit, self.limit if self.limit is not None else limit)
 
     def erase(self) -> None:
         """Note that its event's payload is gone, and all answers with it."""
@@ -136,7 +153,24 @@ class Track:
         elif self.status == "sending":
             self.message = ERASED.message
 
+    @property
+    def skipped_by_claim(self) -> bool:
+        """Whether its last claim found that it must not be sent."""
+        return self.status == "skipped" and self.reason is not None
+
+    def forget_answers(self, batch_id: UUID) -> None:
+        """Note that what was answered to a batch is gone, since one of its events is erased."""
+        if all(each.batch_id != batch_id for each in self.attempts):
+            return
+        self.attempts = [
+            each._replace(response_body=None) if each.batch_id == batch_id else each for each in self.attempts
+        ]
+        self.last = self.last and self.last._replace(response_body=None)
+        message, last = self.known
+        self.known = message, last and last._replace(response_body=None)
+
     def _attempt(self, attempt: Attempt) -> None:
+        attempt = attempt._replace(batch_id=self.batch)
         self.attempts.append(attempt)
         self.last = attempt
         self.message, self.lease = attempt.error_message, None
@@ -147,6 +181,7 @@ class Track:
             return
         wait = RETRY_BASE * 2 ** (count - 1)
         self.status, self.due = "pending", span.after(wait if retry_after is None else max(wait, retry_after))
+        self.forced = self.asks
 
     def _restore(self) -> None:
         """Go back to what the worker read, but for an answer that was erased since."""
@@ -165,6 +200,7 @@ class Endpoint:
 
     rules: HealthRules
     secret: str | None
+    format: str = "noteflow"
     failures: int = 0
     failing: Span | None = None
     last_failure: Span | None = None
@@ -208,7 +244,7 @@ class Endpoint:
         self.open_until, self.opened = span.after(wait), self.opened + 1
 
     def _trouble(self, results: Sequence[AttemptResult], span: Span) -> str | None:
-        if any(each.status_code == 410 for each in results):
+        if any(each.is_gone for each in results):
             return "webhook.disabled"
         if self.failing is None or self.last_failure is None:
             return None
@@ -226,4 +262,4 @@ def as_recorded(attempt: Any, expected: Attempt) -> Attempt:  # noqa: ANN401 - a
     """Return the attempt as a row has it, to be compared with what is expected."""
     took = None if expected.duration_ms is None else attempt.duration_ms
     kind = None if attempt.error_kind is None else str(attempt.error_kind)
-    return Attempt(attempt.status_code, kind, attempt.error_message, attempt.response_body, took)
+    return Attempt(attempt.status_code, kind, attempt.error_message, attempt.response_body, took, attempt.batch_id)

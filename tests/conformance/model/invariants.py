@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.paging import DeliveryFilter
+from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
+from tests.conformance.model.rows import keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,6 +39,7 @@ class Inspector:
             _check_attempts(rows, delivery_id, track)
         for webhook_id in rows.webhooks:
             _check_endpoint(rows, webhook_id, ledger)
+        check_membership(rows, ledger)
         _check_redeliveries(rows, ledger)
         listed = _listed(rows)
         if listed != self._listed:
@@ -57,6 +61,7 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
     assert (row.event_id, row.webhook_id) == (track.event_id, track.webhook_id)
     found = (row.status, row.claim_no, row.attempt_count, row.budget_used, row.interruptions, row.forced)
     expected = (track.status, track.claim_no, len(track.attempts), track.failures, track.interruptions, track.forced)
+    assert row.rendering == track.rendering
     assert found == expected, "status, claims, attempts, budget used, interruptions, forced"
     assert row.error_message == track.message
     assert row.error_kind == (track.attempts[-1].error_kind if track.attempts else None)
@@ -99,12 +104,14 @@ def _check_endpoint(rows: Rows, webhook_id: UUID, ledger: Ledger) -> None:
         assert health.open_until is None, "the breaker is open without a reason"
     else:
         assert endpoint.open_until.has(health.open_until), "the breaker is not open until then"
-    if not rows.held(webhook_id) or webhook.paused_at is not None:
+    if not rows.held(webhook_id) or keeps_back(webhook):
         return
     assert health.turn_at is not None, "held without a turn"
-    limited = webhook.rate_limit_per_s is not None or health.open_until is not None
-    if not limited and len(rows.of(webhook_id, "sending")) < cap(rows, webhook_id, ledger.rules):
-        assert health.turn_at <= rows.now, "there is room, and no turn to take it"
+    limited = rate_of(webhook) is not None or health.open_until is not None
+    if not limited and rows.posts(webhook_id) < cap(rows, webhook_id, ledger.rules):
+        wait = timedelta(milliseconds=webhook.batch_wait_ms if webhook.batch_max else 0)
+        ready = min(max(each.next_attempt_at, each.created_at + wait) for each in rows.held(webhook_id))
+        assert health.turn_at <= max(rows.now, ready), "there is room, and no turn to take it"
 
 
 def _check_redeliveries(rows: Rows, ledger: Ledger) -> None:
@@ -118,7 +125,7 @@ def _listed(rows: Rows) -> object:
     """Return what lists and reasons depend on, but for the time: asking for them takes longer than all the rest."""
     return (
         {each.id: (each.status, each.held, each.forced) for each in rows.deliveries.values()},
-        {each.id: (each.enabled, each.paused_at is None) for each in rows.webhooks.values()},
+        {each.id: (each.enabled, each.paused_at is None, shown(each)) for each in rows.webhooks.values()},
         {each.webhook_id: (each.open_until is None, each.slow_since is None) for each in rows.health.values()},
         {each.id: each.dispatched_at is None for each in rows.events.values()},
     )

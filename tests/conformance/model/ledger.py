@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from noteflow_hooks.domain.challenges import EXPIRED, VERIFICATION, VOID, Challenge
 from noteflow_hooks.domain.skipping import DELETED, ERASED
+from tests.conformance.model.batch_ends import settle_batches
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
+from tests.conformance.model.rows import shown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.paging import DeliveryFilter
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from tests.conformance.model.batch_ends import Begun
     from tests.conformance.model.rows import Rows
 
 _TROUBLE: Final = ("webhook.failing", "webhook.disabled")
@@ -77,6 +81,9 @@ class Ledger:
         self.tracks: dict[UUID, Track] = {}
         self.endpoints: dict[UUID, Endpoint] = {}
         self.replays: dict[UUID, Sending] = {}
+        #: What endpoints were asked with, by the event that asks.
+        self.challenges: dict[UUID, Challenge] = {}
+        self.batches: dict[UUID, Begun] = {}
         #: By delivery: by which replay it was sent again each time, None for a person.
         self.redeliveries: dict[UUID, list[UUID | None]] = defaultdict(list)
 
@@ -96,15 +103,15 @@ class Ledger:
 
     def registered(self, webhook: WebhookConfig) -> None:
         """Note an endpoint."""
-        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret)
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, webhook.options.format)
 
     def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
         """Note what a person made of an endpoint."""
         own = self.endpoints[after.id]
-        own.secret = after.secret
+        own.secret, own.format = after.secret, after.options.format
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
-        if before.rate_limit_per_s != after.rate_limit_per_s:
+        if before.rate_per_s != after.rate_per_s:
             own.paced.clear()
         if before.enabled and not after.enabled:
             self._skip_waiting(after.id, "Webhook disabled")
@@ -122,20 +129,37 @@ class Ledger:
         waited = 0
         for event in own:
             event.is_erased = event.is_dispatched = True
-            for track in self.of_event(event.id).values():
+            for delivery_id, track in [(key, each) for key, each in self.tracks.items() if each.event_id == event.id]:
                 waited += track.status == "pending"
+                self._erase_answers_to_batches(delivery_id)
                 track.erase()
         return len(own), waited
+
+    def _erase_answers_to_batches(self, delivery_id: UUID) -> None:
+        """Note that the answers to the batches that a delivery was ever part of are gone, from all members."""
+        for batch_id in {each.batch_id for each in self.tracks[delivery_id].attempts if each.batch_id is not None}:
+            for each in self.batches[batch_id].members:
+                self.tracks[each].forget_answers(batch_id)
 
     def of_event(self, event_id: UUID) -> dict[UUID, Track]:
         """Return an event's deliveries by endpoint."""
         return {each.webhook_id: each for each in self.tracks.values() if each.event_id == event_id}
 
+    def wanted(self, webhook_id: UUID) -> str | None:
+        """Return by what an endpoint's deliveries are rendered that are begun now."""
+        chosen = self.endpoints[webhook_id].format
+        return None if chosen == "noteflow" else f"{chosen}/1/1"
+
     def under_way(self, webhook_id: UUID) -> list[Track]:
         """Return an endpoint's deliveries that a worker has."""
         return [each for each in self.tracks.values() if each.webhook_id == webhook_id and each.status == "sending"]
 
-    def reason_to_skip(self, track: Track, rows: Rows) -> str | None:
+    def asked_with(self, track: Track, rows: Rows) -> Challenge | None:
+        """Return the challenge that a delivery carries, unless it is void."""
+        is_live = track.asks and shown(rows.webhooks[track.webhook_id]).asking == track.event_id
+        return self.challenges[track.event_id] if is_live else None
+
+    def reason_to_skip(self, track: Track, rows: Rows, *, lease: Span) -> str | None:
         """Return why a delivery that is claimed now must not be sent."""
         webhook, event = rows.webhooks[track.webhook_id], self.events[track.event_id]
         if webhook.deleted_at is not None:
@@ -146,7 +170,13 @@ class Ledger:
             return ERASED.message
         if event.target is None and event.event_type not in webhook.events:
             return f"Event {event.event_type} not subscribed"
-        return None
+        return self._reason_not_to_ask(track, rows, lease) if track.asks else None
+
+    def _reason_not_to_ask(self, track: Track, rows: Rows, lease: Span) -> str | None:
+        challenge = self.asked_with(track, rows)
+        if challenge is None:
+            return VOID
+        return EXPIRED if lease.latest > challenge.expires_at else None
 
     def dispatched(self, before: Rows, after: Rows, span: Span) -> None:
         """Note what a round of dispatching made: what it had to, and nothing else."""
@@ -168,14 +198,39 @@ class Ledger:
     ) -> tuple[set[tuple[UUID, int]], Counter[str]]:
         """Note results as they come in; return which ones count, and which events tell of trouble because of them."""
         live: set[tuple[UUID, int]] = set()
-        results: dict[UUID, list[AttemptResult]] = {}
+        counted: list[Settlement] = []
+        erased = {each.batch for each in self.tracks.values() if each.message == ERASED.message} - {None}
         for each in settlements:
             track = self.tracks[each.delivery.id]
             if track.status == "sending" and track.claim_no == each.delivery.claim_no:
                 live.add(each.fencing_key)
-                results.setdefault(track.webhook_id, []).extend([each.attempt] if each.attempt is not None else [])
-                _settle(track, each.attempt, span)
+                counted.append(each)
+                answer = each.attempt
+                if track.batch in erased and answer is not None:
+                    # It may repeat what was erased of another member.
+                    answer = replace(answer, response_body=None)
+                _settle(track, answer, span)
+        settle_batches(counted, self.tracks)
+        results: dict[UUID, list[AttemptResult]] = {each.delivery.webhook_id: [] for each in counted}
+        for each in _for_health([each for each in counted if not self.tracks[each.delivery.id].asks]):
+            results[each.delivery.webhook_id] += [each.attempt] if each.attempt is not None else []
         return live, self.apply_results(results, rows, span)
+
+    def answered(
+        self, settlements: Sequence[Settlement], live: Collection[tuple[UUID, int]], before: Rows
+    ) -> set[UUID]:
+        """Note which endpoints have given their challenge back, and return them; one that moves starts anew."""
+        answered: set[UUID] = set()
+        for each in settlements:
+            track = self.tracks[each.delivery.id]
+            webhook = before.webhooks[track.webhook_id]
+            is_right = each.fencing_key in live and each.attempt is not None and each.attempt.succeeded
+            if is_right and webhook.deleted_at is None and self.asked_with(track, before) is not None:
+                answered.add(webhook.id)
+                pending = shown(webhook).pending_url
+                if webhook.enabled and pending not in (None, webhook.url):
+                    self.endpoints[webhook.id].see_to()
+        return answered
 
     def apply_results(self, results: dict[UUID, list[AttemptResult]], rows: Rows, span: Span) -> Counter[str]:
         """Note what ended attempts say of their endpoints; return how many events of which type tell of it."""
@@ -239,8 +294,24 @@ class Ledger:
 
 def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN401 - a row of either store
     if webhook.enabled:
-        return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None)
-    return Track(event.id, webhook.id, "skipped", message="Webhook disabled")
+        asks = event.event_type == VERIFICATION
+        return Track(event.id, webhook.id, "pending", due=span, forced=event.target is not None, asks=asks)
+    return Track(event.id, webhook.id, "skipped", message="Webhook disabled", asks=event.event_type == VERIFICATION)
+
+
+def with_challenge(payload: bytes, challenge: Challenge | None) -> bytes:
+    """Return a payload as it is sent."""
+    return payload if challenge is None else payload.replace(b"[redacted]", challenge.text.encode())
+
+
+def _for_health(settlements: Iterable[Settlement]) -> list[Settlement]:
+    """Return one result for each POST: of a batch a success, where one of its members has succeeded."""
+    found: dict[object, Settlement] = {}
+    for each in settlements:
+        key = each.batch_id if each.batch_id is not None else each.fencing_key
+        if key not in found or (each.attempt is not None and each.attempt.error_kind is None):
+            found[key] = each
+    return list(found.values())
 
 
 def _settle(track: Track, result: AttemptResult | None, span: Span) -> None:

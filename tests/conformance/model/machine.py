@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
@@ -15,11 +16,13 @@ from noteflow_hooks.concurrency.kept_threads import KeptThreads
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim, ErrorKind, Settlement
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
-from tests.conformance.model.operators import Operated
+from tests.conformance.model.operators import URLS, Operated
+from tests.conformance.model.rows import keeps_back
 from tests.conformance.model.steps import step
 from tests.conformance.model.watched_store import PLENTY
 from tests.conformance.model.world import SLACK
@@ -30,8 +33,11 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement
     from tests.conformance.model.rows import Opened, Rows
 
+#: Of a batch: that every second one of its events has failed.
+_PARTIAL: Final = 207
 #: Whatever a receiver or our own side makes of an attempt.
 ANSWERS: Final = {
     "200": an_attempt_result(),
@@ -39,8 +45,11 @@ ANSWERS: Final = {
     "200, slowly": an_attempt_result(duration_ms=1500),
     "500": a_failure(),
     "500, slowly": a_failure(duration_ms=1500),
+    "207": an_attempt_result(status_code=_PARTIAL, response_body=None),
+    "413": a_failure(status_code=413, error_message="HTTP 413"),
     "429": a_failure(status_code=429, error_message="HTTP 429", retry_after=timedelta(minutes=10)),
     "410": a_failure(status_code=410, error_message="HTTP 410"),
+    "gone, as a chat says it": a_failure(status_code=404, error_message="HTTP 404", vendor_gone="404 no_service"),
     "302": a_failure(status_code=302, error_kind=ErrorKind.REDIRECT, error_message="HTTP 302"),
     "nothing": a_failure(
         status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"
@@ -137,7 +146,7 @@ class DeliveryMachine(Operated):
     def a_worker_gives_back_what_it_came_too_late_for(self, which: int) -> None:
         claim = self.pick(self.hands, which)
         self.hands.remove(claim)
-        self.store.settle([settlement(claim, None)])
+        self.store.settle(settlements(claim, None))
 
     @step(weight=3, answers=_ANSWERS, named=st.lists(st.integers(0, 30), max_size=2), slow=st.booleans())
     def a_worker_delivers(self, answers: list[str], named: list[int], *, slow: bool) -> None:
@@ -197,6 +206,14 @@ class DeliveryMachine(Operated):
         self.a_meeting_s_payloads_are_erased(0, "m-1")
         self._settle(own, answers)
 
+    @step(weight=2, when=lambda self: self.living, which=st.integers(0, 30), url=URLS)
+    def a_challenge_is_voided_while_it_is_under_way(self, which: int, url: str) -> None:
+        self.an_endpoint_is_to_move(which, url)
+        self.store.dispatch([], limit=PLENTY)
+        own = [each for claims in self._takes(limit=PLENTY) for each in claims]
+        self.an_endpoint_is_asked_again(which)
+        self._settle(own, ["200"])
+
     @step(weight=2, limit=_LIMITS)
     def the_sweep_comes(self, limit: int) -> None:
         self.store.reclaim_expired(limit=limit)
@@ -229,7 +246,7 @@ class DeliveryMachine(Operated):
         assert passed < _LONGEST
         assert all(each.is_dispatched for each in self.ledger.events.values()), "an event was never dispatched"
         for row in rows.deliveries.values():
-            waits = row.held and rows.webhooks[row.webhook_id].paused_at is not None
+            waits = row.held and keeps_back(rows.webhooks[row.webhook_id])
             assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
 
     def _takes(self, *, limit: int) -> Iterator[Sequence[Claim]]:
@@ -246,7 +263,8 @@ class DeliveryMachine(Operated):
         return lost
 
     def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
-        self.store.settle([settlement(claim, answer) for claim, answer in zip(claims, told(answers), strict=False)])
+        made = [settlements(claim, answer) for claim, answer in zip(claims, told(answers), strict=False)]
+        self.store.settle([each for own in made for each in own])
 
     def _service(self) -> DeliveryService:
         return DeliveryService(
@@ -286,15 +304,16 @@ def told(answers: Iterable[str]) -> Iterator[AttemptResult]:
     return (ANSWERS[each] for each in cycle(answers))
 
 
-def settlement(claim: Claim, answer: AttemptResult | None) -> Settlement:
+def settlements(claim: Claim, answer: AttemptResult | None) -> list[Settlement]:
     """Make of a claim what a worker does: send it, skip it, or without an answer give it back."""
-    reason = claim.reason_to_skip()
-    if reason is not None:
-        return Settlement(claim.delivery.skipped(reason))
-    if answer is None:
-        return Settlement(claim.delivery.released(), wait=timedelta(0))
-    after, wait = claim.delivery.attempted(answer, max_retries=claim.webhook.max_retries, policy=_POLICY, draw=0.5)
-    return Settlement(after, wait=wait, attempt=answer)
+    result = answer if claim.reason_to_skip() is None else None
+    if not isinstance(claim, BatchClaim):
+        return [claim.settlement(result, policy=_POLICY, draw=lambda: 0.5)]
+    if result is not None and result.status_code == _PARTIAL:
+        # Every second event is named, as if the endpoint could do so.
+        named = frozenset(each.delivery.event_id for each in claim.members[::2])
+        result = replace(result, status_code=200, failed_events=named)
+    return claim.settlements(result, policy=_POLICY, draw=lambda: 0.5)
 
 
 def _next(rows: Rows) -> timedelta | None:
@@ -302,7 +321,7 @@ def _next(rows: Rows) -> timedelta | None:
     moments: list[datetime] = []
     for each in rows.deliveries.values():
         webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
-        if each.held and webhook.paused_at is None:
+        if each.held and not keeps_back(webhook):
             moments.append(health.turn_at)
         elif not each.held:
             moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]

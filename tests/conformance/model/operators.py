@@ -12,18 +12,25 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.challenges import CHALLENGE_LASTS, Challenge, Verification
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.paging import DeliveryFilter
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
+from noteflow_hooks.domain.verification import verification_event
 from noteflow_hooks.errors import AlreadyExistsError, PreconditionError
 from tests.conformance.model.delivery_tracks import Span
 from tests.conformance.model.invariants import Inspector
 from tests.conformance.model.ledger import Ledger
 from tests.conformance.model.replay_steps import check_step
+from tests.conformance.model.rows import shown
 from tests.conformance.model.steps import SteppedMachine, step
 from tests.conformance.model.watched_store import WatchedStore
+from tests.support.builders import NOON, preset_fields
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,22 +53,35 @@ _RULES: Final = st.builds(
 _TYPES: Final = st.sampled_from(PUBLISHABLE[:2])
 #: Mostly all of them, so that most events have somebody to go to.
 _SUBSCRIBED: Final = st.sampled_from([SUBSCRIBABLE, SUBSCRIBABLE, (PUBLISHABLE[0],), ()])
+_FORMATS: Final = (Format.STANDARD, Format.CLOUDEVENTS_BINARY)
 _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "max_concurrency": st.sampled_from([None, 1, 2]),
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
+    "options": st.sampled_from(
+        [
+            *[NO_OPTIONS] * 3,
+            *(EndpointOptions(format=each) for each in _FORMATS),
+            EndpointOptions(batch_max=2),
+            EndpointOptions(batch_max=3, format=Format.STANDARD),
+            EndpointOptions(batch_max=3, batch_wait_ms=60_000),
+        ]
+    ),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
+URLS: Final = st.sampled_from(["https://receiver.example/hooks", "https://elsewhere.example/"])
 _CHANGEABLE: Final = {
     **_OPTIONS,
     "paused": st.booleans(),
-    "url": st.sampled_from(["https://receiver.example/hooks", "https://elsewhere.example/"]),
+    "url": URLS,
     "secret": st.sampled_from([None, "a-first-secret", "a-second-secret"]),
 }
 _CHANGES: Final = st.lists(st.sampled_from(sorted(_CHANGEABLE)), min_size=1, max_size=2, unique=True).flatmap(
     lambda names: st.fixed_dictionaries({name: _CHANGEABLE[name] for name in names})
 )
+#: What a preset can't have, or can't be changed to without more.
+_NOT_OF_PRESETS: Final = ("options", "url", "secret")
 _MEETINGS: Final = st.sampled_from(["m-1", "m-1", "m-1", "m-2"])
 _WHICH: Final = st.integers(0, 30)
 #: Mostly the first of the two workspaces, so that there is something to deliver.
@@ -107,10 +127,53 @@ class Operated(SteppedMachine):
         self.ledger.registered(webhook)
         self.living.append(webhook.id)
 
+    @step(nth=_NTH, form=st.sampled_from(list(PRESETS)), options=st.fixed_dictionaries(_OPTIONS))
+    def a_chat_is_registered(self, nth: int, form: Format, options: dict[str, Any]) -> None:
+        self.an_endpoint_is_registered(nth, options | preset_fields(form))
+
+    @step(nth=_NTH, options=st.fixed_dictionaries(_LIMITS))
+    def an_endpoint_is_registered_that_is_to_be_verified(self, nth: int, options: dict[str, Any]) -> None:
+        asked = Verification(self.opened.now(), challenge=self._challenge())
+        self.an_endpoint_is_registered(nth, options | {"events": SUBSCRIBABLE, "verification": asked})
+        self._ask(self.endpoint(len(self.living) - 1))
+
+    @step(weight=2, when=_has_endpoints, which=_WHICH, url=URLS)
+    def an_endpoint_is_to_move(self, which: int, url: str) -> None:
+        """One that was not verified moves at once, and is asked there."""
+        before = self.endpoint(which)
+        if before.enabled and url != before.url and not before.options.format.is_preset:
+            is_verified = before.verification.unverified_since is None
+            asked = replace(before.verification, challenge=self._challenge())
+            changes = {"verification": replace(asked, pending_url=url)} if is_verified else {"url": url}
+            after = self.world.change(replace(before, **({"verification": asked} | changes)))
+            self.ledger.changed(before, after)
+            self._ask(after)
+
+    @step(when=_has_endpoints, which=_WHICH)
+    def an_endpoint_is_asked_again(self, which: int) -> None:
+        before = self.endpoint(which)
+        if before.enabled and before.verification.is_awaited:
+            asked = replace(before.verification, challenge=self._challenge())
+            self._ask(self.world.change(replace(before, verification=asked)))
+
+    def _challenge(self) -> Challenge:
+        """Make one whose event has the next of the run's ids."""
+        event_id = next(self._ids)
+        return Challenge(event_id, f"challenge-{event_id}", self.opened.now() + CHALLENGE_LASTS)
+
+    def _ask(self, webhook: WebhookConfig) -> None:
+        challenge = webhook.verification.challenge
+        assert challenge is not None
+        with self.world.units() as unit:
+            self.ledger.accepted(unit.events.append(verification_event(webhook, challenge, now=NOON)))
+            unit.commit()
+        self.ledger.challenges[challenge.event_id] = challenge
+
     @step(weight=3, when=_has_endpoints, which=_WHICH, changes=_CHANGES)
     def an_endpoint_is_changed(self, which: int, changes: dict[str, Any]) -> None:
         before = self.endpoint(which)
-        asked = dict(changes)
+        is_preset = before.options.format.is_preset
+        asked = {name: value for name, value in changes.items() if not (is_preset and name in _NOT_OF_PRESETS)}
         if asked.get("enabled"):
             asked["disabled_reason"] = None
         if "paused" in asked:
@@ -174,7 +237,7 @@ class Operated(SteppedMachine):
     @step(when=_has_endpoints, which=_WHICH)
     def a_test_is_asked_for(self, which: int) -> None:
         webhook = self.endpoint(which)
-        if webhook.enabled:
+        if webhook.enabled and webhook.verification.unverified_since is None:
             event = self.world.event(
                 webhook.workspace_id,
                 id=next(self._ids),
@@ -191,7 +254,7 @@ class Operated(SteppedMachine):
         event = self.ledger.events[track.event_id]
         is_settled = track.status in {"succeeded", "dead", "skipped"}
         began = self.opened.now()
-        if not is_settled or not webhook.enabled or event.is_erased:
+        if not is_settled or not webhook.enabled or event.is_erased or not shown(webhook).is_verified:
             with pytest.raises(PreconditionError):
                 self.world.send_again(event.workspace_id, delivery_id)
             return

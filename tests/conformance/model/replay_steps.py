@@ -58,6 +58,7 @@ def _left(ledger: Ledger, rows: Rows, replay_id: UUID) -> list[UUID]:
         and ledger.events[each.event_id].workspace_id == replay.workspace_id
         and not ledger.events[each.event_id].is_erased
         and rows.is_active(each.webhook_id)
+        and not ledger.tracks[each.id].asks
         and criteria.webhook_id in (None, each.webhook_id)
         and criteria.event_type in (None, each.event_type)
         and criteria.error_kind in (None, each.error_kind)

@@ -5,12 +5,12 @@ All moments are told by one clock that only goes forward, also where time passes
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.persistence.memory import (
@@ -30,22 +30,31 @@ if TYPE_CHECKING:
 
     import psycopg
 
+    from noteflow_hooks.domain.webhooks import WebhookConfig
+
+
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
     "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
-    " max_concurrency, rate_limit_per_s, max_retries, timeout_ms, created_at FROM noteflow.webhook_configs",
+    " max_concurrency, rate_limit_per_s, format, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at,"
+    " unverified_since, verified_at, pending_url, challenge_event_id FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
     " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
     "deliveries": "SELECT id, webhook_id, event_id, event_type, status, status_code, response_body, error_message,"
     " attempt_count, duration_ms, next_attempt_at, lease_expires_at, delivered_at, created_at, budget_used,"
-    " interruptions, claim_no, held, forced, error_kind FROM noteflow.webhook_deliveries",
-    "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind, error_message"
-    " FROM noteflow.webhook_attempts ORDER BY attempt_number",
+    " interruptions, claim_no, held, forced, rendering, batch_id, batch_limit, error_kind"
+    " FROM noteflow.webhook_deliveries",
+    "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind,"
+    " error_message, batch_id FROM noteflow.webhook_attempts ORDER BY attempt_number",
     "replays": "SELECT id, workspace_id, state, sent, rate_per_s, paced_at, created_at FROM noteflow.webhook_replays",
     "redeliveries": "SELECT id, delivery_id, replay_id, previous_status, after_attempt"
     " FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
 }
+
+
+#: What the vendors of chats take in a second, as docs/presets.md says.
+RATES: Final[dict[str, float]] = {"slack": 1.0, "discord": 0.5, "teams": 2.0}
 
 
 @dataclass(frozen=True)
@@ -74,12 +83,47 @@ class Rows:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)
-        return any(each is not None for each in (*gates, webhook.paused_at, webhook.rate_limit_per_s))
+        marks = (*gates, rate_of(webhook))
+        return webhook.batch_max > 0 or keeps_back(webhook) or any(each is not None for each in marks)
+
+    def posts(self, webhook_id: UUID) -> int:
+        """Return how many POSTs to an endpoint are under way: a batch is one."""
+        return len({each.batch_id if each.batch_id is not None else each.id for each in self.of(webhook_id, "sending")})
+
+    def goes_in_batches(self, webhook_id: UUID) -> bool:
+        """Tell whether an endpoint's deliveries go in batches, or some of them still do."""
+        own = self.of(webhook_id, "pending", "sending")
+        return self.webhooks[webhook_id].batch_max > 0 or any(each.batch_id is not None for each in own)
 
     def is_active(self, webhook_id: UUID) -> bool:
         """Tell whether anything may be sent to an endpoint."""
         webhook = self.webhooks[webhook_id]
         return webhook.enabled and webhook.deleted_at is None
+
+
+def rate_of(webhook: Any) -> float | None:  # noqa: ANN401 - a row or a value
+    """Return how many a second an endpoint may get, by its own limit or its vendor's; None for no limit."""
+    if webhook.rate_limit_per_s is not None:
+        return float(webhook.rate_limit_per_s)
+    return RATES.get(webhook.format)
+
+
+class Shown(NamedTuple):
+    """What an endpoint has shown of itself, and which event asks it."""
+
+    is_verified: bool
+    pending_url: str | None
+    asking: UUID | None
+
+
+def shown(webhook: Any) -> Shown:  # noqa: ANN401 - a row of either store
+    """Return it, whichever store the row is from."""
+    return Shown(webhook.unverified_since is None, webhook.pending_url, webhook.challenge_event_id)
+
+
+def keeps_back(webhook: Any) -> bool:  # noqa: ANN401 - a row of either store
+    """Tell whether all that waits for an endpoint goes on waiting, but for its challenge and what a person wants."""
+    return webhook.paused_at is not None or not shown(webhook).is_verified
 
 
 @dataclass(frozen=True)
@@ -122,13 +166,24 @@ def _rows_in_memory(store: MemoryStore) -> Rows:
     # The lowest layer is all there is between transactions, and the layers' own way of looking things up is a slow one.
     return Rows(
         now=store.now(),
-        webhooks={**tables.webhooks.maps[0]},
+        webhooks={key: _with_options(each) for key, each in tables.webhooks.maps[0].items()},
         health={each: tables.health.get(each) or EndpointHealth(each) for each in tables.webhooks},
         events={**tables.events.maps[0]},
         deliveries={**tables.deliveries.maps[0]},
         attempts={**tables.attempts.maps[0]},
         replays={**tables.replays.maps[0]},
         redeliveries=[each for records in tables.redeliveries.values() for each in records],
+    )
+
+
+def _with_options(webhook: WebhookConfig) -> SimpleNamespace:
+    """Return an endpoint with its options and what it was asked as columns, as the database has them."""
+    own = {each.name: getattr(webhook, each.name) for each in fields(webhook) if each.name != "options"}
+    asked = webhook.verification
+    own["challenge_event_id"] = None if asked.challenge is None else asked.challenge.event_id
+    own |= {"unverified_since": asked.unverified_since, "pending_url": asked.pending_url}
+    return SimpleNamespace(
+        **own, **{each.name: getattr(webhook.options, each.name) for each in fields(webhook.options)}
     )
 
 

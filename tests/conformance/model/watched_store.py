@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
+from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
+from tests.conformance.model.rows import Shown, keeps_back, rate_of, shown
 from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-    from datetime import datetime, timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
@@ -115,7 +118,7 @@ class WatchedStore:
         before, claimed, span = self._call(
             lambda: self._inner.claim_throttled(limit=limit, slow=slow, lease_slack=lease_slack)
         )
-        assert all(before.deliveries[each.delivery.id].held for each in claimed)
+        assert all(before.deliveries[each.delivery.id].held for each in singly(claimed))
         assert len(claimed) <= limit
         self._claimed(claimed.claims, before, span, lease_slack, by_turn=True, slow=slow)
         if limit >= PLENTY:
@@ -129,8 +132,19 @@ class WatchedStore:
         before, settled, span = self._call(lambda: self._inner.settle(settlements))
         live, told = self._ledger.settled(settlements, before, span)
         assert settled.fencing_keys == live, "a stale result counts, or a fresh one doesn't"
+        self._check_answered(self._ledger.answered(settlements, live, before), before)
         assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
         return settled
+
+    def _check_answered(self, answered: Collection[UUID], before: Rows) -> None:
+        after = self._opened.read()
+        for webhook_id, webhook in before.webhooks.items():
+            found = after.webhooks[webhook_id]
+            if webhook_id in answered:
+                assert shown(found) == Shown(is_verified=True, pending_url=None, asking=None), "not verified"
+                assert found.url == (shown(webhook).pending_url or webhook.url), "it has not moved"
+            else:
+                assert (shown(found), found.url) == (shown(webhook), webhook.url), "verified by no answer of its own"
 
     def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
         """Check that they are in the slow lane from now on."""
@@ -190,6 +204,8 @@ class WatchedStore:
         self, claims: Sequence[Claim], before: Rows, span: Span, slack: timedelta, *, by_turn: bool, slow: bool
     ) -> None:
         going: dict[UUID, list[Track]] = {}
+        check_batches(claims, ledger=self._ledger, before=before)
+        claims = list(singly(claims))
         for each in claims:
             track = self._ledger.tracks[each.delivery.id]
             if before.is_active(track.webhook_id) and not track.forced:
@@ -206,12 +222,19 @@ class WatchedStore:
         """Return how many a turn must take of an endpoint, while the whole of its room is given to it."""
         webhook, health = before.webhooks[webhook_id], before.health[webhook_id]
         is_due = health.turn_at is not None and health.turn_at <= before.now and (health.slow_since is not None) == slow
-        if not is_due or webhook.paused_at is not None or webhook.rate_limit_per_s is not None:
+        if not is_due or keeps_back(webhook) or rate_of(webhook) is not None:
             return 0
         if health.open_until is not None:
             return 0
-        room = cap(before, webhook_id, self._ledger.rules) - len(before.of(webhook_id, "sending"))
-        return min(len(before.held(webhook_id)), room)
+        room = cap(before, webhook_id, self._ledger.rules) - before.posts(webhook_id)
+        if not before.goes_in_batches(webhook_id):
+            return min(len(before.held(webhook_id)), room)
+        # What waits for others, or for its batch's next attempt, may wait; all else goes, in one batch at least.
+        wait = timedelta(milliseconds=webhook.batch_wait_ms)
+        due = [
+            each for each in before.held(webhook_id) if max(each.next_attempt_at, each.created_at + wait) <= before.now
+        ]
+        return min(len(due), room, 1)
 
 
 def _free(rows: Rows, delivery_ids: Iterable[UUID]) -> list[Any]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry
-    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookAttempt, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, WebhookDelivery
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.audit import BreakerLog

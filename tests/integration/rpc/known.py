@@ -6,7 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.endpoint_keys import Rotated, Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -79,11 +80,18 @@ def known_values(world: World) -> dict[str, list[Any]]:
 
 def a_skipped_delivery(world: World, webhook: pb.Webhook) -> str:
     """Store an event and a delivery of it that was skipped; return its id."""
+    return _settled(world, webhook, DeliveryStatus.SKIPPED)
+
+
+def a_dead_delivery(world: World, webhook: pb.Webhook) -> str:
+    """Store an event and a delivery of it that is dead; return its id."""
+    return _settled(world, webhook, DeliveryStatus.DEAD)
+
+
+def _settled(world: World, webhook: pb.Webhook, status: DeliveryStatus) -> str:
     with world.units() as unit:
         event = unit.events.append(an_event(workspace_id=world.workspace_id))
-        skipped = a_delivery(
-            webhook_id=UUID(webhook.id), event_id=event.id, status=DeliveryStatus.SKIPPED, next_attempt_at=None
-        )
-        made = unit.webhooks.add_delivery(skipped)
+        settled = a_delivery(webhook_id=UUID(webhook.id), event_id=event.id, status=status, next_attempt_at=None)
+        made = unit.webhooks.add_delivery(settled)
         unit.commit()
     return str(made.id)

@@ -15,7 +15,7 @@ from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.persistence.memory import InMemoryAuditTrail
 from noteflow_hooks.rpc.interceptors.scopes import SCOPES
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.known import a_skipped_delivery
+from tests.integration.rpc.known import a_dead_delivery, a_skipped_delivery
 from tests.integration.rpc.methods import METHODS, Method, calling
 from tests.integration.rpc.sqlworld import all_rows, connected
 from tests.integration.rpc.test_lost_connections import CALLS
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import AuditEntry
 
 #: Calls that need `manage` and change nothing.
-READING: Final = ("ListAuditEntries",)
+READING: Final = ("ListAuditEntries", "PreviewPayload")
 CHANGING: Final = [each for each in METHODS if SCOPES[each.path] is Scope.MANAGE and each.name not in READING]
 NOWHERE: Final = "01234567-89ab-cdef-0123-456789abcdef"
 
@@ -194,6 +194,21 @@ def test_a_redelivery_and_a_replay_say_what_they_send_again(world: World) -> Non
     assert (json.loads(cancelled.old)["state"], json.loads(cancelled.new)["state"]) == ("running", "cancelled")
 
 
+def test_giving_up_a_delivery_is_told_and_refused_of_any_other(world: World) -> None:
+    """With its state before; what was given up already is refused, and that has no entry."""
+    webhook = world.a_webhook()
+    delivery_id = a_dead_delivery(world, webhook)
+    answer = world.client.webhooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=delivery_id))
+    assert (answer.status, answer.skip_reason) == ("skipped", "given_up")
+    with pytest.raises(grpc.RpcError) as caught:
+        world.client.webhooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=delivery_id))
+    assert caught.value.code() is grpc.StatusCode.FAILED_PRECONDITION
+    [entry] = _listed(world)[1:]
+    assert (entry.action, entry.target_kind, entry.target_id) == ("delivery.skipped", "delivery", delivery_id)
+    assert json.loads(entry.old) == {"status": "dead"}
+    assert json.loads(entry.new) == {"status": "skipped", "skip_reason": "given_up"}
+
+
 def test_the_trail_is_for_tokens_with_manage_and_of_their_own_workspace(world: World) -> None:
     """Who may only look need not know what others do; another workspace's entries are not there."""
     webhook = world.a_webhook()
@@ -306,6 +321,7 @@ def _told(world: World, canaries: CanarySecrets, payload: str) -> list[pb.AuditE
         pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(published))
     )
     service.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=a_skipped_delivery(world, webhook)))
+    service.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=a_dead_delivery(world, webhook)))
     world.client.events.EraseMeetingPayloads(pb.EraseMeetingPayloadsRequest(meeting_id=meeting.id))
     service.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=webhook.id))
     return _listed(world)[before:]
@@ -321,7 +337,7 @@ def test_no_secret_no_path_and_no_text_gets_into_the_trail(
     rows = "\n".join(all_rows(database_url)["audit_log"]).encode()
     answers = b"\n".join(each.SerializeToString() + str(each).encode() for each in entries)
     secret = [*canaries.everywhere, *canaries.of_urls, CanarySecret.of("payload", payload)]
-    assert len(entries) == 7
+    assert len(entries) == 8
     for corpus in (rows, answers):
         assert found(secret, corpus) == set()
         assert found([CanarySecret.of("shown", entries[0].target_id)], corpus)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
+from noteflow_hooks.domain.challenges import Verification
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.known import a_skipped_delivery
+from tests.integration.rpc.known import a_dead_delivery, a_skipped_delivery
 from tests.integration.rpc.methods import METHODS, Method, calling
 from tests.integration.rpc.sqlworld import all_rows, connected
 from tests.integration.rpc.world import FORMAT
-from tests.support.builders import a_payload
+from tests.support.builders import a_payload, a_webhook
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -40,6 +42,14 @@ def _event_type(world: World) -> str:
     return world.client.events.PutEventType(pb.PutEventTypeRequest(name="custom.order", schema="{}")).name
 
 
+def _unverified(world: World) -> str:
+    with world.units() as unit:
+        asked = Verification(datetime.now(UTC))
+        stored = unit.webhooks.create(a_webhook(workspace_id=world.workspace_id, verification=asked))
+        unit.commit()
+    return str(stored.id)
+
+
 #: What each RPC is called with.
 CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "CreateMeeting": lambda _: {"title": "Weekly", "request_id": "r-1"},
@@ -62,11 +72,14 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "DeleteWebhook": lambda world: {"webhook_id": world.a_webhook().id},
     "RotateWebhookSecret": lambda world: {"webhook_id": world.a_webhook(generate_secret=True).id},
     "TestWebhook": lambda world: {"webhook_id": world.a_webhook().id},
+    "PreviewPayload": lambda world: {"event_id": _event(world), "format": "cloudevents"},
+    "VerifyWebhook": lambda world: {"webhook_id": _unverified(world)},
     "ListDeliveries": lambda _: {"with_total": True},
     "WatchDeliveries": lambda _: {},
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
     "ListUndelivered": lambda _: {"with_total": True},
     "RedeliverDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
+    "SkipDelivery": lambda world: {"delivery_id": a_dead_delivery(world, world.a_webhook())},
     "ReplayDeliveries": lambda world: {"webhook_id": world.a_webhook().id},
     "GetReplay": lambda world: {"replay_id": _replay(world)},
     "ListReplays": lambda _: {"with_total": True},
@@ -88,15 +101,17 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
 #: How many rows each adds to the tables that grow by calls.
 ADDED: Final[dict[str, dict[str, int]]] = {
     "CreateMeeting": {"meetings": 1, "request_ids": 1},
-    "StopMeeting": {"webhook_events": 1},
-    "GenerateSummary": {"webhook_events": 1, "summaries": 1},
-    "StreamAudioSegments": {"webhook_events": 2, "recordings": 1},
+    "StopMeeting": {"webhook_events": 1, "meeting_sequences": 1},
+    "GenerateSummary": {"webhook_events": 1, "meeting_sequences": 1, "summaries": 1},
+    "StreamAudioSegments": {"webhook_events": 2, "meeting_sequences": 1, "recordings": 1},
     "RegisterWebhook": {"webhook_configs": 1, "webhook_health": 1, "request_ids": 1, "audit_log": 1},
     "UpdateWebhook": {"audit_log": 1},
     "DeleteWebhook": {"audit_log": 1},
     "RotateWebhookSecret": {"audit_log": 1},
     "TestWebhook": {"webhook_events": 1, "audit_log": 1},
+    "VerifyWebhook": {"audit_log": 1},
     "RedeliverDelivery": {"webhook_redeliveries": 1, "audit_log": 1},
+    "SkipDelivery": {"audit_log": 1},
     "ReplayDeliveries": {"webhook_replays": 1, "audit_log": 1},
     "CancelReplay": {"audit_log": 1},
     "EraseMeetingPayloads": {"audit_log": 1},

@@ -61,9 +61,11 @@ def _calls_about_webhooks(client: WireClient) -> list[Callable[[], object]]:
         lambda: hooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=some_id)),
         lambda: hooks.RotateWebhookSecret(pb.RotateWebhookSecretRequest(webhook_id=some_id)),
         lambda: hooks.TestWebhook(pb.TestWebhookRequest(webhook_id=some_id)),
+        lambda: hooks.VerifyWebhook(pb.VerifyWebhookRequest(webhook_id=some_id)),
         lambda: hooks.ListDeliveries(pb.ListDeliveriesRequest()),
         lambda: hooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=some_id)),
         lambda: hooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=some_id)),
+        lambda: hooks.SkipDelivery(pb.SkipDeliveryRequest(delivery_id=some_id)),
         lambda: events.PublishEvent(pb.PublishEventRequest(event_type="recording.started", payload_json=payload)),
         lambda: events.ListEvents(pb.ListEventsRequest()),
     ]

@@ -18,6 +18,7 @@ from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.certificates.reader import PemReader
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.executor.previewing import RequestPreviewer
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -71,7 +72,9 @@ class World:
         given: dict[str, Any] = {
             "bind": LOOPBACK,
             "store_segments_every": timedelta(seconds=0.05),
-            "endpoints": EndpointRules(allow_http_loopback=True, certificates=PemReader()),
+            "endpoints": EndpointRules(
+                allow_http_loopback=True, certificates=PemReader(), previewer=RequestPreviewer()
+            ),
             "database_threads": 4,
             "schemas": JsonSchemaChecker(),
             # Of a store in memory silence says nothing but that the machine is slow. Tests of silence name their own.

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from noteflow_hooks.domain.deliveries import TIMED_OUT, ErrorKind
+from noteflow_hooks.domain.attempts import TIMED_OUT, ErrorKind
 
 if TYPE_CHECKING:
     from tests.support.receiver_connection import Behaviour

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import trustme
 
-from noteflow_hooks.domain.deliveries import ErrorKind
+from noteflow_hooks.domain.attempts import ErrorKind
 from tests.support.certificates import authority, client_context, expired_context, self_signed_context, server_context
 from tests.support.hostile_cases.case import EMPTY_OK
 from tests.support.hostile_receiver import (

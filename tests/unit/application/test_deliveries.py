@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from noteflow_hooks.application.deliveries import (
-    delivery_of_test,
+    delivery_of,
     list_deliveries,
     list_undelivered,
     read_delivery,
@@ -96,7 +96,7 @@ def test_a_test_is_an_event_for_its_endpoint_alone(world: World) -> None:
     [event] = world.events()
     assert (event.id, event.event_type, event.target_webhook_id) == (event_id, "webhook.test", webhook.id)
     assert world.announced == [event_id]
-    assert world.do(lambda unit: delivery_of_test(unit, event_id)) is None
+    assert world.do(lambda unit: delivery_of(unit, event_id)) is None
 
 
 def test_the_outcome_of_a_test_is_its_delivery(world: World) -> None:
@@ -105,7 +105,7 @@ def test_the_outcome_of_a_test_is_its_delivery(world: World) -> None:
     event = world.do(lambda unit: unit.events.append(an_event(workspace_id=world.workspace.id)))
     made = a_delivery(webhook_id=webhook.id, event_id=event.id, **DEAD)
     world.do(lambda unit: unit.webhooks.add_delivery(made))
-    view = world.do(lambda unit: delivery_of_test(unit, event.id))
+    view = world.do(lambda unit: delivery_of(unit, event.id))
     assert view is not None
     assert (view.id, view.reason, view.is_final) == (made.id, "HTTP 500", True)
 

@@ -20,7 +20,9 @@ MIXINS: Final = (
     "event_types",
     "events",
     "meetings",
+    "previews",
     "replays",
+    "verification",
     "watching",
 )
 #: What makes a decision in a method: raising or catching an error, a loop, a function of its own.

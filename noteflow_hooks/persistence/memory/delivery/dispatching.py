@@ -10,17 +10,18 @@ from uuid import uuid4
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
 from noteflow_hooks.domain.fan_out import receives
 from noteflow_hooks.domain.health.load import is_throttled_from_the_start
-from noteflow_hooks.domain.health.scheduling import BURST
+from noteflow_hooks.domain.health.scheduling import BURST, is_awaited
 from noteflow_hooks.domain.ports.delivery_store import Dispatched
 from noteflow_hooks.domain.skipping import skip_at_dispatch
-from noteflow_hooks.persistence.memory.health import health_of, throttle
+from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -66,7 +67,18 @@ def _throttle(session: Session, made: Sequence[WebhookDelivery]) -> set[UUID]:
         ):
             throttle(session, each)
             throttled.add(each.id)
+    _leave_gathering(session, before)
     return throttled
+
+
+def _leave_gathering(session: Session, before: Mapping[UUID, EndpointHealth]) -> None:
+    """Let the slots be later that are to come for a batch, where what was made here doesn't change that."""
+    now = session.now()
+    for key, health in before.items():
+        webhook = session.tables.webhooks[key]
+        gathered = [each for each in throttled_of(session, key) if each.batch_id is None]
+        if health.gathering and not is_awaited(health, webhook, gathered=len(gathered), now=now):
+            session.tables.health[key] = health
 
 
 def _waiting(session: Session, event_ids: Sequence[UUID]) -> list[Event]:

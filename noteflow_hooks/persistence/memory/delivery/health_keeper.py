@@ -16,13 +16,14 @@ from noteflow_hooks.domain.ports.delivery_store import next_slots
 from noteflow_hooks.domain.settling import results_of
 from noteflow_hooks.domain.skipping import skip_by_system
 from noteflow_hooks.persistence.memory.audit import add_entries, note_breaker
+from noteflow_hooks.persistence.memory.delivery.batching import is_batched
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting, wake
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
 
-    from noteflow_hooks.domain.deliveries import Settlement
+    from noteflow_hooks.domain.deliveries import Settlement, WebhookDelivery
     from noteflow_hooks.domain.health.circuit_breaker import HealthTransition
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
@@ -33,13 +34,18 @@ if TYPE_CHECKING:
 def in_flight(session: Session, webhook_id: UUID) -> int:
     """Return how many POSTs to an endpoint count as in flight."""
     stored = session.tables.deliveries.values()
-    sending = [each.id for each in stored if each.webhook_id == webhook_id and each.status is DeliveryStatus.SENDING]
+    sending = _posts(each for each in stored if each.webhook_id == webhook_id and each.status is DeliveryStatus.SENDING)
     return load.in_flight(
         session.tables.webhooks[webhook_id],
         health_of(session, webhook_id),
         posts=len(sending),
         stalled=sum(session.tables.claimed_at[each] < session.now() - STALLED_AFTER for each in sending),
     )
+
+
+def _posts(sending: Iterable[WebhookDelivery]) -> list[UUID]:
+    """Return a delivery of each POST: a batch is one."""
+    return list({each.batch_id if each.batch_id is not None else each.id: each.id for each in sending}.values())
 
 
 def with_slots(session: Session, *, slow: bool) -> list[EndpointHealth]:
@@ -55,7 +61,8 @@ def own_slots(session: Session, *, limit: int, slow: bool, rules: HealthRules) -
     """Deal out ``limit`` places among the endpoints that have a slot now."""
     due = with_slots(session, slow=slow)[: min(ENDPOINTS_PER_CLAIM, limit)]
     endpoints = [(session.tables.webhooks[each.webhook_id], each, in_flight(session, each.webhook_id)) for each in due]
-    return deal_out(endpoints, limit=limit, now=session.now(), rules=rules)
+    batched = {each.webhook_id for each in due if is_batched(session, each.webhook_id)}
+    return deal_out(endpoints, limit=limit, now=session.now(), rules=rules, batched=batched)
 
 
 def give_missing_slots(session: Session) -> None:

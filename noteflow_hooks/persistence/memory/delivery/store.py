@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final, cast
 from uuid import uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookAttempt
+from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.health.load import claimable_at_once
+from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.ordering import rank_of
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
     Claimed,
@@ -20,7 +24,10 @@ from noteflow_hooks.domain.ports.delivery_store import (
     ThrottledCount,
     next_slots,
 )
+from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
+from noteflow_hooks.domain.verification import as_asked
+from noteflow_hooks.persistence.memory.delivery.batching import claim_batches, rest_of_batches, without_erased_answers
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -29,7 +36,9 @@ from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     own_slots,
     with_slots,
 )
-from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of
+from noteflow_hooks.persistence.memory.delivery.order_keeper import Chosen, choose
+from noteflow_hooks.persistence.memory.delivery.verification import verify
+from noteflow_hooks.persistence.memory.health import health_of, throttle, throttled_of, wake_now
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
@@ -37,7 +46,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
-    from noteflow_hooks.domain.ports.delivery_store import Dispatched
+    from noteflow_hooks.domain.health.slots import OwnSlot
+    from noteflow_hooks.domain.ports.delivery_store import Dispatched, SchedulingSlot
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 
 _AT_ONCE: Final = timedelta(0)
@@ -101,9 +111,14 @@ class InMemoryDeliveryStore(DeliveryStore):
             claims: list[Claim] = []
             after: list[EndpointHealth] = []
             for each in slots:
-                waiting = throttled_of(session, each.webhook.id)[: each.share]
-                claims += [_claimed(session, delivery, lease_slack=lease_slack) for delivery in waiting]
-                after.append(each.used(len(waiting), lease_slack=lease_slack))
+                chosen = _chosen(session, each)
+                if each.is_batched:
+                    own, use = claim_batches(session, each, claim=partial(_claimed, session, lease_slack=lease_slack))
+                else:
+                    own = [_claimed(session, delivery, lease_slack=lease_slack) for delivery in chosen.deliveries]
+                    use = SlotUse(len(own))
+                claims += own
+                after.append(each.used(use.again_at(chosen.again_at), lease_slack=lease_slack))
                 session.tables.health[each.webhook.id] = after[-1]
             return Claimed(claims, slots=next_slots(after, now=session.now()))
 
@@ -137,6 +152,7 @@ class InMemoryDeliveryStore(DeliveryStore):
             now = session.now()
             stored = session.tables.deliveries.values()
             expired = sorted((each for each in stored if each.is_expired(now)), key=_lease_end)[:limit]
+            expired += rest_of_batches(session, expired)
             claimed_at = session.tables.claimed_at
             self._settle(session, [interruption(each, claimed_at=claimed_at[each.id], now=now) for each in expired])
             return len(expired)
@@ -170,9 +186,24 @@ class InMemoryDeliveryStore(DeliveryStore):
         return delivery.forced or claimable_at_once(webhook, health, in_flight=under_way, rules=self._rules) > 0
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
-        kept = [each for each in settlements if _settled(session, each)]
+        kept = [each for each in without_erased_answers(session, settlements) if _settled(session, each)]
         slots, event_ids = apply(session, kept, rules=self._rules)
+        slots += _released(session, kept)
+        slots += verify(session, kept)
         return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
+
+
+def _chosen(session: Session, slot: OwnSlot) -> Chosen:
+    if slot.webhook.is_active and slot.webhook.options.is_ordered:
+        return choose(session, slot)
+    return Chosen(throttled_of(session, slot.webhook.id)[: slot.share])
+
+
+def _released(session: Session, settlements: Sequence[Settlement]) -> list[SchedulingSlot]:
+    """Give a slot to endpoints at which something has ended that others of its meeting may wait for."""
+    ended = (each.delivery for each in settlements if each.delivery.status is not DeliveryStatus.PENDING)
+    endpoints = {each.webhook_id for each in ended if each.ordered_meeting is not None}
+    return next_slots([wake_now(session, each) for each in endpoints], now=session.now())
 
 
 def _due(session: Session, *, overdue_by: timedelta) -> list[WebhookDelivery]:
@@ -192,16 +223,20 @@ def _lease_end(sending: WebhookDelivery) -> datetime:
 def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timedelta) -> Claim:
     tables, now = session.tables, session.now()
     webhook, event = tables.webhooks[delivery.webhook_id], tables.events[delivery.event_id]
-    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack))
+    rendering = Rendering.of(webhook).stored
+    claimed = delivery.claimed(lease_until=now + webhook.lease(lease_slack), rendering=rendering)
     tables.deliveries[delivery.id] = claimed
     tables.claimed_at[delivery.id] = now
-    return Claim(
+    claim = Claim(
         claimed,
         webhook,
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
+        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
+        rank=rank_of(claimed, event.sequence),
     )
+    return as_asked(claim) if delivery.asks_to_verify else claim
 
 
 def _settled(session: Session, settlement: Settlement) -> bool:
@@ -211,12 +246,15 @@ def _settled(session: Session, settlement: Settlement) -> bool:
     if after is None:
         return False
     session.tables.deliveries[key] = after
+    if settlement.waits_for_slot:
+        health = health_of(session, after.webhook_id)
+        session.tables.health[after.webhook_id] = health.with_batch_due(_due_at(after))
     if settlement.attempt is not None:
-        _record(session, after, settlement.attempt)
+        _record(session, after, settlement.attempt, batch_id=settlement.batch_id)
     return True
 
 
-def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> None:
+def _record(session: Session, after: WebhookDelivery, result: AttemptResult, *, batch_id: UUID | None) -> None:
     attempt = WebhookAttempt(
         id=uuid4(),
         delivery_id=after.id,
@@ -228,6 +266,7 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult) -> 
         error_kind=result.error_kind,
         error_message=result.error_message,
         redialled=result.redialled,
+        batch_id=batch_id,
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)

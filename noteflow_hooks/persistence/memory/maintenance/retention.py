@@ -12,6 +12,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
+from noteflow_hooks.persistence.memory.delivery.order_keeper import holds
 from noteflow_hooks.persistence.memory.erasing import erase
 from noteflow_hooks.persistence.memory.tables import age
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import WebhookAttempt
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.persistence.memory.store import MemoryStore
     from noteflow_hooks.persistence.memory.tables import Tables
@@ -84,6 +85,18 @@ class InMemoryRetentionStore(RetentionStore):
             return PurgeBatch(len(chosen), cursor)
 
     @override
+    def remove_batches(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._store.lock:
+            tables = self._store.tables
+            made = [(age(each), each) for each in tables.batches.values()]
+            page, cursor = _page(made, self._store.now() - older_than, limit, after)
+            named = {each.batch_id for each in tables.deliveries.values()}
+            chosen = [each for each in page if each.id not in named]
+            for each in chosen:
+                del tables.batches[each.id]
+            return PurgeBatch(len(chosen), cursor)
+
+    @override
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._store.lock:
             tables = self._store.tables
@@ -135,8 +148,9 @@ def _page(
 
 
 def _is_settled(tables: Tables, event: Event) -> bool:
-    own = (each for each in tables.deliveries.values() if each.event_id == event.id)
-    return event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
+    own = [each for each in tables.deliveries.values() if each.event_id == event.id]
+    is_final = event.dispatched_at is not None and all(each.status in FINAL_STATUSES for each in own)
+    return is_final and not any(holds(tables, each) for each in own)
 
 
 def _named_webhooks(tables: Tables) -> set[UUID | None]:
@@ -144,6 +158,7 @@ def _named_webhooks(tables: Tables) -> set[UUID | None]:
         *(each.webhook_id for each in tables.deliveries.values()),
         *(each.target_webhook_id for each in tables.events.values()),
         *(each.criteria.webhook_id for each in tables.replays.values()),
+        *(each.webhook_id for each in tables.batches.values()),
     }
 
 

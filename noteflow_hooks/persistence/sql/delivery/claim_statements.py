@@ -11,7 +11,9 @@ from typing import Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.health.scheduling import STALLED_LIMIT
+from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.conditions import one_of
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
     CLAIM_COLUMNS,
@@ -23,15 +25,22 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 )
 from noteflow_hooks.persistence.sql.health_statements import IN_FLIGHT
 from noteflow_hooks.persistence.sql.limits import CLAIM_LINES
+from noteflow_hooks.persistence.sql.renderings import rendering_sql
 
 #: Where an endpoint's deliveries are claimed in its slots whatever its health is.
 # rule of domain.options.EndpointOptions.is_scheduled
 SCHEDULED: Final = "config.batch_max <> 0 OR config.ordering <> 'none'"
+#: Where an endpoint has a rate limit, of its own or its vendor's.
+# rule of domain.webhooks.WebhookConfig.rate_per_s
+PACED: Final = f"config.rate_limit_per_s IS NOT NULL OR {one_of('config.format', PRESETS)}"
+#: Since when an endpoint's deliveries wait, whatever its health.
+# rule of domain.webhooks.WebhookConfig.keeps_back_since
+KEEPS_BACK_SINCE: Final = "coalesce(config.paused_at, config.unverified_since)"
 #: What throttles an endpoint, so that its deliveries are claimed in its scheduling slots alone.
 # rule of domain.health.state.EndpointHealth.is_throttled
 THROTTLED = f"""
-    coalesce(health.turn_at, health.open_until, health.slow_since, config.paused_at) IS NOT NULL
-    OR health.ramp IS NOT NULL OR config.rate_limit_per_s IS NOT NULL OR {SCHEDULED}
+    coalesce(health.turn_at, health.open_until, health.slow_since, {KEEPS_BACK_SINCE}) IS NOT NULL
+    OR health.ramp IS NOT NULL OR {PACED} OR {SCHEDULED}
 """
 
 
@@ -45,18 +54,27 @@ def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
 #: Makes this worker the owner of the deliveries in ``selected``. Where a row that was changed by hand has the highest
 #: claim number, the next one is 0: the statement would fail otherwise, for all deliveries.
 # rule of domain.deliveries.WebhookDelivery.claimed
-_CLAIMED = f"""
+# rule of domain.deliveries.WebhookDelivery.is_begun
+def claimed(changes: str = "", source: str = "", where: str = "") -> str:
+    """Return the part that claims ``selected``, with further changes by what comes from a source beside."""
+    return f"""
 claimed AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = 'sending', claim_no = ((delivery.claim_no::bigint + 1) % 2147483648)::integer,
         next_attempt_at = NULL, held = false, forced = false, claimed_at = clock_timestamp(),
-        lease_expires_at = {lease_end("webhook.timeout_ms")}
+        lease_expires_at = {lease_end("webhook.timeout_ms")},
+        rendering = CASE WHEN delivery.rendering IS NOT NULL OR delivery.budget_used > 0 OR delivery.interruptions > 0
+                         THEN delivery.rendering ELSE webhook.rendering END{changes}
     FROM (
-        SELECT id, timeout_ms FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
-    ) AS webhook
-    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected))
+        SELECT id, timeout_ms, {rendering_sql("webhook_configs")} AS rendering FROM noteflow.webhook_configs
+        WHERE id = ANY(ARRAY(SELECT webhook_id FROM selected))
+    ) AS webhook{source}
+    WHERE webhook.id = delivery.webhook_id AND delivery.id = ANY(ARRAY(SELECT id FROM selected)){where}
     RETURNING delivery.*
 )"""  # noqa: S608 - put together from constants of this file
+
+
+_CLAIMED: Final = claimed()
 #: Where a claim's columns come from.
 CLAIM_SOURCE = f"""
 claimed
@@ -88,7 +106,7 @@ in_line AS MATERIALIZED (
 ), counted AS MATERIALIZED (
     SELECT * FROM noteflow.under_way(ARRAY(SELECT webhook_id FROM endpoints))
 ), room AS MATERIALIZED (
-    SELECT config.id AS webhook_id, config.paused_at, health.slow_since,
+    SELECT config.id AS webhook_id, {KEEPS_BACK_SINCE} AS paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
                 WHEN {THROTTLED} THEN 0
                 WHEN config.max_concurrency IS NULL AND counted.lagging >= {STALLED_LIMIT} THEN 0
@@ -134,7 +152,7 @@ WITH named AS MATERIALIZED (
     UPDATE noteflow.delivery_queue SET held = true
     WHERE id = ANY(ARRAY(SELECT id FROM ranked WHERE NOT may_go))
 ), scheduled AS (
-    UPDATE noteflow.webhook_health SET turn_at = coalesce(turn_at, now())
+    UPDATE noteflow.webhook_health SET turn_at = CASE WHEN gathering THEN now() ELSE coalesce(turn_at, now()) END
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE NOT may_go AND paused_at IS NULL))
 )
 SELECT {CLAIM_COLUMNS}, {columns(ClaimReport, table="report")}
@@ -173,8 +191,9 @@ SELECT {CLAIM_COLUMNS} FROM {CLAIM_SOURCE}
 # rule of domain.health.load.is_merely_flooded
 _FLOODED = f"""
     config.enabled AND config.deleted_at IS NULL
-    AND coalesce(health.open_until, health.probing_until, config.paused_at) IS NULL
-    AND health.ramp IS NULL AND config.rate_limit_per_s IS NULL AND NOT ({SCHEDULED})
+    AND coalesce(health.open_until, health.probing_until, {KEEPS_BACK_SINCE}) IS NULL
+    AND health.ramp IS NULL AND NOT ({PACED}) AND NOT ({SCHEDULED})
+    AND NOT EXISTS (SELECT FROM noteflow.delivery_queue WHERE webhook_id = config.id AND batch_id IS NOT NULL)
 """
 #: Claims in the slots of all endpoints that are merely flooded, where the one that has waited longest is such a one.
 #: Each endpoint's first delivery comes before any endpoint's second. The last row has the report alone: when these

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from noteflow_hooks.persistence.sql.delivery.claim_statements import ROOM, THROTTLED, lease_end
+from noteflow_hooks.persistence.sql.delivery.claim_statements import KEEPS_BACK_SINCE, ROOM, THROTTLED, lease_end
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
 from noteflow_hooks.persistence.sql.delivery.rows import (
@@ -12,6 +12,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     columns,
     no_columns,
 )
+from noteflow_hooks.persistence.sql.renderings import facts_sql, rendering_sql
 
 #: The endpoint that an event of ``webhook.failing`` and its like is about. A payload with an escape, which
 #: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
@@ -48,11 +49,12 @@ named AS MATERIALIZED (
 ), found AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
-           matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version
+           matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version,
+           matching.rendering
     FROM picked CROSS JOIN LATERAL (
-        SELECT config.id, config.enabled, {THROTTLED} AS throttled, config.paused_at IS NOT NULL AS paused,
+        SELECT config.id, config.enabled, {THROTTLED} AS throttled, {KEEPS_BACK_SINCE} IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
-               config.timeout_ms, {_VERSION} AS version
+               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -81,9 +83,31 @@ named AS MATERIALIZED (
 )
 """  # noqa: S608 - put together from constants of this file
 
+#: Whether a slot that is to come later, for a batch that has not all its members yet, is to come now: with those that
+#: are made here they are enough, or the first of them is not to wait for so long.
+# rule of domain.health.scheduling.is_awaited
+_AWAITED = """
+EXISTS (
+    SELECT FROM noteflow.webhook_configs AS config
+    WHERE config.id = health.webhook_id AND (
+        health.turn_at > now() + make_interval(secs => config.batch_wait_ms / 1000.0)
+        OR (SELECT count(*) FROM ranked WHERE ranked.webhook_id = config.id) + (
+            SELECT count(*) FROM (
+                SELECT FROM noteflow.delivery_queue
+                WHERE webhook_id = config.id AND status = 'pending' AND held AND batch_id IS NULL
+                  AND next_attempt_at <= now()
+                LIMIT config.batch_max
+            ) AS gathered
+        ) >= config.batch_max
+    )
+)
+"""
+#: Whether the endpoint's slot has come, or was brought forward.
+_DUE = "(NOT is_later OR webhook_id = ANY(ARRAY(SELECT webhook_id FROM scheduled WHERE brought_forward)))"
+
 #: What is for an endpoint that is disabled is settled as it is made. Events before the cut are finished with; the one
 #: that it goes through remembers the endpoint it reached.
-_FOLLOWED = """
+_FOLLOWED = f"""
 skipped AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, skip_reason)
@@ -94,8 +118,11 @@ skipped AS (
     WHERE NOT ranked.enabled
     ON CONFLICT DO NOTHING
 ), scheduled AS (
-    UPDATE noteflow.webhook_health AS health SET turn_at = coalesce(health.turn_at, now())
+    UPDATE noteflow.webhook_health AS health
+    SET turn_at = CASE WHEN health.gathering AND health.turn_at > now() AND {_AWAITED} THEN now()
+                       ELSE coalesce(health.turn_at, now()) END
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
+    RETURNING health.webhook_id, health.gathering AND health.turn_at <= now() AS brought_forward
 ), closed AS (
     UPDATE noteflow.webhook_events AS event
     SET dispatched_at = CASE WHEN cut.place = picked.place THEN NULL ELSE now() END,
@@ -105,7 +132,7 @@ skipped AS (
       AND (cut.place IS NULL OR picked.place < cut.place OR (picked.place = cut.place AND cut.webhook_id IS NOT NULL))
     RETURNING event.dispatched_at
 )
-"""
+"""  # noqa: S608 - put together from constants of this file
 
 
 #: The columns of a claim that was made as it was leased: its row is as new as that.
@@ -123,6 +150,11 @@ _LEASED_COLUMNS = columns(
         "claim_no": "1",
         "lease_expires_at": lease_end("owned.timeout_ms", "owned.moment"),
         "created_at": "now()",
+        "ordered_meeting": "NULL::text",
+        "sequence": "NULL::bigint",
+        "gap": "NULL::integer",
+        "out_of_order": "NULL::boolean",
+        "facts": facts_sql("owned.rendering"),
         "version": "owned.version",
     },
     table="owned",
@@ -139,8 +171,8 @@ def _reported(made: str, throttled: str) -> str:
                WHERE inserted.status = 'pending' AND NOT inserted.held
                ORDER BY ranked.nth, ranked.place
            )""",
-            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND NOT is_later)",
-            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND NOT is_later)",
+            "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND {_DUE})",
+            "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND {_DUE})",
             "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
             "more": """EXISTS (SELECT FROM cut)
                OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",
@@ -199,10 +231,11 @@ WITH {_MADE}, first AS MATERIALIZED (
 ), inserted AS (
     INSERT INTO noteflow.delivery_queue
         (id, workspace_id, webhook_id, event_id, event_type, status, next_attempt_at, held, forced, claim_no,
-         created_at, claimed_at, lease_expires_at)
+         created_at, claimed_at, lease_expires_at, rendering)
     SELECT id, workspace_id, webhook_id, event_id, event_type, CASE WHEN may_go THEN 'sending' ELSE 'pending' END,
            CASE WHEN NOT may_go THEN now() END, throttles, forced AND NOT may_go, CASE WHEN may_go THEN 1 ELSE 0 END,
-           now(), CASE WHEN may_go THEN moment END, CASE WHEN may_go THEN {lease_end("timeout_ms", "moment")} END
+           now(), CASE WHEN may_go THEN moment END, CASE WHEN may_go THEN {lease_end("timeout_ms", "moment")} END,
+           CASE WHEN may_go THEN rendering END
     FROM owned WHERE enabled
     {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from noteflow_hooks.domain.audit.telling import entry_of_disabling
 from noteflow_hooks.domain.health.circuit_breaker import HealthTransition, apply_results, transition_event
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM
-from noteflow_hooks.domain.health.slots import OwnSlot, deal_out
+from noteflow_hooks.domain.health.slots import OwnSlot, SlotUse, deal_out
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot, next_slots
 from noteflow_hooks.domain.settling import results_of
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.converters import WebhookConverter
+
+
+_UNUSED: Final = SlotUse()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +62,15 @@ class HealthKeeper:
         if not rows:
             return []
         endpoints = [(self._converter.config_to_domain(row), health_to_domain(row), row.in_flight) for row in rows]
-        return deal_out(endpoints, limit=limit, now=rows[0].moment, rules=self._rules)
+        batched = {row.webhook_id for row in rows if row.batched}
+        return deal_out(endpoints, limit=limit, now=rows[0].moment, rules=self._rules, batched=batched)
 
     def note_slots(
-        self, connection: Connection, slots: Sequence[OwnSlot], claimed: Mapping[UUID, int], *, lease_slack: timedelta
+        self, connection: Connection, slots: Sequence[OwnSlot], used: Mapping[UUID, SlotUse], *, lease_slack: timedelta
     ) -> list[SchedulingSlot]:
-        """Store what the slots leave behind, ``claimed`` deliveries by endpoint; return when the next slots are."""
-        after = [each.used(claimed.get(each.webhook.id, 0), lease_slack=lease_slack) for each in slots]
-        _store(connection, after)
+        """Store what the slots leave behind, which were used so, by endpoint; return when the next slots are."""
+        after = [each.used(used.get(each.webhook.id, _UNUSED), lease_slack=lease_slack) for each in slots]
+        store_health(connection, after)
         return next_slots(after, now=slots[0].now)
 
     def apply(self, connection: Connection, settlements: Sequence[Settlement]) -> HealthChanges:
@@ -87,7 +91,7 @@ class HealthKeeper:
                     breakers[webhook.id] = (webhook.workspace_id, after.is_open)
             if transition is not None:
                 event_ids += self._follow(connection, webhook, transition, now)
-        _store(connection, changed)
+        store_health(connection, changed)
         if now is None:
             return HealthChanges()
         if breakers:
@@ -97,7 +101,9 @@ class HealthKeeper:
     def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
         """Send endpoints to the slow lane."""
         rows = connection.execute(statements.HEALTH, {"ids": list(webhook_ids)}).all()
-        _store(connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None])
+        store_health(
+            connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None]
+        )
 
     def _follow(
         self, connection: Connection, webhook: WebhookConfig, transition: HealthTransition, now: datetime
@@ -120,7 +126,8 @@ class HealthKeeper:
         return [event.id]
 
 
-def _store(connection: Connection, healths: Sequence[EndpointHealth]) -> None:
+def store_health(connection: Connection, healths: Sequence[EndpointHealth]) -> None:
+    """Store the health of endpoints whose rows are locked."""
     if healths:
         connection.execute(statements.STORE_HEALTH, {"rows": json.dumps([_as_row(each) for each in healths])})
 

@@ -8,9 +8,13 @@ from __future__ import annotations
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
+from noteflow_hooks.domain.challenges import VERIFICATION
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus, WebhookDelivery
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.skipping import ERASED
+from noteflow_hooks.domain.verification import as_asked
 from noteflow_hooks.persistence.sql.bounds import bounded_sql
+from noteflow_hooks.persistence.sql.renderings import facts_of, facts_sql
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -46,6 +50,15 @@ class ClaimRow(NamedTuple):
     erased: bool
     lease_expires_at: datetime
     created_at: datetime
+    rendering: str | None
+    #: What its rendering needs of the event; None where that is the usual one.
+    facts: str | None
+    #: The event's number among its meeting's.
+    event_sequence: int | None
+    ordered_meeting: str | None
+    sequence: int | None
+    gap: int | None
+    out_of_order: bool | None
     #: The version of the endpoint's row.
     version: str
 
@@ -67,8 +80,24 @@ class ClaimRow(NamedTuple):
             claim_no=self.claim_no,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
+            ordered_meeting=self.ordered_meeting,
+            sequence=self.sequence,
+            gap=self.gap,
+            out_of_order=self.out_of_order,
+            rendering=self.rendering,
         )
-        return Claim(delivery, webhook, payload=self.payload.encode(), targeted=self.targeted, erased=self.erased)
+        claim = Claim(
+            delivery,
+            webhook,
+            payload=self.payload.encode(),
+            targeted=self.targeted,
+            erased=self.erased,
+            facts=None if self.facts is None else facts_of(self.facts),
+            rank=None
+            if self.event_sequence is None
+            else Rank(self.event_sequence, self.gap or 0, bool(self.out_of_order)),
+        )
+        return claim if self.event_type != VERIFICATION else as_asked(claim)
 
 
 #: What is no column of ``claimed`` as it stands there. Numbers are brought within what may stand there, see ``bounds``.
@@ -79,6 +108,8 @@ CLAIM_EXPRESSIONS: Final = {
     "payload": "event.payload::text",
     "targeted": "event.target_webhook_id IS NOT NULL",
     "erased": "event.payload_erased_at IS NOT NULL",
+    "event_sequence": "event.sequence",
+    "facts": facts_sql("claimed.rendering"),
     "version": "webhook.version",
 }
 
@@ -183,7 +214,7 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}{_batched(settlement)}}}'
     )
 
 
@@ -199,6 +230,21 @@ def _attempt(result: AttemptResult | None) -> str:
 
 def _skipped(delivery: WebhookDelivery) -> str:
     return "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
+
+
+def _batched(settlement: Settlement) -> str:
+    """Return what only results of batches have."""
+    delivery, batch_id = settlement.delivery, settlement.batch_id
+    if batch_id is None:
+        return ""
+    return (
+        f', "batch_id": {_text(_plain(delivery.batch_id))}, "batch_limit": {_number(delivery.batch_limit)},'
+        f' "attempt_batch": {_text(_plain(batch_id))}'
+    )
+
+
+def _plain(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
 
 
 def _text(value: str | None) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.scheduling import BURST, ENDPOINTS_PER_CLAIM, ROOM_POLL
+from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
@@ -23,14 +27,16 @@ from noteflow_hooks.domain.ports.delivery_store import (
 from noteflow_hooks.domain.settling import interruption
 from noteflow_hooks.domain.skipping import DISABLED, GONE_REASON
 from noteflow_hooks.errors import UnavailableError
-from noteflow_hooks.persistence.sql import health_statements, moves
+from noteflow_hooks.persistence.sql import health_statements, meeting_orders, moves
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery import (
     claim_statements,
     dispatch_statements,
     lookup_statements,
+    order_statements,
     settle_statements,
 )
+from noteflow_hooks.persistence.sql.delivery.batching import claim_batches
 from noteflow_hooks.persistence.sql.delivery.direct import (
     DirectStatement,
     DirectStatements,
@@ -39,6 +45,7 @@ from noteflow_hooks.persistence.sql.delivery.direct import (
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
+from noteflow_hooks.persistence.sql.delivery.order_keeper import OrderKeeper
 from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimReport,
     ClaimRow,
@@ -49,10 +56,11 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     result_params,
     stored_results,
 )
-from noteflow_hooks.persistence.sql.limits import MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
+from noteflow_hooks.persistence.sql.delivery.verification_keeper import VerificationKeeper
+from noteflow_hooks.persistence.sql.limits import MEETINGS_EXAMINED, MOVED_AT_ONCE, OTHER_EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -61,6 +69,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.domain.deliveries import Settlement
+    from noteflow_hooks.domain.health.slots import OwnSlot
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +108,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._endpoints = EndpointCache(self._alone, self._converter)
         self._health = HealthKeeper(self._converter, self._rules)
+        self._verifications = VerificationKeeper(self._converter)
         self._patience = LockPatience(engine, period=sweep_every)
 
     @override
@@ -158,15 +168,31 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             slots = self._health.slots(connection, limit=limit, slow=slow)
             if not slots:
                 return Claimed([], passed_over=True)
-            params = {
-                "webhook_ids": [each.webhook.id for each in slots],
-                "counts": [each.share for each in slots],
-                "slack_s": lease_slack.total_seconds(),
-            }
-            rows = connection.execute(claim_statements.CLAIM_THROTTLED, params).all()
-            counts = Counter(row.webhook_id for row in rows)
-            following = self._health.note_slots(connection, slots, counts, lease_slack=lease_slack)
-        return Claimed(self._endpoints.claims([ClaimRow._make(row) for row in rows]), slots=following)
+            # Of one that is not active everything is skipped, in whatever order.
+            ordered = [each for each in slots if each.webhook.is_active and each.webhook.options.is_ordered]
+            found = OrderKeeper(connection, ordered, lease_slack=lease_slack).claim()
+            alone = [each for each in slots if not each.is_batched and each not in ordered]
+            rows = [*found.rows, *self._claim_alone(connection, alone, lease_slack)]
+            used = {key: SlotUse(count) for key, count in Counter(row.webhook_id for row in rows).items()}
+            batched = [claim_batches(connection, each, lease_slack=lease_slack) for each in slots if each.is_batched]
+            used |= {each.webhook_id: each.use for each in batched}
+            used |= {key: used.get(key, SlotUse()).again_at(moment) for key, moment in found.again.items()}
+            following = self._health.note_slots(connection, slots, used, lease_slack=lease_slack)
+        claims = self._endpoints.claims(rows) if rows else []
+        for each in batched:
+            claims += each.assembled(self._endpoints.claims(each.rows))
+        return Claimed(claims, slots=following, awaits_dispatch=found.awaits_dispatch)
+
+    def _claim_alone(self, connection: Connection, slots: Sequence[OwnSlot], lease_slack: timedelta) -> list[ClaimRow]:
+        """Claim in slots of endpoints whose deliveries go one by one, and in no order."""
+        if not slots:
+            return []
+        params = {
+            "webhook_ids": [each.webhook.id for each in slots],
+            "counts": [each.share for each in slots],
+            "slack_s": lease_slack.total_seconds(),
+        }
+        return [ClaimRow._make(row) for row in connection.execute(claim_statements.CLAIM_THROTTLED, params)]
 
     def _claim_flooded(self, limit: int, lease_slack: timedelta) -> Claimed:
         params = {
@@ -187,11 +213,15 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
+        is_batched = any(each.batch_id is not None for each in settlements)
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
         notable = [each.is_notable(self._rules.slow_after) for each in settlements]
         params = result_params(zip(settlements, notable, strict=True))
-        if any(notable):
+        if any(each.delivery.event_type == VERIFICATION for each in settlements):
+            with self._engine.begin() as connection:
+                return self._settle_answers(connection, settlements, params)
+        if is_batched or any(notable) or _released_by(settlements):
             with self._engine.begin() as connection:
                 return self._settle(connection, settlements, params)
         stored = stored_results(self._direct.rows_of_new(_SETTLE, params))
@@ -200,9 +230,31 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
 
+    def _settle_answers(
+        self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
+    ) -> Settled:
+        """Settle a group in which endpoints may have given their challenges back."""
+        endpoints = self._verifications.lock(connection, settlements)
+        settled = self._settle(connection, settlements, params)
+        slots = self._verifications.apply(connection, endpoints, settlements, kept=settled.fencing_keys)
+        return replace(settled, slots=[*settled.slots, *slots])
+
     def _settle(self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]) -> Settled:
+        if any(each.batch_id is not None for each in settlements):
+            return self._settle_batches(connection, settlements, params)
         stored = stored_results(connection.execute(settle_statements.SETTLE.careful, params))
         return self._examined(connection, settlements, stored)
+
+    def _settle_batches(
+        self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
+    ) -> Settled:
+        """Store results of which some are of batches; those that are sent again have their endpoints' slots."""
+        ids = {"ids": [each.delivery.id for each in settlements]}
+        connection.execute(settle_statements.LOCK_SETTLED, ids)
+        stored = stored_results(connection.execute(settle_statements.SETTLE_BATCHES.careful, params))
+        again = connection.execute(settle_statements.SCHEDULE_BATCHES, ids).all()
+        settled = self._examined(connection, settlements, stored)
+        return replace(settled, slots=[*settled.slots, *(SchedulingSlot(row.wait, slow=row.slow) for row in again)])
 
     def _examined(self, connection: Connection, settlements: Sequence[Settlement], stored: StoredResults) -> Settled:
         """Bring the health of those endpoints up to date that are to be examined."""
@@ -210,8 +262,15 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         # One of an endpoint's results that calls for it has all of them applied, in their order.
         endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in stored.examined}
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
+        released = _released_by(each for each in settlements if each.fencing_key in keys)
+        if released:
+            # All of them at once, in the order of their ids.
+            connection.execute(meeting_orders.LOCK, {"webhook_ids": [*endpoints, *released]})
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
         slots = [*(_SLOT_NOW if stored.has_slot else ()), *changes.slots]
+        if released:
+            rows = connection.execute(meeting_orders.WAKE, {"webhook_ids": released})
+            slots += [SchedulingSlot(_AT_ONCE, slow=row.slow) for row in rows]
         return Settled(keys, slots=slots, event_ids=changes.event_ids)
 
     @override
@@ -244,6 +303,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     @override
     def count_throttled(self, *, limit: int) -> ThrottledCount:
         with self._engine.begin() as connection:
+            connection.execute(order_statements.RELEASE_LOST, {"limit": MEETINGS_EXAMINED})
             connection.execute(health_statements.GIVE_MISSING_SLOTS)
             row = connection.execute(health_statements.COUNT_THROTTLED, {"limit": limit}).one()
         return ThrottledCount(quick=row.quick, slow=row.slow)
@@ -254,10 +314,19 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             if not self._patience.may_reclaim(connection):
                 return 0
             connection.execute(moves.QUEUE_LEFT, {"limit": MOVED_AT_ONCE})
-            rows = connection.execute(settle_statements.EXPIRED, {"limit": limit}).all()
+            rows = self._with_batches(connection, connection.execute(settle_statements.EXPIRED, {"limit": limit}).all())
             reclaimed = self._reclaim(connection, rows) if rows else 0
             connection.execute(moves.FILE_LEFT, {"limit": MOVED_AT_ONCE})
             return reclaimed
+
+    @staticmethod
+    def _with_batches(connection: Connection, rows: Sequence[Row[Any]]) -> Sequence[Row[Any]]:
+        """Return the rows with the other members of their batches."""
+        batch_ids = {row.batch_id for row in rows if row.batch_id is not None}
+        if not batch_ids:
+            return rows
+        params = {"batch_ids": list(batch_ids), "ids": [row.id for row in rows]}
+        return [*rows, *connection.execute(settle_statements.EXPIRED_TOO, params)]
 
     def _reclaim(self, connection: Connection, rows: Sequence[Row[Any]]) -> int:
         """Settle what was interrupted; what can't be settled ends, or it would keep the others from it for ever."""
@@ -280,3 +349,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def _interruption(self, row: Row[Any]) -> Settlement:
         delivery = self._converter.delivery_to_domain(row)
         return interruption(delivery, claimed_at=row.claimed_at, now=row.moment)
+
+
+def _released_by(settlements: Iterable[Settlement]) -> list[UUID]:
+    """Return the endpoints at which something has ended that others of its meeting may wait for."""
+    ended = (each.delivery for each in settlements if each.delivery.status is not DeliveryStatus.PENDING)
+    return list({each.webhook_id for each in ended if each.ordered_meeting is not None})

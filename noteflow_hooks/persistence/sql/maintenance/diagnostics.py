@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import inspect, text
 
 from noteflow_hooks.crypto import COLUMNS
+from noteflow_hooks.domain.challenges import CHALLENGE_LASTS
 from noteflow_hooks.persistence.sql.delivery import lookup_statements
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
@@ -74,6 +75,24 @@ _BACKLOG = {
         )
     ),
 }
+
+
+#: Endpoints that are asked whether they want deliveries, those that have been for longest first.
+_UNVERIFIED = text("""
+SELECT id, now() - coalesce(unverified_since, challenge_expires_at - CAST(:lasts AS interval), updated_at) AS waits
+FROM noteflow.webhook_configs
+WHERE (unverified_since IS NOT NULL OR pending_url IS NOT NULL) AND enabled AND deleted_at IS NULL
+ORDER BY waits DESC
+LIMIT :most
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Unverified:
+    """An endpoint that has yet to answer a challenge, and for how long it has been asked."""
+
+    webhook_id: UUID
+    waits: timedelta
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +162,12 @@ class DatabaseDiagnostics:
         with self._alone.connect() as connection:
             rows = connection.execute(_SAMPLES).all()
         return [_sample(row.ciphertexts, *row.sample) for row in rows]
+
+    def unverified(self) -> Sequence[Unverified]:
+        """Return the endpoints that have yet to answer a challenge, those that have been asked for longest first."""
+        with self._alone.connect() as connection:
+            rows = connection.execute(_UNVERIFIED, {"most": MOST, "lasts": CHALLENGE_LASTS}).all()
+        return [Unverified(row.id, row.waits) for row in rows]
 
     def backlog(self) -> Mapping[str, Waiting]:
         """Return what waits: ``events`` to be dispatched, ``deliveries`` that are due, ``leases`` that have run out."""

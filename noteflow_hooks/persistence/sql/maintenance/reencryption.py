@@ -68,7 +68,7 @@ class Unreadable:
 
 @dataclass(slots=True)
 class Rotation:
-    """What a re-encryption came to, in ciphertexts; an endpoint has up to eight."""
+    """What a re-encryption came to, in ciphertexts; an endpoint has up to nine."""
 
     reencrypted: int = 0
     #: Those that were under the first key already.

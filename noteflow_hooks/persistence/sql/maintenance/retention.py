@@ -27,6 +27,18 @@ if TYPE_CHECKING:
 
 #: The statuses of a delivery that waits or is under way; whatever has one stays.
 _IN_HAND: Final = f"({', '.join(repr(each.value) for each in DeliveryStatus if each not in FINAL_STATUSES)})"
+#: Where a dead delivery holds later ones of its meeting.
+_HOLDS: Final = """
+    delivery.status = 'dead' AND delivery.ordered_meeting IS NOT NULL AND EXISTS (
+        SELECT FROM noteflow.meeting_orders AS kept
+        JOIN noteflow.webhook_configs AS config ON config.id = kept.webhook_id
+        WHERE kept.stopped_by = delivery.id AND config.ordering <> 'none' AND config.on_dead = 'stop'
+          AND EXISTS (
+              SELECT FROM noteflow.delivery_queue AS queued
+              WHERE queued.webhook_id = kept.webhook_id AND queued.ordered_meeting = kept.meeting_id
+          )
+    )
+"""
 _BEGINNING: Final = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
@@ -70,8 +82,9 @@ def _purge_events(where: str, *, then: str) -> TextClause:
     SELECT examined.*, own.total, own.settled,
            sum(own.total) OVER (ORDER BY examined.moment, examined.id) - own.total AS before
     FROM examined CROSS JOIN LATERAL (
-        SELECT count(*) AS total, count(*) FILTER (WHERE status IN {_IN_HAND}) = 0 AS settled
-        FROM noteflow.webhook_deliveries WHERE event_id = examined.id
+        SELECT count(*) AS total,
+               count(*) FILTER (WHERE status IN {_IN_HAND}) = 0 AND NOT coalesce(bool_or({_HOLDS}), false) AS settled
+        FROM noteflow.webhook_deliveries AS delivery WHERE event_id = examined.id
     ) AS own
 ), reached AS MATERIALIZED (
     SELECT * FROM counted WHERE before < :limit
@@ -121,6 +134,13 @@ _REMOVE_EVENTS: Final = _purge_events(
     DELETE FROM noteflow.webhook_redeliveries WHERE delivery_id = ANY(ARRAY(SELECT id FROM own))
 ), deliveries AS (
     DELETE FROM noteflow.webhook_deliveries WHERE id = ANY(ARRAY(SELECT id FROM own))
+), orders AS (
+    DELETE FROM noteflow.meeting_orders AS kept USING (
+        SELECT webhook_id, meeting_id FROM noteflow.meeting_orders
+        WHERE updated_at <= now() - CAST(:age AS interval) AND stopped_by IS NULL
+        ORDER BY updated_at LIMIT :limit FOR UPDATE SKIP LOCKED
+    ) AS old
+    WHERE kept.webhook_id = old.webhook_id AND kept.meeting_id = old.meeting_id
 ), done AS (
     DELETE FROM noteflow.webhook_events WHERE id = ANY(ARRAY(SELECT id FROM whole)) RETURNING id
 )""",
@@ -156,6 +176,20 @@ _REMOVE_REPLAYS: Final = _purge(
 )""",
 )
 
+_REMOVE_BATCHES: Final = _purge(
+    "webhook_batches",
+    moment="created_at",
+    where="true",
+    then="""chosen AS MATERIALIZED (
+    SELECT id FROM noteflow.webhook_batches AS batch
+    WHERE id = ANY(ARRAY(SELECT id FROM examined))
+      AND NOT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE batch_id = batch.id)
+    FOR UPDATE SKIP LOCKED
+), done AS (
+    DELETE FROM noteflow.webhook_batches WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id
+)""",
+)
+
 _REMOVE_WEBHOOKS: Final = _purge(
     "webhook_configs",
     moment="deleted_at",
@@ -166,6 +200,7 @@ _REMOVE_WEBHOOKS: Final = _purge(
       AND NOT EXISTS (SELECT FROM noteflow.webhook_deliveries WHERE webhook_id = config.id)
       AND NOT EXISTS (SELECT FROM noteflow.webhook_events WHERE target_webhook_id = config.id)
       AND NOT EXISTS (SELECT FROM noteflow.webhook_replays WHERE webhook_id = config.id)
+      AND NOT EXISTS (SELECT FROM noteflow.webhook_batches WHERE webhook_id = config.id)
     FOR UPDATE SKIP LOCKED
 ), health AS (
     DELETE FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT id FROM chosen))
@@ -218,6 +253,10 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_REPLAYS, older_than, limit, after)
+
+    @override
+    def remove_batches(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._run(_REMOVE_BATCHES, older_than, limit, after)
 
     @override
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

@@ -13,8 +13,9 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
     table_of,
 )
 from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
-from noteflow_hooks.persistence.sql.orm.events import WebhookEventRow
+from noteflow_hooks.persistence.sql.orm.events import MeetingSequenceRow, WebhookEventRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
+from noteflow_hooks.persistence.sql.orm.orders import MeetingOrderRow, ReleasedMeetingRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
 from noteflow_hooks.persistence.sql.orm.requests import RequestIdRow
 from noteflow_hooks.persistence.sql.orm.task_runs import TaskRunRow
@@ -29,8 +30,11 @@ __all__ = [
     "DeliveryQueueRow",
     "EventTypeRow",
     "ExactJson",
+    "MeetingOrderRow",
     "MeetingRow",
+    "MeetingSequenceRow",
     "RecordingRow",
+    "ReleasedMeetingRow",
     "RequestIdRow",
     "SegmentRow",
     "SummaryRow",

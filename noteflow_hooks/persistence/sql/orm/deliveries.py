@@ -5,13 +5,25 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, Integer, SmallInteger, String, UniqueConstraint, text
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    Index,
+    Integer,
+    SmallInteger,
+    String,
+    UniqueConstraint,
+    Uuid,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
-from noteflow_hooks.domain.deliveries import FINAL_STATUSES, RESPONSE_KEPT_BYTES, SUCCESS, DeliveryStatus, ErrorKind
+from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
+from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.persistence.sql.conditions import one_of, within
-from noteflow_hooks.persistence.sql.orm.base import NOW, Base, ordered_key
+from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, ordered_key
 
 
 class _DeliveryColumns:
@@ -45,6 +57,16 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: The meeting in whose order it stands, and its number there; NULL where its endpoint keeps no order.
+    ordered_meeting: Mapped[str | None]
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+    gap: Mapped[int | None] = mapped_column(Integer)
+    out_of_order: Mapped[bool | None]
+    #: By what its attempts are rendered, from its first claim on; NULL for the usual.
+    rendering: Mapped[str | None]
+    #: The batch that it is part of, or was part of when it was settled; and how many may share its next one.
+    batch_id: Mapped[uuid.UUID | None]
+    batch_limit: Mapped[int | None] = mapped_column(SmallInteger)
     #: What made the last attempt fail, where it did.
     error_kind: Mapped[str | None] = mapped_column(String(32))
 
@@ -85,7 +107,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
         ),
         CheckConstraint(
             "(status = 'succeeded') = (delivered_at IS NOT NULL)"
-            # rule of domain.deliveries.SUCCESS
+            # rule of domain.attempts.SUCCESS
             f" AND (status <> 'succeeded' OR {within('status_code', SUCCESS)})",
             name="succeeded",
         ),
@@ -120,6 +142,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded'"),
         ),
+        # Whether a batch is still named.
+        Index("ix_webhook_deliveries_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index(
             "ix_webhook_deliveries_workspace_id_created_at_id",
             "workspace_id",
@@ -157,6 +181,14 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
     __tablename__ = "delivery_queue"
     __table_args__ = (
         UniqueConstraint("event_id", "webhook_id"),
+        # What of a meeting is still to go to an endpoint that gets it in order.
+        Index(
+            "ix_delivery_queue_ordered",
+            "webhook_id",
+            "ordered_meeting",
+            "sequence",
+            postgresql_where=text("ordered_meeting IS NOT NULL"),
+        ),
         # What claims top themselves up with, and the sweep looks for.
         Index("ix_delivery_queue_due", "next_attempt_at", postgresql_where=text("status = 'pending' AND NOT held")),
         # An endpoint's scheduling slot claims the throttled ones; its end skips all.
@@ -169,6 +201,11 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
         ),
         # What counts against an endpoint's cap. The sweep goes through all of them: they are as many as POSTs.
         Index("ix_delivery_queue_sending", "webhook_id", postgresql_where=text("status = 'sending'")),
+        # The batches of an endpoint, and the members of a batch.
+        Index(
+            "ix_delivery_queue_batched", "webhook_id", "next_attempt_at", postgresql_where=text("batch_id IS NOT NULL")
+        ),
+        Index("ix_delivery_queue_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index("ix_delivery_queue_settled", "id", postgresql_where=text(one_of("status", sorted(FINAL_STATUSES)))),
         Index("ix_delivery_queue_workspace_id_created_at_id", "workspace_id", text("created_at DESC"), text("id DESC")),
         Index("ix_delivery_queue_webhook_id_created_at_id", "webhook_id", text("created_at DESC"), text("id DESC")),
@@ -188,10 +225,11 @@ class WebhookAttemptRow(Base):
     __table_args__ = (
         UniqueConstraint("delivery_id", "attempt_number"),
         Index("ix_webhook_attempts_started_at", "started_at"),
+        Index("ix_webhook_attempts_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         CheckConstraint("attempt_number >= 1 AND duration_ms >= 0", name="counts"),
-        # rule of domain.deliveries.RESPONSE_KEPT_BYTES
+        # rule of domain.attempts.RESPONSE_KEPT_BYTES
         CheckConstraint(f"octet_length(response_body) <= {RESPONSE_KEPT_BYTES}", name="response_body"),
-        # rule of domain.deliveries.ErrorKind
+        # rule of domain.attempts.ErrorKind
         CheckConstraint(one_of("error_kind", ErrorKind), name="error_kind"),
     )
 
@@ -206,3 +244,23 @@ class WebhookAttemptRow(Base):
     error_message: Mapped[str | None]
     #: Sent a second time, over a new connection: the kept one had ended before any byte of an answer.
     redialled: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: The batch whose POST it was.
+    batch_id: Mapped[uuid.UUID | None]
+
+
+class WebhookBatchRow(Base):
+    """Which deliveries are one POST, from its first attempt on. It goes once no delivery names it."""
+
+    __tablename__ = "webhook_batches"
+    __table_args__ = (
+        Index("ix_webhook_batches_created_at_id", "created_at", "id"),
+        CheckConstraint("cardinality(members) BETWEEN 1 AND 100", name="members"),
+    )
+
+    id: Mapped[uuid.UUID] = ordered_key()
+    webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id", index=True)
+    #: The deliveries, in their order.
+    members: Mapped[list[uuid.UUID]] = mapped_column(ARRAY(Uuid))
+    #: Format, version of payloads and the renderer's number, by which all of its attempts are rendered.
+    rendering: Mapped[str]
+    created_at: Mapped[datetime] = mapped_column(server_default=NOW)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Index, UniqueConstraint, text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Text, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.persistence.sql.orm.base import Base, ExactJson, belongs_to, ordered_key
@@ -31,7 +31,7 @@ class WebhookEventRow(Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
-        # What retention looks for: first payloads, then whole events; and what a meeting's erasure and its lists do.
+        # What retention looks for: first payloads, then whole events.
         Index(
             "ix_webhook_events_target_webhook_id",
             "target_webhook_id",
@@ -41,10 +41,12 @@ class WebhookEventRow(Base):
         Index(
             "ix_webhook_events_without_payload", "created_at", postgresql_where=text("payload_erased_at IS NOT NULL")
         ),
+        # A meeting's events in their order; and what its erasure looks for.
         Index(
             "ix_webhook_events_meeting_id",
             "workspace_id",
             "meeting_id",
+            "sequence",
             postgresql_where=text("meeting_id IS NOT NULL"),
         ),
     )
@@ -65,3 +67,16 @@ class WebhookEventRow(Base):
     dispatch_cursor: Mapped[uuid.UUID | None]
     #: Since then ``payload`` is an empty object, and nothing of the event can be sent any more.
     payload_erased_at: Mapped[datetime | None]
+    #: Its number among its meeting's events; NULL for those that are older than such numbers.
+    sequence: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class MeetingSequenceRow(Base):
+    """The last number that an event of a meeting has got. It outlives the events."""
+
+    __tablename__ = "meeting_sequences"
+
+    workspace_id: Mapped[uuid.UUID] = belongs_to("workspaces.id", primary_key=True)
+    #: In the order of its bytes, in which rows are locked.
+    meeting_id: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
+    last: Mapped[int] = mapped_column(BigInteger)

@@ -10,9 +10,13 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.presets import PRESETS
+from noteflow_hooks.domain.urls import MASK
 from noteflow_hooks.domain.webhooks import MAX_CONCURRENCY, MAX_RETRIES, RATE_LIMIT_PER_S, TIMEOUT_MS
 from noteflow_hooks.persistence.sql.conditions import one_of, within
 from noteflow_hooks.persistence.sql.orm.base import NOW, Base, belongs_to, key
+
+_POSTABLE = r"{0} ~ '^https://[^/]' OR {0} ~ '^http://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)'"
 
 
 class WebhookConfigRow(Base):
@@ -20,9 +24,7 @@ class WebhookConfigRow(Base):
 
     __tablename__ = "webhook_configs"
     __table_args__ = (
-        CheckConstraint(
-            r"url ~ '^https://[^/]' OR url ~ '^http://(localhost|127\.0\.0\.1|\[::1\])([:/?]|$)'", name="url"
-        ),
+        CheckConstraint(_POSTABLE.format("url"), name="url"),
         # rule of domain.webhooks.TIMEOUT_MS
         CheckConstraint(within("timeout_ms", TIMEOUT_MS), name="timeout_ms"),
         # rule of domain.webhooks.MAX_RETRIES
@@ -54,6 +56,15 @@ class WebhookConfigRow(Base):
             f" AND {one_of('ordering', Ordering)} AND {one_of('on_dead', OnDead)}",
             name="options",
         ),
+        CheckConstraint(_POSTABLE.format("pending_url"), name="pending_url"),
+        CheckConstraint("deleted_at IS NULL OR (challenge IS NULL AND pending_url IS NULL)", name="deleted_challenge"),
+        CheckConstraint("num_nulls(challenge, challenge_event_id, challenge_expires_at) IN (0, 3)", name="challenge"),
+        # rule of domain.preset_endpoints.with_hidden_url
+        CheckConstraint(
+            f"CASE WHEN {one_of('format', PRESETS)} THEN url ~ '/{MASK}$' AND (url_ciphertext IS NULL) ="
+            " (deleted_at IS NOT NULL) ELSE url_ciphertext IS NULL END",
+            name="url_ciphertext",
+        ),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -71,6 +82,12 @@ class WebhookConfigRow(Base):
             "ix_webhook_configs_certificate_warn_at",
             "certificate_warn_at",
             postgresql_where=text("certificate_warn_at IS NOT NULL"),
+        ),
+        # Which endpoints have yet to answer a challenge.
+        Index(
+            "ix_webhook_configs_awaited",
+            "workspace_id",
+            postgresql_where=text("unverified_since IS NOT NULL OR pending_url IS NOT NULL"),
         ),
         # What retention removes once nothing is left of it.
         Index("ix_webhook_configs_deleted_at", "deleted_at", postgresql_where=text("deleted_at IS NOT NULL")),
@@ -120,6 +137,16 @@ class WebhookConfigRow(Base):
     batch_partial: Mapped[bool] = mapped_column(server_default=text("false"))
     ordering: Mapped[str] = mapped_column(Text, server_default=Ordering.NONE)
     on_dead: Mapped[str] = mapped_column(Text, server_default=OnDead.SKIP)
+    #: Since when nothing but its challenge is sent to it, when it gave one back, and where it is to move to.
+    unverified_since: Mapped[datetime | None]
+    verified_at: Mapped[datetime | None]
+    pending_url: Mapped[str | None]
+    #: As ciphertext, with the event that asks and the end.
+    challenge: Mapped[bytes | None]
+    challenge_event_id: Mapped[uuid.UUID | None]
+    challenge_expires_at: Mapped[datetime | None]
+    #: A preset's whole URL; ``url`` has what is shown of it.
+    url_ciphertext: Mapped[bytes | None]
 
 
 class WebhookHealthRow(Base):
@@ -143,6 +170,8 @@ class WebhookHealthRow(Base):
     webhook_id: Mapped[uuid.UUID] = belongs_to("webhook_configs.id", primary_key=True)
     turn_at: Mapped[datetime | None]
     awaiting_room: Mapped[bool] = mapped_column(server_default=text("false"))
+    #: The next slot is one for which a batch waits that may have more members by then.
+    gathering: Mapped[bool] = mapped_column(server_default=text("false"))
     failures: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     failing_since: Mapped[datetime | None]
     last_failure_at: Mapped[datetime | None]

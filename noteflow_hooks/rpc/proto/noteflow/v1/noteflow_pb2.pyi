@@ -30,6 +30,7 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
   WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
   PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  WEBHOOK_UNVERIFIED      the endpoint has not answered yet         FAILED_PRECONDITION
   DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
   REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
   TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
@@ -550,6 +551,8 @@ class Webhook(_message.Message):
     SIGNING_FIELD_NUMBER: _builtins.int
     PUBLIC_KEY_FIELD_NUMBER: _builtins.int
     PREVIOUS_PUBLIC_KEYS_FIELD_NUMBER: _builtins.int
+    VERIFIED_AT_FIELD_NUMBER: _builtins.int
+    PENDING_URL_FIELD_NUMBER: _builtins.int
     CLIENT_CERTIFICATE_INFO_FIELD_NUMBER: _builtins.int
     SERVER_CA_INFO_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
@@ -567,7 +570,7 @@ class Webhook(_message.Message):
     name: _builtins.str
     """What people call it."""
     url: _builtins.str
-    """Where events are posted to."""
+    """Where events are posted to. Of `slack`, `discord` and `teams` it is a credential, and shown as its host and an ellipsis."""
     enabled: _builtins.bool
     """Whether events are sent to it."""
     timeout_ms: _builtins.int
@@ -600,6 +603,8 @@ class Webhook(_message.Message):
     """`whpk_` and base64: by it receivers check signatures of the key pair. Absent where it has none, or where the server's
     keys don't decrypt it. The private key is never returned.
     """
+    pending_url: _builtins.str
+    """Where it is to move once that URL answers its challenge; absent where it is not. Until then deliveries go to `url`."""
     filter: _builtins.str
     """A CEL expression over `type` and `data`: only events for which it is true are sent. Empty sends all."""
     format: _builtins.str
@@ -655,6 +660,12 @@ class Webhook(_message.Message):
         """The public keys before this one that sign too, newest first; at most five."""
 
     @_builtins.property
+    def verified_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was verified: when it last answered a challenge, or was registered where it was never asked. Absent until it has
+        answered its first one: meanwhile its deliveries wait.
+        """
+
+    @_builtins.property
     def client_certificate_info(self) -> Global___CertificateInfo:
         """Of the certificate that it is shown in TLS; absent where it has none. The key is never returned."""
 
@@ -692,6 +703,8 @@ class Webhook(_message.Message):
         signing: _builtins.str = ...,
         public_key: _builtins.str | None = ...,
         previous_public_keys: _abc.Iterable[Global___PreviousPublicKey] | None = ...,
+        verified_at: _timestamp_pb2.Timestamp | None = ...,
+        pending_url: _builtins.str | None = ...,
         client_certificate_info: Global___CertificateInfo | None = ...,
         server_ca_info: _abc.Iterable[Global___CertificateInfo] | None = ...,
         filter: _builtins.str = ...,
@@ -703,14 +716,16 @@ class Webhook(_message.Message):
         on_dead: _builtins.str = ...,
         state: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
+    _WhichOneofReturnType__pending_url: _TypeAlias = _typing.Literal["pending_url"]  # noqa: Y015
+    _WhichOneofArgType__pending_url: _TypeAlias = _typing.Literal["_pending_url", b"_pending_url"]  # noqa: Y015
     _WhichOneofReturnType__public_key: _TypeAlias = _typing.Literal["public_key"]  # noqa: Y015
     _WhichOneofArgType__public_key: _TypeAlias = _typing.Literal["_public_key", b"_public_key"]  # noqa: Y015
     _WhichOneofReturnType__rate_limit_per_s: _TypeAlias = _typing.Literal["rate_limit_per_s"]  # noqa: Y015
@@ -721,6 +736,8 @@ class Webhook(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled_reason) -> _WhichOneofReturnType__disabled_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__max_concurrency) -> _WhichOneofReturnType__max_concurrency | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__pending_url) -> _WhichOneofReturnType__pending_url | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__public_key) -> _WhichOneofReturnType__public_key | None: ...
     @_typing.overload
@@ -933,7 +950,7 @@ class RegisterWebhookRequest(_message.Message):
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
     url: _builtins.str
-    """https://host[:port]/path?query, at most 2,048 characters."""
+    """https://host[:port]/path?query, at most 2,048 characters. Of `slack`, `discord` and `teams` at the vendor's hosts."""
     name: _builtins.str
     """1 to 255 characters; absent means "Webhook"."""
     secret: _builtins.str
@@ -1252,7 +1269,7 @@ class UpdateWebhookRequest(_message.Message):
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
-    """The new URL."""
+    """The new URL, the whole one. Needed where `format` is `slack`, `discord` or `teams` no more, or another of them."""
     name: _builtins.str
     """The new name."""
     enabled: _builtins.bool
@@ -1517,6 +1534,147 @@ class TestWebhookResponse(_message.Message):
 Global___TestWebhookResponse: _TypeAlias = TestWebhookResponse  # noqa: Y015
 
 @_typing.final
+class PreviewPayloadRequest(_message.Message):
+    """What PreviewPayload takes. One of `webhook_id` and `format` must be set."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event's id."""
+    webhook_id: _builtins.str
+    """The endpoint that it would be sent to."""
+    format: _builtins.str
+    """The format that it would be sent in, to any endpoint with a secret: `noteflow`, `standard`, `cloudevents`,
+    `cloudevents-binary`, `slack`, `discord` or `teams`.
+    """
+    def __init__(
+        self,
+        *,
+        event_id: _builtins.str = ...,
+        webhook_id: _builtins.str | None = ...,
+        format: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_format", b"_format", "_webhook_id", b"_webhook_id", "format", b"format", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_format", b"_format", "_webhook_id", b"_webhook_id", "event_id", b"event_id", "format", b"format", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__format: _TypeAlias = _typing.Literal["format"]  # noqa: Y015
+    _WhichOneofArgType__format: _TypeAlias = _typing.Literal["_format", b"_format"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__format) -> _WhichOneofReturnType__format | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___PreviewPayloadRequest: _TypeAlias = PreviewPayloadRequest  # noqa: Y015
+
+@_typing.final
+class PreviewPayloadResponse(_message.Message):
+    """A request that would be made, and is not."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEADERS_FIELD_NUMBER: _builtins.int
+    BODY_FIELD_NUMBER: _builtins.int
+    FORMAT_FIELD_NUMBER: _builtins.int
+    PAYLOAD_VERSION_FIELD_NUMBER: _builtins.int
+    RENDERER_FIELD_NUMBER: _builtins.int
+    body: _builtins.str
+    """Its body, as it would be sent."""
+    format: _builtins.str
+    """The format, the version of payloads that is wanted, and the number of the renderer that made it."""
+    payload_version: _builtins.int
+    renderer: _builtins.int
+    @_builtins.property
+    def headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """Its headers, in the order in which they are sent."""
+
+    def __init__(
+        self,
+        *,
+        headers: _abc.Iterable[Global___Header] | None = ...,
+        body: _builtins.str = ...,
+        format: _builtins.str = ...,
+        payload_version: _builtins.int = ...,
+        renderer: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["body", b"body", "format", b"format", "headers", b"headers", "payload_version", b"payload_version", "renderer", b"renderer"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreviewPayloadResponse: _TypeAlias = PreviewPayloadResponse  # noqa: Y015
+
+@_typing.final
+class VerifyWebhookRequest(_message.Message):
+    """What VerifyWebhook takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    WAIT_SECONDS_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The endpoint's id."""
+    wait_seconds: _builtins.float
+    """How long to wait for the answer to the challenge, in seconds, 0 to 60; absent means 0."""
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        wait_seconds: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__wait_seconds: _TypeAlias = _typing.Literal["wait_seconds"]  # noqa: Y015
+    _WhichOneofArgType__wait_seconds: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wait_seconds) -> _WhichOneofReturnType__wait_seconds | None: ...
+
+Global___VerifyWebhookRequest: _TypeAlias = VerifyWebhookRequest  # noqa: Y015
+
+@_typing.final
+class VerifyWebhookResponse(_message.Message):
+    """What the endpoint has shown, as far as it is known."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    event_id: _builtins.str
+    """The event that asks, of type `webhook.verification`; absent where nothing was asked."""
+    @_builtins.property
+    def webhook(self) -> Global___Webhook:
+        """The endpoint as it is after the wait: verified once it has `verified_at` and no `pending_url`."""
+
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """Its delivery as it is after the wait, without its payload and attempts; absent where there is none yet."""
+
+    def __init__(
+        self,
+        *,
+        webhook: Global___Webhook | None = ...,
+        event_id: _builtins.str | None = ...,
+        delivery: Global___Delivery | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "delivery", b"delivery", "event_id", b"event_id", "webhook", b"webhook"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_id", b"_event_id", "delivery", b"delivery", "event_id", b"event_id", "webhook", b"webhook"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+
+Global___VerifyWebhookResponse: _TypeAlias = VerifyWebhookResponse  # noqa: Y015
+
+@_typing.final
 class Delivery(_message.Message):
     """One event for one endpoint."""
 
@@ -1541,6 +1699,12 @@ class Delivery(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REDELIVERIES_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    GAP_FIELD_NUMBER: _builtins.int
+    OUT_OF_ORDER_FIELD_NUMBER: _builtins.int
+    WAITS_FOR_EARLIER_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
+    RENDERING_FIELD_NUMBER: _builtins.int
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
@@ -1563,12 +1727,30 @@ class Delivery(_message.Message):
     duration_ms: _builtins.int
     """How long the last attempt took, in milliseconds."""
     payload: _builtins.str
-    """The JSON text that is sent; only in GetDelivery's answer."""
+    """The event's JSON text, as the format `noteflow` sends it; only in GetDelivery's answer."""
     reason: _builtins.str
     """Why it is not delivered, in words; absent where it is."""
     skip_reason: _builtins.str
     """Why it is `skipped`: `disabled`, `not_subscribed`, `gone`, `deleted`, `filtered`, `filter_failed` or `given_up`. Absent where
     it is not, or where its payload was erased.
+    """
+    sequence: _builtins.int
+    """Where its endpoint gets a meeting's events in order: the event's number among them, sent as `X-NoteFlow-Sequence`.
+    From when it was looked at first.
+    """
+    gap: _builtins.int
+    """How many earlier ones of the meeting were given up since the last one that the endpoint got, as it was claimed, sent
+    as `X-NoteFlow-Gap`.
+    """
+    out_of_order: _builtins.bool
+    """Whether a later one of the meeting had been sent as it was claimed, sent as `X-NoteFlow-Out-Of-Order`."""
+    waits_for_earlier: _builtins.bool
+    """Whether it waits for an earlier one of its meeting."""
+    batch_id: _builtins.str
+    """The batch that it is part of, or was part of when it was settled; absent where it went, or goes, alone."""
+    rendering: _builtins.str
+    """By what its attempts are rendered, from the first claim on: format, payload version and the renderer's number, as
+    `cloudevents/1/1`. Absent for the usual, the payload as it is.
     """
     error_kind: _builtins.str
     """What made the last attempt fail, as in `Attempt.error_kind`; absent where it succeeded, or none was made."""
@@ -1618,28 +1800,46 @@ class Delivery(_message.Message):
         reason: _builtins.str | None = ...,
         redeliveries: _abc.Iterable[Global___Redelivery] | None = ...,
         skip_reason: _builtins.str | None = ...,
+        sequence: _builtins.int | None = ...,
+        gap: _builtins.int | None = ...,
+        out_of_order: _builtins.bool | None = ...,
+        waits_for_earlier: _builtins.bool = ...,
+        batch_id: _builtins.str | None = ...,
+        rendering: _builtins.str | None = ...,
         error_kind: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "response_body", b"response_body", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "gap", b"gap", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_payload", b"_payload", "_reason", b"_reason", "_response_body", b"_response_body", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "response_body", b"response_body", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "gap", b"gap", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "waits_for_earlier", b"waits_for_earlier", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
+    _WhichOneofReturnType__gap: _TypeAlias = _typing.Literal["gap"]  # noqa: Y015
+    _WhichOneofArgType__gap: _TypeAlias = _typing.Literal["_gap", b"_gap"]  # noqa: Y015
+    _WhichOneofReturnType__out_of_order: _TypeAlias = _typing.Literal["out_of_order"]  # noqa: Y015
+    _WhichOneofArgType__out_of_order: _TypeAlias = _typing.Literal["_out_of_order", b"_out_of_order"]  # noqa: Y015
     _WhichOneofReturnType__payload: _TypeAlias = _typing.Literal["payload"]  # noqa: Y015
     _WhichOneofArgType__payload: _TypeAlias = _typing.Literal["_payload", b"_payload"]  # noqa: Y015
     _WhichOneofReturnType__reason: _TypeAlias = _typing.Literal["reason"]  # noqa: Y015
     _WhichOneofArgType__reason: _TypeAlias = _typing.Literal["_reason", b"_reason"]  # noqa: Y015
+    _WhichOneofReturnType__rendering: _TypeAlias = _typing.Literal["rendering"]  # noqa: Y015
+    _WhichOneofArgType__rendering: _TypeAlias = _typing.Literal["_rendering", b"_rendering"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
     _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
     @_typing.overload
@@ -1647,11 +1847,19 @@ class Delivery(_message.Message):
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__gap) -> _WhichOneofReturnType__gap | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__out_of_order) -> _WhichOneofReturnType__out_of_order | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__payload) -> _WhichOneofReturnType__payload | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__reason) -> _WhichOneofReturnType__reason | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rendering) -> _WhichOneofReturnType__rendering | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
@@ -1713,6 +1921,7 @@ class Attempt(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     REDIALLED_FIELD_NUMBER: _builtins.int
+    BATCH_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt's id."""
     delivery_id: _builtins.str
@@ -1735,6 +1944,8 @@ class Attempt(_message.Message):
     """Whether a connection that was kept open had ended, so that the request was sent once more, over a new one: it may have
     arrived twice.
     """
+    batch_id: _builtins.str
+    """The batch whose POST it was, the same for all of the batch's deliveries; absent where the delivery went alone."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
@@ -1752,11 +1963,14 @@ class Attempt(_message.Message):
         error_kind: _builtins.str | None = ...,
         error_message: _builtins.str | None = ...,
         redialled: _builtins.bool = ...,
+        batch_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "batch_id", b"batch_id", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "batch_id", b"batch_id", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
+    _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
@@ -1765,6 +1979,8 @@ class Attempt(_message.Message):
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
@@ -2768,6 +2984,28 @@ class RedeliverDeliveryRequest(_message.Message):
 Global___RedeliverDeliveryRequest: _TypeAlias = RedeliverDeliveryRequest  # noqa: Y015
 
 @_typing.final
+class SkipDeliveryRequest(_message.Message):
+    """What SkipDelivery takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_ID_FIELD_NUMBER: _builtins.int
+    delivery_id: _builtins.str
+    """The delivery's id. It must be `pending` or `dead`."""
+    def __init__(
+        self,
+        *,
+        delivery_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delivery_id", b"delivery_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SkipDeliveryRequest: _TypeAlias = SkipDeliveryRequest  # noqa: Y015
+
+@_typing.final
 class Event(_message.Message):
     """One thing that happened."""
 
@@ -2784,6 +3022,7 @@ class Event(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     DISPATCHED_AT_FIELD_NUMBER: _builtins.int
     PAYLOAD_ERASED_AT_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The event's id, sent as `webhook-id`."""
     workspace_id: _builtins.str
@@ -2798,6 +3037,10 @@ class Event(_message.Message):
     """The JSON text that is sent."""
     idempotency_key: _builtins.str
     """The key it was published under."""
+    sequence: _builtins.int
+    """Its number among its meeting's events, from 1 and without gaps, sent as `X-NoteFlow-Sequence`. Absent where it is
+    about no meeting, or older than such numbers.
+    """
     @_builtins.property
     def occurred_at(self) -> _timestamp_pb2.Timestamp:
         """When it happened."""
@@ -2828,21 +3071,26 @@ class Event(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         dispatched_at: _timestamp_pb2.Timestamp | None = ...,
         payload_erased_at: _timestamp_pb2.Timestamp | None = ...,
+        sequence: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_sequence", b"_sequence", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload_erased_at", b"payload_erased_at", "sequence", b"sequence", "target_webhook_id", b"target_webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "payload_erased_at", b"payload_erased_at", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key", "_meeting_id", b"_meeting_id", "_sequence", b"_sequence", "_target_webhook_id", b"_target_webhook_id", "created_at", b"created_at", "dispatched_at", b"dispatched_at", "event_type", b"event_type", "id", b"id", "idempotency_key", b"idempotency_key", "meeting_id", b"meeting_id", "occurred_at", b"occurred_at", "payload", b"payload", "payload_erased_at", b"payload_erased_at", "sequence", b"sequence", "target_webhook_id", b"target_webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__idempotency_key: _TypeAlias = _typing.Literal["idempotency_key"]  # noqa: Y015
     _WhichOneofArgType__idempotency_key: _TypeAlias = _typing.Literal["_idempotency_key", b"_idempotency_key"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__sequence: _TypeAlias = _typing.Literal["sequence"]  # noqa: Y015
+    _WhichOneofArgType__sequence: _TypeAlias = _typing.Literal["_sequence", b"_sequence"]  # noqa: Y015
     _WhichOneofReturnType__target_webhook_id: _TypeAlias = _typing.Literal["target_webhook_id"]  # noqa: Y015
     _WhichOneofArgType__target_webhook_id: _TypeAlias = _typing.Literal["_target_webhook_id", b"_target_webhook_id"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__idempotency_key) -> _WhichOneofReturnType__idempotency_key | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__sequence) -> _WhichOneofReturnType__sequence | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__target_webhook_id) -> _WhichOneofReturnType__target_webhook_id | None: ...
 

@@ -367,6 +367,16 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.FromString,
                 _registered_method=True)
+        self.PreviewPayload = channel.unary_unary(
+                '/noteflow.v1.WebhookService/PreviewPayload',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.FromString,
+                _registered_method=True)
+        self.VerifyWebhook = channel.unary_unary(
+                '/noteflow.v1.WebhookService/VerifyWebhook',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/noteflow.v1.WebhookService/ListDeliveries',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
@@ -390,6 +400,11 @@ class WebhookServiceStub:
         self.RedeliverDelivery = channel.unary_unary(
                 '/noteflow.v1.WebhookService/RedeliverDelivery',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+                _registered_method=True)
+        self.SkipDelivery = channel.unary_unary(
+                '/noteflow.v1.WebhookService/SkipDelivery',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
                 _registered_method=True)
         self.ReplayDeliveries = channel.unary_unary(
@@ -473,6 +488,23 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewPayload(self, request, context):
+        """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+        signatures and custom headers' values are `[redacted]`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def VerifyWebhook(self, request, context):
+        """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+        For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+        now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDeliveries(self, request, context):
         """Lists deliveries, without their payload and attempts.
         """
@@ -507,6 +539,14 @@ class WebhookServiceServicer:
 
     def RedeliverDelivery(self, request, context):
         """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SkipDelivery(self, request, context):
+        """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+        FAILED_PRECONDITION for any other.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -586,6 +626,16 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.TestWebhookResponse.SerializeToString,
             ),
+            'PreviewPayload': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewPayload,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.SerializeToString,
+            ),
+            'VerifyWebhook': grpc.unary_unary_rpc_method_handler(
+                    servicer.VerifyWebhook,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.SerializeToString,
+            ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.FromString,
@@ -609,6 +659,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
             'RedeliverDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.RedeliverDelivery,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
+            ),
+            'SkipDelivery': grpc.unary_unary_rpc_method_handler(
+                    servicer.SkipDelivery,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Delivery.SerializeToString,
             ),
             'ReplayDeliveries': grpc.unary_unary_rpc_method_handler(
@@ -838,6 +893,60 @@ class WebhookService:
             _registered_method=True)
 
     @staticmethod
+    def PreviewPayload(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/PreviewPayload',
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewPayloadResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def VerifyWebhook(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/VerifyWebhook',
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListDeliveries(request,
             target,
             options=(),
@@ -961,6 +1070,33 @@ class WebhookService:
             target,
             '/noteflow.v1.WebhookService/RedeliverDelivery',
             noteflow_dot_v1_dot_noteflow__pb2.RedeliverDeliveryRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SkipDelivery(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/SkipDelivery',
+            noteflow_dot_v1_dot_noteflow__pb2.SkipDeliveryRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Delivery.FromString,
             options,
             channel_credentials,

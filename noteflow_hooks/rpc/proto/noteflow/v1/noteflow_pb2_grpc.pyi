@@ -30,6 +30,7 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   WEBHOOK_DISABLED        the endpoint is disabled                  FAILED_PRECONDITION
   WEBHOOK_DELETED         the endpoint is deleted                   FAILED_PRECONDITION
   PAYLOAD_ERASED          the event's payload is erased             FAILED_PRECONDITION
+  WEBHOOK_UNVERIFIED      the endpoint has not answered yet         FAILED_PRECONDITION
   DELIVERY_NOT_SETTLED    the delivery is under way                 FAILED_PRECONDITION
   REPLAY_NOT_RUNNING      the replay is over                        FAILED_PRECONDITION
   TOO_OFTEN               more in a time than is allowed            RESOURCE_EXHAUSTED
@@ -191,6 +192,15 @@ class WebhookServiceStub:
     """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
+    VerifyWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.VerifyWebhookRequest, _noteflow_pb2.VerifyWebhookResponse]
+    """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+    For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+    now on.
+    """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
     """Lists deliveries, without their payload and attempts."""
     WatchDeliveries: _grpc.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]
@@ -207,6 +217,10 @@ class WebhookServiceStub:
     """
     RedeliverDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]
     """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    SkipDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.SkipDeliveryRequest, _noteflow_pb2.Delivery]
+    """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+    FAILED_PRECONDITION for any other.
+    """
     ReplayDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]
     """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
     10 replays that run.
@@ -241,6 +255,15 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
     """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    PreviewPayload: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]  # type: ignore[assignment]
+    """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+    signatures and custom headers' values are `[redacted]`.
+    """
+    VerifyWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.VerifyWebhookRequest, _noteflow_pb2.VerifyWebhookResponse]  # type: ignore[assignment]
+    """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+    For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+    now on.
+    """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, without their payload and attempts."""
     WatchDeliveries: _aio.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]  # type: ignore[assignment]
@@ -257,6 +280,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     RedeliverDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RedeliverDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
     """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+    SkipDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.SkipDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
+    """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+    FAILED_PRECONDITION for any other.
+    """
     ReplayDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ReplayDeliveriesRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
     """Begins to send many settled deliveries again, at a rate, and returns at once; or only counts them. A workspace has at most
     10 replays that run.
@@ -332,6 +359,27 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
 
     @_abc_1.abstractmethod
+    def PreviewPayload(
+        self,
+        request: _noteflow_pb2.PreviewPayloadRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.PreviewPayloadResponse, _abc.Awaitable[_noteflow_pb2.PreviewPayloadResponse]]:
+        """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
+        signatures and custom headers' values are `[redacted]`.
+        """
+
+    @_abc_1.abstractmethod
+    def VerifyWebhook(
+        self,
+        request: _noteflow_pb2.VerifyWebhookRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.VerifyWebhookResponse, _abc.Awaitable[_noteflow_pb2.VerifyWebhookResponse]]:
+        """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
+        For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
+        now on.
+        """
+
+    @_abc_1.abstractmethod
     def ListDeliveries(
         self,
         request: _noteflow_pb2.ListDeliveriesRequest,
@@ -376,6 +424,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Delivery, _abc.Awaitable[_noteflow_pb2.Delivery]]:
         """Sends a settled delivery again, at once: the same id and payload, a fresh budget of attempts."""
+
+    @_abc_1.abstractmethod
+    def SkipDelivery(
+        self,
+        request: _noteflow_pb2.SkipDeliveryRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Delivery, _abc.Awaitable[_noteflow_pb2.Delivery]]:
+        """Gives up a delivery that waits or is dead: it is `skipped`, for `given_up`, and what waits for it goes on.
+        FAILED_PRECONDITION for any other.
+        """
 
     @_abc_1.abstractmethod
     def ReplayDeliveries(
