@@ -69,8 +69,8 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --extra schemas --output-file requirements/run.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --extra schemas --output-file requirements/prod.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --extra schemas --extra filters --output-file requirements/run.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --extra schemas --extra filters --output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays

@@ -21,6 +21,7 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
+from noteflow_hooks.filters import CelFilters
 from noteflow_hooks.maintenance.certificates import tell_certificates
 from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.maintenance import TaskRuns
     from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
@@ -84,6 +86,8 @@ class ServerParts:
     schemas: SchemaChecker
     #: Reads the endpoints' client certificates.
     certificates: CertificateReader
+    #: Checks the endpoints' filters.
+    filters: FilterEvaluator
     #: Shows requests that are not sent.
     previewer: Previewer
     #: Closes connections and the publisher's thread.
@@ -183,9 +187,15 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
         report_backlog,
         JsonSchemaChecker(),
         PemReader(),
+        CelFilters(),
         RequestPreviewer(),
         stack.close,
     )
+
+
+def _delivery_store(engine: Engine, settings: Settings) -> SqlAlchemyDeliveryStore:
+    sweep_every = timedelta(seconds=settings.sweep_every_s)
+    return SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
 
 
 def _delivery_rules(settings: Settings) -> DeliveryRules:
@@ -215,14 +225,14 @@ def worker(
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
-    sweep_every = timedelta(seconds=settings.sweep_every_s)
-    delivery_store = SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
+    delivery_store = _delivery_store(engine, settings)
     deliveries = DeliveryService(
         delivery_store,
         executor.post,
         bulkhead,
         rules=_delivery_rules(settings),
         begin=executor.begin,
+        filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
     )

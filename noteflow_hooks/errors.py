@@ -9,7 +9,8 @@
     ├── AlreadyExistsError         the idempotency key stands for something else
     ├── PreconditionError          right call, wrong moment
     │   ├── InvalidTransitionError a delivery can't go from its state to that one
-    │   └── SchemasMissingError    nothing here checks schemas; says what to install
+    │   ├── SchemasMissingError    nothing here checks schemas; says what to install
+    │   └── FiltersMissingError    nothing here evaluates filters; says what to install
     ├── LimitError                 the workspace has as many of something as it may have
     │   ├── RateLimitError         more in a time than is allowed; says when to try again
     │   └── TooLargeError          a message of more bytes than are taken; trying again is no help
@@ -64,6 +65,7 @@ class Reason(StrEnum):
     MESSAGE_TOO_LARGE = "MESSAGE_TOO_LARGE"
     SERVER_AWAY = "SERVER_AWAY"
     SCHEMAS_MISSING = "SCHEMAS_MISSING"
+    FILTERS_MISSING = "FILTERS_MISSING"
 
 
 class NoteFlowHooksError(Exception):
@@ -164,6 +166,18 @@ class SchemasMissingError(PreconditionError):
         """Say what to install."""
         super().__init__(
             "the server can't check types of your own: install its extra, pip install 'noteflow-hooks[schemas]'"
+        )
+
+
+class FiltersMissingError(PreconditionError):
+    """Nothing here evaluates filters."""
+
+    reason = Reason.FILTERS_MISSING
+
+    def __init__(self) -> None:
+        """Say what to install."""
+        super().__init__(
+            "filter: nothing here evaluates filters; install the extra, pip install 'noteflow-hooks[filters]'"
         )
 
 

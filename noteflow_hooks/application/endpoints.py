@@ -8,21 +8,22 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from noteflow_hooks.application.event_types import check_subscribed
+from noteflow_hooks.application.options import check_options, new_options, options_in
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.audit.telling import tell_rotation, tell_update, tell_webhook
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_what
+from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth
-from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
+from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.payload_versions import NEWEST
 from noteflow_hooks.domain.preset_endpoints import PresetRules, with_hidden_url
 from noteflow_hooks.domain.verification import updated
-from noteflow_hooks.domain.violations import Violations, check_all
+from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import (
     DEFAULT_MAX_RETRIES,
     DEFAULT_NAME,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page, WebhookFilter
     from noteflow_hooks.domain.ports.certificates import CertificateReader
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
@@ -84,6 +86,8 @@ class EndpointRules:
     max_retries: int = DEFAULT_MAX_RETRIES
     #: What reads certificates and keys; without it they are refused.
     certificates: CertificateReader | None = None
+    #: What checks filters; without it they are refused.
+    filters: FilterEvaluator | None = None
     #: What shows requests that are not sent; without it none is shown.
     previewer: Previewer | None = None
     #: Hosts that presets may post to beside their vendors' own.
@@ -159,6 +163,8 @@ class EndpointView:
 
     webhook: WebhookConfig
     health: EndpointHealth
+    #: What its filter has failed on.
+    filter_trouble: FilterTrouble = NO_TROUBLE
 
     @classmethod
     def new(cls, webhook: WebhookConfig) -> EndpointView:
@@ -182,7 +188,7 @@ def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules
         lambda: _check_one_secret(asked),
         lambda: _created(workspace_id, asked, rules=rules),
         lambda: _tls(PLAIN_TLS, {name: getattr(asked, name) for name in CERTIFICATE_FIELDS}, rules=rules),
-        lambda: NO_OPTIONS.changed(asked.options),
+        lambda: new_options(asked.options, filters=rules.filters),
     )
     webhook = replace(webhook, tls=tls, options=options)
     webhook.check_transport()
@@ -232,7 +238,8 @@ def list_webhooks(
     """Return a page of the workspace's endpoints, newest first, and how many there are where the page asks."""
     rows = unit.webhooks.list_with_health(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
     total = unit.webhooks.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
-    return [EndpointView(*each) for each in rows], total
+    trouble = unit.webhooks.get_filter_trouble(each.id for each, _ in rows if each.options.filter)
+    return [EndpointView(*each, trouble.get(each[0].id, NO_TROUBLE)) for each in rows], total
 
 
 def check_changeable(names: Iterable[str]) -> tuple[str, ...]:
@@ -250,7 +257,7 @@ def check_changes(changes: Mapping[str, Any], *, rules: EndpointRules) -> Mappin
     check_all(
         lambda: _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules),
         lambda: _tls(PLAIN_TLS, _whole(changes), rules=rules),
-        lambda: _check_options(changes),
+        lambda: check_options(changes, filters=rules.filters),
     )
     return changes
 
@@ -324,7 +331,9 @@ def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, by
 
 def _viewed(unit: UnitOfWork, webhook: WebhookConfig) -> EndpointView:
     health = unit.webhooks.get_health([webhook.id])
-    return EndpointView(webhook, health.get(webhook.id, EndpointHealth(webhook.id)))
+    trouble = unit.webhooks.get_filter_trouble([webhook.id] if webhook.options.filter else [])
+    own = health.get(webhook.id, EndpointHealth(webhook.id)), trouble.get(webhook.id, NO_TROUBLE)
+    return EndpointView(webhook, *own)
 
 
 def _changed(
@@ -335,7 +344,7 @@ def _changed(
     checked, tls, options = check_all(
         lambda: _checked(webhook.workspace_id, named, rules),
         lambda: _tls(webhook.tls, named, rules=rules),
-        lambda: webhook.options.changed(_options_in(named)),
+        lambda: webhook.options.changed(options_in(named)),
     )
     fields: dict[str, Any] = {name: getattr(checked, name) for name in named if name not in _GROUPED}
     fields["options"] = options
@@ -363,18 +372,6 @@ def _tls(before: ClientTls, named: Mapping[str, Any], *, rules: EndpointRules) -
     if rules.certificates is None:
         raise PreconditionError("client certificates: this server is made without what reads them")
     return before.changed(wanted, rules.certificates.read)
-
-
-def _options_in(named: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: named[name] for name in OPTION_FIELDS if name in named}
-
-
-def _check_options(changes: Mapping[str, Any]) -> None:
-    """Check each option by itself: how it fits the stored rest is known where that is read."""
-    found = Violations()
-    for name, value in _options_in(changes).items():
-        found.take(partial(NO_OPTIONS.changed, {name: value}), NO_OPTIONS)
-    found.raise_all()
 
 
 def _whole(changes: Mapping[str, Any]) -> dict[str, Any]:

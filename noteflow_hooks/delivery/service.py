@@ -18,7 +18,9 @@ from noteflow_hooks.delivery.dispatcher import Dispatcher
 from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
 from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.challenges import VERIFICATION
+from noteflow_hooks.domain.filters import MATCHED, FilterAnswer, HeldBack, Verdict
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.wake_ups import WakeUps
     from noteflow_hooks.domain.deliveries import AttemptResult, Claim
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
 log = logging.getLogger(__name__)
@@ -49,17 +52,20 @@ class DeliveryService:
         *,
         rules: DeliveryRules,
         begin: Callable[[Claim], Callable[[], AttemptResult]] | None = None,
+        filters: FilterEvaluator | None = None,
         announce: Announce = lambda _: None,
         clock: Clock | None = None,
     ) -> None:
         """``post`` makes one attempt and never raises for what a receiver does.
 
-        ``begin`` makes its first part, for which nothing is waited, and returns the second.
+        ``begin`` makes its first part, for which nothing is waited, and returns the second. ``filters`` evaluates the
+        endpoints' filters; without it, what those are about waits for another worker.
         ``announce`` has events dispatched that are recorded here: an endpoint is failing, or was disabled.
         """
         clock = clock if clock is not None else Clock()
         self._store = store
         self._begin_post = begin if begin is not None else lambda claim: partial(post, claim)
+        self._filters = filters
         self._bulkhead = bulkhead
         self._rules = rules
         self._monotonic = clock.monotonic
@@ -178,13 +184,15 @@ class DeliveryService:
         # Permits of the slow share are free again.
         group[0][0].wake_ups.wake(Lane.SLOW)
 
-    def _mark_slow_after(self, calls: Calls[LeasedClaim, AttemptResult | None], after_s: float) -> None:
+    def _mark_slow_after(
+        self, calls: Calls[LeasedClaim, AttemptResult | Verdict | HeldBack | None], after_s: float
+    ) -> None:
         """Mark the endpoints slow that have not answered after that time."""
         timer = threading.Timer(after_s, self._mark_slow, args=[calls])
         timer.daemon = True
         timer.start()
 
-    def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | None]) -> None:
+    def _mark_slow(self, calls: Calls[LeasedClaim, AttemptResult | Verdict | HeldBack | None]) -> None:
         try:
             if left := calls.left():
                 # What a challenge says of an endpoint's pace may be that of another URL.
@@ -198,12 +206,37 @@ class DeliveryService:
         longest = self._rules.countdown_max
         return grouped({key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= longest})
 
-    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | None]:
-        """Begin the POST; its result is None where none may be made, or none that would surely end within its lease."""
+    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | Verdict | HeldBack | None]:
+        """Begin the POST; its result is None where none may be made, or none that would surely end within its lease.
+
+        Where the endpoint's filter does not let it pass, it is the filter's verdict.
+        """
         claim = leased.claim
         if not may_be_sent(claim) or self._monotonic() >= leased.start_by:
             return _no_result
+        if claim.webhook.options.filter:
+            held_back = self._held_back(claim)
+            if held_back is not None:
+                return lambda: held_back
         return self._begin_post(claim)
+
+    def _held_back(self, claim: Claim) -> Verdict | HeldBack | None:
+        """Return what the endpoint's filter says where it does not let the claim pass, a batch as a whole."""
+        if isinstance(claim, BatchClaim):
+            answers = {each.delivery.id: self._verdict(each) for each in claim.members}
+            held_back = {key: each for key, each in answers.items() if each.answer is not FilterAnswer.MATCHED}
+            return HeldBack(held_back) if held_back else None
+        verdict = self._verdict(claim)
+        return None if verdict.answer is FilterAnswer.MATCHED else verdict
+
+    def _verdict(self, claim: Claim) -> Verdict:
+        """Return what the endpoint's filter says of the event, before its first attempt; it passes any other one."""
+        if not claim.asks_filter:
+            return MATCHED
+        if self._filters is None:
+            return Verdict(FilterAnswer.UNAVAILABLE, "this worker is made without what evaluates filters")
+        text, kind = claim.webhook.options.filter, claim.delivery.event_type
+        return self._filters.evaluate(text, event_type=kind, payload=claim.payload)
 
 
 def may_be_sent(claim: Claim) -> bool:

@@ -12,7 +12,9 @@ from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_E
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
+from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
 from noteflow_hooks.domain.ports.delivery_store import Settled
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.errors import UnavailableError
 
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.claimer import LeasedClaim
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.domain.deliveries import Claim, Settlement, WebhookDelivery
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
@@ -35,7 +37,7 @@ _ADVICE: Final = {
     ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
 }
 
-Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | None]"
+Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | HeldBack | None]"
 #: A result with the settlement that it leads to, and the fencing key under which that counts.
 _Settling: TypeAlias = "tuple[LeasedClaim, Settlement, tuple[UUID, int]]"
 
@@ -72,9 +74,11 @@ class Settler:
         others: list[_Settling] = []
         for leased, result in group:
             if isinstance(leased.claim, BatchClaim):
-                self._add_batch(leased, leased.claim, result, failed=failed, others=others)
+                answer = None if isinstance(result, Verdict) else result
+                self._add_batch(leased, leased.claim, answer, failed=failed, others=others)
                 continue
-            settlement = leased.claim.settlement(result, policy=self._rules.policy, draw=self._clock.draw)
+            own = None if isinstance(result, HeldBack) else result
+            settlement = leased.claim.settlement(own, policy=self._rules.policy, draw=self._clock.draw)
             part = failed if settlement.is_failure else others
             part.append((leased, settlement, settlement.fencing_key))
         outcomes = self._settle(others, self._store_patiently) if others else Outcomes()
@@ -86,7 +90,7 @@ class Settler:
         self,
         leased: LeasedClaim,
         batch: BatchClaim,
-        result: AttemptResult | None,
+        result: AttemptResult | HeldBack | None,
         *,
         failed: list[_Settling],
         others: list[_Settling],
@@ -215,6 +219,13 @@ def _without_text(settlement: Settlement) -> Settlement:
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
 
 
+def _level(delivery: WebhookDelivery) -> int:
+    """Return the level at which a delivery that was not sent is logged: most events of an endpoint may be filtered."""
+    if delivery.skip_reason is SkipReason.FILTERED:
+        return logging.DEBUG
+    return logging.WARNING if delivery.error_message == UNAVAILABLE else logging.INFO
+
+
 def _named(claim: Claim, settlement: Settlement) -> str:
     if isinstance(claim, BatchClaim):
         return f"batch {claim.id} of {len(claim.members)}, delivery {settlement.delivery.id} among them,"
@@ -226,7 +237,7 @@ def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     if not is_kept:
         log.warning("delivery %s was reclaimed before its result was recorded", delivery.id)
     elif result is None:
-        log.info("delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
+        log.log(_level(delivery), "delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
     else:
         log.log(
             logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,

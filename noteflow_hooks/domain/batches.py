@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import AttemptResult, Claim, DeliveryStatus, Settlement
+from noteflow_hooks.domain.filters import HeldBack
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, USUAL, EventFacts, Rendering
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.retry import RetryPolicy
     from noteflow_hooks.domain.skipping import Skip
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -37,7 +39,7 @@ NO_LIMIT: Final = 100
 NAMED_AS_FAILED: Final = "The answer names it as failed"
 
 
-Kin: TypeAlias = "tuple[int, int, Rendering | None]"
+Kin: TypeAlias = "tuple[int, int, Rendering | None, bool]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,8 @@ class Waiting:
     rendering: Rendering | None = None
     #: Where a batch that it belonged to was dissolved: how many may share its next one.
     limit: int | None = None
+    #: Whether its endpoint's filter has let it pass: then it shares no batch with others, which may be held back yet.
+    has_passed: bool = False
     #: A test, which is never part of a batch.
     targeted: bool = False
     meeting_id: str | None = None
@@ -65,8 +69,8 @@ class Waiting:
 
     @property
     def kin(self) -> Kin:
-        """What those that share a batch have in common: as many attempts left, and one rendering."""
-        return self.budget_used, self.interruptions, self.rendering
+        """What those that share a batch have in common: attempts left, rendering, and whether the filter has spoken."""
+        return self.budget_used, self.interruptions, self.rendering, self.has_passed
 
     @property
     def most_bytes(self) -> int:
@@ -178,12 +182,22 @@ class BatchClaim(Claim):
         """Whether it was begun with a renderer that this release doesn't have."""
         return not self.rendering.is_known
 
+    @property
+    def asks_filter(self) -> bool:
+        """Whether the endpoint's filter is to be asked about one of its members."""
+        return any(each.asks_filter for each in self.members)
+
     def settlements(
-        self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]
+        self, result: AttemptResult | HeldBack | None, *, policy: RetryPolicy, draw: Callable[[], float]
     ) -> list[Settlement]:
-        """Return each member's next state: by the one attempt's result or, without one, skipped or given back."""
+        """Return each member's next state: by the one attempt's result or, without one, skipped or given back.
+
+        Where the filter does not let some of them pass, the batch is dissolved, and not sent.
+        """
         if result is None:
             return self._unsent()
+        if isinstance(result, HeldBack):
+            return [self._held_back(each, result.of.get(each.delivery.id)) for each in self.members]
         # One draw, so that the members come due together.
         drawn = draw()
         failed = self._failed(result)
@@ -194,8 +208,17 @@ class BatchClaim(Claim):
             after, wait = each.delivery.attempted(own, max_retries=self.webhook.max_retries, policy=policy, draw=drawn)
             if limit is not None and after.status is DeliveryStatus.PENDING:
                 after = without_batch(after, limit)
+            after = each.let_pass(after)
             settlements.append(Settlement(after, wait=wait, attempt=own, batch_id=self.id))
         return settlements
+
+    def _held_back(self, member: Member, verdict: Verdict | None) -> Settlement:
+        """Return the next state of a member of a batch that the filter keeps from being sent; None lets it pass."""
+        if verdict is None:
+            after = without_batch(member.let_pass(member.delivery.released()), NO_LIMIT)
+            return Settlement(after, wait=timedelta(0), batch_id=self.id)
+        own = member.settlement_of(verdict)
+        return replace(own, delivery=without_batch(own.delivery, NO_LIMIT), batch_id=self.id)
 
     def _unsent(self) -> list[Settlement]:
         skips = [each.reason_to_skip() for each in self.members]

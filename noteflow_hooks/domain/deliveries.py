@@ -14,8 +14,10 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks.domain.attempts import GONE, INTERRUPTED, SUCCESS, ErrorKind
+from noteflow_hooks.domain.attempts import GONE, SUCCESS, ErrorKind
 from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
+from noteflow_hooks.domain.filters import Verdict
+from noteflow_hooks.domain.judging import held_back, is_asked_about, passes_again
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
 from noteflow_hooks.errors import InvalidTransitionError
@@ -33,7 +35,8 @@ if TYPE_CHECKING:
 
 #: How many attempts in a row may be cut off by crashes, or fail by our own fault, before the delivery ends.
 INTERRUPTIONS_LIMIT: Final = 5
-_EXHAUSTED: Final = "Max retries exceeded: "
+#: How the message of a delivery begins that is out of attempts.
+EXHAUSTED: Final = "Max retries exceeded: "
 
 
 class DeliveryStatus(StrEnum):
@@ -48,8 +51,6 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-
-
 _OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
 
 
@@ -127,6 +128,8 @@ class WebhookDelivery:
     forced: bool = False
     skip_reason: SkipReason | None = None
     error_kind: str | None = None
+    #: Whether it passes its endpoint's filter unasked; False has it asked, and None unless an attempt has ended.
+    passes_filter: bool | None = None
     ordered_meeting: str | None = None
     sequence: int | None = None
     gap: int | None = None
@@ -199,28 +202,27 @@ class WebhookDelivery:
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
             return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
-        return replace(
-            after,
-            status=DeliveryStatus.DEAD,
-            budget_used=used,
-            error_message=f"{_EXHAUSTED}{result.error_message}",
-        ), None
+        message = f"{EXHAUSTED}{result.error_message}"
+        return replace(after, status=DeliveryStatus.DEAD, budget_used=used, error_message=message), None
 
     def _failed_by_us(
         self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
+        # What tells nothing of the endpoint was an attempt all the same: its filter was asked before.
+        after = replace(after, passes_filter=True)
         count = self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
-        message = f"{_EXHAUSTED}{after.error_message}"
+        message = f"{EXHAUSTED}{after.error_message}"
         return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
     def released(self, why: str | None = None) -> WebhookDelivery:
         """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        message = self.error_message if why is None else why
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=message)
+        return replace(
+            self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=why or self.error_message
+        )
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
@@ -244,38 +246,19 @@ class WebhookDelivery:
         marked = ERASED.message if self.status is DeliveryStatus.SENDING else self.error_message
         return replace(self, error_message=marked, response_body=None)
 
-    def interrupted(self, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
-        """Reclaim it from a worker whose lease has expired. It counts as an attempt, but against no budget."""
-        self._require(DeliveryStatus.SENDING)
-        after = replace(
-            self,
-            status=DeliveryStatus.PENDING,
-            attempt_count=self.attempt_count + 1,
-            interruptions=self.interruptions + 1,
-            error_message=INTERRUPTED,
-            error_kind=ErrorKind.INTERRUPTED,
-            status_code=None,
-            response_body=None,
-            duration_ms=duration_ms,
-            lease_expires_at=None,
-            next_attempt_at=now,
-        )
-        if after.interruptions < INTERRUPTIONS_LIMIT:
-            return after
-        message = f"{_EXHAUSTED}{INTERRUPTED}"
-        return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
-
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
         self._require(DeliveryStatus.PENDING)
         return replace(self, held=True)
 
-    def sent_again(self, *, now: datetime, forced: bool = False) -> WebhookDelivery:
+    def sent_again(self, *, now: datetime, forced: bool = False, unfiltered: bool = False) -> WebhookDelivery:
         """Make it due once more, with a fresh budget; attempts are numbered on.
 
-        ``forced`` lets it pass the breaker, limits and a pause; otherwise it waits for its endpoint's slot.
+        ``forced`` lets it pass the breaker, limits, a pause and the filter; otherwise it waits for its endpoint's slot.
+        ``unfiltered`` lets it pass the filter that has held it back. The verdict stands of what was sent.
         """
         self._require(*FINAL_STATUSES)
+        passes = forced or passes_again(self, was_skipped=self.status is DeliveryStatus.SKIPPED, unfiltered=unfiltered)
         return replace(
             self,
             status=DeliveryStatus.PENDING,
@@ -286,6 +269,7 @@ class WebhookDelivery:
             held=not forced,
             forced=forced,
             skip_reason=None,
+            passes_filter=passes,
             gap=None,
             out_of_order=None,
             batch_id=None,
@@ -339,16 +323,34 @@ class Claim:
         why = reason_not_to_ask(self.challenge, lease_end=self.delivery.lease_expires_at)
         return None if why is None else Skip(why, None)
 
-    def settlement(self, result: AttemptResult | None, *, policy: RetryPolicy, draw: Callable[[], float]) -> Settlement:
-        """Return the delivery's next state: by the attempt's result or, without one, skipped or given back.
+    @property
+    def asks_filter(self) -> bool:
+        """Whether the endpoint's filter is to be asked before this attempt."""
+        return bool(self.webhook.options.filter) and is_asked_about(self.delivery, targeted=self.targeted)
+
+    def let_pass(self, after: WebhookDelivery) -> WebhookDelivery:
+        """Return its next state, which notes that the filter has let it pass, if it was asked."""
+        return replace(after, passes_filter=True) if self.asks_filter or self.delivery.passes_filter is False else after
+
+    def settlement_of(self, verdict: Verdict) -> Settlement:
+        """Return the next state of one that its endpoint's filter does not let pass."""
+        after, wait, error = held_back(self.delivery, verdict)
+        return Settlement(after, wait=wait, filter_error=error)
+
+    def settlement(
+        self, result: AttemptResult | Verdict | None, *, policy: RetryPolicy, draw: Callable[[], float]
+    ) -> Settlement:
+        """Return the delivery's next state: by the attempt's result or the filter's verdict, or without either.
 
         ``draw`` is uniform in [0, 1).
         """
+        if isinstance(result, Verdict):
+            return self.settlement_of(result)
         if result is not None:
             after, wait = self.delivery.attempted(
                 result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
             )
-            return Settlement(after, wait=wait, attempt=result)
+            return Settlement(self.let_pass(after), wait=wait, attempt=result)
         reason = self.reason_to_skip()
         if reason is not None:
             return Settlement(self.delivery.skipped(reason))
@@ -366,6 +368,8 @@ class Settlement:
     wait: timedelta | None = None
     #: The attempt to record; None where nothing was sent.
     attempt: AttemptResult | None = None
+    #: How the endpoint's filter failed on it; None where it did not.
+    filter_error: str | None = None
     #: The batch that the attempt was made of: its members' attempts are one POST.
     batch_id: UUID | None = None
 

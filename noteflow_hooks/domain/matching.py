@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.endpoint_state import state_of
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
 
 if TYPE_CHECKING:
@@ -32,8 +33,12 @@ def is_listed(event: Event, criteria: EventFilter) -> bool:
 
 
 def is_undelivered(delivery: WebhookDelivery, criteria: DeliveryFilter) -> bool:
-    """Tell whether a stored delivery belongs to the undelivered: of a filter only endpoint, type and time count."""
-    return delivery.status is not DeliveryStatus.SUCCEEDED and _meets_kind(delivery, criteria)
+    """Tell whether a stored delivery belongs to the undelivered: of a filter only endpoint, type and time count.
+
+    What its endpoint's filter holds back does not.
+    """
+    is_owed = delivery.status is not DeliveryStatus.SUCCEEDED and delivery.skip_reason is not SkipReason.FILTERED
+    return is_owed and _meets_kind(delivery, criteria)
 
 
 def is_unmatched(event: Event, criteria: DeliveryFilter) -> bool:
@@ -46,6 +51,7 @@ def is_sent_again(replay: Replay, delivery: WebhookDelivery, webhook: WebhookCon
     return (
         event.workspace_id == replay.workspace_id
         and delivery.status in replay.statuses
+        and (replay.takes_filtered or delivery.skip_reason is not SkipReason.FILTERED)
         and event.payload_erased_at is None
         and webhook.is_active
         and not delivery.asks_to_verify

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 #: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 500
+#: So many of a workspace's newest events are looked through where some of them are wanted.
+NEWEST_EVENTS: Final = 10_000
 #: A list's total is counted up to this number.
 MAX_TOTAL: Final = 10_000
 

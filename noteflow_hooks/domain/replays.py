@@ -77,6 +77,8 @@ class Replay:
     #: Which deliveries; once stored, ``created_before`` is always set.
     criteria: DeliveryFilter
     rate_per_s: float = DEFAULT_RATE_PER_S
+    #: Whether it also sends what its endpoint's filter has held back, without asking that again.
+    include_filtered: bool = False
     state: ReplayState = ReplayState.RUNNING
     #: How many deliveries matched when it began.
     matched: int = 0
@@ -90,16 +92,33 @@ class Replay:
     finished_at: datetime | None = None
 
     @classmethod
-    def create(cls, workspace_id: UUID, criteria: DeliveryFilter, *, rate_per_s: float = DEFAULT_RATE_PER_S) -> Replay:
+    def create(
+        cls,
+        workspace_id: UUID,
+        criteria: DeliveryFilter,
+        *,
+        rate_per_s: float = DEFAULT_RATE_PER_S,
+        include_filtered: bool = False,
+    ) -> Replay:
         """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
         check_rate(rate_per_s)
+        if include_filtered and criteria.wanted and DeliveryStatus.SKIPPED not in criteria.wanted:
+            named = ", ".join(sorted(criteria.wanted))
+            raise InvalidInputError(
+                "include_filtered", f"must not be set with status {named}; allowed are none, and skipped"
+            )
         check_period(criteria.created_after, criteria.created_before, may_be_empty=False)
-        return cls(id=uuid4(), workspace_id=workspace_id, criteria=criteria, rate_per_s=rate_per_s)
+        return cls(uuid4(), workspace_id, criteria, rate_per_s=rate_per_s, include_filtered=include_filtered)
 
     @property
     def statuses(self) -> frozenset[DeliveryStatus]:
         """The states from which it sends again."""
         return self.criteria.wanted or UNDELIVERED
+
+    @property
+    def takes_filtered(self) -> bool:
+        """Whether it sends again what filters have held back: where it is told so or, asking anew, of skipped ones."""
+        return self.include_filtered or DeliveryStatus.SKIPPED in self.criteria.wanted
 
     def begun(self, *, now: datetime) -> Replay:
         """Fix its end: it leaves out deliveries created from now on, since otherwise it might never be done."""

@@ -7,7 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import INTERRUPTED, ErrorKind
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement, WebhookDelivery
+from noteflow_hooks.domain.deliveries import (
+    EXHAUSTED,
+    INTERRUPTIONS_LIMIT,
+    AttemptResult,
+    DeliveryStatus,
+    Settlement,
+    WebhookDelivery,
+)
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -48,8 +55,26 @@ def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: dateti
         error_kind=ErrorKind.INTERRUPTED,
         error_message=INTERRUPTED,
     )
-    after = delivery.interrupted(now=now, duration_ms=duration_ms)
+    after = interrupted(delivery, now=now, duration_ms=duration_ms)
     return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt, batch_id=delivery.batch_id)
+
+
+def interrupted(delivery: WebhookDelivery, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
+    """Reclaim a delivery from a worker whose lease has expired. It counts as an attempt, but against no budget."""
+    after = replace(
+        delivery.released(INTERRUPTED),
+        attempt_count=delivery.attempt_count + 1,
+        interruptions=delivery.interruptions + 1,
+        error_kind=ErrorKind.INTERRUPTED,
+        status_code=None,
+        response_body=None,
+        duration_ms=duration_ms,
+        next_attempt_at=now,
+    )
+    if after.interruptions < INTERRUPTIONS_LIMIT:
+        return after
+    message = f"{EXHAUSTED}{INTERRUPTED}"
+    return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
 
 
 def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:

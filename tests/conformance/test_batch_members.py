@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.batches import NAMED_AS_FAILED
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.options import EndpointOptions, Ordering
 from tests.conformance.model.batching import (
     SUCCESS,
     batched,
@@ -203,3 +204,21 @@ def test_a_partial_answer_is_a_success_of_the_endpoint(breaking: World) -> None:
     found = breaking.under(breaker_failures=3)
     with found.units() as unit:
         assert all(each.failures == 0 for each in unit.webhooks.get_health([webhook.id]).values())
+
+
+def test_one_that_an_answer_names_keeps_the_later_ones_of_its_meeting_back(world: World) -> None:
+    """In an order, a batch has each meeting's head: what is behind a failed one waits for its next attempt."""
+    options = EndpointOptions(batch_max=10, batch_partial=True, ordering=Ordering.PER_MEETING)
+    webhook = batched(world, options=options)
+    first, other, later = (
+        world.dispatched(world.event(webhook.workspace_id, meeting_id=meeting))[0].id for meeting in ("a", "b", "a")
+    )
+    [batch] = taken(world)
+    assert set(members(batch)) == {first, other}
+    named = {each.delivery.event_id for each in batch.members if each.delivery.id == first}
+    end(world, batch, an_attempt_result(failed_events=frozenset(named)))
+    [again] = redeemed(world)
+    assert members(again) == [first]
+    end(world, again, SUCCESS)
+    [rest] = taken(world)
+    assert members(rest) == [later]

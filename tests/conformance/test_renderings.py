@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
+from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, EventFacts
 from noteflow_hooks.rendering.claims import rendered_claim
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from uuid import UUID
 
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from tests.conformance.model.world import World
 

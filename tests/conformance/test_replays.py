@@ -51,7 +51,13 @@ def test_a_replay_makes_due_what_was_not_delivered(world: World) -> None:
         assert after.next_attempt_at is not None
         assert after.next_attempt_at <= datetime.now(UTC) + SECOND
         assert replace(after, next_attempt_at=None, created_at=before.created_at) == replace(
-            before, status=DeliveryStatus.PENDING, held=True, budget_used=0, skip_reason=None
+            before,
+            status=DeliveryStatus.PENDING,
+            held=True,
+            budget_used=0,
+            skip_reason=None,
+            # Filters have spoken of what was sent, and are asked anew about what was skipped.
+            passes_filter=before is dead,
         )
     assert status_of(world, succeeded, webhook) is DeliveryStatus.SUCCEEDED
     claims = world.deliveries.claim_throttled(limit=9, slow=False, lease_slack=SLACK)

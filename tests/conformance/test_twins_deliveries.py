@@ -43,7 +43,8 @@ DELIVERIES = st.fixed_dictionaries(
         "rendering": st.sampled_from([None, None, "cloudevents/1/1"]),
         "response_body": st.sampled_from([None, "an answer"]),
         "error_message": st.sampled_from([None, "HTTP 500", ERASED.message]),
-        "skip_reason": st.sampled_from([None, None, "disabled"]),
+        "skip_reason": st.sampled_from([None, None, "disabled", "filtered"]),
+        "passes_filter": st.sampled_from([None, None, True, False]),
     }
 )
 #: What an endpoint wants to be sent.
@@ -235,16 +236,18 @@ def test_what_erasing_makes_of_a_delivery_is_one_thing(
 
 
 @twin("domain.deliveries.WebhookDelivery.sent_again")
-@given(generated=MANY)
+@given(generated=MANY, unfiltered=st.booleans())
 def test_what_sending_again_makes_of_a_delivery_is_one_thing(
-    tables: Engine, generated: list[tuple[dict[str, Any], float]]
+    tables: Engine, generated: list[tuple[dict[str, Any], float]], *, unfiltered: bool
 ) -> None:
     """A replay's step does with a statement what a single redelivery does with a value."""
 
     def check(rows: Rows) -> None:
         made = [each for each in store(rows, generated) if each.status in FINAL_STATUSES]
-        rows.connection.execute(replays.SEND_AGAIN, {"ids": [each.id for each in made], "replay_id": None})
+        rows.connection.execute(
+            replays.SEND_AGAIN, {"ids": [each.id for each in made], "replay_id": None, "unfiltered": unfiltered}
+        )
         for each in made:
-            assert rows.read_delivery(each.id) == each.sent_again(now=rows.now)
+            assert rows.read_delivery(each.id) == each.sent_again(now=rows.now, unfiltered=unfiltered)
 
     in_transaction(tables, check)

@@ -15,13 +15,9 @@ from sqlalchemy.orm import Session
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
-from noteflow_hooks.domain.matching import (
-    is_listed,
-    is_sent_again,
-    is_undelivered,
-    is_unmatched,
-    meets,
-)
+from noteflow_hooks.domain.events import WebhookEventType
+from noteflow_hooks.domain.filters import is_filterable
+from noteflow_hooks.domain.matching import is_listed, is_sent_again, is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
 from noteflow_hooks.domain.replays import Replay
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
@@ -48,14 +44,15 @@ if TYPE_CHECKING:
 
 CONVERTER = WebhookConverter(SecretBox([bytes(32)]))
 TYPES = st.sampled_from(["meeting.completed", "summary.generated"])
-#: A delivery: its endpoint by its place, its status, its type, when it was stored, whether its payload was erased,
-#: its event's meeting, and how its last attempt ended.
+#: A delivery: its endpoint by its place, its status, its type, when it was stored, whether its payload was erased, why
+#: it is skipped, where it is, its event's meeting, and how its last attempt ended.
 DELIVERIES = st.tuples(
     st.sampled_from([0, 1]),
     st.sampled_from(list(DeliveryStatus)),
     TYPES,
     MOMENTS,
     st.sampled_from([False, False, True]),
+    st.sampled_from([None, "filtered", "filter_failed"]),
     st.sampled_from([None, "m-1", "m-2"]),
     st.sampled_from([(None, None), ("timeout", None), ("status", 404), ("status", 500)]),
 )
@@ -74,7 +71,7 @@ FILTERS = st.fixed_dictionaries(
         "status_code": st.sampled_from([None, None, None, 200, 404]),
     }
 )
-Made = tuple[int, DeliveryStatus, str, float, bool, str | None, tuple[str | None, int | None]]
+Made = tuple[int, DeliveryStatus, str, float, bool, str | None, str | None, tuple[str | None, int | None]]
 
 
 def stored(
@@ -83,10 +80,12 @@ def stored(
     """Store two endpoints and deliveries to them; return the endpoints' ids, and the deliveries with their events."""
     webhook_ids = [rows.endpoint(each) for each in generated]
     made = []
-    for place, status, event_type, created_at, erased, meeting_id, (kind, code) in deliveries:
+    for place, status, event_type, created_at, erased, reason, meeting_id, (kind, code) in deliveries:
         gone = -1.0 if erased else None
         event_id = rows.event(event_type=event_type, dispatched_at=-60.0, payload_erased_at=gone, meeting_id=meeting_id)
         columns: dict[str, Any] = {"status": status, "event_type": event_type, "created_at": created_at}
+        if status is DeliveryStatus.SKIPPED:
+            columns["skip_reason"] = reason
         if status is not DeliveryStatus.SUCCEEDED:
             columns |= {"error_kind": kind, "status_code": code}
         delivery_id = rows.delivery(webhook_ids[place], event_id=event_id, **columns)
@@ -192,6 +191,7 @@ def test_the_events_that_a_filter_names_are_listed_and_counted(
     deliveries=st.lists(DELIVERIES, max_size=8),
     columns=FILTERS,
     status=st.none() | st.sampled_from(sorted(FINAL_STATUSES)),
+    include_filtered=st.booleans(),
 )
 def test_what_a_replay_sends_again_is_one_thing(
     tables: Engine,
@@ -199,6 +199,8 @@ def test_what_a_replay_sends_again_is_one_thing(
     deliveries: list[Made],
     columns: dict[str, Any],
     status: DeliveryStatus | None,
+    *,
+    include_filtered: bool,
 ) -> None:
     """Nothing goes to an endpoint that nothing is sent to, and nothing whose payload is erased."""
 
@@ -206,7 +208,7 @@ def test_what_a_replay_sends_again_is_one_thing(
         webhook_ids, made = stored(rows, generated, deliveries)
         criteria = replace(criteria_of(rows, webhook_ids, made, columns), status=status)
         replay = SqlAlchemyReplayRepository(Session(rows.connection)).preview(
-            Replay(uuid4(), rows.workspace_id, criteria)
+            Replay(uuid4(), rows.workspace_id, criteria, include_filtered=include_filtered)
         )
         webhooks = {each: rows.read_endpoint(each)[0] for each in webhook_ids}
         expected = [each for each, event in made if is_sent_again(replay, each, webhooks[each.webhook_id], event)]
@@ -315,3 +317,16 @@ def _meeting(rows: Rows) -> UUID:
 
 def _columns(table: Any) -> list[Any]:  # noqa: ANN401 - a mapped class
     return list(table.__table__.columns)
+
+
+@twin("domain.filters.is_filterable")
+@given(types=st.lists(st.sampled_from([*WebhookEventType, "custom.a", "custom.webhook.x", "webhookx"]), max_size=9))
+def test_the_events_that_filters_apply_to_are_those_of_the_domain(tables: Engine, types: list[str]) -> None:
+    """By their types alone."""
+
+    def check(rows: Rows) -> None:
+        ids = {rows.event(event_type=kind): kind for kind in types}
+        found = SqlAlchemyEventOutbox(Work.inside(rows.connection)).newest_filterable(rows.workspace_id, limit=99)
+        assert {each.id for each in found} == {key for key, kind in ids.items() if is_filterable(kind)}
+
+    in_transaction(tables, check)

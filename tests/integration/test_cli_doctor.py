@@ -19,6 +19,7 @@ from noteflow_hooks.cli.doctor.findings import State
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.settings import PREFIX, Settings
@@ -108,6 +109,22 @@ def test_without_workers_it_says_what_is_missing(capsys: pytest.CaptureFixture[s
     assert found["keys"]["found"] == "no secret is stored"
     assert found["server"]["state"] == "warning"
     assert all((each["state"] == "ok") == (each["advice"] is None) for each in found.values())
+
+
+def test_what_no_worker_could_ask_a_filter_about_is_counted(
+    database: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of endpoints with a filter, whether throttled or not; what waits for another reason is not."""
+    for statement in A_BACKLOG.replace("webhook_deliveries", "delivery_queue").split(";"):
+        database.execute(statement, {"id": KEY_OF_ALL})
+    assert examined(capsys)["filters"]["found"] == "deliveries whose filter no worker could evaluate: 0"
+    database.execute("UPDATE noteflow.webhook_configs SET filter = 'true'")
+    database.execute(
+        "UPDATE noteflow.delivery_queue SET error_message = %s, created_at = now() - interval '1 h'", [UNAVAILABLE]
+    )
+    found = examined(capsys)["filters"]
+    assert found["state"] == "failed"
+    assert found["found"] == "deliveries whose filter no worker could evaluate: 2, the first for 60 min"
 
 
 def test_a_database_that_is_away_fails_what_needs_it_and_no_password_is_shown(

@@ -172,6 +172,16 @@ def test_endpoints_that_owe_an_answer_for_an_hour_are_named(hours: tuple[float, 
     assert ("and 2 more" in verdict.found) == (len(hours) == 5)
 
 
+@pytest.mark.parametrize(("longest_s", "state"), [(None, State.OK), (10, State.WARNING), (301, State.FAILED)])
+def test_what_waits_for_a_worker_with_the_extra_is_counted(longest_s: int | None, state: State) -> None:
+    """It says what to install; after five minutes that is a failure."""
+    longest = None if longest_s is None else timedelta(seconds=longest_s)
+    verdict = flow.unjudged(Waiting(0 if longest is None else 7, longest))
+    assert verdict.state is state
+    assert verdict.found.startswith("deliveries whose filter no worker could evaluate: ")
+    assert ("pip install 'noteflow-hooks[filters]'" in str(verdict.advice)) == (longest is not None)
+
+
 def test_nobody_counts_for_ever() -> None:
     """Beyond ten thousand it says that there are more."""
     verdict = flow.waits(Waiting(MOST, timedelta(seconds=1)), "events", late=EVERY)

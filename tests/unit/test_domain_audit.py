@@ -17,10 +17,17 @@ from noteflow_hooks.application.endpoints import CHANGEABLE
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.audit.breakers import TOLD_EVERY, BreakerTally, settle
 from noteflow_hooks.domain.audit.entries import Actor, ActorKind
-from noteflow_hooks.domain.audit.telling import entry_of_disabling, tell_token, tell_update, tell_url, tell_webhook
+from noteflow_hooks.domain.audit.telling import (
+    entry_of_disabling,
+    tell_filter,
+    tell_token,
+    tell_update,
+    tell_url,
+    tell_webhook,
+)
 from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
-from noteflow_hooks.domain.options import NO_OPTIONS
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from tests.support.builders import NOON, a_token, a_webhook
@@ -221,3 +228,27 @@ def test_every_change_of_a_breaker_is_counted_once_and_told_once_an_hour(waits: 
     assert tally.is_told
     states = [(each.old or {})["breaker"] for each in told], [(each.new or {})["breaker"] for each in told]
     assert [*states[0], "open" if is_open else "closed"] == ["closed", *states[1]]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("data.duration_seconds > 60", "data.duration_seconds > 60"),
+        ('data.title == "SECRET" && has(data.x)', 'data.title == "…" && has(data.x)'),
+        ('data["SEC\\"RET"] == 1', 'data["…"] == 1'),
+        ("r'\\' == data.a || data.b == 'SECRET'", '"…" == data.a || data.b == "…"'),
+        ('bR"a\\" == data.a || data.b == "SECRET"', '"…" == data.a || data.b == "…"'),
+        ('data.a == """a\\"""SECRET"""', 'data.a == "…"'),
+        ("data.a == '''it's SECRET'''", 'data.a == "…"'),
+        ('true // "SECRET\n&& data.a == "SECRET"', 'true \n&& data.a == "…"'),
+        ('"a//b" == data.a // SECRET', '"…" == data.a'),
+        ('data.a == "SECRET', 'data.a == "…"'),
+    ],
+)
+def test_of_a_filter_neither_strings_nor_comments_are_told(text: str, told: str) -> None:
+    """They may repeat what was said in a meeting. That one of them has changed is told all the same."""
+    assert tell_filter(text) == told
+    before = a_webhook(options=EndpointOptions(filter=text))
+    assert tell_webhook(before)["filter"] == told
+    after = replace(before, options=EndpointOptions(filter=f"{text} // SECRET"))
+    assert [tuple(each) for each in tell_update(before, after)] == [("filter",), ("filter",)]

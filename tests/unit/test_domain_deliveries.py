@@ -20,6 +20,7 @@ from noteflow_hooks.domain.deliveries import (
     Settlement,
     WebhookDelivery,
 )
+from noteflow_hooks.domain.settling import interrupted
 from noteflow_hooks.domain.skipping import DELETED, DISABLED, GONE_REASON, Skip, SkipReason
 from noteflow_hooks.errors import InvalidTransitionError
 from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook, an_attempt_result, hours
@@ -44,7 +45,7 @@ MOVES: dict[str, Callable[[WebhookDelivery], WebhookDelivery]] = {
     "fails": lambda delivery: attempted(delivery, ok=False),
     "fails for the last time": lambda delivery: attempted(delivery, ok=False, max_retries=1),
     "skipped": lambda delivery: delivery.skipped(DISABLED),
-    "interrupted": lambda delivery: delivery.interrupted(now=NOON),
+    "interrupted": lambda delivery: interrupted(delivery, now=NOON),
     "sent again": lambda delivery: delivery.sent_again(now=NOON),
 }
 ALLOWED = {
@@ -172,7 +173,7 @@ def test_an_interruption_counts_as_an_attempt_and_costs_no_budget() -> None:
         response_body="no",
         duration_ms=3,
     )
-    assert held.interrupted(now=LATER) == replace(
+    assert interrupted(held, now=LATER) == replace(
         held,
         status=PENDING,
         attempt_count=2,
@@ -190,7 +191,7 @@ def test_an_interruption_counts_as_an_attempt_and_costs_no_budget() -> None:
 @pytest.mark.parametrize(("before", "status"), [(3, PENDING), (4, DEAD)])
 def test_the_fifth_interruption_in_a_row_is_the_end(before: int, status: DeliveryStatus) -> None:
     """A delivery that kills its workers is not tried for ever."""
-    after = a_delivery(status=SENDING, interruptions=before).interrupted(now=NOON)
+    after = interrupted(a_delivery(status=SENDING, interruptions=before), now=NOON)
     assert after.status is status
     assert (after.next_attempt_at is None) is (status is DEAD)
     prefix = "Max retries exceeded: " if status is DEAD else ""
@@ -224,6 +225,7 @@ def test_sending_again_gives_a_fresh_budget_and_counts_attempts_on(forced: bool)
         interruptions=0,
         held=not forced,
         forced=forced,
+        passes_filter=True,
     )
 
 

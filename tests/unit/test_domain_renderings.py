@@ -9,6 +9,7 @@ import pytest
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, NEWEST_RENDERERS, UNKNOWN_RENDERER, USUAL, Rendering
+from noteflow_hooks.domain.settling import interrupted
 from noteflow_hooks.rendering.registry import RENDERERS
 from tests.support.builders import EXACT, NOON, a_delivery, a_failure, a_webhook
 
@@ -46,7 +47,7 @@ def test_the_first_claim_fixes_it() -> None:
     first = a_delivery().claimed(lease_until=NOON, rendering="cloudevents/1/1")
     assert first.rendering == "cloudevents/1/1"
     retried, _ = first.attempted(a_failure(), max_retries=3, policy=EXACT, draw=0)
-    for again in (retried, first.released(), first.interrupted(now=NOON)):
+    for again in (retried, first.released(), interrupted(first, now=NOON)):
         assert again.claimed(lease_until=NOON, rendering="standard/1/1").rendering == "cloudevents/1/1"
 
 
@@ -55,7 +56,7 @@ def test_the_usual_is_fixed_by_the_first_attempt_though_nothing_says_so() -> Non
     first = a_delivery().claimed(lease_until=NOON)
     assert first.rendering is None
     retried, _ = first.attempted(a_failure(), max_retries=3, policy=EXACT, draw=0)
-    for again in (retried, first.interrupted(now=NOON)):
+    for again in (retried, interrupted(first, now=NOON)):
         assert again.claimed(lease_until=NOON, rendering="standard/1/1").rendering is None
     # Nothing was sent of this one.
     assert first.released().claimed(lease_until=NOON, rendering="standard/1/1").rendering == "standard/1/1"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from noteflow_hooks.domain.attempts import ErrorKind
-from noteflow_hooks.domain.deliveries import AttemptResult, Claim
+from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor import WebhookExecutor
@@ -22,6 +22,7 @@ from tests.support.egress_table import IPV4_RANGES, IPV6_RANGES, ROWS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from noteflow_hooks.domain.deliveries import AttemptResult
     from tests.support.egress_rows import EgressRow
 
 every_row = pytest.mark.parametrize(

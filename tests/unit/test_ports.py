@@ -11,6 +11,7 @@ import pytest
 from noteflow_hooks import persistence
 from noteflow_hooks.domain import ports
 from noteflow_hooks.domain.ports.certificates import CertificateReader
+from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.ports.previews import Previewer
 from noteflow_hooks.domain.ports.schemas import SchemaChecker
 
@@ -26,9 +27,10 @@ def _classes(package: object) -> set[type]:
     }
 
 
-#: Those of the stores: what checks schemas, reads certificates or shows requests has one adapter, and knows no store.
+#: Those of the stores. What checks schemas, evaluates filters, reads certificates or shows requests has one adapter.
 PORTS = {each for each in _classes(ports) if getattr(each, "_is_protocol", False)} - {
     CertificateReader,
+    FilterEvaluator,
     Previewer,
     SchemaChecker,
 }

@@ -41,6 +41,11 @@ _FAILED: Final = 1
 @remote_options
 @delivery_filters(sorted(FINAL_STATUSES), status_help="Only those in this state, or these; else dead and skipped.")
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
+@click.option(
+    "--include-filtered",
+    is_flag=True,
+    help="Also what endpoints' filters have held back, without asking them again.",
+)
 @click.option("--dry-run", is_flag=True, help="Only count what would be sent again.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for its end.")
 @yes_option
@@ -49,6 +54,7 @@ def replay(
     *,
     filters: DeliveryFilters,
     rate_per_s: float | None,
+    include_filtered: bool,
     dry_run: bool,
     no_wait: bool,
     yes: bool,
@@ -58,7 +64,7 @@ def replay(
 
     The exit status is 0 if it was begun, and, where it is waited for, done.
     """
-    request = pb.ReplayDeliveriesRequest(dry_run=dry_run, rate_per_s=rate_per_s)
+    request = pb.ReplayDeliveriesRequest(dry_run=dry_run, rate_per_s=rate_per_s, include_filtered=include_filtered)
     with client() as server:
         filters.fill(request, server, changes=not dry_run)
         if not dry_run and not filters.is_any:

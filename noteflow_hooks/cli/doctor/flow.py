@@ -35,6 +35,7 @@ _UNANSWERED: Final = timedelta(hours=1)
 #: How many of those are named.
 _NAMED: Final = 3
 _ASK: Final = "have each receiver give the challenge back (docs/verification.md), then run `webhooks verify`"
+_INSTALL: Final = "see the workers' logs; where they lack the extra: pip install 'noteflow-hooks[filters]'"
 _AGAIN: Final = "see the log of PostgreSQL"
 _CALL: Final = "see that beat runs (celery -A workers.app beat), and a worker that takes from maintenance"
 _HELP: Final = "see relay, sweep and workers; where those are well, start more workers"
@@ -58,7 +59,19 @@ def checks(settings: Settings, parts: DiagnosticParts) -> list[Check]:
         return Check(name, lambda: waits(backlog()[name], _WHAT[name], late=late[name]), remedy=_AGAIN, needs=needs)
 
     asked = Check("verification", lambda: unverified(parts.diagnostics.unverified()), remedy=_AGAIN, needs=needs)
-    return [run(RELAY, relay), run(SWEEP, sweep), *map(wait, late), asked]
+    filters = Check("filters", lambda: unjudged(parts.diagnostics.unjudged()), remedy=_AGAIN, needs=needs)
+    return [run(RELAY, relay), run(SWEEP, sweep), *map(wait, late), asked, filters]
+
+
+def unjudged(waiting: Waiting) -> Verdict:
+    """Judge the deliveries that no worker could ask their endpoints' filters about."""
+    count = (
+        f"deliveries whose filter no worker could evaluate: {waiting.rows}{' or more' if waiting.rows >= MOST else ''}"
+    )
+    if waiting.longest is None:
+        return ok(count)
+    found = f"{count}, the first for {seconds(waiting.longest)}"
+    return (failed if waiting.longest > _STUCK else warning)(found, _INSTALL)
 
 
 def unverified(waiting: Sequence[Unverified]) -> Verdict:

@@ -38,7 +38,12 @@ def _serve(settings: Settings, group: Group | None) -> None:
     try:
         bootstrap.refuse_pooler(settings)
         options = _options(settings, parts.database_threads, group)
-        endpoints = replace(options.endpoints, certificates=parts.certificates, previewer=parts.previewer)
+        endpoints = replace(
+            options.endpoints,
+            certificates=parts.certificates,
+            previewer=parts.previewer,
+            filters=parts.filters,
+        )
         options = replace(options, schemas=parts.schemas, endpoints=endpoints)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)

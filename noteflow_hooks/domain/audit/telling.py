@@ -1,10 +1,12 @@
 """How things are told in the audit trail: by field, and nothing that opens a door.
 
-A secret is ``changed``, a URL its scheme and host, and of headers only their names are told.
+A secret is ``changed``, a URL its scheme and host, and of headers only their names are told. Of a filter its strings
+are not: they may repeat what was said in a meeting.
 """
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
@@ -38,6 +40,16 @@ _PLAIN: Final = (
 )
 
 
+#: What may hold any text in a CEL expression: comments, and strings; raw ones, in which a backslash is one, come first.
+#: One that has no end goes to the end.
+_STRINGS: Final = re.compile(
+    r"//[^\n]*"
+    r"|(?:[bB]?[rR]|[rR][bB])(?P<raw>\"{3}|'{3}|\"|').*?(?:(?P=raw)|$)"
+    r"|[bB]?(?P<quote>\"{3}|'{3}|\"|')(?:\\.|[^\\])*?(?:(?P=quote)|$)",
+    re.DOTALL,
+)
+
+
 def tell_url(url: str) -> str:
     """Return the URL's scheme and host, and ``…`` for its path and query, which may be credentials."""
     try:
@@ -48,11 +60,20 @@ def tell_url(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}/…"
 
 
+def tell_filter(text: str) -> str:
+    """Return a filter without what stands in its strings and comments."""
+    return _STRINGS.sub(lambda found: "" if found[0].startswith("//") else '"…"', text).strip()
+
+
 def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
     """Tell a whole endpoint, without the fields that have no value, and without options that are off."""
     fields = {name: getattr(webhook, name) for name in _PLAIN}
     usual = ((name, getattr(NO_OPTIONS, name)) for name in OPTION_FIELDS)
-    fields |= {name: value for name, usually in usual if (value := getattr(webhook.options, name)) != usually}
+    fields |= {
+        name: _told_option(name, value)
+        for name, usually in usual
+        if (value := getattr(webhook.options, name)) != usually
+    }
     fields |= {
         "url": tell_url(webhook.url),
         "events": list(webhook.events),
@@ -69,14 +90,17 @@ def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
 def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """Tell the fields in which the two differ, before and after.
 
-    Where a URL's path or a header's value is all that differs, both are told alike, and are there all the same.
+    Where a URL's path, a header's value or a filter's string is all that differs, both are told alike, and are there
+    all the same.
     """
     old: dict[str, Any] = {}
     new: dict[str, Any] = {}
     for name in _PLAIN:
         _note(old, new, name, getattr(before, name), getattr(after, name))
     for name in OPTION_FIELDS:
-        _note(old, new, name, getattr(before.options, name), getattr(after.options, name))
+        was, is_now = getattr(before.options, name), getattr(after.options, name)
+        if was != is_now:
+            old[name], new[name] = _told_option(name, was), _told_option(name, is_now)
     _note(old, new, "events", list(before.events), list(after.events))
     _note(old, new, "paused", before.paused_at is not None, after.paused_at is not None)
     if before.address != after.address:
@@ -92,6 +116,10 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
     if before.signing_key != after.signing_key:
         old["key"], new["key"] = (CHANGED if each.has_key else None for each in (before, after))
     return old, new
+
+
+def _told_option(name: str, value: Any) -> Any:  # noqa: ANN401 - an option has whatever type it has
+    return tell_filter(value) if name == "filter" else value
 
 
 def _told_pending(webhook: WebhookConfig) -> str | None:
@@ -180,6 +208,7 @@ def tell_replay(replay: Replay) -> dict[str, Any]:
         "created_after": _moment(asked.created_after),
         "created_before": _moment(asked.created_before),
         "rate_per_s": replay.rate_per_s,
+        "include_filtered": replay.include_filtered or None,
         "matched": replay.matched,
         "sent": replay.sent,
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.domain.skipping import skip_of_disabled
 
@@ -60,8 +61,14 @@ def _waiting(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoint
     if health.open_until is not None:
         return _circuit(health, now)
     if delivery.next_attempt_at is not None and delivery.next_attempt_at > now and not is_blocked(delivery):
-        return f"Waits for its next attempt at {_text(delivery.next_attempt_at)}"
+        return _next_attempt(delivery, delivery.next_attempt_at)
     return _throttled(delivery, webhook, health) if delivery.held else "Due; waits for a worker"
+
+
+def _next_attempt(delivery: WebhookDelivery, moment: datetime) -> str:
+    if delivery.error_message == UNAVAILABLE:
+        return f"{UNAVAILABLE}; asked again at {_text(moment)}"
+    return f"Waits for its next attempt at {_text(moment)}"
 
 
 def _kept_back(webhook: WebhookConfig) -> str:
@@ -93,7 +100,8 @@ def _throttled(delivery: WebhookDelivery, webhook: WebhookConfig, health: Endpoi
 
 
 def _last_failure(delivery: WebhookDelivery) -> str:
-    return f". Last attempt: {delivery.error_message}" if delivery.attempt_count and delivery.error_message else ""
+    has_failed = delivery.attempt_count and delivery.error_message and delivery.error_message != UNAVAILABLE
+    return f". Last attempt: {delivery.error_message}" if has_failed else ""
 
 
 def _text(moment: datetime | None) -> str:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import (
         DeliveryChange,
@@ -85,6 +86,10 @@ class WebhookRepository(Protocol):
         """Return these endpoints' health, by their ids."""
         ...
 
+    def get_filter_trouble(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, FilterTrouble]:
+        """Return what the present filters of these endpoints have failed on, of those that have."""
+        ...
+
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
         """Store a delivery and return it as stored."""
         ...
@@ -135,6 +140,10 @@ class EventOutbox(Protocol):
 
     def get_by_id(self, event_id: UUID) -> Event | None:
         """Return an event, or None."""
+        ...
+
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
+        """Return the newest that filters apply to, of these types if any, among the newest :data:`NEWEST_EVENTS`."""
         ...
 
     def get_by_key(self, workspace_id: UUID, idempotency_key: str) -> Event | None:
@@ -241,18 +250,14 @@ class DeliveryLog(Protocol):
         ...
 
     def send_again(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Make a delivery in a final status due once more, and put that on record.
+        """Make a delivery in a final status due once more, on record; no breaker, limit or pause holds it back.
 
-        Neither the breaker nor a limit nor a pause holds it back. Raise NotFoundError or
-        PreconditionError where that can't be.
+        Raise NotFoundError or PreconditionError where that can't be.
         """
         ...
 
     def give_up(self, workspace_id: UUID, delivery_id: UUID) -> WebhookDelivery:
-        """Skip a delivery that is pending or dead, and let go what waits for it.
-
-        Raise NotFoundError or PreconditionError where that can't be.
-        """
+        """Skip a pending or dead one and let go what waits for it; NotFound- or PreconditionError where it can't be."""
         ...
 
 
@@ -353,8 +358,5 @@ class AccessRepository(Protocol):
         ...
 
     def note_use(self, token_id: UUID) -> bool:
-        """Record that it is used now. False where that was done within :data:`USE_NOTED_EVERY`, or is being done.
-
-        Waits for no other transaction.
-        """
+        """Record, without waiting, that it is used now; False if done within :data:`USE_NOTED_EVERY` or being done."""
         ...

@@ -7,15 +7,16 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.filters import is_filterable
 from noteflow_hooks.domain.matching import is_listed
-from noteflow_hooks.domain.paging import ALL_EVENTS
+from noteflow_hooks.domain.paging import ALL_EVENTS, NEWEST_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.memory.erasing import erase, erase_answers_to_batches
 from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
@@ -72,6 +73,12 @@ class InMemoryEventOutbox(EventOutbox):
     @override
     def count(self, workspace_id: UUID, criteria: EventFilter = ALL_EVENTS, *, ids: IdRange | None = None) -> int:
         return counted(self._wanted(workspace_id, criteria), ids)
+
+    @override
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
+        newest_of_all = newest(self._wanted(workspace_id, ALL_EVENTS), limit=NEWEST_EVENTS)
+        wanted = (each for each in newest_of_all if types is None or each.event_type in types)
+        return [each for each in wanted if is_filterable(each.event_type)][:limit]
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:

@@ -76,7 +76,7 @@ class InMemoryReplayRepository(ReplayRepository):
         room = min(limit, due.allowed(now=now))
         left = [each for each in self._matching(due) if due.cursor is None or age(each) > _place(due.cursor)]
         for each in left[:room]:
-            send_again(self._session, each, forced=False, replay_id=due.id)
+            send_again(self._session, each, forced=False, unfiltered=due.include_filtered, replay_id=due.id)
         sent = len(left[:room])
         cursor = Position(*age(left[sent - 1])) if sent else None
         self._store(due.stepped(sent, cursor=cursor, more=len(left) > room, now=now))
@@ -101,11 +101,16 @@ class InMemoryReplayRepository(ReplayRepository):
 
 
 def send_again(
-    session: Session, delivery: WebhookDelivery, *, forced: bool, replay_id: UUID | None = None
+    session: Session,
+    delivery: WebhookDelivery,
+    *,
+    forced: bool,
+    unfiltered: bool = False,
+    replay_id: UUID | None = None,
 ) -> WebhookDelivery:
     """Make a delivery in a final status due once more and put that on record; unless forced, it waits for a slot."""
     now = session.now()
-    again = delivery.sent_again(now=now, forced=forced)
+    again = delivery.sent_again(now=now, forced=forced, unfiltered=unfiltered)
     session.tables.deliveries[delivery.id] = again
     record = Redelivery(delivery.id, delivery.status, delivery.attempt_count, requested_at=now, replay_id=replay_id)
     session.tables.redeliveries[delivery.id] = (*session.tables.redeliveries.get(delivery.id, ()), record)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import IdRange, Position
@@ -63,6 +64,8 @@ class Tables:
     webhooks: Table[WebhookConfig] = field(default_factory=ChainMap)
     #: By endpoint; one that is not here is as a new one.
     health: Table[EndpointHealth] = field(default_factory=ChainMap)
+    #: By endpoint; one that is not here has no trouble.
+    filter_trouble: Table[FilterTrouble] = field(default_factory=ChainMap)
     events: Table[Event] = field(default_factory=ChainMap)
     #: By workspace and meeting: the last number that an event of it has got. Outlives the events.
     sequences: ChainMap[tuple[UUID, str], int] = field(default_factory=ChainMap)

@@ -9,6 +9,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.state import after_change
 from noteflow_hooks.domain.matching import is_in_state
 from noteflow_hooks.domain.paging import ALL_WEBHOOKS, DEFAULT_PAGE_SIZE
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.paging import IdRange, Position, WebhookFilter
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -98,6 +100,8 @@ class InMemoryWebhookRepository(WebhookRepository):
             skip_waiting(self._session, stored.id, skip_of_disabled(stored))
         health = health_of(self._session, stored.id)
         self._session.tables.health[stored.id] = after_change(health, before, stored, now=self._session.now())
+        if before.options.filter != stored.options.filter:
+            self._session.tables.filter_trouble[stored.id] = NO_TROUBLE
         return stored
 
     @override
@@ -136,6 +140,11 @@ class InMemoryWebhookRepository(WebhookRepository):
     @override
     def get_health(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, EndpointHealth]:
         return {each: health_of(self._session, each) for each in webhook_ids}
+
+    @override
+    def get_filter_trouble(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, FilterTrouble]:
+        stored = self._session.tables.filter_trouble
+        return {each: stored[each] for each in webhook_ids if stored.get(each, NO_TROUBLE) != NO_TROUBLE}
 
     @override
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:

@@ -88,7 +88,7 @@ _EVENT_FIELDS = (
     "occurred_at",
 )
 
-_PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "matched", "sent", "finished_at")
+_PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "include_filtered", "matched", "sent", "finished_at")
 _PLAIN_CRITERIA = (
     "webhook_id", "event_type", "created_after", "created_before", "event_id", "meeting_id", "status_code",
 )  # fmt: skip

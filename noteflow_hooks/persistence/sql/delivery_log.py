@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, TypeVarTuple
 
-from sqlalchemy import cast, func, literal_column, null, select, union_all
+from sqlalchemy import and_, cast, func, literal_column, null, select, union_all
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, WebhookDelivery
@@ -14,6 +14,7 @@ from noteflow_hooks.domain.ordering import given_up, is_blocked
 from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import meeting_orders
 from noteflow_hooks.persistence.sql.converters import (
@@ -54,9 +55,11 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.work import Answer, Work
 
 Columns = TypeVarTuple("Columns")
-#: Written out in the statement: only so it is known to be what the index of the undelivered is about.
-# rule of domain.matching.is_undelivered
+#: Written out in the statements: only so these are known to be what the indexes of the undelivered are about.
 NOT_SUCCEEDED: Final = WebhookDeliveryRow.status != literal_column(f"'{DeliveryStatus.SUCCEEDED}'")
+NOT_FILTERED: Final = WebhookDeliveryRow.skip_reason.is_distinct_from(literal_column(f"'{SkipReason.FILTERED}'"))
+# rule of domain.matching.is_undelivered
+OWED: Final = and_(NOT_SUCCEEDED, NOT_FILTERED)
 _COLUMNS: Final = ", ".join(DELIVERY_FIELDS)
 _TABLE: Final = "noteflow.webhook_deliveries"
 _LISTS: Final = NarrowedLists(_COLUMNS, _TABLE, own=OF_DELIVERIES)
@@ -235,7 +238,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         check_sending_again(self._converter.config_to_domain(webhook), event_to_domain(event))
         before = self._converter.delivery_to_domain(row)
         again = before.sent_again(now=now, forced=True)
-        self._session.execute(SEND_ONE_AGAIN, {"ids": [delivery_id], "forced": again.forced})
+        self._session.execute(SEND_ONE_AGAIN, {"ids": [delivery_id], "forced": again.forced, "unfiltered": False})
         if webhook.ordering != Ordering.NONE:
             self._session.execute(meeting_orders.SENT_AGAIN, {"id": delivery_id})
         self._session.add(
@@ -300,7 +303,7 @@ def _undelivered(
     columns = [getattr(delivery, name) for name in DELIVERY_FIELDS]
     deliveries = of_endpoint(narrowed(select(*columns), delivery, workspace_id, criteria), criteria)
     parts: list[tuple[Select[Any], type[WebhookDeliveryRow | WebhookEventRow]]]
-    parts = [(deliveries.where(NOT_SUCCEEDED), delivery)]
+    parts = [(deliveries.where(OWED), delivery)]
     if criteria.webhook_id is None:
         waiting = narrowed(select(*_event_columns()), event, workspace_id, criteria)
         # rule of domain.matching.is_unmatched

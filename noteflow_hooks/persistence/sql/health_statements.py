@@ -82,6 +82,22 @@ FROM json_to_recordset(CAST(:rows AS json)) AS new (
 WHERE health.webhook_id = new.webhook_id
 """)
 
+#: Locks the health of endpoints, in the order of their ids.
+LOCK_HEALTH = text("""
+SELECT webhook_id FROM noteflow.webhook_health WHERE webhook_id = ANY(CAST(:ids AS uuid[]))
+ORDER BY webhook_id
+FOR NO KEY UPDATE
+""")
+
+#: Adds to what endpoints' filters have failed on. Their health's rows are locked.
+NOTE_FILTER_ERRORS = text("""
+UPDATE noteflow.webhook_health AS health
+SET filter_errors = least(health.filter_errors, 9000000000000000000) + failed.errors,
+    filter_last_error = failed.last_error
+FROM json_to_recordset(CAST(:rows AS json)) AS failed (webhook_id uuid, errors bigint, last_error text)
+WHERE health.webhook_id = failed.webhook_id
+""")
+
 #: Disables an endpoint, unless a person has done so already.
 DISABLE = text("""
 UPDATE noteflow.webhook_configs SET enabled = false, disabled_reason = :reason

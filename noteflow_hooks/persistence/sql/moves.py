@@ -40,6 +40,7 @@ COLUMNS: Final = (
     "held",
     "forced",
     "skip_reason",
+    "passes_filter",
     "ordered_meeting",
     "sequence",
     "gap",
@@ -79,6 +80,16 @@ def _into(table: str, source: str, changes: Mapping[str, str]) -> str:
     return f"INSERT INTO noteflow.{table} ({', '.join(COLUMNS)}) SELECT {values} FROM {source}"  # noqa: S608 - our names
 
 
+#: Whether what is sent again passes its endpoint's filter unasked.
+# rule of domain.deliveries.WebhookDelivery.sent_again
+_PASSES_AGAIN: Final = """
+CAST(:forced AS boolean) OR CASE
+    WHEN taken.status = 'skipped'
+    THEN CAST(:unfiltered AS boolean) AND taken.skip_reason IS NOT DISTINCT FROM 'filtered'
+    ELSE taken.passes_filter IS NOT FALSE
+         AND (taken.passes_filter IS NOT NULL OR taken.attempt_count <> taken.interruptions)
+END
+"""
 #: Makes settled deliveries due once more, with a fresh budget: what a person asks for is forced, the rest throttled.
 # rule of domain.deliveries.WebhookDelivery.sent_again
 SENT_AGAIN: Final = f"""
@@ -97,6 +108,7 @@ taken AS (
             "held": "NOT CAST(:forced AS boolean)",
             "forced": "CAST(:forced AS boolean)",
             "skip_reason": "NULL",
+            "passes_filter": _PASSES_AGAIN,
             "gap": "NULL",
             "out_of_order": "NULL",
             "rendering": "NULL",

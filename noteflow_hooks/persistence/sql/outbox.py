@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import Event
-from noteflow_hooks.domain.paging import ALL_EVENTS
+from noteflow_hooks.domain.paging import ALL_EVENTS, NEWEST_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.domain.skipping import ERASED
 from noteflow_hooks.errors import AlreadyExistsError
@@ -22,7 +22,7 @@ from noteflow_hooks.persistence.sql.wire import Statement
 from noteflow_hooks.persistence.sql.work import Savepoint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
     from sqlalchemy import Connection, Table
@@ -51,6 +51,19 @@ _LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
 _BY_KEY = Statement(
     f"SELECT {_READ} FROM noteflow.webhook_events"  # noqa: S608 - constants
     " WHERE workspace_id = :workspace_id AND idempotency_key = :idempotency_key",
+    reads=True,
+)
+# rule of domain.filters.is_filterable
+_FILTERABLE = Statement(
+    f"""
+    SELECT {_READ} FROM (
+        SELECT * FROM noteflow.webhook_events WHERE workspace_id = :workspace_id
+        ORDER BY created_at DESC, id DESC LIMIT {NEWEST_EVENTS}
+    ) AS newest
+    WHERE event_type NOT LIKE 'webhook.%'
+      AND (CAST(:event_types AS text[]) IS NULL OR event_type = ANY(CAST(:event_types AS text[])))
+    ORDER BY created_at DESC, id DESC LIMIT :limit
+    """,  # noqa: S608 - constants
     reads=True,
 )
 _BY_ID = Statement(f"SELECT {_READ} FROM noteflow.webhook_events WHERE id = :event_id", reads=True)  # noqa: S608 - constants
@@ -126,6 +139,12 @@ class SqlAlchemyEventOutbox(EventOutbox):
         params = {"workspace_id": workspace_id, "idempotency_key": idempotency_key}
         row = self._work.ask(_BY_KEY, **params).first()
         return None if row is None else event_to_domain(row)
+
+    @override
+    def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
+        asked = list(types) if types is not None else None
+        rows = self._work.ask(_FILTERABLE, workspace_id=workspace_id, event_types=asked, limit=limit).all()
+        return [event_to_domain(row) for row in self._work.by_turns(rows)]
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:

@@ -19,7 +19,7 @@ from noteflow_hooks.domain.ports.repositories import ReplayRepository
 from noteflow_hooks.domain.replays import RATE_PER_S, SPACING, ReplayState, check_running
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql.converters import replay_to_domain, replay_to_orm_kwargs
-from noteflow_hooks.persistence.sql.delivery_log import NOT_SUCCEEDED, narrowed, of_endpoint
+from noteflow_hooks.persistence.sql.delivery_log import NOT_FILTERED, NOT_SUCCEEDED, narrowed, of_endpoint
 from noteflow_hooks.persistence.sql.moves import SENT_AGAIN
 from noteflow_hooks.persistence.sql.orm import (
     WebhookConfigRow,
@@ -149,7 +149,11 @@ class SqlAlchemyReplayRepository(ReplayRepository):
         found = self._session.execute(_page(replay, room + 1)).all()
         page = found[:room]
         if page:
-            params = {"ids": [each.id for each in page], "replay_id": replay.id}
+            params = {
+                "ids": [each.id for each in page],
+                "replay_id": replay.id,
+                "unfiltered": replay.include_filtered,
+            }
             self._session.execute(SEND_AGAIN, params)
         cursor = Position(page[-1].created_at, page[-1].id) if page else None
         self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
@@ -176,6 +180,8 @@ def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
     statement = _of_attempt(_of_event(statement, replay), replay.criteria)
     if DeliveryStatus.SUCCEEDED not in replay.statuses:
         statement = statement.where(NOT_SUCCEEDED)
+    if not replay.takes_filtered:
+        statement = statement.where(NOT_FILTERED)
     active = select(config.id).where(
         config.workspace_id == replay.workspace_id, config.enabled, config.deleted_at.is_(None)
     )

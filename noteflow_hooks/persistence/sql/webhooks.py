@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth, after_change
 from noteflow_hooks.domain.paging import ALL_WEBHOOKS, DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
@@ -82,6 +83,11 @@ _BY_ID: Final = {
     for lock in (False, True)
     for with_deleted in (False, True)
 }
+_FILTER_TROUBLE: Final = Statement(
+    "SELECT webhook_id, filter_errors, filter_last_error FROM noteflow.webhook_health"
+    " WHERE webhook_id = ANY(CAST(:webhook_ids AS uuid[])) AND filter_errors > 0",
+    reads=True,
+)
 _HEALTH: Final = Statement(
     f"SELECT {', '.join(HEALTH_FIELDS)} FROM noteflow.webhook_health"  # noqa: S608 - constants
     " WHERE webhook_id = ANY(CAST(:webhook_ids AS uuid[]))",
@@ -209,6 +215,12 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         return {row.webhook_id: health_to_domain(row) for row in rows}
 
     @override
+    def get_filter_trouble(self, webhook_ids: Iterable[UUID]) -> Mapping[UUID, FilterTrouble]:
+        asked = list(webhook_ids)
+        rows = self._work.ask(_FILTER_TROUBLE, webhook_ids=asked).all() if asked else []
+        return {row.webhook_id: FilterTrouble(row.filter_errors, row.filter_last_error) for row in rows}
+
+    @override
     def add_delivery(self, delivery: WebhookDelivery) -> WebhookDelivery:
         columns = self._converter.delivery_to_orm_kwargs(delivery)
         owner = select(WebhookConfigRow.workspace_id).where(WebhookConfigRow.id == delivery.webhook_id)
@@ -242,10 +254,12 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
         now = self._work.session.scalars(select(func.now())).one()
         health = health_to_domain(row)
         changed = after_change(health, before, after, now=now)
+        if before.options.filter != after.options.filter:
+            row.filter_errors, row.filter_last_error = NO_TROUBLE.errors, NO_TROUBLE.last_error
         if changed != health:
             for name in HEALTH_FIELDS:
                 setattr(row, name, getattr(changed, name))
-            self._work.session.flush()
+        self._work.session.flush()
 
     def _load(self, statement: Statement, **params: Any) -> list[WebhookConfig]:  # noqa: ANN401 - whatever it takes
         rows = self._work.ask(statement, **params).all()

@@ -35,6 +35,7 @@ _BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
         "WatchDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
+        "PreviewFilter": Scope.READ,
         "RedeliverDelivery": Scope.MANAGE,
         "SkipDelivery": Scope.MANAGE,
         "ReplayDeliveries": Scope.MANAGE,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from noteflow_hooks.application.filters import ERASED
+from noteflow_hooks.domain.filters import FilterAnswer
 from noteflow_hooks.domain.health.endpoint_state import state_of
 from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.ordering import is_blocked
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.endpoints import EndpointView
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
+    from noteflow_hooks.application.filters import Preview
     from noteflow_hooks.application.previews import RequestView
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
@@ -97,7 +100,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         pending_url=webhook.verification.pending_url,
         client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
         server_ca_info=map(_certificate, webhook.tls.server_ca_info),
-        **{name: getattr(webhook.options, name) for name in OPTION_FIELDS},
+        **_options(view),
     )
 
 
@@ -106,6 +109,13 @@ def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
         pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
         for each in webhook.previous_keys_at(datetime.now(UTC))
     ]
+
+
+def _options(view: EndpointView) -> dict[str, Any]:
+    """Return the fields of its options, and of what has come of them."""
+    trouble = view.filter_trouble
+    own = {name: getattr(view.webhook.options, name) for name in OPTION_FIELDS}
+    return own | {"filter_errors": trouble.errors, "filter_last_error": trouble.last_error}
 
 
 def _certificate(info: CertificateInfo) -> pb.CertificateInfo:
@@ -269,6 +279,27 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         sent=replay.sent,
         created_at=None if dry_run else _time(replay.created_at),
         finished_at=_time(replay.finished_at),
+        include_filtered=replay.include_filtered,
+    )
+
+
+def filter_preview_message(preview: Preview) -> pb.PreviewFilterResponse:
+    """Return what a filter says of stored events."""
+    return pb.PreviewFilterResponse(
+        events=[
+            pb.FilterPreview(
+                event_id=str(each.event.id),
+                event_type=each.event.event_type,
+                created_at=_time(each.event.created_at),
+                verdict=each.verdict,
+                reason=each.reason,
+            )
+            for each in preview.events
+        ],
+        matched=preview.count(FilterAnswer.MATCHED),
+        filtered=preview.count(FilterAnswer.FILTERED),
+        errors=preview.count(FilterAnswer.ERROR),
+        erased=preview.count(ERASED),
     )
 
 

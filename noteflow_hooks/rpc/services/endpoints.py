@@ -29,7 +29,7 @@ from noteflow_hooks.rpc.messages.parse import (
 )
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from noteflow_hooks.rpc.runtime.aside import aside
+from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES, aside_if
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
 if TYPE_CHECKING:
@@ -87,8 +87,10 @@ class EndpointMixin:
         """Change what the mask names."""
         service, rules = required(self._webhook_service), self._endpoints
         workspace_id, by = current_workspace(), current_actor()
-        webhook_id, changes = await aside(
-            request,
+        # A filter takes milliseconds, however short it is.
+        is_large = request.ByteSize() > LARGE_BYTES or "filter" in request.update_mask.paths
+        webhook_id, changes = await aside_if(
+            is_large,
             lambda: check_all(
                 lambda: parse_id("webhook_id", request.webhook_id),
                 lambda: check_changes(parse_changes(request), rules=rules),

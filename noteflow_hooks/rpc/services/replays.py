@@ -30,7 +30,10 @@ class ReplayMixin:
             lambda: parse_narrowed_filter(request, statuses=FINAL_STATUSES),
             lambda: check_rate(request.rate_per_s) if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
-        asked, by = Replay.create(current_workspace(), criteria, rate_per_s=rate_per_s), current_actor()
+        asked = Replay.create(
+            current_workspace(), criteria, rate_per_s=rate_per_s, include_filtered=request.include_filtered
+        )
+        by = current_actor()
         replay = await self._database.run(
             lambda unit: begin_replay(with_webhooks(unit), asked, by=by, dry_run=request.dry_run)
         )

@@ -15,6 +15,7 @@ from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.event_types import EventTypeMixin
 from noteflow_hooks.rpc.services.events import EventMixin
+from noteflow_hooks.rpc.services.filters import FilterMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.previews import PreviewMixin
@@ -46,6 +47,7 @@ class HooksServicer(
     EventMixin,
     AuditMixin,
     EventTypeMixin,
+    FilterMixin,
     PreviewMixin,
     pb_grpc.MeetingServiceServicer,
     pb_grpc.WebhookServiceServicer,

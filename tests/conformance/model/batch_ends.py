@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from noteflow_hooks.domain.filters import UNAVAILABLE
+from noteflow_hooks.domain.skipping import SkipReason
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from uuid import UUID
@@ -31,11 +34,18 @@ def settle_batches(settlements: Sequence[Settlement], all_tracks: Mapping[UUID, 
         own = [each for each in settlements if each.batch_id == batch_id]
         tracks = [all_tracks[each.delivery.id] for each in own]
         answers = [each.attempt for each in own if each.attempt is not None]
-        limit = _limit_after(tracks, answers)
+        limit = _MOST if any(map(_is_held_back, own)) else _limit_after(tracks, answers)
         if limit is not None:
             for track in tracks:
                 if track.status == "pending":
                     track.leave_batch(limit)
+
+
+def _is_held_back(settlement: Settlement) -> bool:
+    """Tell whether the endpoint's filter does not let a member pass."""
+    after = settlement.delivery
+    is_unjudged = settlement.attempt is None and after.error_message == UNAVAILABLE and bool(settlement.wait)
+    return after.skip_reason in (SkipReason.FILTERED, SkipReason.FILTER_FAILED) or is_unjudged
 
 
 def _limit_after(tracks: Sequence[Track], answers: Sequence[AttemptResult]) -> int | None:

@@ -34,7 +34,7 @@ def batched(
 ) -> WebhookConfig:
     """Store an endpoint with batches."""
     options = EndpointOptions(batch_max=batch_max, batch_wait_ms=wait_ms, batch_partial=partial)
-    return endpoint(world, options=options, **{"max_retries": 20, **other})
+    return endpoint(world, **{"options": options, "max_retries": 20, **other})
 
 
 def batches(claims: Sequence[Claim]) -> list[BatchClaim]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from tests.conformance.model.ledger import with_challenge
-from tests.conformance.model.rows import keeps_back, rate_of, shown
+from tests.conformance.model.rows import due_of, keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,8 +29,9 @@ def check_claim(claim: Claim, track: Track, *, ledger: Ledger, before: Rows, spa
     row = before.deliveries.get(claim.delivery.id)
     webhook, event = before.webhooks[track.webhook_id], ledger.events[track.event_id]
     assert track.status == "pending", "claimed while somebody has it, or after its end"
-    assert row is None or row.next_attempt_at <= span.latest, "claimed before it is due"
+    assert row is None or (due_of(row) or span.latest) <= span.latest, "claimed before it is due"
     assert claim.delivery.claim_no == track.claim_no + 1
+    assert claim.asks_filter == ledger.asks_filter(track), "a filter is asked again, or not at all"
     lease = span.after(slack).after(timedelta(milliseconds=webhook.timeout_ms))
     challenge = ledger.asked_with(track, before)
     assert claim.payload == (b"{}" if event.is_erased else with_challenge(event.payload, challenge))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from noteflow_hooks.domain.attempts import INTERRUPTED
+from noteflow_hooks.domain.filters import FAILED, FILTERED, UNAVAILABLE, FilterAnswer
 from noteflow_hooks.domain.skipping import ERASED
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult
+    from noteflow_hooks.domain.filters import Verdict
     from noteflow_hooks.domain.health.state import HealthRules
 
 #: The wait before the second attempt; each further one is twice as long.
@@ -23,6 +25,10 @@ RETRY_BASE: Final = timedelta(seconds=10)
 _INTERRUPTIONS: Final = 5
 #: Kinds of failure that say nothing of the endpoint.
 _OURS: Final = ("internal", "interrupted", "secret_unavailable")
+
+
+#: The least and the most that a delivery waits for a worker that can ask its endpoint's filter.
+_UNJUDGED: Final = (timedelta(seconds=5), timedelta(minutes=10))
 
 
 class Span(NamedTuple):
@@ -81,6 +87,9 @@ class Track:
     lease: Span | None = None
     known: tuple[str | None, Attempt | None] = (None, None)
     is_probe: bool = False
+    #: Whether its endpoint's filter has spoken, or is not to be asked; and whether it is what the filter held back.
+    is_judged: bool = False
+    is_filtered: bool = False
     #: Whether it carries a challenge: nothing but a lack of workers keeps its attempts back.
     asks: bool = False
     #: The batch that it is part of, until that is settled or dissolved; and how many may share its next one.
@@ -97,6 +106,7 @@ class Track:
 
     def answer(self, result: AttemptResult, span: Span) -> None:
         """Note what came of its attempt."""
+        self.is_judged = True
         body = None if self.message == ERASED.message else result.response_body
         kind = None if result.error_kind is None else str(result.error_kind)
         self._attempt(Attempt(result.status_code, kind, result.error_message, body, result.duration_ms))
@@ -113,6 +123,15 @@ class Track:
             self._retry_or_die(span, count=self.failures, most=most, retry_after=result.retry_after)
             if result.is_gone:
                 self.message = result.error_message
+
+    def judge(self, verdict: Verdict, span: Span) -> None:
+        """Note what its endpoint's filter says of it, which is not that it passes."""
+        if verdict.answer is FilterAnswer.UNAVAILABLE:
+            self.release(Span(span.earliest + _UNJUDGED[0], span.latest + _UNJUDGED[1]))
+            self.message = UNAVAILABLE
+            return
+        self.is_filtered = verdict.answer is FilterAnswer.FILTERED
+        self.skip(FILTERED if self.is_filtered else f"{FAILED}{verdict.reason}")
 
     def cut_off(self, span: Span) -> None:
         """Note that it was taken back from its worker."""
@@ -133,8 +152,13 @@ class Track:
             self._restore()
         self._end("skipped", reason)
 
-    def send_again(self, span: Span, *, forced: bool) -> None:
+    def send_again(self, span: Span, *, forced: bool, unfiltered: bool = False) -> None:
         """Note that it is due once more."""
+        if forced:
+            self.is_judged = True
+        elif self.status == "skipped":
+            self.is_judged = unfiltered and self.is_filtered
+        self.is_filtered = False
         self.status, self.due, self.forced, self.delivered = "pending", span, forced, None
         self.failures = self.interruptions = 0
         self.rendering = None
@@ -200,6 +224,7 @@ class Endpoint:
 
     rules: HealthRules
     secret: str | None
+    filter: str = ""
     format: str = "noteflow"
     failures: int = 0
     failing: Span | None = None

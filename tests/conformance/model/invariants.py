@@ -9,7 +9,7 @@ from noteflow_hooks.domain.paging import DeliveryFilter
 from tests.conformance.model.batch_checks import check_membership
 from tests.conformance.model.claim_gates import cap
 from tests.conformance.model.delivery_tracks import as_recorded
-from tests.conformance.model.rows import keeps_back, rate_of, shown
+from tests.conformance.model.rows import due_of, keeps_back, rate_of, shown
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -65,13 +65,14 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
     assert found == expected, "status, claims, attempts, budget used, interruptions, forced"
     assert row.error_message == track.message
     assert row.error_kind == (track.attempts[-1].error_kind if track.attempts else None)
+    assert (row.skip_reason == "filtered") == track.is_filtered
     if track.last is None:
         assert (row.status_code, row.response_body, row.duration_ms) == (None, None, None)
     else:
         assert (row.status_code, row.response_body) == (track.last.status_code, track.last.response_body)
         assert track.last.duration_ms in {None, row.duration_ms}
     assert row.delivered_at is None if track.delivered is None else track.delivered.has(row.delivered_at)
-    assert row.next_attempt_at is None if track.due is None else track.due.has(row.next_attempt_at)
+    assert row.next_attempt_at is None if track.due is None else track.due.has(due_of(row))
     assert row.lease_expires_at is None if track.lease is None else track.lease.has(row.lease_expires_at)
 
 
@@ -136,7 +137,8 @@ def _check_lists(opened: Opened, rows: Rows) -> None:
     for workspace_id in {each.workspace_id for each in rows.events.values()}:
         events = {each.id: each for each in rows.events.values() if each.workspace_id == workspace_id}
         waiting = {each.id for each in events.values() if each.dispatched_at is None}
-        left = {d.id for d in rows.deliveries.values() if d.event_id in events and d.status != "succeeded"}
+        own = [each for each in rows.deliveries.values() if each.event_id in events]
+        left = {each.id for each in own if each.status != "succeeded" and each.skip_reason != "filtered"}
         with opened.world.units() as unit:
             listed = unit.deliveries.undelivered_page(workspace_id, DeliveryFilter(), limit=1000)
             reasons = unit.deliveries.reasons([each.delivery for each in listed if each.delivery is not None])

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.challenges import EXPIRED, VERIFICATION, VOID, Challenge
-from noteflow_hooks.domain.skipping import DELETED, ERASED
+from noteflow_hooks.domain.filters import NOT_MATCHED, UNAVAILABLE, FilterAnswer, Verdict
+from noteflow_hooks.domain.skipping import DELETED, ERASED, SkipReason
 from tests.conformance.model.batch_ends import settle_batches
 from tests.conformance.model.delivery_tracks import Endpoint, Span, Track
 from tests.conformance.model.rows import shown
@@ -68,6 +69,7 @@ class Sending:
     criteria: DeliveryFilter
     rate_per_s: float
     begun: Span
+    include_filtered: bool = False
     sent: list[UUID] = field(default_factory=list)
 
 
@@ -103,12 +105,14 @@ class Ledger:
 
     def registered(self, webhook: WebhookConfig) -> None:
         """Note an endpoint."""
-        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, webhook.options.format)
+        options = webhook.options
+        self.endpoints[webhook.id] = Endpoint(self.rules, webhook.secret, options.filter, options.format)
 
     def changed(self, before: WebhookConfig, after: WebhookConfig) -> None:
         """Note what a person made of an endpoint."""
         own = self.endpoints[after.id]
-        own.secret, own.format = after.secret, after.options.format
+        own.secret, own.filter = after.secret, after.options.filter
+        own.format = after.options.format
         if after.is_active and (not before.is_active or before.url != after.url):
             own.see_to()
         if before.rate_per_s != after.rate_per_s:
@@ -178,6 +182,12 @@ class Ledger:
             return VOID
         return EXPIRED if lease.latest > challenge.expires_at else None
 
+    def asks_filter(self, track: Track) -> bool:
+        """Tell whether the endpoint's filter is to be asked about a delivery before its next attempt."""
+        event = self.events[track.event_id]
+        applies = event.target is None and not event.event_type.startswith("webhook.")
+        return bool(self.endpoints[track.webhook_id].filter) and applies and not track.is_judged
+
     def dispatched(self, before: Rows, after: Rows, span: Span) -> None:
         """Note what a round of dispatching made: what it had to, and nothing else."""
         for delivery_id in after.deliveries.keys() - before.deliveries.keys():
@@ -209,7 +219,7 @@ class Ledger:
                 if track.batch in erased and answer is not None:
                     # It may repeat what was erased of another member.
                     answer = replace(answer, response_body=None)
-                _settle(track, answer, span)
+                _settle(track, replace(each, attempt=answer), span)
         settle_batches(counted, self.tracks)
         results: dict[UUID, list[AttemptResult]] = {each.delivery.webhook_id: [] for each in counted}
         for each in _for_health([each for each in counted if not self.tracks[each.delivery.id].asks]):
@@ -268,12 +278,13 @@ class Ledger:
         """Note that a settled delivery is due once more."""
         track = self.tracks[delivery_id]
         assert track.status in {"succeeded", "dead", "skipped"}, "a delivery was sent again that was not settled"
-        track.send_again(span, forced=replay_id is None)
+        unfiltered = replay_id is not None and self.replays[replay_id].include_filtered
+        track.send_again(span, forced=replay_id is None, unfiltered=unfiltered)
         self.redeliveries[delivery_id].append(replay_id)
 
     def begun(self, replay: Replay, span: Span) -> None:
         """Note a replay."""
-        self.replays[replay.id] = Sending(replay.criteria, replay.rate_per_s, span)
+        self.replays[replay.id] = Sending(replay.criteria, replay.rate_per_s, span, replay.include_filtered)
 
     def _dispatched(self, event: Accepted, matching: frozenset[UUID], *, is_done: bool) -> None:
         own = self.of_event(event.id).keys()
@@ -290,6 +301,16 @@ class Ledger:
         for each in self.tracks.values():
             if each.webhook_id == webhook_id and each.status == "pending":
                 each.skip(reason)
+
+
+def _verdict(settlement: Settlement) -> Verdict | None:
+    """Return what a filter must have said for a worker to come to this."""
+    if settlement.delivery.skip_reason is SkipReason.FILTERED:
+        return NOT_MATCHED
+    if settlement.filter_error is not None:
+        return Verdict(FilterAnswer.ERROR, settlement.filter_error)
+    is_unjudged = settlement.wait and settlement.delivery.error_message == UNAVAILABLE
+    return Verdict(FilterAnswer.UNAVAILABLE) if is_unjudged else None
 
 
 def _new_track(event: Accepted, webhook: Any, span: Span) -> Track:  # noqa: ANN401 - a row of either store
@@ -314,10 +335,17 @@ def _for_health(settlements: Iterable[Settlement]) -> list[Settlement]:
     return list(found.values())
 
 
-def _settle(track: Track, result: AttemptResult | None, span: Span) -> None:
-    if result is not None:
-        track.answer(result, span)
+def _settle(track: Track, settlement: Settlement, span: Span) -> None:
+    verdict = _verdict(settlement)
+    if settlement.attempt is not None:
+        track.answer(settlement.attempt, span)
     elif track.reason is not None:
         track.skip(track.reason)
+    elif verdict is not None:
+        track.judge(verdict, span)
     else:
+        # Of a batch that the filter keeps from being sent, it has let these pass.
+        track.is_judged = track.is_judged or (
+            settlement.batch_id is not None and bool(settlement.delivery.passes_filter)
+        )
         track.release(span)

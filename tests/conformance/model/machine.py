@@ -18,11 +18,13 @@ from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.delivery.wake_ups import Lane, NoWakeUps
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.filters import MATCHED, NOT_MATCHED, FilterAnswer, HeldBack, Verdict
+from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
 from tests.conformance.model.operators import URLS, Operated
-from tests.conformance.model.rows import keeps_back
+from tests.conformance.model.rows import is_blocked, keeps_back
 from tests.conformance.model.steps import step
 from tests.conformance.model.watched_store import PLENTY
 from tests.conformance.model.world import SLACK
@@ -61,8 +63,16 @@ ANSWERS: Final = {
         status_code=None, response_body=None, error_kind=ErrorKind.SECRET_UNAVAILABLE, error_message="No key opens it"
     ),
 }
+#: What an endpoint's filter may say before that, where it is asked; where it isn't, the receiver answers 200.
+VERDICTS: Final = {
+    "filtered": NOT_MATCHED,
+    "filter failed": Verdict(FilterAnswer.ERROR, "a field is missing"),
+    "no filters here": Verdict(FilterAnswer.UNAVAILABLE),
+}
 #: Successes and plain failures are met most.
-_ANSWERS: Final = st.lists(st.sampled_from(["200", "200", "500", "500", "500", *ANSWERS]), min_size=1, max_size=4)
+_ANSWERS: Final = st.lists(
+    st.sampled_from(["200", "200", "500", "500", "500", *ANSWERS, *VERDICTS, "filtered"]), min_size=1, max_size=4
+)
 _LIMITS: Final = st.sampled_from([PLENTY, PLENTY, 1, 2])
 _POLICY: Final = RetryPolicy(base=RETRY_BASE, jitter=0)
 #: Longer than any lease.
@@ -263,7 +273,7 @@ class DeliveryMachine(Operated):
         return lost
 
     def _settle(self, claims: Iterable[Claim], answers: Iterable[str]) -> None:
-        made = [settlements(claim, answer) for claim, answer in zip(claims, told(answers), strict=False)]
+        made = [settlements(claim, answer) for claim, answer in zip(claims, said(answers), strict=False)]
         self.store.settle([each for own in made for each in own])
 
     def _service(self) -> DeliveryService:
@@ -271,6 +281,7 @@ class DeliveryMachine(Operated):
             self.store,
             lambda _: next(self._answers),
             inline_bulkhead(8),
+            filters=_FairFilters(),
             rules=DeliveryRules(
                 policy=_POLICY,
                 chunk=_CHUNK,
@@ -299,16 +310,42 @@ class DeliveryMachine(Operated):
         return [self.pick(known, each) for each in which] if known else []
 
 
+class _FairFilters(FilterEvaluator):
+    """Whatever they are, they say each in turn."""
+
+    def __init__(self) -> None:
+        self._verdicts = cycle((MATCHED, MATCHED, NOT_MATCHED, Verdict(FilterAnswer.ERROR, "a field is missing")))
+
+    @override
+    def check(self, text: str) -> None:
+        """Refuse nothing."""
+
+    @override
+    def evaluate(self, text: str, *, event_type: str, payload: bytes) -> Verdict:
+        return next(self._verdicts)
+
+
 def told(answers: Iterable[str]) -> Iterator[AttemptResult]:
-    """Return these answers, over and over."""
-    return (ANSWERS[each] for each in cycle(answers))
+    """Return these answers, over and over; where a filter would have spoken, the receiver's 200."""
+    return (ANSWERS.get(each, ANSWERS["200"]) for each in cycle(answers))
 
 
-def settlements(claim: Claim, answer: AttemptResult | None) -> list[Settlement]:
-    """Make of a claim what a worker does: send it, skip it, or without an answer give it back."""
+def said(answers: Iterable[str]) -> Iterator[AttemptResult | Verdict]:
+    """Return these answers, over and over, those of filters among them."""
+    return ((VERDICTS | ANSWERS)[each] for each in cycle(answers))
+
+
+def settlements(claim: Claim, answer: AttemptResult | Verdict | None) -> list[Settlement]:
+    """Make of a claim what a worker does: send it, skip it, ask the filter, or without an answer give it back."""
+    if isinstance(answer, Verdict) and not claim.asks_filter:
+        answer = ANSWERS["200"]
     result = answer if claim.reason_to_skip() is None else None
     if not isinstance(claim, BatchClaim):
         return [claim.settlement(result, policy=_POLICY, draw=lambda: 0.5)]
+    if isinstance(result, Verdict):
+        # Every second one of those that are asked about.
+        asked = [each.delivery.id for each in claim.members if each.asks_filter]
+        return claim.settlements(HeldBack(dict.fromkeys(asked[::2], result)), policy=_POLICY, draw=lambda: 0.5)
     if result is not None and result.status_code == _PARTIAL:
         # Every second event is named, as if the endpoint could do so.
         named = frozenset(each.delivery.event_id for each in claim.members[::2])
@@ -322,7 +359,8 @@ def _next(rows: Rows) -> timedelta | None:
     for each in rows.deliveries.values():
         webhook, health = rows.webhooks[each.webhook_id], rows.health[each.webhook_id]
         if each.held and not keeps_back(webhook):
-            moments.append(health.turn_at)
+            # What is blocked waits for another one, and its endpoint may have no slot.
+            moments += [] if is_blocked(each) and health.turn_at is None else [health.turn_at]
         elif not each.held:
             moments += [moment for moment in (each.next_attempt_at, each.lease_expires_at) if moment is not None]
     moments += [

@@ -17,7 +17,7 @@ from noteflow_hooks.domain.challenges import CHALLENGE_LASTS, Challenge, Verific
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
 from noteflow_hooks.domain.health.state import HealthRules
-from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format, Ordering
 from noteflow_hooks.domain.paging import DeliveryFilter
 from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay
@@ -59,14 +59,19 @@ _LIMITS: Final[dict[str, st.SearchStrategy[Any]]] = {
     "rate_limit_per_s": st.sampled_from([None, None, 0.1, 20.0]),
     "max_retries": st.integers(1, 4),
     "timeout_ms": st.sampled_from([10_000, 30_000]),
-    "options": st.sampled_from(
-        [
-            *[NO_OPTIONS] * 3,
-            *(EndpointOptions(format=each) for each in _FORMATS),
-            EndpointOptions(batch_max=2),
-            EndpointOptions(batch_max=3, format=Format.STANDARD),
-            EndpointOptions(batch_max=3, batch_wait_ms=60_000),
-        ]
+    "options": st.builds(
+        replace,
+        st.sampled_from(
+            [
+                *[NO_OPTIONS] * 3,
+                *(EndpointOptions(format=each) for each in _FORMATS),
+                *[EndpointOptions(ordering=Ordering.PER_MEETING)] * 2,
+                EndpointOptions(batch_max=2),
+                EndpointOptions(batch_max=3, format=Format.STANDARD),
+                EndpointOptions(batch_max=3, batch_wait_ms=60_000),
+            ]
+        ),
+        filter=st.sampled_from(["", "data.a", "data.b"]),
     ),
 }
 _OPTIONS: Final = {**_LIMITS, "events": _SUBSCRIBED, "enabled": st.sampled_from([True, True, False])}
@@ -266,19 +271,33 @@ class Operated(SteppedMachine):
         when=lambda self: self.ledger.tracks and len(self.ledger.replays) < RUNNING_LIMIT,
         nth=_NTH,
         which=st.none() | _WHICH,
-        status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED]),
+        status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED, DeliveryStatus.SUCCEEDED]),
+        include_filtered=st.sampled_from([False, False, True]),
         event_type=st.none() | _TYPES,
         statuses=st.sampled_from([frozenset(), frozenset(), frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})]),
         error_kind=st.sampled_from([None, None, None, ErrorKind.STATUS, ErrorKind.TIMEOUT]),
         status_code=st.sampled_from([None, None, None, 410, 200]),
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
-    def a_replay_begins(self, nth: int, which: int | None, rate_per_s: float, **criteria: Any) -> None:  # noqa: ANN401 - a filter's fields
+    def a_replay_begins(
+        self,
+        nth: int,
+        which: int | None,
+        rate_per_s: float,
+        *,
+        include_filtered: bool,
+        **criteria: Any,  # noqa: ANN401 - a filter's fields
+    ) -> None:
         if which is not None:
             criteria["webhook_id"] = self.pick(list(self.ledger.endpoints), which)
         began = self.opened.now()
         with self.world.units() as unit:
-            asked = Replay.create(self.workspaces[nth], DeliveryFilter(**criteria), rate_per_s=rate_per_s)
+            asked = Replay.create(
+                self.workspaces[nth],
+                DeliveryFilter(**criteria),
+                rate_per_s=rate_per_s,
+                include_filtered=include_filtered and criteria["status"] in (None, DeliveryStatus.SKIPPED),
+            )
             stored = unit.replays.create(asked)
             unit.commit()
         self.ledger.begun(stored, Span(began, self.opened.now()))

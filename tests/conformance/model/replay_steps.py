@@ -50,11 +50,13 @@ def _left(ledger: Ledger, rows: Rows, replay_id: UUID) -> list[UUID]:
     sending, replay = ledger.replays[replay_id], rows.replays[replay_id]
     criteria = sending.criteria
     statuses = criteria.wanted or _UNDELIVERED
+    takes_filtered = sending.include_filtered or "skipped" in criteria.wanted
     last = max((_place(rows.deliveries[each]) for each in sending.sent), default=None)
     matching = [
         each
         for each in rows.deliveries.values()
         if each.status in statuses
+        and (takes_filtered or not ledger.tracks[each.id].is_filtered)
         and ledger.events[each.event_id].workspace_id == replay.workspace_id
         and not ledger.events[each.event_id].is_erased
         and rows.is_active(each.webhook_id)

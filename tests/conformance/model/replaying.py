@@ -23,10 +23,19 @@ TICK = timedelta(microseconds=1)
 FAST = 10_000.0
 
 
-def begin(world: World, workspace_id: UUID, *, rate_per_s: float = FAST, **criteria: Any) -> Replay:  # noqa: ANN401 - the filter's fields
+def begin(
+    world: World,
+    workspace_id: UUID,
+    *,
+    rate_per_s: float = FAST,
+    include_filtered: bool = False,
+    **criteria: Any,  # noqa: ANN401 - the filter's fields
+) -> Replay:
     """Store a replay."""
     with world.units() as unit:
-        asked = Replay.create(workspace_id, DeliveryFilter(**criteria), rate_per_s=rate_per_s)
+        asked = Replay.create(
+            workspace_id, DeliveryFilter(**criteria), rate_per_s=rate_per_s, include_filtered=include_filtered
+        )
         stored = unit.replays.create(asked)
         unit.commit()
     return stored

@@ -13,6 +13,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.ordering import BLOCKED_FOR, BLOCKED_FROM
 from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
     InMemoryCertificateWatch,
@@ -36,14 +37,15 @@ if TYPE_CHECKING:
 #: By the names that :class:`Rows` has for them.
 _TABLES: Final = {
     "webhooks": "SELECT id, workspace_id, url, events, enabled, disabled_reason, deleted_at, paused_at,"
-    " max_concurrency, rate_limit_per_s, format, max_retries, timeout_ms, batch_max, batch_wait_ms, created_at,"
+    " max_concurrency, rate_limit_per_s, format, max_retries, timeout_ms, batch_max, batch_wait_ms,"
+    " ordering, created_at,"
     " unverified_since, verified_at, pending_url, challenge_event_id FROM noteflow.webhook_configs",
     "health": "SELECT * FROM noteflow.webhook_health",
     "events": "SELECT id, workspace_id, event_type, target_webhook_id, meeting_id, created_at, dispatched_at,"
-    " payload_erased_at, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
+    " payload_erased_at, sequence, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
     "deliveries": "SELECT id, webhook_id, event_id, event_type, status, status_code, response_body, error_message,"
     " attempt_count, duration_ms, next_attempt_at, lease_expires_at, delivered_at, created_at, budget_used,"
-    " interruptions, claim_no, held, forced, rendering, batch_id, batch_limit, error_kind"
+    " interruptions, claim_no, held, forced, skip_reason, rendering, batch_id, batch_limit, error_kind"
     " FROM noteflow.webhook_deliveries",
     "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind,"
     " error_message, batch_id FROM noteflow.webhook_attempts ORDER BY attempt_number",
@@ -55,6 +57,17 @@ _TABLES: Final = {
 
 #: What the vendors of chats take in a second, as docs/presets.md says.
 RATES: Final[dict[str, float]] = {"slack": 1.0, "discord": 0.5, "teams": 2.0}
+
+
+def is_blocked(row: Any) -> bool:  # noqa: ANN401 - a row of either store
+    """Tell whether a delivery waits for an earlier one of its meeting."""
+    return bool(row.held and row.next_attempt_at >= BLOCKED_FROM)
+
+
+def due_of(row: Any) -> datetime | None:  # noqa: ANN401 - as above
+    """Return when a delivery is due, were it not blocked."""
+    due_at: datetime | None = row.next_attempt_at
+    return due_at - BLOCKED_FOR if due_at is not None and is_blocked(row) else due_at
 
 
 @dataclass(frozen=True)
@@ -76,15 +89,31 @@ class Rows:
         return [each for each in self.deliveries.values() if each.webhook_id == webhook_id and each.status in statuses]
 
     def held(self, webhook_id: UUID) -> list[Any]:
-        """Return what waits for an endpoint's turns."""
-        return [each for each in self.of(webhook_id, "pending") if each.held]
+        """Return what waits for an endpoint's turns, but for what waits for an earlier one of its meeting."""
+        return [each for each in self.of(webhook_id, "pending") if each.held and not is_blocked(each)]
+
+    def earlier(self, webhook_id: UUID, event_id: UUID) -> list[Any]:
+        """Return what goes before an event of a meeting, at an endpoint: what is under way, or not dispatched."""
+        own = self.events[event_id]
+        if own.meeting_id is None:
+            return []
+        about = own.workspace_id, own.meeting_id
+        before = {
+            each.id: each
+            for each in self.events.values()
+            if (each.workspace_id, each.meeting_id) == about and each.sequence < own.sequence
+        }
+        waiting = [each for each in self.of(webhook_id, "pending", "sending") if each.event_id in before]
+        had = {each.event_id for each in self.deliveries.values() if each.webhook_id == webhook_id}
+        return waiting + [each for key, each in before.items() if each.dispatched_at is None and key not in had]
 
     def is_throttled(self, webhook_id: UUID) -> bool:
         """Tell whether an endpoint's deliveries have to go in its turns."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
         gates = (health.turn_at, health.open_until, health.ramp, health.slow_since)
         marks = (*gates, rate_of(webhook))
-        return webhook.batch_max > 0 or keeps_back(webhook) or any(each is not None for each in marks)
+        is_scheduled = webhook.batch_max > 0 or webhook.ordering != "none"
+        return is_scheduled or keeps_back(webhook) or any(each is not None for each in marks)
 
     def posts(self, webhook_id: UUID) -> int:
         """Return how many POSTs to an endpoint are under way: a batch is one."""

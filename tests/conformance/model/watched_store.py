@@ -213,6 +213,8 @@ class WatchedStore:
         for each in claims:
             track = self._ledger.tracks[each.delivery.id]
             check_claim(each, track, ledger=self._ledger, before=before, span=span, slack=slack)
+            if by_turn and before.is_active(track.webhook_id) and before.webhooks[track.webhook_id].ordering != "none":
+                assert not before.earlier(track.webhook_id, track.event_id), "sent before an earlier one of its meeting"
         for webhook_id, tracks in going.items():
             check_endpoint(
                 webhook_id, tracks, ledger=self._ledger, before=before, span=span, by_turn=by_turn, slow=slow
@@ -227,6 +229,10 @@ class WatchedStore:
         if health.open_until is not None:
             return 0
         room = cap(before, webhook_id, self._ledger.rules) - before.posts(webhook_id)
+        if webhook.ordering != "none":
+            # What goes is what nothing earlier of its meeting holds.
+            heads = [each for each in before.held(webhook_id) if not before.earlier(webhook_id, each.event_id)]
+            return 0 if before.goes_in_batches(webhook_id) else min(len(heads), room, 1)
         if not before.goes_in_batches(webhook_id):
             return min(len(before.held(webhook_id)), room)
         # What waits for others, or for its batch's next attempt, may wait; all else goes, in one batch at least.

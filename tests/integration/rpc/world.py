@@ -19,6 +19,7 @@ from noteflow_hooks.certificates.reader import PemReader
 from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.previewing import RequestPreviewer
+from noteflow_hooks.filters import CelFilters
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -73,7 +74,7 @@ class World:
             "bind": LOOPBACK,
             "store_segments_every": timedelta(seconds=0.05),
             "endpoints": EndpointRules(
-                allow_http_loopback=True, certificates=PemReader(), previewer=RequestPreviewer()
+                allow_http_loopback=True, certificates=PemReader(), previewer=RequestPreviewer(), filters=CelFilters()
             ),
             "database_threads": 4,
             "schemas": JsonSchemaChecker(),

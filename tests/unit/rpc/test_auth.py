@@ -71,5 +71,5 @@ def test_get_and_list_need_to_read_and_nothing_else_does() -> None:
     for method, scope in SCOPES.items():
         name = method.rpartition("/")[2]
         # Who may only look need not know what others do.
-        only_looks = name.startswith(("Get", "List", "Watch")) and name != "ListAuditEntries"
+        only_looks = name.startswith(("Get", "List", "PreviewFilter", "Watch")) and name != "ListAuditEntries"
         assert (scope is Scope.READ) == only_looks, method

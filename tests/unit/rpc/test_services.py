@@ -19,6 +19,7 @@ MIXINS: Final = (
     "endpoints",
     "event_types",
     "events",
+    "filters",
     "meetings",
     "previews",
     "replays",

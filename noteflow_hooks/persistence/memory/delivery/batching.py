@@ -127,6 +127,7 @@ def _waiting(session: Session, delivery: WebhookDelivery) -> Waiting:
         interruptions=delivery.interruptions,
         rendering=fixed_rendering(delivery),
         limit=delivery.batch_limit,
+        has_passed=delivery.passes_filter is True,
         targeted=event.target_webhook_id is not None,
         meeting_id=event.meeting_id,
     )

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.attempts import WebhookAttempt
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
+from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
@@ -187,6 +188,10 @@ class InMemoryDeliveryStore(DeliveryStore):
 
     def _settle(self, session: Session, settlements: Sequence[Settlement]) -> Settled:
         kept = [each for each in without_erased_answers(session, settlements) if _settled(session, each)]
+        for each in kept:
+            if each.filter_error is not None:
+                trouble = session.tables.filter_trouble.get(each.delivery.webhook_id, NO_TROUBLE)
+                session.tables.filter_trouble[each.delivery.webhook_id] = trouble.after([each.filter_error])
         slots, event_ids = apply(session, kept, rules=self._rules)
         slots += _released(session, kept)
         slots += verify(session, kept)

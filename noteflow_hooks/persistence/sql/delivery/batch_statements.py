@@ -56,11 +56,11 @@ WHERE id = ANY(CAST(:ids AS uuid[]))
 FRESH: Final = text(f"""
 SELECT own.id AS delivery_id, own.created_at, own.budget_used, own.interruptions, own.batch_limit AS "limit",
        octet_length(event.payload::text) AS payload_bytes, event.target_webhook_id IS NOT NULL AS targeted,
-       event.meeting_id,
+       event.meeting_id, own.passes_filter IS TRUE AS has_passed,
        CASE WHEN own.rendering IS NOT NULL OR own.budget_used > 0 OR own.interruptions > 0
             THEN coalesce(own.rendering, '') END AS rendering
 FROM (
-    SELECT id, event_id, created_at, budget_used, interruptions, batch_limit, rendering, next_attempt_at
+    SELECT id, event_id, created_at, budget_used, interruptions, batch_limit, rendering, passes_filter, next_attempt_at
     FROM noteflow.delivery_queue
     WHERE webhook_id = :webhook_id AND status = '{DeliveryStatus.PENDING}' AND held AND batch_id IS NULL
       AND next_attempt_at <= clock_timestamp()

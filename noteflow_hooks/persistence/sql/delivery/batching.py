@@ -25,7 +25,7 @@ from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.renderings import USUAL, EventFacts, Rendering
 from noteflow_hooks.persistence.sql.delivery import batch_statements as statements
-from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow
+from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow, ids_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -108,7 +108,7 @@ def _live(connection: Connection, slot: OwnSlot, found: SlotClaims) -> list[Batc
     if not rows:
         return []
     waiting = [key for row in rows for key in row.waiting]
-    locked = set(connection.scalars(statements.LOCK, {"ids": waiting}))
+    locked = set(connection.scalars(statements.LOCK, {"ids": ids_text(waiting)}))
     live: list[Batch] = []
     gone: list[UUID] = []
     for row in rows:
@@ -163,7 +163,7 @@ def _claim(
         statements.CLAIM_BATCHES,
         {
             "webhook_id": slot.webhook.id,
-            "ids": list(chosen),
+            "ids": ids_text(chosen),
             "batch_ids": list(chosen.values()),
             "renderings": [None if each is None else renderings[each] for each in chosen.values()],
             "made": json.dumps([_stored(each) for each in made]),

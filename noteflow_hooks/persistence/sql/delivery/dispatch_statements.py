@@ -148,6 +148,7 @@ _LEASED_COLUMNS = columns(
         "budget_used": "0",
         "interruptions": "0",
         "claim_no": "1",
+        "passes_filter": "NULL::boolean",
         "lease_expires_at": lease_end("owned.timeout_ms", "owned.moment"),
         "created_at": "now()",
         "ordered_meeting": "NULL::text",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from uuid import UUID
 
 from noteflow_hooks.domain.audit.telling import entry_of_disabling
+from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.circuit_breaker import HealthTransition, apply_results, transition_event
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM
 from noteflow_hooks.domain.health.slots import OwnSlot, SlotUse, deal_out
@@ -97,6 +98,23 @@ class HealthKeeper:
         if breakers:
             note_breakers(connection, breakers, now=now)
         return HealthChanges(next_slots(changed, now=now), event_ids)
+
+    def lock(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
+        """Lock the health of these endpoints."""
+        connection.execute(statements.LOCK_HEALTH, {"ids": list(webhook_ids)})
+
+    def note_filter_errors(self, connection: Connection, settlements: Sequence[Settlement]) -> None:
+        """Count what the endpoints' filters have failed on; their health is locked."""
+        errors: dict[UUID, list[str]] = {}
+        for each in settlements:
+            errors.setdefault(each.delivery.webhook_id, []).append(str(each.filter_error))
+        added = {key: NO_TROUBLE.after(own) for key, own in errors.items()}
+        rows = [
+            {"webhook_id": str(key), "errors": each.errors, "last_error": each.last_error}
+            for key, each in added.items()
+        ]
+        if rows:
+            connection.execute(statements.NOTE_FILTER_ERRORS, {"rows": json.dumps(rows)})
 
     def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
         """Send endpoints to the slow lane."""

@@ -45,6 +45,7 @@ class ClaimRow(NamedTuple):
     budget_used: int
     interruptions: int
     claim_no: int
+    passes_filter: bool | None
     payload: str
     targeted: bool
     erased: bool
@@ -78,6 +79,7 @@ class ClaimRow(NamedTuple):
             budget_used=self.budget_used,
             interruptions=self.interruptions,
             claim_no=self.claim_no,
+            passes_filter=self.passes_filter,
             lease_expires_at=self.lease_expires_at,
             created_at=self.created_at,
             ordered_meeting=self.ordered_meeting,
@@ -199,6 +201,12 @@ def stored_results(rows: Iterable[Sequence[Any]]) -> StoredResults:
     return StoredResults(frozenset(stored), frozenset(examined), has_slot)
 
 
+def ids_text(ids: Iterable[UUID]) -> str:
+    """Return ids as the text of an array, empty where there are none: psycopg would look at each by itself."""
+    joined = ",".join(map(str, ids))
+    return f"{{{joined}}}" if joined else ""
+
+
 def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
     """Return the parameters of the statement that settles: any number of results, each with whether it is notable."""
     rows = ", ".join([_result(each, notable=notable) for each, notable in results])
@@ -214,7 +222,7 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_skipped(delivery)}{_batched(settlement)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_seldom(delivery)}{_batched(settlement)}}}'
     )
 
 
@@ -228,8 +236,11 @@ def _attempt(result: AttemptResult | None) -> str:
     )
 
 
-def _skipped(delivery: WebhookDelivery) -> str:
-    return "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
+def _seldom(delivery: WebhookDelivery) -> str:
+    """Return what few deliveries have, and the statement takes for nothing where it is left out."""
+    skipped = "" if delivery.skip_reason is None else f', "skip_reason": "{delivery.skip_reason}"'
+    passes = delivery.passes_filter
+    return skipped if passes is None else f'{skipped}, "passes_filter": {_flag(passes)}'
 
 
 def _batched(settlement: Settlement) -> str:

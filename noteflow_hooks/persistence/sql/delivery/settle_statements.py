@@ -81,7 +81,8 @@ WITH result AS MATERIALIZED (
         id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
-        error_kind text, attempt_error text, redialled boolean, skip_reason text{parts.columns})
+        error_kind text, attempt_error text, redialled boolean, skip_reason text,
+        passes_filter boolean{parts.columns})
 {parts.erased}), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
@@ -90,7 +91,7 @@ WITH result AS MATERIALIZED (
               AS response_body, result.error_message, result.attempt_count, result.duration_ms, result.budget_used,
               result.interruptions, CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at,
               result.skip_reason, delivery.ordered_meeting, delivery.sequence, delivery.gap, delivery.out_of_order,
-              delivery.rendering, {_KIND} AS error_kind, result.notable{parts.ended}
+              delivery.rendering, {_KIND} AS error_kind, result.passes_filter, result.notable{parts.ended}
 ), filed AS (
     {filed("ended", parts.filed, if_new=IF_NEW)}
 ), kept AS (
@@ -98,7 +99,7 @@ WITH result AS MATERIALIZED (
     SET status = result.status, status_code = result.status_code, response_body = {parts.body},
         error_message = result.error_message, error_kind = {_KIND}, attempt_count = result.attempt_count,
         duration_ms = result.duration_ms,
-        budget_used = result.budget_used, interruptions = result.interruptions,
+        budget_used = result.budget_used, interruptions = result.interruptions, passes_filter = result.passes_filter,
         lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s),
         forced = delivery.event_type = '{VERIFICATION}'{parts.kept}
     FROM result

@@ -53,6 +53,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     FloodedReport,
     StoredResults,
     claims_and_report,
+    ids_text,
     result_params,
     stored_results,
 )
@@ -213,6 +214,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
+        failed = [each for each in settlements if each.filter_error is not None]
+        if failed:
+            return self._settle_with_errors(failed, [each for each in settlements if each.filter_error is None])
         is_batched = any(each.batch_id is not None for each in settlements)
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
@@ -229,6 +233,22 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
+
+    def _settle_with_errors(self, failed: Sequence[Settlement], others: Sequence[Settlement]) -> Settled:
+        """Store those on which filters have failed together with their count, and the others as ever."""
+        rest = self.settle(others)
+        with self._engine.begin() as connection:
+            # Before the deliveries: what follows of them may lock some of these, in no order.
+            self._health.lock(connection, {each.delivery.webhook_id for each in failed})
+            stored = self._settle(connection, failed, result_params((each, False) for each in failed))
+            self._health.note_filter_errors(
+                connection, [each for each in failed if each.fencing_key in stored.fencing_keys]
+            )
+        return Settled(
+            rest.fencing_keys | stored.fencing_keys,
+            slots=[*rest.slots, *stored.slots],
+            event_ids=[*rest.event_ids, *stored.event_ids],
+        )
 
     def _settle_answers(
         self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
@@ -249,10 +269,10 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
     ) -> Settled:
         """Store results of which some are of batches; those that are sent again have their endpoints' slots."""
-        ids = {"ids": [each.delivery.id for each in settlements]}
-        connection.execute(settle_statements.LOCK_SETTLED, ids)
+        connection.execute(settle_statements.LOCK_SETTLED, {"ids": ids_text(each.delivery.id for each in settlements)})
         stored = stored_results(connection.execute(settle_statements.SETTLE_BATCHES.careful, params))
-        again = connection.execute(settle_statements.SCHEDULE_BATCHES, ids).all()
+        waiting = ids_text(each.delivery.id for each in settlements if each.waits_for_slot)
+        again = connection.execute(settle_statements.SCHEDULE_BATCHES, {"ids": waiting}).all() if waiting else ()
         settled = self._examined(connection, settlements, stored)
         return replace(settled, slots=[*settled.slots, *(SchedulingSlot(row.wait, slow=row.slow) for row in again)])
 

@@ -10,6 +10,7 @@ from sqlalchemy import inspect, text
 
 from noteflow_hooks.crypto import COLUMNS
 from noteflow_hooks.domain.challenges import CHALLENGE_LASTS
+from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.persistence.sql.delivery import lookup_statements
 from noteflow_hooks.persistence.sql.orm import SCHEMA
 
@@ -95,6 +96,20 @@ class Unverified:
     waits: timedelta
 
 
+#: Endpoint by endpoint, of those that have a filter.
+_UNJUDGED = text("""
+SELECT count(*) AS rows, min(created_at) AS since, clock_timestamp() AS now FROM (
+    SELECT waiting.created_at FROM noteflow.webhook_configs AS config CROSS JOIN LATERAL (
+        SELECT created_at FROM noteflow.delivery_queue
+        WHERE held = ANY('{t,f}') AND webhook_id = config.id AND status = 'pending' AND error_message = :unavailable
+        LIMIT :most
+    ) AS waiting
+    WHERE config.filter <> '' AND config.deleted_at IS NULL
+    LIMIT :most
+) AS counted
+""")
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
     """The database's server, and what it says of itself to our role."""
@@ -162,6 +177,12 @@ class DatabaseDiagnostics:
         with self._alone.connect() as connection:
             rows = connection.execute(_SAMPLES).all()
         return [_sample(row.ciphertexts, *row.sample) for row in rows]
+
+    def unjudged(self) -> Waiting:
+        """Return how many deliveries wait for a worker that can ask their endpoints' filters."""
+        with self._alone.connect() as connection:
+            row = connection.execute(_UNJUDGED, {"most": MOST, "unavailable": UNAVAILABLE}).one()
+        return Waiting(row.rows, row.now - row.since if row.since else None)
 
     def unverified(self) -> Sequence[Unverified]:
         """Return the endpoints that have yet to answer a challenge, those that have been asked for longest first."""

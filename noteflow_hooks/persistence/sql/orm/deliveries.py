@@ -57,6 +57,8 @@ class _DeliveryColumns:
     forced: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Why it is skipped, where it is.
     skip_reason: Mapped[str | None]
+    #: Whether it passes its endpoint's filter without asking (again), or is to be asked about whatever was attempted.
+    passes_filter: Mapped[bool | None]
     #: The meeting in whose order it stands, and its number there; NULL where its endpoint keeps no order.
     ordered_meeting: Mapped[str | None]
     sequence: Mapped[int | None] = mapped_column(BigInteger)
@@ -141,6 +143,14 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded'"),
+        ),
+        # Without what filters hold back, which may be most of what is skipped.
+        Index(
+            "ix_webhook_deliveries_owed",
+            "workspace_id",
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
         ),
         # Whether a batch is still named.
         Index("ix_webhook_deliveries_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),

@@ -49,6 +49,7 @@ class WebhookReplayRow(Base):
     status_code: Mapped[int | None] = mapped_column(Integer)
     id_prefix: Mapped[str | None] = mapped_column(String(36))
     rate_per_s: Mapped[float]
+    include_filtered: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str] = mapped_column(String(16), server_default="running")
     matched: Mapped[int] = mapped_column(Integer)
     sent: Mapped[int] = mapped_column(Integer, server_default=text("0"))

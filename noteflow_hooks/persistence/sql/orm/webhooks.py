@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import ARRAY, CheckConstraint, Index, Integer, String, Text, text
+from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
@@ -183,3 +183,6 @@ class WebhookHealthRow(Base):
     slow_since: Mapped[datetime | None]
     quick: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     rate_at: Mapped[datetime | None]
+    #: How often the endpoint's present filter could not be evaluated, and how it failed last.
+    filter_errors: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    filter_last_error: Mapped[str | None]

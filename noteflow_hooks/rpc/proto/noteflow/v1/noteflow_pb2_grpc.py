@@ -427,6 +427,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
                 _registered_method=True)
+        self.PreviewFilter = channel.unary_unary(
+                '/noteflow.v1.WebhookService/PreviewFilter',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.FromString,
+                _registered_method=True)
         self.WhoAmI = channel.unary_unary(
                 '/noteflow.v1.WebhookService/WhoAmI',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
@@ -581,6 +586,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PreviewFilter(self, request, context):
+        """Says what a filter would have done to the newest stored events. Nothing is sent or changed.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def WhoAmI(self, request, context):
         """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do.
         """
@@ -685,6 +697,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.CancelReplay,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Replay.SerializeToString,
+            ),
+            'PreviewFilter': grpc.unary_unary_rpc_method_handler(
+                    servicer.PreviewFilter,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.SerializeToString,
             ),
             'WhoAmI': grpc.unary_unary_rpc_method_handler(
                     servicer.WhoAmI,
@@ -1206,6 +1223,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/CancelReplay',
             noteflow_dot_v1_dot_noteflow__pb2.CancelReplayRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.Replay.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PreviewFilter(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/PreviewFilter',
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.FromString,
             options,
             channel_credentials,
             insecure,

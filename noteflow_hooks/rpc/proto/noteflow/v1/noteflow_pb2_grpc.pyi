@@ -40,6 +40,7 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   MESSAGE_TOO_LARGE       a stream's message has too many bytes     RESOURCE_EXHAUSTED
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
   SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
+  FILTERS_MISSING         the server can't check filters            FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
 
 What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
@@ -231,6 +232,8 @@ class WebhookServiceStub:
     """Lists the workspace's replays."""
     CancelReplay: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]
     """Ends a running replay; what it has made due already is sent."""
+    PreviewFilter: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewFilterRequest, _noteflow_pb2.PreviewFilterResponse]
+    """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
@@ -294,6 +297,8 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Lists the workspace's replays."""
     CancelReplay: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.CancelReplayRequest, _noteflow_pb2.Replay]  # type: ignore[assignment]
     """Ends a running replay; what it has made due already is sent."""
+    PreviewFilter: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewFilterRequest, _noteflow_pb2.PreviewFilterResponse]  # type: ignore[assignment]
+    """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
@@ -468,6 +473,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.Replay, _abc.Awaitable[_noteflow_pb2.Replay]]:
         """Ends a running replay; what it has made due already is sent."""
+
+    @_abc_1.abstractmethod
+    def PreviewFilter(
+        self,
+        request: _noteflow_pb2.PreviewFilterRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.PreviewFilterResponse, _abc.Awaitable[_noteflow_pb2.PreviewFilterResponse]]:
+        """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
 
     @_abc_1.abstractmethod
     def WhoAmI(
