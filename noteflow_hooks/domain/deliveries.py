@@ -210,8 +210,7 @@ class WebhookDelivery:
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
         # What tells nothing of the endpoint was an attempt all the same: its filter was asked before.
-        after = replace(after, passes_filter=True)
-        count = self.interruptions + 1
+        after, count = replace(after, passes_filter=True), self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
         message = f"{EXHAUSTED}{after.error_message}"
@@ -220,9 +219,8 @@ class WebhookDelivery:
     def released(self, why: str | None = None) -> WebhookDelivery:
         """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        return replace(
-            self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=why or self.error_message
-        )
+        kept = self.error_message if why is None else why
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=kept)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""

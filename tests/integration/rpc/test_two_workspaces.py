@@ -53,6 +53,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "RotateWebhookSecret": [{}, {"secret": "a-secret-of-mine", "overlap_seconds": 0}],
     "TestWebhook": [{}, {"wait_seconds": 0.2}],
     # By the event; that the endpoint is looked for in the caller's workspace, too, its own tests say.
+    "PreviewFilter": [{"filter": "true"}],
     "PreviewPayload": [{"format": "standard"}],
     "VerifyWebhook": [{}, {"wait_seconds": 0.2}],
     "GetDelivery": [{}],
