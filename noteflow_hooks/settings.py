@@ -214,6 +214,7 @@ class Settings(_Variables):
         2000, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
     )
     streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    watches_per_workspace: int = Field(20, ge=1, le=1_000, description="a whole number from 1 to 1000")
     reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
     grpc_reflection: bool = Field(default=False, description="true or false")
     secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(

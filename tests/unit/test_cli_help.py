@@ -96,7 +96,7 @@ def test_help_says_how_a_shell_completes(shell: str, capsys: pytest.CaptureFixtu
         ([], "del", ["deliveries"]),
         ([], "", list(COMMANDS)),
         (["deliveries"], "re", ["replay", "replay-cancel", "replay-status", "replays", "retry"]),
-        (["deliveries", "list"], "--st", ["--status"]),
+        (["deliveries", "list"], "--st", ["--status", "--status-code"]),
         (["deliveries", "list", "--status"], "s", ["sending", "skipped", "succeeded"]),
     ],
 )
