@@ -65,7 +65,10 @@ class OnDead(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointOptions:
-    """The options of one endpoint. :meth:`changed` checks; the constructor takes what is stored."""
+    """The options of one endpoint. :meth:`changed` checks; the constructor takes what is stored.
+
+    What a preset can't have beside its format is checked where all of the endpoint is known.
+    """
 
     #: A CEL expression; empty lets all events pass.
     filter: str = ""
@@ -149,6 +152,13 @@ _CHECKS: Final[Mapping[str, Any]] = {
 
 def _check_together(options: EndpointOptions) -> None:
     """Raise InvalidInputError where two of the options exclude each other."""
+    # What a preset can't have is told at once, with what is no option: see ``preset_endpoints``.
+    if not options.format.is_preset:
+        check_batches(options)
+
+
+def check_batches(options: EndpointOptions) -> None:
+    """Raise InvalidInputError where there are to be batches, and the format has none."""
     if options.batch_max != NO_BATCHES and not options.format.takes_batches:
         fitting = ", ".join(each for each in Format if each.takes_batches)
         raise InvalidInputError(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.options import check_batches
 from noteflow_hooks.domain.presets import PRESETS, check_host, masked
 from noteflow_hooks.domain.violations import Violations
 from noteflow_hooks.errors import InvalidInputError
@@ -77,6 +78,7 @@ def _check_parts(webhook: WebhookConfig, found: Violations) -> None:
     for name, is_there in conflicts.items():
         if is_there:
             found.take(partial(_refuse, name, webhook), None)
+    found.take(partial(check_batches, webhook.options), None)
 
 
 def _refuse(name: str, webhook: WebhookConfig) -> None:

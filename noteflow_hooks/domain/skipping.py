@@ -51,6 +51,11 @@ def skip_of_disabled(webhook: WebhookConfig) -> Skip:
     return skip_by_system(webhook.disabled_reason) if webhook.disabled_reason is not None else DISABLED
 
 
+def is_gone(webhook: WebhookConfig) -> bool:
+    """Tell whether the endpoint is disabled since its URL has said that it is gone for good."""
+    return not webhook.enabled and skip_of_disabled(webhook).reason is SkipReason.GONE
+
+
 def skip_by_system(reason: str) -> Skip:
     """Return what is said where the system has disabled the endpoint, for a reason in words."""
     return Skip(reason, SkipReason.GONE if reason.startswith(GONE_REASON) else SkipReason.DISABLED)

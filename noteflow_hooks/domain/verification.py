@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.domain.challenges import MARK, NEVER_ASKED, Challenge, Verification, with_challenge
 from noteflow_hooks.domain.events import VerificationPayload, WebhookEventType, format_timestamp, new_event
 from noteflow_hooks.domain.options import Format
+from noteflow_hooks.domain.skipping import is_gone
 from noteflow_hooks.errors import InvalidInputError, PreconditionError, Reason
 
 if TYPE_CHECKING:
@@ -43,7 +44,8 @@ def updated(
 ) -> WebhookConfig:
     """Return the changed endpoint as it is stored. ``names_url`` is whether the change names a URL, the same or not.
 
-    A verified endpoint keeps its URL until the new one answers. Without ``is_required`` a new URL counts at once.
+    A verified endpoint keeps its URL until the new one answers, unless its URL is gone. Without ``is_required`` a new
+    URL counts at once.
     """
     had = before.verification
     if after.options.format.is_preset:
@@ -56,7 +58,15 @@ def updated(
         # Back to the URL that it has: there is nothing to ask any more.
         return replace(after, verification=replace(had, pending_url=None, challenge=None))
     is_enabled = after.is_active and not before.is_active
-    return _asked(after, now=now) if is_enabled and had.is_awaited else after
+    return _enabled(before, after, now=now) if is_enabled and had.is_awaited else after
+
+
+def _enabled(before: WebhookConfig, after: WebhookConfig, *, now: datetime) -> WebhookConfig:
+    """Return an endpoint that is asked again: its challenge was skipped while it was disabled."""
+    pending = before.verification.pending_url
+    if pending is not None and is_gone(before):
+        return _moved(before, replace(after, url=pending), now=now)
+    return _asked(after, now=now)
 
 
 def _moved_freely(before: WebhookConfig, after: WebhookConfig, *, names_url: bool) -> WebhookConfig:
@@ -70,8 +80,9 @@ def _moved_freely(before: WebhookConfig, after: WebhookConfig, *, names_url: boo
 
 def _moved(before: WebhookConfig, after: WebhookConfig, *, now: datetime) -> WebhookConfig:
     had = before.verification
-    if before.options.format.is_preset or had.unverified_since is not None:
-        # Nothing goes to it until it answers, so it has no URL to keep.
+    if before.options.format.is_preset or had.unverified_since is not None or is_gone(before):
+        # Nothing goes to it until it answers, so it has no URL to keep. At one that is gone, the next delivery would
+        # disable it once more, and the challenge would be skipped.
         since = had.unverified_since if had.unverified_since is not None else now
         return _asked(replace(after, verification=Verification(since)), now=now)
     if after.tls != before.tls:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -13,6 +15,7 @@ from noteflow_hooks.domain.presets import PRESETS, masked
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
+from tests.support.batches import a_batch
 from tests.support.builders import NOON, PRESET_URLS, a_delivery, a_webhook
 from tests.support.certificates import authority_pem
 from tests.support.chats.api import ChatApis
@@ -122,6 +125,18 @@ def test_what_was_begun_before_an_endpoint_became_a_preset_has_no_header_of_ours
     assert executor.post(_claim(claim.webhook, a_delivery(attempt_count=1, budget_used=1))).status_code == 400
     [request] = chats.requests
     assert request.body == an_occurrence().payload
+    assert not [name for name, _ in request.headers if name.lower().startswith(("x-noteflow", "webhook-"))]
+
+
+def test_a_batch_that_was_begun_before_has_no_header_of_ours_either(executor: WebhookExecutor, chats: ChatApis) -> None:
+    """It is tried again as that batch, and what a vendor's answer means is what it means for each of its messages."""
+    claim, _ = joined(chats, Format.SLACK, gone="no_service")
+    batch = a_batch("https://crm.example/", options=EndpointOptions(batch_max=3, batch_partial=True))
+    preset = replace(claim.webhook, options=replace(claim.webhook.options, batch_partial=True))
+    result = executor.post(replace(batch, webhook=preset))
+    assert (result.status_code, result.is_gone) == (404, True)
+    [request] = chats.requests
+    assert json.loads(request.body)["id"] == str(batch.id)
     assert not [name for name, _ in request.headers if name.lower().startswith(("x-noteflow", "webhook-"))]
 
 

@@ -26,6 +26,7 @@ from noteflow_hooks.domain.challenges import (
 from noteflow_hooks.domain.client_certificates import ClientTls
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import NO_OPTIONS, Format
+from noteflow_hooks.domain.skipping import GONE_REASON
 from noteflow_hooks.domain.verification import (
     as_asked,
     check_verified,
@@ -130,6 +131,29 @@ def test_one_that_is_not_verified_moves_at_once_and_is_asked_there() -> None:
     with pytest.raises(PreconditionError, match="VerifyWebhook") as refused:
         check_verified(moved, what="test it")
     assert refused.value.reason is Reason.WEBHOOK_UNVERIFIED
+
+
+@pytest.mark.parametrize("step_by_step", [False, True])
+def test_one_that_is_gone_has_no_url_to_keep(*, step_by_step: bool) -> None:
+    """Enabled there, it would be disabled by the next delivery, and its challenge skipped with it."""
+    gone = a_webhook(enabled=False, disabled_reason=f"{GONE_REASON} at noon")
+    enabled: dict[str, Any] = {"enabled": True, "disabled_reason": None}
+    moved = change(change(gone, url=NEW), **enabled) if step_by_step else change(gone, url=NEW, **enabled)
+    assert (moved.url, moved.verification.pending_url, moved.verification.unverified_since) == (NEW, None, LATER)
+    assert challenge_of(moved).expires_at == LATER + CHALLENGE_LASTS
+    by_hand = change(a_webhook(enabled=False), url=NEW, **enabled)
+    assert (by_hand.url, by_hand.verification.pending_url) == (OLD, NEW)
+
+
+def test_one_that_was_to_move_when_it_was_gone_is_asked_there_alone_once_it_is_enabled() -> None:
+    """Nothing goes to the old URL any more, which would say the same again."""
+    moving = change(a_webhook(), url=NEW)
+    gone = replace(moving, enabled=False, disabled_reason=f"{GONE_REASON} at noon")
+    assert change(gone, name="other").verification == moving.verification
+    enabled = change(gone, enabled=True, disabled_reason=None)
+    assert (enabled.url, enabled.verification.pending_url, enabled.verification.unverified_since) == (NEW, None, LATER)
+    assert challenge_of(enabled) != challenge_of(moving)
+    assert change(gone, url=OLD, enabled=True, disabled_reason=None).url == OLD
 
 
 def test_presets_are_exempt_and_leaving_one_is_a_new_beginning() -> None:

@@ -112,15 +112,20 @@ class PreparedEndpoint:
 
     def batch_head(self, batch: BatchClaim, rendered: Rendered, moment: datetime) -> bytes:
         """Return the head of a batch's POST, signed at that moment under the batch's id."""
+        text = f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {len(rendered.body)}\r\n"
+        if not self._is_bare:
+            text += self._batch_lines(batch, rendered.body, moment)
+        return (text + self._after).encode("latin-1")
+
+    def _batch_lines(self, batch: BatchClaim, body: bytes, moment: datetime) -> str:
+        """Return what a request says of its batch, and its signatures."""
         batch_id, timestamp = str(batch.id), int(moment.timestamp())
         text = (
-            f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {len(rendered.body)}\r\n"
             f"X-NoteFlow-Event: batch\r\nX-NoteFlow-Payload-Version: {batch.rendering.payload_version}\r\n"
             f"X-NoteFlow-Batch: {len(batch.members)}\r\nX-NoteFlow-Delivery: {batch_id}\r\n"
             f"webhook-id: {batch_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
-        text += self._signature_lines(batch_id, timestamp, rendered.body, moment=moment)
-        return (text + self._after).encode("latin-1")
+        return text + self._signature_lines(batch_id, timestamp, body, moment=moment)
 
     def _signature_lines(self, message_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
         if self._keys is not None:

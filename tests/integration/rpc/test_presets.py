@@ -98,12 +98,23 @@ def test_a_refusal_names_the_field_and_what_is_allowed(world: World) -> None:
             secret="a-first-secret-of-24-characters",
             headers=[pb.Header(name="X-Key", value="v")],
             signing="both",
+            batch_max=5,
         )
     )
-    assert set(wrong) == {"url", "secret", "headers", "signing"}
+    assert set(wrong) == {"url", "secret", "headers", "signing", "batch_max"}
     assert "hooks.slack.com" in wrong["url"]
     assert "must be hmac" in wrong["signing"]
     assert set(violations(lambda: register(world, Format.TEAMS, batch_max=5))) == {"batch_max"}
+
+
+def test_an_endpoint_that_can_not_become_a_preset_is_told_all_that_is_in_the_way(world: World) -> None:
+    """What it has, as well as what is named in the same call; and a preset gets no batches later."""
+    plain = register(world, Format.STANDARD, url="https://receiver.example/hooks", batch_max=5, generate_secret=True)
+    wrong = violations(lambda: update(world, plain, format="slack", signing="both"))
+    assert set(wrong) == {"url", "secret", "signing", "batch_max"}
+    assert wrong["batch_max"] == "must be 0 with format slack; batches are for noteflow, standard, cloudevents"
+    made = register(world, Format.SLACK)
+    assert set(violations(lambda: update(world, made, batch_max=2))) == {"batch_max"}
 
 
 def test_a_url_that_ends_in_the_mask_is_refused(world: World) -> None:
