@@ -40,6 +40,7 @@ test: venv-dev ## every check that CI makes
 	@$(BIN)/python scripts/generate_proto.py --check
 	@$(BIN)/python scripts/generate_catalogue.py --check
 	$(HEAD) 'tests'
+	@scripts/browser
 	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
@@ -62,6 +63,10 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
+pictures: venv-dev ## make the pictures of docs/dashboard.md
+	@scripts/browser
+	@$(BIN)/python scripts/pictures.py
+
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py
 
@@ -69,12 +74,14 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra embedded --extra schemas --extra filters --output-file requirements/run.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra flower --extra schemas --extra filters --output-file requirements/prod.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra dashboard --extra embedded --extra schemas --extra filters \
+		--output-file requirements/run.lock
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra dashboard --extra flower --extra schemas --extra filters \
+		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -84,4 +91,4 @@ venv-run:
 venv-dev:
 	@PYTHON='$(PYTHON)' scripts/venv dev
 
-.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto lock clean venv-run venv-dev
+.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto pictures lock clean venv-run venv-dev

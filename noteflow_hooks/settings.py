@@ -117,6 +117,19 @@ def _bind(text: str) -> str:
     return text
 
 
+def _address(text: str) -> str:
+    if text.startswith("unix:"):
+        raise ValueError(text)
+    return _bind(text)
+
+
+def _host_names(text: str) -> str:
+    for name in _parts(text):
+        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
+            raise ValueError(name)
+    return text
+
+
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
@@ -201,6 +214,7 @@ class Settings(_Variables):
         2000, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
     )
     streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    watches_per_workspace: int = Field(20, ge=1, le=1_000, description="a whole number from 1 to 1000")
     reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
     grpc_reflection: bool = Field(default=False, description="true or false")
     secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(
@@ -248,6 +262,18 @@ class Settings(_Variables):
     retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
     audit_retention_days: Days = Field(365, description="a number of days above 0, up to 36500")
     purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
+    dashboard_bind: Annotated[str, AfterValidator(_address)] = Field(
+        "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
+    )
+    dashboard_secret: str | None = Field(
+        None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
+    )
+    dashboard_hosts: Annotated[str, AfterValidator(_host_names)] = Field(
+        "", description="host names without ports, such as hooks.example.com,localhost"
+    )
+    dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
+    dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
+    dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 

@@ -1,4 +1,4 @@
-"""Makes workspaces, and makes and revokes tokens: for the commands, and for `up` and `demo`."""
+"""Makes workspaces, and makes and revokes tokens: for the commands, and for `up` and `demo`. And says whose one is."""
 
 from __future__ import annotations
 
@@ -27,6 +27,14 @@ def make_workspace(unit: UnitOfWork, name: str, *, by: Actor) -> Workspace:
     target = (TargetKind.WORKSPACE, stored.id)
     unit.audit.add(entry_of(by, Action.WORKSPACE_CREATED, stored.id, target, new={"name": stored.name}))
     return stored
+
+
+def read_workspace(unit: UnitOfWork, workspace_id: UUID) -> Workspace:
+    """Return one workspace, or raise NotFoundError: it may have been removed while its token was still remembered."""
+    workspace = unit.access.get_workspace(workspace_id)
+    if workspace is None:
+        raise NotFoundError(f"workspace_id: no workspace {workspace_id}")
+    return workspace
 
 
 def make_token(

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.audit.entries import Actor
-    from noteflow_hooks.domain.paging import Page
+    from noteflow_hooks.domain.paging import Page, WebhookFilter
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
     from noteflow_hooks.domain.ports.previews import Previewer
@@ -232,10 +232,12 @@ def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> Endp
     return _viewed(unit, find_webhook(unit, workspace_id, webhook_id))
 
 
-def list_webhooks(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[list[EndpointView], int]:
+def list_webhooks(
+    unit: UnitOfWork, workspace_id: UUID, criteria: WebhookFilter, page: Page
+) -> tuple[list[EndpointView], int]:
     """Return a page of the workspace's endpoints, newest first, and how many there are where the page asks."""
-    rows = unit.webhooks.list_with_health(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
-    total = unit.webhooks.count(workspace_id, ids=page.ids) if page.counts else 0
+    rows = unit.webhooks.list_with_health(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
+    total = unit.webhooks.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
     trouble = unit.webhooks.get_filter_trouble(each.id for each, _ in rows if each.options.filter)
     return [EndpointView(*each, trouble.get(each[0].id, NO_TROUBLE)) for each in rows], total
 

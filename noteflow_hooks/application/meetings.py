@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.meetings import Segment, Summary
-    from noteflow_hooks.domain.paging import Page
+    from noteflow_hooks.domain.paging import MeetingFilter, Page
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
 
@@ -194,10 +194,12 @@ def end_abandoned(
     return ended
 
 
-def list_meetings(unit: UnitOfWork, workspace_id: UUID, page: Page) -> tuple[Sequence[Meeting], int]:
+def list_meetings(
+    unit: UnitOfWork, workspace_id: UUID, criteria: MeetingFilter, page: Page
+) -> tuple[Sequence[Meeting], int]:
     """Return a page of the workspace's meetings, newest first, and how many there are where the page asks."""
-    rows = unit.meetings.list_page(workspace_id, limit=page.limit, after=page.after, ids=page.ids)
-    return rows, unit.meetings.count(workspace_id, ids=page.ids) if page.counts else 0
+    rows = unit.meetings.list_page(workspace_id, criteria, limit=page.limit, after=page.after, ids=page.ids)
+    return rows, unit.meetings.count(workspace_id, criteria, ids=page.ids) if page.counts else 0
 
 
 def _not_found(meeting_id: UUID) -> NotFoundError:

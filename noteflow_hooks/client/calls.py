@@ -28,7 +28,9 @@ class _Details(grpc.ClientCallDetails):
     compression: grpc.Compression | None
 
 
-class Authorizing(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+class Authorizing(
+    grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
+):
     """Adds the token to every call, and the timeout to every unary one that names none; a stream may take any time.
 
     gRPC's own call credentials can't be used: it refuses them on a channel without TLS.
@@ -56,6 +58,12 @@ class Authorizing(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterc
         details = self._with_token(client_call_details, client_call_details.timeout)
         return continuation(details, request_iterator)
 
+    def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - as above
+        """Call with the token; what it tells may take any time."""
+        return continuation(self._with_token(client_call_details, client_call_details.timeout), request)
+
     def _with_token(self, details: grpc.ClientCallDetails, timeout: float | None) -> _Details:
         return _Details(
             method=details.method,
@@ -67,7 +75,9 @@ class Authorizing(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterc
         )
 
 
-class Translating(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor):
+class Translating(
+    grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterceptor, grpc.UnaryStreamClientInterceptor
+):
     """Makes every call raise the project's errors; it stands outermost, so that it sees what all others let through."""
 
     def __init__(self, server: str) -> None:
@@ -88,6 +98,32 @@ class Translating(grpc.UnaryUnaryClientInterceptor, grpc.StreamUnaryClientInterc
     ) -> Any:  # noqa: ANN401 - as above
         """Call likewise."""
         return _Translated(continuation(client_call_details, request_iterator), self._server)
+
+    def intercept_unary_stream(
+        self, continuation: Callable[..., Any], client_call_details: grpc.ClientCallDetails, request: object
+    ) -> Any:  # noqa: ANN401 - as above
+        """Call, and return what yields with our errors."""
+        return _TranslatedStream(continuation(client_call_details, request), self._server)
+
+
+class _TranslatedStream:
+    """A stream of answers: gRPC's own, but for the errors."""
+
+    def __init__(self, call: Any, server: str) -> None:  # noqa: ANN401 - as above
+        self._call = call
+        self._server = server
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever a call has
+        return getattr(self._call, name)
+
+    def __iter__(self) -> _TranslatedStream:
+        return self
+
+    def __next__(self) -> Any:  # noqa: ANN401 - any RPC's message
+        try:
+            return next(self._call)
+        except grpc.RpcError as error:
+            raise translated(error, self._server) from error
 
 
 class _Translated:

@@ -105,7 +105,7 @@ class WebhookDelivery:
     event_id: UUID
     event_type: str
     status: DeliveryStatus = DeliveryStatus.PENDING
-    #: The last attempt's, like ``response_body``, ``error_message`` and ``duration_ms``.
+    #: The last attempt's, like ``response_body``, ``error_message``, ``error_kind`` and ``duration_ms``.
     status_code: int | None = None
     response_body: str | None = field(default=None, repr=False)
     error_message: str | None = None
@@ -127,6 +127,7 @@ class WebhookDelivery:
     #: A person asked for the next attempt: neither the breaker nor a limit nor a pause holds it back.
     forced: bool = False
     skip_reason: SkipReason | None = None
+    error_kind: str | None = None
     #: Whether it passes its endpoint's filter unasked; False has it asked, and None unless an attempt has ended.
     passes_filter: bool | None = None
     ordered_meeting: str | None = None
@@ -185,6 +186,7 @@ class WebhookDelivery:
             status_code=result.status_code,
             response_body=result.response_body,
             error_message=result.error_message,
+            error_kind=result.error_kind,
             duration_ms=result.duration_ms,
             attempt_count=self.attempt_count + 1,
             interruptions=0,
@@ -208,8 +210,7 @@ class WebhookDelivery:
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
         # What tells nothing of the endpoint was an attempt all the same: its filter was asked before.
-        after = replace(after, passes_filter=True)
-        count = self.interruptions + 1
+        after, count = replace(after, passes_filter=True), self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
         message = f"{EXHAUSTED}{after.error_message}"
@@ -218,8 +219,8 @@ class WebhookDelivery:
     def released(self, why: str | None = None) -> WebhookDelivery:
         """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
-        message = self.error_message if why is None else why
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=message)
+        kept = self.error_message if why is None else why
+        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=kept)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
@@ -255,8 +256,7 @@ class WebhookDelivery:
         ``unfiltered`` lets it pass the filter that has held it back. The verdict stands of what was sent.
         """
         self._require(*FINAL_STATUSES)
-        was_skipped = self.status is DeliveryStatus.SKIPPED
-        passes = forced or passes_again(self, was_skipped=was_skipped, unfiltered=unfiltered)
+        passes = forced or passes_again(self, was_skipped=self.status is DeliveryStatus.SKIPPED, unfiltered=unfiltered)
         return replace(
             self,
             status=DeliveryStatus.PENDING,

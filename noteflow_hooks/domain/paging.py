@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import takewhile
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
@@ -12,7 +13,10 @@ from noteflow_hooks.errors import InvalidInputError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from noteflow_hooks.domain.attempts import ErrorKind
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
+    from noteflow_hooks.domain.health.endpoint_state import EndpointState
+    from noteflow_hooks.domain.meetings import MeetingState
 
 #: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
@@ -51,6 +55,12 @@ class IdRange:
         digits = prefix.replace("-", "")
         return cls(UUID(digits.ljust(32, "0")), UUID(digits.ljust(32, "f")))
 
+    @property
+    def prefix(self) -> str:
+        """How all of them begin, with the hyphen that follows where one does."""
+        pairs = zip(str(self.first), str(self.last), strict=True)
+        return "".join(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+
     def __contains__(self, identifier: UUID) -> bool:
         return self.first <= identifier <= self.last
 
@@ -83,6 +93,26 @@ class DeliveryFilter:
     event_type: str | None = None
     created_after: datetime | None = None
     created_before: datetime | None = None
+    #: Several statuses of which each will do, ``status`` too; empty for all.
+    statuses: frozenset[DeliveryStatus] = frozenset()
+    event_id: UUID | None = None
+    meeting_id: str | None = None
+    #: The last attempt's, like ``status_code``.
+    error_kind: ErrorKind | None = None
+    status_code: int | None = None
+    #: Only of replays: lists have it in their :class:`Page`.
+    ids: IdRange | None = None
+
+    @property
+    def wanted(self) -> frozenset[DeliveryStatus]:
+        """The statuses of which each will do; empty for all."""
+        return self.statuses if self.status is None else self.statuses | {self.status}
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether it names what releases before 0030 of the schema know nothing of."""
+        newer = (self.event_id, self.meeting_id, self.error_kind, self.status_code, self.ids)
+        return bool(self.statuses) or any(each is not None for each in newer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +130,34 @@ ALL_EVENTS: Final = EventFilter()
 
 
 @dataclass(frozen=True, slots=True)
+class WebhookFilter:
+    """Which endpoints of a workspace to list; None matches all."""
+
+    state: EndpointState | None = None
+    #: What stands in its name or in its URL's host, in upper or lower case. Never looked for in the rest of a URL.
+    text: str | None = None
+
+
+#: The filter that matches all endpoints.
+ALL_WEBHOOKS: Final = WebhookFilter()
+
+
+@dataclass(frozen=True, slots=True)
+class MeetingFilter:
+    """Which meetings of a workspace to list; None matches all. ``created_at`` must lie in [after, before)."""
+
+    state: MeetingState | None = None
+    #: What stands in its title, in upper or lower case.
+    text: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+
+#: The filter that matches all meetings.
+ALL_MEETINGS: Final = MeetingFilter()
+
+
+@dataclass(frozen=True, slots=True)
 class Undelivered:
     """An event that was accepted, and an endpoint that does not have it."""
 
@@ -114,6 +172,16 @@ class Undelivered:
     def id(self) -> UUID:
         """The id of the list's entry: the delivery's, or else the event's."""
         return self.event_id if self.delivery is None else self.delivery.id
+
+
+@dataclass(frozen=True, slots=True)
+class DeliveryChange:
+    """A delivery that was made, or of which an attempt was recorded, as it is now, with what filters ask of it."""
+
+    delivery: WebhookDelivery
+    workspace_id: UUID
+    #: Its event's.
+    meeting_id: str | None
 
 
 def check_period(after: datetime | None, before: datetime | None, *, may_be_empty: bool) -> None:

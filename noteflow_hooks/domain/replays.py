@@ -102,9 +102,10 @@ class Replay:
     ) -> Replay:
         """Make a valid replay with a new id, or raise :class:`InvalidInputError` that names the field."""
         check_rate(rate_per_s)
-        if include_filtered and criteria.status not in (None, DeliveryStatus.SKIPPED):
+        if include_filtered and criteria.wanted and DeliveryStatus.SKIPPED not in criteria.wanted:
+            named = ", ".join(sorted(criteria.wanted))
             raise InvalidInputError(
-                "include_filtered", f"must not be set with status {criteria.status}; allowed are none, and skipped"
+                "include_filtered", f"must not be set with status {named}; allowed are none, and skipped"
             )
         check_period(criteria.created_after, criteria.created_before, may_be_empty=False)
         return cls(uuid4(), workspace_id, criteria, rate_per_s=rate_per_s, include_filtered=include_filtered)
@@ -112,12 +113,12 @@ class Replay:
     @property
     def statuses(self) -> frozenset[DeliveryStatus]:
         """The states from which it sends again."""
-        return UNDELIVERED if self.criteria.status is None else frozenset({self.criteria.status})
+        return self.criteria.wanted or UNDELIVERED
 
     @property
     def takes_filtered(self) -> bool:
         """Whether it sends again what filters have held back: where it is told so or, asking anew, of skipped ones."""
-        return self.include_filtered or self.criteria.status is DeliveryStatus.SKIPPED
+        return self.include_filtered or DeliveryStatus.SKIPPED in self.criteria.wanted
 
     def begun(self, *, now: datetime) -> Replay:
         """Fix its end: it leaves out deliveries created from now on, since otherwise it might never be done."""

@@ -65,6 +65,7 @@ def interrupted(delivery: WebhookDelivery, *, now: datetime, duration_ms: int | 
         delivery.released(INTERRUPTED),
         attempt_count=delivery.attempt_count + 1,
         interruptions=delivery.interruptions + 1,
+        error_kind=ErrorKind.INTERRUPTED,
         status_code=None,
         response_body=None,
         duration_ms=duration_ms,

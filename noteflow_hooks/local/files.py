@@ -20,6 +20,11 @@ def up_file(data_dir: Path) -> Path:
     return data_dir / "up.json"
 
 
+def link_file(data_dir: Path) -> Path:
+    """Return the file of the dashboard's link that signs in once; whoever uses it removes the file."""
+    return data_dir / "dashboard_link.json"
+
+
 def keys_file(data_dir: Path) -> Path:
     """Return the file in which `up` keeps its keys, in the form of SECRET_KEYS."""
     return data_dir / "secret_keys"

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+import secrets
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.crypto import generate_key, parse_keys
 from noteflow_hooks.errors import InvalidInputError, NoteFlowHooksError
 from noteflow_hooks.local.files import (
     address_in,
     keys_file,
+    link_file,
     read_keys,
     read_object,
     up_file,
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from noteflow_hooks.local.stack import System
+
+#: How long the dashboard's link may be used.
+LINK_S: Final = 60
 
 
 class UpState:
@@ -40,11 +46,22 @@ class UpState:
         return address_in(self._kept, "grpc", self._state_path) if "grpc" in self._kept else None
 
     @property
+    def dashboard(self) -> str | None:
+        """The dashboard's address in the earlier run."""
+        return address_in(self._kept, "dashboard", self._state_path) if "dashboard" in self._kept else None
+
+    @property
     def identity(self) -> Identity | None:
         """The workspace and token of the earlier run."""
         if {"workspace_id", "token"} <= self._kept.keys():
             return Identity(str(self._kept["workspace_id"]), str(self._kept["token"]))
         return None
+
+    def make_link(self, token: str) -> str:
+        """Return the code of a link to the dashboard that signs in with the token: once, within a minute."""
+        code = secrets.token_urlsafe(32)
+        write_object(link_file(self._folder), {"code": code, "token": token, "until": time.time() + LINK_S})
+        return code
 
     def secret_keys(self) -> str:
         """Return the keys, in the form of SECRET_KEYS; make one where there is none."""
@@ -58,15 +75,17 @@ class UpState:
         return text
 
     def keep(self, system: System) -> None:
-        """Keep the address and the token for the next run."""
+        """Keep the addresses and the token for the next run."""
         identity = system.identity
-        state = {"grpc": system.grpc, "workspace_id": identity.workspace_id, "token": identity.token}
+        dashboard = {} if system.dashboard is None else {"dashboard": system.dashboard}
+        state = {"grpc": system.grpc, **dashboard, "workspace_id": identity.workspace_id, "token": identity.token}
         write_object(self._state_path, state)
 
     def announce(self, system: System) -> None:
         """Write to `up.json` what runs, if that has changed."""
         running = {
             "grpc": system.grpc,
+            **({} if system.dashboard is None else {"dashboard": f"http://{system.dashboard}"}),
             "token": system.identity.token,
             "workspace_id": system.identity.workspace_id,
             "database_url": system.database_url,
@@ -79,7 +98,8 @@ class UpState:
             self._announced = running
 
     def withdraw(self) -> None:
-        """Remove `up.json`: nothing runs any more."""
+        """Remove `up.json`, and the link: nothing runs any more."""
+        link_file(self._folder).unlink(missing_ok=True)
         up_file(self._folder).unlink(missing_ok=True)
 
 

@@ -49,8 +49,8 @@ def main() -> int:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="decides order and moments of faults, and all answers")
-    parser.add_argument("--events", type=int, default=6_000, help="how many events to publish")
-    parser.add_argument("--rate", type=float, default=100, help="how many a second")
+    parser.add_argument("--events", type=int, default=1_200, help="how many events to publish")
+    parser.add_argument("--rate", type=float, default=20, help="how many a second")
     parser.add_argument("--json", type=Path, help="where to write the report")
     parser.add_argument("--folder", type=Path, help="where logs and ledgers stay; else they are gone in the end")
     return parser.parse_args()

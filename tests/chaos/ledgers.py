@@ -16,6 +16,7 @@ from tests.chaos.script import Did
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.chaos.endpoints import Endpoint
     from tests.chaos.options import Kind
 
 #: An event's id and an endpoint's path: what is to be delivered once.
@@ -31,13 +32,18 @@ class Accepted:
     at: float
     #: How many calls it took.
     tries: int
+    #: The how manieth event of the run it is, from 0.
+    number: int
+    meeting_id: str
+    #: Its place among the events of its meeting, as the answer said.
+    sequence: int
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A POST that has arrived whole: the receiver's ledger."""
+    """A POST that has arrived whole, or one event of a batch that has: the receiver's ledger."""
 
-    #: What ``webhook-id`` said.
+    #: What ``webhook-id`` said, or in a batch the event's own element.
     event_id: str
     path: str
     #: The how manieth of its pair, from 1.
@@ -46,10 +52,16 @@ class Post:
     #: The same moment by the clock that attempts are timed with, in unix seconds.
     clock_at: float
     did: Did
-    #: What ``X-NoteFlow-Delivery`` said.
+    #: What ``X-NoteFlow-Delivery`` said, or in a batch the event's own element.
     delivery_id: str
     #: Whether both signatures fit the endpoint's secret.
     is_signed: bool
+    #: What ``webhook-id`` said: the event's id, or its batch's.
+    webhook_id: str
+    #: A digest of the whole body.
+    digest: str
+    #: The event's place among those of its meeting.
+    sequence: int
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "did", Did(self.did))
@@ -77,13 +89,20 @@ class Ledgers:
     accepted: list[Accepted]
     posts: list[Post]
     faults: list[Fault]
-    #: The endpoints' paths: each event is for all of them.
-    paths: tuple[str, ...]
+    #: Each event is for all of them, but for what a filter holds back.
+    endpoints: tuple[Endpoint, ...]
 
     @property
     def expected(self) -> set[Pair]:
-        """What was promised: each accepted event to each endpoint."""
-        return {(each.event_id, path) for each in self.accepted for path in self.paths}
+        """What was promised: each accepted event to each endpoint that wants it."""
+        return {(each.event_id, to.path) for each in self.accepted for to in self.endpoints if to.wants(each.number)}
+
+    @property
+    def held_back(self) -> set[Pair]:
+        """What a filter is to hold back."""
+        return {
+            (each.event_id, to.path) for each in self.accepted for to in self.endpoints if not to.wants(each.number)
+        }
 
     def by_pair(self) -> dict[Pair, list[Post]]:
         """Return the POSTs of each pair, in their order."""

@@ -44,9 +44,9 @@ class Options:
 
     #: Decides the order and the moments of faults, and what the receiver answers.
     seed: int = 1
-    events: int = 6_000
-    #: How many events a second are published while they are.
-    rate_per_s: float = 100
+    events: int = 1_200
+    #: How many events a second are published while they are; each goes to all endpoints.
+    rate_per_s: float = 20
     #: How often each fault is made.
     faults: Mapping[Kind, int]
     #: A time for each fault, so that what it broke begins to heal before the next one.

@@ -11,6 +11,7 @@ import grpc
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from tests.chaos.endpoints import meeting_of, title_of
 from tests.chaos.ledgers import Accepted, Book
 from tests.support.builders import a_payload
 
@@ -86,7 +87,7 @@ class Publisher:
                 number, starts_at = taken
                 if self._ended.wait(max(0.0, starts_at - time.monotonic())):
                     return
-                self._publish(stub, f"event-{number}")
+                self._publish(stub, number)
 
     def _take(self) -> tuple[int, float] | None:
         """Return the next event's number and when to publish it; what an outage held up is made up for at the rate."""
@@ -95,8 +96,9 @@ class Publisher:
             self._next = max(self.began + due, self._next + self._spacing_s, time.monotonic())
             return (number, self._next) if number >= 0 else None
 
-    def _publish(self, stub: pb_grpc.EventServiceStub, key: str) -> None:
-        payload = json.dumps(a_payload(meeting_id=key))
+    def _publish(self, stub: pb_grpc.EventServiceStub, number: int) -> None:
+        key, meeting_id = f"event-{number}", meeting_of(number)
+        payload = json.dumps(a_payload(meeting_id=meeting_id, title=title_of(number)))
         request = pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload, idempotency_key=key)
         tries = 0
         while not self._ended.is_set():
@@ -109,7 +111,8 @@ class Publisher:
                     return
                 self._ended.wait(_AGAIN_S)
             else:
-                self._book.write(Accepted(key, event.id, time.monotonic(), tries))
+                at = time.monotonic()
+                self._book.write(Accepted(key, event.id, at, tries, number, meeting_id, event.sequence))
                 with self._lock:
                     self.count += 1
                 return

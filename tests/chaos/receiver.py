@@ -6,6 +6,7 @@ by path, and serves until its standard input ends.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 import threading
@@ -43,32 +44,55 @@ class Recipient:
     def serve(self, connection: ReceiverConnection) -> None:
         """Take one connection's requests until one is not answered, or no more come."""
         while request := connection.read_request():
-            post = self._noted(request)
-            match post.did:
+            did, nth = self._noted(request)
+            match did:
                 case Did.RESET:
                     return connection.reset()
                 case Did.HUNG:
                     return connection.wait_for_end()
             connection.pause(_TAKES_S)
-            connection.send(Answer(_STATUS[post.did], body=body(post.did, post.nth)).encode())
+            connection.send(Answer(_STATUS[did], body=body(did, nth)).encode())
         return None
 
-    def _noted(self, request: ReceivedRequest) -> Post:
-        pair = request.header("webhook-id") or "", request.path
+    def _noted(self, request: ReceivedRequest) -> tuple[Did, int]:
+        """Write down what has come; return what is to be done with it, and the how manieth time it came."""
         at, clock_at = time.monotonic(), time.time()
+        webhook_id = request.header("webhook-id") or ""
         with self._lock:
-            self._counts[pair] += 1
-            nth = self._counts[pair]
-        did = chosen(self._seed, *pair, nth)
-        delivery_id = request.header("X-NoteFlow-Delivery") or ""
-        post = Post(*pair, nth, at, clock_at, did, delivery_id, self._is_signed(request))
-        self._book.write(post)
-        return post
+            self._counts[webhook_id, request.path] += 1
+            nth = self._counts[webhook_id, request.path]
+        did = chosen(self._seed, webhook_id, request.path, nth)
+        digest, is_signed = hashlib.sha256(request.body).hexdigest(), self._is_signed(request)
+        for event_id, delivery_id, sequence in _events(request):
+            post = Post(
+                event_id,
+                request.path,
+                nth,
+                at,
+                clock_at,
+                did,
+                delivery_id,
+                is_signed,
+                webhook_id=webhook_id,
+                digest=digest,
+                sequence=sequence,
+            )
+            self._book.write(post)
+        return did, nth
 
     def _is_signed(self, request: ReceivedRequest) -> bool:
         secret, headers = self.secrets.get(request.path, ""), dict(request.headers)
         own = verify_signature(request.body, request.header("X-NoteFlow-Signature") or "", secret)
         return own and verify_standard(request.body, headers, secret)
+
+
+def _events(request: ReceivedRequest) -> list[tuple[str, str, int]]:
+    """Return the events that a request has, each with its delivery and its place in its meeting: at least one."""
+    if request.header("X-NoteFlow-Batch") is None:
+        ids = request.header("webhook-id") or "", request.header("X-NoteFlow-Delivery") or ""
+        return [(*ids, int(request.header("X-NoteFlow-Sequence") or 0))]
+    elements = json.loads(request.body)["events"]
+    return [(each["id"], each["delivery_id"], each["sequence"]) for each in elements]
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from tests.chaos.violations import Broken, found
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.chaos.ledgers import Ledgers, Post
+    from tests.chaos.ledgers import Ledgers, Pair, Post
     from tests.chaos.tables import Attempt, Delivery, Tables
     from tests.chaos.violations import Violation
 
@@ -31,14 +31,22 @@ _SLACK_S: Final = 0.25
 
 def reconcile(ledgers: Ledgers, tables: Tables) -> Iterator[Violation]:
     """Yield what the tables have wrong."""
-    rows, expected = Counter(each.pair for each in tables.deliveries), Counter(ledgers.expected)
+    rows, expected = Counter(each.pair for each in tables.deliveries), Counter(ledgers.expected | ledgers.held_back)
     yield from found(Broken.ROWS, (pair for pair in expected | rows if rows[pair] != expected[pair]))
     yield from found(Broken.OPEN, (each.pair for each in tables.deliveries if each.status not in _TERMINAL))
     answered = {post.pair for post in ledgers.posts if post.did is Did.ANSWERED}
     succeeded = (each for each in tables.deliveries if each.status == "succeeded")
     yield from found(Broken.PHANTOM, (each.pair for each in succeeded if each.pair not in answered))
+    yield from found(Broken.PASSED, _passed(ledgers, tables))
     yield from found(Broken.MISCOUNTED, _miscounted(tables))
     yield from _attempts(ledgers, tables)
+
+
+def _passed(ledgers: Ledgers, tables: Tables) -> Iterator[Pair]:
+    """Yield what a filter holds back and is not on record as such, and what is and should not."""
+    for each in tables.deliveries:
+        if (each.pair in ledgers.held_back) != (each.skip_reason == "filtered"):
+            yield each.pair
 
 
 def _miscounted(tables: Tables) -> Iterator[str]:

@@ -50,7 +50,7 @@ def _arrivals(ledgers: Ledgers) -> Iterator[tuple[float, float]]:
     """Yield when each pair was accepted and when it was first answered 200, where no answer before was another."""
     by_pair = ledgers.by_pair()
     for event in ledgers.accepted:
-        for path in ledgers.paths:
+        for path in (each.path for each in ledgers.endpoints):
             first = next(iter(by_pair.get((event.event_id, path), [])), None)
             if first is not None and first.did is Did.ANSWERED:
                 yield event.at, first.at

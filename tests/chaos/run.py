@@ -11,12 +11,13 @@ import psycopg
 
 from noteflow_hooks.local.stack.background import until
 from tests.chaos import schedule, tables
+from tests.chaos.endpoints import ENDPOINTS
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import Faults
 from tests.chaos.ledgers import Accepted, Fault, Ledgers, Post, read
 from tests.chaos.publisher import Publisher
 from tests.chaos.report import Report, report
-from tests.chaos.stage import PATHS, Stage
+from tests.chaos.stage import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -119,7 +120,7 @@ class _Play:
         """Return everything."""
         stage = self._stage
         return Evidence(
-            Ledgers(read(self._ledger, Accepted), read(stage.posts, Post), self._faults, PATHS),
+            Ledgers(read(self._ledger, Accepted), read(stage.posts, Post), self._faults, ENDPOINTS),
             self._tables,
             looks=stage.watch.looks,
             overstay_s=stage.watch.longest_s,

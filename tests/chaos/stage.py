@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.bench.processes import LineProcess
 from tests.chaos.crew import Crew
+from tests.chaos.endpoints import BY_PATH, ENDPOINTS
 from tests.chaos.watch import LeaseWatch
 from tests.support.canary_secrets import CanarySecret, found
 from tests.support.system_rig import SystemRig
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
     from tests.chaos.options import Options
 
-PATHS: Final = ("/first", "/second")
 #: Short periods; slowness is measured elsewhere, so that a POST that hangs puts no endpoint into the slow lane.
 _SETTINGS: Final[dict[str, Any]] = {"allow_http_loopback": True, "lease_slack_s": 2, "slow_after_s": 5}
 #: Of each endpoint. The script's failures exhaust nobody's budget by chance.
@@ -46,8 +46,10 @@ class Stage:
         check()
         self.crew = stack.enter_context(Crew(self.rig, options.app))
         self.watch = stack.enter_context(LeaseWatch(self.rig.system.database_url))
-        self._webhooks = [self.rig.webhook(url=f"{self.url}{path}", **_ENDPOINT) for path in PATHS]
-        receiver.ask(json.dumps({path: each.secret for path, each in zip(PATHS, self._webhooks, strict=True)}))
+        self._webhooks = [
+            self.rig.webhook(url=f"{self.url}{each.path}", **_ENDPOINT, **each.options) for each in ENDPOINTS
+        ]
+        receiver.ask(json.dumps({path: each.secret for path, each in zip(BY_PATH, self._webhooks, strict=True)}))
         self._has_beat = options.beat
         if not options.beat:
             self.rig.kill("beat")
@@ -57,7 +59,7 @@ class Stage:
     @property
     def paths(self) -> dict[str, str]:
         """The endpoints' paths by their ids."""
-        return {webhook.id: path for webhook, path in zip(self._webhooks, PATHS, strict=True)}
+        return {webhook.id: path for webhook, path in zip(self._webhooks, BY_PATH, strict=True)}
 
     def revive(self) -> None:
         """Start again whoever has died by himself, and remember who that was."""

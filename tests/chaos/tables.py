@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from tests.chaos.ledgers import Pair
 
 _DELIVERIES: Final = (
-    "SELECT delivery.id::text, event_id::text, right(url, -length(%s)), status, attempt_count"
+    "SELECT delivery.id::text, event_id::text, right(url, -length(%s)), status, attempt_count, skip_reason"
     " FROM noteflow.webhook_deliveries AS delivery"
     " JOIN noteflow.webhook_configs AS config ON config.id = delivery.webhook_id"
 )
@@ -34,6 +34,7 @@ class Delivery:
     path: str
     status: str
     attempt_count: int
+    skip_reason: str | None
 
     @property
     def pair(self) -> Pair:

@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from tests.chaos.options import WORKER_KILLS
+from tests.chaos.places import disordered, misnumbered
 from tests.chaos.script import UNKNOWN, Did
 from tests.chaos.violations import Broken, found
 
@@ -55,6 +56,9 @@ def judge(ledgers: Ledgers) -> Verdict:
         *found(Broken.UNEXPLAINED, (f"{' '.join(post.pair)} POST {post.nth}" for post in unexplained)),
         *found(Broken.TOO_MANY, [f"{sent_again} and not {allowed} at the most"] if sent_again > allowed else []),
         *found(Broken.MIXED, _mixed(ledgers.posts)),
+        *found(Broken.REMADE, _remade(ledgers.posts)),
+        *found(Broken.DISORDERED, disordered(ledgers)),
+        *found(Broken.MISNUMBERED, misnumbered(ledgers)),
         *found(Broken.UNSIGNED, (post.pair for post in ledgers.posts if not post.is_signed)),
     ]
     return Verdict(frozenset(lost), frozenset(foreign), after_silence, after_death, unexplained, allowed, violations)
@@ -89,6 +93,16 @@ def _deaths(faults: Sequence[Fault]) -> dict[Pair, list[float]]:
         for pair in fault.in_flight if fault.kind in WORKER_KILLS else ():
             moments.setdefault(pair, []).append(fault.at)
     return moments
+
+
+def _remade(posts: Sequence[Post]) -> set[Pair]:
+    """Return what was sent in two shapes: each attempt of a delivery has the same bytes, and each of a batch, too."""
+    shapes: dict[Pair, tuple[str, str]] = {}
+    return {post.pair for post in posts if shapes.setdefault(post.pair, (post.webhook_id, post.digest)) != _shape(post)}
+
+
+def _shape(post: Post) -> tuple[str, str]:
+    return post.webhook_id, post.digest
 
 
 def _mixed(posts: Sequence[Post]) -> set[str]:

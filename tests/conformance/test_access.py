@@ -44,6 +44,14 @@ def test_a_workspace_keeps_its_name_and_gets_the_stores_time(world: World) -> No
     assert replace(stored, created_at=None) == given
 
 
+def test_a_workspace_is_found_by_its_id_and_no_other_is(world: World) -> None:
+    """One that never was is None."""
+    made = [world.workspace() for _ in range(2)]
+    with world.units() as unit:
+        found = [unit.access.get_workspace(each) for each in (*made, uuid4())]
+    assert [each and each.id for each in found] == [*made, None]
+
+
 def test_a_token_is_found_by_its_hash(world: World) -> None:
     """The hash alone finds a token's record, whole."""
     stored_token(world, world.workspace())

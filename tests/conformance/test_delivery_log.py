@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 import pytest
 
-from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.paging import DeliveryFilter, Position
 from noteflow_hooks.domain.skipping import DISABLED
 from noteflow_hooks.errors import InvalidTransitionError, NotFoundError, PreconditionError
+from tests.conformance.model.world import EXPIRED
 from tests.support.builders import NOON, a_failure, an_attempt_result, hours
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,6 +24,12 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from tests.conformance.model.world import World
+
+
+#: An attempt that ran into its time limit.
+TIMEOUT: Final = an_attempt_result(
+    status_code=None, response_body=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out"
+)
 
 
 def listed(world: World, workspace_id: UUID, **criteria: Any) -> Sequence[WebhookDelivery]:  # noqa: ANN401 - the filter's fields
@@ -83,6 +92,63 @@ def test_deliveries_are_listed_by_endpoint_status_and_type(world: World) -> None
         ({"webhook_id": uuid4()}, set()),
     ):
         assert {each.id for each in listed(world, workspace_id, **criteria)} == expected, criteria
+
+
+def test_deliveries_are_listed_by_event_meeting_and_how_the_last_attempt_ended(world: World) -> None:
+    """Alone, together and counted; of several statuses each will do, whatever the single one is."""
+    workspace_id = world.workspace()
+    webhook = world.webhook(workspace_id, max_retries=1)
+    events = [world.event(workspace_id, meeting_id=each) for each in ("m-1", "m-1", "m-2", None)]
+    late, refused, sent, waiting = (world.dispatched(each)[0].id for each in events)
+    for delivery_id, result in ((late, TIMEOUT), (refused, a_failure()), (sent, an_attempt_result())):
+        assert world.settle(world.claim(delivery_id), result)
+    dead, succeeded, pending = DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED, DeliveryStatus.PENDING
+    for criteria, expected in (
+        ({"event_id": events[0].id}, {late}),
+        ({"event_id": uuid4()}, set()),
+        ({"meeting_id": "m-1"}, {late, refused}),
+        ({"meeting_id": "m"}, set()),
+        ({"error_kind": ErrorKind.TIMEOUT}, {late}),
+        ({"error_kind": ErrorKind.DNS}, set()),
+        ({"status_code": 503}, set()),
+        ({"status_code": 200}, {sent}),
+        ({"status_code": 500}, {refused}),
+        ({"statuses": frozenset({dead, succeeded})}, {late, refused, sent}),
+        ({"statuses": frozenset({pending})}, {waiting}),
+        ({"statuses": frozenset({pending}), "status": dead}, {late, refused, waiting}),
+        ({"statuses": frozenset(DeliveryStatus), "meeting_id": "m-2"}, {sent}),
+        ({"meeting_id": "m-1", "error_kind": ErrorKind.STATUS, "webhook_id": webhook.id}, {refused}),
+    ):
+        assert {each.id for each in listed(world, workspace_id, **criteria)} == expected, criteria
+        with world.units() as unit:
+            assert unit.deliveries.count(workspace_id, DeliveryFilter(**criteria)) == len(expected), criteria
+        assert listed(world, world.workspace(), **criteria) == []
+
+
+def test_a_delivery_says_how_its_last_attempt_failed(world: World) -> None:
+    """Until one succeeds; giving it back and sending it again change nothing of that."""
+    workspace_id = world.workspace()
+    world.webhook(workspace_id)
+    [delivery] = world.dispatched(world.event(workspace_id))
+    kinds = [delivery.error_kind]
+
+    def note() -> None:
+        kinds.append(world.read(workspace_id, delivery.id).error_kind)
+
+    assert world.settle(world.claim(delivery.id), TIMEOUT, wait=timedelta(0))
+    note()
+    released = world.claim(delivery.id).delivery.released()
+    world.deliveries.settle([Settlement(released, wait=timedelta(0))])
+    note()
+    world.claim(delivery.id, slack=EXPIRED)
+    world.deliveries.reclaim_expired(limit=9)
+    note()
+    world.attempt(delivery.id)
+    note()
+    world.send_again(workspace_id, delivery.id)
+    assert world.settle(world.claim(delivery.id), a_failure(), wait=timedelta(0))
+    note()
+    assert kinds == [None, "timeout", "timeout", "interrupted", None, "status"]
 
 
 def test_deliveries_are_listed_by_time_from_and_before(world: World) -> None:
@@ -208,3 +274,45 @@ def test_what_is_under_way_cannot_be_sent_again(world: World) -> None:
     with pytest.raises(InvalidTransitionError, match="sending"):
         world.send_again(workspace_id, delivery.id)
     assert world.read(workspace_id, delivery.id) == held
+
+
+def changed(world: World, workspace_ids: Sequence[UUID], since: datetime, until: datetime) -> list[tuple[UUID, str]]:
+    with world.units() as unit:
+        found = unit.deliveries.changes(workspace_ids, since=since, until=until)
+    return [(each.delivery.id, each.delivery.status.value) for each in found]
+
+
+def now_of(world: World) -> datetime:
+    """Return the store's time, past the millisecond in which what was stored so far was stored."""
+    began = horizon(world)
+    until(lambda: horizon(world) >= began + timedelta(milliseconds=3), what="a few milliseconds have passed")
+    return horizon(world)
+
+
+def horizon(world: World) -> datetime:
+    with world.units() as unit:
+        return unit.deliveries.horizon()
+
+
+def test_what_was_made_or_attempted_in_a_time_is_a_change_of_it(world: World) -> None:
+    """In its window and in no other one, as it is now; with its event's meeting, and of these workspaces alone."""
+    workspace_id, other = world.workspace(), world.workspace()
+    for each in (workspace_id, other):
+        world.webhook(each)
+    begin = now_of(world)
+    [delivery] = world.dispatched(world.event(workspace_id, meeting_id="m-7"))
+    world.dispatched(world.event(other))
+    made = now_of(world)
+    world.attempt(delivery.id)
+    end = now_of(world)
+    assert changed(world, [workspace_id], begin, made) == [(delivery.id, "succeeded")]
+    assert changed(world, [workspace_id], made, end) == [(delivery.id, "succeeded")]
+    assert changed(world, [workspace_id], end, now_of(world)) == []
+    assert len(changed(world, [workspace_id, other], begin, end)) == 2
+    assert changed(world, [uuid4()], begin, end) == []
+    with world.units() as unit:
+        [change] = unit.deliveries.changes([workspace_id], since=begin, until=end)
+        assert (change.workspace_id, change.meeting_id) == (workspace_id, "m-7")
+        assert change.delivery == unit.deliveries.get_by_id(workspace_id, delivery.id)
+        assert unit.deliveries.present([delivery.id, uuid4()]) == [change]
+        assert unit.deliveries.present([]) == []

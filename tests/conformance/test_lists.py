@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 import pytest
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange
+from noteflow_hooks.domain.health.endpoint_state import EndpointState
+from noteflow_hooks.domain.meetings import MeetingState
+from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, MeetingFilter, WebhookFilter
 from noteflow_hooks.domain.replays import Replay
-from tests.support.builders import a_meeting, an_event
+from tests.conformance.model.throttling import claim, dispatch, fail, settle
+from tests.support.builders import NOON, a_meeting, an_attempt_result, an_event, hours
 
 if TYPE_CHECKING:
     from tests.conformance.model.world import World
@@ -100,6 +104,94 @@ def test_every_list_is_counted_and_narrowed_by_ids(world: World) -> None:
         assert (only.event_id, only.delivery) == (waiting.id, None)
         for count in (unit.webhooks.count, unit.meetings.count, unit.replays.count):
             assert count(workspace_id, ids=nobody) == 0
+
+
+def test_endpoints_are_listed_by_their_state_and_by_what_stands_in_name_or_host(world: World) -> None:
+    """In upper or lower case; the rest of a URL is never looked at, since it may be a credential."""
+    workspace_id = world.workspace()
+    urls = ("https://crm.example/s3cret?key=T0ken", "https://[2001:db8::7]:8443/", "https://pay.example:9443/crm")
+    crm, six, pay = (
+        world.webhook(workspace_id, url=url, name=name)
+        for url, name in zip(urls, ("Sales", "Ümlaut", "P%y"), strict=True)
+    )
+    world.change(replace(six, paused_at=NOON))
+    world.change(replace(pay, enabled=False, paused_at=NOON))
+    world.webhook(world.workspace(), name="Sales")
+    cases = {
+        WebhookFilter(): [pay, six, crm],
+        WebhookFilter(state=EndpointState.HEALTHY): [crm],
+        WebhookFilter(state=EndpointState.PAUSED): [six],
+        WebhookFilter(state=EndpointState.DISABLED): [pay],
+        WebhookFilter(state=EndpointState.FAILING): [],
+        WebhookFilter(text="SAL"): [crm],
+        WebhookFilter(text="CRM.exa"): [crm],
+        WebhookFilter(text="ümlaut"): [six],
+        WebhookFilter(text="Ümlaut"): [six],
+        WebhookFilter(text="2001:db8::7"): [six],
+        WebhookFilter(text="example"): [pay, crm],
+        WebhookFilter(text="example", state=EndpointState.DISABLED): [pay],
+        WebhookFilter(text="%"): [pay],
+        WebhookFilter(text="s3cret"): [],
+        WebhookFilter(text="t0ken"): [],
+        WebhookFilter(text="9443"): [],
+        WebhookFilter(text="https"): [],
+    }
+    with world.units() as unit:
+        for criteria, expected in cases.items():
+            page = unit.webhooks.list_with_health(workspace_id, criteria, limit=9)
+            assert [each.id for each, _ in page] == [each.id for each in expected], criteria
+            assert unit.webhooks.count(workspace_id, criteria) == len(expected), criteria
+
+
+def test_an_endpoint_s_state_follows_how_it_does(world: World) -> None:
+    """A failed attempt makes it failing, a success healthy again."""
+    workspace_id = world.workspace()
+    webhook = world.webhook(workspace_id)
+
+    def states() -> list[EndpointState]:
+        with world.units() as unit:
+            return [
+                state
+                for state in EndpointState
+                if unit.webhooks.list_with_health(workspace_id, WebhookFilter(state=state), limit=9)
+            ]
+
+    assert states() == [EndpointState.HEALTHY]
+    fail(world, webhook, 1)
+    assert states() == [EndpointState.FAILING]
+    dispatch(world, webhook)
+    settle(world, list(claim(world)), an_attempt_result())
+    assert states() == [EndpointState.HEALTHY]
+
+
+def test_meetings_are_listed_by_state_title_and_time(world: World) -> None:
+    """In upper or lower case; one without a title has no text."""
+    workspace_id = world.workspace()
+    made = [
+        world.meeting(workspace_id, title=title, created_at=NOON + hours(nth))
+        for nth, title in enumerate(("Weekly", "WEEKLY again", None))
+    ]
+    with world.units() as unit:
+        unit.meetings.complete(made[0].id)
+        unit.commit()
+    weekly, again, untitled = (each.id for each in made)
+    cases = {
+        MeetingFilter(): [untitled, again, weekly],
+        MeetingFilter(state=MeetingState.ACTIVE): [untitled, again],
+        MeetingFilter(state=MeetingState.COMPLETED): [weekly],
+        MeetingFilter(text="weekly"): [again, weekly],
+        MeetingFilter(text="Y A"): [again],
+        MeetingFilter(text="_"): [],
+        MeetingFilter(created_after=NOON + hours(1)): [untitled, again],
+        MeetingFilter(created_before=NOON + hours(1)): [weekly],
+        MeetingFilter(created_after=NOON, created_before=NOON + hours(2), text="we", state=MeetingState.ACTIVE): [
+            again
+        ],
+    }
+    with world.units() as unit:
+        for criteria, expected in cases.items():
+            assert [each.id for each in unit.meetings.list_page(workspace_id, criteria, limit=9)] == expected, criteria
+            assert unit.meetings.count(workspace_id, criteria) == len(expected), criteria
 
 
 def test_counting_ends_where_it_says_so(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,8 +9,9 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import DeliveryStatus
-from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
 from noteflow_hooks.domain.replays import RUNNING_LIMIT, Replay, ReplayState
 from noteflow_hooks.errors import LimitError, NotFoundError, PreconditionError
 from tests.conformance.model.replaying import (
@@ -105,6 +106,44 @@ def test_a_replay_s_filters_narrow_it(world: World) -> None:
     begin(world, workspace_id, webhook_id=other.id)
     assert step(world) == 2
     assert step(world) is None
+
+
+def test_a_replay_takes_every_filter_of_the_list_and_is_read_with_them(world: World) -> None:
+    """By each alone, and all together; its steps send those again and no others."""
+    webhook = endpoint(world)
+    workspace_id = webhook.workspace_id
+    one, two = (world.event(workspace_id, meeting_id=each) for each in ("m-1", "m-2"))
+    dead, other = (world.dispatched(each)[0] for each in (one, two))
+    assert world.settle(world.claim(dead.id), a_failure(status_code=404))
+    assert world.settle(world.claim(other.id), a_failure(status_code=500))
+    everything = DeliveryFilter(
+        statuses=frozenset({DeliveryStatus.DEAD, DeliveryStatus.SUCCEEDED}),
+        event_id=one.id,
+        meeting_id="m-1",
+        error_kind=ErrorKind.STATUS,
+        status_code=404,
+        ids=IdRange.of_prefix(str(dead.id)),
+    )
+    names = ("statuses", "event_id", "meeting_id", "error_kind", "status_code", "ids")
+    for criteria in (everything, *(DeliveryFilter(**{name: getattr(everything, name)}) for name in names)):
+        # Both failed by their status, and are dead.
+        is_of_both = criteria in (
+            DeliveryFilter(statuses=everything.statuses),
+            DeliveryFilter(error_kind=everything.error_kind),
+        )
+        expected = 2 if is_of_both else 1
+        with world.units() as unit:
+            assert unit.replays.preview(Replay.create(workspace_id, criteria)).matched == expected, criteria
+    with world.units() as unit:
+        stored = unit.replays.create(Replay.create(workspace_id, everything))
+        unit.commit()
+    with world.units() as unit:
+        found = unit.replays.get(workspace_id, stored.id)
+    assert found == stored
+    assert replace(found.criteria, created_before=None) == everything
+    assert step(world) == 1
+    assert world.read(workspace_id, dead.id).status is DeliveryStatus.PENDING
+    assert world.read(workspace_id, other.id).status is DeliveryStatus.DEAD
 
 
 def test_a_replay_s_times_bound_it_from_and_before(world: World) -> None:

@@ -13,6 +13,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 from noteflow_hooks.crypto import SecretBox
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.events import WebhookEventType
 from noteflow_hooks.domain.filters import is_filterable
@@ -43,8 +44,8 @@ if TYPE_CHECKING:
 
 CONVERTER = WebhookConverter(SecretBox([bytes(32)]))
 TYPES = st.sampled_from(["meeting.completed", "summary.generated"])
-#: A delivery: its endpoint by its place, its status, its type, when it was stored, whether its payload was erased, and
-#: why it is skipped, where it is.
+#: A delivery: its endpoint by its place, its status, its type, when it was stored, whether its payload was erased, why
+#: it is skipped, where it is, its event's meeting, and how its last attempt ended.
 DELIVERIES = st.tuples(
     st.sampled_from([0, 1]),
     st.sampled_from(list(DeliveryStatus)),
@@ -52,6 +53,8 @@ DELIVERIES = st.tuples(
     MOMENTS,
     st.sampled_from([False, False, True]),
     st.sampled_from([None, "filtered", "filter_failed"]),
+    st.sampled_from([None, "m-1", "m-2"]),
+    st.sampled_from([(None, None), ("timeout", None), ("status", 404), ("status", 500)]),
 )
 #: A filter, its endpoint by its place and its times in seconds from now.
 FILTERS = st.fixed_dictionaries(
@@ -61,29 +64,46 @@ FILTERS = st.fixed_dictionaries(
         "event_type": st.none() | TYPES,
         "created_after": MAYBE,
         "created_before": MAYBE,
+        "statuses": st.frozensets(st.sampled_from(list(DeliveryStatus)), max_size=2),
+        "event": st.sampled_from([None, None, None, 0, 1]),
+        "meeting_id": st.sampled_from([None, None, "m-1", "m-2"]),
+        "error_kind": st.sampled_from([None, None, None, ErrorKind.STATUS, ErrorKind.TIMEOUT]),
+        "status_code": st.sampled_from([None, None, None, 200, 404]),
     }
 )
+Made = tuple[int, DeliveryStatus, str, float, bool, str | None, str | None, tuple[str | None, int | None]]
 
 
 def stored(
-    rows: Rows, generated: list[Endpoint], deliveries: list[tuple[int, DeliveryStatus, str, float, bool, str | None]]
+    rows: Rows, generated: list[Endpoint], deliveries: list[Made]
 ) -> tuple[list[UUID], list[tuple[WebhookDelivery, Event]]]:
     """Store two endpoints and deliveries to them; return the endpoints' ids, and the deliveries with their events."""
     webhook_ids = [rows.endpoint(each) for each in generated]
     made = []
-    for place, status, event_type, created_at, erased, reason in deliveries:
-        event_id = rows.event(event_type=event_type, dispatched_at=-60.0, payload_erased_at=-1.0 if erased else None)
+    for place, status, event_type, created_at, erased, reason, meeting_id, (kind, code) in deliveries:
+        gone = -1.0 if erased else None
+        event_id = rows.event(event_type=event_type, dispatched_at=-60.0, payload_erased_at=gone, meeting_id=meeting_id)
         columns: dict[str, Any] = {"status": status, "event_type": event_type, "created_at": created_at}
         if status is DeliveryStatus.SKIPPED:
             columns["skip_reason"] = reason
+        if status is not DeliveryStatus.SUCCEEDED:
+            columns |= {"error_kind": kind, "status_code": code}
         delivery_id = rows.delivery(webhook_ids[place], event_id=event_id, **columns)
         made.append((rows.read_delivery(delivery_id), rows.read_event(event_id)))
     return webhook_ids, made
 
 
-def criteria_of(rows: Rows, webhook_ids: list[UUID], columns: dict[str, Any]) -> DeliveryFilter:
-    """Return the filter."""
+def criteria_of(
+    rows: Rows, webhook_ids: list[UUID], made: list[tuple[WebhookDelivery, Event]], columns: dict[str, Any]
+) -> DeliveryFilter:
+    """Return the filter; an event that is not there is none of anybody's."""
+    nth = columns["event"]
     return DeliveryFilter(
+        event_id=None if nth is None else made[nth][1].id if nth < len(made) else uuid4(),
+        statuses=columns["statuses"],
+        meeting_id=columns["meeting_id"],
+        error_kind=columns["error_kind"],
+        status_code=columns["status_code"],
         webhook_id=None if columns["webhook"] is None else webhook_ids[columns["webhook"]],
         status=columns["status"],
         event_type=columns["event_type"],
@@ -102,7 +122,7 @@ def criteria_of(rows: Rows, webhook_ids: list[UUID], columns: dict[str, Any]) ->
 def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
     tables: Engine,
     generated: list[Endpoint],
-    deliveries: list[tuple[int, DeliveryStatus, str, float, bool, str | None]],
+    deliveries: list[Made],
     events: list[tuple[str, float, bool]],
     columns: dict[str, Any],
 ) -> None:
@@ -116,10 +136,14 @@ def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
             )
             for event_type, created_at, matched in events
         ]
-        criteria = criteria_of(rows, webhook_ids, columns)
+        criteria = criteria_of(rows, webhook_ids, made, columns)
         log = SqlAlchemyDeliveryLog(Work.inside(rows.connection), CONVERTER)
-        found = log.list_page(rows.workspace_id, criteria, limit=100)
-        assert {each.id for each in found} == {each.id for each, _ in made if meets(each, criteria)}
+        # And by each filter of the last attempt alone: few rows meet all that is generated.
+        alone_by = (DeliveryFilter(error_kind=ErrorKind.STATUS), DeliveryFilter(status_code=404))
+        for narrowed in (criteria, *alone_by, DeliveryFilter(meeting_id="m-1"), replace(criteria, webhook_id=None)):
+            expected = {each.id for each, event in made if meets(each, narrowed, meeting_id=event.meeting_id)}
+            assert {each.id for each in log.list_page(rows.workspace_id, narrowed, limit=100)} == expected
+            assert log.count(rows.workspace_id, narrowed) == len(expected)
         undelivered = log.undelivered_page(rows.workspace_id, criteria, limit=100)
         assert {each.id for each in undelivered} == {
             *(each.id for each, _ in made if is_undelivered(each, criteria)),
@@ -172,7 +196,7 @@ def test_the_events_that_a_filter_names_are_listed_and_counted(
 def test_what_a_replay_sends_again_is_one_thing(
     tables: Engine,
     generated: list[Endpoint],
-    deliveries: list[tuple[int, DeliveryStatus, str, float, bool, str | None]],
+    deliveries: list[Made],
     columns: dict[str, Any],
     status: DeliveryStatus | None,
     *,
@@ -182,7 +206,7 @@ def test_what_a_replay_sends_again_is_one_thing(
 
     def check(rows: Rows) -> None:
         webhook_ids, made = stored(rows, generated, deliveries)
-        criteria = replace(criteria_of(rows, webhook_ids, columns), status=status)
+        criteria = replace(criteria_of(rows, webhook_ids, made, columns), status=status)
         replay = SqlAlchemyReplayRepository(Session(rows.connection)).preview(
             Replay(uuid4(), rows.workspace_id, criteria, include_filtered=include_filtered)
         )

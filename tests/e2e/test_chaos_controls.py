@@ -41,7 +41,7 @@ GIVEN_UP_S: Final = 12.0
 @pytest.fixture(scope="module")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """The evidence of a run with nothing left out."""
-    return gather(Options(events=300, faults=SOME), tmp_path_factory.mktemp("sound"))
+    return gather(Options(events=60, faults=SOME), tmp_path_factory.mktemp("sound"))
 
 
 def broken(folder: Path, options: Options) -> set[Broken]:
@@ -70,8 +70,48 @@ def test_a_line_of_the_receiver_that_is_missing_is_a_loss(sound: Evidence) -> No
 
 def test_a_line_of_the_publisher_that_is_missing_is_a_foreign_event(sound: Evidence) -> None:
     """Nobody is known to have accepted it."""
-    ledgers = replace(sound.ledgers, accepted=sound.ledgers.accepted[1:])
+    # The last one of its meeting, which leaves no hole, and one that every endpoint wants.
+    wanted = [each for each in sound.ledgers.accepted if all(to.wants(each.number) for to in sound.ledgers.endpoints)]
+    dropped = max(wanted, key=lambda each: (each.sequence, each.number))
+    ledgers = replace(sound.ledgers, accepted=[each for each in sound.ledgers.accepted if each != dropped])
     assert newly_broken(sound, ledgers) == {Broken.FOREIGN, Broken.ROWS}
+
+
+def test_a_post_of_what_a_filter_holds_back_is_foreign(sound: Evidence) -> None:
+    """It was promised to nobody."""
+    [held_back, *_] = sorted(sound.ledgers.held_back)
+    plain = next(post for post in sound.ledgers.posts if post.event_id == held_back[0])
+    post = replace(plain, path=held_back[1], delivery_id="another")
+    ledgers = replace(sound.ledgers, posts=[*sound.ledgers.posts, post])
+    assert Broken.FOREIGN in newly_broken(sound, ledgers)
+
+
+def test_an_event_that_overtakes_its_meeting_is_seen(sound: Evidence) -> None:
+    """At the ordered endpoint alone: others promise no order."""
+    last = max(each.at for each in sound.ledgers.posts)
+    for path, is_seen in (("/ordered", True), ("/plain-1", False)):
+        own = [post for post in sound.ledgers.posts if post.path == path and post.sequence == 1]
+        first = next(post for post in own if post.did is Did.ANSWERED)
+        late = [replace(post, at=last + 1) if post.pair == first.pair else post for post in sound.ledgers.posts]
+        found = newly_broken(sound, replace(sound.ledgers, posts=late))
+        assert (Broken.DISORDERED in found) == is_seen
+
+
+def test_a_batch_that_changes_between_two_attempts_is_seen(sound: Evidence) -> None:
+    """In its bytes, or in what it is called."""
+    post = next(post for post in sound.ledgers.posts if post.path == "/batched" and post.webhook_id != post.event_id)
+    for change in ({"digest": "another"}, {"webhook_id": "another"}):
+        again = replace(post, nth=post.nth + 1, **change)  # type: ignore[arg-type] # both are texts
+        ledgers = replace(sound.ledgers, posts=[*sound.ledgers.posts, again])
+        assert Broken.REMADE in newly_broken(sound, ledgers)
+
+
+def test_a_hole_in_a_meeting_s_sequence_is_seen(sound: Evidence) -> None:
+    """And a POST that says another number than the answer to the publisher."""
+    last = max(sound.ledgers.accepted, key=lambda each: each.sequence)
+    higher = replace(last, sequence=last.sequence + 1)
+    accepted = [higher if each == last else each for each in sound.ledgers.accepted]
+    assert Broken.MISNUMBERED in newly_broken(sound, replace(sound.ledgers, accepted=accepted))
 
 
 def test_without_beat_what_dies_with_its_worker_is_lost(tmp_path: Path) -> None:
@@ -79,34 +119,34 @@ def test_without_beat_what_dies_with_its_worker_is_lost(tmp_path: Path) -> None:
 
     Workers need some seconds to be back at work, and are killed again only then.
     """
-    found = broken(tmp_path, Options(events=1_500, faults={Kind.WORKERS: 5}, slot_s=8.0, beat=False))
+    found = broken(tmp_path, Options(events=300, faults={Kind.WORKERS: 5}, slot_s=8.0, beat=False))
     assert found >= {Broken.LOST, Broken.OPEN}
 
 
 def test_what_sweeps_leave_past_its_lease_shows_at_once(tmp_path: Path) -> None:
     """They run, so that it shows at once and not only where time is up."""
-    found = run(Options(events=300, faults=WORKERS_DIE, app="tests.chaos.untaken", drain_s=GIVEN_UP_S), tmp_path)
+    found = run(Options(events=60, faults=WORKERS_DIE, app="tests.chaos.untaken", drain_s=GIVEN_UP_S), tmp_path)
     [overstayed] = [each for each in found.violations if each.broken is Broken.OVERSTAYED]
     assert any(each.endswith(" left by a sweep") for each in overstayed.examples)
 
 
 def test_without_a_claim_duplicates_are_unexplained(tmp_path: Path) -> None:
     """Workers take what others hold; nothing need die for that."""
-    found = broken(tmp_path, Options(events=300, faults={}, app="tests.chaos.unclaimed"))
+    found = broken(tmp_path, Options(events=60, faults={}, app="tests.chaos.unclaimed"))
     assert Broken.UNEXPLAINED in found
     assert Broken.LOST not in found
 
 
 def test_a_retry_that_no_row_knows_of_is_lost(tmp_path: Path) -> None:
     """Its time stood in a message alone."""
-    found = broken(tmp_path, Options(events=300, faults=WORKERS_DIE, app="tests.chaos.unscheduled"))
+    found = broken(tmp_path, Options(events=60, faults=WORKERS_DIE, app="tests.chaos.unscheduled"))
     assert found >= {Broken.LOST, Broken.OPEN}
     assert Broken.PHANTOM not in found
 
 
 def test_a_success_recorded_before_the_post_is_a_phantom(tmp_path: Path) -> None:
     """Who died between the two, or was answered 500, has lost it and doesn't know."""
-    found = broken(tmp_path, Options(events=300, faults=WORKERS_DIE, app="tests.chaos.boastful"))
+    found = broken(tmp_path, Options(events=60, faults=WORKERS_DIE, app="tests.chaos.boastful"))
     assert found >= {Broken.LOST, Broken.PHANTOM}
     assert Broken.OPEN not in found
 

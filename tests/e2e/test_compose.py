@@ -19,11 +19,13 @@ from standardwebhooks import Webhook
 
 from noteflow_hooks.client import connect
 from noteflow_hooks.local.servers import EmbeddedValkey
+from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_signature
 from tests.support.compose_file import read
 from tests.support.compose_services import ComposedSystem
 from tests.support.receiver import Receiver
+from tests.support.visitor import Visitor
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -51,6 +53,7 @@ DELIVER: Final = "noteflow.hooks.deliver"
 class Delivered:
     """A stopped meeting's webhook, and what the receiver got."""
 
+    token: str
     webhook: pb.Webhook
     meeting: pb.Meeting
     request: ReceivedRequest
@@ -86,6 +89,7 @@ def system(database: str, receiver: Receiver, tmp_path_factory: pytest.TempPathF
                 "NOTEFLOW_HOOKS_DATABASE_URL": database,
                 "NOTEFLOW_HOOKS_REDIS_URL": valkey.url,
                 "NOTEFLOW_HOOKS_GRPC_BIND": "127.0.0.1:0",
+                "NOTEFLOW_HOOKS_DASHBOARD_BIND": free_address(),
             },
             added={"NOTEFLOW_HOOKS_CA_BUNDLE": str(receiver.ca_pem)},
             scale={"worker": 2},
@@ -117,7 +121,7 @@ def delivered(system: ComposedSystem, receiver: Receiver) -> Delivered:
         meeting = client.meetings.CreateMeeting(pb.CreateMeetingRequest(title="A private title"))
         client.meetings.StopMeeting(pb.StopMeetingRequest(meeting_id=meeting.id))
     (request,) = receiver.wait_for(1)
-    return Delivered(webhook, meeting, request)
+    return Delivered(token, webhook, meeting, request)
 
 
 def a_token(system: ComposedSystem) -> str:
@@ -176,6 +180,16 @@ def test_the_delivery_is_on_record(delivered: Delivered, database: str) -> None:
         row = connection.execute(query, [delivery_id]).fetchone()
     expected = {"status": "succeeded", "status_code": 200, "attempt_count": 1, "is_delivered": True}
     assert row == {**expected, "max_retries": 10}
+
+
+def test_the_dashboard_shows_what_was_delivered(system: ComposedSystem, delivered: Delivered) -> None:
+    """To whoever has a token of the workspace, on a page of its own."""
+    visitor = Visitor(int(system.addresses["dashboard"].rpartition(":")[2]))
+    assert visitor.sign_in(a_token(system)).status == 303
+    assert visitor.get(f"/endpoints/{delivered.webhook.id}").status == 404
+    visitor = Visitor(visitor.port)
+    visitor.sign_in(delivered.token)
+    until(lambda: "Delivered" in visitor.get("/deliveries").text, what="it is shown as delivered")
 
 
 @pytest.mark.parametrize("auth", [None, ("operator", "wrong"), ("someone", VARIABLES["FLOWER_PASSWORD"])])
@@ -238,6 +252,6 @@ def test_every_process_ends_when_it_is_told_to(system: ComposedSystem) -> None:
     """After SIGTERM each exits with 0 within its grace, and leaves no process behind."""
     # The last test here, since it ends what the others use.
     ended = [(running.log_path.stem, code, left, str(running)) for running, code, left in system.stop()]
-    expected = {"server-1", "worker-1", "worker-2", "beat-1", "flower-1", "migrate-1"}
+    expected = {"server-1", "worker-1", "worker-2", "beat-1", "dashboard-1", "flower-1", "migrate-1"}
     assert {name for name, *_ in ended} == expected
     assert [(name, code, left, log) for name, code, left, log in ended if code != 0 or left] == []

@@ -18,7 +18,7 @@ import pytest
 import yaml
 
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX, CallerSettings, Settings
 from tests.support.compose_file import ROOT, VARIABLE, MissingVariableError, Service, interpolate, read
 
 VARIABLES: Final = {
@@ -94,7 +94,16 @@ def test_variables_are_replaced_as_compose_does(text: str, result: str) -> None:
 
 def test_only_passwords_are_without_a_default() -> None:
     """With nothing but the required variables set, the file is whole."""
-    assert set(COMPOSITION.services) == {"postgres", "redis", "migrate", "server", "worker", "beat", "flower"}
+    assert set(COMPOSITION.services) == {
+        "postgres",
+        "redis",
+        "migrate",
+        "server",
+        "dashboard",
+        "worker",
+        "beat",
+        "flower",
+    }
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -124,12 +133,17 @@ def test_a_service_has_time_to_finish_its_posts(service: Service) -> None:
 
 @pytest.mark.parametrize("service", OURS)
 def test_a_service_starts_with_the_environment_it_is_given(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each variable is a setting, every value is a good one, and retries are the contract's."""
+    """Each variable is a setting, every value a good one, and but for the dashboard's retries are the contract's."""
     ours = {name: value for name, value in service.environment.items() if name.startswith(PREFIX)}
     for name, value in ours.items():
         monkeypatch.setenv(name, value)
     settings = Settings.load(_env_file=None)
-    assert {name.removeprefix(PREFIX).lower() for name in ours} <= set(Settings.model_fields)
+    assert {name.removeprefix(PREFIX).lower() for name in ours} <= {
+        *Settings.model_fields,
+        *CallerSettings.model_fields,
+    }
+    if service.name == "dashboard":
+        return
     settings.require("database_url", "redis_url")
     assert settings.retry_policy.schedule == STANDARD_SCHEDULE
     assert settings.default_max_retries == 10
@@ -182,9 +196,22 @@ def test_the_worker_can_be_scaled() -> None:
 
 
 def test_ports_are_published_on_loopback_alone() -> None:
-    """Neither gRPC nor Flower speaks TLS; PostgreSQL and Redis are not published at all."""
+    """None of them speaks TLS by itself; PostgreSQL and Redis are not published at all."""
     ports = {each.name: each.spec["ports"] for each in COMPOSITION.services.values() if "ports" in each.spec}
-    assert ports == {"server": ["127.0.0.1:50051:50051"], "flower": ["127.0.0.1:5555:5555"]}
+    assert ports == {
+        "server": ["127.0.0.1:50051:50051"],
+        "dashboard": ["127.0.0.1:8088:8088"],
+        "flower": ["127.0.0.1:5555:5555"],
+    }
+
+
+def test_the_dashboard_knows_the_server_and_nothing_that_opens_a_store() -> None:
+    """It is a client: neither keys nor the database's and Redis' passwords are in its environment."""
+    dashboard = COMPOSITION.services["dashboard"]
+    secret = {name for name, value in VARIABLES.items() if name != "FLOWER_USER" and value}
+    assert not [name for name in secret if VARIABLES[name] in "".join(dashboard.environment.values())]
+    assert dashboard.environment[f"{PREFIX}GRPC_BIND"] == "server:50051"
+    assert set(dashboard.waits_for) == {"server"}
 
 
 def test_the_server_speaks_tls_once_it_is_given_a_folder(monkeypatch: pytest.MonkeyPatch) -> None:

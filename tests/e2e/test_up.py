@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -23,6 +24,7 @@ from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
+from tests.support.visitor import Visitor
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -107,7 +109,7 @@ def test_it_says_what_it_runs(up: Up) -> None:
     for name in ("grpc", "token", "workspace_id", "database_url", "redis_url"):
         assert addresses[name] in up.said
     assert "noteflow_hooks.cli listen" in up.said
-    assert set(addresses["processes"]) == {"postgres", "valkey", "server", "worker-1", "beat"}
+    assert set(addresses["processes"]) == {"postgres", "valkey", "server", "worker-1", "beat", "dashboard"}
     assert alive(addresses["processes"]) == set(addresses["processes"])
     private = {path.name: stat.S_IMODE(path.stat().st_mode) & 0o077 for path in [up.data, *up.data.iterdir()]}
     assert set(private.values()) == {0}, private
@@ -136,6 +138,25 @@ def test_plain_http_to_this_machine_is_delivered(up: Up) -> None:
     assert up.run("webhooks", "remove", webhook["id"]).returncode == 0
 
 
+def test_the_dashboard_is_there_and_its_link_signs_in_once(folder: Path) -> None:
+    """With the token of `up`, for whoever reads its output; a new start has a new one, at the same address."""
+    with Up(folder) as up:
+        [link] = re.findall(r"http://127\.0\.0\.1:\d+/once/\S+", up.said)
+        at = up.addresses["dashboard"]
+        assert link.startswith(f"{at}/once/")
+        assert at in up.said
+        visitor, late = (Visitor(int(at.rpartition(":")[2])) for _ in range(2))
+        path = link.removeprefix(at)
+        assert visitor.get(path).location == "/endpoints"
+        assert visitor.get("/endpoints").status == 200
+        assert late.get(path).location == "/sign-in?why=link"
+        assert not (up.data / "dashboard_link.json").exists()
+        environment = Path(f"/proc/{up.read()['processes']['dashboard']}/environ").read_text()
+        known = [up.addresses[name] for name in ("token", "database_url", "redis_url")]
+        assert [each for each in known if each in environment] == []
+    assert json.loads((folder / "data" / "state.json").read_text())["dashboard"] == at.removeprefix("http://")
+
+
 def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     """With one line, and without harm to the first."""
     second = up.run("up")
@@ -145,7 +166,7 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     assert up.run("webhooks", "list").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["worker-1", "server", "valkey", "postgres", "beat"])
+@pytest.mark.parametrize("name", ["worker-1", "server", "valkey", "postgres", "beat", "dashboard"])
 def test_what_dies_is_started_again(up: Up, name: str) -> None:
     """Under its old address, with a line that says so and a new pid in up.json."""
     pid = up.read()["processes"][name]

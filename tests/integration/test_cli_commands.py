@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support import watching
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -22,6 +23,8 @@ from tests.support.system_rig import SystemRig, a_path
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from noteflow_hooks.client import Client
 
     #: Runs a command line and returns its exit code, what it printed, and what it complained of.
     Command = Callable[..., tuple[int, str, str]]
@@ -353,18 +356,20 @@ def test_tail_prints_changes_until_it_is_interrupted(
     webhook = rig.webhook(a_path())
     rig.publish()
     [before] = rig.settled(webhook, "succeeded")
-    rounds = iter(range(100))
+    begun: list[object] = []
 
-    def instead_of_sleeping(_: float) -> None:
-        if next(rounds) == 0:
+    def take(self: Any, message: pb.WatchDeliveriesResponse, server: Client) -> None:  # noqa: ANN401 - the watch
+        known(self, message, server)
+        if not begun:
+            begun.append(message)
             rig.publish()
-            rig.settled(webhook, "succeeded", count=2)
-        else:
+        if message.delivery.status == "succeeded":
             raise KeyboardInterrupt
 
-    monkeypatch.setattr("noteflow_hooks.cli.support.tailing.time.sleep", instead_of_sleeping)
+    known = watching._Watch._take  # noqa: SLF001 - where its messages come
+    monkeypatch.setattr(watching._Watch, "_take", take)  # noqa: SLF001 - as above
     code, printed, _ = command("deliveries", "tail", "--webhook", webhook.id, "--json")
     assert code == 0
-    [row] = [json.loads(each) for each in printed.splitlines()]
+    *_, row = [json.loads(each) for each in printed.splitlines()]
     assert row["status"] == "succeeded"
-    assert row["id"] != before.id
+    assert str(before.id) not in printed

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: These start servers, so they are given nothing that they would take: only what is no number for their numbers.
-SERVERS: Final = frozenset({"demo", "up", "serve", "listen", "bench"})
+SERVERS: Final = frozenset({"dashboard", "demo", "up", "serve", "listen", "bench"})
 #: What a command needs beside the value that is tried, so that it gets as far as it can, and comes back.
 NEEDED: Final = {
     "webhooks add": ["https://receiver.example/"],

@@ -24,11 +24,15 @@ if TYPE_CHECKING:
 
 #: Of this process's own environment, what lets a process run here at all and be measured.
 _KEPT: Final = re.compile(r"PYTHONPATH|LANG|TMPDIR|LD_LIBRARY_PATH|COVERAGE_.*")
-#: Where a service listens in its container, and the line that tells where it listens here.
+#: Where a service's check asks in its container, and the line that tells where it listens here. The dashboard's asks
+#: where its environment says.
 _LISTENING: Final = {
     "server": ("127.0.0.1:50051", re.compile(r"serving gRPC on (127\.0\.0\.1:\d+)")),
+    "dashboard": ("", re.compile(r"the dashboard is at http://(127\.0\.0\.1:\d+)")),
     "flower": ("127.0.0.1:5555", re.compile(r"Visit me at http://(127\.0\.0\.1:\d+)")),
 }
+#: The port at which the server listens in its container.
+_INSIDE: Final = 50051
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +75,16 @@ class ComposedSystem:
     def start(self) -> None:
         """Start every service once those that it waits for are as it needs them."""
         for service in self.composition.ours:
+            for name in [name for name, condition in service.waits_for.items() if condition == "service_healthy"]:
+                self._wait_for(name)
             for number in range(1, self.scale.get(service.name, 1) + 1):
                 self.running.append(self._spawn(service, f"{service.name}-{number}"))
-        # Nothing waits for these to be healthy, so they start side by side, as they do under Compose.
+        # Nothing waits for the others to be healthy, so they start side by side, as they do under Compose.
         for each in self.running:
+            self._wait_for(each.service.name)
+
+    def _wait_for(self, name: str) -> None:
+        for each in [each for each in self.running if each.service.name == name and name not in self.addresses]:
             if each.service.health_command:
                 self._wait_until_healthy(each)
 
@@ -127,7 +137,11 @@ class ComposedSystem:
         kept = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
         said = service.environment
-        replaced = {name: value for name, value in self.replaced.items() if name in said}
+        # Another service's name leads to where that listens.
+        ports = {f"{name}:{_INSIDE}": at for name, at in self.addresses.items()}
+        said = {name: ports.get(value, value) for name, value in said.items()}
+        ours = {name for name, value in said.items() if value not in ports.values()}
+        replaced = {name: value for name, value in self.replaced.items() if name in ours}
         return {**kept, "PATH": path, "HOME": str(self.folder), **said, **self.added, **replaced}
 
     def _wait_until_healthy(self, running: ServiceProcess) -> None:
@@ -138,8 +152,10 @@ class ComposedSystem:
         found = said.search(running.log)
         assert found, str(running)
         self.addresses[running.service.name] = found[1]
-        check = [word.replace(inside, found[1]) for word in running.service.health_command]
-        assert check != running.service.health_command, f"{running.service.name}: the check asks another address"
+        check = [word.replace(inside, found[1]) if inside else word for word in running.service.health_command]
+        assert not inside or check != running.service.health_command, (
+            f"{running.service.name}: the check asks another address"
+        )
         until(lambda: self._succeeds(check, running), timeout_s=120, what=running.__str__)
 
     def _succeeds(self, check: list[str], running: ServiceProcess) -> bool:

@@ -165,14 +165,16 @@ class Rows:
         """Store a workspace."""
         return self._store(WorkspaceRow, id=uuid4(), name="Twins")
 
-    def endpoint(self, generated: Endpoint, *, workspace_id: UUID | None = None) -> UUID:
+    def endpoint(
+        self, generated: Endpoint, *, workspace_id: UUID | None = None, url: str = "https://example.com"
+    ) -> UUID:
         """Store an endpoint, with its health."""
         config = self._moments(WebhookConfigRow, generated.config)
         webhook_id = self._store(
             WebhookConfigRow,
             id=uuid4(),
             workspace_id=workspace_id if workspace_id is not None else self.workspace_id,
-            **{"url": "https://example.com", "created_at": self.at(-7200), **_hidden_url(config), **config},
+            **{"url": url, "created_at": self.at(-7200), **_hidden_url(config), **config},
         )
         columns = self._moments(WebhookHealthRow, generated.health)
         self.connection.execute(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.chaos.endpoints import Endpoint
 from tests.chaos.evidence import OVERSTAY_S, Evidence
 from tests.chaos.ledgers import Accepted, Fault, Ledgers, Post
 from tests.chaos.options import Kind
@@ -24,19 +25,37 @@ PAIR = ("e1", PATH)
 
 
 def accepted(event_id: str = "e1") -> Accepted:
-    return Accepted(key=f"key of {event_id}", event_id=event_id, at=0.0, tries=1)
+    number = int(event_id[1:])
+    return Accepted(f"key of {event_id}", event_id, 0.0, 1, number, meeting_id="m", sequence=place(event_id))
 
 
-def posts(*did: Did, event_id: str = "e1") -> list[Post]:
+def place(event_id: str) -> int:
+    """Return an event's place in its meeting: e1 and e10 are the first of one."""
+    return int(event_id[1:]) % 9
+
+
+def posts(*did: Did, event_id: str = "e1", path: str = PATH) -> list[Post]:
     """Make a pair's POSTs, a second apart from the first second on."""
+    one = Post(
+        event_id,
+        path,
+        1,
+        1.0,
+        1.0,
+        Did.ANSWERED,
+        f"delivery of {event_id}",
+        is_signed=True,
+        webhook_id=event_id,
+        digest=f"digest of {event_id}",
+        sequence=place(event_id),
+    )
     return [
-        Post(event_id, PATH, nth, float(nth), float(nth), each, f"delivery of {event_id}", is_signed=True)
-        for nth, each in enumerate(did, start=1)
+        replace(one, nth=nth, at=float(nth), clock_at=float(nth), did=each) for nth, each in enumerate(did, start=1)
     ]
 
 
 def ledgers(came: Sequence[Post], *faults: Fault, events: Sequence[str] = ("e1",)) -> Ledgers:
-    return Ledgers([accepted(each) for each in events], list(came), list(faults), (PATH,))
+    return Ledgers([accepted(each) for each in events], list(came), list(faults), (Endpoint(PATH),))
 
 
 def a_kill(at: float, *, kind: Kind = Kind.WORKER) -> Fault:
@@ -118,7 +137,7 @@ def test_what_was_never_answered_200_is_lost(did: list[Did]) -> None:
 
 def test_each_endpoint_is_owed_each_event() -> None:
     """One of two endpoints went without."""
-    given = replace(ledgers(posts(Did.ANSWERED)), paths=(PATH, "/second"))
+    given = replace(ledgers(posts(Did.ANSWERED)), endpoints=(Endpoint(PATH), Endpoint("/second")))
     assert judge(given).lost == {("e1", "/second")}
 
 
@@ -130,13 +149,68 @@ def test_a_post_of_what_nobody_accepted_is_red() -> None:
 
 def test_one_delivery_under_two_webhook_ids_is_red() -> None:
     """A receiver could not tell that they are the same."""
-    came = [*posts(Did.ANSWERED), *(replace(each, event_id="e2") for each in posts(Did.ANSWERED))]
+    came = [*posts(Did.ANSWERED), *(replace(each, event_id="e2", sequence=2) for each in posts(Did.ANSWERED))]
     assert broken(ledgers(came, events=("e1", "e2"))) == {Broken.MIXED}
 
 
 def test_a_signature_that_does_not_fit_is_red() -> None:
     """A receiver would have refused the POST."""
     assert broken(ledgers([replace(each, is_signed=False) for each in posts(Did.ANSWERED)])) == {Broken.UNSIGNED}
+
+
+def test_what_a_filter_holds_back_is_owed_to_nobody_and_foreign_where_it_comes() -> None:
+    """Its row says that it was filtered; another's doesn't."""
+    filtered = Endpoint("/filtered", {"filter": "..."})
+    given = replace(ledgers([], events=("e10", "e11")), endpoints=(filtered,))
+    assert given.expected == {("e11", "/filtered")}
+    came = posts(Did.ANSWERED, event_id="e10", path="/filtered")
+    assert broken(replace(given, posts=came)) == {Broken.LOST, Broken.FOREIGN}
+    passed = posts(Did.ANSWERED, event_id="e11", path="/filtered")
+    rows = [
+        Delivery("delivery of e10", "e10", "/filtered", "skipped", 0, "filtered"),
+        Delivery("delivery of e11", "e11", "/filtered", "succeeded", 1, None),
+    ]
+    sound = Evidence(replace(given, posts=passed), Tables(rows, [an_attempt(passed[0])]))
+    assert report(sound).is_green
+    unsaid = [replace(rows[0], skip_reason="disabled"), rows[1]]
+    assert report(with_tables(sound, deliveries=unsaid)).broken == {Broken.PASSED}
+
+
+@pytest.mark.parametrize("changes", [{"digest": "another"}, {"webhook_id": "another"}])
+def test_another_attempt_with_other_bytes_or_another_id_is_red(changes: dict[str, Any]) -> None:
+    """A receiver could not tell that it has had it."""
+    first, second = posts(Did.FAILED, Did.ANSWERED)
+    assert broken(ledgers([first, replace(second, **changes)])) == {Broken.REMADE}
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        # The later one came first.
+        (posts(Did.ANSWERED), [replace(each, at=0.5) for each in posts(Did.ANSWERED, event_id="e2")]),
+        # The earlier one had failed, and was sent again only after the later one.
+        (posts(Did.FAILED, Did.ANSWERED), [replace(each, at=1.5) for each in posts(Did.ANSWERED, event_id="e2")]),
+    ],
+    ids=["overtaken", "overtaken in its wait"],
+)
+def test_an_event_that_overtakes_its_meeting_is_red_where_order_is_asked_for(
+    first: list[Post], second: list[Post]
+) -> None:
+    """Others promise none."""
+    given = ledgers([*first, *second], events=("e1", "e2"))
+    assert broken(given) == set()
+    assert broken(replace(given, endpoints=(Endpoint(PATH, {"ordering": "per_meeting"}),))) == {Broken.DISORDERED}
+
+
+def test_a_hole_in_a_meeting_s_sequence_is_red() -> None:
+    """An event would be missing, for all that a receiver can tell."""
+    came = [*posts(Did.ANSWERED), *posts(Did.ANSWERED, event_id="e3")]
+    assert broken(ledgers(came, events=("e1", "e3"))) == {Broken.MISNUMBERED}
+
+
+def test_a_post_that_names_another_place_than_the_publisher_was_told_is_red() -> None:
+    """Both are the row's."""
+    assert broken(ledgers([replace(each, sequence=2) for each in posts(Did.ANSWERED)])) == {Broken.MISNUMBERED}
 
 
 def an_attempt(post: Post, **overrides: Any) -> Attempt:  # noqa: ANN401 - a field's value
@@ -156,7 +230,7 @@ def an_interruption(post: Post) -> Attempt:
 
 def evidence(came: Sequence[Post], attempts: Sequence[Attempt], *faults: Fault, status: str = "succeeded") -> Evidence:
     """Make the evidence of one delivery."""
-    rows = [Delivery("delivery of e1", *PAIR, status, len(attempts))]
+    rows = [Delivery("delivery of e1", *PAIR, status, len(attempts), None)]
     return Evidence(ledgers(came, *faults), Tables(rows, list(attempts)))
 
 
@@ -190,7 +264,7 @@ def test_two_rows_of_one_event_for_one_endpoint_are_red() -> None:
 def test_a_row_of_what_nobody_accepted_is_red() -> None:
     """However it came there."""
     rows = well().tables.deliveries
-    stray = Delivery("another", "e2", PATH, "skipped", 0)
+    stray = Delivery("another", "e2", PATH, "skipped", 0, "disabled")
     assert report(with_tables(well(), deliveries=[*rows, stray])).broken == {Broken.ROWS}
 
 
@@ -300,7 +374,7 @@ def test_recovery_is_the_time_to_the_last_arrival_of_what_was_on_its_way() -> No
     """What was accepted later, had arrived before, or was held up by the receiver itself, does not count."""
     failed = [replace(each, at=8.0) for each in posts(Did.FAILED, Did.ANSWERED, event_id="e3")]
     came = [*posts(Did.ANSWERED), *(replace(each, at=4.0) for each in posts(Did.ANSWERED, event_id="e2")), *failed]
-    late = Accepted("key of e4", "e4", 3.0, 1)
+    late = replace(accepted("e4"), at=3.0)
     given = ledgers([*came, *(replace(each, at=9.0) for each in posts(Did.ANSWERED, event_id="e4"))])
     given = replace(given, accepted=[*map(accepted, ("e1", "e2", "e3")), late], faults=[Fault(Kind.BEAT, 2.5)])
     [recovery] = report(Evidence(given, Tables([], []))).recoveries

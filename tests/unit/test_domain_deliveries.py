@@ -179,6 +179,7 @@ def test_an_interruption_counts_as_an_attempt_and_costs_no_budget() -> None:
         attempt_count=2,
         interruptions=1,
         error_message=INTERRUPTED,
+        error_kind=ErrorKind.INTERRUPTED,
         status_code=None,
         response_body=None,
         duration_ms=None,

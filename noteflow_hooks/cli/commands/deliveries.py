@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import click
 
 from noteflow_hooks.cli.commands.replays import replay, replay_cancel, replay_status, replays
 from noteflow_hooks.cli.support import finding
+from noteflow_hooks.cli.support.delivery_filters import DeliveryFilters, delivery_filters
 from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
@@ -16,19 +17,16 @@ from noteflow_hooks.cli.support.options import (
     as_json,
     event_type_option,
     limit_option,
-    period_options,
     remote_options,
     table_options,
     webhook_option,
 )
 from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_list, show_rows
-from noteflow_hooks.cli.support.remote import client, connector, shown, timestamp
+from noteflow_hooks.cli.support.remote import client, connector, shown
 from noteflow_hooks.cli.support.tailing import tail_lines
+from noteflow_hooks.cli.support.watching import watch_lines
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 COLUMNS: Final = (
     "id", "event_type", "status", "attempt_count", "status_code", "duration_ms", "created_at", "reason",
@@ -48,10 +46,6 @@ _ATTEMPT_COLUMNS: Final = (
     "attempt_number", "started_at", "duration_ms", "redialled", "status_code", "error_kind", "error_message",
 )  # fmt: skip
 
-_status = click.option(
-    "--status", type=click.Choice([each.value for each in DeliveryStatus]), help="Only those in this state."
-)
-
 
 @click.group(cls=CommandGroup)
 @example("deliveries list --status dead --since 2h")
@@ -65,39 +59,27 @@ for command in (replay, replays, replay_status, replay_cancel):
 
 
 @deliveries.command("list")
-@example("deliveries list --webhook CRM --status dead --since 2h")
+@example(
+    "deliveries list --webhook CRM --status dead --since 2h",
+    "deliveries list --meeting m-1 --status dead --status skipped",
+    "deliveries list --error-kind timeout",
+)
 @remote_options
-@webhook_option
-@_status
-@event_type_option
-@period_options
+@delivery_filters(DeliveryStatus)
 @limit_option
 @table_options
-def list_(
-    *,
-    webhook: str | None,
-    status: str | None,
-    event_type: str | None,
-    since: datetime | None,
-    until: datetime | None,
-    limit: int,
-    as_json: bool,
-) -> None:
+def list_(*, filters: DeliveryFilters, limit: int, as_json: bool) -> None:
     """List deliveries, newest first."""
-    request = pb.ListDeliveriesRequest(
-        status=status, event_type=event_type, created_after=timestamp(since), created_before=timestamp(until)
-    )
+    request = pb.ListDeliveriesRequest()
     with client() as server:
-        if webhook is not None:
-            request.webhook_id = finding.webhook_id(server, webhook)
+        filters.fill(request, server)
         found = listed(server.webhooks.ListDeliveries, request, field="deliveries", limit=limit)
-    is_filtered = any((webhook, status, event_type, since, until))
     show_list(
         found,
         columns=COLUMNS,
         spare=SPARE,
         as_json=as_json,
-        empty=_NONE_OF_THESE if is_filtered else _NONE,
+        empty=_NONE_OF_THESE if filters.is_any else _NONE,
     )
 
 
@@ -167,20 +149,27 @@ def skip(delivery_id: str, *, as_json: bool) -> None:
 
 
 @deliveries.command()
-@example("deliveries tail --webhook CRM")
+@example("deliveries tail --webhook CRM", "deliveries tail --status dead --error-kind tls")
 @remote_options
-@webhook_option
-@_status
-@event_type_option
-@click.option("--every-s", type=FiniteRange(0.1, 3600), default=1.0, show_default=True, help="How often to look.")
+@delivery_filters(DeliveryStatus)
+@click.option(
+    "--every-s",
+    type=FiniteRange(0.1, 3600),
+    default=1.0,
+    show_default=True,
+    help="How often to try a server that is away, and to look where a former release's can't tell by itself.",
+)
 @as_json
-def tail(*, webhook: str | None, status: str | None, event_type: str | None, every_s: float, as_json: bool) -> None:
+def tail(*, filters: DeliveryFilters, every_s: float, as_json: bool) -> None:
     """Print each change until Ctrl-C; a server that goes away is waited for. With --json, each line is an object."""
-    request = pb.ListDeliveriesRequest(status=status, event_type=event_type)
-    if webhook is not None:
+    watched, request = pb.WatchDeliveriesRequest(), pb.ListDeliveriesRequest()
+    # Where no name has to be looked up, nothing is asked of the server here.
+    with client() as server:
+        filters.fill(watched, server)
+    if not watch_lines(connector(), watched, every_s=every_s, as_json=as_json):
         with client() as server:
-            request.webhook_id = finding.webhook_id(server, webhook)
-    tail_lines(connector(), request, every_s=every_s, as_json=as_json)
+            filters.fill(request, server)
+        tail_lines(connector(), request, every_s=every_s, as_json=as_json)
 
 
 def _show(delivery: dict[str, Any]) -> None:

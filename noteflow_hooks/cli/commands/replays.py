@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import click
 
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.asking import ask, yes_option
+from noteflow_hooks.cli.support.delivery_filters import DeliveryFilters, delivery_filters
 from noteflow_hooks.cli.support.following import follow
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.listing import listed
 from noteflow_hooks.cli.support.options import (
     as_json,
-    event_type_option,
     limit_option,
-    period_options,
     remote_options,
     table_options,
-    webhook_option,
 )
 from noteflow_hooks.cli.support.output import show_fields, show_list
-from noteflow_hooks.cli.support.remote import client, connector, shown, timestamp
+from noteflow_hooks.cli.support.remote import client, connector, shown
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.replays import RATE_PER_S, ReplayState
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 #: Columns that a narrow terminal misses, the first ones first.
 _SPARE: Final = ("rate_per_s", "status", "event_type", "webhook_id")
@@ -38,16 +33,13 @@ _FAILED: Final = 1
 
 
 @click.command(cls=Command)
-@example("deliveries replay --webhook CRM --since 2d --dry-run", "deliveries replay --webhook CRM --since 2d")
-@remote_options
-@webhook_option
-@event_type_option
-@click.option(
-    "--status",
-    type=click.Choice([each.value for each in sorted(FINAL_STATUSES)]),
-    help="Only those in this state; else dead and skipped.",
+@example(
+    "deliveries replay --webhook CRM --since 2d --dry-run",
+    "deliveries replay --webhook CRM --since 2d",
+    "deliveries replay --status dead --error-kind timeout --since 2d",
 )
-@period_options
+@remote_options
+@delivery_filters(sorted(FINAL_STATUSES), status_help="Only those in this state, or these; else dead and skipped.")
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option(
     "--include-filtered",
@@ -60,11 +52,7 @@ _FAILED: Final = 1
 @as_json
 def replay(
     *,
-    webhook: str | None,
-    event_type: str | None,
-    status: str | None,
-    since: datetime | None,
-    until: datetime | None,
+    filters: DeliveryFilters,
     rate_per_s: float | None,
     include_filtered: bool,
     dry_run: bool,
@@ -76,19 +64,10 @@ def replay(
 
     The exit status is 0 if it was begun, and, where it is waited for, done.
     """
-    request = pb.ReplayDeliveriesRequest(
-        event_type=event_type,
-        status=status,
-        created_after=timestamp(since),
-        created_before=timestamp(until),
-        dry_run=dry_run,
-        rate_per_s=rate_per_s,
-        include_filtered=include_filtered,
-    )
+    request = pb.ReplayDeliveriesRequest(dry_run=dry_run, rate_per_s=rate_per_s, include_filtered=include_filtered)
     with client() as server:
-        if webhook is not None:
-            request.webhook_id = finding.webhook_id(server, webhook, changes=not dry_run)
-        if not dry_run and not any((webhook, event_type, status, since, until)):
+        filters.fill(request, server, changes=not dry_run)
+        if not dry_run and not filters.is_any:
             ask("Send everything that is dead or skipped again, of all endpoints and times?", yes=yes)
         found = server.webhooks.ReplayDeliveries(request)
     waits = not (dry_run or no_wait)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from noteflow_hooks.cli.support.dashboard_address import BIND, can_run
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.local.files import link_file
 from noteflow_hooks.local.private import NotPrivateError
 from noteflow_hooks.local.servers import EmbeddedServerError
 from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_running
@@ -31,7 +33,10 @@ if TYPE_CHECKING:
 _OURS: Final = {
     *("database_url", "redis_url", "secret_keys", "data_dir"),
     *("grpc_tls_cert", "grpc_tls_key", "grpc_tls_client_ca"),
+    *("dashboard_tls_cert", "dashboard_tls_key", "dashboard_insecure_plaintext"),
 }
+#: Where the dashboard listens if nobody says otherwise, and nobody else does.
+DASHBOARD: Final = "127.0.0.1:8088"
 _DATA_DIR: Final = f"{PREFIX}DATA_DIR"
 
 
@@ -77,10 +82,11 @@ def _run(system: System, settings: Settings, *, workers: int, interruption: Inte
         stack.callback(state.withdraw)
         told = _told(settings, state)
         click.echo("starting PostgreSQL, Valkey, a gRPC server, Celery workers and beat ...")
-        system.start(told, workers=workers, kept=state.identity, check=interruption.check)
+        link = link_file(settings.data_dir) if can_run() else None
+        system.start(told, workers=workers, kept=state.identity, dashboard_link=link, check=interruption.check)
         state.keep(system)
         state.announce(system)
-        click.echo(_welcome(system, settings.data_dir))
+        click.echo(_welcome(system, settings.data_dir, _dashboard(system, state)))
 
         def ended() -> bool:
             state.announce(system)
@@ -94,8 +100,20 @@ def _told(settings: Settings, state: UpState) -> dict[str, Any]:
     given = {name: getattr(settings, name) for name in settings.model_fields_set - _OURS}
     host, _, port = str(given.pop("grpc_bind", "")).rpartition(":")
     bind = free_address(state.grpc) if port in ("", "0") else _checked(f"{host}:{port}", settings=settings)
+    dashboard = _dashboard_bind(str(given.pop("dashboard_bind", "")), state)
     suiting = {"grpc_reflection": True, "allow_http_loopback": True}
-    return {**suiting, **given, "grpc_bind": bind, "secret_keys": state.secret_keys()}
+    ours = {"grpc_bind": bind, "dashboard_bind": dashboard, "secret_keys": state.secret_keys()}
+    return {**suiting, **given, **ours}
+
+
+def _dashboard_bind(bind: str, state: UpState) -> str:
+    """Return where the dashboard listens: where the user says, else where it did, else at its usual port or any."""
+    if bind.rpartition(":")[2] in ("", "0"):
+        return free_address(state.dashboard or DASHBOARD)
+    reason = why_not(bind) if is_local(bind) else "others than this machine may reach that, and `up` speaks no TLS"
+    if reason is not None:
+        raise SettingsError(f"{BIND} is '{bind}': can't listen there: {reason}")
+    return bind
 
 
 def _checked(bind: str, *, settings: Settings) -> str:
@@ -111,11 +129,21 @@ def _checked(bind: str, *, settings: Settings) -> str:
     return bind
 
 
-def _welcome(system: System, folder: Path) -> str:
+def _dashboard(system: System, state: UpState) -> str:
+    """Return where the dashboard is, and the link that signs in once."""
+    if system.dashboard is None:
+        return "needs more packages: pip install 'noteflow-hooks[dashboard]'"
+    at = f"http://{system.dashboard}"
+    link = f"{at}/once/{state.make_link(system.identity.token)}"
+    return f"{at}\n                signs you in, once, within a minute: {link}"
+
+
+def _welcome(system: System, folder: Path, dashboard: str) -> str:
     name = program_name()
     return f"""\
 NoteFlow Hooks is up. Its data, logs and addresses (up.json) are in {folder}.
 
+  dashboard     {dashboard}
   grpc          {system.grpc}
   token         {system.identity.token}
   workspace_id  {system.identity.workspace_id}

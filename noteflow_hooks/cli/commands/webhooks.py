@@ -38,6 +38,7 @@ from noteflow_hooks.cli.support.groups import CommandGroup
 from noteflow_hooks.cli.support.helping import example
 from noteflow_hooks.cli.support.listing import DELIVERY_DETAILS, listed
 from noteflow_hooks.cli.support.options import (
+    Filled,
     UrlText,
     as_json,
     remote_options,
@@ -49,6 +50,7 @@ from noteflow_hooks.cli.support.output import show_fields, show_json, show_list
 from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
+from noteflow_hooks.domain.health.endpoint_state import EndpointState
 from noteflow_hooks.domain.presets import PRESETS
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -56,6 +58,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 _SPARE: Final = ("created_at", "signed", "paused", "events")
 _COLUMNS: Final = ("id", "name", "url", "events", "enabled", "paused", "health", "signed", "created_at")
 _FAILED: Final = 1
+_NONE_OF_THESE: Final = "no endpoints like that; `noteflow-hooks webhooks list` shows all"
 _NONE: Final = "no endpoints yet; `noteflow-hooks webhooks add URL` registers one"
 
 
@@ -158,16 +161,24 @@ def add(
 
 
 @webhooks.command("list")
-@example("webhooks list --wide")
+@example("webhooks list", "webhooks list --state failing", "webhooks list --text crm")
 @remote_options
+@click.option(
+    "--state",
+    type=click.Choice([each.value for each in EndpointState]),
+    metavar="STATE",
+    help=f"Only those in this state: {', '.join(EndpointState)}.",
+)
+@click.option("--text", type=Filled(), help="Only those with this text in their name or host.")
 @table_options
-def list_(*, as_json: bool) -> None:
+def list_(*, state: str | None, text: str | None, as_json: bool) -> None:
     """List the endpoints, newest first."""
     with client() as server:
-        found = listed(server.webhooks.ListWebhooks, pb.ListWebhooksRequest(), field="webhooks")
+        request = pb.ListWebhooksRequest(state=state, text=text)
+        found = listed(server.webhooks.ListWebhooks, request, field="webhooks")
     if not as_json:
         found = replace(found, rows=[{**row, "health": row["health"]["state"]} for row in found.rows])
-    show_list(found, columns=_COLUMNS, spare=_SPARE, as_json=as_json, empty=_NONE)
+    show_list(found, columns=_COLUMNS, spare=_SPARE, as_json=as_json, empty=_NONE_OF_THESE if state or text else _NONE)
 
 
 @webhooks.command()

@@ -47,14 +47,15 @@ def delivery_id(server: Client, given: str, *, changes: bool = False) -> str:
     )
 
 
-def event_id(server: Client, given: str) -> str:
-    """Return the id of the event whose id begins so."""
+def event_id(server: Client, given: str, *, changes: bool = False) -> str:
+    """Return the id of the event whose id begins so; with ``changes`` it must be whole."""
     request = pb.ListEventsRequest(id_prefix=given)
     return _by_id(
         given,
         lambda: listed(server.events.ListEvents, request, field="events", limit=_SHOWN + 1).rows,
         what="event",
         shown=("id", "event_type", "meeting_id", "created_at"),
+        changes=changes,
     )
 
 

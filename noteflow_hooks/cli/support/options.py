@@ -60,6 +60,22 @@ def _keep(key: str) -> Callable[[click.Context, click.Parameter, object], None]:
 
 def remote_options(command: Decorated) -> Decorated:
     """Add ``--server``, ``--token`` and those of TLS; ``cli.support.remote`` looks at what is given."""
+    token = click.option(
+        "--token",
+        cls=ConnectionOption,
+        expose_value=False,
+        callback=_keep(TOKEN),
+        help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
+    )
+    return _server_option(token(_tls_options(command)))
+
+
+def server_options(command: Decorated) -> Decorated:
+    """Add these without ``--token``, for whoever calls with other people's."""
+    return _server_option(_tls_options(command))
+
+
+def _server_option(command: Decorated) -> Decorated:
     server = click.option(
         "--server",
         cls=ConnectionOption,
@@ -68,14 +84,7 @@ def remote_options(command: Decorated) -> Decorated:
         callback=_keep(SERVER),
         help="The gRPC server; else NOTEFLOW_HOOKS_SERVER, else that of `up`, else the one at GRPC_BIND.",
     )
-    token = click.option(
-        "--token",
-        cls=ConnectionOption,
-        expose_value=False,
-        callback=_keep(TOKEN),
-        help="An API token; else NOTEFLOW_HOOKS_TOKEN, else that of `up`.",
-    )
-    return server(token(_tls_options(command)))
+    return server(command)
 
 
 def _tls_options(command: Decorated) -> Decorated:

@@ -42,6 +42,12 @@ def connector() -> Callable[[], Client]:
     return partial(connect, server, token, **secure)
 
 
+def anybodys_connector() -> Callable[[str], Client]:
+    """Return what makes clients of any token, all for the server that counts now."""
+    server, secure = _server()
+    return lambda token: connect(server, token, **secure)
+
+
 def shown(message: Message) -> dict[str, Any]:
     """Return a message with its fields' own names, times in ISO 8601, and without what is absent."""
     found = MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
@@ -88,6 +94,17 @@ def _token_of_up(said: Settings, server: str) -> str | None:
     """Return the token of a running `up`, which goes to no server but its own."""
     found = running(said)
     return found.token if found is not None and found.address == server else None
+
+
+def _server() -> tuple[str, dict[str, Any]]:
+    """Return the server, whoever calls it, and how to be sure of it."""
+    server = given(SERVER)
+    if server is None:
+        own = own_server(read_settings())
+        return own.address, security(own.certificate)
+    if not is_target(server):
+        raise click.UsageError(f"--server is {server!r}; it must be HOST:PORT, such as 127.0.0.1:50051")
+    return server, security()
 
 
 def _checked(server: str, token: str | None) -> tuple[str, str]:

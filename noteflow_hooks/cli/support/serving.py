@@ -68,6 +68,7 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             registrations_per_minute=settings.registrations_per_minute,
             token_calls_per_s=settings.token_calls_per_s,
             streams_per_workspace=settings.streams_per_workspace,
+            watches_per_workspace=settings.watches_per_workspace,
         ),
         reflection=settings.grpc_reflection,
         endpoints=EndpointRules(

@@ -1,4 +1,4 @@
-"""Follows the deliveries: asks again and again, and prints what is new or has changed since."""
+"""Follows the deliveries where a server knows no watches: asks again and again, and prints what has changed since."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def tail_lines(
         list(changes.among(next(looks)))
         for rows in looks:
             for row in changes.among(rows):
-                click.echo(json.dumps(row) if names is None else _line(row, names), color=screen().has_colours)
+                click.echo(json.dumps(row) if names is None else line_of(row, names), color=screen().has_colours)
 
 
 def _looks(
@@ -80,7 +80,7 @@ def _looks(
                     rows = _newest(server.webhooks.ListDeliveries, request)
                     answers = True
                     if names is not None:
-                        _learn(names, rows, server)
+                        learn(names, rows, server)
                     yield rows
                     time.sleep(every_s)
         except UnavailableError as error:
@@ -97,7 +97,7 @@ def _newest(call: Callable[[Any], Any], request: pb.ListDeliveriesRequest) -> li
     return [*listed(call, request, field="deliveries", limit=WATCHED).rows]
 
 
-def _learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) -> None:
+def learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) -> None:
     """Put the names of the rows' endpoints beside those that are known; a deleted one is called by its id."""
     if all(row["webhook_id"] in names for row in rows):
         return
@@ -106,7 +106,8 @@ def _learn(names: dict[str, str], rows: list[dict[str, Any]], server: Client) ->
     names.update({each["id"]: each["name"] for each in webhooks})
 
 
-def _line(row: dict[str, Any], names: Mapping[str, str]) -> str:
+def line_of(row: dict[str, Any], names: Mapping[str, str]) -> str:
+    """Return what is printed of a delivery that is seen so now."""
     return line(row, endpoint=names[row["webhook_id"]], at=datetime.now(UTC))
 
 

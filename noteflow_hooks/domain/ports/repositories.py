@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from noteflow_hooks.domain.paging import ALL_EVENTS, DEFAULT_PAGE_SIZE
+from noteflow_hooks.domain.paging import ALL_EVENTS, ALL_WEBHOOKS, DEFAULT_PAGE_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping, Sequence
-    from datetime import timedelta
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
@@ -18,8 +18,15 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
-    from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, IdRange, Position, Undelivered
+    from noteflow_hooks.domain.paging import (
+        DeliveryChange,
+        DeliveryFilter,
+        EventFilter,
+        IdRange,
+        Position,
+        Undelivered,
+        WebhookFilter,
+    )
     from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -44,12 +51,18 @@ class WebhookRepository(Protocol):
         ...
 
     def list_with_health(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+        self,
+        workspace_id: UUID,
+        criteria: WebhookFilter = ALL_WEBHOOKS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
         """Return such a page with each endpoint's health."""
         ...
 
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
+    def count(self, workspace_id: UUID, criteria: WebhookFilter = ALL_WEBHOOKS, *, ids: IdRange | None = None) -> int:
         """Return how many endpoints all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
@@ -217,6 +230,21 @@ class DeliveryLog(Protocol):
         """Return how many entries of that list all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
+    def horizon(self) -> datetime:
+        """Return the moment before which nothing is made or recorded any more: what is older can all be seen.
+
+        By the store's clock, and a little behind it. Who asks looks at :meth:`changes` after that.
+        """
+        ...
+
+    def changes(self, workspace_ids: Collection[UUID], *, since: datetime, until: datetime) -> Sequence[DeliveryChange]:
+        """Return what was made, or attempted last, in [since, until), as it is now; the one made first comes first."""
+        ...
+
+    def present(self, delivery_ids: Collection[UUID]) -> Sequence[DeliveryChange]:
+        """Return those of these deliveries that are there, as they are now; the one made first comes first."""
+        ...
+
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
         """Return each time that a delivery was sent again, first one first."""
         ...
@@ -294,80 +322,15 @@ class EventTypeRepository(Protocol):
         ...
 
 
-class MeetingRepository(Protocol):
-    """Meetings and what belongs to them."""
-
-    def create(self, meeting: Meeting) -> Meeting:
-        """Store a new meeting."""
-        ...
-
-    def get(self, workspace_id: UUID, meeting_id: UUID, *, lock: bool = False) -> Meeting | None:
-        """Return a meeting of that workspace, or None; with ``lock`` nobody else changes it before this unit ends."""
-        ...
-
-    def lock(self, workspace_id: UUID, meeting_id: UUID) -> tuple[Meeting, Recording | None] | None:
-        """Return a meeting of that workspace and its recording that has not ended, or None; both stay as they are.
-
-        Only a sign of life may still come, with a longer duration.
-        """
-        ...
-
-    def list_page(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
-    ) -> Sequence[Meeting]:
-        """Return a page of a workspace's meetings, newest first."""
-        ...
-
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        """Return how many meetings all pages have together, up to :data:`MAX_TOTAL`."""
-        ...
-
-    def complete(self, meeting_id: UUID) -> None:
-        """Mark it stopped, now by the store's clock."""
-        ...
-
-    def add_segments(self, meeting_id: UUID, segments: Iterable[Segment]) -> None:
-        """Store finished segments behind the stored ones."""
-        ...
-
-    def get_segments(self, meeting_id: UUID) -> Sequence[Segment]:
-        """Return the segments in the order in which they came."""
-        ...
-
-    def put_summary(self, meeting_id: UUID, summary: Summary) -> None:
-        """Store the meeting's summary in place of an earlier one."""
-        ...
-
-    def get_summary(self, meeting_id: UUID) -> Summary | None:
-        """Return the meeting's summary, or None."""
-        ...
-
-    def start_recording(self, recording: Recording) -> bool:
-        """Store a new recording; False where the meeting has one that has not ended."""
-        ...
-
-    def open_recording(self, meeting_id: UUID) -> Recording | None:
-        """Return the recording that has not ended, or None."""
-        ...
-
-    def end_recording(self, recording_id: UUID, duration_seconds: float) -> bool:
-        """End it, once: False where it had ended. The longer of the stored and the given duration stands."""
-        ...
-
-    def touch_recordings(self, durations: Mapping[UUID, float]) -> Collection[UUID]:
-        """Report these recordings as alive, with their durations in seconds; return those that have not ended."""
-        ...
-
-    def abandoned_recordings(self, *, silent_for: timedelta, server: str | None = None) -> Sequence[Recording]:
-        """Return open recordings not reported alive for so long, and all open ones of ``server``, oldest first."""
-        ...
-
-
 class AccessRepository(Protocol):
     """Workspaces and the tokens that open them."""
 
     def create_workspace(self, workspace: Workspace) -> Workspace:
         """Store a new workspace."""
+        ...
+
+    def get_workspace(self, workspace_id: UUID) -> Workspace | None:
+        """Return a workspace, or None."""
         ...
 
     def list_workspaces(self) -> Sequence[Workspace]:

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.ports.audit import AuditTrail
+    from noteflow_hooks.domain.ports.meetings import MeetingRepository
     from noteflow_hooks.domain.ports.repositories import (
         AccessRepository,
         DeliveryLog,
         EventOutbox,
         EventTypeRepository,
-        MeetingRepository,
         ReplayRepository,
         RequestRepository,
         WebhookRepository,

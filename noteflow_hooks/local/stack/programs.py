@@ -28,6 +28,8 @@ _CELERY: Final = (sys.executable, "-m", "workers", "-A", "workers.app")
 PATIENCE_S: Final = 6.0
 
 SERVER: Final = (sys.executable, "-m", "noteflow_hooks.cli", "serve")
+#: A client of the server: it is given the server's address and its own settings, and none of the others.
+DASHBOARD: Final = (sys.executable, "-m", "noteflow_hooks.cli", "dashboard")
 #: Without its banner, which is no log record.
 BEAT: Final = (*_CELERY, "--quiet", "beat", "-l", "INFO")
 #: A command line with one of these is ours.

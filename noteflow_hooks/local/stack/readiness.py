@@ -25,6 +25,12 @@ def wait_until_serving(address: str, *, check: Callable[[], None]) -> None:
     result_of(in_background(lambda: check_serving(address, timeout_s=_ANSWERS_S, patient=True)), check=check)
 
 
+def wait_until_listening(address: str, *, check: Callable[[], None]) -> None:
+    """Wait until something listens at the address, for whoever is told of it next; ``check`` as above."""
+    if not until(lambda: _listens(address), check=check, timeout_s=_LISTENS_S):
+        raise UnavailableError(f"nothing answers at {address} after {_LISTENS_S:g} s")
+
+
 def _listens(address: str) -> bool:
     try:
         socket.create_connection(host_and_port(address) or ("", 0)).close()

@@ -12,8 +12,8 @@ from noteflow_hooks.local.stack.databases import DatabasePart
 from noteflow_hooks.local.stack.environment import GivenSettings, variables
 from noteflow_hooks.local.stack.home import Home
 from noteflow_hooks.local.stack.identity import ensure_identity
-from noteflow_hooks.local.stack.programs import BEAT, PATIENCE_S, SERVER, Program, worker_command
-from noteflow_hooks.local.stack.readiness import wait_until_serving
+from noteflow_hooks.local.stack.programs import BEAT, DASHBOARD, PATIENCE_S, SERVER, Program, worker_command
+from noteflow_hooks.local.stack.readiness import wait_until_listening, wait_until_serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,6 +59,12 @@ class System:
         return str(self._settings["grpc_bind"])
 
     @property
+    def dashboard(self) -> str | None:
+        """The dashboard's `host:port`; None where there is none."""
+        has_one = any(program.name == "dashboard" for program in self._programs)
+        return str(self._settings["dashboard_bind"]) if has_one else None
+
+    @property
     def database_url(self) -> str:
         """The database, in the form that `psql` and psycopg take too."""
         return self._postgres.url.replace("+psycopg", "")
@@ -95,12 +101,14 @@ class System:
         *,
         workers: int = 1,
         kept: Identity | None = None,
+        dashboard_link: Path | None = None,
         check: Callable[[], None] = _nothing,
     ) -> None:
         """Start everything and return once the server serves.
 
         ``settings`` are the programs' settings by their names; `grpc_bind` and `secret_keys` are needed.
-        ``kept`` is the identity of an earlier run. ``check`` is called again and again, and raises to break the start
+        ``kept`` is the identity of an earlier run. With ``dashboard_link``, where the link that signs in once will be,
+        there is a dashboard, at `dashboard_bind`. ``check`` is called again and again, and raises to break the start
         off.
         """
         self._home.take()
@@ -120,7 +128,11 @@ class System:
         self._identity = result_of(database, check=attentive)
         self._run("server", SERVER)
         self._run("beat", BEAT)
+        if dashboard_link is not None:
+            self._run_dashboard(dashboard_link)
         wait_until_serving(self.grpc, check=attentive)
+        if dashboard_link is not None:
+            wait_until_listening(str(settings["dashboard_bind"]), check=attentive)
 
     def start_worker(self, number: int) -> None:
         """Start one more worker, with that number. It is not ready at once."""
@@ -164,12 +176,16 @@ class System:
         bootstrap.migrate(settings)
         return ensure_identity(settings, kept)
 
-    def _run(self, name: str, command: Sequence[str]) -> None:
+    def _run_dashboard(self, link: Path) -> None:
+        own = {name: value for name, value in self._settings.items() if name.startswith(("dashboard_", "log_"))}
+        self._run("dashboard", (*DASHBOARD, "--server", self.grpc, "--link-file", str(link.resolve())), own)
+
+    def _run(self, name: str, command: Sequence[str], settings: Mapping[str, Any] | None = None) -> None:
         urls = {"database_url": self.database_url, "redis_url": self.redis_url, "data_dir": self._home.folder}
         program = Program(
             name,
             command,
-            env=variables({**self._settings, **urls}),
+            env=variables(settings if settings is not None else {**self._settings, **urls}),
             folder=self._home.run,
             log_path=self._home.log(name),
         )

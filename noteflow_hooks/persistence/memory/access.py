@@ -32,6 +32,10 @@ class InMemoryAccessRepository(AccessRepository):
         return stored
 
     @override
+    def get_workspace(self, workspace_id: UUID) -> Workspace | None:
+        return self._session.tables.workspaces.get(workspace_id)
+
+    @override
     def list_workspaces(self) -> Sequence[Workspace]:
         return sorted(self._session.tables.workspaces.values(), key=age)
 

@@ -10,7 +10,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.matching import is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.ordering import given_up, is_blocked, ordered
-from noteflow_hooks.domain.paging import Undelivered
+from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.errors import NotFoundError
@@ -20,11 +20,13 @@ from noteflow_hooks.persistence.memory.replays import send_again
 from noteflow_hooks.persistence.memory.tables import age, counted, newest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
     from noteflow_hooks.persistence.memory.store import Session
@@ -99,6 +101,34 @@ class InMemoryDeliveryLog(DeliveryLog):
         return counted(self._undelivered(workspace_id, criteria), ids)
 
     @override
+    def horizon(self) -> datetime:
+        return self._session.now()
+
+    @override
+    def changes(self, workspace_ids: Collection[UUID], *, since: datetime, until: datetime) -> Sequence[DeliveryChange]:
+        tables = self._session.tables
+        made = (
+            each
+            for each in tables.deliveries.values()
+            if since <= age(each)[0] < until or since <= tables.recorded_at.get(each.id, until) < until
+        )
+        return self._as_changes(sorted(made, key=age), workspace_ids)
+
+    @override
+    def present(self, delivery_ids: Collection[UUID]) -> Sequence[DeliveryChange]:
+        stored = self._session.tables.deliveries
+        found = sorted((stored[each] for each in delivery_ids if each in stored), key=age)
+        return self._as_changes(found, {self._workspace(each) for each in found})
+
+    def _as_changes(self, found: Iterable[WebhookDelivery], workspace_ids: Collection[UUID]) -> list[DeliveryChange]:
+        events = self._session.tables.events
+        return [
+            DeliveryChange(each, self._workspace(each), events[each.event_id].meeting_id)
+            for each in found
+            if self._workspace(each) in workspace_ids
+        ]
+
+    @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:
         return self._session.tables.redeliveries.get(delivery_id, ())
 
@@ -135,8 +165,9 @@ class InMemoryDeliveryLog(DeliveryLog):
         return walked(self._session.tables, webhook, delivery.ordered_meeting).order.stopped_by
 
     def _listed(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[WebhookDelivery]:
-        stored = self._session.tables.deliveries.values()
-        return [d for d in stored if self._workspace(d) == workspace_id and meets(d, criteria)]
+        events = self._session.tables.events
+        with_events = ((each, events[each.event_id]) for each in self._session.tables.deliveries.values())
+        return [d for d, event in with_events if event.workspace_id == workspace_id and _meets(d, event, criteria)]
 
     def _undelivered(self, workspace_id: UUID, criteria: DeliveryFilter) -> list[Undelivered]:
         """Return the deliveries that have not succeeded, and the events that wait."""
@@ -159,3 +190,7 @@ class InMemoryDeliveryLog(DeliveryLog):
 
     def _workspace(self, delivery: WebhookDelivery) -> UUID:
         return self._session.tables.events[delivery.event_id].workspace_id
+
+
+def _meets(delivery: WebhookDelivery, event: Event, criteria: DeliveryFilter) -> bool:
+    return meets(delivery, criteria, meeting_id=event.meeting_id)

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.matching import is_met
 from noteflow_hooks.domain.meetings import Meeting, MeetingState
-from noteflow_hooks.domain.ports.repositories import MeetingRepository
+from noteflow_hooks.domain.paging import ALL_MEETINGS
+from noteflow_hooks.domain.ports.meetings import MeetingRepository
 from noteflow_hooks.persistence.memory.tables import counted, newest, require
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.meetings import Recording, Segment, Summary
-    from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.domain.paging import IdRange, MeetingFilter, Position
     from noteflow_hooks.persistence.memory.store import Session
 
 
@@ -46,14 +48,20 @@ class InMemoryMeetingRepository(MeetingRepository):
 
     @override
     def list_page(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+        self,
+        workspace_id: UUID,
+        criteria: MeetingFilter = ALL_MEETINGS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Meeting]:
-        own = self._own(workspace_id)
+        own = [each for each in self._own(workspace_id) if is_met(each, criteria)]
         return [self._read(meeting) for meeting in newest(own, limit=limit, after=after, ids=ids)]
 
     @override
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        return counted(self._own(workspace_id), ids)
+    def count(self, workspace_id: UUID, criteria: MeetingFilter = ALL_MEETINGS, *, ids: IdRange | None = None) -> int:
+        return counted([each for each in self._own(workspace_id) if is_met(each, criteria)], ids)
 
     @override
     def complete(self, meeting_id: UUID) -> None:

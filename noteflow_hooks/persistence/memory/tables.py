@@ -74,6 +74,8 @@ class Tables:
     deliveries: Table[WebhookDelivery] = field(default_factory=ChainMap)
     #: By delivery: when it was last claimed.
     claimed_at: Table[datetime] = field(default_factory=ChainMap)
+    #: By delivery: when its last attempt was recorded.
+    recorded_at: Table[datetime] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
     batches: Table[Batch] = field(default_factory=ChainMap)

@@ -11,7 +11,8 @@ from noteflow_hooks.domain.client_certificates import PLAIN_TLS
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.state import after_change
-from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+from noteflow_hooks.domain.matching import is_in_state
+from noteflow_hooks.domain.paging import ALL_WEBHOOKS, DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import WebhookDelivery
     from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
-    from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.domain.paging import IdRange, Position, WebhookFilter
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -55,14 +56,20 @@ class InMemoryWebhookRepository(WebhookRepository):
 
     @override
     def list_with_health(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+        self,
+        workspace_id: UUID,
+        criteria: WebhookFilter = ALL_WEBHOOKS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
-        page = self.list_page(workspace_id, limit=limit, after=after, ids=ids)
+        page = newest(self._in_state(workspace_id, criteria), limit=limit, after=after, ids=ids)
         return [(each, health_of(self._session, each.id)) for each in page]
 
     @override
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        return counted(self.get_all(workspace_id), ids)
+    def count(self, workspace_id: UUID, criteria: WebhookFilter = ALL_WEBHOOKS, *, ids: IdRange | None = None) -> int:
+        return counted(self._in_state(workspace_id, criteria), ids)
 
     @override
     def get_by_id(self, webhook_id: UUID, *, lock: bool = False, with_deleted: bool = False) -> WebhookConfig | None:
@@ -155,6 +162,10 @@ class InMemoryWebhookRepository(WebhookRepository):
     @override
     def get_deliveries(self, webhook_id: UUID, limit: int = DEFAULT_PAGE_SIZE) -> Sequence[WebhookDelivery]:
         return newest(self._deliveries(webhook_id), limit=limit)
+
+    def _in_state(self, workspace_id: UUID, criteria: WebhookFilter) -> list[WebhookConfig]:
+        own = self.get_all(workspace_id)
+        return [each for each in own if is_in_state(each, health_of(self._session, each.id), criteria)]
 
     def _visible(self) -> list[WebhookConfig]:
         stored = self._session.tables.webhooks.values()

@@ -31,6 +31,7 @@ _FIND: Final = Statement(
     f" WHERE token_hash = :token_hash AND {_LIVE}",
     reads=True,
 )
+_WORKSPACE: Final = Statement("SELECT id, name, created_at FROM noteflow.workspaces WHERE id = :id", reads=True)
 _WHICH_LIVE: Final = Statement(
     f"SELECT id FROM noteflow.api_tokens WHERE id = ANY(CAST(:ids AS uuid[])) AND {_LIVE}",  # noqa: S608 - constants
     reads=True,
@@ -59,6 +60,11 @@ class SqlAlchemyAccessRepository(AccessRepository):
     def create_workspace(self, workspace: Workspace) -> Workspace:
         statement = insert(WorkspaceRow).values(id=workspace.id, name=workspace.name).returning(WorkspaceRow)
         return workspace_to_domain(self._work.session.scalars(statement).one())
+
+    @override
+    def get_workspace(self, workspace_id: UUID) -> Workspace | None:
+        row = self._work.ask(_WORKSPACE, id=workspace_id).first()
+        return None if row is None else workspace_to_domain(row)
 
     @override
     def list_workspaces(self) -> Sequence[Workspace]:

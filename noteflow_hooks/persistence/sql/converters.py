@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
-from noteflow_hooks.domain.attempts import WebhookAttempt
+from noteflow_hooks.domain.attempts import ErrorKind, WebhookAttempt
 from noteflow_hooks.domain.challenges import NEVER_ASKED, Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
@@ -18,7 +18,7 @@ from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.meetings import Recording
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS, EndpointOptions, Format, OnDead, Ordering
-from noteflow_hooks.domain.paging import DeliveryFilter, Position
+from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
 from noteflow_hooks.domain.presets import masked
 from noteflow_hooks.domain.replays import Redelivery, Replay, ReplayState
 from noteflow_hooks.domain.skipping import SkipReason
@@ -88,16 +88,12 @@ _EVENT_FIELDS = (
     "occurred_at",
 )
 
-_PLAIN_REPLAY_FIELDS = (
-    "id",
-    "workspace_id",
-    "rate_per_s",
-    "include_filtered",
-    "matched",
-    "sent",
-    "paced_at",
-    "finished_at",
-)
+_PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "include_filtered", "matched", "sent", "finished_at")
+_PLAIN_CRITERIA = (
+    "webhook_id", "event_type", "created_after", "created_before", "event_id", "meeting_id", "status_code",
+)  # fmt: skip
+#: So far off that a release which doesn't know a replay's filters never takes a step of it.
+_NEVER: Final = datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class WebhookConverter:
@@ -344,12 +340,13 @@ def replay_to_domain(row: WebhookReplayRow) -> Replay:
     return Replay(
         **bounded({name: getattr(row, name) for name in _PLAIN_REPLAY_FIELDS}),
         criteria=DeliveryFilter(
-            webhook_id=row.webhook_id,
+            **{name: getattr(row, name) for name in _PLAIN_CRITERIA},
             status=None if row.status is None else DeliveryStatus(row.status),
-            event_type=row.event_type,
-            created_after=row.created_after,
-            created_before=row.created_before,
+            statuses=frozenset(map(DeliveryStatus, row.statuses or ())),
+            error_kind=None if row.error_kind is None else ErrorKind(row.error_kind),
+            ids=None if row.id_prefix is None else IdRange.of_prefix(row.id_prefix),
         ),
+        paced_at=row.paced_at if row.narrowed_paced_at is None else row.narrowed_paced_at,
         state=ReplayState(row.state),
         cursor=None
         if row.cursor_created_at is None or row.cursor_id is None
@@ -360,9 +357,13 @@ def replay_to_domain(row: WebhookReplayRow) -> Replay:
 
 def replay_to_orm_kwargs(replay: Replay) -> dict[str, Any]:
     """Return the columns to write, without those that only the database sets."""
-    cursor = replay.cursor
+    cursor, criteria = replay.cursor, replay.criteria
     return {name: getattr(replay, name) for name in _PLAIN_REPLAY_FIELDS} | {
-        **{name: getattr(replay.criteria, name) for name in DeliveryFilter.__dataclass_fields__},
+        **{name: getattr(criteria, name) for name in (*_PLAIN_CRITERIA, "status", "error_kind")},
+        "statuses": sorted(criteria.statuses) or None,
+        "id_prefix": None if criteria.ids is None else criteria.ids.prefix,
+        "paced_at": _NEVER if criteria.is_narrowed else replay.paced_at,
+        "narrowed_paced_at": replay.paced_at if criteria.is_narrowed else None,
         "state": replay.state,
         "cursor_created_at": None if cursor is None else cursor.created_at,
         "cursor_id": None if cursor is None else cursor.id,

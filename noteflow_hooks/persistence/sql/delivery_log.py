@@ -11,7 +11,7 @@ from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus, Web
 from noteflow_hooks.domain.health.reasons import explain
 from noteflow_hooks.domain.options import Ordering
 from noteflow_hooks.domain.ordering import given_up, is_blocked
-from noteflow_hooks.domain.paging import Undelivered
+from noteflow_hooks.domain.paging import DeliveryChange, Undelivered
 from noteflow_hooks.domain.ports.repositories import DeliveryLog
 from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.domain.skipping import SkipReason
@@ -30,7 +30,7 @@ from noteflow_hooks.persistence.sql.converters import (
 )
 from noteflow_hooks.persistence.sql.endpoint_columns import WITH_HEALTH
 from noteflow_hooks.persistence.sql.moves import SEND_ONE_AGAIN
-from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
+from noteflow_hooks.persistence.sql.narrowed_lists import OF_DELIVERIES, NarrowedLists
 from noteflow_hooks.persistence.sql.orm import (
     WebhookConfigRow,
     WebhookDeliveryRow,
@@ -38,10 +38,11 @@ from noteflow_hooks.persistence.sql.orm import (
     WebhookRedeliveryRow,
 )
 from noteflow_hooks.persistence.sql.paging import among, counted, newest_first
+from noteflow_hooks.persistence.sql.watched import CHANGES, HORIZON, PRESENT, window
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.paging import DeliveryFilter, IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery
-    from noteflow_hooks.persistence.sql.work import Work
+    from noteflow_hooks.persistence.sql.work import Answer, Work
 
 Columns = TypeVarTuple("Columns")
 #: Written out in the statements: only so these are known to be what the indexes of the undelivered are about.
@@ -61,7 +62,7 @@ NOT_FILTERED: Final = WebhookDeliveryRow.skip_reason.is_distinct_from(literal_co
 OWED: Final = and_(NOT_SUCCEEDED, NOT_FILTERED)
 _COLUMNS: Final = ", ".join(DELIVERY_FIELDS)
 _TABLE: Final = "noteflow.webhook_deliveries"
-_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE)
+_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE, own=OF_DELIVERIES)
 _BY_ID: Final = Statement(
     f"SELECT {_COLUMNS} FROM {_TABLE} WHERE workspace_id = :workspace_id AND id = :delivery_id",  # noqa: S608 - constants
     reads=True,
@@ -96,7 +97,6 @@ def narrowed(
     criteria: DeliveryFilter,
 ) -> Select[*Columns]:
     """Return the statement for those rows of a workspace that meet the criteria that both tables have."""
-    # rule of domain.matching.meets
     statement = statement.where(table.workspace_id == workspace_id)
     if criteria.event_type is not None:
         statement = statement.where(table.event_type == criteria.event_type)
@@ -198,6 +198,25 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
     def count_undelivered(self, workspace_id: UUID, criteria: DeliveryFilter, *, ids: IdRange | None = None) -> int:
         parts = _undelivered(workspace_id, criteria)
         return self._session.scalars(counted(*(among(statement, table, ids) for statement, table in parts))).one()
+
+    @override
+    def horizon(self) -> datetime:
+        moment: datetime = self._work.ask(HORIZON).first().moment
+        return moment
+
+    @override
+    def changes(self, workspace_ids: Collection[UUID], *, since: datetime, until: datetime) -> Sequence[DeliveryChange]:
+        return self._as_changes(self._work.ask(CHANGES, **window(workspace_ids, since, until)))
+
+    @override
+    def present(self, delivery_ids: Collection[UUID]) -> Sequence[DeliveryChange]:
+        return self._as_changes(self._work.ask(PRESENT, ids=list(delivery_ids)))
+
+    def _as_changes(self, found: Answer) -> list[DeliveryChange]:
+        return [
+            DeliveryChange(self._converter.delivery_to_domain(row), row.workspace_id, row.meeting_id)
+            for row in self._work.by_turns(found.all())
+        ]
 
     @override
     def redeliveries(self, delivery_id: UUID) -> Sequence[Redelivery]:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 from typing_extensions import override
 
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
-from noteflow_hooks.domain.ports.repositories import MeetingRepository
+from noteflow_hooks.domain.paging import ALL_MEETINGS
+from noteflow_hooks.domain.ports.meetings import MeetingRepository
 from noteflow_hooks.persistence.sql.converters import recording_to_domain
-from noteflow_hooks.persistence.sql.paging import PageStatements
+from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
     from uuid import UUID
 
-    from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.domain.paging import IdRange, MeetingFilter, Position
     from noteflow_hooks.persistence.sql.work import Answer, Work
 
 _CREATE: Final = Statement("""
@@ -28,19 +29,22 @@ _LOCK: Final = Statement(
     "SELECT id FROM noteflow.meetings WHERE workspace_id = :workspace_id AND id = :id FOR NO KEY UPDATE"
 )
 #: Meetings with what their rows don't have.
-_WHOLE: Final = """
-SELECT id, workspace_id, title, state, created_at, stopped_at,
+_COLUMNS: Final = """
+id, workspace_id, title, state, created_at, stopped_at,
     (
         SELECT coalesce(sum(recording.duration_seconds), 0.0) FROM noteflow.recordings AS recording
         WHERE recording.meeting_id = meeting.id AND recording.ended_at IS NOT NULL
     ) AS duration_seconds,
     (SELECT count(*) FROM noteflow.segments AS segment WHERE segment.meeting_id = meeting.id) AS segment_count,
     EXISTS (SELECT FROM noteflow.summaries AS summary WHERE summary.meeting_id = meeting.id) AS has_summary
-FROM noteflow.meetings AS meeting
-WHERE workspace_id = :workspace_id
 """
-_GET: Final = Statement(f"{_WHOLE} AND id = :id", reads=True)
-_PAGES: Final = PageStatements(_WHOLE, counted="FROM noteflow.meetings WHERE workspace_id = :workspace_id")
+_TABLE: Final = "noteflow.meetings AS meeting"
+_GET: Final = Statement(
+    f"SELECT {_COLUMNS} FROM {_TABLE} WHERE workspace_id = :workspace_id AND id = :id",  # noqa: S608 - constants
+    reads=True,
+)
+# rule of domain.matching.is_met
+_LISTS: Final = NarrowedLists(_COLUMNS, _TABLE, own={"text": "strpos(lower(title), lower(:text)) > 0"})
 _COMPLETE: Final = Statement(
     f"UPDATE noteflow.meetings SET state = '{MeetingState.COMPLETED}', stopped_at = now() WHERE id = :id"  # noqa: S608 - a constant
 )
@@ -134,14 +138,22 @@ class SqlAlchemyMeetingRepository(MeetingRepository):
 
     @override
     def list_page(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+        self,
+        workspace_id: UUID,
+        criteria: MeetingFilter = ALL_MEETINGS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[Meeting]:
-        statement, params = _PAGES.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.page(after=after, limit=limit, ids=ids, **own)
         return [_meeting(row) for row in self._work.by_turns(self._work.ask(statement, **params).all())]
 
     @override
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        statement, params = _PAGES.total(ids=ids, workspace_id=workspace_id)
+    def count(self, workspace_id: UUID, criteria: MeetingFilter = ALL_MEETINGS, *, ids: IdRange | None = None) -> int:
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.total(ids=ids, **own)
         total: int = self._work.ask(statement, **params).first().total
         return total
 

@@ -48,6 +48,7 @@ COLUMNS: Final = (
     "rendering",
     "batch_id",
     "batch_limit",
+    "error_kind",
 )
 _UNLESS_THERE: Final = "ON CONFLICT DO NOTHING"
 #: What a settled row has no more.

@@ -44,15 +44,15 @@ def newest_first(
 class PageStatements:
     """The statements for the pages of one list, and for how many rows all of them have."""
 
-    def __init__(self, chosen: str, *, counted: str, moment: str = "created_at") -> None:
+    def __init__(self, chosen: str, *, counted: str, moment: str = "created_at", is_kept: bool = True) -> None:
         """``chosen`` is a SELECT up to its last condition; ``counted`` the same rows' FROM and WHERE.
 
-        ``moment`` is the column by which they are listed.
+        ``moment`` is the column by which they are listed; ``is_kept`` as :class:`Statement` has it.
         """
         after, in_order = _AFTER.format(moment=moment), _IN_ORDER.format(moment=moment)
         self._pages = {
             (goes_on, some): Statement(
-                chosen + (after if goes_on else "") + (_AMONG if some else "") + in_order, reads=True
+                chosen + (after if goes_on else "") + (_AMONG if some else "") + in_order, reads=True, is_kept=is_kept
             )
             for goes_on in (False, True)
             for some in (False, True)
@@ -60,7 +60,8 @@ class PageStatements:
         most = "CAST(:most AS bigint)"
         total = f"SELECT least(count(*), {most}) AS total FROM (SELECT 1 {{}} LIMIT {most}) AS found"  # noqa: S608 - constants
         self._totals = {
-            some: Statement(total.format(counted + (_AMONG if some else "")), reads=True) for some in (False, True)
+            some: Statement(total.format(counted + (_AMONG if some else "")), reads=True, is_kept=is_kept)
+            for some in (False, True)
         }
 
     def page(

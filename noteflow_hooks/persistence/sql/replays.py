@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, TypeVarTuple
 
-from sqlalchemy import Float, bindparam, exists, func, select, text, tuple_, update
+from sqlalchemy import Float, any_, bindparam, exists, func, select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 from typing_extensions import override
 
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Select
     from sqlalchemy.orm import Session
 
+    from noteflow_hooks.domain.paging import DeliveryFilter
     from noteflow_hooks.domain.replays import Replay
 
 Columns = TypeVarTuple("Columns")
@@ -60,6 +61,8 @@ SET turn_at = CASE WHEN health.gathering THEN now() ELSE coalesce(health.turn_at
 FROM locked WHERE health.webhook_id = locked.webhook_id
 """).bindparams(forced=False)  # noqa: S608 - put together from constants
 
+#: Up to when its rate has been used, whichever column has it.
+_PACED_AT = func.coalesce(WebhookReplayRow.narrowed_paced_at, WebhookReplayRow.paced_at)
 #: A replay's rate, within what is allowed whatever stands in its row.
 _RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])
 #: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
@@ -69,11 +72,10 @@ _NEXT = (
     select(WebhookReplayRow, func.now())
     .where(
         WebhookReplayRow.state == ReplayState.RUNNING,
-        WebhookReplayRow.paced_at
-        <= func.now()
-        - func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(bindparam("spacing_s", type_=Float), 1 / _RATE)),
+        func.now() - func.make_interval(0, 0, 0, 0, 0, 0, func.greatest(bindparam("spacing_s", type_=Float), 1 / _RATE))
+        >= _PACED_AT,
     )
-    .order_by(WebhookReplayRow.paced_at)
+    .order_by(_PACED_AT)
     .limit(1)
     .with_for_update(key_share=True, skip_locked=True)
     .execution_options(populate_existing=True)
@@ -175,6 +177,7 @@ def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
     # rule of domain.matching.is_sent_again
     table, config, event = WebhookDeliveryRow, WebhookConfigRow, WebhookEventRow
     statement = of_endpoint(narrowed(statement, table, replay.workspace_id, replay.criteria), replay.criteria)
+    statement = _of_attempt(_of_event(statement, replay), replay.criteria)
     if DeliveryStatus.SUCCEEDED not in replay.statuses:
         statement = statement.where(NOT_SUCCEEDED)
     if not replay.takes_filtered:
@@ -185,6 +188,28 @@ def _matching(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
     erased = exists().where(event.id == table.event_id, event.payload_erased_at.is_not(None))
     wanted = table.status.in_(sorted(replay.statuses)), table.event_type != VERIFICATION
     return statement.where(*wanted, table.webhook_id.in_(active), ~erased)
+
+
+def _of_event(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
+    """Return the statement for the deliveries of the event, or of the meeting's events, that the replay names."""
+    table, event, criteria = WebhookDeliveryRow, WebhookEventRow, replay.criteria
+    if criteria.event_id is not None:
+        statement = statement.where(table.event_id == criteria.event_id)
+    if criteria.meeting_id is not None:
+        own = event.workspace_id == replay.workspace_id, event.meeting_id == criteria.meeting_id
+        # Looked up first, whatever the planner believes of their number.
+        statement = statement.where(table.event_id == any_(func.array(select(event.id).where(*own).scalar_subquery())))
+    return statement
+
+
+def _of_attempt(statement: Select[*Columns], criteria: DeliveryFilter) -> Select[*Columns]:
+    """Return the statement for the deliveries whose last attempt, and whose id, are as the criteria say."""
+    table = WebhookDeliveryRow
+    if criteria.error_kind is not None:
+        statement = statement.where(table.error_kind == criteria.error_kind)
+    if criteria.status_code is not None:
+        statement = statement.where(table.status_code == criteria.status_code)
+    return among(statement, table, criteria.ids)
 
 
 def _page(replay: Replay, limit: int) -> Select[UUID, datetime]:

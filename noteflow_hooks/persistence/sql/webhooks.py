@@ -11,7 +11,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth, after_change
-from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+from noteflow_hooks.domain.paging import ALL_WEBHOOKS, DEFAULT_PAGE_SIZE
 from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import NotFoundError
@@ -19,6 +19,7 @@ from noteflow_hooks.persistence.sql import health_statements
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, HEALTH_PREFIX, WebhookConverter, health_to_domain
 from noteflow_hooks.persistence.sql.endpoint_columns import CONFIG_COLUMNS, WITH_HEALTH
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
+from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow, WebhookDeliveryRow, WebhookHealthRow, table_of
 from noteflow_hooks.persistence.sql.paging import PageStatements, newest_first
 from noteflow_hooks.persistence.sql.wire import Statement
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import WebhookDelivery
-    from noteflow_hooks.domain.paging import IdRange, Position
+    from noteflow_hooks.domain.paging import IdRange, Position, WebhookFilter
     from noteflow_hooks.domain.skipping import Skip
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.persistence.sql.work import Work
@@ -43,12 +44,33 @@ _PAGES: Final = PageStatements(
     _VISIBLE + _IN_WORKSPACE,
     counted=f"FROM noteflow.webhook_configs WHERE deleted_at IS NULL{_IN_WORKSPACE}",
 )
+#: The host of an endpoint's URL; nothing else of it is ever looked at for a text, since the rest may be a credential.
+# rule of domain.urls.host_of
+_AUTHORITY: Final = "split_part(split_part(config.url, '/', 3), '?', 1)"
+_HOST: Final = f"""
+CASE WHEN {_AUTHORITY} LIKE '[%' THEN split_part(substr({_AUTHORITY}, 2), ']', 1) ELSE split_part({_AUTHORITY}, ':', 1)
+END
+"""
+# rule of domain.health.endpoint_state.state_of
+_STATE: Final = """
+CASE WHEN NOT config.enabled THEN 'disabled'
+    WHEN config.paused_at IS NOT NULL THEN 'paused'
+    WHEN health.open_until IS NOT NULL THEN 'circuit_open'
+    WHEN health.failures > 0 THEN 'failing'
+    WHEN health.ramp IS NOT NULL THEN 'recovering'
+    WHEN health.slow_since IS NOT NULL THEN 'slow'
+    ELSE 'healthy' END
+"""
 # Health's columns have other names than those that a page is narrowed and ordered by.
-_PAGES_WITH_HEALTH: Final = PageStatements(
-    f"SELECT {WITH_HEALTH} FROM noteflow.webhook_configs AS config"  # noqa: S608 - constants
-    " LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id"
-    f" WHERE deleted_at IS NULL{_IN_WORKSPACE}",
-    counted=f"FROM noteflow.webhook_configs WHERE deleted_at IS NULL{_IN_WORKSPACE}",
+# rule of domain.matching.is_in_state
+_LISTS: Final = NarrowedLists(
+    WITH_HEALTH,
+    "noteflow.webhook_configs AS config LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id",
+    own={
+        "state": f"({_STATE}) = :state",
+        "text": f"(strpos(lower(config.name), lower(:text)) > 0 OR strpos(({_HOST}), lower(:text)) > 0)",
+    },
+    always="deleted_at IS NULL",
 )
 #: By whether the row is locked, and whether deleted ones are found, too.
 _BY_ID: Final = {
@@ -98,15 +120,23 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
 
     @override
     def list_with_health(
-        self, workspace_id: UUID, *, limit: int, after: Position | None = None, ids: IdRange | None = None
+        self,
+        workspace_id: UUID,
+        criteria: WebhookFilter = ALL_WEBHOOKS,
+        *,
+        limit: int,
+        after: Position | None = None,
+        ids: IdRange | None = None,
     ) -> Sequence[tuple[WebhookConfig, EndpointHealth]]:
-        statement, params = _PAGES_WITH_HEALTH.page(after=after, limit=limit, ids=ids, workspace_id=workspace_id)
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.page(after=after, limit=limit, ids=ids, **own)
         rows = self._work.ask(statement, **params).all()
         return [(self._converter.config_to_domain(row), _health_beside(row)) for row in self._work.by_turns(rows)]
 
     @override
-    def count(self, workspace_id: UUID, *, ids: IdRange | None = None) -> int:
-        statement, params = _PAGES.total(ids=ids, workspace_id=workspace_id)
+    def count(self, workspace_id: UUID, criteria: WebhookFilter = ALL_WEBHOOKS, *, ids: IdRange | None = None) -> int:
+        pages, own = _LISTS.of(workspace_id, criteria)
+        statement, params = pages.total(ids=ids, **own)
         total: int = self._work.ask(statement, **params).first().total
         return total
 

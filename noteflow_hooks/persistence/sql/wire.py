@@ -39,14 +39,18 @@ def numbered(text: str) -> tuple[str, tuple[str, ...]]:
 class Statement:
     """A statement as the server takes it, with the names of its numbered parameters."""
 
-    __slots__ = ("_make", "formats", "key", "names", "reads", "sql")
+    __slots__ = ("_make", "formats", "is_kept", "key", "names", "reads", "sql")
 
-    def __init__(self, text: str, *, reads: bool = False) -> None:
-        """``text`` names its parameters ``:so``. ``reads`` says that it neither changes nor locks anything."""
+    def __init__(self, text: str, *, reads: bool = False, is_kept: bool = True) -> None:
+        """``text`` names its parameters ``:so``. ``reads`` says that it neither changes nor locks anything.
+
+        One that is not kept is sent whole every time: there are too many like it to prepare each.
+        """
         sql, self.names = numbered(text)
         self.formats = [PyFormat.TEXT] * len(self.names)
         self.sql = sql.encode()
         self.reads = reads
+        self.is_kept = is_kept
         #: What it is called where it is prepared.
         self.key = f"noteflow_{next(_numbers)}".encode()
         self._make: Callable[[Any], Any] | None = None
@@ -150,7 +154,7 @@ class Wire:
 
     def _send(self, statement: Statement, params: Sequence[Any], new: set[bytes]) -> None:
         """Send it; what has to be prepared first, once in a connection, is put into ``new``."""
-        if not self._prepares:
+        if not (self._prepares and statement.is_kept):
             self._pgconn.send_query_params(statement.sql, params)
             return
         if statement.key not in self._prepared and statement.key not in new:

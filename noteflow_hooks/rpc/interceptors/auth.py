@@ -37,6 +37,11 @@ def current_workspace() -> UUID:
     return _call.get().caller.workspace_id
 
 
+def current_caller() -> ApiToken:
+    """Return the record of the token that the call came with."""
+    return _call.get().caller
+
+
 def current_token() -> UUID:
     """Return the id of the token that the call came with."""
     return _call.get().caller.id

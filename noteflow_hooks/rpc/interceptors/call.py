@@ -58,6 +58,11 @@ class Call:
         elif self.permit is not None:
             self.permit.patience_s = ANSWERING_S
 
+    def endure(self) -> None:
+        """Let it take any time from now on: it is answered by a stream, and its message was read."""
+        self._expiry.discard(self)
+        self._leave()
+
     def end(self) -> None:
         """Cancel it."""
         self._task.cancel()

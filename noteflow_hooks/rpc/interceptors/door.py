@@ -8,6 +8,7 @@ become answers.
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -28,7 +29,7 @@ from noteflow_hooks.rpc.interceptors.errors import (
 )
 from noteflow_hooks.rpc.interceptors.expiry import Expiry
 from noteflow_hooks.rpc.interceptors.limits import COUNTED_BY_REQUEST, Limits
-from noteflow_hooks.rpc.interceptors.scopes import LISTS
+from noteflow_hooks.rpc.interceptors.scopes import LISTS, WATCHES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
 from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES
 from noteflow_hooks.rpc.runtime.fair_queue import TOKENS, Lane, enter_lane
@@ -79,7 +80,7 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             call = Call(await self._caller_of(handler_call_details), method)
             check_scope(call.caller, method)
             enter_call(call)
-            enter_lane(Lane(call.caller.workspace_id, is_list=method in LISTS))
+            enter_lane(Lane(call.caller.workspace_id, is_list=method in LISTS or method in WATCHES))
             handler = self._handlers.get(method) or await self._find_handler(continuation, handler_call_details)
             if handler is not None and method in self._handlers:
                 await self._admit(call, is_stream=handler.request_streaming)
@@ -119,6 +120,8 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             return grpc.stream_unary_rpc_method_handler(
                 answering_stream(handler.stream_unary, handler.request_deserializer), bounded_bytes
             )
+        if handler.response_streaming:
+            return grpc.unary_stream_rpc_method_handler(_telling(handler))
         return grpc.unary_unary_rpc_method_handler(self._answering(handler, method))
 
     def _answering(self, handler: Handler, method: str) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
@@ -150,3 +153,21 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
 
     def _late(self) -> UnavailableError:
         return UnavailableError(f"the call was given up after {self._longest_s:g} s; try again")
+
+
+def _telling(handler: Handler) -> Any:  # noqa: ANN401 - grpc's handlers have no common type
+    """Return what answers one message with a stream, which may take any time."""
+    behavior: Any = handler.unary_stream
+    deserialize: Any = handler.request_deserializer
+
+    async def tell(data: bytes, context: Context) -> None:
+        current_call().endure()
+        try:
+            # Written here and closed here: gRPC would leave it to the garbage collector when its caller has gone.
+            async with aclosing(behavior(await read(data, deserialize), context)) as responses:
+                async for response in responses:
+                    await context.write(response.SerializeToString())
+        except Exception as error:  # noqa: BLE001 - the boundary: every error becomes an answer here
+            await refuse(context, error)
+
+    return tell

@@ -15,6 +15,7 @@ from noteflow_hooks.application.events import EVENTS_LIMIT
 from noteflow_hooks.errors import RateLimitError
 from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
 from noteflow_hooks.rpc.interceptors.errors import OURS
+from noteflow_hooks.rpc.interceptors.scopes import WATCHES
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -44,6 +45,8 @@ class CallerLimits:
     token_calls_per_s: int = 2000
     #: Open streams, for a workspace.
     streams_per_workspace: int = 200
+    #: Open watches, for a workspace.
+    watches_per_workspace: int = 20
     #: Open calls of any kind, for a workspace: twice what one connection can have.
     calls_per_workspace: int = 2000
     #: Open calls of one method of a service that needs no token: of this machine, and as many of all others together.
@@ -67,6 +70,7 @@ class Limits:
         self._rates = counting.buckets("tokens", limits.token_calls_per_s, burst=2 * limits.token_calls_per_s)
         self._calls = counting.open_calls("calls", "calls", most=limits.calls_per_workspace)
         self._streams = counting.open_calls("streams", "streams", most=limits.streams_per_workspace)
+        self._watches = counting.open_calls("watches", "watches", most=limits.watches_per_workspace)
         self._most = limits.registrations_per_minute
         self._registrations = counting.buckets("registrations", self._most / 60, burst=self._most)
 
@@ -74,6 +78,8 @@ class Limits:
         """Let a call in by its metadata, counted until its end; raise LimitError."""
         if method not in MANY:
             self._take(caller, 1)
+        if method in WATCHES:
+            self._watches.enter(caller.workspace_id, at_end=at_end)
         if is_stream:
             self._streams.enter(caller.workspace_id, at_end=at_end)
         self._calls.enter(caller.workspace_id, at_end=at_end)

@@ -1,4 +1,4 @@
-"""Which one scope each RPC needs. An RPC that is missing here is not served, so a new one is never open to all."""
+"""Which one scope each RPC needs, if any. One that is missing here is not served, so a new one is never open to all."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from noteflow_hooks.domain.access import Scope
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_BY_SERVICE: Final = {
+#: What an RPC needs that any valid token may call.
+ANY: Final = None
+
+_BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
     "MeetingService": {
         "CreateMeeting": Scope.PUBLISH,
         "GetMeeting": Scope.READ,
@@ -29,6 +32,7 @@ _BY_SERVICE: Final = {
         "PreviewPayload": Scope.MANAGE,
         "VerifyWebhook": Scope.MANAGE,
         "ListDeliveries": Scope.READ,
+        "WatchDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,
         "ListUndelivered": Scope.READ,
         "PreviewFilter": Scope.READ,
@@ -38,6 +42,7 @@ _BY_SERVICE: Final = {
         "GetReplay": Scope.READ,
         "ListReplays": Scope.READ,
         "CancelReplay": Scope.MANAGE,
+        "WhoAmI": ANY,
     },
     "EventService": {
         "PublishEvent": Scope.PUBLISH,
@@ -56,7 +61,7 @@ _BY_SERVICE: Final = {
 }
 
 #: By the full name of the method, as a call names it: ``/noteflow.v1.EventService/ListEvents``.
-SCOPES: Final[Mapping[str, Scope]] = {
+SCOPES: Final[Mapping[str, Scope | None]] = {
     f"/noteflow.v1.{service}/{method}": scope
     for service, methods in _BY_SERVICE.items()
     for method, scope in methods.items()
@@ -64,3 +69,5 @@ SCOPES: Final[Mapping[str, Scope]] = {
 
 #: The methods that return pages of a list: they read much, and can wait.
 LISTS: Final = frozenset(method for method in SCOPES if method.rpartition("/")[2].startswith("List"))
+#: The methods that answer with a stream: what they read is read like a list.
+WATCHES: Final = frozenset(method for method in SCOPES if method.rpartition("/")[2].startswith("Watch"))

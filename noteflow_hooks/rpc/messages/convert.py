@@ -10,6 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.application.filters import ERASED
 from noteflow_hooks.domain.filters import FilterAnswer
+from noteflow_hooks.domain.health.endpoint_state import state_of
 from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -70,6 +71,7 @@ def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webh
         url=webhook.url,
         events=webhook.events,
         enabled=webhook.enabled,
+        state=state_of(webhook, view.health),
         timeout_ms=webhook.timeout_ms,
         max_retries=webhook.max_retries,
         created_at=_time(webhook.created_at),
@@ -164,6 +166,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
+        error_kind=delivery.error_kind,
         sequence=delivery.sequence,
         gap=delivery.gap,
         out_of_order=delivery.out_of_order,
@@ -223,6 +226,12 @@ def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
     )
 
 
+def watch_message(view: DeliveryView | None, *, at: datetime, missed: int) -> pb.WatchDeliveriesResponse:
+    """Return what a watch tells; without a delivery it is a heartbeat."""
+    delivery = None if view is None else delivery_message(view)
+    return pb.WatchDeliveriesResponse(delivery=delivery, at=_time(at), missed=missed)
+
+
 def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
     """Return what was not delivered, and why."""
     row = view.undelivered
@@ -256,6 +265,12 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         webhook_id=_text(criteria.webhook_id),
         event_type=criteria.event_type,
         status=criteria.status,
+        statuses=sorted(criteria.statuses),
+        event_id=None if criteria.event_id is None else str(criteria.event_id),
+        meeting_id=criteria.meeting_id,
+        error_kind=criteria.error_kind,
+        status_code=criteria.status_code,
+        id_prefix=None if criteria.ids is None else criteria.ids.prefix,
         created_after=_time(criteria.created_after),
         created_before=_time(criteria.created_before),
         rate_per_s=replay.rate_per_s,

@@ -23,7 +23,7 @@ _PAGE_BYTES: Final = 3 * 1024 * 1024
 #: Longer than any token of ours.
 _TOKEN_LIMIT: Final = 200
 #: So many are converted while all other calls wait.
-_ROWS_AT_ONCE: Final = 16
+ROWS_AT_ONCE: Final = 16
 
 
 class Row(Protocol):
@@ -94,7 +94,7 @@ def fill(page: Page, rows: Sequence[R], convert: Callable[[R], M]) -> tuple[list
     shown: list[M] = []
     room = _PAGE_BYTES
     for number, row in enumerate(rows[: page.size], start=1):
-        if not number % _ROWS_AT_ONCE:
+        if not number % ROWS_AT_ONCE:
             give_way()
         message = convert(row)
         room -= message.ByteSize()

@@ -6,18 +6,27 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import Registration, check_changeable
 from noteflow_hooks.application.events import new_event
 from noteflow_hooks.application.previews import PreviewTarget
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action, ActorKind, AuditFilter, TargetKind
 from noteflow_hooks.domain.event_types import CustomEventType
 from noteflow_hooks.domain.events import WebhookEventType, is_custom
-from noteflow_hooks.domain.meetings import AudioFormat, Segment, Summary, check_segment, check_summary
+from noteflow_hooks.domain.health.endpoint_state import EndpointState
+from noteflow_hooks.domain.meetings import AudioFormat, MeetingState, Segment, Summary, check_segment, check_summary
 from noteflow_hooks.domain.options import OPTION_FIELDS
-from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter, check_period
+from noteflow_hooks.domain.paging import (
+    DeliveryFilter,
+    EventFilter,
+    IdRange,
+    MeetingFilter,
+    WebhookFilter,
+    check_period,
+)
 from noteflow_hooks.domain.payloads import check_name
 from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.errors import InvalidInputError
@@ -33,12 +42,17 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
+    #: What has the filters of the list of deliveries.
+    Narrowed: TypeAlias = pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.WatchDeliveriesRequest
+
 E = TypeVar("E", bound=StrEnum)
 
 #: An id's characters: a text of megabytes is no id, whatever stands in it.
 _ID_LENGTH: Final = 36
 #: The most segments of one message, which are stored together.
 _SEGMENTS_LIMIT: Final = 5_000
+#: What an answer's status code may be (RFC 9110, 15).
+_STATUS_CODES: Final = range(100, 600)
 #: The fields that a mask names without a value to take the limit away.
 _LIMITS: Final = ("rate_limit_per_s", "max_concurrency")
 
@@ -128,19 +142,80 @@ def parse_changes(request: pb.UpdateWebhookRequest) -> dict[str, Any]:
 
 
 def parse_filter(
-    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
+    request: Narrowed,
+    *,
+    statuses: Collection[DeliveryStatus],
 ) -> DeliveryFilter:
     """Return the filters that are set and not empty. Only the ``statuses`` are allowed as a status."""
-    kind, status, period = check_all(
+    kind, states, period, narrower = check_all(
         lambda: parse_kind(request),
-        lambda: _one_of("status", request.status, statuses) if request.status else None,
+        lambda: _statuses(request, statuses),
+        lambda: _period(request),
+        lambda: _narrower(request),
+    )
+    return replace(kind, **states, **period, **narrower)
+
+
+def _statuses(
+    request: Narrowed,
+    allowed: Collection[DeliveryStatus],
+) -> dict[str, Any]:
+    """Return the statuses that are asked for, one and several."""
+    status, several = check_all(
+        lambda: _one_of("status", request.status, allowed) if request.status else None,
+        lambda: _several("statuses", request.statuses, allowed),
+    )
+    return {"status": status, "statuses": several}
+
+
+def _narrower(
+    request: Narrowed,
+) -> dict[str, Any]:
+    """Return the filters by event and meeting, and by how the last attempt ended."""
+    event_id, meeting_id, kind, code = check_all(
+        lambda: parse_id("event_id", request.event_id) if request.event_id else None,
+        lambda: check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        lambda: _one_of("error_kind", request.error_kind, frozenset(ErrorKind)) if request.error_kind else None,
+        lambda: _status_code(request.status_code) if request.HasField("status_code") else None,
+    )
+    return {"event_id": event_id, "meeting_id": meeting_id, "error_kind": kind, "status_code": code}
+
+
+def parse_narrowed_filter(
+    request: pb.ReplayDeliveriesRequest | pb.WatchDeliveriesRequest, *, statuses: Collection[DeliveryStatus]
+) -> DeliveryFilter:
+    """Return the filters of what is no list, and has the beginning of the ids among them."""
+    criteria, ids = check_all(
+        lambda: parse_filter(request, statuses=statuses),
+        lambda: IdRange.of_prefix(request.id_prefix) if request.id_prefix else None,
+    )
+    return replace(criteria, ids=ids)
+
+
+def parse_webhook_filter(request: pb.ListWebhooksRequest) -> WebhookFilter:
+    """Return the filters that are set and not empty."""
+    state, text = check_all(
+        lambda: _one_of("state", request.state, frozenset(EndpointState)) if request.state else None,
+        lambda: check_name("text", request.text) if request.text else None,
+    )
+    return WebhookFilter(state=state, text=text)
+
+
+def parse_meeting_filter(request: pb.ListMeetingsRequest) -> MeetingFilter:
+    """Return the filters that are set and not empty."""
+    state, text, period = check_all(
+        lambda: _one_of("state", request.state, frozenset(MeetingState)) if request.state else None,
+        lambda: check_name("text", request.text) if request.text else None,
         lambda: _period(request),
     )
-    return replace(kind, status=status, **period)
+    return MeetingFilter(state=state, text=text, **period)
 
 
 def parse_kind(
-    request: pb.ListDeliveriesRequest | pb.ListUndeliveredRequest | pb.ReplayDeliveriesRequest,
+    request: pb.ListDeliveriesRequest
+    | pb.ListUndeliveredRequest
+    | pb.ReplayDeliveriesRequest
+    | pb.WatchDeliveriesRequest,
 ) -> DeliveryFilter:
     """Return the filters by endpoint and event type that are set and not empty."""
     webhook_id, event_type = check_all(
@@ -180,7 +255,12 @@ def parse_audit_filter(request: pb.ListAuditEntriesRequest) -> AuditFilter:
 
 
 def _period(
-    request: pb.ListDeliveriesRequest | pb.ReplayDeliveriesRequest | pb.ListEventsRequest | pb.ListAuditEntriesRequest,
+    request: pb.ListDeliveriesRequest
+    | pb.ReplayDeliveriesRequest
+    | pb.WatchDeliveriesRequest
+    | pb.ListEventsRequest
+    | pb.ListMeetingsRequest
+    | pb.ListAuditEntriesRequest,
 ) -> dict[str, Any]:
     """Return the bounds of time that are set."""
     after, before = check_all(
@@ -258,3 +338,16 @@ def _one_of(field: str, value: str, allowed: Collection[E]) -> E:
         if each == value:
             return each
     raise InvalidInputError(field, f"{value[:100]!r} is not allowed here; allowed: {', '.join(sorted(allowed))}")
+
+
+def _several(field: str, values: Sequence[str], allowed: Collection[E]) -> frozenset[E]:
+    # No more than there are: a message may have a million.
+    if len(values) > len(allowed):
+        raise InvalidInputError(field, f"has {len(values)} entries; allowed: {', '.join(sorted(allowed))}, once each")
+    return frozenset(_one_of(field, each, allowed) for each in values)
+
+
+def _status_code(value: int) -> int:
+    if value not in _STATUS_CODES:
+        raise InvalidInputError("status_code", f"is {value}; allowed are {_STATUS_CODES[0]} to {_STATUS_CODES[-1]}")
+    return value

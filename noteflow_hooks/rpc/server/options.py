@@ -11,6 +11,7 @@ from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.database import DEADLINE, READS_SHARE
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
+from noteflow_hooks.rpc.watching.watches import HEARTBEAT_S
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -59,5 +60,9 @@ class ServerOptions:
     #: How often the open streams' tokens are looked up: a stream ends so soon after its token. As often, those of other
     #: callers that are remembered.
     check_tokens_every: timedelta = timedelta(seconds=1.5)
+    #: How often it is looked what those are told who watch, while anybody does.
+    look_every: timedelta = timedelta(seconds=1)
+    #: After so long without a message a watch gets a heartbeat.
+    watch_heartbeat: timedelta = timedelta(seconds=HEARTBEAT_S)
     #: After so long without a heartbeat any server ends a recording.
     silent_for: timedelta = timedelta(seconds=15)

@@ -33,6 +33,7 @@ from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
 from noteflow_hooks.rpc.streaming.heartbeat import Heartbeat
 from noteflow_hooks.rpc.streaming.streams import AudioStreams
+from noteflow_hooks.rpc.watching.watches import Watches
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,6 +96,7 @@ class HooksServer:
         """Refuse new calls, end the open streams, and let the other calls finish within ``grace``."""
         await self._health.enter_graceful_shutdown()
         self._streams.halt(UnavailableError("the server is stopping; begin a new stream"))
+        self._watches.halt(UnavailableError("the server is stopping; watch again, with the last message's at as since"))
         await self._server.stop(grace.total_seconds())
         # Its calls are over, but some recordings may not be stored yet.
         await self._tasks.drain(within=grace)
@@ -145,13 +147,16 @@ class HooksServer:
         self._streams = AudioStreams(database, self._tasks, service, server=name, reads=self._reads, siblings=siblings)
         if siblings is not None:
             siblings.listen(self._streams.stop_here)
+        self._watches = Watches(database, heartbeat_s=options.watch_heartbeat.total_seconds())
         HooksServicer(
             database,
             self._streams,
+            self._watches,
             webhook_service=service,
             endpoints=options.endpoints,
             summarize=options.summarize,
             schemas=options.schemas,
+            limits=options.limits,
         ).add_to(self._server)
         self._health = await _add_health(self._server)
         if options.reflection:
@@ -173,6 +178,8 @@ class HooksServer:
             (self._streams.store_segments, options.store_segments_every),
             (self._streams.check_tokens, options.check_tokens_every),
             (self._tokens.refresh, options.check_tokens_every),
+            (self._watches.look, options.look_every),
+            (self._watches.check_tokens, options.check_tokens_every),
         )
         self._background = [asyncio.create_task(repeat(call, every=every)) for call, every in jobs]
 

@@ -20,7 +20,13 @@ from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
-from noteflow_hooks.rpc.messages.parse import optional, parse_changes, parse_id, parse_registration
+from noteflow_hooks.rpc.messages.parse import (
+    optional,
+    parse_changes,
+    parse_id,
+    parse_registration,
+    parse_webhook_filter,
+)
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES, aside_if
@@ -67,10 +73,13 @@ class EndpointMixin:
     async def ListWebhooks(self: ServicerHost, request: pb.ListWebhooksRequest, _: Context) -> pb.ListWebhooksResponse:
         """Return a page of the workspace's endpoints."""
         required(self._webhook_service)
-        workspace_id, page = current_workspace(), parse_page(request)
+        workspace_id = current_workspace()
+        page, criteria = check_all(lambda: parse_page(request), lambda: parse_webhook_filter(request))
         # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         webhooks, token, total = await self._database.run(
-            lambda unit: fill_counted(page, list_webhooks(with_webhooks(unit), workspace_id, page), webhook_message)
+            lambda unit: fill_counted(
+                page, list_webhooks(with_webhooks(unit), workspace_id, criteria, page), webhook_message
+            )
         )
         return pb.ListWebhooksResponse(webhooks=webhooks, next_page_token=token, total=total)
 

@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
+    from noteflow_hooks.rpc.interceptors.limits import CallerLimits
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
+    from noteflow_hooks.rpc.watching.watches import Watches
 
 
 class ServicerHost(Protocol):
@@ -26,6 +28,9 @@ class ServicerHost(Protocol):
     _endpoints: EndpointRules
     _summarize: Summarize
     _schemas: SchemaChecker
+    _watches: Watches
+    #: What WhoAmI says that callers can run into.
+    _limits: CallerLimits
 
 
 def required(service: WebhookService | None) -> WebhookService:

@@ -13,7 +13,7 @@ from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import meeting_message, summary_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
-from noteflow_hooks.rpc.messages.parse import parse_id, parse_summary
+from noteflow_hooks.rpc.messages.parse import parse_id, parse_meeting_filter, parse_summary
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import aside
@@ -44,10 +44,11 @@ class MeetingMixin:
 
     async def ListMeetings(self: ServicerHost, request: pb.ListMeetingsRequest, _: Context) -> pb.ListMeetingsResponse:
         """Return a page of the workspace's meetings."""
-        workspace_id, page = current_workspace(), parse_page(request)
+        workspace_id = current_workspace()
+        page, criteria = check_all(lambda: parse_page(request), lambda: parse_meeting_filter(request))
         # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         meetings, token, total = await self._database.run(
-            lambda unit: fill_counted(page, list_meetings(unit, workspace_id, page), meeting_message)
+            lambda unit: fill_counted(page, list_meetings(unit, workspace_id, criteria, page), meeting_message)
         )
         return pb.ListMeetingsResponse(meetings=meetings, next_page_token=token, total=total)
 

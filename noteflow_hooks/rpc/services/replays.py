@@ -11,7 +11,7 @@ from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspace
 from noteflow_hooks.rpc.messages.convert import replay_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
-from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id
+from noteflow_hooks.rpc.messages.parse import parse_id, parse_narrowed_filter
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 
@@ -27,7 +27,7 @@ class ReplayMixin:
         """Begin a replay, or count what it would send again."""
         required(self._webhook_service)
         criteria, rate_per_s = check_all(
-            lambda: parse_filter(request, statuses=FINAL_STATUSES),
+            lambda: parse_narrowed_filter(request, statuses=FINAL_STATUSES),
             lambda: check_rate(request.rate_per_s) if request.HasField("rate_per_s") else DEFAULT_RATE_PER_S,
         )
         asked = Replay.create(

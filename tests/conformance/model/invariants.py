@@ -64,6 +64,7 @@ def _check_state(row: Any, track: Track) -> None:  # noqa: ANN401 - a row of eit
     assert row.rendering == track.rendering
     assert found == expected, "status, claims, attempts, budget used, interruptions, forced"
     assert row.error_message == track.message
+    assert row.error_kind == (track.attempts[-1].error_kind if track.attempts else None)
     assert (row.skip_reason == "filtered") == track.is_filtered
     if track.last is None:
         assert (row.status_code, row.response_body, row.duration_ms) == (None, None, None)

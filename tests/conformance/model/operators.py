@@ -12,6 +12,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import initialize
 
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.challenges import CHALLENGE_LASTS, Challenge, Verification
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.events import PUBLISHABLE, SUBSCRIBABLE
@@ -273,6 +274,9 @@ class Operated(SteppedMachine):
         status=st.sampled_from([None, None, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED, DeliveryStatus.SUCCEEDED]),
         include_filtered=st.sampled_from([False, False, True]),
         event_type=st.none() | _TYPES,
+        statuses=st.sampled_from([frozenset(), frozenset(), frozenset({DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})]),
+        error_kind=st.sampled_from([None, None, None, ErrorKind.STATUS, ErrorKind.TIMEOUT]),
+        status_code=st.sampled_from([None, None, None, 410, 200]),
         rate_per_s=st.sampled_from([10_000.0, 0.1]),
     )
     def a_replay_begins(

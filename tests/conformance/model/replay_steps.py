@@ -49,8 +49,8 @@ def _left(ledger: Ledger, rows: Rows, replay_id: UUID) -> list[UUID]:
     """Return what matches and lies behind what was sent, in the order in which it goes."""
     sending, replay = ledger.replays[replay_id], rows.replays[replay_id]
     criteria = sending.criteria
-    statuses = _UNDELIVERED if criteria.status is None else (criteria.status,)
-    takes_filtered = sending.include_filtered or criteria.status == "skipped"
+    statuses = criteria.wanted or _UNDELIVERED
+    takes_filtered = sending.include_filtered or "skipped" in criteria.wanted
     last = max((_place(rows.deliveries[each]) for each in sending.sent), default=None)
     matching = [
         each
@@ -63,6 +63,8 @@ def _left(ledger: Ledger, rows: Rows, replay_id: UUID) -> list[UUID]:
         and not ledger.tracks[each.id].asks
         and criteria.webhook_id in (None, each.webhook_id)
         and criteria.event_type in (None, each.event_type)
+        and criteria.error_kind in (None, each.error_kind)
+        and criteria.status_code in (None, each.status_code)
         and each.created_at < replay.created_at
         and (last is None or _place(each) > last)
     ]

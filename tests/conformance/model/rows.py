@@ -45,7 +45,7 @@ _TABLES: Final = {
     " payload_erased_at, sequence, convert_to(payload::text, 'UTF8') AS payload FROM noteflow.webhook_events",
     "deliveries": "SELECT id, webhook_id, event_id, event_type, status, status_code, response_body, error_message,"
     " attempt_count, duration_ms, next_attempt_at, lease_expires_at, delivered_at, created_at, budget_used,"
-    " interruptions, claim_no, held, forced, skip_reason, rendering, batch_id, batch_limit"
+    " interruptions, claim_no, held, forced, skip_reason, rendering, batch_id, batch_limit, error_kind"
     " FROM noteflow.webhook_deliveries",
     "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind,"
     " error_message, batch_id FROM noteflow.webhook_attempts ORDER BY attempt_number",

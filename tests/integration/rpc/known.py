@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.endpoint_keys import Rotated, Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
@@ -52,6 +53,10 @@ def known_values(world: World) -> dict[str, list[Any]]:
         "events": list(WebhookEventType),
         "event_type": list(PUBLISHABLE),
         "status": list(DeliveryStatus),
+        "statuses": list(DeliveryStatus),
+        "error_kind": list(ErrorKind),
+        "status_code": [100, 599],
+        "state": ["active", "healthy"],
         "secret": ["a-secret-x", generate_secret()],
         "name": ["custom.order_paid", "X-Key", "Weekly"],
         "schema": ['{"type": "object"}'],

@@ -27,6 +27,8 @@ class Method:
     request: Any
     response: Any
     streamed: bool
+    #: Whether it answers with a stream.
+    streams: bool
 
     @property
     def id_fields(self) -> set[str]:
@@ -42,6 +44,7 @@ METHODS: Final = [
         request=getattr(pb, method.input_type.name),
         response=getattr(pb, method.output_type.name),
         streamed=method.client_streaming,
+        streams=method.server_streaming,
     )
     for service in pb.DESCRIPTOR.services_by_name.values()
     for method in service.methods
@@ -56,11 +59,13 @@ class Caller:
         self._given: dict[str, Any] = {"metadata": metadata, "timeout": PATIENCE_S}
 
     def call(self, method: Method, **fields: Any) -> Outcome:  # noqa: ANN401 - its message's own
-        """Return what a call with one message comes to."""
+        """Return what a call with one message comes to; of a stream, its first answer."""
         message = method.request(**fields)
         codecs = (method.request.SerializeToString, method.response.FromString)
         if method.streamed:
             return _outcome(lambda: self._channel.stream_unary(method.path, *codecs)(iter([message]), **self._given))
+        if method.streams:
+            return _outcome(lambda: _first(self._channel.unary_stream(method.path, *codecs)(message, **self._given)))
         return _outcome(lambda: self._channel.unary_unary(method.path, *codecs)(message, **self._given))
 
     def refusals(self, path: str) -> set[tuple[grpc.StatusCode, str]]:
@@ -80,6 +85,13 @@ def calling(address: str, token: str | None = None) -> Iterator[Caller]:
     """Offer a caller, with that token or without one."""
     with grpc.insecure_channel(address) as channel:
         yield Caller(channel, *([] if token is None else [("authorization", f"Bearer {token}")]))
+
+
+def _first(call: Any) -> Any:  # noqa: ANN401 - a call of gRPC's and its message
+    try:
+        return next(call)
+    finally:
+        call.cancel()
 
 
 def _outcome(call: Callable[[], Any]) -> Outcome:

@@ -7,6 +7,7 @@ What is refused is refused as the caller's mistake and stores nothing; what pass
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -101,7 +102,7 @@ class Calls:
         self._channel = grpc.insecure_channel(world.address)
         path = f"/{method.containing_service.full_name}/{method.name}"
         make = self._channel.stream_unary if method.client_streaming else self._channel.unary_unary
-        self._call: Any = make(path)
+        self._call: Any = partial(_first, self._channel.unary_stream(path)) if method.server_streaming else make(path)
         self._streams = method.client_streaming
 
     def code(self, data: bytes) -> grpc.StatusCode:
@@ -121,6 +122,14 @@ class Calls:
 
     def close(self) -> None:
         self._channel.close()
+
+
+def _first(make: Any, data: bytes, **given: Any) -> None:  # noqa: ANN401 - gRPC's own
+    call = make(data, **given)
+    try:
+        next(call)
+    finally:
+        call.cancel()
 
 
 @pytest.fixture

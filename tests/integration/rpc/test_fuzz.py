@@ -97,6 +97,8 @@ class Caller:
         # It waits as long as it is asked to.
         timeout_s = 1 if method.name in ("TestWebhook", "VerifyWebhook") else PATIENCE_S
         data = Fuzzer(chance, known=self._known).payload(method.input_type)
+        if method.server_streaming:
+            return await _first(channel.unary_stream(path), data, metadata)
         make: Any = channel.unary_unary(path)
         code: grpc.StatusCode = await make(data, metadata=metadata, timeout=timeout_s).code()
         return _CODE.OK if timeout_s == 1 and code is _CODE.DEADLINE_EXCEEDED else code
@@ -114,6 +116,18 @@ class Caller:
             (f"x-{chance.randint(0, 99)}", _printable(chance)) for _ in range(chance.randint(0, 2))
         ]
         return [("authorization", bearer), ("noise-bin", chance.randbytes(chance.randint(0, 50))), *extra]
+
+
+async def _first(make: Any, data: bytes, metadata: Any) -> grpc.StatusCode:  # noqa: ANN401 - gRPC's own
+    """Return what a call that answers with a stream comes to, or that its first answer has come."""
+    call = make(data, metadata=metadata, timeout=PATIENCE_S)
+    try:
+        await call.read()
+    except grpc.aio.AioRpcError as error:
+        code: grpc.StatusCode = error.code()
+        return code
+    call.cancel()
+    return _CODE.OK
 
 
 def _stream(call: Any, messages: list[bytes], metadata: Any) -> grpc.StatusCode:  # noqa: ANN401 - gRPC's own

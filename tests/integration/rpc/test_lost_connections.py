@@ -75,6 +75,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "PreviewPayload": lambda world: {"event_id": _event(world), "format": "cloudevents"},
     "VerifyWebhook": lambda world: {"webhook_id": _unverified(world)},
     "ListDeliveries": lambda _: {"with_total": True},
+    "WatchDeliveries": lambda _: {},
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
     "ListUndelivered": lambda _: {"with_total": True},
     "RedeliverDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
@@ -83,6 +84,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "GetReplay": lambda world: {"replay_id": _replay(world)},
     "ListReplays": lambda _: {"with_total": True},
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
+    "WhoAmI": lambda _: {},
     "PreviewFilter": lambda world: {"filter": "true", "webhook_id": world.a_webhook().id},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},
     "PublishEvents": lambda _: {

@@ -11,6 +11,7 @@ import re
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID, uuid4
 
@@ -52,6 +53,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "RotateWebhookSecret": [{}, {"secret": "a-secret-of-mine", "overlap_seconds": 0}],
     "TestWebhook": [{}, {"wait_seconds": 0.2}],
     # By the event; that the endpoint is looked for in the caller's workspace, too, its own tests say.
+    "PreviewFilter": [{"filter": "true"}],
     "PreviewPayload": [{"format": "standard"}],
     "VerifyWebhook": [{}, {"wait_seconds": 0.2}],
     "GetDelivery": [{}],
@@ -83,6 +85,12 @@ LISTS: Final = (
 ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvents")
 #: What names an event type in place of an id.
 BY_TYPE: Final = ("GetEventType", "PutEventType", "DeleteEventType", "ListEventTypes")
+#: What takes nothing.
+BARE: Final = ("WhoAmI",)
+#: What only narrows down what it will tell of: `test_watching.py` looks whom it tells what.
+WATCHES: Final = ("WatchDeliveries",)
+#: By which of several ids a call names a thing; the others only narrow down.
+NAMING: Final = {"ReplayDeliveries": "webhook_id"}
 BY_NAME: Final = {method.name: method for method in METHODS}
 KEY: Final = "an order's number"
 OWN: Final = "custom.of_theirs"
@@ -180,9 +188,9 @@ def _answer(caller: Caller, method: Method, field: str, identifier: str, **field
 
 def test_every_rpc_is_in_one_of_the_tables_here() -> None:
     """A new one has to be thought about, and one that takes an id can't be left out of the trial."""
-    known = {*BY_ID, *NARROWED, *LISTS, *ANEW, *BY_TYPE}
+    known = {*BY_ID, *NARROWED, *LISTS, *ANEW, *BY_TYPE, *BARE, *WATCHES}
     assert known == set(BY_NAME)
-    assert {name for name, method in BY_NAME.items() if method.id_fields} == {*BY_ID, *NARROWED}
+    assert {name for name, method in BY_NAME.items() if method.id_fields} == {*BY_ID, *NARROWED, *WATCHES}
     assert {*LISTS, "ListEventTypes"} == {name for name in BY_NAME if name.startswith("List")}
 
 
@@ -193,7 +201,7 @@ def test_another_workspace_s_things_are_not_there(full: Full) -> None:
     with _stranger(full) as caller:
         before = all_rows(full.url)
         for name, ways in BY_ID.items():
-            field = min(BY_NAME[name].id_fields)
+            field = NAMING.get(name, min(BY_NAME[name].id_fields))
             for fields in ways:
                 unknown = _answer(caller, BY_NAME[name], field, str(uuid4()), **fields)
                 assert unknown[0] is grpc.StatusCode.NOT_FOUND, (name, unknown)
@@ -211,12 +219,15 @@ def test_narrowing_by_another_workspace_s_id_finds_nothing(full: Full) -> None:
     with _stranger(full) as caller:
         before = _without_strangers(full)
         for name, ways in NARROWED.items():
-            [field] = BY_NAME[name].id_fields
-            for fields in ways:
+            for field, fields in product(sorted(BY_NAME[name].id_fields), ways):
                 unknown = _answer(caller, BY_NAME[name], field, str(uuid4()), **fields)
                 assert unknown == (grpc.StatusCode.OK, ""), name
                 for each in (*full.ids[field], "m-1") if field == "meeting_id" else full.ids[field]:
                     assert _answer(caller, BY_NAME[name], field, each, **fields) == unknown, name
+        for field in ("event_id", "meeting_id"):
+            for each in (*full.ids[field], "m-1") if field == "meeting_id" else full.ids[field]:
+                code, _, counted = caller.call(BY_NAME["ReplayDeliveries"], dry_run=True, **{field: each})
+                assert (code, counted.matched) == (grpc.StatusCode.OK, 0)
         assert _without_strangers(full) == before
 
 

@@ -25,7 +25,7 @@ from noteflow_hooks.application.endpoints import (
     rotate_secret,
 )
 from noteflow_hooks.domain.health.state import EndpointHealth
-from noteflow_hooks.domain.paging import Page
+from noteflow_hooks.domain.paging import ALL_WEBHOOKS, Page
 from noteflow_hooks.errors import InvalidInputError, NotFoundError
 from tests.support.builders import BY, hours
 
@@ -117,7 +117,7 @@ def test_another_workspaces_endpoint_is_not_found(world: World) -> None:
 def test_a_list_has_each_endpoint_with_how_it_does(world: World) -> None:
     """Newest first; one of which nothing is known does well."""
     webhooks = [world.webhook(name=name) for name in ("first", "second")]
-    views, _ = world.do(lambda unit: list_webhooks(unit, world.workspace.id, Page(size=10)))
+    views, _ = world.do(lambda unit: list_webhooks(unit, world.workspace.id, ALL_WEBHOOKS, Page(size=10)))
     assert views == [EndpointView(each, EndpointHealth(each.id)) for each in reversed(webhooks)]
     assert [(each.id, each.created_at) for each in views] == [(each.id, each.created_at) for each in reversed(webhooks)]
     assert world.do(lambda unit: read_webhook(unit, world.workspace.id, webhooks[0].id)) == views[1]
@@ -127,7 +127,7 @@ def test_a_page_is_read_with_one_row_more_than_it_shows(world: World) -> None:
     """By which the caller tells that there is another page."""
     for _ in range(3):
         world.webhook()
-    assert len(world.do(lambda unit: list_webhooks(unit, world.workspace.id, Page(size=1)))[0]) == 2
+    assert len(world.do(lambda unit: list_webhooks(unit, world.workspace.id, ALL_WEBHOOKS, Page(size=1)))[0]) == 2
 
 
 def test_what_can_be_changed_is_named_once_each() -> None:

@@ -61,10 +61,15 @@ def test_every_rpc_needs_exactly_one_scope() -> None:
     assert set(SCOPES) == methods
 
 
+def test_only_who_am_i_is_open_to_any_token() -> None:
+    """Whoever holds one may learn what it is good for, and nothing else without a scope."""
+    assert [method.rpartition("/")[2] for method, scope in SCOPES.items() if scope is None] == ["WhoAmI"]
+
+
 def test_get_and_list_need_to_read_and_nothing_else_does() -> None:
     """What changes something is never open to who may only look."""
     for method, scope in SCOPES.items():
         name = method.rpartition("/")[2]
         # Who may only look need not know what others do.
-        only_looks = name.startswith(("Get", "List")) and name != "ListAuditEntries"
+        only_looks = name.startswith(("Get", "List", "PreviewFilter", "Watch")) and name != "ListAuditEntries"
         assert (scope is Scope.READ) == only_looks, method

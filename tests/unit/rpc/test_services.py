@@ -14,14 +14,17 @@ from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
 FOLDER: Final = Path(services.__path__[0])
 MIXINS: Final = (
     "audit",
+    "callers",
     "deliveries",
     "endpoints",
     "event_types",
     "events",
+    "filters",
     "meetings",
     "previews",
     "replays",
     "verification",
+    "watching",
 )
 #: What makes a decision in a method: raising or catching an error, a loop, a function of its own.
 DECIDING: Final = (ast.Raise, ast.Try, ast.For, ast.While, ast.FunctionDef)

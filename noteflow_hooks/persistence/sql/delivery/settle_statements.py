@@ -35,6 +35,8 @@ _SETTLED_COLUMNS = columns(
 #: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
 _OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
 _AMONG = "result.status {0} 'pending' AND delivery.id = ANY(ARRAY(SELECT id FROM result WHERE status {0} 'pending'))"
+#: What made the last attempt fail: without an attempt in this result the one before is still the last.
+_KIND = "CASE WHEN result.started_at IS NULL THEN delivery.error_kind ELSE result.error_kind END"
 
 
 class _Parts(NamedTuple):
@@ -89,13 +91,14 @@ WITH result AS MATERIALIZED (
               AS response_body, result.error_message, result.attempt_count, result.duration_ms, result.budget_used,
               result.interruptions, CASE WHEN result.status = 'succeeded' THEN now() END AS delivered_at,
               result.skip_reason, delivery.ordered_meeting, delivery.sequence, delivery.gap, delivery.out_of_order,
-              delivery.rendering, result.passes_filter, result.notable{parts.ended}
+              delivery.rendering, {_KIND} AS error_kind, result.passes_filter, result.notable{parts.ended}
 ), filed AS (
     {filed("ended", parts.filed, if_new=IF_NEW)}
 ), kept AS (
     UPDATE noteflow.delivery_queue AS delivery
     SET status = result.status, status_code = result.status_code, response_body = {parts.body},
-        error_message = result.error_message, attempt_count = result.attempt_count, duration_ms = result.duration_ms,
+        error_message = result.error_message, error_kind = {_KIND}, attempt_count = result.attempt_count,
+        duration_ms = result.duration_ms,
         budget_used = result.budget_used, interruptions = result.interruptions, passes_filter = result.passes_filter,
         lease_expires_at = NULL, claimed_at = NULL, next_attempt_at = now() + make_interval(secs => result.wait_s),
         forced = delivery.event_type = '{VERIFICATION}'{parts.kept}

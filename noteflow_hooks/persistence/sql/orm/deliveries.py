@@ -69,6 +69,26 @@ class _DeliveryColumns:
     #: The batch that it is part of, or was part of when it was settled; and how many may share its next one.
     batch_id: Mapped[uuid.UUID | None]
     batch_limit: Mapped[int | None] = mapped_column(SmallInteger)
+    #: What made the last attempt fail, where it did.
+    error_kind: Mapped[str | None] = mapped_column(String(32))
+
+
+def _failures(table: str) -> tuple[Index, ...]:
+    """Return the indexes by which failures are listed: what succeeds at once is in neither, and written as before."""
+    return tuple(
+        Index(
+            f"ix_{table}_{column}",
+            "workspace_id",
+            column,
+            text("created_at DESC"),
+            text("id DESC"),
+            postgresql_where=text(condition),
+        )
+        for column, condition in (
+            ("error_kind", "error_kind IS NOT NULL"),
+            ("status_code", "status <> 'succeeded' AND status_code IS NOT NULL"),
+        )
+    )
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -146,6 +166,19 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
+        *_failures("webhook_deliveries"),
+        # Dead ones among a million that a filter has skipped; and next to none, so that those of the queue are listed
+        # without a look at what has settled.
+        *(
+            Index(
+                f"ix_webhook_deliveries_{name}",
+                "workspace_id",
+                text("created_at DESC"),
+                text("id DESC"),
+                postgresql_where=text(condition),
+            )
+            for name, condition in (("dead", "status = 'dead'"), ("unsettled", "status IN ('pending', 'sending')"))
+        ),
     )
 
 
@@ -186,6 +219,7 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
         Index("ix_delivery_queue_settled", "id", postgresql_where=text(one_of("status", sorted(FINAL_STATUSES)))),
         Index("ix_delivery_queue_workspace_id_created_at_id", "workspace_id", text("created_at DESC"), text("id DESC")),
         Index("ix_delivery_queue_webhook_id_created_at_id", "webhook_id", text("created_at DESC"), text("id DESC")),
+        *_failures("delivery_queue"),
     )
 
 

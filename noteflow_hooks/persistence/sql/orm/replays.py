@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, Integer, String, text
+from sqlalchemy import ARRAY, CheckConstraint, ForeignKey, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
@@ -41,6 +41,13 @@ class WebhookReplayRow(Base):
     status: Mapped[str | None] = mapped_column(String(16))
     created_after: Mapped[datetime | None]
     created_before: Mapped[datetime]
+    #: Several statuses of which each will do, with ``status``; None for none.
+    statuses: Mapped[list[str] | None] = mapped_column(ARRAY(Text))
+    event_id: Mapped[uuid.UUID | None]
+    meeting_id: Mapped[str | None]
+    error_kind: Mapped[str | None] = mapped_column(String(32))
+    status_code: Mapped[int | None] = mapped_column(Integer)
+    id_prefix: Mapped[str | None] = mapped_column(String(36))
     rate_per_s: Mapped[float]
     include_filtered: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str] = mapped_column(String(16), server_default="running")
@@ -51,6 +58,8 @@ class WebhookReplayRow(Base):
     cursor_id: Mapped[uuid.UUID | None]
     #: Up to when its rate has been used.
     paced_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    #: The same of one with filters that releases before don't know: there ``paced_at`` is too far off for a step.
+    narrowed_paced_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     finished_at: Mapped[datetime | None]
 

@@ -5,8 +5,8 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
-trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
-PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
+everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -235,6 +235,10 @@ class ListMeetingsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most meetings to return."""
     page_token: _builtins.str
@@ -243,6 +247,18 @@ class ListMeetingsRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    state: _builtins.str
+    """Only those in this state."""
+    text: _builtins.str
+    """Only those with this text in their title, in upper or lower case; 1 to 255 characters."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those made at this time or later; not after `created_before`."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those made before this time."""
+
     def __init__(
         self,
         *,
@@ -250,14 +266,27 @@ class ListMeetingsRequest(_message.Message):
         page_token: _builtins.str = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        state: _builtins.str | None = ...,
+        text: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "state", b"state", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "created_after", b"created_after", "created_before", b"created_before", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "text", b"text", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___ListMeetingsRequest: _TypeAlias = ListMeetingsRequest  # noqa: Y015
 
@@ -536,6 +565,7 @@ class Webhook(_message.Message):
     ON_DEAD_FIELD_NUMBER: _builtins.int
     FILTER_ERRORS_FIELD_NUMBER: _builtins.int
     FILTER_LAST_ERROR_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -596,6 +626,10 @@ class Webhook(_message.Message):
     """How often the present filter could not be evaluated. Those deliveries are `skipped`, with `filter_failed`."""
     filter_last_error: _builtins.str
     """How it failed last; absent where it has not."""
+    state: _builtins.str
+    """Its state in one word: `disabled`, else `paused`, else as `health.state` has it: `circuit_open`, `failing`, `recovering`,
+    `slow` or `healthy`.
+    """
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -689,10 +723,11 @@ class Webhook(_message.Message):
         on_dead: _builtins.str = ...,
         filter_errors: _builtins.int = ...,
         filter_last_error: _builtins.str | None = ...,
+        state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -1139,6 +1174,8 @@ class ListWebhooksRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most endpoints to return."""
     page_token: _builtins.str
@@ -1147,6 +1184,10 @@ class ListWebhooksRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    state: _builtins.str
+    """Only those in this state, of the words of `Webhook.state`."""
+    text: _builtins.str
+    """Only those with this text in their name or in their URL's host, in upper or lower case; 1 to 255 characters."""
     def __init__(
         self,
         *,
@@ -1154,14 +1195,25 @@ class ListWebhooksRequest(_message.Message):
         page_token: _builtins.str = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        state: _builtins.str | None = ...,
+        text: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "id_prefix", b"id_prefix", "state", b"state", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix", "_state", b"_state", "_text", b"_text", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "state", b"state", "text", b"text", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__state: _TypeAlias = _typing.Literal["state"]  # noqa: Y015
+    _WhichOneofArgType__state: _TypeAlias = _typing.Literal["_state", b"_state"]  # noqa: Y015
+    _WhichOneofReturnType__text: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofArgType__text: _TypeAlias = _typing.Literal["_text", b"_text"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__state) -> _WhichOneofReturnType__state | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__text) -> _WhichOneofReturnType__text | None: ...
 
 Global___ListWebhooksRequest: _TypeAlias = ListWebhooksRequest  # noqa: Y015
 
@@ -1666,6 +1718,7 @@ class Delivery(_message.Message):
     WAITS_FOR_EARLIER_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
     RENDERING_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The delivery's id, sent as `X-NoteFlow-Delivery`."""
     webhook_id: _builtins.str
@@ -1712,6 +1765,8 @@ class Delivery(_message.Message):
     """By what its attempts are rendered, from the first claim on: format, payload version and the renderer's number, as
     `cloudevents/1/1`. Absent for the usual, the payload as it is.
     """
+    error_kind: _builtins.str
+    """What made the last attempt fail, as in `Attempt.error_kind`; absent where it succeeded, or none was made."""
     @_builtins.property
     def next_attempt_at(self) -> _timestamp_pb2.Timestamp:
         """When it is due, while it is pending."""
@@ -1764,15 +1819,18 @@ class Delivery(_message.Message):
         waits_for_earlier: _builtins.bool = ...,
         batch_id: _builtins.str | None = ...,
         rendering: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "gap", b"gap", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "gap", b"gap", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status_code", b"status_code"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "gap", b"gap", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "waits_for_earlier", b"waits_for_earlier", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_duration_ms", b"_duration_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_gap", b"_gap", "_out_of_order", b"_out_of_order", "_payload", b"_payload", "_reason", b"_reason", "_rendering", b"_rendering", "_response_body", b"_response_body", "_sequence", b"_sequence", "_skip_reason", b"_skip_reason", "_status_code", b"_status_code", "attempt_count", b"attempt_count", "attempts", b"attempts", "batch_id", b"batch_id", "created_at", b"created_at", "delivered_at", b"delivered_at", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "event_id", b"event_id", "event_type", b"event_type", "gap", b"gap", "id", b"id", "lease_expires_at", b"lease_expires_at", "next_attempt_at", b"next_attempt_at", "out_of_order", b"out_of_order", "payload", b"payload", "reason", b"reason", "redeliveries", b"redeliveries", "rendering", b"rendering", "response_body", b"response_body", "sequence", b"sequence", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "waits_for_earlier", b"waits_for_earlier", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
     _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
     _WhichOneofReturnType__duration_ms: _TypeAlias = _typing.Literal["duration_ms"]  # noqa: Y015
     _WhichOneofArgType__duration_ms: _TypeAlias = _typing.Literal["_duration_ms", b"_duration_ms"]  # noqa: Y015
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
     _WhichOneofReturnType__gap: _TypeAlias = _typing.Literal["gap"]  # noqa: Y015
@@ -1797,6 +1855,8 @@ class Delivery(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_ms) -> _WhichOneofReturnType__duration_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
@@ -1960,6 +2020,11 @@ class ListDeliveriesRequest(_message.Message):
     CREATED_BEFORE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
     WITH_TOTAL_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most deliveries to return."""
     page_token: _builtins.str
@@ -1974,6 +2039,14 @@ class ListDeliveriesRequest(_message.Message):
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     with_total: _builtins.bool
     """Whether the answer says how many there are."""
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -1981,6 +2054,10 @@ class ListDeliveriesRequest(_message.Message):
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
         """Only those created before this time."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
 
     def __init__(
         self,
@@ -1994,25 +2071,46 @@ class ListDeliveriesRequest(_message.Message):
         created_before: _timestamp_pb2.Timestamp | None = ...,
         id_prefix: _builtins.str | None = ...,
         with_total: _builtins.bool = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "id_prefix", b"id_prefix", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "id_prefix", b"id_prefix", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
@@ -2049,6 +2147,151 @@ class ListDeliveriesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListDeliveriesResponse: _TypeAlias = ListDeliveriesResponse  # noqa: Y015
+
+@_typing.final
+class WatchDeliveriesRequest(_message.Message):
+    """What WatchDeliveries takes. An absent or empty filter leaves that open; a delivery is told that meets all of them as it is
+    told.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    CREATED_AFTER_FIELD_NUMBER: _builtins.int
+    CREATED_BEFORE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Only this endpoint's."""
+    status: _builtins.str
+    """Only those in this state."""
+    event_type: _builtins.str
+    """Only those of this event type."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
+    @_builtins.property
+    def created_after(self) -> _timestamp_pb2.Timestamp:
+        """Only those created at this time or later; not after `created_before`."""
+
+    @_builtins.property
+    def created_before(self) -> _timestamp_pb2.Timestamp:
+        """Only those created before this time."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """What has changed from this time on is told first: the `at` of the last message that came. At most 10 minutes ago. Absent:
+        now.
+        """
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str | None = ...,
+        status: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        created_after: _timestamp_pb2.Timestamp | None = ...,
+        created_before: _timestamp_pb2.Timestamp | None = ...,
+        id_prefix: _builtins.str | None = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
+    _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___WatchDeliveriesRequest: _TypeAlias = WatchDeliveriesRequest  # noqa: Y015
+
+@_typing.final
+class WatchDeliveriesResponse(_message.Message):
+    """One message of a watch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DELIVERY_FIELD_NUMBER: _builtins.int
+    AT_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    missed: _builtins.int
+    """How many changes were left out before this message, since what came before it was not read in time."""
+    @_builtins.property
+    def delivery(self) -> Global___Delivery:
+        """A delivery, without its payload and attempts; absent in a heartbeat, which comes after 15 seconds without another message."""
+
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """What a watch is to begin with, as its `since`, that goes on where this one has come to. It may tell some once more, and
+        leaves out none.
+        """
+
+    def __init__(
+        self,
+        *,
+        delivery: Global___Delivery | None = ...,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "delivery", b"delivery"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "delivery", b"delivery", "missed", b"missed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchDeliveriesResponse: _TypeAlias = WatchDeliveriesResponse  # noqa: Y015
 
 @_typing.final
 class GetDeliveryRequest(_message.Message):
@@ -2238,12 +2481,20 @@ class ReplayDeliveriesRequest(_message.Message):
     DRY_RUN_FIELD_NUMBER: _builtins.int
     RATE_PER_S_FIELD_NUMBER: _builtins.int
     INCLUDE_FILTERED_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     event_type: _builtins.str
     """Only those of this event type."""
     status: _builtins.str
-    """Only those in this state: `dead`, `skipped` or `succeeded`. Absent: `dead` and `skipped`, which is what was not delivered."""
+    """Only those in this state: `dead`, `skipped` or `succeeded`. Absent, and `statuses` too: `dead` and `skipped`, which is what
+    was not delivered.
+    """
     dry_run: _builtins.bool
     """True only counts what would be sent again: the answer has no id and state `dry_run`."""
     rate_per_s: _builtins.float
@@ -2252,6 +2503,16 @@ class ReplayDeliveriesRequest(_message.Message):
     """Also what endpoints' filters have held back, without asking them again. Otherwise those are left out, unless `status` is
     `skipped`: then the filters are asked anew. Not with another `status`.
     """
+    event_id: _builtins.str
+    """Only those of this event."""
+    meeting_id: _builtins.str
+    """Only those of this meeting's events."""
+    error_kind: _builtins.str
+    """Only those whose last attempt failed so: one of the words of `Attempt.error_kind`."""
+    status_code: _builtins.int
+    """Only those whose last attempt was answered with this status code, 100 to 599."""
+    id_prefix: _builtins.str
+    """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2259,6 +2520,10 @@ class ReplayDeliveriesRequest(_message.Message):
     @_builtins.property
     def created_before(self) -> _timestamp_pb2.Timestamp:
         """Only those created before this time; absent, or later than now, means now."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only those in one of these states; together with `status`, in that one or one of these."""
 
     def __init__(
         self,
@@ -2271,25 +2536,51 @@ class ReplayDeliveriesRequest(_message.Message):
         dry_run: _builtins.bool = ...,
         rate_per_s: _builtins.float | None = ...,
         include_filtered: _builtins.bool = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        id_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "event_type", b"event_type", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "event_type", b"event_type", "include_filtered", b"include_filtered", "rate_per_s", b"rate_per_s", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__rate_per_s: _TypeAlias = _typing.Literal["rate_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_per_s: _TypeAlias = _typing.Literal["_rate_per_s", b"_rate_per_s"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_s) -> _WhichOneofReturnType__rate_per_s | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
@@ -2427,6 +2718,12 @@ class Replay(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     INCLUDE_FILTERED_FIELD_NUMBER: _builtins.int
+    STATUSES_FIELD_NUMBER: _builtins.int
+    EVENT_ID_FIELD_NUMBER: _builtins.int
+    MEETING_ID_FIELD_NUMBER: _builtins.int
+    ERROR_KIND_FIELD_NUMBER: _builtins.int
+    STATUS_CODE_FIELD_NUMBER: _builtins.int
+    ID_PREFIX_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The replay's id; empty for a dry run."""
     workspace_id: _builtins.str
@@ -2447,6 +2744,16 @@ class Replay(_message.Message):
     """How many were made due so far."""
     include_filtered: _builtins.bool
     """Whether it sends what filters have held back, too."""
+    event_id: _builtins.str
+    """As `webhook_id`."""
+    meeting_id: _builtins.str
+    """As `webhook_id`."""
+    error_kind: _builtins.str
+    """As `webhook_id`."""
+    status_code: _builtins.int
+    """As `webhook_id`."""
+    id_prefix: _builtins.str
+    """As `webhook_id`, with the hyphen that follows where one does."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """As `webhook_id`."""
@@ -2462,6 +2769,10 @@ class Replay(_message.Message):
     @_builtins.property
     def finished_at(self) -> _timestamp_pb2.Timestamp:
         """When it was done or cancelled."""
+
+    @_builtins.property
+    def statuses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """As `webhook_id`."""
 
     def __init__(
         self,
@@ -2480,21 +2791,47 @@ class Replay(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         finished_at: _timestamp_pb2.Timestamp | None = ...,
         include_filtered: _builtins.bool = ...,
+        statuses: _abc.Iterable[_builtins.str] | None = ...,
+        event_id: _builtins.str | None = ...,
+        meeting_id: _builtins.str | None = ...,
+        error_kind: _builtins.str | None = ...,
+        status_code: _builtins.int | None = ...,
+        id_prefix: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "status", b"status", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_status", b"_status", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "include_filtered", b"include_filtered", "matched", b"matched", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
+    _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
+    _WhichOneofReturnType__event_id: _TypeAlias = _typing.Literal["event_id"]  # noqa: Y015
+    _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
+    _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
+    _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
+    _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
+    _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
+    _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
     _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
     _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
 
@@ -2616,6 +2953,153 @@ class PreviewFilterResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PreviewFilterResponse: _TypeAlias = PreviewFilterResponse  # noqa: Y015
+
+@_typing.final
+class WhoAmIRequest(_message.Message):
+    """Nothing: the token says it all."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIRequest: _TypeAlias = WhoAmIRequest  # noqa: Y015
+
+@_typing.final
+class WhoAmIResponse(_message.Message):
+    """Who calls, and what that may do."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WORKSPACE_ID_FIELD_NUMBER: _builtins.int
+    WORKSPACE_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_ID_FIELD_NUMBER: _builtins.int
+    TOKEN_NAME_FIELD_NUMBER: _builtins.int
+    TOKEN_HINT_FIELD_NUMBER: _builtins.int
+    SCOPES_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    WEBHOOKS_ENABLED_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    workspace_id: _builtins.str
+    """The workspace that the token opens."""
+    workspace_name: _builtins.str
+    """What it is called."""
+    token_id: _builtins.str
+    """The token's id, as the audit trail names it."""
+    token_name: _builtins.str
+    """What the token is called."""
+    token_hint: _builtins.str
+    """Its last four characters."""
+    webhooks_enabled: _builtins.bool
+    """Whether webhooks are switched on. Where not, only meetings, the audit trail and this call are served."""
+    @_builtins.property
+    def scopes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it may do, sorted: of `manage`, `publish`, `read`."""
+
+    @_builtins.property
+    def expires_at(self) -> _timestamp_pb2.Timestamp:
+        """When it ends; absent where it never does."""
+
+    @_builtins.property
+    def limits(self) -> Global___CallerLimits:
+        """What a caller can run into."""
+
+    def __init__(
+        self,
+        *,
+        workspace_id: _builtins.str = ...,
+        workspace_name: _builtins.str = ...,
+        token_id: _builtins.str = ...,
+        token_name: _builtins.str = ...,
+        token_hint: _builtins.str = ...,
+        scopes: _abc.Iterable[_builtins.str] | None = ...,
+        expires_at: _timestamp_pb2.Timestamp | None = ...,
+        webhooks_enabled: _builtins.bool = ...,
+        limits: Global___CallerLimits | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "limits", b"limits", "scopes", b"scopes", "token_hint", b"token_hint", "token_id", b"token_id", "token_name", b"token_name", "webhooks_enabled", b"webhooks_enabled", "workspace_id", b"workspace_id", "workspace_name", b"workspace_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WhoAmIResponse: _TypeAlias = WhoAmIResponse  # noqa: Y015
+
+@_typing.final
+class CallerLimits(_message.Message):
+    """The limits that are in force. What the server is set to may differ from one to the next; the rest is the same everywhere."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_PER_S_FIELD_NUMBER: _builtins.int
+    REGISTRATIONS_PER_MINUTE_FIELD_NUMBER: _builtins.int
+    OPEN_CALLS_FIELD_NUMBER: _builtins.int
+    OPEN_STREAMS_FIELD_NUMBER: _builtins.int
+    OPEN_WATCHES_FIELD_NUMBER: _builtins.int
+    LONGEST_CALL_SECONDS_FIELD_NUMBER: _builtins.int
+    DEFAULT_PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    MAX_TOTAL_FIELD_NUMBER: _builtins.int
+    EVENTS_PER_CALL_FIELD_NUMBER: _builtins.int
+    PAYLOAD_BYTES_FIELD_NUMBER: _builtins.int
+    RUNNING_REPLAYS_FIELD_NUMBER: _builtins.int
+    OWN_EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    calls_per_s: _builtins.int
+    """Calls a second with one token, and twice as many at once; 0 is no limit."""
+    registrations_per_minute: _builtins.int
+    """RegisterWebhook, TestWebhook and UpdateWebhook with a `url`, together, a minute in the workspace; 0 is no limit."""
+    open_calls: _builtins.int
+    """Calls of the workspace that may be open at once."""
+    open_streams: _builtins.int
+    """Audio streams of the workspace that may be open at once."""
+    open_watches: _builtins.int
+    """Watches of the workspace that may be open at once."""
+    longest_call_seconds: _builtins.float
+    """How long a call may take, in seconds; a stream may take any time."""
+    default_page_size: _builtins.int
+    """How many rows a page has where `page_size` is 0, and the most that it may have."""
+    max_page_size: _builtins.int
+    """As `default_page_size`."""
+    max_total: _builtins.int
+    """Up to how many `total` counts."""
+    events_per_call: _builtins.int
+    """The most events of one PublishEvents."""
+    payload_bytes: _builtins.int
+    """The most bytes of a payload as it is sent."""
+    running_replays: _builtins.int
+    """Replays of the workspace that may run at once."""
+    own_event_types: _builtins.int
+    """Event types that the workspace may have of its own."""
+    def __init__(
+        self,
+        *,
+        calls_per_s: _builtins.int = ...,
+        registrations_per_minute: _builtins.int = ...,
+        open_calls: _builtins.int = ...,
+        open_streams: _builtins.int = ...,
+        open_watches: _builtins.int = ...,
+        longest_call_seconds: _builtins.float = ...,
+        default_page_size: _builtins.int = ...,
+        max_page_size: _builtins.int = ...,
+        max_total: _builtins.int = ...,
+        events_per_call: _builtins.int = ...,
+        payload_bytes: _builtins.int = ...,
+        running_replays: _builtins.int = ...,
+        own_event_types: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls_per_s", b"calls_per_s", "default_page_size", b"default_page_size", "events_per_call", b"events_per_call", "longest_call_seconds", b"longest_call_seconds", "max_page_size", b"max_page_size", "max_total", b"max_total", "open_calls", b"open_calls", "open_streams", b"open_streams", "open_watches", b"open_watches", "own_event_types", b"own_event_types", "payload_bytes", b"payload_bytes", "registrations_per_minute", b"registrations_per_minute", "running_replays", b"running_replays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CallerLimits: _TypeAlias = CallerLimits  # noqa: Y015
 
 @_typing.final
 class RedeliverDeliveryRequest(_message.Message):

@@ -323,7 +323,7 @@ class MeetingService:
 
 
 class WebhookServiceStub:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     def __init__(self, channel):
@@ -382,6 +382,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesResponse.FromString,
                 _registered_method=True)
+        self.WatchDeliveries = channel.unary_stream(
+                '/noteflow.v1.WebhookService/WatchDeliveries',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.FromString,
+                _registered_method=True)
         self.GetDelivery = channel.unary_unary(
                 '/noteflow.v1.WebhookService/GetDelivery',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetDeliveryRequest.SerializeToString,
@@ -427,10 +432,15 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.FromString,
                 _registered_method=True)
+        self.WhoAmI = channel.unary_unary(
+                '/noteflow.v1.WebhookService/WhoAmI',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
+                _registered_method=True)
 
 
 class WebhookServiceServicer:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     def RegisterWebhook(self, request, context):
@@ -507,6 +517,16 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchDeliveries(self, request, context):
+        """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+        waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+        that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+        A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetDelivery(self, request, context):
         """Returns one delivery, with its payload and attempts.
         """
@@ -573,6 +593,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WhoAmI(self, request, context):
+        """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_WebhookServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -626,6 +653,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesResponse.SerializeToString,
             ),
+            'WatchDeliveries': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchDeliveries,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.SerializeToString,
+            ),
             'GetDelivery': grpc.unary_unary_rpc_method_handler(
                     servicer.GetDelivery,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetDeliveryRequest.FromString,
@@ -671,6 +703,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.SerializeToString,
             ),
+            'WhoAmI': grpc.unary_unary_rpc_method_handler(
+                    servicer.WhoAmI,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'noteflow.v1.WebhookService', rpc_method_handlers)
@@ -680,7 +717,7 @@ def add_WebhookServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class WebhookService:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION.
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION.
     """
 
     @staticmethod
@@ -954,6 +991,33 @@ class WebhookService:
             _registered_method=True)
 
     @staticmethod
+    def WatchDeliveries(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/WatchDeliveries',
+            noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.WatchDeliveriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetDelivery(request,
             target,
             options=(),
@@ -1186,6 +1250,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/PreviewFilter',
             noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.PreviewFilterResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WhoAmI(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/WhoAmI',
+            noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -5,8 +5,8 @@ NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
 ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
-trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, `manage` for everything else;
-PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
+trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
+everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
 
 Ids are UUIDs as text. Answers to what is wrong: INVALID_ARGUMENT names the field, NOT_FOUND, ALREADY_EXISTS,
@@ -171,7 +171,7 @@ class MeetingServiceServicer(metaclass=_abc_1.ABCMeta):
 def add_MeetingServiceServicer_to_server(servicer: MeetingServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class WebhookServiceStub:
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -204,6 +204,12 @@ class WebhookServiceStub:
     """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
     """Lists deliveries, without their payload and attempts."""
+    WatchDeliveries: _grpc.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]
+    """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+    waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+    that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+    A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+    """
     GetDelivery: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]
     """Returns one delivery, with its payload and attempts."""
     ListUndelivered: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]
@@ -228,10 +234,12 @@ class WebhookServiceStub:
     """Ends a running replay; what it has made due already is sent."""
     PreviewFilter: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewFilterRequest, _noteflow_pb2.PreviewFilterResponse]
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
+    WhoAmI: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]
+    """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RegisterWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.RegisterWebhookRequest, _noteflow_pb2.Webhook]  # type: ignore[assignment]
@@ -261,6 +269,12 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, without their payload and attempts."""
+    WatchDeliveries: _aio.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]  # type: ignore[assignment]
+    """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+    waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+    that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+    A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+    """
     GetDelivery: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetDeliveryRequest, _noteflow_pb2.Delivery]  # type: ignore[assignment]
     """Returns one delivery, with its payload and attempts."""
     ListUndelivered: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListUndeliveredRequest, _noteflow_pb2.ListUndeliveredResponse]  # type: ignore[assignment]
@@ -285,9 +299,11 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Ends a running replay; what it has made due already is sent."""
     PreviewFilter: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewFilterRequest, _noteflow_pb2.PreviewFilterResponse]  # type: ignore[assignment]
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
+    WhoAmI: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]  # type: ignore[assignment]
+    """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Endpoints, and what was delivered to them. With webhooks switched off every call gets FAILED_PRECONDITION."""
+    """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
 
     @_abc_1.abstractmethod
     def RegisterWebhook(
@@ -377,6 +393,18 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Lists deliveries, without their payload and attempts."""
 
     @_abc_1.abstractmethod
+    def WatchDeliveries(
+        self,
+        request: _noteflow_pb2.WatchDeliveriesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_noteflow_pb2.WatchDeliveriesResponse], _abc.AsyncIterator[_noteflow_pb2.WatchDeliveriesResponse]]:
+        """Tells of deliveries as they change: each that is made, each whose attempt has ended, and, of those it has told of as
+        waiting, each that ends without one. A delivery is told as it is then, once, whatever happened to it between two looks;
+        that it was claimed, or is sent again, is not told by itself. A first message without a delivery says that it has begun.
+        A workspace has so many open as `WATCHES_PER_WORKSPACE` says, 20 by default, on each server.
+        """
+
+    @_abc_1.abstractmethod
     def GetDelivery(
         self,
         request: _noteflow_pb2.GetDeliveryRequest,
@@ -453,6 +481,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.PreviewFilterResponse, _abc.Awaitable[_noteflow_pb2.PreviewFilterResponse]]:
         """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
+
+    @_abc_1.abstractmethod
+    def WhoAmI(
+        self,
+        request: _noteflow_pb2.WhoAmIRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.WhoAmIResponse, _abc.Awaitable[_noteflow_pb2.WhoAmIResponse]]:
+        """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 

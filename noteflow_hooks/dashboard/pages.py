@@ -1,0 +1,117 @@
+"""From a page's values to its HTML. What others wrote is escaped, always, and a name that is missing is an error."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from noteflow_hooks.dashboard import drawing, words
+from noteflow_hooks.dashboard.visit import address
+from noteflow_hooks.printable import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from google.protobuf.message import Message
+
+_HERE: Final = Path(__file__).parent
+#: What changes by itself with the time, and makes no other page of it.
+_AGO: Final = re.compile(r'<span class="ago">[^<]*</span>')
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+#: What the browser is given beside pages, and as what.
+_KINDS: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+
+
+class Pages:
+    """The templates, and the files that go with them."""
+
+    def __init__(self, *, clock: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._clock = clock
+        #: The files by name, each with its type.
+        self.files = {
+            path.name: (_KINDS[path.suffix], path.read_bytes())
+            for path in sorted((_HERE / "static").iterdir())
+            if path.suffix in _KINDS
+        }
+        version = hashlib.sha256(b"".join(body for _, body in self.files.values())).hexdigest()[:12]
+        self._templates = Environment(
+            loader=FileSystemLoader(_HERE / "templates"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        self._templates.globals.update(
+            words=words, drawing=drawing, address=address, when=self._when, has=_has, version=version
+        )
+        self._templates.filters.update(pretty=pretty, shown=shown, short=short, took=took, visible=_visible)
+
+    def html(self, template: str, values: Mapping[str, Any]) -> str:
+        """Return the page."""
+        return self._templates.get_template(template).render(values)
+
+    def _when(self, moment: Timestamp | datetime | None) -> Markup:
+        """Return a time, in UTC, and how long ago it is or how far ahead; a dash for none."""
+        found = moment.ToDatetime(UTC) if isinstance(moment, Timestamp) else moment
+        if found is None or found.timestamp() == 0:
+            return Markup("&ndash;")
+        ago = _ago((self._clock() - found).total_seconds())
+        text = found.strftime("%Y-%m-%d %H:%M:%S")
+        return Markup('<time datetime="{}">{} UTC</time> <span class="ago">{}</span>').format(
+            found.isoformat(timespec="milliseconds"), text, ago
+        )
+
+
+def tag_of(html: str) -> str:
+    """Return what stands for a page's content: the same while it says the same, however much later."""
+    return f'"{hashlib.sha256(_AGO.sub("", html).encode()).hexdigest()[:32]}"'
+
+
+def _ago(seconds: float) -> str:
+    length = abs(seconds)
+    if length < 1:
+        return "now"
+    size, unit = next((size, unit) for size, unit in _UNITS if length >= size)
+    counted = f"{int(length // size)} {unit}"
+    return f"{counted} ago" if seconds > 0 else f"in {counted}"
+
+
+def _has(message: Message, name: str) -> bool:
+    return message.HasField(name)
+
+
+def pretty(text: str) -> str:
+    """Return JSON text with its fields on lines of their own; whatever else as it is."""
+    try:
+        return json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return text
+
+
+def shown(message: Message) -> str:
+    """Return a message as JSON text, with the API's own names."""
+    return json.dumps(MessageToDict(message, preserving_proto_field_name=True), indent=2, ensure_ascii=False)
+
+
+def short(identifier: str) -> str:
+    """Return the beginning of an id, which is enough to find it by."""
+    return identifier[:8]
+
+
+def took(milliseconds: int) -> str:
+    """Return a duration as people say it."""
+    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"  # noqa: PLR2004 - a second
+
+
+def _visible(text: str) -> str:
+    """Return text that others wrote with what cannot be seen, or turns what stands around it, written as escapes."""
+    return escape(text, keep="\n\t")

@@ -1,0 +1,59 @@
+"""Which page stands at which address. What changes something is a POST, and nothing else is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.dashboard.views import (
+    audit,
+    deliveries,
+    endpoint,
+    endpoint_forms,
+    endpoints,
+    event_types,
+    events,
+    finding,
+    replays,
+    undelivered,
+)
+
+if TYPE_CHECKING:
+    from noteflow_hooks.dashboard.visit import View
+
+ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
+    ("/endpoints", "GET", endpoints.listed),
+    ("/endpoints/new", "GET", endpoint_forms.blank),
+    ("/endpoints/new", "POST", endpoint_forms.add),
+    ("/endpoints/{id}", "GET", endpoint.shown),
+    ("/endpoints/{id}/edit", "GET", endpoint_forms.filled),
+    ("/endpoints/{id}/edit", "POST", endpoint_forms.change),
+    ("/endpoints/{id}/pause", "POST", endpoint.pause),
+    ("/endpoints/{id}/resume", "POST", endpoint.resume),
+    ("/endpoints/{id}/enable", "POST", endpoint.enable),
+    ("/endpoints/{id}/disable", "POST", endpoint.disable),
+    ("/endpoints/{id}/test", "POST", endpoint.test),
+    ("/endpoints/{id}/verify", "POST", endpoint.verify),
+    ("/endpoints/{id}/rotate", "GET", endpoint.before_rotating),
+    ("/endpoints/{id}/rotate", "POST", endpoint.rotate),
+    ("/endpoints/{id}/delete", "GET", endpoint.before_deleting),
+    ("/endpoints/{id}/delete", "POST", endpoint.delete),
+    ("/deliveries", "GET", deliveries.listed),
+    ("/deliveries/resend", "POST", deliveries.resend_selected),
+    ("/deliveries/{id}", "GET", deliveries.shown),
+    ("/deliveries/{id}/resend", "POST", deliveries.resend),
+    ("/deliveries/{id}/json", "GET", deliveries.as_json),
+    ("/deliveries/{id}/curl", "GET", deliveries.as_curl),
+    ("/undelivered", "GET", undelivered.listed),
+    ("/events", "GET", events.listed),
+    ("/events/{id}", "GET", events.shown),
+    ("/replays", "GET", replays.listed),
+    ("/replays/new", "GET", replays.blank),
+    ("/replays/new", "POST", replays.begin),
+    ("/replays/{id}", "GET", replays.shown),
+    ("/replays/{id}/cancel", "POST", replays.cancel),
+    ("/event-types", "GET", event_types.listed),
+    ("/event-types/{name}", "GET", event_types.shown),
+    ("/audit", "GET", audit.listed),
+    ("/find", "GET", finding.found),
+    ("/keys", "GET", finding.keys),
+)

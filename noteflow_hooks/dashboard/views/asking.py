@@ -1,0 +1,72 @@
+"""What several pages ask the server for, and how a query's fields become a request's filters."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.visit import address
+from noteflow_hooks.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from noteflow_hooks.client import Client
+    from noteflow_hooks.dashboard.visit import Form, Visit
+
+#: Rows of a page.
+ROWS: Final = 25
+#: What a total stands for that is no exact number.
+MANY: Final = 10_000
+#: So many endpoints are offered in a list to choose from.
+_CHOICES: Final = 500
+
+
+def filters(query: Form, *names: str) -> dict[str, Any]:
+    """Return those of the query's fields that say something, as a request takes them; raise for a time that is none."""
+    found = {name: query.text(name) for name in names if query.text(name)}
+    times = {name: moment(text, name=name) for name, text in found.items() if name.startswith("created_")}
+    return {**found, **times}
+
+
+def moment(text: str, *, name: str) -> Timestamp:
+    """Return a time as a message holds it; without a zone it is in UTC."""
+    try:
+        found = datetime.fromisoformat(text)
+        message = Timestamp()
+        message.FromDatetime((found if found.tzinfo is not None else found.replace(tzinfo=UTC)).astimezone(UTC))
+    except (ValueError, OverflowError):
+        raise InvalidInputError(name, f"{text!r} is no time; allowed is 2026-01-31T12:00, in UTC") from None
+    return message
+
+
+def kept(query: Form, *names: str) -> dict[str, str]:
+    """Return the filters as the form shows them again."""
+    return {name: query.text(name) for name in names}
+
+
+def pager(visit: Visit, names: Sequence[str], next_page_token: str) -> dict[str, Any]:
+    """Return what a list shows beside its rows: where its first and its next page are, and whether it is filtered."""
+    chosen = kept(visit.query, *names)
+    token = visit.query.text("page_token")
+    return {
+        "chosen": chosen,
+        "is_filtered": any(chosen.values()),
+        "is_first": not token,
+        "first_page": address(visit.path, **chosen),
+        "next_page": address(visit.path, **chosen, page_token=next_page_token) if next_page_token else "",
+    }
+
+
+def endpoint_names(client: Client) -> dict[str, str]:
+    """Return the names of the newest endpoints by id, for lists to show and to choose from."""
+    listed = client.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_size=_CHOICES))
+    return {each.id: each.name for each in listed.webhooks}
+
+
+def type_names(client: Client) -> list[str]:
+    """Return the catalogue's types."""
+    return [each.name for each in client.events.ListEventTypes(pb.ListEventTypesRequest()).event_types]

@@ -1,0 +1,117 @@
+"""Deliveries: the list with its filters, one's life, and sending again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from starlette.responses import Response
+
+from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.curl import command
+from noteflow_hooks.dashboard.life import life_of
+from noteflow_hooks.dashboard.pages import shown as as_text
+from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, pager, type_names
+from noteflow_hooks.dashboard.visit import Page, Redirect
+from noteflow_hooks.errors import (
+    InvalidInputError,
+    NoteFlowHooksError,
+    NotFoundError,
+    PreconditionError,
+    ScopeError,
+    UnauthenticatedError,
+)
+
+if TYPE_CHECKING:
+    from noteflow_hooks.dashboard.visit import Visit
+
+#: The list's filters, as its address has them.
+FILTERS: Final = ("webhook_id", "status", "event_type", "created_after", "created_before", "id_prefix")
+STATUSES: Final = ("pending", "sending", "succeeded", "dead", "skipped")
+#: So many are sent again at once; more is a replay.
+_MOST_SELECTED: Final = 100
+
+
+def listed(visit: Visit) -> Page:
+    """Return the list."""
+    request = pb.ListDeliveriesRequest(
+        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+    )
+    found = visit.client.webhooks.ListDeliveries(request)
+    values = {
+        "deliveries": found.deliveries,
+        "total": found.total,
+        "names": endpoint_names(visit.client),
+        "types": type_names(visit.client),
+        "statuses": STATUSES,
+    }
+    return Page("deliveries.html", {**values, **pager(visit, FILTERS, found.next_page_token)})
+
+
+def shown(visit: Visit) -> Page:
+    """Return one delivery with its whole life."""
+    delivery = _delivery(visit)
+    event = visit.client.events.GetEvent(pb.GetEventRequest(event_id=delivery.event_id, page_size=1)).event
+    values = {"delivery": delivery, "event": event, "endpoint": _endpoint(visit, delivery)}
+    return Page("delivery.html", {**values, "life": life_of(delivery, event)})
+
+
+def resend(visit: Visit) -> Redirect:
+    """Send it again."""
+    visit.client.webhooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=visit.id()))
+    return Redirect(f"/deliveries/{visit.id()}?done=resent")
+
+
+def resend_selected(visit: Visit) -> Page:
+    """Send those again that were selected, and tell of each that was refused."""
+    ids = list(dict.fromkeys(visit.form.several("delivery_id")))
+    if not 0 < len(ids) <= _MOST_SELECTED:
+        raise InvalidInputError("delivery_id", f"select 1 to {_MOST_SELECTED} deliveries; a replay takes any number")
+    calls = [
+        (each, visit.client.webhooks.RedeliverDelivery.future(pb.RedeliverDeliveryRequest(delivery_id=each)))
+        for each in ids
+    ]
+    outcomes: list[tuple[str, str]] = []
+    for each, call in calls:
+        try:
+            call.result()
+        except (ScopeError, UnauthenticatedError):
+            raise
+        except NoteFlowHooksError as error:
+            outcomes.append((each, str(error)))
+        else:
+            outcomes.append((each, ""))
+    return Page("resent.html", {"outcomes": outcomes, "sent": sum(1 for _, problem in outcomes if not problem)})
+
+
+def as_json(visit: Visit) -> Response:
+    """Return the delivery as JSON, by itself."""
+    return Response(as_text(_delivery(visit)) + "\n", media_type="application/json")
+
+
+def as_curl(visit: Visit) -> Response:
+    """Return what sends the same request from a shell."""
+    delivery = _delivery(visit)
+    endpoint = _endpoint(visit, delivery)
+    preview = _preview(visit, delivery) if endpoint is not None and visit.session.may_manage else None
+    return Response(command(delivery, endpoint, preview), media_type="text/plain; charset=utf-8")
+
+
+def _preview(visit: Visit, delivery: pb.Delivery) -> pb.PreviewPayloadResponse | None:
+    """Return the request as it would be made; None where there is nothing to make it of any more."""
+    request = pb.PreviewPayloadRequest(event_id=delivery.event_id, webhook_id=delivery.webhook_id)
+    try:
+        return visit.client.webhooks.PreviewPayload(request)
+    except PreconditionError:
+        return None
+
+
+def _delivery(visit: Visit) -> pb.Delivery:
+    return visit.client.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=visit.id()))
+
+
+def _endpoint(visit: Visit, delivery: pb.Delivery) -> pb.Webhook | None:
+    """Return the endpoint; None for one that was deleted meanwhile."""
+    try:
+        return visit.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=delivery.webhook_id))
+    except NotFoundError:
+        return None

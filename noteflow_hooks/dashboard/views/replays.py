@@ -1,0 +1,67 @@
+"""Replays: counted first, begun with the same filters, and looked at while they run."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, kept, pager, type_names
+from noteflow_hooks.dashboard.views.endpoint_fields import FIELDS
+from noteflow_hooks.dashboard.visit import Page, Redirect
+
+if TYPE_CHECKING:
+    from noteflow_hooks.dashboard.visit import Form, Visit
+
+FILTERS: Final = ("webhook_id", "event_type", "status", "created_after", "created_before")
+_STATUSES: Final = ("dead", "skipped", "succeeded")
+
+
+def listed(visit: Visit) -> Page:
+    """Return the list."""
+    page_token = visit.query.text("page_token")
+    request = pb.ListReplaysRequest(page_size=ROWS, page_token=page_token, with_total=True)
+    found = visit.client.webhooks.ListReplays(request)
+    values = {"replays": found.replays, "total": found.total, "names": endpoint_names(visit.client)}
+    return Page("replays.html", {**values, **pager(visit, (), found.next_page_token)})
+
+
+def shown(visit: Visit) -> Page:
+    """Return one replay, as far as it has come."""
+    replay = visit.client.webhooks.GetReplay(pb.GetReplayRequest(replay_id=visit.id()))
+    return Page("replay.html", {"replay": replay, "names": endpoint_names(visit.client)})
+
+
+def blank(visit: Visit) -> Page:
+    """Return the form; the address may name filters to begin with."""
+    return _form(visit, visit.query, counted=None)
+
+
+def begin(visit: Visit) -> Page | Redirect:
+    """Count what matches; begin, once that was seen."""
+    request = _request(visit.form)
+    if visit.form.text("action") == "begin":
+        replay = visit.client.webhooks.ReplayDeliveries(request)
+        return Redirect(f"/replays/{replay.id}?done=replaying")
+    request.dry_run = True
+    counted = visit.client.webhooks.ReplayDeliveries(request)
+    return _form(visit, visit.form, counted=counted)
+
+
+def cancel(visit: Visit) -> Redirect:
+    """Cancel a replay that runs."""
+    visit.client.webhooks.CancelReplay(pb.CancelReplayRequest(replay_id=visit.id()))
+    return Redirect(f"/replays/{visit.id()}?done=cancelled")
+
+
+def _request(form: Form) -> pb.ReplayDeliveriesRequest:
+    rate = FIELDS["rate_limit_per_s"](form.text("rate_per_s"), "rate_per_s")
+    return pb.ReplayDeliveriesRequest(**filters(form, *FILTERS), rate_per_s=rate)
+
+
+def _form(visit: Visit, source: Form, *, counted: pb.Replay | None) -> Page:
+    chosen: dict[str, Any] = {**kept(source, *FILTERS), "rate_per_s": source.text("rate_per_s")}
+    # What is begun is what was counted: nothing that was made in between.
+    until = counted.created_before.ToJsonString() if counted is not None else ""
+    values = {"chosen": chosen, "counted": counted, "until": until, "statuses": _STATUSES}
+    choices = {"names": endpoint_names(visit.client), "types": type_names(visit.client)}
+    return Page("replay_form.html", {**values, **choices})
