@@ -101,7 +101,7 @@ def test_a_batch_that_changes_between_two_attempts_is_seen(sound: Evidence) -> N
     """In its bytes, or in what it is called."""
     post = next(post for post in sound.ledgers.posts if post.path == "/batched" and post.webhook_id != post.event_id)
     for change in ({"digest": "another"}, {"webhook_id": "another"}):
-        again = replace(post, nth=post.nth + 1, **change)  # type: ignore[arg-type] # both are texts
+        again = replace(post, nth=post.nth + 1, **change)  # type: ignore[arg-type]  # both are texts
         ledgers = replace(sound.ledgers, posts=[*sound.ledgers.posts, again])
         assert Broken.REMADE in newly_broken(sound, ledgers)
 

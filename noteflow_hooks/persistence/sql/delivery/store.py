@@ -287,9 +287,11 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         endpoints = {each.delivery.webhook_id for each in settlements if each.fencing_key in stored.examined}
         kept = [each for each in settlements if each.fencing_key in keys and each.delivery.webhook_id in endpoints]
         released = _released_by(each for each in settlements if each.fencing_key in keys)
-        if released and kept:
+        # What a challenge has shown changes its endpoint's health, too.
+        verified = [each.delivery.webhook_id for each in settlements if each.verifies]
+        if verified or (released and kept):
             # All of them at once, in the order of their ids.
-            connection.execute(meeting_orders.LOCK, {"webhook_ids": [*endpoints, *released]})
+            connection.execute(meeting_orders.LOCK, {"webhook_ids": [*endpoints, *released, *verified]})
         changes = self._health.apply(connection, kept) if kept else HealthChanges()
         slots = [*(_SLOT_NOW if stored.has_slot else ()), *changes.slots]
         if released:
