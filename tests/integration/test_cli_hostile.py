@@ -111,8 +111,8 @@ def lines(name: str, command: click.Command) -> Iterator[list[str]]:
         for value in VALUES:
             if name in SERVERS and not isinstance(parameter.type, (click.IntRange, click.Choice)):
                 continue
-            if name == "deliveries tail" and (not value or parameter.name == "as_json"):
-                # An empty filter is none; it would look on for ever.
+            if name == "deliveries tail" and (not value or parameter.name in {"as_json", "meeting_id"}):
+                # An empty filter is none, and a meeting may be called anything: it would look on for ever.
                 continue
             yield [*name.split(), *_given(parameter, value, arguments), *NEEDED.get(name, [])]
 
