@@ -136,7 +136,7 @@ def test_erasing_a_meeting_waits_for_its_dispatch(store: Store) -> None:
     """Deliveries that come into being meanwhile are skipped like all others."""
     store.endpoints(2)
     [event_id] = store.events(1)
-    given = {"ids": [event_id], "others": 0, "events": 0, "limit": 9, "burst": 9, "disabled": "x"}
+    given = {"ids": [event_id], "others": 0, "events": 0, "limit": 9, "burst": 9, "disabled": "x", "gone": "x"}
     counts: list[tuple[int, int]] = []
     with store.engine.begin() as connection:
         connection.execute(dispatch_statements.DISPATCH.usual, given)

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
     from tests.integration.rpc.world import World
 
-#: How the answer to our INSERT begins, which comes once it is committed.
-STORED = b"INSERT 0 "
+#: How the numbers of these tests' events begin. The answer that has one comes once the event is committed.
+STORED = b"98765432"
 CALLERS = 16
 
 
@@ -63,6 +63,17 @@ def locked(database_url: str, statement: str, *params: Any) -> Iterator[None]:  
         connection.execute(statement, params)
         yield
         connection.rollback()
+
+
+def number_on(database_url: str, world: World) -> None:
+    """Have the next events of these meetings numbered by what the proxy looks for."""
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        for number in range(3):
+            connection.execute(
+                "INSERT INTO noteflow.meeting_sequences (workspace_id, meeting_id, last) VALUES (%s, %s, %s)"
+                " ON CONFLICT (workspace_id, meeting_id) DO UPDATE SET last = excluded.last",
+                [world.workspace_id, f"m-{number}", int(STORED + b"0")],
+            )
 
 
 def test_callers_at_once_share_statements_and_get_their_own_events(world: World, clean_database: str) -> None:
@@ -128,6 +139,7 @@ def test_an_answer_that_is_lost_after_the_commit_costs_nothing(clean_database: s
     """The connection breaks between commit and answer: the caller gets its event, stored and announced once."""
     with CuttingProxy(clean_database) as proxy, world_over(proxy.url) as world:
         world.client.events.PublishEvent(request(0))
+        number_on(clean_database, world)
         proxy.cut_at(STORED)
         event = world.client.events.PublishEvent(request(1, key=key))
         assert proxy.cut == 1
@@ -141,6 +153,7 @@ def test_a_group_whose_answer_is_lost_is_there_once(clean_database: str) -> None
         engine = create_engine(proxy.url, connections=1)
         with world_over(clean_database) as world:
             given = [an_event(workspace_id=world.workspace_id, meeting_id=f"m-{number}") for number in range(3)]
+            number_on(clean_database, world)
             proxy.cut_at(STORED)
             stored = SqlEventIntake(engine).store(given)
             assert proxy.cut == 1
@@ -153,7 +166,9 @@ def test_what_can_t_be_repeated_either_is_unavailable(clean_database: str) -> No
     """The caller's own repetition, under its key, finds the event."""
     with CuttingProxy(clean_database) as proxy, world_over(proxy.url) as world:
         world.client.events.PublishEvent(request(0))
-        proxy.cut_at(STORED, times=2)
+        number_on(clean_database, world)
+        # The first answer, and both in which the event is looked for.
+        proxy.cut_at(STORED, times=3)
         with refused(grpc.StatusCode.UNAVAILABLE, "the database does not answer"):
             world.client.events.PublishEvent(request(1, key="k"))
         event = world.client.events.PublishEvent(request(1, key="k"))
