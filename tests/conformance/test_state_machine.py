@@ -20,11 +20,14 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
+from noteflow_hooks.domain.health.state import HealthRules
+from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Ordering
 from noteflow_hooks.persistence.memory.delivery import dispatching
 from noteflow_hooks.persistence.sql.delivery import store as delivery_store
 from tests.conformance.model.machine import DeliveryMachine
 from tests.conformance.model.rows import Opened, PostgresTables, in_memory
-from tests.conformance.model.watched_store import BURST
+from tests.conformance.model.watched_store import BURST, PLENTY
+from tests.conformance.model.world import SLACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -92,3 +95,17 @@ def test_postgresql_keeps_every_promise(
     """The same over PostgreSQL, in fewer runs: each step is some round trips."""
     with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
         run(PostgresTables(connection, postgres_world).emptied, pytestconfig, examples=14, steps=40)
+
+
+def test_who_waits_for_a_flood_s_turn_has_the_next(postgres_world: World, clean_database: str) -> None:
+    """One call serves an endpoint that is merely flooded, alone; the next serves the one that keeps an order."""
+    limits = {"max_concurrency": None, "rate_limit_per_s": None, "max_retries": 1, "timeout_ms": 10_000}
+    ordered = EndpointOptions(ordering=Ordering.PER_MEETING)
+    with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
+        machine = DeliveryMachine(PostgresTables(connection, postgres_world).emptied)
+        endpoints = [limits | {"options": each} for each in (NO_OPTIONS, ordered)]
+        machine.a_system_begins(HealthRules(), endpoints[:1], BURST + 1)
+        machine.an_endpoint_is_registered(0, endpoints[1] | {"events": machine.endpoint(0).events})
+        machine.events_are_published(0, "meeting.completed", "m-1", 1, announced=True)
+        served = [machine.store.claim_throttled(limit=PLENTY, slow=False, lease_slack=SLACK) for _ in range(2)]
+        assert [{each.webhook.id for each in claimed} for claimed in served] == [{each} for each in machine.living]

@@ -50,7 +50,10 @@ class DeliveryStore(Protocol):
         ...
 
     def claim_throttled(self, *, limit: int, slow: bool, lease_slack: timedelta) -> Claimed:
-        """Claim up to ``limit`` throttled deliveries of the endpoints that have a slot now, in one of the two lanes."""
+        """Claim up to ``limit`` throttled deliveries of the endpoints that have a slot now, in one of the two lanes.
+
+        Endpoints that are merely flooded may be served alone; the others that have a slot come next.
+        """
         ...
 
     def settle(self, settlements: Sequence[Settlement]) -> Settled:

@@ -115,6 +115,14 @@ class Rows:
         is_scheduled = webhook.batch_max > 0 or webhook.ordering != "none"
         return is_scheduled or keeps_back(webhook) or any(each is not None for each in marks)
 
+    def is_merely_flooded(self, webhook_id: UUID) -> bool:
+        """Tell whether an endpoint of the quick lane has turns for nothing but the number of its deliveries."""
+        webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
+        marks = (health.open_until, health.probing_until, health.ramp, health.slow_since, rate_of(webhook))
+        is_scheduled = webhook.ordering != "none" or self.goes_in_batches(webhook_id)
+        is_free = self.is_active(webhook_id) and not keeps_back(webhook) and not is_scheduled
+        return is_free and all(each is None for each in marks)
+
     def posts(self, webhook_id: UUID) -> int:
         """Return how many POSTs to an endpoint are under way: a batch is one."""
         return len({each.batch_id if each.batch_id is not None else each.id for each in self.of(webhook_id, "sending")})
