@@ -5,6 +5,8 @@ PYTHON = python3
 # Decides order and moments of faults, and what the receiver answers.
 SEED = 1
 BIN = .venv/bin
+# Tests wait more than they work: three processes on two cores, and four at the most.
+TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, max(1, (os.cpu_count() or 1) * 3 // 2)))')
 HEAD = @printf '\n== %s\n'
 # For `make lock` alone, in a venv of its own: nobody else needs it.
 UV = uv==0.13.9
@@ -41,7 +43,7 @@ test: venv-dev ## every check that CI makes
 	@$(BIN)/python scripts/generate_catalogue.py --check
 	$(HEAD) 'tests'
 	@scripts/browser
-	@$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
 	@$(BIN)/python -m tests.chaos --seed $(SEED)
