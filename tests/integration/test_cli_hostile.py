@@ -29,8 +29,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: These start servers, so they are given nothing that they would take: only what is no number for their numbers.
-SERVERS: Final = frozenset({"dashboard", "demo", "up", "serve", "listen", "bench"})
+#: These start servers, or look on for ever, so they are given nothing that they would take: only what is no number for
+#: their numbers, and no word for their words. What `deliveries tail` is asked for, `deliveries list` is asked for, too.
+ENDLESS: Final = frozenset({"dashboard", "demo", "up", "serve", "listen", "bench", "deliveries tail"})
 #: What a command needs beside the value that is tried, so that it gets as far as it can, and comes back.
 NEEDED: Final = {
     "webhooks add": ["https://receiver.example/"],
@@ -109,10 +110,7 @@ def lines(name: str, command: click.Command) -> Iterator[list[str]]:
         if parameter.name in REMOTE and name != LOOKED_AT:
             continue
         for value in VALUES:
-            if name in SERVERS and not isinstance(parameter.type, (click.IntRange, click.Choice)):
-                continue
-            if name == "deliveries tail" and (not value or parameter.name in {"as_json", "meeting_id"}):
-                # An empty filter is none, and a meeting may be called anything: it would look on for ever.
+            if name in ENDLESS and not isinstance(parameter.type, (click.IntRange, click.Choice)):
                 continue
             yield [*name.split(), *_given(parameter, value, arguments), *NEEDED.get(name, [])]
 
