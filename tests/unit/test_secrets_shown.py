@@ -55,6 +55,7 @@ GIVEN: Final = {
     "redis_url": f"redis://:{PASSWORD}@host/0",
     "egress_proxy": f"http://user:{PASSWORD}@host:3128",
     "secret_keys": ",".join(SECRETS.keys),
+    "dashboard_secret": PASSWORD * 4,
 }
 #: Values that no setting may have, each with a secret in it.
 BAD: Final = {
