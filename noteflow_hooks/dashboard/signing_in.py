@@ -9,7 +9,6 @@ import time
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.errors import ScopeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,16 +53,9 @@ class Tries:
 
 
 def may_manage(client: Client) -> bool:
-    """Tell whether the client's token may change things; raise where the server does not know it, or it may not read.
-
-    Two calls that change nothing find it out: a list that needs `read`, and one that needs `manage`.
-    """
+    """Tell whether the token may change things; raise where the server does not know it, or it may not read."""
     client.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_size=1))
-    try:
-        client.audit.ListAuditEntries(pb.ListAuditEntriesRequest(page_size=1))
-    except ScopeError:
-        return False
-    return True
+    return "manage" in client.webhooks.WhoAmI(pb.WhoAmIRequest()).scopes
 
 
 class OneTimeLink:
