@@ -15,6 +15,7 @@ from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
+from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
@@ -147,10 +149,11 @@ class DiagnosticParts:
     close: Callable[[], None]
 
 
-def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
+def server(settings: Settings, *, waits: Waits | None = None, figures: Figures | None = None) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``waits`` is how units wait that run in the server's event loop; without it they run in threads.
+    ``waits`` is how units wait that run in the server's event loop; without it they run in threads. ``figures`` is
+    where wake-ups are counted.
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
@@ -165,7 +168,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(settings.redis)
+        publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
         service = WebhookService(
             units,
             publishers.events.announce,
@@ -209,18 +212,20 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
 
 
 def worker(
-    settings: Settings, announce: Announce, *, ending_since: Callable[[], float] = lambda: math.inf
+    settings: Settings,
+    announce: Announce,
+    *,
+    ending_since: Callable[[], float] = lambda: math.inf,
+    figures: Figures | None = None,
 ) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
     ``announce`` wakes workers for the events that this worker itself commits. ``ending_since`` returns when the worker
-    was told to end, by the monotonic clock, infinity before that.
+    was told to end, by the monotonic clock, infinity before that. ``figures`` is where POSTs are counted.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
-    executor = WebhookExecutor(
-        egress_policy(settings), ca_bundle=settings.ca_bundle, origin=settings.verification_origin
-    )
+    executor, rules = _executor(settings, figures), _delivery_rules(settings)
     bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
@@ -230,8 +235,10 @@ def worker(
         delivery_store,
         executor.post,
         bulkhead,
-        rules=_delivery_rules(settings),
-        begin=executor.begin,
+        rules=rules,
+        begin=executor.begin
+        if figures is None
+        else measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
@@ -256,6 +263,12 @@ def worker(
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
     )
+
+
+def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
+    note = None if figures is None else connection_counter(figures)
+    origin = settings.verification_origin
+    return WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle, origin=origin, note_connection=note)
 
 
 def store(settings: Settings) -> StoreParts:
