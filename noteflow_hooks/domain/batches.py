@@ -324,6 +324,12 @@ def assembled(batch: Batch, claims: Mapping[UUID, Claim], contents: Mapping[UUID
     return BatchClaim(**_fields_of(members[0]), id=batch.id, members=members, rendering=batch.rendering)
 
 
+def alone_in_batch(claim: Claim, content: EventFacts, *, batch_id: UUID) -> BatchClaim:
+    """Return the claim of a batch of that one delivery, of which nothing was sent."""
+    member = _member(claim, content)
+    return BatchClaim(**_fields_of(member), id=batch_id, members=(member,), rendering=Rendering.of(claim.webhook))
+
+
 def _member(claim: Claim, content: EventFacts) -> Member:
     return Member(**_fields_of(claim), content=content)
 
