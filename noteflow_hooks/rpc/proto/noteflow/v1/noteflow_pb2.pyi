@@ -594,7 +594,7 @@ class Webhook(_message.Message):
     Nothing is sent until the secret or the key is rotated, or the others are replaced.
     """
     rate_limit_per_s: _builtins.float
-    """The most POSTs a second; absent means no limit."""
+    """The most POSTs a second; absent means no limit, and with `slack`, `discord` and `teams` the vendor's."""
     max_concurrency: _builtins.int
     """The most POSTs at once; absent means the server's own cap."""
     paused: _builtins.bool
@@ -978,7 +978,7 @@ class RegisterWebhookRequest(_message.Message):
     enabled: _builtins.bool
     """Absent means true."""
     rate_limit_per_s: _builtins.float
-    """The most POSTs a second, 0.01 to 1,000; absent means no limit."""
+    """The most POSTs a second, 0.01 to 1,000; absent means no limit, and with `slack`, `discord` and `teams` the vendor's."""
     max_concurrency: _builtins.int
     """The most POSTs at once, 1 to 1,000; absent means the server's own cap."""
     request_id: _builtins.str
@@ -1293,7 +1293,7 @@ class UpdateWebhookRequest(_message.Message):
     max_retries: _builtins.int
     """The new number of attempts."""
     rate_limit_per_s: _builtins.float
-    """The new rate; absent, while the mask names it, removes the limit."""
+    """The new rate; absent, while the mask names it, removes the limit, or has the vendor's of a chat count again."""
     max_concurrency: _builtins.int
     """The new cap; absent, while the mask names it, stands for the server's own."""
     paused: _builtins.bool
