@@ -16,6 +16,7 @@ from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
+from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
@@ -35,7 +36,7 @@ from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
+from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.schemas import JsonSchemaChecker
 
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
@@ -67,8 +69,6 @@ RECORDING_SILENCE: Final = timedelta(seconds=60)
 BREAKERS_TOLD: Final = 500
 #: How many endpoints' certificates a purge tells of, at most.
 CERTIFICATES_TOLD: Final = 500
-#: For about how long a sweep counts what has happened; the next one goes on with what is left.
-COUNTED_FOR: Final = timedelta(seconds=2)
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 #: How long `doctor` waits for the database. No answer by then counts as a fault.
@@ -154,10 +154,11 @@ class DiagnosticParts:
     close: Callable[[], None]
 
 
-def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
+def server(settings: Settings, *, waits: Waits | None = None, figures: Figures | None = None) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``waits`` is how units wait that run in the server's event loop; without it they run in threads.
+    ``waits`` is how units wait that run in the server's event loop; without it they run in threads. ``figures`` is
+    where wake-ups are counted.
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
@@ -172,7 +173,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(settings.redis)
+        publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
         service = WebhookService(
             units,
             publishers.events.announce,
@@ -216,18 +217,20 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
 
 
 def worker(
-    settings: Settings, announce: Announce, *, ending_since: Callable[[], float] = lambda: math.inf
+    settings: Settings,
+    announce: Announce,
+    *,
+    ending_since: Callable[[], float] = lambda: math.inf,
+    figures: Figures | None = None,
 ) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
     ``announce`` wakes workers for the events that this worker itself commits. ``ending_since`` returns when the worker
-    was told to end, by the monotonic clock, infinity before that.
+    was told to end, by the monotonic clock, infinity before that. ``figures`` is where POSTs are counted.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
-    executor = WebhookExecutor(
-        egress_policy(settings), ca_bundle=settings.ca_bundle, origin=settings.verification_origin
-    )
+    executor, rules = _executor(settings, figures), _delivery_rules(settings)
     bulkhead, stack = Bulkhead(settings.post_concurrency, tuning=BULKHEAD), ExitStack()
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
@@ -237,8 +240,10 @@ def worker(
         delivery_store,
         executor.post,
         bulkhead,
-        rules=_delivery_rules(settings),
-        begin=executor.begin,
+        rules=rules,
+        begin=executor.begin
+        if figures is None
+        else measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
@@ -263,6 +268,12 @@ def worker(
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
     )
+
+
+def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
+    note = None if figures is None else connection_counter(figures)
+    origin = settings.verification_origin
+    return WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle, origin=origin, note_connection=note)
 
 
 def store(settings: Settings) -> StoreParts:

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: For about how long a sweep counts what has happened; the next one goes on with what is left.
+COUNTED_FOR: Final = timedelta(seconds=2)
 #: So much time's rows are counted in a transaction.
 _STEP: Final = timedelta(minutes=10)
 #: How often the horizon is looked for while transactions are open whose age is hidden from us, and the pause between.
