@@ -6,6 +6,7 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -35,11 +36,13 @@ from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from sqlalchemy.engine import Engine
 
@@ -113,6 +116,8 @@ class WorkerParts:
     tell_breakers: Callable[[], int]
     #: Has people told of client certificates that end soon; returns of how many.
     tell_certificates: Callable[[], int]
+    #: Counts what has happened since, for a while; returns up to when everything is counted, None where others count.
+    roll_up: Callable[[], datetime | None]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -226,7 +231,7 @@ def worker(
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
     executor, rules = _executor(settings, figures), _delivery_rules(settings)
-    bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
+    bulkhead, stack = Bulkhead(settings.post_concurrency, tuning=BULKHEAD), ExitStack()
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
@@ -243,7 +248,6 @@ def worker(
         announce=announce,
         clock=Clock(ending_since=ending_since),
     )
-    stack = ExitStack()
     # Closed in reverse order: results come in for as long as POSTs are under way.
     for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close):
         stack.callback(close)
@@ -259,6 +263,7 @@ def worker(
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
+        roll_up=partial(SqlAlchemyStatsKeeper(engine).roll_up, within=COUNTED_FOR),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,

@@ -138,6 +138,7 @@ def sweep() -> str:
             deliver.apply_async(([],), queue=_QUEUES[lane])
     # Last: nobody waits for it.
     parts().tell_breakers()
+    parts().roll_up()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
 
