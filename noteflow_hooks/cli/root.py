@@ -24,6 +24,7 @@ COMMANDS: Final = {
     "up": "Run the whole system on embedded servers, until Ctrl-C.",
     "serve": "Run the gRPC server.",
     "dashboard": "See in a browser what was delivered.",
+    "exporter": "Answer /metrics for Prometheus.",
     "health": "Ask the server of this machine whether it serves.",
     "doctor": "Check what deliveries need, and say what to do where something is wrong.",
     "migrate": "Bring the database to the newest schema.",

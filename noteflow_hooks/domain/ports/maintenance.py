@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: The names of two tasks in :class:`TaskRuns`: between them they find whatever waits.
 RELAY: Final = "relay"
 SWEEP: Final = "sweep"
+#: And of the one that removes what is old.
+PURGE: Final = "purge"
 
 
 class RetentionStore(Protocol):
