@@ -133,6 +133,7 @@ def _host_names(text: str) -> str:
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
+Address: TypeAlias = Annotated[str, AfterValidator(_address)]
 
 
 class _Variables(BaseSettings):
@@ -262,9 +263,7 @@ class Settings(_Variables):
     retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
     audit_retention_days: Days = Field(365, description="a number of days above 0, up to 36500")
     purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
-    dashboard_bind: Annotated[str, AfterValidator(_address)] = Field(
-        "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
-    )
+    dashboard_bind: Address = Field("127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088")
     dashboard_secret: str | None = Field(
         None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
     )
@@ -274,6 +273,7 @@ class Settings(_Variables):
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
     dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
     dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
+    metrics_bind: Address | None = Field(None, description="an address and a port, such as 127.0.0.1:9465")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 

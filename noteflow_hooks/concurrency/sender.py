@@ -19,13 +19,14 @@ log = logging.getLogger(__name__)
 class BackgroundSender:
     """One for a process. Its thread begins with the first message; if it was killed, another begins with the next."""
 
-    def __init__(self, *, most: int, pause_s: float, lost: str) -> None:
+    def __init__(self, *, most: int, pause_s: float, lost: str, note: Callable[[int], None] = lambda _: None) -> None:
         """At most ``most`` messages wait, the newest ones. After a failure nothing is sent for ``pause_s``.
 
-        ``lost`` is logged then, with the error's name for its ``%s``.
+        ``lost`` is logged then, with the error's name for its ``%s``, and ``note`` is told how many messages it were.
         """
         self._pause_s = pause_s
         self._lost = lost
+        self._note = note
         self._waiting: deque[Callable[[], object]] = deque(maxlen=most)
         self._changed = threading.Condition()
         self._closing = False
@@ -66,6 +67,7 @@ class BackgroundSender:
     def _pause(self, error: Exception) -> None:
         log.warning(self._lost, type(error).__name__)
         with self._changed:
+            self._note(1 + len(self._waiting))
             self._waiting.clear()
             self._pausing = True
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -62,3 +63,8 @@ class WebhookAttempt:
     request_headers: Pairs = field(default=(), repr=False)
     #: As they came; none where no answer came, and none once the event was erased, which they may repeat.
     response_headers: Pairs = field(default=(), repr=False)
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended, by the clock that it began by."""
+        return self.started_at + timedelta(milliseconds=self.duration_ms)

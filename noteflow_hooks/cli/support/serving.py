@@ -21,6 +21,7 @@ from noteflow_hooks.rpc.sharing.membership import Membership
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 def serve_alone(settings: Settings) -> None:
@@ -34,7 +35,8 @@ def serve_as_member(settings: Settings, member: str) -> None:
 
 
 def _serve(settings: Settings, group: Group | None) -> None:
-    parts = bootstrap.server(settings, waits=LoopWaits())
+    figures = _measured(settings, group)
+    parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
         options = _options(settings, parts.database_threads, group)
@@ -44,12 +46,26 @@ def _serve(settings: Settings, group: Group | None) -> None:
             previewer=parts.previewer,
             filters=parts.filters,
         )
-        options = replace(options, schemas=parts.schemas, endpoints=endpoints)
+        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
     finally:
         parts.close()
+
+
+def _measured(settings: Settings, group: Group | None) -> Figures | None:
+    """Begin to count, and by itself to answer; of a group, the process that has started it answers for all."""
+    if settings.metrics_bind is None:
+        return None
+    from noteflow_hooks.telemetry.memory import SharedFigures  # noqa: PLC0415 - nobody else measures
+    from noteflow_hooks.telemetry.starting import answer_metrics, measure  # noqa: PLC0415 - as said
+
+    if group is not None:
+        return measure(SharedFigures.opened(group.figures), slot=group.number - 1)
+    shared = SharedFigures.made(1)
+    answer_metrics(settings.metrics_bind, shared)
+    return measure(shared)
 
 
 def _say_ready(address: str, group: Group | None) -> None:

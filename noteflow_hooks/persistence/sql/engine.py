@@ -33,8 +33,10 @@ from noteflow_hooks.persistence.sql.pooling import (
     pooler_refused,
     raw_cursor_factory,
 )
-from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away, kind_of
 from noteflow_hooks.persistence.sql.wire import Statement, Wire
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -247,6 +249,7 @@ class _Pool(QueuePool):
         try:
             return super().connect()
         except PoolTimeoutError:
+            count(DATABASE_ERRORS, "no_connection_free")
             raise UnavailableError("the database has no connection free in time; try again") from None
 
     def _take_back_a_kept_one(self) -> None:
@@ -341,5 +344,6 @@ def _as_unavailable(context: ExceptionContext) -> BaseException | None:
 
 
 def _unavailable(reason: str, cause: BaseException) -> UnavailableError:
+    count(DATABASE_ERRORS, kind_of(cause))
     detail = str(cause).partition("\n")[0]
     return UnavailableError(f"the database does not answer ({reason}); try again", detail=detail)

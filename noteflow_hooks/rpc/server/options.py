@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.server.tls import TlsFiles
     from noteflow_hooks.rpc.sharing.member import Group
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,8 @@ class ServerOptions:
     name: str = ""
     #: This server's place among several that share the port, and with it limits and streams; None for none.
     group: Group | None = None
+    #: Where calls are counted; None for nowhere.
+    figures: Figures | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: Whether the store's units wait so that they may run in the event loop's own thread; in threads otherwise.
