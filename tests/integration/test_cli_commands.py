@@ -255,7 +255,7 @@ def test_a_delivery_that_went_in_a_batch_names_it(command: Command, rig: SystemR
     [delivery] = rig.settled(pb.Webhook(id=added["id"]), "succeeded")
     _, printed, _ = command("deliveries", "show", delivery.id)
     assert "BATCH ID" in printed
-    assert printed.count(delivery.batch_id) == 2
+    assert printed.count(delivery.batch_id) == 4
     shown = loaded(command("deliveries", "show", delivery.id, "--json"))
     assert {shown["batch_id"], *(each["batch_id"] for each in shown["attempts"])} == {delivery.batch_id}
 
