@@ -130,6 +130,7 @@ def host_names(text: str) -> str:
 Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
 Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
 Networks: TypeAlias = Annotated[str, AfterValidator(networks)]
+Address: TypeAlias = Annotated[str, AfterValidator(address)]
 
 
 def durations(text: str) -> tuple[timedelta, ...]:

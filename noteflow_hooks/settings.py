@@ -154,7 +154,7 @@ class Settings(_Variables):
     retention_attempt_days: values.Days = Field(30, description="a number of days above 0, up to 36500")
     audit_retention_days: values.Days = Field(365, description="a number of days above 0, up to 36500")
     purge_every_s: values.Seconds = Field(60, description="a number of seconds above 0")
-    dashboard_bind: Annotated[str, AfterValidator(values.address)] = Field(
+    dashboard_bind: values.Address = Field(
         "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
     )
     dashboard_secret: str | None = Field(
@@ -166,6 +166,7 @@ class Settings(_Variables):
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
     dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
     dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
+    metrics_bind: values.Address | None = Field(None, description="an address and a port, such as 127.0.0.1:9465")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     run_dir: Path | None = Field(None, description="the path of a folder")
     health_needs_database: bool = Field(default=False, description="true or false")

@@ -108,6 +108,10 @@ def build(settings: Settings) -> Celery:
     wait_without_blocking_others()
     app = GuardedCelery("noteflow-hooks", include=["workers.tasks"])
     app.conf.update(_QUEUES | _MESSAGES | _BROKER | _broker(settings.redis) | _WORKER | _beat(settings))
+    if settings.metrics_bind is not None:
+        from workers.measuring import measure_workers  # noqa: PLC0415 - where nothing is measured, nothing is imported
+
+        measure_workers(app, bind=settings.metrics_bind)
     return app
 
 

@@ -19,6 +19,8 @@ from celery.worker import state, strategy
 from kombu.utils.objects import cached_property
 
 from noteflow_hooks.broker.kombu_internals import MALFORMED
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DROPPED
 
 if TYPE_CHECKING:
     from celery.worker.request import Request
@@ -42,6 +44,7 @@ class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
         except MALFORMED as error:
             # Celery would let it end the loop, or keep the slot; after a few of these a worker stands still.
             log.warning("a task was dropped: it can't be begun (%s)", type(error).__name__, exc_info=True)
+            count(DROPPED, "not_begun")
             _state.task_ready(req)
             req.reject(requeue=False)
             self._release_slot()

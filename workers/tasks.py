@@ -39,6 +39,8 @@ from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDE
 from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.telemetry import counting
+from noteflow_hooks.telemetry.metrics import WAKE_UPS
 from workers import life
 from workers.app import app, settings
 
@@ -64,6 +66,7 @@ sender = BackgroundSender(
     most=SENDER_MOST,
     pause_s=SENDER_PAUSE_S,
     outage=REDIS,
+    note=lambda lost: counting.count(WAKE_UPS, DELIVER_QUEUE, "lost", by=lost),
 )
 #: How long the background sender's thread waits for Redis.
 _SENDER_TIMEOUT_S: Final = 5.0
@@ -144,6 +147,7 @@ def sweep() -> str:
             deliver.apply_async(([],), queue=_QUEUES[lane])
     # Last: nobody waits for it.
     parts().tell_breakers()
+    parts().roll_up()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     _marks[DONE] = time.monotonic()
     return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
@@ -168,7 +172,8 @@ def parts() -> bootstrap.WorkerParts:
     global _parts  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
     with _lock:
         if _parts is None:
-            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since)
+            counted = counting.figures()
+            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since, figures=counted)
         return _parts
 
 
@@ -212,6 +217,7 @@ def _send(texts: list[str], queue: str, due: float) -> None:
     wait_s = due - time.monotonic()
     options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": 1}
     deliver.apply_async((texts,), queue=queue, **options)
+    counting.count(WAKE_UPS, queue, "sent")
 
 
 @signals.celeryd_init.connect
@@ -273,6 +279,7 @@ def _push(task: str, queue: str, ids: Sequence[UUID], *, most: int | None = None
     # A large fan-out must not fill everybody's queue.
     if most is None or _link().length(queue) < most:
         _link().push(queue, _message(task, queue).about(_texts(ids)))
+        counting.count(WAKE_UPS, queue, "sent")
 
 
 @cache

@@ -22,6 +22,8 @@ from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 from noteflow_hooks.broker.named_connections import NamedConnection, NamedSSLConnection
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DROPPED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -174,6 +176,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
                 callback(message)
             except MALFORMED as error:
                 log.warning("a message from queue %s was dropped: %s", queue, type(error).__name__, exc_info=True)
+                count(DROPPED, "not_begun")
                 # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
                 if not message.acknowledged:
                     message.reject_log_error(log, self.connection_errors)
@@ -191,6 +194,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         problem = self.problem_with_message(raw, queue=queue)
         if problem is not None:
             log.warning("a message of %d bytes from queue %s was dropped: %s", len(raw), queue, problem)
+            count(DROPPED, "malformed")
         return problem
 
     def _receive_one(self, c: Any) -> Any:  # noqa: ANN401 - kombu's own
@@ -199,6 +203,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         except (ArithmeticError, RecursionError) as error:
             # kombu itself catches the other errors of a text that can't be read.
             log.warning("a broadcast was dropped: it can't be read (%s)", type(error).__name__)
+            count(DROPPED, "broadcast")
             raise Empty from None
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:  # noqa: ANN401 - kombu's own
@@ -206,6 +211,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         if problem is None:
             return super()._deliver_fanout_message(message, exchange)
         log.warning("a broadcast to %s was dropped: %s", exchange, problem)
+        count(DROPPED, "broadcast")
         return True
 
 

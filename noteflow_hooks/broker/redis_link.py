@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from noteflow_hooks.broker.faults import kind_of
 from noteflow_hooks.broker.named_connections import NamedConnection, NamedSSLConnection
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import REDIS_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -96,7 +99,8 @@ class RedisLink:
     def _broken_off(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            count(REDIS_ERRORS, kind_of(error))
             # Given up in the middle, the next answer would be this command's; and where Redis is full, or may not be
             # written to any more, its name may lead elsewhere by the next time.
             self._connection.disconnect()

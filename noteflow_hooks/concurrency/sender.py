@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 class BackgroundSender:
     """One for a process. Its thread begins with the first message; if it was killed, another begins with the next."""
 
-    def __init__(self, *, most: int, pause_s: float, outage: Outage) -> None:
+    def __init__(
+        self, *, most: int, pause_s: float, outage: Outage, note: Callable[[int], None] = lambda _: None
+    ) -> None:
         """At most ``most`` messages wait, the newest ones. After a failure nothing is sent for ``pause_s``.
 
-        ``outage`` is told of it, and of what is sent again.
+        ``outage`` is told of it, and of what is sent again; ``note`` is told how many messages were lost.
         """
         self._pause_s = pause_s
         self._outage = outage
+        self._note = note
         self._waiting: deque[Callable[[], object]] = deque(maxlen=most)
         self._changed = threading.Condition()
         self._closing = False
@@ -68,6 +71,7 @@ class BackgroundSender:
     def _pause(self, error: Exception) -> None:
         self._outage.refused(f"{type(error).__name__}: {error}")
         with self._changed:
+            self._note(1 + len(self._waiting))
             self._waiting.clear()
             self._pausing = True
             try:

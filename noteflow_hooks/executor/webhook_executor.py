@@ -55,13 +55,15 @@ class WebhookExecutor:
         monotonic: Callable[[], float] = time.monotonic,
         user_agent: str = USER_AGENT,
         origin: str = ORIGIN,
+        note_connection: Callable[[bool], None] | None = None,
     ) -> None:
         """``ca_bundle`` is a PEM file with certificates to trust beside the system's.
 
-        ``origin`` is what CloudEvents' receivers know us by.
+        ``origin`` is what CloudEvents' receivers know us by. ``note_connection`` is told of each connection that a POST
+        goes over whether it was kept from one before.
         """
         self._egress = egress
-        self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic)
+        self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic, note=note_connection)
         self._now = now
         self._monotonic = monotonic
         self._user_agent = user_agent

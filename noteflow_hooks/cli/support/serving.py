@@ -23,6 +23,7 @@ from noteflow_hooks.rpc.sharing.membership import Membership
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 def serve_alone(settings: Settings) -> None:
@@ -38,7 +39,8 @@ def serve_as_member(settings: Settings, member: str) -> None:
 def _serve(settings: Settings, group: Group | None) -> None:
     number = "" if group is None else str(group.number)
     name_process("server", number)
-    parts, pulse = bootstrap.server(settings, waits=LoopWaits()), Pulse()
+    figures, pulse = _measured(settings, group), Pulse()
+    parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
         pulse.open(settings.run_dir or default_folder(), "server", f"{settings.grpc_bind} {number}".strip())
@@ -49,13 +51,27 @@ def _serve(settings: Settings, group: Group | None) -> None:
             previewer=parts.previewer,
             filters=parts.filters,
         )
-        options = replace(options, schemas=parts.schemas, endpoints=endpoints, show_life=pulse.show)
+        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures, show_life=pulse.show)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
     finally:
         parts.close()
         pulse.close()
+
+
+def _measured(settings: Settings, group: Group | None) -> Figures | None:
+    """Begin to count, and by itself to answer; of a group, the process that has started it answers for all."""
+    if settings.metrics_bind is None:
+        return None
+    from noteflow_hooks.telemetry.memory import SharedFigures  # noqa: PLC0415 - nobody else measures
+    from noteflow_hooks.telemetry.starting import answer_metrics, measure  # noqa: PLC0415 - as said
+
+    if group is not None:
+        return measure(SharedFigures.opened(group.figures), slot=group.number - 1)
+    shared = SharedFigures.made(1)
+    answer_metrics(settings.metrics_bind, shared)
+    return measure(shared)
 
 
 def _say_ready(address: str, group: Group | None) -> None:

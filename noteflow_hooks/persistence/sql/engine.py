@@ -35,8 +35,10 @@ from noteflow_hooks.persistence.sql.pooling import (
     pooler_refused,
     raw_cursor_factory,
 )
-from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away, is_outage
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away, is_outage, kind_of
 from noteflow_hooks.persistence.sql.wire import Statement, Wire
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -248,6 +250,7 @@ class _Pool(QueuePool):
         try:
             return super().connect()
         except PoolTimeoutError:
+            count(DATABASE_ERRORS, "no_connection_free")
             raise UnavailableError("the database has no connection free in time; try again") from None
 
     def _take_back_a_kept_one(self) -> None:
@@ -344,6 +347,7 @@ def _as_unavailable(context: ExceptionContext) -> BaseException | None:
 
 
 def _unavailable(reason: str, cause: BaseException) -> UnavailableError:
+    count(DATABASE_ERRORS, kind_of(cause))
     detail = str(cause).partition("\n")[0]
     if is_outage(cause):
         DATABASE.refused(detail)

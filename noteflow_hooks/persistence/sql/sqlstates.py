@@ -32,6 +32,20 @@ _OPERATOR_ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
 _ENDS_CONNECTION: Final = _ENDED | _NOT_OURS | _OPERATOR_ENDS | {_READ_ONLY, _IN_RECOVERY}
 _AWAY: Final = _ENDED | _NOT_OURS | {_READ_ONLY}
 
+#: By class, or by the whole SQLSTATE: what is counted of an error. What has none came about on the way there.
+_KINDS: Final = {
+    "08": "connection", "28": "refused", "3D": "refused", "40": "deadlock", "53": "resources", "54": "resources",
+    "55P03": "timeout", "57014": "timeout", "57": "shutdown", "58": "resources", _READ_ONLY: "read_only",
+    _IN_RECOVERY: "read_only",
+}  # fmt: skip
+
+
+def kind_of(error: BaseException | None) -> str:
+    """Return in one word what an error of a database says that is away, gone or refuses."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return "timeout" if isinstance(error, psycopg.errors.ConnectionTimeout) else "connection"
+    return _KINDS.get(error.sqlstate) or _KINDS.get(error.sqlstate[:2], "other")
+
 
 def is_away(error: BaseException | None) -> bool:
     """Return whether the error says that the database is away, gone, or refuses what may work later."""

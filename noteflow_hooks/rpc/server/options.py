@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.server.tls import TlsFiles
     from noteflow_hooks.rpc.sharing.member import Group
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class ServerOptions:
     needs_database: bool = False
     #: Called about once a second in its event loop, to show that this turns; None for not.
     show_life: Callable[[], None] | None = None
+    #: Where calls are counted; None for nowhere.
+    figures: Figures | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: Whether the store's units wait so that they may run in the event loop's own thread; in threads otherwise.

@@ -15,6 +15,7 @@ from noteflow_hooks.concurrency.pulse import TURN_S
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.interceptors.counting import OWN
 from noteflow_hooks.rpc.interceptors.door import DoorInterceptor
+from noteflow_hooks.rpc.interceptors.measuring import MeasuringInterceptor
 from noteflow_hooks.rpc.interceptors.reading import (
     MESSAGES_AT_ONCE,
     MESSAGES_PER_WORKSPACE,
@@ -127,8 +128,10 @@ class HooksServer:
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         expect_gone_callers()
+        figures = self._options.figures
         return grpc.aio.server(
             interceptors=[
+                *(() if figures is None else (MeasuringInterceptor(figures),)),
                 DoorInterceptor(self._tokens, self._reads, limits, open_services=open_services, counting=counting),
                 StrangerInterceptor(limits, strangers, counting),
             ],

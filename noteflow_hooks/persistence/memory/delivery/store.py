@@ -282,4 +282,4 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult, *, 
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)
-    session.tables.recorded_at[after.id] = session.now()
+    session.tables.recorded_at[after.id] = session.tables.recorded_at[attempt.id] = session.now()
