@@ -49,6 +49,10 @@ class RetentionStore(Protocol):
         """Remove requests with request ids that were made so long ago."""
         ...
 
+    def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove what attempts' headers have in common, where no attempt has used it for so long."""
+        ...
+
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...
