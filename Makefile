@@ -45,6 +45,7 @@ test: venv-dev ## every check that CI makes
 	@$(BIN)/python scripts/generate_catalogue.py --check
 	$(HEAD) 'tests'
 	@scripts/browser
+	@scripts/prometheus
 	@$(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
@@ -91,7 +92,7 @@ release: venv-dev venv-audit ## build the wheel, the same bytes each time, with 
 	@scripts/release
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .venv-audit .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
