@@ -73,7 +73,7 @@ def rig(former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A system of the release before, on its own schema."""
     monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision=BEFORE))
     monkeypatch.setenv("PYTHONPATH", str(former))
-    with SystemRig(tmp_path) as running:
+    with SystemRig(tmp_path, made_before=False) as running:
         monkeypatch.undo()
         yield running
 

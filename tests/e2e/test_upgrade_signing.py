@@ -42,7 +42,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SystemRig]:
         archive.extractall(former, filter="data")
     monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision="0012"))
     monkeypatch.setenv("PYTHONPATH", str(former))
-    with SystemRig(tmp_path) as running:
+    with SystemRig(tmp_path, made_before=False) as running:
         monkeypatch.undo()
         yield running
 

@@ -18,11 +18,13 @@ from celery import Celery
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.crypto import generate_key
+from noteflow_hooks.local.private import make_folder
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import BY, a_payload
+from tests.support.clusters import put_cluster
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
 from tests.support.waiting import PATIENCE_S, until
@@ -49,12 +51,14 @@ QUICK: Final[dict[str, Any]] = {
 class SystemRig:
     """A running system and a receiver; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
+    def __init__(self, folder: Path, *, workers: int = 1, made_before: bool = True, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
+        """``made_before``: its database is a copy that has the newest schema."""
         self.receiver = Receiver(tls=True)
         self.folder = folder
         self._database: psycopg.Connection | None = None
         self.system = System(folder)
         self._workers = workers
+        self._made_before = made_before
         self._settings = {
             "grpc_bind": free_address(),
             "secret_keys": generate_key(),
@@ -69,6 +73,9 @@ class SystemRig:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
+            if self._made_before:
+                make_folder(self.folder)
+                put_cluster(self.folder / "postgres")
             stack.enter_context(self.receiver)
             stack.enter_context(self.system)
             self.system.start(self._settings, workers=self._workers)
