@@ -54,7 +54,7 @@ def sent(event: Event, webhook: WebhookConfig) -> tuple[list[tuple[str, str]], b
     facts, rank = EventFacts(event.meeting_id, event.occurred_at), Rank(event.sequence or 0)
     claim = Claim(delivery, webhook, event.payload, facts=facts, rank=rank)
     endpoint = PreparedEndpoint(webhook, user_agent=USER_AGENT, allow_http_loopback=False)
-    head, body = request_of(endpoint, claim, datetime.now(UTC))
+    head, body, _ = request_of(endpoint, claim, datetime.now(UTC))
     lines = (line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:-2])
     return [(name, value) for name, _, value in lines], body
 
@@ -78,6 +78,25 @@ def test_it_is_what_would_be_sent(world: World, chosen: str) -> None:
         "X-Key": "[redacted]",
     }
     assert (answer.format, answer.payload_version, answer.renderer) == (chosen, 1, 1)
+
+
+@pytest.mark.parametrize("chosen", ["noteflow", "standard", "cloudevents"])
+def test_to_an_endpoint_with_batches_it_is_a_batch_of_one(world: World, chosen: str) -> None:
+    """As an event is sent that comes alone; a test is none."""
+    webhook = world.a_webhook(generate_secret=True, format=chosen, batch_max=5)
+    event_id = an_event(world)
+    answer = preview(world, event_id, webhook_id=webhook.id)
+    headers = {each.name: each.value for each in answer.headers}
+    assert (headers["X-NoteFlow-Event"], headers["X-NoteFlow-Batch"]) == ("batch", "1")
+    assert {headers[name] for name in ("X-NoteFlow-Delivery", "webhook-id")} == {"[made at dispatch]"}
+    assert headers["webhook-signature"] == "[redacted]"
+    body = json.loads(answer.body)
+    [element] = body if chosen == "cloudevents" else body["events"]
+    assert element["id"] == event_id
+    assert element["data"]["event"] == "meeting.completed"
+    tested = world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook.id))
+    shown = preview(world, tested.event_id, webhook_id=webhook.id)
+    assert "X-NoteFlow-Batch" not in {each.name for each in shown.headers}
 
 
 @pytest.mark.parametrize("chosen", KNOWN)

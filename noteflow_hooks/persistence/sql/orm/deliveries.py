@@ -71,6 +71,8 @@ class _DeliveryColumns:
     batch_limit: Mapped[int | None] = mapped_column(SmallInteger)
     #: What made the last attempt fail, where it did.
     error_kind: Mapped[str | None] = mapped_column(String(32))
+    #: When it came among the settled, which the database notes of itself; whatever is in the queue has none.
+    settled_at: Mapped[datetime | None]
 
 
 def _failures(table: str) -> tuple[Index, ...]:
@@ -99,6 +101,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
     """
 
     __tablename__ = "webhook_deliveries"
+    settled_at: Mapped[datetime | None] = mapped_column(server_default=text("clock_timestamp()"))
+
     __table_args__ = (
         # rule of domain.deliveries.DeliveryStatus
         CheckConstraint(one_of("status", DeliveryStatus), name="status"),
@@ -152,6 +156,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
         ),
+        # What is to be counted; those that succeed are counted by their attempts.
+        Index("ix_webhook_deliveries_settled_at", "settled_at", postgresql_where=text("status <> 'succeeded'")),
         # Whether a batch is still named.
         Index("ix_webhook_deliveries_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index(
@@ -256,6 +262,23 @@ class WebhookAttemptRow(Base):
     redialled: Mapped[bool] = mapped_column(server_default=text("false"))
     #: The batch whose POST it was.
     batch_id: Mapped[uuid.UUID | None]
+    #: See :mod:`persistence.sql.attempts`: NULL for the usual times, empty for times that are not known.
+    times: Mapped[list[int | None] | None] = mapped_column(ARRAY(SmallInteger), server_default=text("'{}'"))
+    request_headers: Mapped[str | None]
+    response_headers: Mapped[str | None]
+
+
+class HeaderFormRow(Base):
+    """What many attempts' headers have in common; attempts name it by its id, and none is asked for when it goes."""
+
+    __tablename__ = "header_forms"
+
+    #: Made of what it holds.
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    #: Names with values, or the numbers of blanks, as JSON.
+    lines: Mapped[str]
+    #: The day on which a worker last used it, or a moment of it.
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class WebhookBatchRow(Base):
