@@ -21,7 +21,8 @@ from noteflow_hooks.settings import Settings
 def put_cluster(folder: Path) -> None:
     """Put one where `EmbeddedPostgres` over the folder looks for its own, unless there is one."""
     if not (folder / "data").exists():
-        make_folder(folder)
+        for each in (folder.parent, folder):
+            make_folder(each)
         # By the system's own program: Python's takes five times as long.
         subprocess.run(["cp", "-a", str(_made()), str(folder)], check=True)  # noqa: S607 - wherever the system has it
 

@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -18,7 +18,6 @@ from celery import Celery
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.access import make_token, make_workspace
 from noteflow_hooks.crypto import generate_key
-from noteflow_hooks.local.private import make_folder
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
@@ -51,14 +50,15 @@ QUICK: Final[dict[str, Any]] = {
 class SystemRig:
     """A running system and a receiver; use it as a context manager."""
 
-    def __init__(self, folder: Path, *, workers: int = 1, made_before: bool = True, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
-        """``made_before``: its database is a copy that has the newest schema."""
+    #: Whether its database is a copy, which has the newest schema, or is made by what `bootstrap.migrate` is by then.
+    is_copied: ClassVar = True
+
+    def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
         self.receiver = Receiver(tls=True)
         self.folder = folder
         self._database: psycopg.Connection | None = None
         self.system = System(folder)
         self._workers = workers
-        self._made_before = made_before
         self._settings = {
             "grpc_bind": free_address(),
             "secret_keys": generate_key(),
@@ -73,8 +73,7 @@ class SystemRig:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
-            if self._made_before:
-                make_folder(self.folder)
+            if self.is_copied:
                 put_cluster(self.folder / "postgres")
             stack.enter_context(self.receiver)
             stack.enter_context(self.system)
@@ -238,6 +237,12 @@ class SystemRig:
             " FROM generate_series(1, %s) AS n",
             [webhook_workspace, count],
         )
+
+
+class RigFromScratch(SystemRig):
+    """One whose database is made anew."""
+
+    is_copied = False
 
 
 class Stream:
