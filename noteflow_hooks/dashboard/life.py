@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.dashboard import drawing, words
+from noteflow_hooks.dashboard import drawing, timings, words
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -24,7 +24,7 @@ class Step:
     #: How wide its bar is.
     bar: int = 0
     #: The parts of its time, in that bar.
-    parts: tuple[drawing.Part, ...] = ()
+    parts: tuple[timings.Part, ...] = ()
     #: Where a redirect leads.
     leads_to: str = ""
     #: What the failure means, and what to do about it.
@@ -52,7 +52,7 @@ def _sent_again(redelivery: pb.Redelivery) -> Step:
 
 
 def _attempt(attempt: pb.Attempt, bar: int) -> Step:
-    name, parts = f"Attempt {attempt.attempt_number}", tuple(drawing.parts(attempt, bar))
+    name, parts = f"Attempt {attempt.attempt_number}", tuple(timings.parts(attempt, bar))
     if not attempt.HasField("error_kind"):
         return Step(attempt.started_at, f"{name}: answered {attempt.status_code}", "good", attempt, bar, parts)
     what = f"{name}: {attempt.error_message or attempt.error_kind}"
