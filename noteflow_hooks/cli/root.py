@@ -26,6 +26,7 @@ COMMANDS: Final = {
     "up": "Run the whole system on embedded servers, until Ctrl-C.",
     "serve": "Run the gRPC server.",
     "dashboard": "See in a browser what was delivered.",
+    "exporter": "Answer /metrics for Prometheus.",
     "health": "Ask whether a process of this machine is alive, and ready.",
     "doctor": "Check what deliveries need, and say what to do where something is wrong.",
     "config": "See what is set and from where, and check it.",

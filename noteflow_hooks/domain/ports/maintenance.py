@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: The names of two tasks in :class:`TaskRuns`: between them they find whatever waits.
 RELAY: Final = "relay"
 SWEEP: Final = "sweep"
+#: And of the one that removes what is old.
+PURGE: Final = "purge"
 
 
 class RetentionStore(Protocol):
@@ -47,6 +49,10 @@ class RetentionStore(Protocol):
 
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove requests with request ids that were made so long ago."""
+        ...
+
+    def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove what attempts' headers have in common, where no attempt has used it for so long."""
         ...
 
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
