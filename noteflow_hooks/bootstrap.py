@@ -14,6 +14,7 @@ from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.broker.redis_look import RedisLook
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
@@ -96,6 +97,8 @@ class ServerParts:
     filters: FilterEvaluator
     #: Shows requests that are not sent.
     previewer: Previewer
+    #: Tells whether Redis answers.
+    redis_answers: Callable[[], bool]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -173,6 +176,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
+    redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
         publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
@@ -187,9 +191,8 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         )
         report_backlog = publishers.report_backlog
     stack = ExitStack()
-    stack.callback(engine.dispose)
-    if service is not None:
-        stack.callback(service.close)
+    for close in (engine.dispose, redis.close, *([service.close] if service is not None else [])):
+        stack.callback(close)
     return ServerParts(
         units,
         service,
@@ -199,6 +202,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         PemReader(),
         CelFilters(),
         RequestPreviewer(),
+        redis.answers,
         stack.close,
     )
 

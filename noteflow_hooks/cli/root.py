@@ -39,6 +39,7 @@ COMMANDS: Final = {
     "meetings": "List meetings.",
     "audit": "See who changed what.",
     "whoami": "See whose the token is, what it may do, and the limits.",
+    "system": "See whether relay, sweep, workers and Redis are well.",
     "workspaces": "Make and list workspaces, in the database.",
     "tokens": "Make, list and revoke API tokens, in the database.",
     "keys": "Make keys for the stored secrets, and re-encrypt those, in the database.",

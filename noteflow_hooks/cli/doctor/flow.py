@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
+from noteflow_hooks.domain.system_state import patience
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Unverified, Waiting
     from noteflow_hooks.settings import Settings
 
-#: Relay or sweep may miss two periods, and so many seconds where periods are short: a worker that starts again, or
-#: PostgreSQL, takes as long.
-_PERIODS: Final = 3
-_LEAST: Final = timedelta(seconds=15)
 #: What waits, and in what way.
 _WHAT: Final = {
     "events": "events not dispatched",
@@ -84,11 +81,6 @@ def unverified(waiting: Sequence[Unverified]) -> Verdict:
     named = ", ".join(f"{each.webhook_id} for {seconds(each.waits)}" for each in long[:_NAMED])
     more = f" and {len(long) - _NAMED} more" if len(long) > _NAMED else ""
     return warning(f"{count}, of which wait long: {named}{more}", _ASK, numbers)
-
-
-def patience(every: timedelta) -> timedelta:
-    """Return how long ago a task with this period may have run last."""
-    return max(_LEAST, _PERIODS * every)
 
 
 def last_run(age: timedelta | None, *, every: timedelta) -> Verdict:
