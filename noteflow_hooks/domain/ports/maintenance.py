@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from noteflow_hooks.domain.paging import Position
 
@@ -84,3 +84,18 @@ class PurgeBatch:
     rows: int
     #: The last row that was examined, with the moment that its age is counted from; None where no more are old enough.
     cursor: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the store knows of those who work on it."""
+
+    #: The time by the store's clock.
+    now: datetime
+    #: When relay and sweep last ran to their end; None for never.
+    relay_at: datetime | None
+    sweep_at: datetime | None
+    #: Since when the event that has waited longest waits to be dispatched; None where none does.
+    event_since: datetime | None
+    #: Since when the delivery that has been due longest is due and not taken; None where none is.
+    delivery_since: datetime | None

@@ -4617,3 +4617,80 @@ class DeleteEventTypeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteEventTypeResponse: _TypeAlias = DeleteEventTypeResponse  # noqa: Y015
+
+@_typing.final
+class GetSystemStateRequest(_message.Message):
+    """Nothing: there is one system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSystemStateRequest: _TypeAlias = GetSystemStateRequest  # noqa: Y015
+
+@_typing.final
+class GetSystemStateResponse(_message.Message):
+    """How the system's parts do. Nothing of it names a machine or another workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SystemPart]:
+        """`relay`, `sweep`, `workers` and `redis`, in this order."""
+
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___SystemPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSystemStateResponse: _TypeAlias = GetSystemStateResponse  # noqa: Y015
+
+@_typing.final
+class SystemPart(_message.Message):
+    """One part of the system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`relay`, `sweep`, `workers` or `redis`."""
+    state: _builtins.str
+    """`well`; `late` where it is behind; `away` where it has never come by, or does not answer."""
+    reason: _builtins.str
+    """The same in words, and why."""
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When it last ended what it had to do; absent where it never did, and of Redis."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "name", b"name", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SystemPart: _TypeAlias = SystemPart  # noqa: Y015
