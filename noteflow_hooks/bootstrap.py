@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
 
@@ -152,6 +153,7 @@ class DiagnosticParts:
     """What `doctor` needs of the database."""
 
     diagnostics: DatabaseDiagnostics
+    system: SystemDiagnostics
     task_runs: TaskRuns
     box: SecretBox
     close: Callable[[], None]
@@ -299,9 +301,11 @@ def diagnostics(settings: Settings) -> DiagnosticParts:
     settings.require("database_url")
     # Imported here: workers have no use for the tables' classes.
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics  # noqa: PLC0415 - as said
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics  # noqa: PLC0415 - as said
 
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
-    return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+    asked = DatabaseDiagnostics(engine), SystemDiagnostics(engine), SqlAlchemyTaskRuns(engine)
+    return DiagnosticParts(*asked, _box(settings), engine.dispose)
 
 
 def refuse_pooler(settings: Settings) -> None:

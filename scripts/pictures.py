@@ -126,7 +126,7 @@ def main() -> None:
         work(world, lambda _: a_failure(duration_ms=90))
         looks: dict[str, tuple[str, dict[str, Any]]] = {
             "overview": ("/overview", {"viewport": {**_SIZE, "height": 860}}),
-            "endpoints": ("/endpoints", {"viewport": {**_SIZE, "height": 480}}),
+            "endpoints": ("/endpoints", {"viewport": {**_SIZE, "height": 640}}),
             "delivery": (f"/deliveries/{dead.id}", {"viewport": {**_SIZE, "height": 900}}),
             "deliveries": ("/deliveries?status=dead&status=skipped", {}),
             "endpoint": (
