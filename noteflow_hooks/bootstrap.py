@@ -63,13 +63,11 @@ if TYPE_CHECKING:
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
 WORKER_CONNECTIONS: Final = 10
-#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen seconds of
-#: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
-#: database has been away.
+#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen of silence. The
+#: sweep ends those that no server is left for, later: so servers can report first when the database has been away.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
-#: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
+#: Of how many endpoints' breakers a sweep tells, and of how many's certificates a purge, at most.
 BREAKERS_TOLD: Final = 500
-#: How many endpoints' certificates a purge tells of, at most.
 CERTIFICATES_TOLD: Final = 500
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
@@ -86,8 +84,7 @@ class ServerParts:
     webhook_service: WebhookService | None
     #: How many calls may use the database at once.
     database_threads: int
-    #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
-    #: messages.
+    #: Takes what returns how many calls wait in the server: while many do, wake-ups are sent in larger messages.
     report_backlog: Callable[[Callable[[], int]], None]
     #: Checks payloads of the workspaces' own types.
     schemas: SchemaChecker
