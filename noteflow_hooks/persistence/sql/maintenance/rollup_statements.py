@@ -204,6 +204,7 @@ RECOUNT: Final = text(
     WHERE counted.count > coalesce(before.count, 0)
 """)  # noqa: S608 - put together from constants
 )
+COUNTED_TO: Final = text("SELECT counted_to FROM noteflow.stats_progress")
 TOTALS: Final = text(
     "SELECT measure, kind, bin, count, total_ms FROM noteflow.stats_totals ORDER BY measure, kind, bin"
 )
