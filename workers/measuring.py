@@ -10,33 +10,32 @@ from typing import TYPE_CHECKING, Any, Final
 
 from billiard import process
 from celery import signals
-from celery.worker.consumer import Consumer
 
 from noteflow_hooks.broker.faults import kind_of
 from noteflow_hooks.telemetry.counting import count, figures
 from noteflow_hooks.telemetry.memory import SharedFigures
 from noteflow_hooks.telemetry.metrics import REDIS_ERRORS
 from noteflow_hooks.telemetry.starting import answer_metrics, measure, require_client
+from workers.consumer import LivingConsumer
 
 if TYPE_CHECKING:
     from celery import Celery
 
 #: The worker's own process, and the most children that have a slot each.
 _SLOTS: Final = 257
-_Consumer: Any = Consumer
 _process: Any = process
 
 
-class MeasuredConsumer(_Consumer):  # type: ignore[misc]  # Celery's class is untyped
-    """Celery's consumer, which counts how often the way to Redis broke."""
+class MeasuredConsumer(LivingConsumer):
+    """The workers' consumer, which counts how often the way to Redis broke."""
 
-    def on_connection_error_before_connected(self, exc: BaseException) -> None:
-        """Count it, and do what Celery's own does."""
+    def on_connection_error_before_connected(self, exc: Exception) -> None:
+        """Count it, and do what that does."""
         count(REDIS_ERRORS, kind_of(exc))
         super().on_connection_error_before_connected(exc)
 
-    def on_connection_error_after_connected(self, exc: BaseException) -> None:
-        """Count it, and do what Celery's own does."""
+    def on_connection_error_after_connected(self, exc: Exception) -> None:
+        """Count it, and do what that does."""
         count(REDIS_ERRORS, kind_of(exc))
         super().on_connection_error_after_connected(exc)
 

@@ -21,6 +21,7 @@ from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
+from noteflow_hooks.broker.named_connections import NamedConnection, NamedSSLConnection
 from noteflow_hooks.telemetry.counting import count
 from noteflow_hooks.telemetry.metrics import DROPPED
 
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: The command that waits for the next message of some queues.
 _FETCH: Final = "BRPOP"
+#: When Redis last answered it, by the monotonic clock: with a message, or that there is none.
+LAST_FETCH: Final = [0.0]
 #: Celery shows so much of a message's arguments; what of them is beyond so many ids is never shown.
 _SHOWN_CHARACTERS: Final = 1024
 _SHOWN_IDS: Final = 30
@@ -148,6 +151,9 @@ class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyp
 class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is untyped
     """A channel of the Redis transport that hands on only what it finds no problem with, and lets no message end it."""
 
+    connection_class = NamedConnection
+    connection_class_ssl = NamedSSLConnection
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's own
         """Take what kombu's own takes."""
         super().__init__(*args, **kwargs)
@@ -217,7 +223,10 @@ class _FilteringClient:
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
         """Return what Redis answered; None, which means that no message came in time, in place of a bad one."""
         answer = super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # redis-py's class follows
-        if command_name != _FETCH or not answer:
+        if command_name != _FETCH:
+            return answer
+        LAST_FETCH[0] = time.monotonic()
+        if not answer:
             return answer
         key, raw = answer
         return answer if self.problem_with(key, raw) is None else None

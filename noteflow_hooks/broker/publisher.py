@@ -7,7 +7,6 @@ What gets lost here costs time and nothing else: the relay and the sweep find wh
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -23,6 +22,7 @@ from noteflow_hooks.broker.kombu_internals import PreparedMessage
 from noteflow_hooks.broker.names import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.broker.queue_depth import FULL
 from noteflow_hooks.broker.redis_link import RedisLink
+from noteflow_hooks.concurrency.outage import REDIS
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.broker.redis_url import RedisAddress
-
-log = logging.getLogger(__name__)
+    from noteflow_hooks.concurrency.outage import Outage
 
 #: While a message waits in the queue, whoever takes it takes along what is in the tables: the next one may come later.
 _SPACING_S: Final = 0.005
@@ -70,6 +69,7 @@ class Publisher:
         *,
         begin: Callable[[list[str]], Callable[[], int] | None] = _begin_nothing,
         pause_s: float = _PAUSE_S,
+        outage: Outage = REDIS,
         note: Callable[[str], None] = _note_nothing,
     ) -> None:
         """``send`` puts one message into the queue and returns how many wait there, this one included.
@@ -81,6 +81,7 @@ class Publisher:
         self._send = send
         self._begin = begin
         self._pause_s = pause_s
+        self._outage = outage
         self._note = note
         self._waiting: deque[UUID] = deque(maxlen=_MOST_WAITING)
         #: Has something in it where the thread is to look; it is empty while the thread has nothing to do.
@@ -91,7 +92,6 @@ class Publisher:
         self._begun: tuple[int, Callable[[], int]] | None = None
         self._starting = threading.Lock()
         self._closing = threading.Event()
-        self._away = False
         self._rate = 0.0
         self._last = time.monotonic()
         self._backlog: Callable[[], int] = lambda: 0
@@ -182,9 +182,8 @@ class Publisher:
             self._failed(error)
             return self._pause_s
         self._note("sent")
-        if self._away:
-            self._away = False
-            log.info("Redis takes wake-ups again")
+        if self._outage.since is not None:
+            self._outage.answered()
         return self._spacing(queued)
 
     def _spacing(self, queued: int) -> float:
@@ -196,11 +195,7 @@ class Publisher:
         return _SPACING_S if queued > 1 else 0.0
 
     def _failed(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            log.warning(
-                "Redis takes no wake-ups (%s); what was committed is safe and waits for the relay", type(error).__name__
-            )
+        self._outage.refused(f"{type(error).__name__}: {error}")
         self._note("lost")
         # The relay and the sweep find all of these by themselves, once Redis is back.
         self._waiting.clear()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.concurrency.collector import BatchCollector
 from noteflow_hooks.delivery.claimer import Claimer
 from noteflow_hooks.delivery.dispatcher import Dispatcher
-from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
+from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped, tell_news
 from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, FILTERS_PATIENCE_S, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
 from noteflow_hooks.domain.batches import BatchClaim
@@ -203,7 +203,8 @@ class DeliveryService:
         try:
             if left := calls.left():
                 # What a challenge says of an endpoint's pace may be that of another URL.
-                self._store.mark_slow({each.claim.webhook.id for each in left if each.claim.challenge is None})
+                slow = {each.claim.webhook.id for each in left if each.claim.challenge is None}
+                tell_news(self._store.mark_slow(slow))
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)

@@ -10,6 +10,8 @@ import click
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.concurrency.identity import name_process
+from noteflow_hooks.concurrency.pulse import Pulse, default_folder
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.greenlets import LoopWaits
 from noteflow_hooks.rpc.server.options import ServerOptions
@@ -35,10 +37,13 @@ def serve_as_member(settings: Settings, member: str) -> None:
 
 
 def _serve(settings: Settings, group: Group | None) -> None:
-    figures = _measured(settings, group)
+    number = "" if group is None else str(group.number)
+    name_process("server", number)
+    figures, pulse = _measured(settings, group), Pulse()
     parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
+        pulse.open(settings.run_dir or default_folder(), "server", f"{settings.grpc_bind} {number}".strip())
         options = _options(settings, parts.database_threads, group)
         endpoints = replace(
             options.endpoints,
@@ -46,12 +51,13 @@ def _serve(settings: Settings, group: Group | None) -> None:
             previewer=parts.previewer,
             filters=parts.filters,
         )
-        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures)
+        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures, show_life=pulse.show)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
     finally:
         parts.close()
+        pulse.close()
 
 
 def _measured(settings: Settings, group: Group | None) -> Figures | None:
@@ -93,6 +99,7 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             max_retries=settings.default_max_retries,
             preset_hosts=settings.preset_hosts_named,
         ),
+        needs_database=settings.health_needs_database,
         database_threads=database_threads,
         in_loop=True,
         reads_share=settings.reads_share,

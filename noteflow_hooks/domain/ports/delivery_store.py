@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.health.state import EndpointHealth
 
 #: The most events that a round of dispatching takes, and the most that one message or one batch names.
@@ -60,8 +61,8 @@ class DeliveryStore(Protocol):
         """Store results, each only if its claim is still the newest, and their effect on their endpoints' health."""
         ...
 
-    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Move these endpoints to the slow lane."""
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> Sequence[HealthNews]:
+        """Move these endpoints to the slow lane; return the news of those that were not in it."""
         ...
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -156,6 +157,8 @@ class Settled:
     slots: Sequence[SchedulingSlot] = ()
     #: Events that were recorded, to be announced: an endpoint is failing, or was disabled.
     event_ids: Sequence[UUID] = ()
+    #: What an operator is to read of endpoints' health.
+    news: Sequence[HealthNews] = ()
 
 
 @dataclass(frozen=True, slots=True)

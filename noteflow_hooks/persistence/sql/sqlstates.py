@@ -12,6 +12,8 @@ import psycopg
 
 #: Connections, rollbacks for others' sake, resources, limits, locks and recovery, operators, and the disk below.
 _AWAY_CLASSES: Final = frozenset({"08", "40", "53", "54", "55", "57", "58"})
+#: Of these, what is no single statement's or session's own: connections, roles, resources, and the disk below.
+_OUTAGE_CLASSES: Final = frozenset({"08", "28", "3D", "53", "58"})
 #: A server that takes no writes, as a primary that has become a standby, or a database in maintenance.
 _READ_ONLY: Final = "25006"
 #: The session has ended: it was idle in a transaction, or was in one for too long.
@@ -53,6 +55,14 @@ def is_away(error: BaseException | None) -> bool:
         # The connection broke, or never came about.
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
     return error.sqlstate in _AWAY or _is_outdated(error) or error.sqlstate[:2] in _AWAY_CLASSES
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Return whether the error says that the database takes nothing, or no writes, from anybody like us."""
+    if not isinstance(error, psycopg.Error) or not is_away(error):
+        return False
+    state = error.sqlstate
+    return state is None or state == _READ_ONLY or state in _OPERATOR_ENDS or state[:2] in _OUTAGE_CLASSES
 
 
 def ends_connection(error: BaseException | None) -> bool:
