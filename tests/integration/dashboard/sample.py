@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import Settlement
-from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
+from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryStatsKeeper
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import EXACT, a_failure, a_payload, an_attempt_result
 
@@ -48,6 +48,7 @@ def work(world: World, answer: Callable[[Claim], AttemptResult] = answer_by_path
         result = replace(answer(claim), started_at=datetime.now(UTC))
         after, _ = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         store.settle([Settlement(after, attempt=result)])
+    InMemoryStatsKeeper(world.store).roll_up()
 
 
 def publish(world: World, **fields: Any) -> pb.Event:  # noqa: ANN401 - a payload's own
