@@ -21,7 +21,7 @@ def listed(visit: Visit) -> Page:
     # One that is deleted in between has nothing.
     counted = {each: pb.EndpointStats() for each in ids}
     if ids:
-        told = visit.client.webhooks.GetStats(pb.GetStatsRequest(webhook_ids=ids)).endpoints
-        counted.update({each.webhook_id: each for each in told})
+        known = visit.client.webhooks.GetStats(pb.GetStatsRequest(webhook_ids=ids)).endpoints
+        counted.update({each.webhook_id: each for each in known})
     values = {"endpoints": found.webhooks, "counts": counted, "total": found.total}
     return Page("endpoints.html", {**values, **pager(visit, (), found.next_page_token)})

@@ -11,7 +11,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import MAX_TOTAL
 from noteflow_hooks.domain.ports.stats import EndpointFacts, Present, StatsRepository
 from noteflow_hooks.domain.skipping import SkipReason
-from noteflow_hooks.domain.stats import Count, Measure
+from noteflow_hooks.domain.stats import ALL_TYPES, Count, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
 from noteflow_hooks.persistence.sql.webhooks import STATE
 from noteflow_hooks.persistence.sql.wire import Statement
@@ -61,7 +61,7 @@ _POINT: Final = """
 floor(extract(epoch FROM at - CAST(:begins AS timestamptz)) / CAST(:bucket_s AS double precision))::bigint
 """
 _BY_POINT: Final = _counts(_POINT, _OF_ONE)
-_BY_TYPE: Final = _counts("event_type", _OF_ONE)
+_BY_TYPE: Final = _counts("event_type", f"{_OF_ONE} AND event_type <> '{ALL_TYPES}'")
 _BY_ENDPOINT: Final = _counts("webhook_id", "webhook_id = ANY(CAST(:webhook_ids AS uuid[]))")
 _WAITING: Final = f"""
 SELECT count(*) FROM (
@@ -146,12 +146,16 @@ class SqlAlchemyStatsRepository(StatsRepository):
     @override
     def by_point(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[datetime, Count]]:
         bucket = query.bucket if query.bucket is not None else query.span.ends - query.span.begins
+        params = _params(workspace_id, query)
+        if query.webhook_id is None and query.event_type is None:
+            # Rows that are of all types together are fewer.
+            params["event_type"] = ALL_TYPES
         rows = self._work.ask(
             _BY_POINT,
             webhook_id=_endpoint(query),
             begins=query.span.begins,
             bucket_s=bucket.total_seconds(),
-            **_params(workspace_id, query),
+            **params,
         ).all()
         return [(query.span.begins + number * bucket, Count(*count)) for number, *count in self._work.by_turns(rows)]
 

@@ -10,7 +10,7 @@ from typing import Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.events import CUSTOM
-from noteflow_hooks.domain.stats import BOUNDS_MS, MOST_TRIES, NO_KIND, SUCCEEDED, Measure
+from noteflow_hooks.domain.stats import ALL_TYPES, BOUNDS_MS, MOST_TRIES, NO_KIND, SUCCEEDED, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
 
 #: Who counts has this row's lock; others leave it at that. It waits for no disk: what a crash takes is counted again. A
@@ -123,33 +123,39 @@ minute AS MATERIALIZED (
     FROM made GROUP BY 1, 2, 3, 4, 6, 7
     UNION ALL
     SELECT at, workspace_id, webhook_id, event_type, status, kind, 0, count(*), 0 FROM ended GROUP BY 1, 2, 3, 4, 5, 6
-), counted AS MATERIALIZED (
-    SELECT * FROM own
-    UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
+), whole AS MATERIALIZED (
+    SELECT at, workspace_id, event_type, measure, kind, bin, sum(count)::bigint AS count,
+           sum(total_ms)::bigint AS total_ms
     FROM own GROUP BY at, workspace_id, event_type, measure, kind, bin
     UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, '{Measure.LATENCY}',
-           CASE attempt_number WHEN 1 THEN 'first' ELSE 'later' END, {bin_sql("latency_ms")}, count(*), sum(latency_ms)
-    FROM attempt WHERE latency_ms IS NOT NULL GROUP BY 1, 2, 4, 6, 7
+    SELECT at, workspace_id, event_type, '{Measure.LATENCY}', CASE attempt_number WHEN 1 THEN 'first' ELSE 'later' END,
+           {bin_sql("latency_ms")}, count(*), sum(latency_ms)
+    FROM attempt WHERE latency_ms IS NOT NULL GROUP BY 1, 2, 3, 5, 6
     UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, '{Measure.TRIES}', kind, tries, sum(count)::bigint, sum(attempts)
+    SELECT at, workspace_id, event_type, '{Measure.TRIES}', kind, tries, sum(count)::bigint, sum(attempts)
     FROM (
         SELECT at, workspace_id, event_type, '{SUCCEEDED}' AS kind, tries, count, attempts
         FROM made WHERE failure IS NULL
         UNION ALL
         SELECT at, workspace_id, event_type, status, least(attempt_count, {MOST_TRIES}), 1, attempt_count
         FROM ended WHERE status = 'dead'
-    ) AS tried GROUP BY 1, 2, 4, 6, 7
+    ) AS tried GROUP BY 1, 2, 3, 5, 6
     UNION ALL
-    SELECT minute.at, workspace_id, {_ALL}, event_type, '{Measure.EVENT}', '{NO_KIND}', 0, sum(count)::bigint, 0
+    SELECT minute.at, workspace_id, event_type, '{Measure.EVENT}', '{NO_KIND}', 0, sum(count)::bigint, 0
     FROM minute CROSS JOIN LATERAL (
         SELECT workspace_id, event_type, count(*) AS count FROM noteflow.webhook_events
         WHERE payload_erased_at IS NULL AND created_at >= minute.begins AND created_at < minute.ends GROUP BY 1, 2
         UNION ALL
         SELECT workspace_id, event_type, count(*) AS count FROM noteflow.webhook_events
         WHERE payload_erased_at IS NOT NULL AND created_at >= minute.begins AND created_at < minute.ends GROUP BY 1, 2
-    ) AS stored GROUP BY 1, 2, 4
+    ) AS stored GROUP BY 1, 2, 3
+), counted AS MATERIALIZED (
+    SELECT * FROM own
+    UNION ALL
+    SELECT at, workspace_id, {_ALL}, event_type, measure, kind, bin, count, total_ms FROM whole
+    UNION ALL
+    SELECT at, workspace_id, {_ALL}, '{ALL_TYPES}', measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
+    FROM whole GROUP BY at, workspace_id, measure, kind, bin
 )
 """  # noqa: S608 - put together from constants
 _KEY: Final = "workspace_id, webhook_id, at, event_type, measure, kind, bin"
@@ -180,7 +186,7 @@ WITH {_HAPPENED}, fresh AS MATERIALIZED ({fresh}), minutes AS (
     SELECT measure, CASE WHEN measure <> '{Measure.EVENT}' THEN kind
                          WHEN event_type LIKE '{CUSTOM}%' THEN '{CUSTOM.rstrip(".")}' ELSE event_type END,
            bin, sum(count), sum(total_ms)
-    FROM fresh WHERE webhook_id = {_ALL} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    FROM fresh WHERE webhook_id = {_ALL} AND event_type <> '{ALL_TYPES}' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     {_added("stats_totals")}
 ), facts AS (
     INSERT INTO noteflow.stats_endpoints AS own (webhook_id, workspace_id, last_success_at, last_failure_at)
@@ -214,9 +220,11 @@ TOTALS: Final = text(
 
 
 def _removal(table: str) -> str:
+    """Return the statement that removes what is old; those that read look for none by its time alone."""
     return f"""
 WITH old AS MATERIALIZED (
-    SELECT ctid AS place, at FROM noteflow.{table} WHERE at <= now() - CAST(:age AS interval) ORDER BY at LIMIT :limit
+    SELECT ctid AS place FROM noteflow.{table}
+    WHERE at AT TIME ZONE 'UTC' <= (now() - CAST(:age AS interval)) AT TIME ZONE 'UTC' LIMIT :limit
 ), gone AS (
     DELETE FROM noteflow.{table} WHERE ctid = ANY(ARRAY(SELECT place FROM old)) RETURNING at
 )
