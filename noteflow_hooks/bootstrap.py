@@ -6,7 +6,6 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +13,7 @@ from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.broker.redis_look import RedisLook
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
@@ -36,13 +36,12 @@ from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
+from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from sqlalchemy.engine import Engine
 
@@ -55,15 +54,15 @@ if TYPE_CHECKING:
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
 WORKER_CONNECTIONS: Final = 10
-#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen seconds of
-#: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
-#: database has been away.
+#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen of silence. The
+#: sweep ends those that no server is left for, later, so that servers report first once the database is back.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
 #: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
 BREAKERS_TOLD: Final = 500
@@ -95,6 +94,8 @@ class ServerParts:
     filters: FilterEvaluator
     #: Shows requests that are not sent.
     previewer: Previewer
+    #: Tells whether Redis answers.
+    redis_answers: Callable[[], bool]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -116,8 +117,8 @@ class WorkerParts:
     tell_breakers: Callable[[], int]
     #: Has people told of client certificates that end soon; returns of how many.
     tell_certificates: Callable[[], int]
-    #: Counts what has happened since, for a while; returns up to when everything is counted, None where others count.
-    roll_up: Callable[[], datetime | None]
+    #: Counts what has happened since, for a while.
+    roll_up: Callable[[], object]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -149,6 +150,7 @@ class DiagnosticParts:
     """What `doctor` needs of the database."""
 
     diagnostics: DatabaseDiagnostics
+    system: SystemDiagnostics
     task_runs: TaskRuns
     box: SecretBox
     close: Callable[[], None]
@@ -171,6 +173,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
+    redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
         publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
@@ -185,9 +188,8 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         )
         report_backlog = publishers.report_backlog
     stack = ExitStack()
-    stack.callback(engine.dispose)
-    if service is not None:
-        stack.callback(service.close)
+    for close in (engine.dispose, redis.close, *([service.close] if service is not None else [])):
+        stack.callback(close)
     return ServerParts(
         units,
         service,
@@ -197,6 +199,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         PemReader(),
         CelFilters(),
         RequestPreviewer(),
+        redis.answers,
         stack.close,
     )
 
@@ -263,7 +266,7 @@ def worker(
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
-        roll_up=partial(SqlAlchemyStatsKeeper(engine).roll_up, within=COUNTED_FOR),
+        roll_up=SqlAlchemyStatsKeeper(engine).roll_up_some,
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
@@ -295,9 +298,11 @@ def diagnostics(settings: Settings) -> DiagnosticParts:
     settings.require("database_url")
     # Imported here: workers have no use for the tables' classes.
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics  # noqa: PLC0415 - as said
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics  # noqa: PLC0415 - as said
 
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
-    return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+    asked = DatabaseDiagnostics(engine), SystemDiagnostics(engine), SqlAlchemyTaskRuns(engine)
+    return DiagnosticParts(*asked, _box(settings), engine.dispose)
 
 
 def refuse_pooler(settings: Settings) -> None:

@@ -31,12 +31,35 @@ REPLAY: Final = {
     "done": State("Done", "good"),
     "cancelled": State("Cancelled", "quiet"),
 }
+_PREVIEWED: Final = {
+    "matched": State("Sent", "good"),
+    "filtered": State("Held back", "quiet"),
+    "error": State("Undelivered", "bad"),
+    "erased": State("Not known", "quiet"),
+}
+_PART: Final = {
+    "well": State("Well", "good"),
+    "late": State("Late", "warn"),
+    "away": State("Away", "bad"),
+}
+#: What the system is made of.
+PARTS: Final = {"relay": "Relay", "sweep": "Sweep", "workers": "Workers", "redis": "Redis"}
 _HEALTH: Final = {
     "healthy": State("Well", "good", "Its last attempt succeeded, or none was made yet."),
     "failing": State("Failing", "bad", "Its last attempts failed. Each delivery is tried again by itself."),
     "circuit_open": State("On hold", "bad", "After many failures in a row its deliveries wait for a probe to succeed."),
     "recovering": State("Recovering", "warn", "It answers again, and gets what has waited little by little."),
     "slow": State("Slow", "warn", "It takes long to answer, so it has a lane of its own."),
+}
+#: What endpoints' states are called where one is to be chosen, the worst first.
+ENDPOINTS: Final = {
+    "circuit_open": "On hold",
+    "failing": "Failing",
+    "recovering": "Recovering",
+    "slow": "Slow",
+    "paused": "Paused",
+    "disabled": "Disabled",
+    "healthy": "Well",
 }
 SKIPPED: Final = {
     "disabled": "The endpoint was disabled.",
@@ -97,6 +120,20 @@ _KINDS: Final = {
         "Tell the operator the delivery's id: the workers' log says more.",
     ),
 }
+#: What failures are called where one is to be chosen.
+KINDS: Final = {
+    "status": "An answer that is no success",
+    "timeout": "No answer in time",
+    "connect": "No connection",
+    "dns": "Name not found",
+    "tls": "TLS failed",
+    "protocol": "No proper HTTP",
+    "redirect": "A redirect",
+    "address_not_allowed": "Address not allowed",
+    "secret_unavailable": "Secret can't be read",
+    "interrupted": "The worker ended",
+    "internal": "A fault of our own",
+}
 _CODES: Final = {
     400: ("The receiver did not accept the request.", "Its log, or the answer below, says what it missed."),
     401: ("The receiver wants other credentials.", "Check the endpoint's headers, and the secret on both sides."),
@@ -127,6 +164,16 @@ def delivery_state(status: str) -> State:
     return DELIVERY.get(status, State(status, "quiet"))
 
 
+def previewed(word: str) -> State:
+    """Return what a filter would have done to an event."""
+    return _PREVIEWED.get(word, State(word, "quiet"))
+
+
+def part_state(word: str) -> State:
+    """Return how a part of the system does."""
+    return _PART.get(word, State(word, "quiet"))
+
+
 def replay_state(state: str) -> State:
     """Return a replay's state."""
     return REPLAY.get(state, State(state, "quiet"))
@@ -147,6 +194,7 @@ def advice(kind: str, status_code: int) -> tuple[str, str]:
 DONE: Final = {
     "added": "The endpoint is registered.",
     "changed": "The endpoint is changed.",
+    "filtered": "The endpoint's filter is changed; what was sent or held back stays so.",
     "paused": "The endpoint is paused: its deliveries wait.",
     "resumed": "The endpoint resumes: what waited is on its way.",
     "enabled": "The endpoint is enabled.",

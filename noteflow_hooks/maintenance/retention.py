@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 #: How many rows a batch looks at.
 BATCH: Final = 1000
+#: How much longer than the attempts that name them: a worker says but once a day that it uses one.
+_FORMS_LONGER: Final = timedelta(days=2)
 #: How many times as long as a call took is rested after it.
 REST: Final = 5.0
 
@@ -94,6 +96,7 @@ class RetentionService:
             _Step("batches", store.remove_batches, periods.events),
             _Step("replays", store.remove_replays, periods.events),
             _Step("request ids", store.remove_requests, REMEMBERED),
+            _Step("header forms", store.remove_header_forms, periods.attempts + _FORMS_LONGER),
             _Step("webhooks", store.remove_webhooks, periods.events),
             _Step("minutes of figures", store.remove_minutes, MINUTES_KEPT),
             _Step("hours of figures", store.remove_hours, HOURS_KEPT),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.dashboard.sample import work
+from tests.integration.dashboard.sample import count, work
 from tests.support.builders import a_payload, an_attempt_result
 from tests.support.client_certificates import Issuer
 
@@ -58,6 +58,7 @@ def fill_with_canaries(world: World) -> pb.Webhook:
     world.client.events.PublishEvent(pb.PublishEventRequest(event_type="custom.canary", payload_json=payload_json))
     world.a_meeting(CANARY)
     world.client.webhooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(webhook_id=endpoint.id))
+    count(world)
     return endpoint
 
 

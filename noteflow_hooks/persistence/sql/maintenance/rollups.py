@@ -63,6 +63,10 @@ class SqlAlchemyStatsKeeper(StatsKeeper):
                 break
         return came_to
 
+    def roll_up_some(self) -> datetime | None:
+        """Do as a sweep does: for a while, and the next one goes on."""
+        return self.roll_up(within=COUNTED_FOR)
+
     def counted_to(self) -> datetime:
         """Return up to when everything is counted, the beginning of time where nothing is."""
         with self._engine.connect() as connection:
