@@ -24,7 +24,7 @@ _SETTLED_AT = (
     "ALTER TABLE ONLY noteflow.webhook_deliveries ALTER COLUMN settled_at SET DEFAULT clock_timestamp()",
     """
     CREATE INDEX ix_webhook_deliveries_settled_at ON noteflow.webhook_deliveries (settled_at)
-    WHERE status <> 'succeeded'
+    WHERE status IN ('dead', 'skipped')
     """,
 )
 _REMOVE_STATS = """

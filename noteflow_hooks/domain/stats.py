@@ -39,8 +39,6 @@ ENDPOINTS_LIMIT: Final = 500
 #: What a kind is called that has no word of its own.
 NO_KIND: Final = "none"
 SUCCEEDED: Final = "succeeded"
-#: In an event type's place in rows about all of a workspace's.
-ALL_TYPES: Final = ""
 #: The highest bin of :attr:`Measure.TRIES`: so many attempts, or more.
 MOST_TRIES: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

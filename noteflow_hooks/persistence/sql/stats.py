@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from typing_extensions import override
 
@@ -11,20 +10,20 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import MAX_TOTAL
 from noteflow_hooks.domain.ports.stats import EndpointFacts, Present, StatsRepository
 from noteflow_hooks.domain.skipping import SkipReason
-from noteflow_hooks.domain.stats import ALL_TYPES, Count, Measure
+from noteflow_hooks.domain.stats import Count, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
+from noteflow_hooks.persistence.sql.stats_keys import ALL_ENDPOINTS, EVERYTHING
 from noteflow_hooks.persistence.sql.webhooks import STATE
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from noteflow_hooks.domain.stats import StatsQuery
     from noteflow_hooks.persistence.sql.work import Work
 
-#: In an endpoint's place in rows about all of a workspace's.
-ALL_ENDPOINTS: Final = UUID(int=0)
 _COUNTED_TO: Final = Statement("SELECT counted_to FROM noteflow.stats_progress", reads=True)
 
 
@@ -52,6 +51,8 @@ def _counts(key: str, own: str) -> Statement:
         f"SELECT key, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint"  # noqa: S608 - constants
         f" FROM ({pieces}) AS piece GROUP BY key, measure, kind, bin",
         reads=True,
+        # Planned for the span that is asked for: it may be an hour or ninety days.
+        is_kept=False,
     )
 
 
@@ -61,7 +62,7 @@ _POINT: Final = """
 floor(extract(epoch FROM at - CAST(:begins AS timestamptz)) / CAST(:bucket_s AS double precision))::bigint
 """
 _BY_POINT: Final = _counts(_POINT, _OF_ONE)
-_BY_TYPE: Final = _counts("event_type", f"{_OF_ONE} AND event_type <> '{ALL_TYPES}'")
+_BY_TYPE: Final = _counts("event_type", _OF_ONE)
 _BY_ENDPOINT: Final = _counts("webhook_id", "webhook_id = ANY(CAST(:webhook_ids AS uuid[]))")
 _WAITING: Final = f"""
 SELECT count(*) FROM (
@@ -112,6 +113,7 @@ FROM (
 ) AS settled GROUP BY 1, 2
 """,  # noqa: S608 - constants
         reads=True,
+        is_kept=False,
     )
 
 
@@ -147,12 +149,10 @@ class SqlAlchemyStatsRepository(StatsRepository):
     def by_point(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[datetime, Count]]:
         bucket = query.bucket if query.bucket is not None else query.span.ends - query.span.begins
         params = _params(workspace_id, query)
-        if query.webhook_id is None and query.event_type is None:
-            # Rows that are of all types together are fewer.
-            params["event_type"] = ALL_TYPES
+        is_whole = query.webhook_id is None and query.event_type is None
         rows = self._work.ask(
             _BY_POINT,
-            webhook_id=_endpoint(query),
+            webhook_id=EVERYTHING if is_whole else _endpoint(query),
             begins=query.span.begins,
             bucket_s=bucket.total_seconds(),
             **params,

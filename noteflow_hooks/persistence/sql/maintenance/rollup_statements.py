@@ -10,8 +10,9 @@ from typing import Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.events import CUSTOM
-from noteflow_hooks.domain.stats import ALL_TYPES, BOUNDS_MS, MOST_TRIES, NO_KIND, SUCCEEDED, Measure
+from noteflow_hooks.domain.stats import BOUNDS_MS, MOST_TRIES, NO_KIND, SUCCEEDED, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
+from noteflow_hooks.persistence.sql.stats_keys import ALL_ENDPOINTS, EVERYTHING
 
 #: Who counts has this row's lock; others leave it at that. It waits for no disk: what a crash takes is counted again. A
 #: window's rows are gone through in memory.
@@ -54,7 +55,7 @@ SELECT min(moment) FROM (
      WHERE payload_erased_at IS NOT NULL AND created_at >= :begins ORDER BY created_at LIMIT 1)
     UNION ALL
     (SELECT settled_at FROM ONLY noteflow.webhook_deliveries
-     WHERE status <> 'succeeded' AND settled_at >= :begins ORDER BY settled_at LIMIT 1)
+     WHERE status IN ('dead', 'skipped') AND settled_at >= :begins ORDER BY settled_at LIMIT 1)
     UNION ALL
     (SELECT settled_at FROM noteflow.stats_resent WHERE settled_at >= :begins ORDER BY settled_at LIMIT 1)
 ) AS happened
@@ -66,7 +67,8 @@ WITH gone AS (
 )
 UPDATE noteflow.stats_progress SET counted_to = :counted_to, seen_to = :seen_to WHERE id = 1
 """)
-_ALL: Final = "'00000000-0000-0000-0000-000000000000'::uuid"
+_ALL: Final = f"'{ALL_ENDPOINTS}'::uuid"
+_EVERYTHING: Final = f"'{EVERYTHING}'::uuid"
 _BOUNDS: Final = f"'{{{','.join(map(str, BOUNDS_MS))}}}'::bigint[]"
 
 
@@ -111,8 +113,7 @@ minute AS MATERIALIZED (
     SELECT minute.at, delivery.* FROM minute CROSS JOIN LATERAL (
         SELECT workspace_id, webhook_id, event_type, status, {ENDED_BY} AS kind, attempt_count
         FROM ONLY noteflow.webhook_deliveries
-        WHERE status <> 'succeeded' AND settled_at >= minute.begins AND settled_at < minute.ends
-          AND status IN ('dead', 'skipped')
+        WHERE status IN ('dead', 'skipped') AND settled_at >= minute.begins AND settled_at < minute.ends
         UNION ALL
         SELECT workspace_id, webhook_id, event_type, status, kind, attempt_count
         FROM noteflow.stats_resent WHERE settled_at >= minute.begins AND settled_at < minute.ends
@@ -154,7 +155,7 @@ minute AS MATERIALIZED (
     UNION ALL
     SELECT at, workspace_id, {_ALL}, event_type, measure, kind, bin, count, total_ms FROM whole
     UNION ALL
-    SELECT at, workspace_id, {_ALL}, '{ALL_TYPES}', measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
+    SELECT at, workspace_id, {_EVERYTHING}, '', measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
     FROM whole GROUP BY at, workspace_id, measure, kind, bin
 )
 """  # noqa: S608 - put together from constants
@@ -186,7 +187,7 @@ WITH {_HAPPENED}, fresh AS MATERIALIZED ({fresh}), minutes AS (
     SELECT measure, CASE WHEN measure <> '{Measure.EVENT}' THEN kind
                          WHEN event_type LIKE '{CUSTOM}%' THEN '{CUSTOM.rstrip(".")}' ELSE event_type END,
            bin, sum(count), sum(total_ms)
-    FROM fresh WHERE webhook_id = {_ALL} AND event_type <> '{ALL_TYPES}' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
+    FROM fresh WHERE webhook_id = {_ALL} GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     {_added("stats_totals")}
 ), facts AS (
     INSERT INTO noteflow.stats_endpoints AS own (webhook_id, workspace_id, last_success_at, last_failure_at)
