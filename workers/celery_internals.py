@@ -78,7 +78,7 @@ class _IdleRounds(logging.Filter):
 
 
 def leave_out_idle_rounds() -> None:
-    """Have no line say that relay, sweep or purge found nothing: of an idle system there are more than a megabyte a day."""
+    """Have no line say that relay, sweep or purge found nothing: of an idle system they are megabytes a day."""
     logger = logging.getLogger(trace.__name__)
     if not any(isinstance(each, _IdleRounds) for each in logger.filters):
         logger.addFilter(_IdleRounds())

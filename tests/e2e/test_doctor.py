@@ -162,12 +162,14 @@ def test_every_process_is_alive_and_ready() -> None:
 
 def test_a_frozen_worker_is_not_alive_and_doctor_names_it(rig: SystemRig, capsys: pytest.CaptureFixture[str]) -> None:
     """It answers nothing, and its connections are still there; once it goes on, it is alive."""
+    until(lambda: healthy("--worker", "worker-1"), what="it is well")
     with rig.frozen("worker-1"):
         until(lambda: not healthy("--worker", "worker-1", "--alive"), what="its loop stands still")
         capsys.readouterr()
         assert run(root, ["doctor", "--json"]) == 1
         [said] = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "workers"]
-        assert "connected and silent: worker-1@" in said["found"]
+        named = [(each["name"], each["cmd"]) for each in rig.redis.client_list()]
+        assert "connected and silent: worker-1@" in said["found"], str(named)
         assert "health --worker" in said["advice"]
     until(lambda: healthy("--worker", "worker-1"), what="it is alive and ready again")
 
