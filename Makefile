@@ -31,21 +31,16 @@ up: venv-run ## the whole system, kept running until Ctrl-C
 migrate: venv-run ## bring NOTEFLOW_HOOKS_DATABASE_URL to the newest schema
 	@exec $(BIN)/noteflow-hooks migrate
 
-test: venv-dev ## every check that CI makes
-	$(HEAD) 'format'
-	@$(BIN)/ruff format --check .
-	$(HEAD) 'lint'
-	@$(BIN)/ruff check .
+check: quick ## what needs no tests: format, lint, layers, generated code, types
 	$(HEAD) 'types'
 	@$(BIN)/mypy
-	$(HEAD) 'layers'
-	@$(BIN)/lint-imports
-	$(HEAD) 'generated code'
-	@$(BIN)/python scripts/generate_proto.py --check
-	@$(BIN)/python scripts/generate_catalogue.py --check
-	$(HEAD) 'tests'
+
+# Types are checked beside the tests, and told of after them.
+test: quick ## every check that CI makes
+	$(HEAD) 'tests, and types beside them'
 	@scripts/browser
-	@$(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
+	@scripts/prometheus
+	@scripts/tests --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
 	@$(BIN)/python -m tests.chaos --seed $(SEED)
@@ -91,9 +86,20 @@ release: venv-dev venv-audit ## build the wheel, the same bytes each time, with 
 	@scripts/release
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .venv-audit .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+quick: venv-dev
+	$(HEAD) 'format'
+	@$(BIN)/ruff format --check .
+	$(HEAD) 'lint'
+	@$(BIN)/ruff check .
+	$(HEAD) 'layers'
+	@$(BIN)/lint-imports
+	$(HEAD) 'generated code'
+	@$(BIN)/python scripts/generate_proto.py --check
+	@$(BIN)/python scripts/generate_catalogue.py --check
 
 venv-run:
 	@PYTHON='$(PYTHON)' scripts/venv run
@@ -105,4 +111,4 @@ venv-audit:
 	@[ -x .venv-audit/bin/cyclonedx-py ] || $(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install -qq $(AUDITORS)
 
-.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto pictures lock audit release clean venv-run venv-dev venv-audit
+.PHONY: help setup demo up migrate check quick test chaos bench bench-full coverage fmt proto pictures lock audit release clean venv-run venv-dev venv-audit

@@ -70,6 +70,19 @@ SKIPPED: Final = {
     "filter_failed": "The endpoint's filter failed on this event.",
     "given_up": "Somebody gave it up.",
 }
+#: What to do about a delivery that is skipped, so that it can be sent again.
+UNSKIP: Final = {
+    "disabled": "Enable the endpoint, then send this again.",
+    "not_subscribed": "Have the endpoint subscribe to the type, then send this again.",
+    "gone": "Have the receiver take events again and enable the endpoint, then send this again.",
+    "deleted": "Nothing can be sent to it any more; a new endpoint gets new events.",
+    "filtered": "Nothing, if that is as meant; otherwise change the filter. Sending it again passes the filter by.",
+    "filter_failed": (
+        "Try the filter on this event on the endpoint's page: a field that events may lack needs has(). Sending it "
+        "again passes the filter by."
+    ),
+    "given_up": "Send it again if it is wanted after all.",
+}
 WITHOUT: Final = {
     "created_after_event": "It was registered after the event.",
     "own_trouble": "The event tells of this very endpoint.",
@@ -140,9 +153,15 @@ _CODES: Final = {
     403: ("The receiver forbids this.", "Check the endpoint's headers and the secret, and the receiver's firewall."),
     404: ("The receiver knows no such path.", "Check the path in the endpoint's URL."),
     405: ("The receiver takes no POST there.", "Check the path in the endpoint's URL."),
+    408: ("The receiver waited too long for the request.", "Look at what stands before it, a proxy or a firewall."),
     410: ("The receiver wants no more: that disables the endpoint.", "Enable it once the receiver takes events again."),
     413: ("The payload is too large for the receiver.", "Raise the receiver's limit to 16 KiB or more."),
+    415: ("The receiver takes no such content type.", "Have it take JSON, or choose another format for the endpoint."),
+    422: ("The receiver did not accept the payload.", "Its answer may name the field; the event's type has a schema."),
     429: ("The receiver is called too often.", "Give the endpoint a rate limit."),
+    502: ("A proxy before the receiver got no answer from it.", "Check that the program behind the proxy runs."),
+    503: ("The receiver is not ready, or has too much to do.", "Check that it runs; a rate limit spares it."),
+    504: ("A proxy before the receiver waited in vain.", "Have it answer at once, and work afterwards."),
 }
 
 
@@ -177,6 +196,16 @@ def part_state(word: str) -> State:
 def replay_state(state: str) -> State:
     """Return a replay's state."""
     return REPLAY.get(state, State(state, "quiet"))
+
+
+def ended(message: str, kind: str, status_code: int) -> str:
+    """Return why a delivery was given up, of its message and its last attempt's kind and code."""
+    if status_code == 410:  # noqa: PLR2004 - Gone
+        return "It was given up at once, since the receiver wants no more."
+    if message.startswith("Max retries exceeded"):
+        is_ours = kind in ("internal", "interrupted")
+        return "Five attempts in a row failed by our own fault." if is_ours else "It has no attempts left."
+    return "It was given up for good, without another attempt."
 
 
 def advice(kind: str, status_code: int) -> tuple[str, str]:

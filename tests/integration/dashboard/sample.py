@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import Settlement
+from noteflow_hooks.domain.exchanges import Times
 from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryStatsKeeper, InMemoryTaskRuns
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.support.builders import EXACT, a_failure, a_payload, an_attempt_result
+from tests.support.builders import EXACT, a_failure, a_payload, an_attempt_result, an_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 #: What receivers answer, by what is in their path.
 _ANSWERS: Final[dict[str, AttemptResult]] = {
-    "well": an_attempt_result(status_code=200, response_body="ok", duration_ms=43),
+    "well": an_attempt_result(status_code=200, response_body="ok", duration_ms=43, exchange=an_exchange()),
     "broken": an_attempt_result(
         status_code=500,
         error_kind=ErrorKind.STATUS,
         error_message="HTTP 500",
         response_body='{"error": "no database"}',
         duration_ms=210,
+        exchange=an_exchange(times=Times(1, 2, 40, 160, 7, reused_connection=False)),
     ),
     "hangs": an_attempt_result(
         status_code=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out", duration_ms=10_000
