@@ -13,13 +13,14 @@ from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
 from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
-from noteflow_hooks.domain.ports.delivery_store import Settled
+from noteflow_hooks.domain.ports.delivery_store import Settled, joined
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
+from noteflow_hooks.domain.whole_batches import WholeSuccess, whole_success
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -97,6 +98,10 @@ class Settler:
         others: list[_Settling],
     ) -> None:
         """Add what the result of a batch's one POST leads to for its members, which are stored together."""
+        whole = whole_success(batch, result, policy=self._rules.policy)
+        if whole is not None:
+            others.append((leased, whole, whole.fencing_key))
+            return
         settlements = batch.settlements(result, policy=self._rules.policy, draw=self._clock.draw)
         part = failed if any(each.is_failure for each in settlements) else others
         part += [(leased, each, each.fencing_key) for each in settlements]
@@ -113,9 +118,11 @@ class Settler:
         for leased, settlement, key in group:
             is_kept = key in settled.fencing_keys
             outcome = _outcome(settlement) if is_kept else "lost"
-            outcomes[outcome] += 1
+            ids = _ids(settlement)
+            outcomes[outcome] += len(ids)
             if outcome == "succeeded":
-                succeeded.append(f"delivery {settlement.delivery.id} to {host_of(leased.claim.webhook.url)} succeeded")
+                host = host_of(leased.claim.webhook.url)
+                succeeded += [f"delivery {each} to {host} succeeded" for each in ids]
             elif settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
                 _log(leased.claim, settlement, is_kept=is_kept)
                 if settlement.batch_id is not None:
@@ -176,11 +183,7 @@ class Settler:
             # One row that the store refuses must not take the others with it, whatever is wrong with it.
             log.exception("a group of %d results could not be stored; storing them one by one", len(group))
             stored = [self._store_one(each) for each in group]
-        return Settled(
-            frozenset().union(*(each.fencing_keys for each in stored)),
-            slots=[slot for each in stored for slot in each.slots],
-            event_ids=[event_id for each in stored for event_id in each.event_ids],
-        )
+        return joined(stored)
 
     def _store_one(self, settlement: Settlement) -> Settled:
         for each in (settlement, _without_text(settlement)):
@@ -192,6 +195,11 @@ class Settler:
                 # The boundary of one row: its lease expires, and the sweep reclaims it.
                 log.exception("the result of delivery %s could not be stored", settlement.delivery.id)
         return Settled(frozenset())
+
+
+def _ids(settlement: Settlement) -> Sequence[object]:
+    """Return the deliveries that it settles."""
+    return settlement.together if isinstance(settlement, WholeSuccess) else (settlement.delivery.id,)
 
 
 def _outcome(settlement: Settlement) -> str:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.domain.whole_batches import WholeSuccess
 
 Report = TypeVar("Report")
 
@@ -125,6 +126,8 @@ class DispatchReport(NamedTuple):
     throttled_slow: bool
     events: int
     more: bool
+    #: Some are for endpoints with batches, as far as that is looked at.
+    batched: bool
 
 
 class ClaimReport(NamedTuple):
@@ -224,6 +227,19 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
         f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_seldom(delivery)}{_batched(settlement)}}}'
     )
+
+
+def whole_params(results: Iterable[tuple[WholeSuccess, bool]]) -> dict[str, str]:
+    """Return the same of batches that have succeeded as wholes, each told by its first delivery."""
+    rows = [
+        f'{{"first"{_result(each, notable=notable)[len(_KEY) : -1]}, "members": "{{{",".join(each.together)}}}"}}'
+        for each, notable in results
+    ]
+    return {"rows": f"[{', '.join(rows)}]", "erased": ERASED.message}
+
+
+#: What each result begins with.
+_KEY: Final = '{"id"'
 
 
 def _attempt(result: AttemptResult | None) -> str:
