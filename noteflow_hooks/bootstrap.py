@@ -6,6 +6,7 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -15,6 +16,7 @@ from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
+from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
 from noteflow_hooks.delivery.service import DeliveryService
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
@@ -34,11 +36,13 @@ from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
+from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
     from sqlalchemy.engine import Engine
 
@@ -52,6 +56,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
@@ -111,6 +116,8 @@ class WorkerParts:
     tell_breakers: Callable[[], int]
     #: Has people told of client certificates that end soon; returns of how many.
     tell_certificates: Callable[[], int]
+    #: Counts what has happened since, for a while; returns up to when everything is counted, None where others count.
+    roll_up: Callable[[], datetime | None]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -147,10 +154,11 @@ class DiagnosticParts:
     close: Callable[[], None]
 
 
-def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
+def server(settings: Settings, *, waits: Waits | None = None, figures: Figures | None = None) -> ServerParts:
     """Make the server's parts; raise SettingsError where a setting that it needs is missing.
 
-    ``waits`` is how units wait that run in the server's event loop; without it they run in threads.
+    ``waits`` is how units wait that run in the server's event loop; without it they run in threads. ``figures`` is
+    where wake-ups are counted.
     """
     # Imported here: workers have no use for units of work.
     from noteflow_hooks.certificates.reader import PemReader  # noqa: PLC0415 - nor for what reads certificates
@@ -165,7 +173,7 @@ def server(settings: Settings, *, waits: Waits | None = None) -> ServerParts:
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(settings.redis)
+        publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
         service = WebhookService(
             units,
             publishers.events.announce,
@@ -209,19 +217,21 @@ def _delivery_rules(settings: Settings) -> DeliveryRules:
 
 
 def worker(
-    settings: Settings, announce: Announce, *, ending_since: Callable[[], float] = lambda: math.inf
+    settings: Settings,
+    announce: Announce,
+    *,
+    ending_since: Callable[[], float] = lambda: math.inf,
+    figures: Figures | None = None,
 ) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
     ``announce`` wakes workers for the events that this worker itself commits. ``ending_since`` returns when the worker
-    was told to end, by the monotonic clock, infinity before that.
+    was told to end, by the monotonic clock, infinity before that. ``figures`` is where POSTs are counted.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
-    executor = WebhookExecutor(
-        egress_policy(settings), ca_bundle=settings.ca_bundle, origin=settings.verification_origin
-    )
-    bulkhead = Bulkhead(settings.post_concurrency, tuning=BULKHEAD)
+    executor, rules = _executor(settings, figures), _delivery_rules(settings)
+    bulkhead, stack = Bulkhead(settings.post_concurrency, tuning=BULKHEAD), ExitStack()
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
@@ -230,13 +240,14 @@ def worker(
         delivery_store,
         executor.post,
         bulkhead,
-        rules=_delivery_rules(settings),
-        begin=executor.begin,
+        rules=rules,
+        begin=executor.begin
+        if figures is None
+        else measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
     )
-    stack = ExitStack()
     # Closed in reverse order: results come in for as long as POSTs are under way.
     for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close):
         stack.callback(close)
@@ -252,10 +263,17 @@ def worker(
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
+        roll_up=partial(SqlAlchemyStatsKeeper(engine).roll_up, within=COUNTED_FOR),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
     )
+
+
+def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
+    note = None if figures is None else connection_counter(figures)
+    origin = settings.verification_origin
+    return WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle, origin=origin, note_connection=note)
 
 
 def store(settings: Settings) -> StoreParts:

@@ -1,6 +1,7 @@
 """How the processes log: one line for each record, as JSON or as text.
 
-Whatever a record contains, its line stays one line of bounded length and steers no terminal. Of URLs it shows the host
+Whatever a record contains, its line stays one line of bounded length and steers no terminal. A record with the
+attribute ``fields`` has those behind its message, in JSON as keys of the object. Of URLs it shows the host
 only, and of what looks like a credential nothing. Our own code logs no secrets anyway; this is for errors that others
 raise.
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from types import TracebackType
 
 LogFormat: TypeAlias = Literal["json", "text"]
@@ -41,6 +42,8 @@ _REDACTIONS: Final = (
     (re.compile(r"\b((?:password|passwd)=)(?:'[^']*'|\S+)", re.IGNORECASE), r"\1…"),
 )
 
+#: A field's value that needs no quotes.
+_WORD: Final = re.compile(r"[\w.:@/+*-]+")
 #: A text without any of these, in lower case, matches no pattern above. Most lines have none.
 _MARKS: Final = ("/", "whsec_", "whsk_", "nfh_", "bearer ", "basic ", "passw")
 
@@ -58,6 +61,9 @@ class JsonFormatter(logging.Formatter):
         )
         exception = _exception(record)
         end = f', "exception": {_quoted(exception)}}}' if exception else "}"
+        fields: Mapping[str, object] | None = getattr(record, "fields", None)
+        if fields is not None:
+            end = "".join(f", {_quoted(name)}: {_json(value)}" for name, value in fields.items()) + end
         return "\n".join([f"{head}{_quoted(each)}{end}" for each in _messages(record)])
 
 
@@ -68,7 +74,9 @@ class TextFormatter(logging.Formatter):
         """Return the record's line, and those of its traceback."""
         head = f"{_time(record)} {record.levelname} {record.name} [{record.process}]"
         exception = _exception(record)
-        lines = [f"{head} {escape(each)}" for each in _messages(record)]
+        fields: Mapping[str, object] | None = getattr(record, "fields", None)
+        tail = "" if fields is None else "".join(f" {name}={_plain(value)}" for name, value in fields.items())
+        lines = [f"{head} {escape(each)}{tail}" for each in _messages(record)]
         return "\n".join([*lines, *(f"    | {escape(line)}" for line in exception.splitlines())])
 
 
@@ -139,6 +147,19 @@ def _message(record: logging.LogRecord) -> str:
     except Exception:  # noqa: BLE001 - logging would print the arguments as they are, past all that is done here
         message = f"{record.msg} (the arguments don't fit the message)"
     return _bounded(redacted(message))
+
+
+def _json(value: object) -> str:
+    """Return a field's value as JSON; a text is made as safe as a message is."""
+    return _quoted(_bounded(redacted(value))) if isinstance(value, str) else json.dumps(value)
+
+
+def _plain(value: object) -> str:
+    """Return a field's value for people: ``-`` for none, and in quotes what would not be one word."""
+    if value is None:
+        return "-"
+    text = escape(_bounded(redacted(str(value))))
+    return text if _WORD.fullmatch(text) else _quoted(text)
 
 
 def _exception(record: logging.LogRecord) -> str:

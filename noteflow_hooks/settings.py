@@ -6,133 +6,25 @@ A bad value stops the program at its start, with one line that names the variabl
 from __future__ import annotations
 
 import difflib
-import ipaddress
-import re
 import ssl
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self, TypeAlias
-from urllib.parse import urlsplit
+from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
 
+from noteflow_hooks import setting_values as values
 from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
-from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
-from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.domain.verification import ORIGIN
-from noteflow_hooks.egress.ports import Ports
-from noteflow_hooks.egress.proxy import parse_proxy
-from noteflow_hooks.errors import InvalidInputError, SettingsError
+from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.maintenance.retention import Periods
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
-_HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 #: It is looked for in the folder that a program runs in.
 ENV_FILE: Final = Path(".env")
-
-
-def _keys(text: str) -> str:
-    try:
-        parse_keys(text)
-    except InvalidInputError as error:
-        raise ValueError(error.problem) from None
-    return text
-
-
-def _networks(text: str) -> str:
-    for part in _parts(text):
-        network = ipaddress.ip_network(part)
-        # Mapped addresses are compared as the IPv4 addresses that they stand for, so such a network would match
-        # nothing.
-        if isinstance(network, ipaddress.IPv6Network) and network.network_address.ipv4_mapped is not None:
-            raise ValueError(part)
-    return text
-
-
-def _ports(text: str) -> str:
-    try:
-        Ports(text)
-    except InvalidInputError as error:
-        raise ValueError(error.problem) from None
-    return text
-
-
-def _hosts(text: str) -> str:
-    for part in _parts(text):
-        try:
-            is_host = parse_url(f"https://{part}/").host == part.lower()
-        except InvalidInputError:
-            is_host = False
-        if not is_host:
-            raise ValueError(part)
-    return text
-
-
-def _proxy(text: str) -> str:
-    try:
-        parse_proxy(text)
-    except InvalidInputError as error:
-        raise ValueError(error.problem) from None
-    return text
-
-
-def _schedule(text: str) -> str:
-    if text not in ("exponential", "standard"):
-        _durations(text)
-    return text
-
-
-def _database(text: str) -> str:
-    """Check what needs no libpq, which checks the rest as it connects. Several hosts may be named, each with a port."""
-    parts = urlsplit(text)
-    hosts = parts.netloc.rpartition("@")[2].split(",")
-    ports = [host.rpartition("]")[2].partition(":")[2] for host in hosts]
-    if parts.scheme not in ("postgresql", "postgres", "postgresql+psycopg"):
-        raise ValueError("no such URL")
-    if not all(not port or (port.isdecimal() and 0 < int(port) <= 65535) for port in ports):  # noqa: PLR2004 - the highest port
-        raise ValueError("no such port")
-    return text
-
-
-def _redis_url(text: str) -> str:
-    RedisAddress.parse(text).check_files()
-    return text
-
-
-def _host_name(text: str) -> str:
-    if _HOST_NAME.fullmatch(text) is None:
-        raise ValueError(text)
-    return text
-
-
-def _bind(text: str) -> str:
-    if text.startswith("unix:") and text != "unix:":
-        return text
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004 - the highest port
-        raise ValueError(text)
-    return text
-
-
-def _address(text: str) -> str:
-    if text.startswith("unix:"):
-        raise ValueError(text)
-    return _bind(text)
-
-
-def _host_names(text: str) -> str:
-    for name in _parts(text):
-        if not re.fullmatch(r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]", name):
-            raise ValueError(name)
-    return text
-
-
-Seconds: TypeAlias = Annotated[float, Field(gt=0, le=10**9, allow_inf_nan=False)]
-Days: TypeAlias = Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)]
-Networks: TypeAlias = Annotated[str, AfterValidator(_networks)]
 
 
 class _Variables(BaseSettings):
@@ -188,19 +80,19 @@ class Settings(_Variables):
 
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
     require_verification: bool = Field(default=False, description="true or false")
-    verification_origin: Annotated[str, AfterValidator(_host_name)] = Field(
+    verification_origin: Annotated[str, AfterValidator(values.host_name)] = Field(
         ORIGIN, description="a host's name such as hooks.example"
     )
-    database_url: Annotated[str, AfterValidator(_database)] | None = Field(
+    database_url: Annotated[str, AfterValidator(values.database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
     postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
-    redis_url: Annotated[str, AfterValidator(_redis_url)] | None = Field(
+    redis_url: Annotated[str, AfterValidator(values.redis_url)] | None = Field(
         None,
         repr=False,
         description="a URL such as redis://:password@host:6379/0, or with TLS rediss://user:password@host:6379/0",
     )
-    grpc_bind: Annotated[str, AfterValidator(_bind)] = Field(
+    grpc_bind: Annotated[str, AfterValidator(values.bind)] = Field(
         "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051, or unix: and a path"
     )
     grpc_tls_cert: Path | None = Field(None, description="the path of a PEM file with the server's certificate")
@@ -217,18 +109,18 @@ class Settings(_Variables):
     watches_per_workspace: int = Field(20, ge=1, le=1_000, description="a whole number from 1 to 1000")
     reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
     grpc_reflection: bool = Field(default=False, description="true or false")
-    secret_keys: Annotated[str, NoDecode, AfterValidator(_keys)] = Field(
+    secret_keys: Annotated[str, NoDecode, AfterValidator(values.keys)] = Field(
         "", repr=False, description="keys of urlsafe base64 of 32 bytes each, separated by commas"
     )
-    egress_allow: Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
-    egress_deny: Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
-    egress_ports: Annotated[str, AfterValidator(_ports)] = Field(
+    egress_allow: values.Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
+    egress_deny: values.Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
+    egress_ports: Annotated[str, AfterValidator(values.ports)] = Field(
         "", description="ports and ranges such as 443,8443,9000-9100, separated by commas"
     )
-    egress_proxy: Annotated[str, AfterValidator(_proxy)] | None = Field(
+    egress_proxy: Annotated[str, AfterValidator(values.proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
     )
-    preset_hosts: Annotated[str, AfterValidator(_hosts)] = Field(
+    preset_hosts: Annotated[str, AfterValidator(values.hosts)] = Field(
         "", description="names of hosts such as chat.example.com, separated by commas"
     )
     resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
@@ -236,45 +128,48 @@ class Settings(_Variables):
     ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
     default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")
     default_max_retries: int = Field(3, ge=1, le=20, description="a whole number from 1 to 20")
-    retry_schedule: Annotated[str, BeforeValidator(str.strip), AfterValidator(_schedule)] = Field(
+    retry_schedule: Annotated[str, BeforeValidator(str.strip), AfterValidator(values.schedule)] = Field(
         "exponential", description="exponential, standard, or a list of waits such as 5s,5m,2h"
     )
-    retry_base_s: Seconds = Field(1, description="a number of seconds above 0")
-    retry_cap_s: Seconds = Field(36_000, description="a number of seconds above 0")
+    retry_base_s: values.Seconds = Field(1, description="a number of seconds above 0")
+    retry_cap_s: values.Seconds = Field(36_000, description="a number of seconds above 0")
     retry_jitter: float = Field(0.2, ge=0, lt=1, description="a number from 0 to below 1")
     retry_countdown_max_s: float = Field(60, ge=0, le=1800, description="a number of seconds from 0 to 1800")
-    lease_slack_s: Seconds = Field(10, description="a number of seconds above 0")
-    relay_every_s: Seconds = Field(5, description="a number of seconds above 0")
-    relay_after_s: Seconds = Field(5, description="a number of seconds above 0")
-    sweep_every_s: Seconds = Field(5, description="a number of seconds above 0")
+    lease_slack_s: values.Seconds = Field(10, description="a number of seconds above 0")
+    relay_every_s: values.Seconds = Field(5, description="a number of seconds above 0")
+    relay_after_s: values.Seconds = Field(5, description="a number of seconds above 0")
+    sweep_every_s: values.Seconds = Field(5, description="a number of seconds above 0")
     deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
     post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
     endpoint_concurrency: int = Field(200, ge=1, le=1000, description="a whole number from 1 to 1000")
-    slow_after_s: Seconds = Field(1, description="a number of seconds above 0")
+    slow_after_s: values.Seconds = Field(1, description="a number of seconds above 0")
     breaker_failures: int = Field(20, ge=0, le=1_000_000, description="a whole number from 0, for never, to 1000000")
-    breaker_open_s: Seconds = Field(30, description="a number of seconds above 0")
-    breaker_open_max_s: Seconds = Field(600, description="a number of seconds above 0")
-    failing_warn_s: Seconds = Field(86_400, description="a number of seconds above 0")
-    failing_disable_s: Seconds = Field(432_000, description="a number of seconds above 0")
+    breaker_open_s: values.Seconds = Field(30, description="a number of seconds above 0")
+    breaker_open_max_s: values.Seconds = Field(600, description="a number of seconds above 0")
+    failing_warn_s: values.Seconds = Field(86_400, description="a number of seconds above 0")
+    failing_disable_s: values.Seconds = Field(432_000, description="a number of seconds above 0")
     failing_span_s: float = Field(43_200, ge=0, le=31_536_000, description="a number of seconds from 0 to 31536000")
-    retention_days: Days = Field(90, description="a number of days above 0, up to 36500")
-    retention_payload_days: Days = Field(30, description="a number of days above 0, up to 36500")
-    retention_attempt_days: Days = Field(30, description="a number of days above 0, up to 36500")
-    audit_retention_days: Days = Field(365, description="a number of days above 0, up to 36500")
-    purge_every_s: Seconds = Field(60, description="a number of seconds above 0")
-    dashboard_bind: Annotated[str, AfterValidator(_address)] = Field(
+    retention_days: values.Days = Field(90, description="a number of days above 0, up to 36500")
+    retention_payload_days: values.Days = Field(30, description="a number of days above 0, up to 36500")
+    retention_attempt_days: values.Days = Field(30, description="a number of days above 0, up to 36500")
+    audit_retention_days: values.Days = Field(365, description="a number of days above 0, up to 36500")
+    purge_every_s: values.Seconds = Field(60, description="a number of seconds above 0")
+    dashboard_bind: values.Address = Field(
         "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
     )
     dashboard_secret: str | None = Field(
         None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
     )
-    dashboard_hosts: Annotated[str, AfterValidator(_host_names)] = Field(
+    dashboard_hosts: Annotated[str, AfterValidator(values.host_names)] = Field(
         "", description="host names without ports, such as hooks.example.com,localhost"
     )
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
     dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
     dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
+    metrics_bind: values.Address | None = Field(None, description="an address and a port, such as 127.0.0.1:9465")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
+    run_dir: Path | None = Field(None, description="the path of a folder")
+    health_needs_database: bool = Field(default=False, description="true or false")
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
     @classmethod
@@ -293,13 +188,13 @@ class Settings(_Variables):
     @property
     def preset_hosts_named(self) -> frozenset[str]:
         """The hosts that presets may post to beside their vendors' own."""
-        return frozenset(part.lower() for part in _parts(self.preset_hosts))
+        return frozenset(part.lower() for part in values.parts(self.preset_hosts))
 
     @property
     def retry_policy(self) -> RetryPolicy:
         """The retry policy that the five ``RETRY_`` settings describe."""
         named = {"exponential": None, "standard": STANDARD_SCHEDULE}
-        schedule = named[self.retry_schedule] if self.retry_schedule in named else _durations(self.retry_schedule)
+        schedule = named[self.retry_schedule] if self.retry_schedule in named else values.durations(self.retry_schedule)
         return RetryPolicy(
             base=timedelta(seconds=self.retry_base_s),
             cap=timedelta(seconds=self.retry_cap_s),
@@ -377,22 +272,3 @@ def _check_certificates(path: Path) -> None:
 
 def _allowed(name: str) -> str:
     return Settings.model_fields[name].description or ""
-
-
-def _durations(text: str) -> tuple[timedelta, ...]:
-    """Return the waits of a list such as ``5s,5m,2h``; a bare number is seconds."""
-    units = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-    waits = []
-    for part in _parts(text):
-        number, unit = (part[:-1], part[-1]) if part[-1] in units else (part, "s")
-        wait = float(number) * units[unit]
-        if not 0 < wait <= 31_536_000:  # noqa: PLR2004 - a year; also refuses NaN
-            raise ValueError(part)
-        waits.append(timedelta(seconds=wait))
-    if not waits:
-        raise ValueError(text)
-    return tuple(waits)
-
-
-def _parts(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]

@@ -23,24 +23,47 @@ RELEASED: Final = SCHEMAS / "released"
 _INFO: Final = {
     "title": "NoteFlow Hooks",
     "version": __version__,
-    "description": "What NoteFlow Hooks posts to the endpoints of a workspace. Generated: see docs/events.md.",
+    "description": (
+        "What NoteFlow Hooks posts to the endpoints of a workspace, one event a request, in the format noteflow. Others"
+        " are in docs/formats.md, batches in docs/batches.md. Generated: see docs/events.md."
+    ),
 }
 #: What every request has, in the order in which it is sent; the value is its description and its JSON Schema.
 _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "X-NoteFlow-Event": ("The event's type.", {"type": "string"}),
     "X-NoteFlow-Payload-Version": ("The version of the payload.", {"type": "integer", "minimum": 1}),
     "X-NoteFlow-Delivery": ("The delivery's id, the same on every attempt.", {"type": "string", "format": "uuid"}),
+    "webhook-id": ("The event's id, the same on every attempt and at every endpoint.", {"type": "string"}),
+    "webhook-timestamp": ("When this attempt was made, in Unix seconds.", {"type": "integer"}),
     "X-NoteFlow-Sequence": (
         "The event's number among its meeting's events; absent where it is about none.",
         {"type": "integer", "minimum": 1},
     ),
-    "webhook-id": ("The event's id, the same on every attempt and at every endpoint.", {"type": "string"}),
-    "webhook-timestamp": ("When this attempt was made, in Unix seconds.", {"type": "integer"}),
-    "X-NoteFlow-Signature": ("sha256= and the HMAC-SHA256 of the body; absent without a secret.", {"type": "string"}),
-    "webhook-signature": ("v1, and base64, for each live secret, by Standard Webhooks.", {"type": "string"}),
+    "X-NoteFlow-Gap": (
+        "With an order: how many earlier ones of the meeting were given up since the last one that was sent.",
+        {"type": "integer", "minimum": 1},
+    ),
+    "X-NoteFlow-Out-Of-Order": (
+        "With an order: true where a later one of the meeting has been sent before.",
+        {"type": "string", "const": "true"},
+    ),
+    "X-NoteFlow-Signature": (
+        "sha256= and the HMAC-SHA256 of the body; absent where no secret signs.",
+        {"type": "string"},
+    ),
+    "webhook-signature": (
+        "By Standard Webhooks: v1, and base64 for each live secret, v1a, and base64 for each live key pair.",
+        {"type": "string"},
+    ),
 }
 #: Not every request has these.
-_OPTIONAL: Final = ("X-NoteFlow-Sequence", "X-NoteFlow-Signature", "webhook-signature")
+_OPTIONAL: Final = (
+    "X-NoteFlow-Sequence",
+    "X-NoteFlow-Gap",
+    "X-NoteFlow-Out-Of-Order",
+    "X-NoteFlow-Signature",
+    "webhook-signature",
+)
 
 
 def generate() -> dict[Path, str]:

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.concurrency.outage import DATABASE, REDIS
 from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 from noteflow_hooks.settings import Settings
 from tests.support.waiting import until
@@ -19,8 +20,16 @@ if TYPE_CHECKING:
 _SETTLED_IN = "SELECT pg_postmaster_start_time() < now() - interval '5 s'"
 _TABLES = (
     "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs,"
-    " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies"
+    " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies, stats_minutes,"
+    " stats_hours, stats_totals, stats_endpoints, stats_resent, stats_progress"
 )
+
+
+@pytest.fixture(autouse=True)
+def no_outage() -> None:
+    """No test goes on with the outage of another one's server: of each, a process tells once."""
+    for each in (DATABASE, REDIS):
+        each.since = None
 
 
 @pytest.fixture(scope="session")

@@ -24,13 +24,16 @@ from noteflow_hooks.broker.names import (
     RELAY_TASK,
     SWEEP_TASK,
 )
+from noteflow_hooks.concurrency.pulse import TURN_S
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, unknown_variables
+from workers import life
 from workers.celery_internals import (
     GuardedCelery,
     end_beat_at_its_next_step,
     end_children_by_sigquit,
     ignore_sigterm,
+    leave_out_idle_rounds,
     leave_out_receipts,
 )
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
@@ -87,6 +90,8 @@ _BROKER: Final[dict[str, object]] = {
     "broker_channel_error_retry": True,
 }
 _WORKER: Final[dict[str, object]] = {
+    # Celery's, which shows that it is alive.
+    "worker_consumer": "workers.consumer:LivingConsumer",
     # POSTs under way when Redis goes are finished and recorded.
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     # More than one waiting message a slot would sit with a busy worker while another is idle.
@@ -103,6 +108,10 @@ def build(settings: Settings) -> Celery:
     wait_without_blocking_others()
     app = GuardedCelery("noteflow-hooks", include=["workers.tasks"])
     app.conf.update(_QUEUES | _MESSAGES | _BROKER | _broker(settings.redis) | _WORKER | _beat(settings))
+    if settings.metrics_bind is not None:
+        from workers.measuring import measure_workers  # noqa: PLC0415 - where nothing is measured, nothing is imported
+
+        measure_workers(app, bind=settings.metrics_bind)
     return app
 
 
@@ -116,7 +125,9 @@ def _beat(settings: Settings) -> dict[str, object]:
     return {
         # In memory: a few periods need no file to remember when they last ran. By the monotonic clock: one that is set
         # back would hold up relay and sweep for as long.
-        "beat_scheduler": "workers.celery_internals:SteadyScheduler",
+        "beat_scheduler": "workers.scheduler:SteadyScheduler",
+        # So often it looks at least, and shows that it is alive.
+        "beat_max_loop_interval": TURN_S,
         "beat_schedule": {
             "relay": _every(settings.relay_every_s, RELAY_TASK),
             "sweep": _every(settings.sweep_every_s, SWEEP_TASK),
@@ -127,7 +138,10 @@ def _beat(settings: Settings) -> dict[str, object]:
 
 def _every(seconds: float, task: str) -> dict[str, object]:
     # With no worker there, ticks must not pile up: the next one does all that the missed ones would have done.
-    return {"task": task, "schedule": seconds, "options": {"expires": max(2 * seconds, _TICK_EXPIRES_S)}}
+    # One that can't be sent is sent with the next tick: beat is not to be held up for long.
+    again = {"max_retries": 1, "interval_start": 0, "interval_step": 0}
+    options = {"expires": max(2 * seconds, _TICK_EXPIRES_S), "retry_policy": again}
+    return {"task": task, "schedule": seconds, "options": options}
 
 
 @signals.after_setup_logger.connect
@@ -145,6 +159,7 @@ def log_each_task_once(loglevel: int, **_: Any) -> None:  # noqa: ANN401 - Celer
     """Say of a task how it ended, and at DEBUG when it came, too."""
     if loglevel > logging.DEBUG:
         leave_out_receipts()
+        leave_out_idle_rounds()
 
 
 @signals.celeryd_init.connect
@@ -173,6 +188,18 @@ def end_beat(sender: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's signatur
 def leave_sigterm_to_the_worker(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Go on with what is under way when the whole process group is told to end."""
     ignore_sigterm()
+
+
+@signals.celeryd_init.connect
+def begin_life(sender: str, **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Leave signs of life, and name the worker's connections, before there are any, and before it forks."""
+    life.begin(settings, "worker", sender)
+
+
+@signals.beat_init.connect
+def begin_beats_life(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Do the same for beat."""
+    life.begin(settings, "beat")
 
 
 @signals.celeryd_init.connect

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import logging
 import signal
-import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from billiard import pool, popen_fork
-from celery import Celery, beat
+from celery import Celery
+from celery.app import trace
 from celery.app.events import Events
 from celery.apps.worker import Worker
 from celery.events.dispatcher import EventDispatcher
-from celery.schedules import schedstate, schedule
 from celery.worker import state, strategy
 from kombu.utils.objects import cached_property
 
 from noteflow_hooks.broker.kombu_internals import MALFORMED
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DROPPED
 
 if TYPE_CHECKING:
     from celery.worker.request import Request
@@ -29,8 +30,6 @@ _Worker: Any = Worker
 _pool: Any = pool
 _popen_fork: Any = popen_fork
 _billiards_terminate_job: Any = pool.Pool.terminate_job
-_ScheduleEntry: Any = beat.ScheduleEntry
-_Scheduler: Any = beat.Scheduler
 _state: Any = state
 _Events: Any = Events
 _EventDispatcher: Any = EventDispatcher
@@ -45,6 +44,7 @@ class GuardedWorker(_Worker):  # type: ignore[misc]  # Celery's class is untyped
         except MALFORMED as error:
             # Celery would let it end the loop, or keep the slot; after a few of these a worker stands still.
             log.warning("a task was dropped: it can't be begun (%s)", type(error).__name__, exc_info=True)
+            count(DROPPED, "not_begun")
             _state.task_ready(req)
             req.reject(requeue=False)
             self._release_slot()
@@ -62,6 +62,26 @@ def leave_out_receipts() -> None:
     Call it before a worker makes its consumer.
     """
     logging.getLogger(strategy.__name__).setLevel(logging.WARNING)
+
+
+#: What relay and sweep return where they found nothing to do, as Celery shows it.
+_IDLE_RESULTS: Final = frozenset({"'0 events'", "'0 reclaimed, 0 overdue, 0 slots'"})
+
+
+class _IdleRounds(logging.Filter):
+    """Leaves out the line of a task that had nothing to do."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Tell whether the record is to be logged."""
+        args = record.args
+        return not (isinstance(args, dict) and args.get("return_value") in _IDLE_RESULTS)
+
+
+def leave_out_idle_rounds() -> None:
+    """Have no line say that relay or sweep found nothing: of an idle system there are more than a megabyte a day."""
+    logger = logging.getLogger(trace.__name__)
+    if not any(isinstance(each, _IdleRounds) for each in logger.filters):
+        logger.addFilter(_IdleRounds())
 
 
 def end_children_by_sigquit() -> None:
@@ -96,32 +116,6 @@ def end_beat_at_its_next_step(service: Any) -> None:  # noqa: ANN401 - beat's se
 def _terminate_job(pool: Any, pid: int, sig: int | None = None) -> None:  # noqa: ANN401 - billiard's pool
     # What `celery control terminate` names is SIGTERM too.
     _billiards_terminate_job(pool, pid, signal.SIGQUIT if sig == signal.SIGTERM else sig)
-
-
-class SteadyEntry(_ScheduleEntry):  # type: ignore[misc]  # Celery's class is untyped
-    """A task that beat calls, whose period goes by the monotonic clock from when it was made."""
-
-    def __init__(self, *args: Any, began_at: float = 0.0, **kwargs: Any) -> None:  # noqa: ANN401, ARG002 - Celery's own
-        """Take what Celery's own takes; each call of the task makes a new entry out of the attributes of this one."""
-        super().__init__(*args, **kwargs)
-        self.began_at = time.monotonic()
-
-    def is_due(self) -> Any:  # noqa: ANN401 - Celery's own
-        """Return whether the period is over, and in how many seconds to ask again."""
-        if type(self.schedule) is not schedule:
-            return super().is_due()
-        period_s = self.schedule.seconds
-        left_s = self.began_at + period_s - time.monotonic()
-        return schedstate(left_s <= 0, period_s if left_s <= 0 else left_s)
-
-
-class SteadyScheduler(_Scheduler):  # type: ignore[misc]  # as above
-    """Beat's scheduler, for which no wall clock exists: one that is set back by minutes holds nothing up."""
-
-    Entry = SteadyEntry
-
-    def _when(self, entry: object, next_time_to_run: float, **_: object) -> float:  # noqa: ARG002 - Celery's own
-        return float(time.monotonic() + (self.adjust(next_time_to_run) or 0))
 
 
 class EventsOnce(_EventDispatcher):  # type: ignore[misc]  # as above

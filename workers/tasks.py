@@ -31,12 +31,17 @@ from noteflow_hooks.broker.names import (
 from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.broker.redis_link import RedisLink
 from noteflow_hooks.concurrency.ending import Ending
+from noteflow_hooks.concurrency.outage import REDIS
+from noteflow_hooks.concurrency.pulse import DONE, FAILED
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.retries import GatheredRetries
 from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
 from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
+from noteflow_hooks.telemetry import counting
+from noteflow_hooks.telemetry.metrics import WAKE_UPS
+from workers import life
 from workers.app import app, settings
 
 if TYPE_CHECKING:
@@ -60,7 +65,8 @@ _QUEUES: Final = {Lane.QUICK: DELIVER_QUEUE, Lane.SLOW: SLOW_QUEUE}
 sender = BackgroundSender(
     most=SENDER_MOST,
     pause_s=SENDER_PAUSE_S,
-    lost="Redis takes no wake-ups (%s); relay and sweep find what they were about",
+    outage=REDIS,
+    note=lambda lost: counting.count(WAKE_UPS, DELIVER_QUEUE, "lost", by=lost),
 )
 #: How long the background sender's thread waits for Redis.
 _SENDER_TIMEOUT_S: Final = 5.0
@@ -73,6 +79,8 @@ retries = GatheredRetries(
 #: Made before any fork, and shared with all processes of the worker.
 ending = Ending()
 _lock = threading.Lock()
+#: The signs of life of the worker, which its children share; here for the price of one assignment a task.
+_marks = life.pulse().marks
 _parts: bootstrap.WorkerParts | None = None
 
 
@@ -83,9 +91,11 @@ def dispatch(event_ids: list[str]) -> str:
     if DELIVER_QUEUE not in app.amqp.queues.consume_from:
         # Others of the operator's workers make the POSTs.
         made = deliveries.dispatch(ids, wake_ups=wake_ups)
+        _marks[DONE] = time.monotonic()
         return f"{made} deliveries" if made else "nothing to deliver"
     # A message for the one event of a quiet moment would cost it as much time as all else.
     made, outcomes = deliveries.dispatch_and_deliver(ids, wake_ups=wake_ups)
+    _marks[DONE] = time.monotonic()
     return f"{made} deliveries: {outcomes}" if made else "nothing to deliver"
 
 
@@ -97,6 +107,7 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     wake_ups = TaskWakeUps()
     came_by = (self.request.delivery_info or {}).get("routing_key")
     outcomes = deliveries.deliver(ids, wake_ups=wake_ups, lane=Lane.SLOW if came_by == SLOW_QUEUE else Lane.QUICK)
+    _marks[DONE] = time.monotonic()
     if self.request.retries and ids:
         for delay, early in deliveries.early(ids).items():
             wake_ups.retry_later(early, delay=delay)
@@ -112,6 +123,7 @@ def relay() -> str:
     for chunk in chunks:
         dispatch.delay(_texts(chunk))
     parts().task_runs.note(RELAY, took=timedelta(seconds=time.monotonic() - began))
+    _marks[DONE] = time.monotonic()
     return f"{sum(map(len, chunks))} events"
 
 
@@ -135,7 +147,9 @@ def sweep() -> str:
             deliver.apply_async(([],), queue=_QUEUES[lane])
     # Last: nobody waits for it.
     parts().tell_breakers()
+    parts().roll_up()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
+    _marks[DONE] = time.monotonic()
     return f"{reclaimed} reclaimed, {sum(map(len, chunks))} overdue, {quick + slow} slots"
 
 
@@ -145,6 +159,7 @@ def purge(left_s: float = settings.purge_every_s) -> str:
     # It has hours of time for what it tells days before.
     parts().tell_certificates()
     done = parts().purge()
+    _marks[DONE] = time.monotonic()
     left_s = min(left_s, _PURGE_MOST_S) - (done.took + done.rest).total_seconds()
     if done.more and left_s > 0:
         # It rests as a message, not in a slot of the worker: where that has only one, deliveries take it meanwhile.
@@ -157,7 +172,8 @@ def parts() -> bootstrap.WorkerParts:
     global _parts  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
     with _lock:
         if _parts is None:
-            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since)
+            counted = counting.figures()
+            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since, figures=counted)
         return _parts
 
 
@@ -201,6 +217,7 @@ def _send(texts: list[str], queue: str, due: float) -> None:
     wait_s = due - time.monotonic()
     options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": 1}
     deliver.apply_async((texts,), queue=queue, **options)
+    counting.count(WAKE_UPS, queue, "sent")
 
 
 @signals.celeryd_init.connect
@@ -212,6 +229,12 @@ def check(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         bootstrap.refuse_pooler(settings)
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.task_failure.connect
+def note_failure(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Have probes see that this worker takes messages and gets nothing done, as without a database."""
+    _marks[FAILED] = time.monotonic()
 
 
 @signals.worker_ready.connect
@@ -256,6 +279,7 @@ def _push(task: str, queue: str, ids: Sequence[UUID], *, most: int | None = None
     # A large fan-out must not fill everybody's queue.
     if most is None or _link().length(queue) < most:
         _link().push(queue, _message(task, queue).about(_texts(ids)))
+        counting.count(WAKE_UPS, queue, "sent")
 
 
 @cache

@@ -1,10 +1,6 @@
-"""Batches that are leased as their deliveries are made: how many POSTs several endpoints have, and fewer indexes.
+"""Batches that are leased as their deliveries are made: how many POSTs endpoints have, and a lock that is waited for.
 
-Up adds a function, and takes three indexes from what each member of a batch is written to. Workers of the revision
-before go on; they look for a batch's members and attempts without them, which takes them longer where there are many.
-A batch's row names its members, and by their ids this release finds all of it.
-
-Down brings the indexes back.
+Up adds two functions, and down removes them. Servers and workers of the revision before go on.
 """
 
 from __future__ import annotations
@@ -12,7 +8,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0033"
-down_revision = "0030"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 

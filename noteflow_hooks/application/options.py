@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
-from noteflow_hooks.domain.violations import Violations
+from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.errors import FiltersMissingError
 
 if TYPE_CHECKING:
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 def new_options(named: Mapping[str, Any], *, filters: FilterEvaluator | None) -> EndpointOptions:
     """Return the options of a new endpoint, or raise InvalidInputError; with a filter it may take milliseconds."""
-    options = NO_OPTIONS.changed(named)
-    check_filter(options.filter, filters=filters)
-    return options
+    own = {name: value for name, value in named.items() if name == "filter"}
+    rest = {name: value for name, value in named.items() if name not in own}
+    # All that is wrong is said at once, what a filter is refused for included.
+    check_all(lambda: NO_OPTIONS.changed(rest), lambda: check_options(own, filters=filters))
+    return NO_OPTIONS.changed(named)
 
 
 def options_in(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 from noteflow_hooks.application.endpoints import find_webhook
+from noteflow_hooks.domain.batches import alone_in_batch
 from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
-from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
+from noteflow_hooks.domain.options import NO_BATCHES, NO_OPTIONS, EndpointOptions, Format
 from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -75,6 +76,8 @@ def preview_payload(
     delivery = next((each for each in unit.deliveries.get_by_event(event_id) if each.webhook_id == webhook.id), None)
     rendering = Rendering.of(webhook)
     claim = _claim(event, webhook, rendering, delivery_id=_NIL if delivery is None else delivery.id)
+    if webhook.options.batch_max != NO_BATCHES and event.target_webhook_id is None:
+        claim = alone_in_batch(claim, EventFacts(event.meeting_id, event.occurred_at), batch_id=_NIL)
     try:
         shown = previewer.preview(claim, moment=now)
     except RenderingError as error:

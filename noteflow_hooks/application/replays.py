@@ -57,7 +57,7 @@ def cancel_replay(unit: UnitOfWork, workspace_id: UUID, replay_id: UUID, *, by: 
     old, new = {"state": ReplayState.RUNNING.value}, {"state": replay.state.value, "sent": replay.sent}
     target = (TargetKind.REPLAY, replay_id)
     unit.audit.add(entry_of(by, Action.REPLAY_CANCELLED, workspace_id, target, old=old, new=new))
-    unit.on_commit(lambda: log.info("replay %s is cancelled", replay_id))
+    unit.on_commit(lambda: log.warning("replay %s is cancelled", replay_id))
     return replay
 
 

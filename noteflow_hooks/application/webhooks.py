@@ -30,6 +30,8 @@ from noteflow_hooks.domain.preset_endpoints import hidden
 from noteflow_hooks.domain.verification import registered, verification_event
 from noteflow_hooks.errors import UnavailableError, WebhooksOffError
 from noteflow_hooks.key_pairs import generate_key_pair
+from noteflow_hooks.telemetry import counting
+from noteflow_hooks.telemetry.metrics import TRIGGERS_FAILED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -329,6 +331,7 @@ class WebhookService:
         except Exception:
             # The boundary that keeps webhooks from failing meetings: whatever went wrong, the meeting's change goes on.
             self.failures = next(self._failed)
+            counting.count(TRIGGERS_FAILED)
             log.exception("Failed to trigger %s webhooks", event_type)
             return None
 

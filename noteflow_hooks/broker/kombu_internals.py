@@ -21,6 +21,10 @@ from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
 
+from noteflow_hooks.broker.named_connections import NamedConnection, NamedSSLConnection
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DROPPED
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
@@ -33,6 +37,8 @@ log = logging.getLogger(__name__)
 MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 #: The command that waits for the next message of some queues.
 _FETCH: Final = "BRPOP"
+#: When Redis last answered it, by the monotonic clock: with a message, or that there is none.
+LAST_FETCH: Final = [0.0]
 #: Celery shows so much of a message's arguments; what of them is beyond so many ids is never shown.
 _SHOWN_CHARACTERS: Final = 1024
 _SHOWN_IDS: Final = 30
@@ -145,6 +151,9 @@ class _UnfinishedMessages(_QoS):  # type: ignore[misc]  # kombu's class is untyp
 class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is untyped
     """A channel of the Redis transport that hands on only what it finds no problem with, and lets no message end it."""
 
+    connection_class = NamedConnection
+    connection_class_ssl = NamedSSLConnection
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - kombu's own
         """Take what kombu's own takes."""
         super().__init__(*args, **kwargs)
@@ -167,6 +176,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
                 callback(message)
             except MALFORMED as error:
                 log.warning("a message from queue %s was dropped: %s", queue, type(error).__name__, exc_info=True)
+                count(DROPPED, "not_begun")
                 # Else it would count as being worked on for ever, and in the end the worker would fetch no more.
                 if not message.acknowledged:
                     message.reject_log_error(log, self.connection_errors)
@@ -184,6 +194,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         problem = self.problem_with_message(raw, queue=queue)
         if problem is not None:
             log.warning("a message of %d bytes from queue %s was dropped: %s", len(raw), queue, problem)
+            count(DROPPED, "malformed")
         return problem
 
     def _receive_one(self, c: Any) -> Any:  # noqa: ANN401 - kombu's own
@@ -192,6 +203,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         except (ArithmeticError, RecursionError) as error:
             # kombu itself catches the other errors of a text that can't be read.
             log.warning("a broadcast was dropped: it can't be read (%s)", type(error).__name__)
+            count(DROPPED, "broadcast")
             raise Empty from None
 
     def _deliver_fanout_message(self, message: Any, exchange: str) -> Any:  # noqa: ANN401 - kombu's own
@@ -199,6 +211,7 @@ class GuardedChannel(_Channel, ABC):  # type: ignore[misc]  # kombu's class is u
         if problem is None:
             return super()._deliver_fanout_message(message, exchange)
         log.warning("a broadcast to %s was dropped: %s", exchange, problem)
+        count(DROPPED, "broadcast")
         return True
 
 
@@ -210,7 +223,10 @@ class _FilteringClient:
     def parse_response(self, connection: Any, command_name: str, **options: Any) -> Any:  # noqa: ANN401 - redis-py's own
         """Return what Redis answered; None, which means that no message came in time, in place of a bad one."""
         answer = super().parse_response(connection, command_name, **options)  # type: ignore[misc]  # redis-py's class follows
-        if command_name != _FETCH or not answer:
+        if command_name != _FETCH:
+            return answer
+        LAST_FETCH[0] = time.monotonic()
+        if not answer:
             return answer
         key, raw = answer
         return answer if self.problem_with(key, raw) is None else None

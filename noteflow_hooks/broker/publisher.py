@@ -7,7 +7,6 @@ What gets lost here costs time and nothing else: the relay and the sweep find wh
 
 from __future__ import annotations
 
-import logging
 import math
 import threading
 import time
@@ -23,6 +22,7 @@ from noteflow_hooks.broker.kombu_internals import PreparedMessage
 from noteflow_hooks.broker.names import DELIVER_QUEUE, DELIVER_TASK, DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.broker.queue_depth import FULL
 from noteflow_hooks.broker.redis_link import RedisLink
+from noteflow_hooks.concurrency.outage import REDIS
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
@@ -30,8 +30,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.broker.redis_url import RedisAddress
-
-log = logging.getLogger(__name__)
+    from noteflow_hooks.concurrency.outage import Outage
 
 #: While a message waits in the queue, whoever takes it takes along what is in the tables: the next one may come later.
 _SPACING_S: Final = 0.005
@@ -50,6 +49,10 @@ _FEW: Final = 25
 _MOST_WAITING: Final = 50_000
 
 
+def _note_nothing(_: str) -> None:
+    """Count nowhere what came of a message."""
+
+
 def _begin_nothing(_: list[str]) -> None:
     """Leave it to the thread."""
 
@@ -66,15 +69,20 @@ class Publisher:
         *,
         begin: Callable[[list[str]], Callable[[], int] | None] = _begin_nothing,
         pause_s: float = _PAUSE_S,
+        outage: Outage = REDIS,
+        note: Callable[[str], None] = _note_nothing,
     ) -> None:
         """``send`` puts one message into the queue and returns how many wait there, this one included.
 
         It may raise, and may block for as long as its own timeouts. ``begin`` does neither: it sends the message and
-        returns what does the rest of ``send``, or None where it can't.
+        returns what does the rest of ``send``, or None where it can't. ``note`` is told of each message that it was
+        ``sent``, or ``lost``.
         """
         self._send = send
         self._begin = begin
         self._pause_s = pause_s
+        self._outage = outage
+        self._note = note
         self._waiting: deque[UUID] = deque(maxlen=_MOST_WAITING)
         #: Has something in it where the thread is to look; it is empty while the thread has nothing to do.
         self._woken: SimpleQueue[None] = SimpleQueue()
@@ -84,7 +92,6 @@ class Publisher:
         self._begun: tuple[int, Callable[[], int]] | None = None
         self._starting = threading.Lock()
         self._closing = threading.Event()
-        self._away = False
         self._rate = 0.0
         self._last = time.monotonic()
         self._backlog: Callable[[], int] = lambda: 0
@@ -174,9 +181,9 @@ class Publisher:
         except Exception as error:  # noqa: BLE001 - whatever the broker's client raises, no event is hurt by it
             self._failed(error)
             return self._pause_s
-        if self._away:
-            self._away = False
-            log.info("Redis takes wake-ups again")
+        self._note("sent")
+        if self._outage.since is not None:
+            self._outage.answered()
         return self._spacing(queued)
 
     def _spacing(self, queued: int) -> float:
@@ -188,11 +195,8 @@ class Publisher:
         return _SPACING_S if queued > 1 else 0.0
 
     def _failed(self, error: Exception) -> None:
-        if not self._away:
-            self._away = True
-            log.warning(
-                "Redis takes no wake-ups (%s); what was committed is safe and waits for the relay", type(error).__name__
-            )
+        self._outage.refused(f"{type(error).__name__}: {error}")
+        self._note("lost")
         # The relay and the sweep find all of these by themselves, once Redis is back.
         self._waiting.clear()
 
@@ -259,8 +263,14 @@ class Publishers:
         self.deliveries.close()
 
 
-def connect(address: RedisAddress) -> Publishers:
-    """Make publishers that send what Celery would, by the tasks' names, with timeouts that fit a server's thread."""
-    events = QueueSender(address, task=DISPATCH_TASK, queue=DISPATCH_QUEUE)
-    deliveries = QueueSender(address, task=DELIVER_TASK, queue=DELIVER_QUEUE)
-    return Publishers(Publisher(events.send, begin=events.begin), Publisher(deliveries.send, begin=deliveries.begin))
+def connect(address: RedisAddress, *, note: Callable[[str, str], None] | None = None) -> Publishers:
+    """Make publishers that send what Celery would, by the tasks' names, with timeouts that fit a server's thread.
+
+    ``note`` is told of each message its queue and whether it was ``sent`` or ``lost``.
+    """
+
+    def publisher(task: str, queue: str) -> Publisher:
+        sender = QueueSender(address, task=task, queue=queue)
+        return Publisher(sender.send, begin=sender.begin, note=partial(note, queue) if note else _note_nothing)
+
+    return Publishers(publisher(DISPATCH_TASK, DISPATCH_QUEUE), publisher(DELIVER_TASK, DELIVER_QUEUE))

@@ -5,8 +5,12 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
 
-from redis.connection import Connection, SSLConnection
 from redis.exceptions import ConnectionError as RedisConnectionError
+
+from noteflow_hooks.broker.faults import kind_of
+from noteflow_hooks.broker.named_connections import NamedConnection, NamedSSLConnection
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import REDIS_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,7 +26,7 @@ class RedisLink:
 
     def __init__(self, address: RedisAddress, *, timeout_s: float = _TIMEOUT_S) -> None:
         """Without an answer for ``timeout_s``, Redis counts as away. Nothing is asked of it yet."""
-        kind: Any = Connection if address.tls is None else SSLConnection
+        kind: Any = NamedConnection if address.tls is None else NamedSSLConnection
         self._connection: Any = kind(
             host=address.host,
             port=address.port,
@@ -95,7 +99,8 @@ class RedisLink:
     def _broken_off(self) -> Iterator[None]:
         try:
             yield
-        except BaseException:
+        except BaseException as error:
+            count(REDIS_ERRORS, kind_of(error))
             # Given up in the middle, the next answer would be this command's; and where Redis is full, or may not be
             # written to any more, its name may lead elsewhere by the next time.
             self._connection.disconnect()

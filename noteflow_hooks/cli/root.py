@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -14,6 +15,7 @@ from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.cli.support.groups import LazyGroup
 from noteflow_hooks.cli.support.helping import example, write_whole
 from noteflow_hooks.cli.support.options import remote_options
+from noteflow_hooks.concurrency.identity import name_process
 
 if TYPE_CHECKING:
     from typing import Never
@@ -83,6 +85,9 @@ def main() -> Never:
         if stream is not None:
             # A terminal that can't show a character must not turn a result into an error.
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a TextIOWrapper here
+    # What goes wrong is one line of the command's own; Python would print records of those that log nowhere, too.
+    logging.getLogger("noteflow_hooks").addHandler(logging.NullHandler())
+    name_process("cli", next((each for each in sys.argv[1:] if each in COMMANDS), ""))
     code = run(root, sys.argv[1:])
     # The command is done: a Ctrl-C from here on would only break into Python's own end, with a traceback.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -5,7 +5,6 @@ A message that is refused is lost, and so are those that wait behind it: each wo
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections import deque
 from typing import TYPE_CHECKING
@@ -13,19 +12,22 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-log = logging.getLogger(__name__)
+    from noteflow_hooks.concurrency.outage import Outage
 
 
 class BackgroundSender:
     """One for a process. Its thread begins with the first message; if it was killed, another begins with the next."""
 
-    def __init__(self, *, most: int, pause_s: float, lost: str) -> None:
+    def __init__(
+        self, *, most: int, pause_s: float, outage: Outage, note: Callable[[int], None] = lambda _: None
+    ) -> None:
         """At most ``most`` messages wait, the newest ones. After a failure nothing is sent for ``pause_s``.
 
-        ``lost`` is logged then, with the error's name for its ``%s``.
+        ``outage`` is told of it, and of what is sent again; ``note`` is told how many messages were lost.
         """
         self._pause_s = pause_s
-        self._lost = lost
+        self._outage = outage
+        self._note = note
         self._waiting: deque[Callable[[], object]] = deque(maxlen=most)
         self._changed = threading.Condition()
         self._closing = False
@@ -57,6 +59,9 @@ class BackgroundSender:
                 send()
             except Exception as error:  # noqa: BLE001 - whatever the network's client raises, who sends is not hurt by it
                 self._pause(error)
+            else:
+                if self._outage.since is not None:
+                    self._outage.answered()
 
     def _next(self) -> Callable[[], object] | None:
         with self._changed:
@@ -64,8 +69,9 @@ class BackgroundSender:
             return self._waiting.popleft() if self._waiting else None
 
     def _pause(self, error: Exception) -> None:
-        log.warning(self._lost, type(error).__name__)
+        self._outage.refused(f"{type(error).__name__}: {error}")
         with self._changed:
+            self._note(1 + len(self._waiting))
             self._waiting.clear()
             self._pausing = True
             try:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.concurrency.collector import BatchCollector
 from noteflow_hooks.delivery.claimer import Claimer
 from noteflow_hooks.delivery.dispatcher import Dispatcher
-from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped
-from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
+from noteflow_hooks.delivery.settler import Outcomes, Result, Settler, grouped, tell_news
+from noteflow_hooks.delivery.tuning import BACKLOG_TASKS, FILTERS_PATIENCE_S, GATHER_S, ROUNDS, TASK_PATIENCE_S, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.challenges import VERIFICATION
@@ -176,7 +176,7 @@ class DeliveryService:
         With ``goes_on`` the caller looks for throttled deliveries next.
         """
         outcomes = Outcomes()
-        calls = permits.begin_each(self._begin, claims)
+        calls = permits.begin_each(partial(self._begin, _Patience()), claims)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
             # What is let go by others than the last ones would wait for those.
             outcomes += self._settler.settle(group, goes_on=goes_on and not calls.is_under_way)
@@ -203,7 +203,8 @@ class DeliveryService:
         try:
             if left := calls.left():
                 # What a challenge says of an endpoint's pace may be that of another URL.
-                self._store.mark_slow({each.claim.webhook.id for each in left if each.claim.challenge is None})
+                slow = {each.claim.webhook.id for each in left if each.claim.challenge is None}
+                tell_news(self._store.mark_slow(slow))
         except UnavailableError as error:
             # Their attempts say the same again when they end.
             log.warning("slow endpoints could not be marked: %s", error)
@@ -213,22 +214,38 @@ class DeliveryService:
         longest = self._rules.countdown_max
         return grouped({key: wait for key, wait in self._store.waits(delivery_ids).items() if wait <= longest})
 
-    def _begin(self, leased: LeasedClaim) -> Callable[[], AttemptResult | Verdict | HeldBack | None]:
+    def _begin(
+        self, patience: _Patience, leased: LeasedClaim
+    ) -> Callable[[], AttemptResult | Verdict | HeldBack | None]:
         """Begin the POST; its result is None where none may be made, or none that would surely end within its lease.
 
         Where the endpoint's filter does not let it pass, it is the filter's verdict.
         """
         claim = leased.claim
-        if not may_be_sent(claim) or self._monotonic() >= leased.start_by:
+        began = self._monotonic()
+        if not may_be_sent(claim) or began >= leased.start_by:
             return _no_result
-        if claim.webhook.options.filter:
-            held_back = self._held_back(claim)
-            if held_back is not None:
-                return lambda: held_back
-            if self._monotonic() >= leased.start_by:
-                # The filters of a chunk, and of a batch's members, have taken their time.
-                return _no_result
-        return self._begin_post(claim)
+        if not claim.webhook.options.filter:
+            return self._begin_post(claim)
+        if patience.left_s <= 0 or isinstance(claim, BatchClaim):
+            # The next ones' POSTs, which are others', would wait for it.
+            return partial(self._asked_and_posted, leased)
+        begun = self._begin_asked(leased)
+        patience.left_s -= self._monotonic() - began
+        return begun
+
+    def _asked_and_posted(self, leased: LeasedClaim) -> AttemptResult | Verdict | HeldBack | None:
+        return self._begin_asked(leased)()
+
+    def _begin_asked(self, leased: LeasedClaim) -> Callable[[], AttemptResult | Verdict | HeldBack | None]:
+        """Ask the endpoint's filter, and begin the POST where it lets it pass."""
+        held_back = self._held_back(leased.claim)
+        if held_back is not None:
+            return lambda: held_back
+        if self._monotonic() >= leased.start_by:
+            # The filters of a chunk, and of a batch's members, have taken their time.
+            return _no_result
+        return self._begin_post(leased.claim)
 
     def _held_back(self, claim: Claim) -> Verdict | HeldBack | None:
         """Return what the endpoint's filter says where it does not let the claim pass, a batch as a whole."""
@@ -258,6 +275,15 @@ def may_be_sent(claim: Claim) -> bool:
 
 def _no_result() -> None:
     """Return the result of a POST that was not made."""
+
+
+class _Patience:
+    """How long the filters of a chunk may still keep its other POSTs waiting."""
+
+    __slots__ = ("left_s",)
+
+    def __init__(self) -> None:
+        self.left_s = FILTERS_PATIENCE_S
 
 
 class _Counted:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final, TypeAlias
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, TypeAlias
 
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
-from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.attempt_line import Destination, attempt_line, death_line
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
 from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
@@ -28,15 +29,11 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
     from noteflow_hooks.domain.deliveries import Claim, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
 
 log = logging.getLogger(__name__)
-
-#: What an operator needs to know beyond the attempt's message, which is the tenant's to read.
-_ADVICE: Final = {
-    ErrorKind.ADDRESS_NOT_ALLOWED: "; NOTEFLOW_HOOKS_EGRESS_ALLOW, NOTEFLOW_HOOKS_EGRESS_PORTS or a proxy can allow it"
-}
 
 Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | HeldBack | None]"
 #: A result with the settlement that it leads to, and the fencing key under which that counts.
@@ -115,21 +112,27 @@ class Settler:
         outcomes, succeeded = Outcomes(), list[str]()
         #: Batches of which a failed attempt is told already: it is one attempt.
         logged: set[tuple[UUID, str]] = set()
+        each_attempt = log.isEnabledFor(logging.DEBUG)
         for leased, settlement, key in group:
             is_kept = key in settled.fencing_keys
             outcome = _outcome(settlement) if is_kept else "lost"
-            ids = _ids(settlement)
-            outcomes[outcome] += len(ids)
+            together = settlement.together if isinstance(settlement, WholeSuccess) else (settlement.delivery.id,)
+            outcomes[outcome] += len(together)
             if outcome == "succeeded":
                 host = host_of(leased.claim.webhook.url)
-                succeeded += [f"delivery {each} to {host} succeeded" for each in ids]
-            elif settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
+                for each in together:
+                    succeeded.append(f"delivery {each} to {host} succeeded")
+                if not each_attempt:
+                    continue
+            if settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
                 _log(leased.claim, settlement, is_kept=is_kept)
                 if settlement.batch_id is not None:
                     logged.add((settlement.batch_id, outcome))
         if succeeded:
             # One record, and a line for each: to make a record takes three times as long as the line.
             log.info("\n".join(succeeded), extra={"lines": succeeded})
+        if settled.news:
+            tell_news(settled.news)
         self._follow_up(group, settled, goes_on=goes_on)
         return outcomes
 
@@ -197,11 +200,6 @@ class Settler:
         return Settled(frozenset())
 
 
-def _ids(settlement: Settlement) -> Sequence[object]:
-    """Return the deliveries that it settles."""
-    return settlement.together if isinstance(settlement, WholeSuccess) else (settlement.delivery.id,)
-
-
 def _outcome(settlement: Settlement) -> str:
     status = settlement.delivery.status
     return "retrying" if status is DeliveryStatus.PENDING else status.value
@@ -237,27 +235,25 @@ def _level(delivery: WebhookDelivery) -> int:
     return logging.WARNING if delivery.error_message == UNAVAILABLE else logging.INFO
 
 
-def _named(claim: Claim, settlement: Settlement) -> str:
-    if isinstance(claim, BatchClaim):
-        return f"batch {claim.id} of {len(claim.members)}, delivery {settlement.delivery.id} among them,"
-    return f"delivery {settlement.delivery.id}"
+def tell_news(news: Sequence[HealthNews]) -> None:
+    """Log what has changed of endpoints' health."""
+    for each in news:
+        log.log(logging.INFO if each.is_good else logging.WARNING, "%s", each, extra={"fields": each.fields})
 
 
 def _log(claim: Claim, settlement: Settlement, *, is_kept: bool) -> None:
     delivery, result = settlement.delivery, settlement.attempt
-    if not is_kept:
-        log.warning("delivery %s was reclaimed before its result was recorded", delivery.id)
-    elif result is None:
-        log.log(_level(delivery), "delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
-    else:
-        log.log(
-            logging.ERROR if result.error_kind is ErrorKind.INTERNAL else logging.WARNING,
-            "%s attempt %d to webhook %s at %s: %s in %d ms%s",
-            _named(claim, settlement),
-            delivery.attempt_count,
-            claim.webhook.id,
-            host_of(claim.webhook.url),
-            result.error_message,
-            result.duration_ms,
-            _ADVICE.get(result.error_kind or ErrorKind.INTERNAL, ""),
-        )
+    if result is None:
+        if is_kept:
+            log.log(_level(delivery), "delivery %s is %s: %s", delivery.id, delivery.status, delivery.error_message)
+        else:
+            log.warning("delivery %s was reclaimed before its result was recorded", delivery.id)
+        return
+    webhook = claim.webhook
+    to = Destination(webhook.id, webhook.workspace_id, host_of(webhook.url))
+    members = len(claim.members) if isinstance(claim, BatchClaim) else None
+    line = attempt_line(settlement, result, to, now=datetime.now(UTC), is_kept=is_kept, members=members)
+    log.log(line.level, "%s", line.text, extra={"fields": line.fields})
+    if is_kept and delivery.status is DeliveryStatus.DEAD:
+        line = death_line(settlement, to)
+        log.log(line.level, "%s", line.text, extra={"fields": line.fields})

@@ -53,6 +53,9 @@ LOOK_AGAIN_AFTER: Final = timedelta(milliseconds=20)
 
 #: How long a task waits for its slowest receivers; see the table.
 TASK_PATIENCE_S: Final = 0.25
+#: How long the filters of a chunk keep its other POSTs waiting; what is left is asked in the POSTs' own threads. Each
+#: takes microseconds, and a hostile one 10 ms.
+FILTERS_PATIENCE_S: Final = 0.02
 #: How many chunks a task takes at the most before it makes room for another: fewer messages for a long backlog.
 ROUNDS: Final = 8
 #: While more tasks than this deliver, or dispatch, none goes on with a backlog: a few keep all threads busy, and the

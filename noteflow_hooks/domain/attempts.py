@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -53,3 +54,8 @@ class WebhookAttempt:
     redialled: bool = False
     #: The batch that it was an attempt of; None where the delivery went alone.
     batch_id: UUID | None = None
+
+    @property
+    def ended_at(self) -> datetime:
+        """When it ended, by the clock that it began by."""
+        return self.started_at + timedelta(milliseconds=self.duration_ms)

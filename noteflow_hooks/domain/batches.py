@@ -37,6 +37,7 @@ TOO_LARGE: Final = 413
 #: How many may share a batch where no answer has asked for fewer.
 NO_LIMIT: Final = 100
 NAMED_AS_FAILED: Final = "The answer names it as failed"
+BEHIND_A_FAILED_ONE: Final = "The answer names an earlier one of its meeting as failed"
 
 
 Kin: TypeAlias = "tuple[int, int, Rendering | None, bool]"
@@ -181,6 +182,12 @@ class Member(Claim):
     #: What its element needs of the event, whatever its rendering is.
     content: EventFacts
 
+    @property
+    def meeting(self) -> tuple[str, int] | None:
+        """Its meeting and its number there; None where it stands in no order."""
+        meeting_id = self.content.meeting_id
+        return None if self.rank is None or meeting_id is None else (meeting_id, self.rank.sequence)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchClaim(Claim):
@@ -218,7 +225,7 @@ class BatchClaim(Claim):
         limit = self._limit_after(result, failed)
         settlements = []
         for each in self.members:
-            own = failed_one(result) if each.delivery.event_id in failed else result
+            own = failed_one(result, each.delivery.event_id) if each.delivery.event_id in failed else result
             after, wait = each.delivery.attempted(own, max_retries=self.webhook.max_retries, policy=policy, draw=drawn)
             if limit is not None and after.status is DeliveryStatus.PENDING:
                 after = without_batch(after, limit)
@@ -249,8 +256,24 @@ class BatchClaim(Claim):
         return settlements
 
     def _failed(self, result: AttemptResult) -> frozenset[UUID]:
-        """Return the events that have failed although the answer is a success."""
-        return result.failed_events if result.succeeded else frozenset()
+        """Return the events that have failed although the answer is a success.
+
+        With an order, so have those behind them: a batch may be older than the order, and hold several of a meeting.
+        """
+        named = result.failed_events if result.succeeded else frozenset()
+        if not named or not self.webhook.options.is_ordered:
+            return named
+        first: dict[str, int] = {}
+        for each in self.members:
+            if each.delivery.event_id in named and each.meeting is not None:
+                meeting_id, sequence = each.meeting
+                first[meeting_id] = min(sequence, first.get(meeting_id, sequence))
+        behind = (
+            each.delivery.event_id
+            for each in self.members
+            if each.meeting is not None and each.meeting[1] > first.get(each.meeting[0], each.meeting[1])
+        )
+        return named | frozenset(behind)
 
     def _limit_after(self, result: AttemptResult, failed: frozenset[UUID]) -> int | None:
         """Return how many may share a new batch of what is left; None where the batch stays one."""
@@ -272,9 +295,10 @@ def without_batch(delivery: WebhookDelivery, limit: int) -> WebhookDelivery:
     return replace(delivery, batch_id=None, batch_limit=least)
 
 
-def failed_one(result: AttemptResult) -> AttemptResult:
-    """Return the result for a member that the answer to its batch names as failed."""
-    return replace(result, error_kind=ErrorKind.STATUS, error_message=NAMED_AS_FAILED, failed_events=frozenset())
+def failed_one(result: AttemptResult, event_id: UUID) -> AttemptResult:
+    """Return the result for a member that the answer to its batch names as failed, or an earlier one of its meeting."""
+    message = NAMED_AS_FAILED if event_id in result.failed_events else BEHIND_A_FAILED_ONE
+    return replace(result, error_kind=ErrorKind.STATUS, error_message=message, failed_events=frozenset())
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,6 +336,12 @@ def assembled(batch: Batch, claims: Mapping[UUID, Claim], contents: Mapping[UUID
         return None
     members = tuple(_member(claims[each], contents[each]) for each in batch.members)
     return BatchClaim(**_fields_of(members[0]), id=batch.id, members=members, rendering=batch.rendering)
+
+
+def alone_in_batch(claim: Claim, content: EventFacts, *, batch_id: UUID) -> BatchClaim:
+    """Return the claim of a batch of that one delivery, of which nothing was sent."""
+    member = _member(claim, content)
+    return BatchClaim(**_fields_of(member), id=batch_id, members=(member,), rendering=Rendering.of(claim.webhook))
 
 
 def _member(claim: Claim, content: EventFacts) -> Member:

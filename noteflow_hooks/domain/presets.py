@@ -34,7 +34,8 @@ class Preset:
 PRESETS: Final[Mapping[Format, Preset]] = {
     # docs.slack.dev, "Rate limits": incoming webhooks, one message a second.
     Format.SLACK: Preset("Slack", ("hooks.slack.com", "hooks.slack-gov.com"), 1.0),
-    # Five requests in two seconds for a webhook, and 30 a minute for its channel: half a one a second keeps both.
+    # Discord names no figures. Its headers have said five requests in two seconds for a webhook, and others have met 30
+    # a minute in a channel: half a one a second keeps both.
     Format.DISCORD: Preset("Discord", ("discord.com", "discordapp.com", "canary.discord.com", "ptb.discord.com"), 0.5),
     # learn.microsoft.com, "Rate limiting for connectors": 4 in one second, 60 in 30 seconds. Two a second keep both.
     Format.TEAMS: Preset("Microsoft Teams", (".webhook.office.com", ".logic.azure.com", ".api.powerplatform.com"), 2.0),

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from typing_extensions import override
 
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.ports.previews import Preview, Previewer
 from noteflow_hooks.errors import AddressNotAllowedError
+from noteflow_hooks.executor.batch_posts import rendered_batch
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.webhook_executor import USER_AGENT
@@ -40,7 +42,11 @@ class RequestPreviewer(Previewer):
             endpoint = PreparedEndpoint(_bare(claim.webhook), user_agent=USER_AGENT, allow_http_loopback=True)
         except ExchangeError as error:
             raise AddressNotAllowedError(error.message) from None
-        head, body = request_of(endpoint, claim, moment)
+        if isinstance(claim, BatchClaim):
+            rendered = rendered_batch(claim)
+            head, body = endpoint.batch_head(claim, rendered, moment), rendered.body
+        else:
+            head, body = request_of(endpoint, claim, moment)
         lines = head.decode("latin-1").split("\r\n")[1:-2]
         pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
         return Preview(tuple(_with_signatures(pairs, claim.webhook)), body)

@@ -11,7 +11,6 @@ from noteflow_hooks import __version__
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult
-from noteflow_hooks.domain.urls import host_of
 from noteflow_hooks.domain.verification import ORIGIN, takes_handshake
 from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.batch_posts import answered_batch, rendered_batch
@@ -56,13 +55,15 @@ class WebhookExecutor:
         monotonic: Callable[[], float] = time.monotonic,
         user_agent: str = USER_AGENT,
         origin: str = ORIGIN,
+        note_connection: Callable[[bool], None] | None = None,
     ) -> None:
         """``ca_bundle`` is a PEM file with certificates to trust beside the system's.
 
-        ``origin`` is what CloudEvents' receivers know us by.
+        ``origin`` is what CloudEvents' receivers know us by. ``note_connection`` is told of each connection that a POST
+        goes over whether it was kept from one before.
         """
         self._egress = egress
-        self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic)
+        self._transport = Transport(egress, ca_bundle=ca_bundle, monotonic=monotonic, note=note_connection)
         self._now = now
         self._monotonic = monotonic
         self._user_agent = user_agent
@@ -94,7 +95,7 @@ class WebhookExecutor:
             self._transport.begin(post)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
-            return lambda: self._result(claim, outcome, started_at, started)
+            return lambda: self._result(outcome, started_at, started)
         return lambda: self._ended(claim, post, started_at, started)
 
     def _ended(
@@ -110,7 +111,7 @@ class WebhookExecutor:
             outcome = (ask or self._answered)(claim, post, started_at)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
-        return self._result(claim, outcome, started_at, started, redialled=post.redialled)
+        return self._result(outcome, started_at, started, redialled=post.redialled)
 
     def _answered(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:
         if isinstance(claim, BatchClaim):
@@ -137,13 +138,10 @@ class WebhookExecutor:
             return None
 
     def _result(
-        self, claim: Claim, outcome: Outcome, started_at: datetime, started: float, *, redialled: bool = False
+        self, outcome: Outcome, started_at: datetime, started: float, *, redialled: bool = False
     ) -> AttemptResult:
         duration_ms = round((self._monotonic() - started) * 1000)
-        result = AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
-        if logger.isEnabledFor(logging.DEBUG):
-            _log(claim, result)
-        return result
+        return AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -165,15 +163,3 @@ def _fault(claim: Claim, error: Exception) -> Outcome:
         "Attempt failed unexpectedly: delivery=%s webhook=%s", claim.delivery.id, claim.webhook.id, exc_info=error
     )
     return Outcome(error_kind=ErrorKind.INTERNAL, error_message="Internal error")
-
-
-def _log(claim: Claim, result: AttemptResult) -> None:
-    logger.debug(
-        "Attempt: delivery=%s webhook=%s host=%s status=%s error=%s duration_ms=%s",
-        claim.delivery.id,
-        claim.webhook.id,
-        host_of(claim.webhook.url),
-        result.status_code,
-        result.error_kind,
-        result.duration_ms,
-    )

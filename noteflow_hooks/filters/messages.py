@@ -51,7 +51,7 @@ def refusal(text: str) -> InvalidInputError:
         return InvalidInputError("filter", f"is no valid CEL expression: {_plain(_CODE.sub('', text))}")
     line, column, reason = found.groups()
     place = f"line {line}, column {column}: " if int(line) > 0 else ""
-    return InvalidInputError("filter", f"is no valid CEL expression: {place}{_plain(reason)}")
+    return InvalidInputError("filter", f"is no valid CEL expression: {place}{_plain(_CODE.sub('', reason))}")
 
 
 def failure(text: str, *, expression: str) -> str:

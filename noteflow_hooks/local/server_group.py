@@ -20,6 +20,8 @@ from noteflow_hooks.local.children import launcher
 from noteflow_hooks.rpc.server.port import SharedPort
 from noteflow_hooks.rpc.sharing.membership import Memberships
 from noteflow_hooks.rpc.sharing.memory import SharedMemory
+from noteflow_hooks.telemetry.memory import SharedFigures
+from noteflow_hooks.telemetry.starting import answer_metrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -40,17 +42,28 @@ _FAILED: Final = 1
 class ServerGroup:
     """Runs the servers until SIGTERM or SIGINT. Use it in the main thread: the servers end when that one does."""
 
-    def __init__(self, command: Sequence[str], *, count: int, bind: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        count: int,
+        bind: str,
+        env: Mapping[str, str],
+        metrics_bind: str | None = None,
+    ) -> None:
         """``command`` starts a server; it gets ``--member`` and the address in ``env``.
 
-        Raise SettingsError where the address can't be had, or can't be shared.
+        With ``metrics_bind``, this process answers there what all servers count. Raise SettingsError where the address
+        can't be had, or can't be shared.
         """
         if sys.platform != "linux":
             raise SettingsError("several processes on one port need Linux; start one with --processes 1")
         self._command = command
         self._port = SharedPort(bind)
         self._env = {**env, "NOTEFLOW_HOOKS_GRPC_BIND": self._port.address}
-        self._memberships = Memberships(count)
+        self._memberships = Memberships(count, measures=metrics_bind is not None)
+        if metrics_bind is not None:
+            answer_metrics(metrics_bind, SharedFigures.opened(self._memberships.figures))
         self._memory = SharedMemory(self._memberships.memory, count=count)
         self._members = [_Member(self, number) for number in range(1, count + 1)]
 

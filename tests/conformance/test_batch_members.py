@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from noteflow_hooks.domain.batches import NAMED_AS_FAILED
+from noteflow_hooks.domain.batches import BEHIND_A_FAILED_ONE, NAMED_AS_FAILED
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions, Ordering
 from tests.conformance.model.batching import (
@@ -222,3 +223,26 @@ def test_one_that_an_answer_names_keeps_the_later_ones_of_its_meeting_back(world
     end(world, again, SUCCESS)
     [rest] = taken(world)
     assert members(rest) == [later]
+
+
+def test_in_a_batch_from_before_the_order_what_is_behind_a_failed_one_fails_too(world: World) -> None:
+    """The receiver has taken the later one, and gets it again behind the earlier one."""
+    webhook = batched(world, batch_max=10, partial=True)
+    first, second, other, third = (
+        world.dispatched(world.event(webhook.workspace_id, meeting_id=meeting))[0].id for meeting in "aaba"
+    )
+    [batch] = taken(world)
+    end(world, batch, a_failure())
+    world.change(replace(webhook, options=replace(webhook.options, ordering=Ordering.PER_MEETING)))
+    [again] = taken(world)
+    assert (again.id, set(members(again))) == (batch.id, {first, second, other, third})
+    named = {each.delivery.event_id for each in again.members if each.delivery.id == second}
+    end(world, again, an_attempt_result(failed_events=frozenset(named)))
+    found = {key: world.read(webhook.workspace_id, key) for key in (first, second, other, third)}
+    assert {key for key, each in found.items() if each.status is DeliveryStatus.SUCCEEDED} == {first, other}
+    assert [found[key].error_message for key in (second, third)] == [NAMED_AS_FAILED, BEHIND_A_FAILED_ONE]
+    [head] = redeemed(world)
+    assert members(head) == [second]
+    end(world, head, SUCCESS)
+    [rest] = taken(world)
+    assert members(rest) == [third]

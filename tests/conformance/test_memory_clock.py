@@ -11,6 +11,7 @@ from noteflow_hooks.persistence.memory import (
     InMemoryCertificateWatch,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
+    InMemoryStatsKeeper,
     InMemoryUnitOfWork,
     MemoryStore,
 )
@@ -27,7 +28,7 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     stores = partial(InMemoryDeliveryStore, store)
     units, retention = partial(InMemoryUnitOfWork, store), InMemoryRetentionStore(store)
     told = InMemoryBreakerLog(store), InMemoryCertificateWatch(store)
-    world = World(units, stores(), stores, lambda _: None, retention, *told)
+    world = World(units, stores(), stores, lambda _: None, retention, *told, InMemoryStatsKeeper(store))
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

@@ -35,7 +35,7 @@ DEADLINE_S: Final = 2.0
 #: Statements of ours that wait for somebody's lock.
 #: One of ours that waits for a lock of that process. Beside it sweeps may wait for each other, for a moment.
 WAITING: Final = """
-SELECT min(pid) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks' AND %s = ANY(pg_blocking_pids(pid))
+SELECT min(pid) FROM pg_stat_activity WHERE application_name ^@ 'noteflow-hooks' AND %s = ANY(pg_blocking_pids(pid))
 """
 ALIVE: Final = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
 #: The line that an endpoint's claims stand in.
@@ -153,7 +153,7 @@ def every_connection(rig: SystemRig) -> Iterator[None]:
                 ours += 1
             except psycopg.OperationalError:
                 first.execute(
-                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks'"
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ^@ 'noteflow-hooks'"
                 )
         yield
 

@@ -38,7 +38,7 @@ END $$;
 CREATE TRIGGER trouble BEFORE INSERT ON noteflow.webhook_events FOR EACH ROW EXECUTE FUNCTION public.refuse();
 CREATE TRIGGER trouble BEFORE INSERT ON noteflow.webhook_attempts FOR EACH ROW EXECUTE FUNCTION public.refuse();
 """
-CUT: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'noteflow-hooks'"
+CUT: Final = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ^@ 'noteflow-hooks'"
 #: How many POSTs are under way when the failover comes.
 IN_FLIGHT: Final = 10
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -12,6 +13,7 @@ import standardwebhooks
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.options import EndpointOptions, Format
+from noteflow_hooks.domain.ranks import Rank
 from noteflow_hooks.domain.renderings import Rendering
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
@@ -68,6 +70,16 @@ def test_one_signature_is_over_all_of_it(receiver: Receiver, executor: WebhookEx
     names = ("webhook-id", "X-NoteFlow-Delivery", "X-NoteFlow-Event", "X-NoteFlow-Batch", "X-Own")
     assert [request.header(each) for each in names] == [str(batch.id), str(batch.id), "batch", "3", "yes"]
     assert [request.header(each) for each in ("X-NoteFlow-Payload-Version", "X-NoteFlow-Sequence")] == ["1", None]
+
+
+def test_a_batch_with_one_past_its_place_says_so(receiver: Receiver, executor: WebhookExecutor) -> None:
+    """As a replay has them: a later one of its meeting was sent before."""
+    batch = a_batch(receiver.url())
+    ranks = (Rank(4), Rank(2, is_late=True), None)
+    late = tuple(replace(each, rank=rank) for each, rank in zip(batch.members, ranks, strict=True))
+    assert executor.post(replace(batch, members=late)).succeeded
+    assert executor.post(replace(batch, members=(late[0], late[2]))).succeeded
+    assert [each.header("X-NoteFlow-Out-Of-Order") for each in receiver.requests] == ["true", None]
 
 
 def test_a_quarter_of_a_mebibyte_arrives(receiver: Receiver, executor: WebhookExecutor) -> None:

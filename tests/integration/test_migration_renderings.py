@@ -10,6 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
+from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions, Format
@@ -132,3 +133,35 @@ def test_on_the_way_down_who_has_such_deliveries_is_paused(database: Database) -
     assert database.read("paused_at IS NOT NULL", waiting) == (True,)
     assert database.read("paused_at", settled) == database.read("paused_at", plain) == (None,)
     database.up("head")
+
+
+def test_on_the_way_down_who_has_an_option_is_paused_and_named_and_what_was_blocked_is_due(database: Database) -> None:
+    """The release before would send without filter, format, batches and order; an endpoint without any goes on."""
+    database.up("0024")
+    options: list[dict[str, Any]] = [
+        {"filter": "true"},
+        {"format": "standard"},
+        {"batch_max": 2},
+        {"ordering": "per_meeting"},
+    ]
+    optional = [database.webhook(OURS, **each) for each in options]
+    plain = database.webhook(OURS, batch_wait_ms=5, on_dead="stop")
+    database.connection.execute(
+        "INSERT INTO noteflow.delivery_queue (workspace_id, webhook_id, event_id, event_type, held, next_attempt_at)"
+        " SELECT workspace_id, id, gen_random_uuid(), 'meeting.completed', true, now() + interval '8766000 hours'"
+        " FROM noteflow.webhook_configs WHERE ordering <> 'none'"
+    )
+    said: list[str] = []
+    database.connection.add_notice_handler(lambda notice: said.append(str(notice.message_primary)))
+    script = next(each for each in bootstrap.migrations_folder().glob("versions/0015*"))
+    names: dict[str, Any] = {}
+    exec(compile(script.read_text("utf-8"), str(script), "exec"), names)  # noqa: S102 - the migration itself
+    with database.connection.transaction(force_rollback=True):
+        database.connection.execute(names["_PAUSE"])
+    told = "webhook {0} of workspace {0} has a filter, a format, batches or an order: it is paused"
+    assert len(said) == len(optional)
+    assert all(any(told.format(key) in each for each in said) for key in optional)
+    database.down("0014")
+    assert [database.read("paused_at IS NOT NULL", key)[0] for key in (*optional, plain)] == [True] * 4 + [False]
+    due = "SELECT count(*) FROM noteflow.delivery_queue WHERE next_attempt_at <= now()"
+    assert database.connection.execute(due).fetchone() == (1,)

@@ -78,7 +78,7 @@ def test_celery_logs_as_we_do(tmp_path: Path, command: Sequence[str], log_format
         environment = variables({**NOWHERE, "log_format": log_format})
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=file, stderr=file)
     try:
-        until(lambda: "refused" in log.read_text(), what="it can't connect")
+        until(lambda: "Redis refuses" in log.read_text(), what="it can't connect")
     finally:
         process.kill()
         process.wait(timeout=60)

@@ -225,6 +225,31 @@ def test_a_settle_that_meets_a_slot_is_seen_by_the_next_one(engine: Engine, data
     assert following.rank.sequence == 2
 
 
+def test_a_redelivery_that_meets_a_slot_knows_what_that_sends(engine: Engine, database: psycopg.Connection) -> None:
+    """A later one that is claimed while it is asked for has been sent before it: it is out of order."""
+    stage = Stage(engine)
+    stage.publish("a")
+    [head] = stage.claimed()
+    stage.settle(head, ok=True)
+
+    def send_again() -> None:
+        with SqlAlchemyUnitOfWork(engine, BOX) as unit:
+            unit.deliveries.send_again(stage.workspace_id, head.delivery.id)
+            unit.commit()
+
+    with ThreadPoolExecutor(1) as pool, engine.begin() as slot:
+        # As a slot holds it, and notes that the second one is sent.
+        slot.execute(text("SELECT FROM noteflow.webhook_health FOR NO KEY UPDATE"))
+        asking = pool.submit(send_again)
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%webhook_health%'"
+        until(lambda: database.execute(waits).fetchone() == (1,), what="the redelivery waits for the slot")
+        slot.execute(text("UPDATE noteflow.meeting_orders SET sent = 2"))
+        slot.commit()
+        asking.result(timeout=20)
+    again = stage.store.claim([head.delivery.id], limit=1, lease_slack=SLACK)
+    assert [each.rank for each in again] == [Rank(1, is_late=True)]
+
+
 def test_whatever_takes_a_head_away_lets_the_next_one_go(engine: Engine, database: psycopg.Connection) -> None:
     """Somebody's hand, too: the queue's trigger notes the meeting, and the sweep gives the endpoint a slot."""
     stage = Stage(engine)

@@ -32,7 +32,7 @@ EVENTS: Final = 3
 #: How many of ours have waited for a lock for so long.
 WAITING: Final = """
 SELECT count(*) FROM pg_stat_activity
-WHERE application_name = 'noteflow-hooks' AND wait_event_type = 'Lock'
+WHERE application_name ^@ 'noteflow-hooks' AND wait_event_type = 'Lock'
   AND clock_timestamp() - query_start > make_interval(secs => %s)
 """
 LONG_S: Final = 1.1

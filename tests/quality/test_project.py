@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 #: What stands in the package's root beside packages: all else has a room of its own.
 _ROOT_FILES: Final = frozenset(
     f"{name}.py"
-    for name in ("__init__", "bootstrap", "crypto", "errors", "key_pairs", "logs", "printable", "settings", "signing")
+    for name in (
+        "__init__",
+        "bootstrap",
+        "crypto",
+        "errors",
+        "key_pairs",
+        "logs",
+        "printable",
+        "setting_values",
+        "settings",
+        "signing",
+    )
 ) | {"py.typed"}
 #: Where the picture of the layers stands in `docs/architecture.md`.
 _PICTURE: Final = re.compile(r"^## Who may import whom\n.*?^```\n(.*?)^```", re.MULTILINE | re.DOTALL)

@@ -15,6 +15,7 @@ import yaml
 
 from noteflow_hooks.domain import events
 from noteflow_hooks.domain.catalogue import CATALOGUE, EventType
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.events import (
     PUBLISHABLE,
     SUBSCRIBABLE,
@@ -24,8 +25,12 @@ from noteflow_hooks.domain.events import (
 )
 from noteflow_hooks.domain.payload_versions import FIRST, NEWEST, PAYLOAD_VERSION, VERSIONS, version_sent
 from noteflow_hooks.domain.publishing import event_from_json, required_fields
+from noteflow_hooks.domain.ranks import Rank
+from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+from noteflow_hooks.key_pairs import generate_key_pair
+from noteflow_hooks.signing import generate_secret
 from tests.quality.sources import ROOT
-from tests.support.builders import NOON
+from tests.support.builders import NOON, a_delivery, a_webhook
 from tests.support.schema_growth import broken_promises
 
 if TYPE_CHECKING:
@@ -204,6 +209,14 @@ def test_the_documents_name_the_headers_that_are_sent() -> None:
     assert list(parameters) == list(headers["properties"])
     assert [name for name, each in parameters.items() if each["required"]] == headers["required"]
     assert "X-NoteFlow-Payload-Version" in headers["required"]
+    endpoint = PreparedEndpoint(
+        a_webhook(secret=generate_secret(), signing=Signing.BOTH, signing_key=generate_key_pair()),
+        user_agent="",
+        allow_http_loopback=False,
+    )
+    head = endpoint.head(a_delivery(), b"{}", NOON, rank=Rank(3, gap=1, is_late=True)).decode()
+    own = [name for name, *_ in (line.partition(":") for line in head.split("\r\n"))]
+    assert [each for each in own if each.lower().startswith(("x-noteflow-", "webhook-"))] == list(parameters)
 
 
 def test_every_type_has_a_first_version_and_the_newest_is_of_one() -> None:

@@ -22,7 +22,9 @@ from celery.exceptions import TaskRevokedError
 from celery.worker import components, heartbeat, strategy, worker
 
 from workers import celery_internals
-from workers.celery_internals import GuardedCelery, GuardedWorker, SteadyScheduler
+from workers import scheduler as beat_scheduler
+from workers.celery_internals import GuardedCelery, GuardedWorker
+from workers.scheduler import SteadyScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +87,7 @@ def test_the_apps_workers_are_guarded() -> None:
 def clocks(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """The clocks that beat goes by, which stand still until they are moved."""
     clocks = SimpleNamespace(monotonic=100.0, wall=datetime(2026, 1, 31, 12, tzinfo=UTC))
-    monkeypatch.setattr(celery_internals, "time", SimpleNamespace(monotonic=lambda: clocks.monotonic))
+    monkeypatch.setattr(beat_scheduler, "time", SimpleNamespace(monotonic=lambda: clocks.monotonic))
     monkeypatch.setattr(GuardedCelery, "now", lambda _: clocks.wall)
     return clocks
 

@@ -166,8 +166,10 @@ def test_the_log_tells_the_operator_what_could_allow_a_refused_address(
     )
     [delivery_id] = system.deliveries(1, url="https://inside.example/private?private")
     system.deliver([delivery_id])
-    [line] = [each.getMessage() for each in caplog.records if str(delivery_id) in each.getMessage()]
-    assert "at inside.example: address not allowed" in line
-    assert "NOTEFLOW_HOOKS_EGRESS_ALLOW" in line
+    [line] = [JsonFormatter().format(each) for each in caplog.records]
+    said = json.loads(line)
+    assert (said["delivery"], said["host"]) == (str(delivery_id), "inside.example")
+    assert said["error"] == "address not allowed"
+    assert "NOTEFLOW_HOOKS_EGRESS_ALLOW" in said["message"]
     assert "private" not in line
     assert system.read(delivery_id).error_message == "address not allowed"

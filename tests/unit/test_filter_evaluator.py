@@ -112,12 +112,14 @@ def test_an_error_at_evaluation_is_told_without_any_text_of_the_payload(text: st
         ("title == 'a'", "line 1, column 1: undeclared reference to 'title'"),
         ("data.a.nosuch()", "undeclared reference to 'nosuch'"),
         ("size(1) == 1", "found no matching overload for 'size' applied to '(int)'"),
+        ("\n", "line 2, column 1: "),
     ],
 )
 def test_what_is_no_filter_is_refused_with_the_place_and_the_reason(text: str, place: str) -> None:
-    """Line and column count from 1."""
+    """Line and column count from 1, and no word is the library's own code for an error."""
     assert refusal(text).startswith("is no valid CEL expression: ")
     assert place in refusal(text)
+    assert "INVALID_ARGUMENT" not in refusal(text)
 
 
 @pytest.mark.parametrize(

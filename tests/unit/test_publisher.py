@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.publisher import Publisher
+from noteflow_hooks.concurrency.outage import Outage
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
@@ -99,6 +100,10 @@ def test_announcing_does_not_wait_for_a_broker_that_hangs() -> None:
     broker.open.set()
 
 
+def an_outage() -> Outage:
+    return Outage("Redis", safe="it is found", quiet_s=0)
+
+
 def test_closing_sends_what_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Events announced just before the end are not left to the relay."""
     broker, ids = Broker(), [uuid4() for _ in range(3)]
@@ -118,13 +123,14 @@ def test_a_broker_that_is_away_is_said_once_and_tried_again(caplog: pytest.LogCa
     caplog.set_level(logging.INFO)
     broker = Broker()
     broker.failing = True
-    sending = Publisher(broker.send, pause_s=0.001)
+    sending = Publisher(broker.send, pause_s=0.001, outage=an_outage())
     broker.announce_until(sending, lambda: broker.tries >= 2)
     broker.failing = False
     broker.announce_until(sending, lambda: bool(broker.messages))
     sending.close(timeout_s=PATIENCE_S)
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "ConnectionError" in caplog.text
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    assert "Redis refuses: ConnectionError" in caplog.text
+    assert "Redis answers again" in caplog.text
 
 
 def rests_of(sending: Publisher, monkeypatch: pytest.MonkeyPatch) -> list[float]:
@@ -274,7 +280,7 @@ def test_an_answer_that_fails_is_a_broker_that_is_away(caplog: pytest.LogCapture
     """It is said, and nothing is sent for the length of the pause, by whoever it may be."""
     line = Line()
     line.failing = True
-    sending = Publisher(line.send, begin=line.begin, pause_s=1000.0)
+    sending = Publisher(line.send, begin=line.begin, pause_s=1000.0, outage=an_outage())
     sending.announce([uuid4()])
     line.open.set()
     until(lambda: "ConnectionError" in caplog.text, what="it is said")

@@ -8,6 +8,7 @@ from unittest.mock import Mock
 
 import pytest
 
+from noteflow_hooks.concurrency.outage import Outage
 from noteflow_hooks.concurrency.sender import BackgroundSender
 from tests.support.waiting import until
 
@@ -18,7 +19,7 @@ def _put(sender: BackgroundSender, sent: list[str]) -> bool:
 
 
 def a_sender(*, pause_s: float = 1.0) -> BackgroundSender:
-    return BackgroundSender(most=1_000, pause_s=pause_s, lost="Redis takes no wake-ups (%s)")
+    return BackgroundSender(most=1_000, pause_s=pause_s, outage=Outage("Redis", safe="it is found"))
 
 
 def refuse() -> None:
@@ -55,7 +56,7 @@ def test_whatever_a_message_raises_is_said_once_and_costs_the_others_behind_it(
         assert begun.wait(10)
         refuse()
 
-    with caplog.at_level(logging.WARNING, logger="noteflow_hooks.concurrency.sender"):
+    with caplog.at_level(logging.WARNING, logger="noteflow_hooks.concurrency.outage"):
         sender.put(fail)
         for _ in range(20):
             sender.put(lambda: sent.append("behind"))
@@ -63,7 +64,7 @@ def test_whatever_a_message_raises_is_said_once_and_costs_the_others_behind_it(
         until(lambda: _put(sender, sent), what="messages are sent again")
     assert set(sent) == {"later"}
     [line] = [each.getMessage() for each in caplog.records]
-    assert "Redis takes no wake-ups (AttributeError)" in line
+    assert "Redis refuses: AttributeError: 'NoneType' object" in line
     sender.close()
 
 

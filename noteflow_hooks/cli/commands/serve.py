@@ -48,7 +48,9 @@ def serve(*, processes: int, member: str | None) -> int | None:
 def _serve_together(settings: Settings, count: int) -> int:
     from noteflow_hooks.local.server_group import ServerGroup  # noqa: PLC0415 - as said
 
-    group = ServerGroup(_MEMBER, count=count, bind=settings.grpc_bind, env=os.environ)
+    group = ServerGroup(
+        _MEMBER, count=count, bind=settings.grpc_bind, env=os.environ, metrics_bind=settings.metrics_bind
+    )
     return group.run(lambda at: click.echo(f"serving gRPC on {at} with {count} processes (pid {os.getpid()})"))
 
 

@@ -19,6 +19,7 @@ from noteflow_hooks.local.private import NotPrivateError
 from noteflow_hooks.local.servers import EmbeddedServerError
 from noteflow_hooks.local.stack import System, forget_foreign_variables, keep_running
 from noteflow_hooks.local.stack.ports import free_address, why_not
+from noteflow_hooks.local.stack.rotation import Rotation
 from noteflow_hooks.local.up_state import UpState
 from noteflow_hooks.rpc.server.transport import is_local
 from noteflow_hooks.settings import PREFIX
@@ -88,8 +89,11 @@ def _run(system: System, settings: Settings, *, workers: int, interruption: Inte
         state.announce(system)
         click.echo(_welcome(system, settings.data_dir, _dashboard(system, state)))
 
+        rotation = Rotation(settings.data_dir / "logs")
+
         def ended() -> bool:
             state.announce(system)
+            rotation.look()
             return interruption.seen
 
         keep_running(system.parts, ended=ended)

@@ -10,6 +10,8 @@ import click
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.concurrency.identity import name_process
+from noteflow_hooks.concurrency.pulse import Pulse, default_folder
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.greenlets import LoopWaits
 from noteflow_hooks.rpc.server.options import ServerOptions
@@ -21,6 +23,7 @@ from noteflow_hooks.rpc.sharing.membership import Membership
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 def serve_alone(settings: Settings) -> None:
@@ -34,9 +37,13 @@ def serve_as_member(settings: Settings, member: str) -> None:
 
 
 def _serve(settings: Settings, group: Group | None) -> None:
-    parts = bootstrap.server(settings, waits=LoopWaits())
+    number = "" if group is None else str(group.number)
+    name_process("server", number)
+    figures, pulse = _measured(settings, group), Pulse()
+    parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
+        pulse.open(settings.run_dir or default_folder(), "server", f"{settings.grpc_bind} {number}".strip())
         options = _options(settings, parts.database_threads, group)
         endpoints = replace(
             options.endpoints,
@@ -44,12 +51,27 @@ def _serve(settings: Settings, group: Group | None) -> None:
             previewer=parts.previewer,
             filters=parts.filters,
         )
-        options = replace(options, schemas=parts.schemas, endpoints=endpoints)
+        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures, show_life=pulse.show)
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
     finally:
         parts.close()
+        pulse.close()
+
+
+def _measured(settings: Settings, group: Group | None) -> Figures | None:
+    """Begin to count, and by itself to answer; of a group, the process that has started it answers for all."""
+    if settings.metrics_bind is None:
+        return None
+    from noteflow_hooks.telemetry.memory import SharedFigures  # noqa: PLC0415 - nobody else measures
+    from noteflow_hooks.telemetry.starting import answer_metrics, measure  # noqa: PLC0415 - as said
+
+    if group is not None:
+        return measure(SharedFigures.opened(group.figures), slot=group.number - 1)
+    shared = SharedFigures.made(1)
+    answer_metrics(settings.metrics_bind, shared)
+    return measure(shared)
 
 
 def _say_ready(address: str, group: Group | None) -> None:
@@ -77,6 +99,7 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
             max_retries=settings.default_max_retries,
             preset_hosts=settings.preset_hosts_named,
         ),
+        needs_database=settings.health_needs_database,
         database_threads=database_threads,
         in_loop=True,
         reads_share=settings.reads_share,

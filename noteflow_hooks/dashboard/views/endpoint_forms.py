@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.dashboard.visit import Visit
 
+#: The formats of endpoints that nothing signs: with a secret they are refused.
+_CHATS: Final = ("slack", "discord", "teams")
+
 
 def blank(visit: Visit) -> Page:
     """Return the form of a new endpoint."""
@@ -31,7 +34,7 @@ def add(visit: Visit) -> Page:
         values = read_values(visit.form)
         sent = {name: value for name, value in values.items() if value != blank_values()[name]}
         request = pb.RegisterWebhookRequest(**sent, request_id=request_id)
-        request.generate_secret = values["signing"] in ("hmac", "both")
+        request.generate_secret = values["signing"] in ("hmac", "both") and values["format"] not in _CHATS
         endpoint = visit.client.webhooks.RegisterWebhook(request)
     except InvalidInputError as error:
         return _form(visit, _as_typed(visit), request_id=request_id, problems=dict(error.violations))

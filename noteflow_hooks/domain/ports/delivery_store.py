@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.health.state import EndpointHealth
 
 #: The most events that a round of dispatching takes, and the most that one message or one batch names.
@@ -62,8 +63,8 @@ class DeliveryStore(Protocol):
         """Store results, each only if its claim is still the newest, and their effect on their endpoints' health."""
         ...
 
-    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
-        """Move these endpoints to the slow lane."""
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> Sequence[HealthNews]:
+        """Move these endpoints to the slow lane; return the news of those that were not in it."""
         ...
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -160,6 +161,8 @@ class Settled:
     slots: Sequence[SchedulingSlot] = ()
     #: Events that were recorded, to be announced: an endpoint is failing, or was disabled.
     event_ids: Sequence[UUID] = ()
+    #: What an operator is to read of endpoints' health.
+    news: Sequence[HealthNews] = ()
 
 
 def joined(parts: Sequence[Settled]) -> Settled:
@@ -168,6 +171,7 @@ def joined(parts: Sequence[Settled]) -> Settled:
         frozenset().union(*(each.fencing_keys for each in parts)),
         slots=[slot for each in parts for slot in each.slots],
         event_ids=[event_id for each in parts for event_id in each.event_ids],
+        news=[one for each in parts for one in each.news],
     )
 
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         RequestRepository,
         WebhookRepository,
     )
+    from noteflow_hooks.domain.ports.stats import StatsRepository
 
 
 #: Wakes the workers for these events or deliveries. Returns at once and never raises: losing a wake-up costs time only.
@@ -82,6 +83,11 @@ class UnitOfWork(Protocol):
     @property
     def audit(self) -> AuditTrail:
         """The audit trail."""
+        ...
+
+    @property
+    def stats(self) -> StatsRepository:
+        """The roll-ups."""
         ...
 
     def __enter__(self) -> Self:

@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rendering.occurrence import Rendered
 
+#: What a request says of an event, or a batch with one, that comes behind a later one of its meeting.
+_OUT_OF_ORDER: Final = "X-NoteFlow-Out-Of-Order: true\r\n"
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
 _BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
 
@@ -125,6 +127,8 @@ class PreparedEndpoint:
             f"X-NoteFlow-Batch: {len(batch.members)}\r\nX-NoteFlow-Delivery: {batch_id}\r\n"
             f"webhook-id: {batch_id}\r\nwebhook-timestamp: {timestamp}\r\n"
         )
+        if any(each.rank is not None and each.rank.is_late for each in batch.members):
+            text += _OUT_OF_ORDER
         return text + self._signature_lines(batch_id, timestamp, body, moment=moment)
 
     def _signature_lines(self, message_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
@@ -270,7 +274,7 @@ def _rank_lines(rank: Rank) -> str:
     lines = f"X-NoteFlow-Sequence: {rank.sequence}\r\n"
     if rank.gap:
         lines += f"X-NoteFlow-Gap: {rank.gap}\r\n"
-    return f"{lines}X-NoteFlow-Out-Of-Order: true\r\n" if rank.is_late else lines
+    return f"{lines}{_OUT_OF_ORDER}" if rank.is_late else lines
 
 
 def _whole(line: str) -> str:

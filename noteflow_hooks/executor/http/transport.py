@@ -76,14 +76,25 @@ class SignedPost(PreparedRequest):
 class Transport(HTTPAdapter):
     """Sends posts over connections that were checked when they were dialled, and keeps some of those open."""
 
-    def __init__(self, egress: EgressPolicy, *, ca_bundle: Path | None, monotonic: Callable[[], float]) -> None:
-        """``ca_bundle`` is a PEM file with certificates to trust beside the system's."""
+    def __init__(
+        self,
+        egress: EgressPolicy,
+        *,
+        ca_bundle: Path | None,
+        monotonic: Callable[[], float],
+        note: Callable[[bool], None] | None = None,
+    ) -> None:
+        """``ca_bundle`` is a PEM file with certificates to trust beside the system's.
+
+        ``note`` is told of each connection that a post goes over whether it was kept from one before.
+        """
         super().__init__()
         self._egress = egress
         self._monotonic = monotonic
         # Loaded now: the first POST would have to wait for it within its deadline.
         self._context = tls_context(ca_bundle)
         self._own_contexts = OwnContexts(ca_bundle)
+        self._note = note
         self._idle = IdleConnections(limit=_IDLE_LIMIT, max_age_s=_IDLE_MAX_AGE_S, monotonic=monotonic)
 
     def begin(self, post: SignedPost) -> None:
@@ -122,6 +133,8 @@ class Transport(HTTPAdapter):
         """
         kept = post.connection if post.is_begun else self._taken(post)
         if kept is not None:
+            if self._note is not None:
+                self._note(True)  # noqa: FBT003 - a callback has no keywords
             try:
                 return kept.end() if post.is_begun else kept.post(post.request, post.deadline)
             except (ConnectionError, ExchangeError):
@@ -143,6 +156,8 @@ class Transport(HTTPAdapter):
         # Before anything is dialled: where it can't be made, nothing is.
         context = self._context if post.endpoint.tls.is_plain else self._own_contexts.of(post.endpoint)
         connection = post.connection = Connection(post.endpoint.route, self._reached(post), post.deadline)
+        if self._note is not None:
+            self._note(False)  # noqa: FBT003 - as above
         if post.endpoint.url.scheme == "https":
             connection.secure(context)
             self._idle.dialled(connection.route, self._monotonic() - began)

@@ -131,7 +131,8 @@ class ServerProcess:
     def log(self) -> str:
         """Return what the server has logged since its last start."""
         with self._log_path.open("rb") as log:
-            log.seek(self._log_start)
+            # One that was emptied meanwhile has what came after that.
+            log.seek(self._log_start if self._log_start <= os.fstat(log.fileno()).st_size else 0)
             return log.read().decode(errors="replace").strip()
 
 

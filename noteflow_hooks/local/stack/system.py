@@ -182,10 +182,11 @@ class System:
 
     def _run(self, name: str, command: Sequence[str], settings: Mapping[str, Any] | None = None) -> None:
         urls = {"database_url": self.database_url, "redis_url": self.redis_url, "data_dir": self._home.folder}
+        whole = {"run_dir": self._home.run, **self._settings, **urls}
         program = Program(
             name,
             command,
-            env=variables(settings if settings is not None else {**self._settings, **urls}),
+            env=variables(settings if settings is not None else whole),
             folder=self._home.run,
             log_path=self._home.log(name),
         )

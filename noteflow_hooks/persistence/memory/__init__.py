@@ -6,6 +6,7 @@ from noteflow_hooks.persistence.memory.certificates import InMemoryCertificateWa
 from noteflow_hooks.persistence.memory.delivery.store import InMemoryDeliveryStore
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.maintenance.retention import InMemoryRetentionStore
+from noteflow_hooks.persistence.memory.maintenance.rollups import InMemoryStatsKeeper
 from noteflow_hooks.persistence.memory.maintenance.task_runs import InMemoryTaskRuns
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
@@ -23,6 +24,7 @@ __all__ = [
     "InMemoryEventOutbox",
     "InMemoryMeetingRepository",
     "InMemoryRetentionStore",
+    "InMemoryStatsKeeper",
     "InMemoryTaskRuns",
     "InMemoryUnitOfWork",
     "InMemoryWebhookRepository",

@@ -111,6 +111,8 @@ def send_again(
     """Make a delivery in a final status due once more and put that on record; unless forced, it waits for a slot."""
     now = session.now()
     again = delivery.sent_again(now=now, forced=forced, unfiltered=unfiltered)
+    ended = session.tables.ended_before
+    ended[delivery.id] = (*ended.get(delivery.id, ()), delivery)
     session.tables.deliveries[delivery.id] = again
     record = Redelivery(delivery.id, delivery.status, delivery.attempt_count, requested_at=now, replay_id=replay_id)
     session.tables.redeliveries[delivery.id] = (*session.tables.redeliveries.get(delivery.id, ()), record)

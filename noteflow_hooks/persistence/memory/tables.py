@@ -8,7 +8,8 @@ from __future__ import annotations
 import dataclasses
 from collections import ChainMap
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, TypeAlias, TypeVar, cast
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeAlias, TypeVar, cast
 from uuid import UUID
 
 from noteflow_hooks.domain.paging import MAX_TOTAL
@@ -16,7 +17,6 @@ from noteflow_hooks.errors import NotFoundError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
-    from datetime import datetime
 
     from noteflow_hooks.domain.access import ApiToken, Workspace
     from noteflow_hooks.domain.attempts import WebhookAttempt
@@ -35,7 +35,17 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 RowT = TypeVar("RowT")
+#: The unit of time and its beginning, both None for all of it; workspace and endpoint, all of them where both are None;
+#: event type, measure, kind and bin.
+RollupKey: TypeAlias = tuple[timedelta | None, datetime | None, UUID | None, UUID | None, str, str, str, int]
 Table: TypeAlias = ChainMap[UUID, RowT]
+
+
+class Rolled(NamedTuple):
+    """How many there were, and what their durations come to."""
+
+    number: int = 0
+    total_ms: int = 0
 
 
 class Row(Protocol):
@@ -74,7 +84,7 @@ class Tables:
     deliveries: Table[WebhookDelivery] = field(default_factory=ChainMap)
     #: By delivery: when it was last claimed.
     claimed_at: Table[datetime] = field(default_factory=ChainMap)
-    #: By delivery: when its last attempt was recorded.
+    #: By attempt: when it was recorded; and by delivery: when its last one was.
     recorded_at: Table[datetime] = field(default_factory=ChainMap)
     #: By delivery, first one first.
     attempts: Table[tuple[WebhookAttempt, ...]] = field(default_factory=ChainMap)
@@ -94,6 +104,16 @@ class Tables:
     breakers: Table[BreakerTally] = field(default_factory=ChainMap)
     #: By workspace and name; None where one was removed.
     event_types: ChainMap[tuple[UUID, str], CustomEventType | None] = field(default_factory=ChainMap)
+    #: By what they are about: see :mod:`noteflow_hooks.persistence.memory.rollups`.
+    rollups: ChainMap[RollupKey, Rolled] = field(default_factory=ChainMap)
+    #: What is counted: events and attempts by their ids, deliveries by theirs and how often they were sent again.
+    counted: ChainMap[UUID | tuple[UUID, int], bool] = field(default_factory=ChainMap)
+    #: By delivery: how it had ended each time that it was sent again.
+    ended_before: Table[tuple[WebhookDelivery, ...]] = field(default_factory=ChainMap)
+    #: By endpoint: when it last took something, and when it last did not.
+    endpoint_facts: Table[tuple[datetime | None, datetime | None]] = field(default_factory=ChainMap)
+    #: Under its only key: up to when everything is counted.
+    counted_to: ChainMap[str, datetime] = field(default_factory=ChainMap)
     #: By task: when it last ran to its end.
     task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 

@@ -16,6 +16,7 @@ from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
 from noteflow_hooks.persistence.memory.requests import InMemoryRequestRepository
+from noteflow_hooks.persistence.memory.stats import InMemoryStatsRepository
 from noteflow_hooks.persistence.memory.store import MemoryStore, Session
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
@@ -82,6 +83,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def audit(self) -> InMemoryAuditTrail:
         return InMemoryAuditTrail(self._session)
+
+    @property
+    @override
+    def stats(self) -> InMemoryStatsRepository:
+        return InMemoryStatsRepository(self._session)
 
     @override
     def __enter__(self) -> Self:

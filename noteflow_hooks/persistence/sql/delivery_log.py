@@ -240,6 +240,8 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
         again = before.sent_again(now=now, forced=True)
         self._session.execute(SEND_ONE_AGAIN, {"ids": [delivery_id], "forced": again.forced, "unfiltered": False})
         if webhook.ordering != Ordering.NONE:
+            # A slot that just sends a later one ends first, so that this one is marked as out of order.
+            self._session.execute(meeting_orders.LOCK, {"webhook_ids": [webhook.id]})
             self._session.execute(meeting_orders.SENT_AGAIN, {"id": delivery_id})
         self._session.add(
             WebhookRedeliveryRow(

@@ -22,6 +22,8 @@ from sqlalchemy.exc import DBAPIError, InvalidatePoolError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import QueuePool
 
+from noteflow_hooks.concurrency.identity import application_name
+from noteflow_hooks.concurrency.outage import DATABASE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.aside import made_aside, pause_of, wait_aside
 from noteflow_hooks.persistence.sql.at_hand import WIRE, AtHand, wire_of
@@ -33,8 +35,10 @@ from noteflow_hooks.persistence.sql.pooling import (
     pooler_refused,
     raw_cursor_factory,
 )
-from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away
+from noteflow_hooks.persistence.sql.sqlstates import ends_connection, is_away, is_outage, kind_of
 from noteflow_hooks.persistence.sql.wire import Statement, Wire
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import DATABASE_ERRORS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +61,6 @@ _DEFAULTS: Final[dict[str, Any]] = {
     "keepalives_count": "2",
     # A peer that acknowledges nothing for so long is gone; without it a cut cable looks like a slow query.
     "tcp_user_timeout": "15000",
-    "application_name": "noteflow-hooks",
 }
 _SETTINGS: Final = {
     # Nothing that we run takes a tenth of this; it ends what a lock held elsewhere would keep waiting for ever.
@@ -208,7 +211,7 @@ def _connect_args(
     params: Mapping[str, Any], *, is_busy: bool, is_pooled: bool, answer_within_s: int | None
 ) -> dict[str, Any]:
     """Return what the URL says, what it leaves to us, and what a session or each transaction is told."""
-    args = {**_DEFAULTS, **params}
+    args = {**_DEFAULTS, "application_name": application_name(), **params}
     if "fallback_application_name" in params and "application_name" not in params:
         del args["application_name"]
     settings = _SETTINGS | (_STEADY_PLANS if is_busy else {})
@@ -247,6 +250,7 @@ class _Pool(QueuePool):
         try:
             return super().connect()
         except PoolTimeoutError:
+            count(DATABASE_ERRORS, "no_connection_free")
             raise UnavailableError("the database has no connection free in time; try again") from None
 
     def _take_back_a_kept_one(self) -> None:
@@ -272,6 +276,8 @@ class _PoolAtHand(AtHand, _Pool):
 
 def _note_rest(_: object, record: ConnectionPoolEntry) -> None:
     record.info["rests_since"] = time.monotonic()
+    if DATABASE.since is not None:
+        DATABASE.answered()
 
 
 def _ping(connection: Any, record: ConnectionPoolEntry, _: object, *, trusted_s: float) -> None:  # noqa: ANN401 - psycopg's
@@ -341,5 +347,8 @@ def _as_unavailable(context: ExceptionContext) -> BaseException | None:
 
 
 def _unavailable(reason: str, cause: BaseException) -> UnavailableError:
+    count(DATABASE_ERRORS, kind_of(cause))
     detail = str(cause).partition("\n")[0]
+    if is_outage(cause):
+        DATABASE.refused(detail)
     return UnavailableError(f"the database does not answer ({reason}); try again", detail=detail)

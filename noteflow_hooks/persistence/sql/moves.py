@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from sqlalchemy import text
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
+from noteflow_hooks.domain.stats import NO_KIND
 from noteflow_hooks.persistence.sql.conditions import one_of
 
 if TYPE_CHECKING:
@@ -90,11 +91,20 @@ CAST(:forced AS boolean) OR CASE
          AND (taken.passes_filter IS NOT NULL OR taken.attempt_count <> taken.interruptions)
 END
 """
+#: By what a delivery has ended that has not succeeded.
+# rule of domain.stats.ended_by
+ENDED_BY: Final = f"coalesce(CASE status WHEN 'dead' THEN error_kind ELSE skip_reason END, '{NO_KIND}')"
 #: Makes settled deliveries due once more, with a fresh budget: what a person asks for is forced, the rest throttled.
+#: How one had ended that is not counted yet is kept for that.
 # rule of domain.deliveries.WebhookDelivery.sent_again
 SENT_AGAIN: Final = f"""
 taken AS (
     DELETE FROM noteflow.webhook_deliveries WHERE id = ANY(CAST(:ids AS uuid[])) RETURNING *
+), resent AS (
+    INSERT INTO noteflow.stats_resent (settled_at, workspace_id, webhook_id, event_type, status, kind, attempt_count)
+    SELECT settled_at, workspace_id, webhook_id, event_type, status, {ENDED_BY}, attempt_count FROM taken
+    WHERE status IN ('dead', 'skipped')
+      AND settled_at >= coalesce((SELECT counted_to FROM noteflow.stats_progress), '-infinity')
 ), again AS (
     {
     queued(

@@ -6,6 +6,7 @@ not skipped, since the cursor never comes back; they are settled ones, so hardly
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, TypeVarTuple
 
 from sqlalchemy import Float, any_, bindparam, exists, func, select, text, tuple_, update
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.replays import Replay
 
 Columns = TypeVarTuple("Columns")
+log = logging.getLogger(__name__)
 
 #: Makes settled deliveries, whose rows are locked, due once more: throttled, with a fresh budget, each on record, and
 #: their endpoints with a scheduling slot.
@@ -156,7 +158,9 @@ class SqlAlchemyReplayRepository(ReplayRepository):
             }
             self._session.execute(SEND_AGAIN, params)
         cursor = Position(page[-1].created_at, page[-1].id) if page else None
-        self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
+        after = self._store(replay.stepped(len(page), cursor=cursor, more=len(found) > room, now=now))
+        if after.state is not ReplayState.RUNNING:
+            log.warning("replay %s has ended: %d of %d deliveries are sent again", after.id, after.sent, after.matched)
         return len(page)
 
     def _store(self, replay: Replay) -> Replay:

@@ -12,6 +12,8 @@ import psycopg
 
 #: Connections, rollbacks for others' sake, resources, limits, locks and recovery, operators, and the disk below.
 _AWAY_CLASSES: Final = frozenset({"08", "40", "53", "54", "55", "57", "58"})
+#: Of these, what is no single statement's or session's own: connections, roles, resources, and the disk below.
+_OUTAGE_CLASSES: Final = frozenset({"08", "28", "3D", "53", "58"})
 #: A server that takes no writes, as a primary that has become a standby, or a database in maintenance.
 _READ_ONLY: Final = "25006"
 #: The session has ended: it was idle in a transaction, or was in one for too long.
@@ -30,6 +32,20 @@ _OPERATOR_ENDS: Final = frozenset({"57P01", "57P02", "57P03", "57P04", "57P05"})
 _ENDS_CONNECTION: Final = _ENDED | _NOT_OURS | _OPERATOR_ENDS | {_READ_ONLY, _IN_RECOVERY}
 _AWAY: Final = _ENDED | _NOT_OURS | {_READ_ONLY}
 
+#: By class, or by the whole SQLSTATE: what is counted of an error. What has none came about on the way there.
+_KINDS: Final = {
+    "08": "connection", "28": "refused", "3D": "refused", "40": "deadlock", "53": "resources", "54": "resources",
+    "55P03": "timeout", "57014": "timeout", "57": "shutdown", "58": "resources", _READ_ONLY: "read_only",
+    _IN_RECOVERY: "read_only",
+}  # fmt: skip
+
+
+def kind_of(error: BaseException | None) -> str:
+    """Return in one word what an error of a database says that is away, gone or refuses."""
+    if not isinstance(error, psycopg.Error) or error.sqlstate is None:
+        return "timeout" if isinstance(error, psycopg.errors.ConnectionTimeout) else "connection"
+    return _KINDS.get(error.sqlstate) or _KINDS.get(error.sqlstate[:2], "other")
+
 
 def is_away(error: BaseException | None) -> bool:
     """Return whether the error says that the database is away, gone, or refuses what may work later."""
@@ -39,6 +55,14 @@ def is_away(error: BaseException | None) -> bool:
         # The connection broke, or never came about.
         return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
     return error.sqlstate in _AWAY or _is_outdated(error) or error.sqlstate[:2] in _AWAY_CLASSES
+
+
+def is_outage(error: BaseException | None) -> bool:
+    """Return whether the error says that the database takes nothing, or no writes, from anybody like us."""
+    if not isinstance(error, psycopg.Error) or not is_away(error):
+        return False
+    state = error.sqlstate
+    return state is None or state == _READ_ONLY or state in _OPERATOR_ENDS or state[:2] in _OUTAGE_CLASSES
 
 
 def ends_connection(error: BaseException | None) -> bool:

@@ -17,6 +17,7 @@ from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
 from noteflow_hooks.persistence.sql.requests import SqlAlchemyRequestRepository
+from noteflow_hooks.persistence.sql.stats import SqlAlchemyStatsRepository
 from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 from noteflow_hooks.persistence.sql.work import Savepoint, Work
 
@@ -102,6 +103,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def audit(self) -> SqlAlchemyAuditTrail:
         return SqlAlchemyAuditTrail(self._work)
+
+    @property
+    @override
+    def stats(self) -> SqlAlchemyStatsRepository:
+        return SqlAlchemyStatsRepository(self._work)
 
     @override
     def commit(self) -> None:

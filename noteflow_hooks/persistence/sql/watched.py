@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
-from uuid import UUID
 
 from noteflow_hooks.persistence.sql.converters import DELIVERY_FIELDS
+from noteflow_hooks.persistence.sql.ordered_ids import first_id
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection
+    from datetime import datetime
     from typing import Any
+    from uuid import UUID
 
 #: So far behind the clock it stays for a transaction that is still open: one that somebody has left open, having
 #: written something, must not keep what others write from being told.
@@ -55,8 +56,6 @@ WHERE delivery.id = ANY(ARRAY(SELECT id FROM changed)) AND delivery.workspace_id
     reads=True,
 )
 PRESENT: Final = Statement(f"{_CHANGED} WHERE delivery.id = ANY(CAST(:ids AS uuid[])) {_OLDEST_FIRST}", reads=True)
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND: Final = timedelta(milliseconds=1)
 
 
 def window(workspace_ids: Collection[UUID], since: datetime, until: datetime) -> dict[str, Any]:
@@ -68,8 +67,3 @@ def window(workspace_ids: Collection[UUID], since: datetime, until: datetime) ->
         "first": first_id(since),
         "last": first_id(until),
     }
-
-
-def first_id(moment: datetime) -> UUID:
-    """Return the lowest id of that millisecond (RFC 9562, 5.7): windows that meet at a moment leave none out."""
-    return UUID(int=(moment - _EPOCH) // _MILLISECOND << 80)

@@ -52,7 +52,7 @@ CASE WHEN {_AUTHORITY} LIKE '[%' THEN split_part(substr({_AUTHORITY}, 2), ']', 1
 END
 """
 # rule of domain.health.endpoint_state.state_of
-_STATE: Final = """
+STATE: Final = """
 CASE WHEN NOT config.enabled THEN 'disabled'
     WHEN config.paused_at IS NOT NULL THEN 'paused'
     WHEN health.open_until IS NOT NULL THEN 'circuit_open'
@@ -67,7 +67,7 @@ _LISTS: Final = NarrowedLists(
     WITH_HEALTH,
     "noteflow.webhook_configs AS config LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id",
     own={
-        "state": f"({_STATE}) = :state",
+        "state": f"({STATE}) = :state",
         "text": f"(strpos(lower(config.name), lower(:text)) > 0 OR strpos(({_HOST}), lower(:text)) > 0)",
     },
     always="deleted_at IS NULL",

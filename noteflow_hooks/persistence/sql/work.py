@@ -16,6 +16,7 @@ import psycopg
 from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
+from noteflow_hooks.concurrency.outage import DATABASE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.aside import pause_of
 from noteflow_hooks.persistence.sql.at_hand import wire_of
@@ -204,6 +205,8 @@ class Work:
             opening = () if began else wire.opening(_BEGIN if begins else None)
             self._begun = began or begins
             wire.run([*opening, *asked])
+            if DATABASE.since is not None:
+                DATABASE.answered()
         except psycopg.Error as error:
             is_lost = self._wire is None or self._wire.is_lost or ends_connection(error)
             if is_lost:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 
-from noteflow_hooks.errors import UnauthenticatedError, UnavailableError
+from noteflow_hooks.errors import ScopeError, UnauthenticatedError, UnavailableError
 from noteflow_hooks.rpc.interceptors.auth import bearer, check_scope, current_call, enter_call, is_known
 from noteflow_hooks.rpc.interceptors.call import Call
 from noteflow_hooks.rpc.interceptors.counting import OWN, Counting
@@ -33,6 +33,8 @@ from noteflow_hooks.rpc.interceptors.scopes import LISTS, WATCHES
 from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
 from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES
 from noteflow_hooks.rpc.runtime.fair_queue import TOKENS, Lane, enter_lane
+from noteflow_hooks.telemetry.counting import count
+from noteflow_hooks.telemetry.metrics import TOKENS_REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -85,6 +87,8 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             if handler is not None and method in self._handlers:
                 await self._admit(call, is_stream=handler.request_streaming)
         except Exception as error:  # noqa: BLE001 - the boundary: it becomes the call's answer
+            if isinstance(error, ScopeError):
+                count(TOKENS_REFUSED, "scope")
             return refusing(error)
         return handler
 
@@ -96,6 +100,7 @@ class DoorInterceptor(grpc.aio.ServerInterceptor):
             enter_lane(TOKENS)
             if (found := await self._tokens.find(token)) is not None:
                 return found
+        count(TOKENS_REFUSED, "missing" if token is None else "unknown")
         raise UnauthenticatedError(REFUSAL)
 
     async def _find_handler(self, continuation: Continuation, details: grpc.HandlerCallDetails) -> Handler | None:

@@ -220,7 +220,7 @@ def parse_kind(
     """Return the filters by endpoint and event type that are set and not empty."""
     webhook_id, event_type = check_all(
         lambda: parse_id("webhook_id", request.webhook_id) if request.webhook_id else None,
-        lambda: _event_type(request.event_type),
+        lambda: parse_event_type_filter(request.event_type),
     )
     return DeliveryFilter(webhook_id=webhook_id, event_type=event_type)
 
@@ -228,7 +228,7 @@ def parse_kind(
 def parse_event_filter(request: pb.ListEventsRequest) -> EventFilter:
     """Return the filters that are set and not empty."""
     event_type, meeting_id, period = check_all(
-        lambda: _event_type(request.event_type),
+        lambda: parse_event_type_filter(request.event_type),
         lambda: check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
         lambda: _period(request),
     )
@@ -326,7 +326,7 @@ def _headers(messages: Iterable[pb.Header]) -> list[tuple[str, str]]:
     return [(each.name, each.value) for each in messages]
 
 
-def _event_type(value: str) -> str | None:
+def parse_event_type_filter(value: str) -> str | None:
     """Return a type to filter by; one of the workspace's own may have been removed, and its events are there."""
     if not value or is_custom(value):
         return value or None

@@ -14,11 +14,12 @@ from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.watching.watches import HEARTBEAT_S
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.server.tls import TlsFiles
     from noteflow_hooks.rpc.sharing.member import Group
+    from noteflow_hooks.telemetry.memory import Figures
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +47,12 @@ class ServerOptions:
     name: str = ""
     #: This server's place among several that share the port, and with it limits and streams; None for none.
     group: Group | None = None
+    #: Whether its health is that of its database, too.
+    needs_database: bool = False
+    #: Called about once a second in its event loop, to show that this turns; None for not.
+    show_life: Callable[[], None] | None = None
+    #: Where calls are counted; None for nowhere.
+    figures: Figures | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: Whether the store's units wait so that they may run in the event loop's own thread; in threads otherwise.

@@ -9,11 +9,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health
 
+from noteflow_hooks.concurrency.pulse import TURN_S
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.rpc.interceptors.counting import OWN
 from noteflow_hooks.rpc.interceptors.door import DoorInterceptor
+from noteflow_hooks.rpc.interceptors.measuring import MeasuringInterceptor
 from noteflow_hooks.rpc.interceptors.reading import (
     MESSAGES_AT_ONCE,
     MESSAGES_PER_WORKSPACE,
@@ -28,6 +30,7 @@ from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from noteflow_hooks.rpc.server import reflection
+from noteflow_hooks.rpc.server.health import LOOK_EVERY, ServerHealth
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen, refuse_plaintext
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
@@ -36,7 +39,7 @@ from noteflow_hooks.rpc.streaming.streams import AudioStreams
 from noteflow_hooks.rpc.watching.watches import Watches
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -94,7 +97,7 @@ class HooksServer:
 
     async def stop(self, grace: timedelta = timedelta(seconds=5)) -> None:
         """Refuse new calls, end the open streams, and let the other calls finish within ``grace``."""
-        await self._health.enter_graceful_shutdown()
+        await self._health.stop()
         self._streams.halt(UnavailableError("the server is stopping; begin a new stream"))
         self._watches.halt(UnavailableError("the server is stopping; watch again, with the last message's at as since"))
         await self._server.stop(grace.total_seconds())
@@ -125,8 +128,10 @@ class HooksServer:
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         expect_gone_callers()
+        figures = self._options.figures
         return grpc.aio.server(
             interceptors=[
+                *(() if figures is None else (MeasuringInterceptor(figures),)),
                 DoorInterceptor(self._tokens, self._reads, limits, open_services=open_services, counting=counting),
                 StrangerInterceptor(limits, strangers, counting),
             ],
@@ -158,7 +163,8 @@ class HooksServer:
             schemas=options.schemas,
             limits=options.limits,
         ).add_to(self._server)
-        self._health = await _add_health(self._server)
+        self._health = ServerHealth()
+        await self._health.add_to(self._server)
         if options.reflection:
             reflection.enable_reflection((*SERVICES, health.SERVICE_NAME), self._server)
         await self._keep_recordings(name)
@@ -173,7 +179,7 @@ class HooksServer:
             silent_for=options.silent_for,
         )
         await heartbeat.end_own(name)
-        jobs = (
+        jobs: tuple[tuple[Callable[[], Awaitable[object]], timedelta], ...] = (
             (heartbeat.beat, options.heartbeat_every),
             (self._streams.store_segments, options.store_segments_every),
             (self._streams.check_tokens, options.check_tokens_every),
@@ -181,12 +187,14 @@ class HooksServer:
             (self._watches.look, options.look_every),
             (self._watches.check_tokens, options.check_tokens_every),
         )
+        jobs += ((self._health.look, LOOK_EVERY),) if options.needs_database else ()
         self._background = [asyncio.create_task(repeat(call, every=every)) for call, every in jobs]
+        if options.show_life is not None:
+            self._background.append(asyncio.create_task(_show(options.show_life)))
 
 
-async def _add_health(server: grpc.aio.Server) -> health.aio.HealthServicer:
-    servicer = health.aio.HealthServicer()
-    for name in SERVICES:
-        await servicer.set(name, health_pb2.HealthCheckResponse.SERVING)
-    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    return servicer
+async def _show(show_life: Callable[[], None]) -> None:
+    """Show again and again that the event loop turns."""
+    while True:
+        show_life()
+        await asyncio.sleep(TURN_S)

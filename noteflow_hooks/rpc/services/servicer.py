@@ -20,6 +20,7 @@ from noteflow_hooks.rpc.services.meetings import MeetingMixin
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.previews import PreviewMixin
 from noteflow_hooks.rpc.services.replays import ReplayMixin
+from noteflow_hooks.rpc.services.stats import StatsMixin
 from noteflow_hooks.rpc.services.verification import VerificationMixin
 from noteflow_hooks.rpc.services.watching import WatchMixin
 
@@ -44,6 +45,7 @@ class HooksServicer(
     ReplayMixin,
     CallerMixin,
     WatchMixin,
+    StatsMixin,
     EventMixin,
     AuditMixin,
     EventTypeMixin,

@@ -23,6 +23,8 @@ class Group:
         self._siblings: Siblings | None = None
         #: Which of the servers this one is, from 1 on.
         self.number = membership.number
+        #: Where the group's figures are counted, as a file descriptor.
+        self.figures = membership.figures
         self.counting = SharedCounting(self._memory, number=membership.number)
 
     def siblings(self, tasks: OwnedTasks) -> Siblings:

@@ -19,6 +19,7 @@ from noteflow_hooks.persistence.memory import (
     InMemoryCertificateWatch,
     InMemoryDeliveryStore,
     InMemoryRetentionStore,
+    InMemoryStatsKeeper,
     InMemoryUnitOfWork,
     MemoryStore,
 )
@@ -195,6 +196,7 @@ def in_memory() -> Opened:
         InMemoryRetentionStore(store),
         InMemoryBreakerLog(store),
         InMemoryCertificateWatch(store),
+        InMemoryStatsKeeper(store),
     )
     return Opened(world, clock, partial(_rows_in_memory, store))
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Settled, ThrottledCount
     from tests.conformance.model.ledger import Ledger
     from tests.conformance.model.rows import Opened, Rows
@@ -185,11 +186,15 @@ class WatchedStore:
             else:
                 assert (shown(found), found.url) == (shown(webhook), webhook.url), "verified by no answer of its own"
 
-    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> Sequence[HealthNews]:
         """Check that they are in the slow lane from now on."""
-        self._inner.mark_slow(webhook_ids)
+        before = self._opened.read()
+        news = self._inner.mark_slow(webhook_ids)
         after = self._opened.read()
         assert all(after.health[each].slow_since is not None for each in webhook_ids)
+        known = {key for key, health in before.health.items() if health.slow_since is not None}
+        assert {each.webhook_id for each in news} == set(webhook_ids) - known
+        return news
 
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
         """Check that only what is pending, free and early has a wait."""

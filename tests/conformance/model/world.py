@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.certificates import CertificateWatch
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.maintenance import RetentionStore
+    from noteflow_hooks.domain.ports.stats import StatsKeeper
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
@@ -50,6 +51,8 @@ class World:
     breakers: BreakerLog
     #: What the purge has people told of certificates by.
     certificates: CertificateWatch
+    #: What the sweep has figures kept by.
+    keeper: StatsKeeper
 
     def under(self, **rules: Any) -> World:
         """Return the same store with such rules for the endpoints' health."""

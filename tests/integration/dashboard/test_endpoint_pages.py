@@ -51,6 +51,24 @@ def test_an_endpoint_is_added_and_its_secret_shown_once(world: World, operator: 
     assert secret not in operator.get(f"/endpoints/{made.id}").text
 
 
+@pytest.mark.parametrize("chat", ["slack", "discord", "teams"])
+def test_a_chat_is_added_and_changed_and_its_url_is_on_no_page(world: World, operator: Visitor, chat: str) -> None:
+    """It has no secret; what the form shows of its URL is left as it is."""
+    host = {"slack": "hooks.slack.com", "discord": "discord.com", "teams": "a.webhook.office.com"}[chat]
+    given = {"name": "Standup", "url": f"https://{host}/services/c4n4ry", "format": chat}
+    added = operator.post("/endpoints/new", filled(_fields(operator.get("/endpoints/new")), **given))
+    assert added.status == 200, added.text
+    made = _only(world)
+    assert (made.format, made.signed, made.url) == (chat, False, f"https://{host}/…")
+    fields = filled(_fields(operator.get(f"/endpoints/{made.id}/edit")), name="Talk")
+    changed = operator.post(f"/endpoints/{made.id}/edit", fields)
+    assert changed.status in (200, 303), changed.text
+    assert _only(world).name == "Talk"
+    pages = [added.text, *(operator.get(path).text for path in ("/endpoints", f"/endpoints/{made.id}", "/audit"))]
+    assert not any("c4n4ry" in page for page in pages)
+    assert all(host in page for page in pages[1:])
+
+
 def test_all_that_is_wrong_stands_by_its_field(world: World, operator: Visitor) -> None:
     """And what was typed is still there."""
     given = {"name": "N" * 300, "url": "ftp://x", "timeout_ms": "5", "headers": "X-Key: v"}

@@ -98,9 +98,13 @@ def test_a_filter_is_set_shown_changed_and_taken_away(world: World) -> None:
 )
 def test_what_is_no_filter_is_refused_with_place_and_reason(world: World, text: str, problem: str) -> None:
     """When it is set, by whichever call, beside what else is wrong; and nothing is changed."""
-    found = violations(lambda: world.a_webhook(filter=text, timeout_ms=1))
+    found = violations(
+        lambda: world.a_webhook(filter=text, timeout_ms=1, on_dead="x", batch_max=2, format="cloudevents-binary")
+    )
     assert problem in found["filter"]
-    assert "timeout_ms" in found
+    assert set(found) == {"filter", "timeout_ms", "on_dead"}
+    found = violations(lambda: world.a_webhook(filter=text, batch_max=2, format="cloudevents-binary"))
+    assert set(found) == {"filter", "batch_max"}
     webhook = world.a_webhook(filter=LONG)
     found = violations(lambda: update(world, webhook, filter=text, max_retries=99))
     assert problem in found["filter"]

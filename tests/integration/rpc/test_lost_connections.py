@@ -85,6 +85,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "ListReplays": lambda _: {"with_total": True},
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
     "WhoAmI": lambda _: {},
+    "GetStats": lambda _: {"with_now": True, "with_event_types": True},
     "PreviewFilter": lambda world: {"filter": "true", "webhook_id": world.a_webhook().id},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},
     "PublishEvents": lambda _: {
@@ -111,7 +112,7 @@ ADDED: Final[dict[str, dict[str, int]]] = {
     "RotateWebhookSecret": {"audit_log": 1},
     "TestWebhook": {"webhook_events": 1, "audit_log": 1},
     "VerifyWebhook": {"audit_log": 1},
-    "RedeliverDelivery": {"webhook_redeliveries": 1, "audit_log": 1},
+    "RedeliverDelivery": {"stats_resent": 1, "webhook_redeliveries": 1, "audit_log": 1},
     "SkipDelivery": {"audit_log": 1},
     "ReplayDeliveries": {"webhook_replays": 1, "audit_log": 1},
     "CancelReplay": {"audit_log": 1},

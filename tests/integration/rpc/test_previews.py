@@ -80,6 +80,25 @@ def test_it_is_what_would_be_sent(world: World, chosen: str) -> None:
     assert (answer.format, answer.payload_version, answer.renderer) == (chosen, 1, 1)
 
 
+@pytest.mark.parametrize("chosen", ["noteflow", "standard", "cloudevents"])
+def test_to_an_endpoint_with_batches_it_is_a_batch_of_one(world: World, chosen: str) -> None:
+    """As an event is sent that comes alone; a test is none."""
+    webhook = world.a_webhook(generate_secret=True, format=chosen, batch_max=5)
+    event_id = an_event(world)
+    answer = preview(world, event_id, webhook_id=webhook.id)
+    headers = {each.name: each.value for each in answer.headers}
+    assert (headers["X-NoteFlow-Event"], headers["X-NoteFlow-Batch"]) == ("batch", "1")
+    assert {headers[name] for name in ("X-NoteFlow-Delivery", "webhook-id")} == {"[made at dispatch]"}
+    assert headers["webhook-signature"] == "[redacted]"
+    body = json.loads(answer.body)
+    [element] = body if chosen == "cloudevents" else body["events"]
+    assert element["id"] == event_id
+    assert element["data"]["event"] == "meeting.completed"
+    tested = world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook.id))
+    shown = preview(world, tested.event_id, webhook_id=webhook.id)
+    assert "X-NoteFlow-Batch" not in {each.name for each in shown.headers}
+
+
 @pytest.mark.parametrize("chosen", KNOWN)
 def test_a_format_is_shown_without_an_endpoint(world: World, chosen: str) -> None:
     """As to any with a secret; it has no host, and the workspace is the caller's."""

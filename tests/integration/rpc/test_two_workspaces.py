@@ -63,6 +63,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "GetReplay": [{}],
     "GetEvent": [{}, {"page_size": 1}],
     "CancelReplay": [{}],
+    "GetStats": [{}, {"with_now": True, "with_event_types": True}],
 }
 #: These take an id only to narrow things down: with one that never was they find nothing, and that is no error.
 NARROWED: Final[dict[str, list[dict[str, Any]]]] = {

@@ -10,6 +10,7 @@ from noteflow_hooks.domain.audit.telling import entry_of_disabling
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health import load
 from noteflow_hooks.domain.health.circuit_breaker import apply_results, transition_event
+from noteflow_hooks.domain.health.news import news_of
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM, STALLED_AFTER
 from noteflow_hooks.domain.health.slots import OwnSlot, deal_out, has_slot, in_fair_order
 from noteflow_hooks.domain.ports.delivery_store import next_slots
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.deliveries import Settlement, WebhookDelivery
     from noteflow_hooks.domain.health.circuit_breaker import HealthTransition
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
     from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -75,12 +77,13 @@ def give_missing_slots(session: Session) -> None:
 
 def apply(
     session: Session, settlements: Sequence[Settlement], *, rules: HealthRules
-) -> tuple[list[SchedulingSlot], list[UUID]]:
+) -> tuple[list[SchedulingSlot], list[UUID], list[HealthNews]]:
     """Store what the results change of their endpoints' health, and what follows from that.
 
-    Return the endpoints' next slots, and the events that tell other endpoints of it.
+    Return the endpoints' next slots, the events that tell other endpoints of it, and what an operator is to read.
     """
     event_ids: list[UUID] = []
+    news: list[HealthNews] = []
     changed: list[EndpointHealth] = []
     for webhook_id in dict.fromkeys(each.delivery.webhook_id for each in settlements):
         webhook, before = session.tables.webhooks[webhook_id], health_of(session, webhook_id)
@@ -92,9 +95,10 @@ def apply(
             changed.append(after)
             if after.is_open != before.is_open:
                 note_breaker(session, webhook, is_open=after.is_open)
+        news += news_of(before, after, webhook, transition)
         if transition is not None:
             event_ids += _follow(session, webhook, transition, tells=rules.tells)
-    return next_slots(changed, now=session.now()), event_ids
+    return next_slots(changed, now=session.now()), event_ids, news
 
 
 def _follow(session: Session, webhook: WebhookConfig, transition: HealthTransition, *, tells: bool) -> list[UUID]:

@@ -14,6 +14,7 @@ from noteflow_hooks.domain.attempts import WebhookAttempt
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
+from noteflow_hooks.domain.health.news import news_of
 from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
 from noteflow_hooks.domain.ordering import rank_of
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.batches import BatchClaim
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.health.slots import OwnSlot
     from noteflow_hooks.domain.ports.delivery_store import Dispatched, SchedulingSlot
     from noteflow_hooks.persistence.memory.store import MemoryStore, Session
@@ -152,10 +154,14 @@ class InMemoryDeliveryStore(DeliveryStore):
             return session.now()
 
     @override
-    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> Sequence[HealthNews]:
+        news: list[HealthNews] = []
         with self._store.transaction() as session:
             for webhook_id in webhook_ids:
-                session.tables.health[webhook_id] = health_of(session, webhook_id).slowed(now=session.now())
+                before = health_of(session, webhook_id)
+                after = session.tables.health[webhook_id] = before.slowed(now=session.now())
+                news += news_of(before, after, session.tables.webhooks[webhook_id], None)
+        return news
 
     @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -210,10 +216,11 @@ class InMemoryDeliveryStore(DeliveryStore):
             if each.filter_error is not None:
                 trouble = session.tables.filter_trouble.get(each.delivery.webhook_id, NO_TROUBLE)
                 session.tables.filter_trouble[each.delivery.webhook_id] = trouble.after([each.filter_error])
-        slots, event_ids = apply(session, kept, rules=self._rules)
+        slots, event_ids, news = apply(session, kept, rules=self._rules)
         slots += _released(session, kept)
         slots += verify(session, kept)
-        return Settled(frozenset(each.fencing_key for each in kept), slots=slots, event_ids=event_ids)
+        keys = frozenset(each.fencing_key for each in kept)
+        return Settled(keys, slots=slots, event_ids=event_ids, news=news)
 
 
 def _chosen(session: Session, slot: OwnSlot) -> Chosen:
@@ -293,4 +300,4 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult, *, 
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)
-    session.tables.recorded_at[after.id] = session.now()
+    session.tables.recorded_at[after.id] = session.tables.recorded_at[attempt.id] = session.now()

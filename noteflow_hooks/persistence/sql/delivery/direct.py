@@ -19,6 +19,7 @@ from psycopg.adapt import PyFormat, Transformer
 from psycopg.pq import ExecStatus
 from sqlalchemy import text
 
+from noteflow_hooks.concurrency.outage import DATABASE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.engine import RAW_CURSOR, TRUSTED_S, shortened, unavailable
 from noteflow_hooks.persistence.sql.sqlstates import ends_connection
@@ -171,6 +172,8 @@ class DirectStatements:
             lent.invalidate()
             raise
         self._give_back(lent)
+        if DATABASE.since is not None:
+            DATABASE.answered()
         return rows
 
     def _run(

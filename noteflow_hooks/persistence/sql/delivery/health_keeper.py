@@ -14,6 +14,7 @@ from uuid import UUID
 from noteflow_hooks.domain.audit.telling import entry_of_disabling
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.circuit_breaker import HealthTransition, apply_results, transition_event
+from noteflow_hooks.domain.health.news import HealthNews, news_of
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM
 from noteflow_hooks.domain.health.slots import OwnSlot, SlotUse, deal_out
 from noteflow_hooks.domain.ids import ordered_id
@@ -46,6 +47,7 @@ class HealthChanges:
 
     slots: Sequence[SchedulingSlot] = ()
     event_ids: Sequence[UUID] = ()
+    news: Sequence[HealthNews] = ()
 
 
 class HealthKeeper:
@@ -79,6 +81,7 @@ class HealthKeeper:
         rows = connection.execute(statements.HEALTH, {"ids": list({each.delivery.webhook_id for each in settlements})})
         changed: list[EndpointHealth] = []
         event_ids: list[UUID] = []
+        news: list[HealthNews] = []
         breakers: dict[UUID, tuple[UUID, bool]] = {}
         now: datetime | None = None
         for row in rows.all():
@@ -90,6 +93,7 @@ class HealthKeeper:
                 changed.append(after)
                 if after.is_open != before.is_open:
                     breakers[webhook.id] = (webhook.workspace_id, after.is_open)
+            news += news_of(before, after, webhook, transition)
             if transition is not None:
                 event_ids += self._follow(connection, webhook, transition, now)
         store_health(connection, changed)
@@ -97,7 +101,7 @@ class HealthKeeper:
             return HealthChanges()
         if breakers:
             note_breakers(connection, breakers, now=now)
-        return HealthChanges(next_slots(changed, now=now), event_ids)
+        return HealthChanges(next_slots(changed, now=now), event_ids, news)
 
     def lock(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
         """Lock the health of these endpoints."""
@@ -116,12 +120,16 @@ class HealthKeeper:
         if rows:
             connection.execute(statements.NOTE_FILTER_ERRORS, {"rows": json.dumps(rows)})
 
-    def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> None:
-        """Send endpoints to the slow lane."""
+    def mark_slow(self, connection: Connection, webhook_ids: Collection[UUID]) -> list[HealthNews]:
+        """Send endpoints to the slow lane; return the news of those that were not in it."""
         rows = connection.execute(statements.HEALTH, {"ids": list(webhook_ids)}).all()
-        store_health(
-            connection, [health_to_domain(row).slowed(now=row.moment) for row in rows if row.slow_since is None]
-        )
+        quick = [row for row in rows if row.slow_since is None]
+        slowed = [health_to_domain(row).slowed(now=row.moment) for row in quick]
+        store_health(connection, slowed)
+        news: list[HealthNews] = []
+        for row, after in zip(quick, slowed, strict=True):
+            news += news_of(health_to_domain(row), after, self._converter.config_to_domain(row), None)
+        return news
 
     def _follow(
         self, connection: Connection, webhook: WebhookConfig, transition: HealthTransition, now: datetime

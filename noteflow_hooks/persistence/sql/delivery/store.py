@@ -47,6 +47,7 @@ from noteflow_hooks.persistence.sql.delivery.direct import (
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.fresh_batches import FreshBatches
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
+from noteflow_hooks.persistence.sql.delivery.interruptions import tell_interrupted
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
 from noteflow_hooks.persistence.sql.delivery.order_keeper import OrderKeeper
 from noteflow_hooks.persistence.sql.delivery.rows import (
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.health.news import HealthNews
 
 log = logging.getLogger(__name__)
 
@@ -310,7 +312,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         if released:
             rows = connection.execute(meeting_orders.WAKE, {"webhook_ids": released})
             slots += [SchedulingSlot(_AT_ONCE, slow=row.slow) for row in rows]
-        return Settled(keys, slots=slots, event_ids=changes.event_ids)
+        return Settled(keys, slots=slots, event_ids=changes.event_ids, news=changes.news)
 
     @override
     def now(self) -> datetime:
@@ -319,9 +321,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         return now
 
     @override
-    def mark_slow(self, webhook_ids: Collection[UUID]) -> None:
+    def mark_slow(self, webhook_ids: Collection[UUID]) -> Sequence[HealthNews]:
         with self._engine.begin() as connection:
-            self._health.mark_slow(connection, webhook_ids)
+            return self._health.mark_slow(connection, webhook_ids)
 
     @override
     def waits(self, delivery_ids: Sequence[UUID]) -> Mapping[UUID, timedelta]:
@@ -372,7 +374,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         try:
             with connection.begin_nested():
                 cut_off = [self._interruption(row) for row in rows]
-                self._settle(connection, cut_off, result_params((each, False) for each in cut_off))
+                settled = self._settle(connection, cut_off, result_params((each, False) for each in cut_off))
+            tell_interrupted(connection, cut_off, settled.fencing_keys, now=rows[0].moment)
         except UnavailableError:
             raise
         except Exception:

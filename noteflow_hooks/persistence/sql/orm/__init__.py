@@ -18,6 +18,14 @@ from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow
 from noteflow_hooks.persistence.sql.orm.orders import MeetingOrderRow, ReleasedMeetingRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
 from noteflow_hooks.persistence.sql.orm.requests import RequestIdRow
+from noteflow_hooks.persistence.sql.orm.stats import (
+    StatsEndpointRow,
+    StatsHourRow,
+    StatsMinuteRow,
+    StatsProgressRow,
+    StatsResentRow,
+    StatsTotalRow,
+)
 from noteflow_hooks.persistence.sql.orm.task_runs import TaskRunRow
 from noteflow_hooks.persistence.sql.orm.webhooks import WebhookConfigRow, WebhookHealthRow
 
@@ -37,6 +45,12 @@ __all__ = [
     "ReleasedMeetingRow",
     "RequestIdRow",
     "SegmentRow",
+    "StatsEndpointRow",
+    "StatsHourRow",
+    "StatsMinuteRow",
+    "StatsProgressRow",
+    "StatsResentRow",
+    "StatsTotalRow",
     "SummaryRow",
     "TaskRunRow",
     "WebhookAttemptRow",

@@ -71,6 +71,8 @@ class _DeliveryColumns:
     batch_limit: Mapped[int | None] = mapped_column(SmallInteger)
     #: What made the last attempt fail, where it did.
     error_kind: Mapped[str | None] = mapped_column(String(32))
+    #: When it came among the settled, which the database notes of itself; whatever is in the queue has none.
+    settled_at: Mapped[datetime | None]
 
 
 def _failures(table: str) -> tuple[Index, ...]:
@@ -99,6 +101,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
     """
 
     __tablename__ = "webhook_deliveries"
+    settled_at: Mapped[datetime | None] = mapped_column(server_default=text("clock_timestamp()"))
+
     __table_args__ = (
         # rule of domain.deliveries.DeliveryStatus
         CheckConstraint(one_of("status", DeliveryStatus), name="status"),
@@ -152,6 +156,8 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
         ),
+        # What is to be counted; those that succeed are counted by their attempts.
+        Index("ix_webhook_deliveries_settled_at", "settled_at", postgresql_where=text("status <> 'succeeded'")),
         # Whether a batch is still named.
         Index("ix_webhook_deliveries_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index(

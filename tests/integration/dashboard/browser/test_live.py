@@ -142,6 +142,7 @@ def test_a_server_that_is_away_is_told_of_with_the_age_of_what_is_shown(browser:
             store = world.store
             token = world.token
             page.get_by_role("link", name="Deliveries", exact=True).click()
+            page.wait_for_url("**/deliveries")
         page.get_by_text(re.compile("The server is away. What you see is from .*, [0-9]+ s ago.")).wait_for()
         assert page.locator("tbody tr").count() > 1
         with World(limits=UNLIMITED, bind=bind, store=store) as world:

@@ -52,6 +52,7 @@ Lists are newest first. `page_size` 0 means 50, and more than 500 is refused; a 
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
@@ -593,7 +594,7 @@ class Webhook(_message.Message):
     Nothing is sent until the secret or the key is rotated, or the others are replaced.
     """
     rate_limit_per_s: _builtins.float
-    """The most POSTs a second; absent means no limit."""
+    """The most POSTs a second; absent means no limit, and with `slack`, `discord` and `teams` the vendor's."""
     max_concurrency: _builtins.int
     """The most POSTs at once; absent means the server's own cap."""
     paused: _builtins.bool
@@ -977,7 +978,7 @@ class RegisterWebhookRequest(_message.Message):
     enabled: _builtins.bool
     """Absent means true."""
     rate_limit_per_s: _builtins.float
-    """The most POSTs a second, 0.01 to 1,000; absent means no limit."""
+    """The most POSTs a second, 0.01 to 1,000; absent means no limit, and with `slack`, `discord` and `teams` the vendor's."""
     max_concurrency: _builtins.int
     """The most POSTs at once, 1 to 1,000; absent means the server's own cap."""
     request_id: _builtins.str
@@ -1292,7 +1293,7 @@ class UpdateWebhookRequest(_message.Message):
     max_retries: _builtins.int
     """The new number of attempts."""
     rate_limit_per_s: _builtins.float
-    """The new rate; absent, while the mask names it, removes the limit."""
+    """The new rate; absent, while the mask names it, removes the limit, or has the vendor's of a chat count again."""
     max_concurrency: _builtins.int
     """The new cap; absent, while the mask names it, stands for the server's own."""
     paused: _builtins.bool
@@ -3100,6 +3101,516 @@ class CallerLimits(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CallerLimits: _TypeAlias = CallerLimits  # noqa: Y015
+
+@_typing.final
+class GetStatsRequest(_message.Message):
+    """What GetStats takes. An absent or empty filter leaves that open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    BUCKET_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    WEBHOOK_IDS_FIELD_NUMBER: _builtins.int
+    WITH_EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    WITH_NOW_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Only what has to do with this endpoint; events and latencies, which are the workspace's, are not told then."""
+    event_type: _builtins.str
+    """Only what has to do with events of this type."""
+    outcome: _builtins.str
+    """Only attempts of this outcome: `succeeded`, or one of the words of `Attempt.error_kind`. It narrows `attempts`,
+    `failures` and the durations, and nothing else.
+    """
+    with_event_types: _builtins.bool
+    """Whether `event_types` is answered."""
+    with_now: _builtins.bool
+    """Whether `now` is answered. Of the filters, only `webhook_id` narrows it."""
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """Where it ends; absent: now. After `from`."""
+
+    @_builtins.property
+    def bucket(self) -> _duration_pb2.Duration:
+        """How wide the time buckets are; absent: none are answered. Full minutes, and full hours where the span begins more than
+        47 hours ago. They begin at multiples of it since 1970-01-01T00:00Z. A span has 1,000 of them at the most.
+        """
+
+    @_builtins.property
+    def webhook_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Endpoints to tell of one by one, in `endpoints`; at most 500."""
+
+    def __init__(
+        self,
+        *,
+        to: _timestamp_pb2.Timestamp | None = ...,
+        bucket: _duration_pb2.Duration | None = ...,
+        webhook_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        outcome: _builtins.str | None = ...,
+        webhook_ids: _abc.Iterable[_builtins.str] | None = ...,
+        with_event_types: _builtins.bool = ...,
+        with_now: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id", "webhook_ids", b"webhook_ids", "with_event_types", b"with_event_types", "with_now", b"with_now"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__outcome: _TypeAlias = _typing.Literal["outcome"]  # noqa: Y015
+    _WhichOneofArgType__outcome: _TypeAlias = _typing.Literal["_outcome", b"_outcome"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__outcome) -> _WhichOneofReturnType__outcome | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___GetStatsRequest: _TypeAlias = GetStatsRequest  # noqa: Y015
+
+@_typing.final
+class StatsCounts(_message.Message):
+    """How much, and how long it took. A test or a challenge counts like any other delivery, under its event type."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FailuresEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class DeadEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class SkippedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ATTEMPTS_FIELD_NUMBER: _builtins.int
+    SUCCEEDED_FIELD_NUMBER: _builtins.int
+    FAILURES_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    DURATION_P50_MS_FIELD_NUMBER: _builtins.int
+    DURATION_P95_MS_FIELD_NUMBER: _builtins.int
+    DURATION_SUM_MS_FIELD_NUMBER: _builtins.int
+    LATENCY_P50_MS_FIELD_NUMBER: _builtins.int
+    LATENCY_P95_MS_FIELD_NUMBER: _builtins.int
+    events: _builtins.int
+    """Events that were stored. Not with `webhook_id`."""
+    attempts: _builtins.int
+    """Attempts whose result was recorded: `succeeded` and all of `failures`. A POST of a batch counts once for each delivery in
+    it.
+    """
+    succeeded: _builtins.int
+    """Those that succeeded; so many deliveries have ended well."""
+    duration_p50_ms: _builtins.float
+    """Half of the attempts took no longer; absent where there were none. Right to within one step of the histogram
+    that is kept: 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100 ms and so on.
+    """
+    duration_p95_ms: _builtins.float
+    """19 of 20 attempts took no longer."""
+    duration_sum_ms: _builtins.int
+    """All attempts' durations together."""
+    latency_p50_ms: _builtins.float
+    """From an event's being stored to its receipt by an endpoint, of deliveries that their first attempt ended: half took no
+    longer; absent where there were none. Not with `webhook_id`.
+    """
+    latency_p95_ms: _builtins.float
+    """19 of 20 took no longer."""
+    @_builtins.property
+    def failures(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Those that failed, by what made them fail: the words of `Attempt.error_kind`."""
+
+    @_builtins.property
+    def dead(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Deliveries that have become `dead`, by the kind of the last failure; `none` where there was none."""
+
+    @_builtins.property
+    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Deliveries that have become `skipped`, by why: the words of `Delivery.skip_reason`, or `none`."""
+
+    def __init__(
+        self,
+        *,
+        events: _builtins.int = ...,
+        attempts: _builtins.int = ...,
+        succeeded: _builtins.int = ...,
+        failures: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        dead: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        skipped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        duration_p50_ms: _builtins.float | None = ...,
+        duration_p95_ms: _builtins.float | None = ...,
+        duration_sum_ms: _builtins.int = ...,
+        latency_p50_ms: _builtins.float | None = ...,
+        latency_p95_ms: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms", "_duration_p95_ms", b"_duration_p95_ms", "_latency_p50_ms", b"_latency_p50_ms", "_latency_p95_ms", b"_latency_p95_ms", "duration_p50_ms", b"duration_p50_ms", "duration_p95_ms", b"duration_p95_ms", "latency_p50_ms", b"latency_p50_ms", "latency_p95_ms", b"latency_p95_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms", "_duration_p95_ms", b"_duration_p95_ms", "_latency_p50_ms", b"_latency_p50_ms", "_latency_p95_ms", b"_latency_p95_ms", "attempts", b"attempts", "dead", b"dead", "duration_p50_ms", b"duration_p50_ms", "duration_p95_ms", b"duration_p95_ms", "duration_sum_ms", b"duration_sum_ms", "events", b"events", "failures", b"failures", "latency_p50_ms", b"latency_p50_ms", "latency_p95_ms", b"latency_p95_ms", "skipped", b"skipped", "succeeded", b"succeeded"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__duration_p50_ms: _TypeAlias = _typing.Literal["duration_p50_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_p50_ms: _TypeAlias = _typing.Literal["_duration_p50_ms", b"_duration_p50_ms"]  # noqa: Y015
+    _WhichOneofReturnType__duration_p95_ms: _TypeAlias = _typing.Literal["duration_p95_ms"]  # noqa: Y015
+    _WhichOneofArgType__duration_p95_ms: _TypeAlias = _typing.Literal["_duration_p95_ms", b"_duration_p95_ms"]  # noqa: Y015
+    _WhichOneofReturnType__latency_p50_ms: _TypeAlias = _typing.Literal["latency_p50_ms"]  # noqa: Y015
+    _WhichOneofArgType__latency_p50_ms: _TypeAlias = _typing.Literal["_latency_p50_ms", b"_latency_p50_ms"]  # noqa: Y015
+    _WhichOneofReturnType__latency_p95_ms: _TypeAlias = _typing.Literal["latency_p95_ms"]  # noqa: Y015
+    _WhichOneofArgType__latency_p95_ms: _TypeAlias = _typing.Literal["_latency_p95_ms", b"_latency_p95_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_p50_ms) -> _WhichOneofReturnType__duration_p50_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__duration_p95_ms) -> _WhichOneofReturnType__duration_p95_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latency_p50_ms) -> _WhichOneofReturnType__latency_p50_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__latency_p95_ms) -> _WhichOneofReturnType__latency_p95_ms | None: ...
+
+Global___StatsCounts: _TypeAlias = StatsCounts  # noqa: Y015
+
+@_typing.final
+class StatsBucket(_message.Message):
+    """What a time bucket has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """Where it begins."""
+
+    @_builtins.property
+    def counts(self) -> Global___StatsCounts:
+        """What happened in it."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        counts: Global___StatsCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "counts", b"counts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsBucket: _TypeAlias = StatsBucket  # noqa: Y015
+
+@_typing.final
+class EventTypeStats(_message.Message):
+    """What an event type has, in the span."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    event_type: _builtins.str
+    """The event type."""
+    @_builtins.property
+    def counts(self) -> Global___StatsCounts:
+        """What happened with its events."""
+
+    def __init__(
+        self,
+        *,
+        event_type: _builtins.str = ...,
+        counts: Global___StatsCounts | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "event_type", b"event_type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventTypeStats: _TypeAlias = EventTypeStats  # noqa: Y015
+
+@_typing.final
+class EndpointStats(_message.Message):
+    """What an endpoint has."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    LAST_SUCCESS_AT_FIELD_NUMBER: _builtins.int
+    LAST_FAILURE_AT_FIELD_NUMBER: _builtins.int
+    WAITING_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The endpoint."""
+    waiting: _builtins.int
+    """Deliveries that wait for it now, whatever for; 10,000 stands for as many or more."""
+    held: _builtins.int
+    """Those of them that it holds back itself: it is paused, limited, slow, flooded, or its circuit is open."""
+    @_builtins.property
+    def counts(self) -> Global___StatsCounts:
+        """What happened with it in the span, of the event type and outcome that the request names."""
+
+    @_builtins.property
+    def last_success_at(self) -> _timestamp_pb2.Timestamp:
+        """When an attempt last succeeded, whenever that was; absent where none is known to have."""
+
+    @_builtins.property
+    def last_failure_at(self) -> _timestamp_pb2.Timestamp:
+        """When an attempt last failed."""
+
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        counts: Global___StatsCounts | None = ...,
+        last_success_at: _timestamp_pb2.Timestamp | None = ...,
+        last_failure_at: _timestamp_pb2.Timestamp | None = ...,
+        waiting: _builtins.int = ...,
+        held: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "held", b"held", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndpointStats: _TypeAlias = EndpointStats  # noqa: Y015
+
+@_typing.final
+class StatsNow(_message.Message):
+    """How it stands now, counted row by row, and no further than 10,000 rows of each kind."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class DeadEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class SkippedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class EndpointsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    UNDISPATCHED_FIELD_NUMBER: _builtins.int
+    PENDING_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
+    SENDING_FIELD_NUMBER: _builtins.int
+    DEAD_FIELD_NUMBER: _builtins.int
+    SKIPPED_FIELD_NUMBER: _builtins.int
+    HAS_MORE_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    undispatched: _builtins.int
+    """Events that wait to be matched with endpoints. Not with `webhook_id`."""
+    pending: _builtins.int
+    """Deliveries that wait for their first attempt or the next one; 10,000, `held` and `sending` included, is where the count
+    ends.
+    """
+    held: _builtins.int
+    """Those of them that their endpoint holds back: it is paused, limited, slow, flooded, or its circuit is open."""
+    sending: _builtins.int
+    """Deliveries under way."""
+    has_more: _builtins.bool
+    """Whether there are more than were looked at for `dead` and `skipped`."""
+    @_builtins.property
+    def dead(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Dead deliveries, by the kind of the last failure; `none` where none is on record. What is dead or skipped is counted among
+        the newest 10,000 of both; with `webhook_id`, among that endpoint's newest 10,000 deliveries.
+        """
+
+    @_builtins.property
+    def skipped(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """Skipped deliveries, by why: the words of `Delivery.skip_reason`, or `none`. What a filter holds back is not owed to
+        anybody, and not counted.
+        """
+
+    @_builtins.property
+    def endpoints(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """The workspace's endpoints by their state. Not with `webhook_id`."""
+
+    def __init__(
+        self,
+        *,
+        undispatched: _builtins.int = ...,
+        pending: _builtins.int = ...,
+        held: _builtins.int = ...,
+        sending: _builtins.int = ...,
+        dead: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        skipped: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        has_more: _builtins.bool = ...,
+        endpoints: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead", b"dead", "endpoints", b"endpoints", "has_more", b"has_more", "held", b"held", "pending", b"pending", "sending", b"sending", "skipped", b"skipped", "undispatched", b"undispatched"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StatsNow: _TypeAlias = StatsNow  # noqa: Y015
+
+@_typing.final
+class GetStatsResponse(_message.Message):
+    """What GetStats answers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AS_OF_FIELD_NUMBER: _builtins.int
+    FROM_FIELD_NUMBER: _builtins.int
+    TO_FIELD_NUMBER: _builtins.int
+    TOTAL_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
+    EVENT_TYPES_FIELD_NUMBER: _builtins.int
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    NOW_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def as_of(self) -> _timestamp_pb2.Timestamp:
+        """Up to when everything is counted. Some seconds ago; longer, where no sweep has run, or a transaction is left open."""
+
+    @_builtins.property
+    def to(self) -> _timestamp_pb2.Timestamp:
+        """As `from`."""
+
+    @_builtins.property
+    def total(self) -> Global___StatsCounts:
+        """All of the span."""
+
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsBucket]:
+        """Its time buckets, the first one first, those without anything among them."""
+
+    @_builtins.property
+    def event_types(self) -> _containers.RepeatedCompositeFieldContainer[Global___EventTypeStats]:
+        """By event type, in the order of their names."""
+
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___EndpointStats]:
+        """The endpoints that were asked about, in that order; one that the workspace does not have is left out."""
+
+    @_builtins.property
+    def now(self) -> Global___StatsNow:
+        """How it stands now."""
+
+    def __init__(
+        self,
+        *,
+        as_of: _timestamp_pb2.Timestamp | None = ...,
+        to: _timestamp_pb2.Timestamp | None = ...,
+        total: Global___StatsCounts | None = ...,
+        buckets: _abc.Iterable[Global___StatsBucket] | None = ...,
+        event_types: _abc.Iterable[Global___EventTypeStats] | None = ...,
+        endpoints: _abc.Iterable[Global___EndpointStats] | None = ...,
+        now: Global___StatsNow | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "from", b"from", "now", b"now", "to", b"to", "total", b"total"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "buckets", b"buckets", "endpoints", b"endpoints", "event_types", b"event_types", "from", b"from", "now", b"now", "to", b"to", "total", b"total"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
 
 @_typing.final
 class RedeliverDeliveryRequest(_message.Message):

@@ -236,6 +236,10 @@ class WebhookServiceStub:
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+    GetStats: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetStatsRequest, _noteflow_pb2.GetStatsResponse]
+    """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
+    type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
+    """
 
 @_typing.type_check_only
 class WebhookServiceAsyncStub(WebhookServiceStub):
@@ -301,6 +305,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+    GetStats: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetStatsRequest, _noteflow_pb2.GetStatsResponse]  # type: ignore[assignment]
+    """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
+    type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
+    """
 
 class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
     """Endpoints, and what was delivered to them. With webhooks switched off every call but WhoAmI gets FAILED_PRECONDITION."""
@@ -489,6 +497,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.WhoAmIResponse, _abc.Awaitable[_noteflow_pb2.WhoAmIResponse]]:
         """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _noteflow_pb2.GetStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.GetStatsResponse, _abc.Awaitable[_noteflow_pb2.GetStatsResponse]]:
+        """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
+        type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
+        """
 
 def add_WebhookServiceServicer_to_server(servicer: WebhookServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
