@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import UUID
 
 from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 from noteflow_hooks.domain.whole_batches import WholeSuccess
 from tests.conformance.model.batch_checks import check_batches, singly
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Settled, ThrottledCount
     from tests.conformance.model.ledger import Ledger
@@ -170,7 +171,15 @@ class WatchedStore:
             if not isinstance(each, WholeSuccess):
                 found.append(each)
                 continue
-            own = [each.of(before.deliveries[UUID(key)]) for key in each.together]
+            rows = [before.deliveries[UUID(key)] for key in each.together]
+            own = [
+                Settlement(
+                    replace(each.delivery, id=row.id, event_id=row.event_id, event_type=row.event_type),
+                    attempt=each.attempt,
+                    batch_id=each.batch_id,
+                )
+                for row in rows
+            ]
             found += own
             if each.fencing_key in keys:
                 keys |= {one.fencing_key for one in own}
