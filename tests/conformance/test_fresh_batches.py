@@ -11,7 +11,7 @@ from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions, Format, Ordering
 from noteflow_hooks.domain.skipping import SkipReason
-from noteflow_hooks.domain.whole_batches import WholeSuccess, whole_success
+from noteflow_hooks.domain.whole_batches import FreshMembers, WholeSuccess, whole_success
 from noteflow_hooks.executor.batch_posts import rendered_batch
 from tests.conformance.model.batching import SUCCESS, batched, batches, end, erase, members, stored, taken
 from tests.conformance.model.throttling import claim, endpoint
@@ -267,7 +267,6 @@ def test_a_fresh_batch_of_which_a_type_is_no_longer_subscribed_to_is_not_sent(wo
 
 
 def _for(batch: BatchClaim, webhook: WebhookConfig) -> Sequence[Any]:
-    members_of = batch.members
-    if hasattr(members_of, "columns"):
-        return type(members_of)(members_of.columns, webhook)  # type: ignore[call-arg] # the store's own kind
-    return tuple(replace(each, webhook=webhook) for each in members_of)
+    if isinstance(batch.members, FreshMembers):
+        return FreshMembers(batch.members.columns, webhook)
+    return tuple(replace(each, webhook=webhook) for each in batch.members)

@@ -117,6 +117,13 @@ class Rows:
         is_scheduled = webhook.batch_max > 0 or webhook.ordering != "none"
         return is_scheduled or keeps_back(webhook) or any(each is not None for each in marks)
 
+    def leases_batches(self, webhook_id: UUID) -> bool:
+        """Tell whether whole batches of an endpoint may go as they are dispatched."""
+        webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
+        marks = (health.open_until, health.ramp, health.slow_since, rate_of(webhook))
+        is_free = not health.awaiting_room and not keeps_back(webhook) and all(each is None for each in marks)
+        return is_free and webhook.batch_max > 0 and webhook.ordering == "none"
+
     def is_merely_flooded(self, webhook_id: UUID) -> bool:
         """Tell whether an endpoint of the quick lane has turns for nothing but the number of its deliveries."""
         webhook, health = self.webhooks[webhook_id], self.health[webhook_id]

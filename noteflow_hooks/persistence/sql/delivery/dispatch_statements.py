@@ -43,18 +43,16 @@ _VERSION = VERSION.replace("xmin", "config.xmin").replace("ctid", "config.ctid")
 #: endpoint gets beyond ``:burst``: so no flood fills the queue for the rest.
 # rule of domain.fan_out.receives
 # rule of domain.health.load.is_throttled_from_the_start
-def made(more: BatchColumns = NO_BATCHES) -> str:
-    """Return the steps, with further columns for what goes in batches."""
-    return f"""
+_MADE = f"""
 named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about{more.event}
+           {_ABOUT} AS about/* more of event */
     FROM noteflow.webhook_events
     WHERE id = ANY(CAST(:ids AS uuid[])) AND dispatched_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about{more.event}
+           {_ABOUT} AS about/* more of event */
     FROM noteflow.webhook_events
     WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY created_at, id
@@ -67,11 +65,11 @@ named AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
            matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version,
-           matching.rendering{more.found}
+           matching.rendering/* more of found */
     FROM picked CROSS JOIN LATERAL (
         SELECT config.id, config.enabled, {THROTTLED} AS throttled, {KEEPS_BACK_SINCE} IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
-               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering{more.endpoint}
+               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering/* more of endpoint */
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -96,10 +94,18 @@ named AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
            enabled AND NOT forced
               AND (throttled OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst)
-           AS held{more.ranked}
+           AS held/* more of ranked */
     FROM made
 )
 """  # noqa: S608 - put together from constants of this file
+
+
+def made(more: BatchColumns = NO_BATCHES) -> str:
+    """Return the steps that make rows of deliveries, with further columns for what goes in batches."""
+    sql = _MADE
+    for name, columns_of in more._asdict().items():
+        sql = sql.replace(f"/* more of {name} */", columns_of)
+    return sql
 
 
 #: Whether a slot that is to come later, for a batch that has not all its members yet, is to come now: with those that

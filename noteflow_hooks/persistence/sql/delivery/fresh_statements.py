@@ -103,10 +103,11 @@ def _room(leases: str) -> str:
     )
 
 
-def _dispatch(leases: str) -> str:
-    # rule of domain.batches.fresh_groups
-    return f"""
-WITH {made(_batches(leases))}, gathered AS MATERIALIZED (
+#: Where the condition under which batches are leased comes in.
+_LEASES: Final = "/* leases */"
+# rule of domain.batches.fresh_groups
+_DISPATCH: Final = f"""
+WITH {made(_batches(_LEASES))}, gathered AS MATERIALIZED (
     SELECT webhook_id, nth_batch, min(place) AS place FROM ranked
     WHERE nth_batch IS NOT NULL
     GROUP BY webhook_id, nth_batch
@@ -121,7 +122,7 @@ WITH {made(_batches(leases))}, gathered AS MATERIALIZED (
     LIMIT :claim
 ), waiting AS MATERIALIZED (
     SELECT webhook_id FROM first UNION ALL SELECT webhook_id FROM ranked WHERE held
-), {_room(leases)}, selected AS MATERIALIZED (
+), {_room(_LEASES)}, selected AS MATERIALIZED (
     SELECT place, webhook_id, nth_batch FROM (
         SELECT first.place, first.webhook_id, first.nth_batch, first.forced OR row_number() OVER (
                    PARTITION BY first.webhook_id ORDER BY first.forced, first.place
@@ -178,8 +179,8 @@ GROUP BY owned.batch_id, owned.webhook_id, owned.version, owned.rendering, owned
 #: The same as DISPATCH_AND_CLAIM, and this worker leases whole batches, too. Where a delivery was there already, which
 #: only a change by hand can cause, none is: what is left of a batch would have to be chosen anew.
 DISPATCH_BATCHES: Final = Usual(
-    text(_dispatch(LEASES_BATCHES).replace(IF_NEW, "")),
-    text(_dispatch("false").replace(IF_NEW, "ON CONFLICT DO NOTHING")),
+    text(_DISPATCH.replace(_LEASES, LEASES_BATCHES).replace(IF_NEW, "")),
+    text(_DISPATCH.replace(_LEASES, "false").replace(IF_NEW, "ON CONFLICT DO NOTHING")),
 )
 
 

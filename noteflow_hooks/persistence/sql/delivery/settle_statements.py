@@ -31,6 +31,7 @@ _SETTLED_COLUMNS = columns(
     },
     table="stored",
 )
+_BESIDE = "LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)"
 _WHOLE_COLUMNS = _SETTLED_COLUMNS.replace("stored.id", "ended.first").replace("stored.", "ended.")
 #: The claim's own row. Looked up by the ids as an array, and not by the index of what is under way: the queue that is
 #: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
@@ -61,7 +62,9 @@ class _Parts(NamedTuple):
     #: The answer as it is stored.
     answer: str = "ended.response_body"
     #: What is returned.
-    told: str = f"SELECT {_SETTLED_COLUMNS} FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)"  # noqa: S608 - our own columns
+    returned: str = (
+        f"SELECT {_SETTLED_COLUMNS} FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)"  # noqa: S608 - our own columns
+    )
 
 
 _ALONE = _Parts()
@@ -94,7 +97,7 @@ _WHOLE = _BATCHED._replace(
     results="own.id, each.* FROM json_to_recordset(CAST(:rows AS json)) AS each",
     spread=" CROSS JOIN LATERAL unnest(CAST(each.members AS uuid[])) AS own (id)",
     answer=_UNLESS_ERASED,
-    told=f"SELECT DISTINCT {_WHOLE_COLUMNS} FROM ended LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)",  # noqa: S608 - our own columns
+    returned=f"SELECT DISTINCT {_WHOLE_COLUMNS} FROM ended {_BESIDE}",  # noqa: S608 - our own columns
 )
 
 
@@ -155,7 +158,7 @@ def _settle(parts: _Parts) -> str:
     UPDATE noteflow.webhook_health SET turn_at = clock_timestamp(), awaiting_room = false
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed))
 )
-{parts.told}
+{parts.returned}
 """  # noqa: S608 - put together from constants of this file
 
 
