@@ -1,9 +1,15 @@
 # One image for every process of ours: server, worker, beat, flower, migrate and the commands. compose.yaml says which is which.
 
-FROM python:3.13-slim AS build
+# The same commit gives the same image where the base is named by its digest and times are the commit's (docs/deploying.md).
+ARG PYTHON=python:3.13-slim
+
+FROM ${PYTHON} AS build
+
+ARG SOURCE_DATE_EPOCH
 
 # Only what the locks name and their hashes confirm is installed, and only as wheels: nothing is compiled here.
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_DEPS=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_NO_DEPS=1 PIP_ONLY_BINARY=:all: PIP_ROOT_USER_ACTION=ignore \
+    PIP_NO_COMPILE=1
 
 WORKDIR /build
 
@@ -20,9 +26,14 @@ COPY workers workers
 COPY migrations migrations
 RUN pip wheel --no-build-isolation --no-index --wheel-dir dist .
 RUN pip --python /opt/noteflow-hooks/bin/python install --no-index dist/*.whl
+# Bytecode that is valid by itself: what pip writes holds the time at which each file was unpacked.
+RUN /opt/noteflow-hooks/bin/python -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/noteflow-hooks/lib
 
 
-FROM python:3.13-slim
+FROM ${PYTHON}
+
+# The new user's entries hold a day: useradd takes it from here.
+ARG SOURCE_DATE_EPOCH
 
 # Logs come out line by line. The bytecode was written when the image was built; at run time nothing is.
 ENV PATH=/opt/noteflow-hooks/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1

@@ -10,6 +10,8 @@ TESTERS = $(shell $(PYTHON) -c 'import os; print(min(4, max(1, (os.cpu_count() o
 HEAD = @printf '\n== %s\n'
 # For `make lock` alone, in a venv of its own: nobody else needs it.
 UV = uv==0.13.9
+# What `make audit` and `make release` ask and write with, in a venv of its own.
+AUDITORS = pip-audit==2.10.1 cyclonedx-bom==7.5.0 $(UV)
 COMPILE = .venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command 'make lock'
 # What the image holds (prod) and is built with (build) is what the checks ran with.
@@ -29,21 +31,15 @@ up: venv-run ## the whole system, kept running until Ctrl-C
 migrate: venv-run ## bring NOTEFLOW_HOOKS_DATABASE_URL to the newest schema
 	@exec $(BIN)/noteflow-hooks migrate
 
-test: venv-dev ## every check that CI makes
-	$(HEAD) 'format'
-	@$(BIN)/ruff format --check .
-	$(HEAD) 'lint'
-	@$(BIN)/ruff check .
+check: quick ## what needs no tests: format, lint, layers, generated code, types
 	$(HEAD) 'types'
 	@$(BIN)/mypy
-	$(HEAD) 'layers'
-	@$(BIN)/lint-imports
-	$(HEAD) 'generated code'
-	@$(BIN)/python scripts/generate_proto.py --check
-	@$(BIN)/python scripts/generate_catalogue.py --check
-	$(HEAD) 'tests'
+
+# Types are checked beside the tests, and told of after them.
+test: quick ## every check that CI makes
+	$(HEAD) 'tests, and types beside them'
 	@scripts/browser
-	@$(BIN)/python -m pytest --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
+	@scripts/tests --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
 	@$(BIN)/python -m tests.chaos --seed $(SEED)
@@ -82,10 +78,27 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
+audit: venv-audit ## say what is known to be vulnerable, or yanked, of what the lock files pin
+	@scripts/audit
+
+release: venv-dev venv-audit ## build the wheel, the same bytes each time, with its bill of materials and sums, into dist/
+	@scripts/release
+
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .venv-audit .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+quick: venv-dev
+	$(HEAD) 'format'
+	@$(BIN)/ruff format --check .
+	$(HEAD) 'lint'
+	@$(BIN)/ruff check .
+	$(HEAD) 'layers'
+	@$(BIN)/lint-imports
+	$(HEAD) 'generated code'
+	@$(BIN)/python scripts/generate_proto.py --check
+	@$(BIN)/python scripts/generate_catalogue.py --check
 
 venv-run:
 	@PYTHON='$(PYTHON)' scripts/venv run
@@ -93,4 +106,8 @@ venv-run:
 venv-dev:
 	@PYTHON='$(PYTHON)' scripts/venv dev
 
-.PHONY: help setup demo up migrate test chaos bench bench-full coverage fmt proto pictures lock clean venv-run venv-dev
+venv-audit:
+	@[ -x .venv-audit/bin/cyclonedx-py ] || $(PYTHON) -m venv .venv-audit
+	@.venv-audit/bin/python -m pip install -qq $(AUDITORS)
+
+.PHONY: help setup demo up migrate check quick test chaos bench bench-full coverage fmt proto pictures lock audit release clean venv-run venv-dev venv-audit

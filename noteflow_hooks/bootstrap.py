@@ -14,6 +14,7 @@ from noteflow_hooks.application.meetings import end_abandoned
 from noteflow_hooks.application.webhooks import WebhookService
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
+from noteflow_hooks.broker.redis_look import RedisLook
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
 
@@ -95,6 +97,8 @@ class ServerParts:
     filters: FilterEvaluator
     #: Shows requests that are not sent.
     previewer: Previewer
+    #: Tells whether Redis answers.
+    redis_answers: Callable[[], bool]
     #: Closes connections and the publisher's thread.
     close: Callable[[], None]
 
@@ -149,6 +153,7 @@ class DiagnosticParts:
     """What `doctor` needs of the database."""
 
     diagnostics: DatabaseDiagnostics
+    system: SystemDiagnostics
     task_runs: TaskRuns
     box: SecretBox
     close: Callable[[], None]
@@ -171,6 +176,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     units = _units(engine, settings)
     service = None
     report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
+    redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
         publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
@@ -185,9 +191,8 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         )
         report_backlog = publishers.report_backlog
     stack = ExitStack()
-    stack.callback(engine.dispose)
-    if service is not None:
-        stack.callback(service.close)
+    for close in (engine.dispose, redis.close, *([service.close] if service is not None else [])):
+        stack.callback(close)
     return ServerParts(
         units,
         service,
@@ -197,6 +202,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         PemReader(),
         CelFilters(),
         RequestPreviewer(),
+        redis.answers,
         stack.close,
     )
 
@@ -295,9 +301,11 @@ def diagnostics(settings: Settings) -> DiagnosticParts:
     settings.require("database_url")
     # Imported here: workers have no use for the tables' classes.
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics  # noqa: PLC0415 - as said
+    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics  # noqa: PLC0415 - as said
 
     engine = engine_of(settings, connections=1, answer_within_s=_LOOK_TIMEOUT_S)
-    return DiagnosticParts(DatabaseDiagnostics(engine), SqlAlchemyTaskRuns(engine), _box(settings), engine.dispose)
+    asked = DatabaseDiagnostics(engine), SystemDiagnostics(engine), SqlAlchemyTaskRuns(engine)
+    return DiagnosticParts(*asked, _box(settings), engine.dispose)
 
 
 def refuse_pooler(settings: Settings) -> None:

@@ -53,8 +53,21 @@ class _Variables(BaseSettings):
             raise _not_text(error) from None
 
     @classmethod
-    def _line(cls, error: ValidationError) -> str:
-        first = error.errors()[0]
+    def problems(cls) -> list[str]:
+        """Return a line for each bad value of the environment and ``.env``, and of what these name."""
+        try:
+            cls()
+        except ValidationError as error:
+            return [cls._line(error, place) for place in range(error.error_count())]
+        try:
+            cls.load()
+        except SettingsError as error:
+            return [str(error)]
+        return []
+
+    @classmethod
+    def _line(cls, error: ValidationError, place: int = 0) -> str:
+        first = error.errors()[place]
         name = str(first["loc"][0])
         field = cls.model_fields[name]
         value = repr(first["input"]) if field.repr else "a value that is not shown here"

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SETTLED_IN = "SELECT pg_postmaster_start_time() < now() - interval '5 s'"
 _TABLES = (
     "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs,"
-    " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies, stats_minutes,"
+    " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies, header_forms, stats_minutes,"
     " stats_hours, stats_totals, stats_endpoints, stats_resent, stats_progress"
 )
 

@@ -37,7 +37,7 @@ from noteflow_hooks.concurrency.sender import BackgroundSender
 from noteflow_hooks.delivery.retries import GatheredRetries
 from noteflow_hooks.delivery.tuning import QUEUED_CHUNKS, QUEUED_WAKE_UPS, SENDER_MOST, SENDER_PAUSE_S
 from noteflow_hooks.delivery.wake_ups import AT_ONCE, Lane
-from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
+from noteflow_hooks.domain.ports.maintenance import PURGE, RELAY, SWEEP
 from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.telemetry import counting
 from noteflow_hooks.telemetry.metrics import WAKE_UPS
@@ -159,6 +159,7 @@ def purge(left_s: float = settings.purge_every_s) -> str:
     # It has hours of time for what it tells days before.
     parts().tell_certificates()
     done = parts().purge()
+    parts().task_runs.note(PURGE, took=done.took)
     _marks[DONE] = time.monotonic()
     left_s = min(left_s, _PURGE_MOST_S) - (done.took + done.rest).total_seconds()
     if done.more and left_s > 0:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.bench.batches import BATCHES
 from noteflow_hooks.bench.call_costs import CALL_COSTS
+from noteflow_hooks.bench.dashboard import DASHBOARD
 from noteflow_hooks.bench.distance import DISTANCE
 from noteflow_hooks.bench.history import HISTORY
 from noteflow_hooks.bench.isolation import ISOLATION
@@ -38,7 +39,7 @@ STANDARD: Final = (
     *MEETINGS,
 )
 #: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
-FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY)
+FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY, *DASHBOARD)
 ALL: Final = (*STANDARD, *FULL, *MEMORY)
 
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
+from noteflow_hooks.concurrency.supervisor import Supervisor
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class Pulse:
         self._about: Mapping[str, object] = {}
         self._path: Path | None = None
         self._fd: int | None = None
+        self._supervisor = Supervisor()
 
     def open(self, folder: Path, kind: str, name: str = "") -> None:
         """Have them read in that folder; where nothing can be written there, log so."""
@@ -61,6 +63,7 @@ class Pulse:
             self._create(self._path)
         except OSError as error:
             log.warning("no probe can read whether this process is alive: %s (%s)", self._path, error.strerror)
+        self._supervisor.tell("READY=1")
         self.show()
 
     def show(self) -> None:
@@ -69,6 +72,7 @@ class Pulse:
         if now - self.marks[TURNED] >= TURN_S:
             self.marks[TURNED] = now
             self._write()
+            self._supervisor.tell("WATCHDOG=1")
 
     def tell(self, **about: object) -> None:
         """Note what does not change often, such as the queues."""
@@ -78,6 +82,7 @@ class Pulse:
 
     def close(self) -> None:
         """Remove the file, in the process that made it: it ends."""
+        self._supervisor.close()
         if self._fd is not None and self._about.get("pid") == os.getpid():
             os.close(self._fd)
             self._fd = None

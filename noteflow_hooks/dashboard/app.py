@@ -12,12 +12,14 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
+from noteflow_hooks.dashboard import streaming
 from noteflow_hooks.dashboard.cookies import Cookies
 from noteflow_hooks.dashboard.entrance import Entrance
 from noteflow_hooks.dashboard.guard import Guard
 from noteflow_hooks.dashboard.pages import Pages, tag_of
 from noteflow_hooks.dashboard.routes import ROUTES
-from noteflow_hooks.dashboard.visit import Form, Page, Redirect, Visit, read_form
+from noteflow_hooks.dashboard.streaming import Streams
+from noteflow_hooks.dashboard.visit import Form, Page, Redirect, Stream, Visit, read_form
 from noteflow_hooks.dashboard.words import DONE
 from noteflow_hooks.errors import (
     AlreadyExistsError,
@@ -78,7 +80,7 @@ def application(parts: Parts) -> ASGIApp:
     rooms = _Rooms(parts)
     entrance = Entrance(parts.sessions, parts.tries, parts.link, connect=parts.gateway.client, show=rooms.show)
     routes = [
-        Route("/", _to_endpoints),
+        Route("/", _to_overview),
         Route("/alive", _alive),
         # What browsers ask for beside a page that is no HTML.
         Route("/favicon.ico", rooms.icon),
@@ -97,8 +99,8 @@ async def _alive(_: Request) -> Response:
     return PlainTextResponse("alive\n")
 
 
-async def _to_endpoints(_: Request) -> Response:
-    return RedirectResponse("/endpoints", 303)
+async def _to_overview(_: Request) -> Response:
+    return RedirectResponse("/overview", 303)
 
 
 class _Rooms:
@@ -106,6 +108,7 @@ class _Rooms:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
+        self._streams = Streams(streaming.MOST)
 
     def page(self, view: View) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers to a GET."""
@@ -198,15 +201,20 @@ class _Rooms:
         try:
             query = Form.parse(request.url.query)
             client = self._parts.gateway.client(session.token)
-            visit = Visit(client, session, request.url.path, request.path_params, query, form)
-            return await run_in_threadpool(self._response, request, visit, view)
+            visit = Visit(client, session, request.url.path, request.path_params, query, form, self._parts.pages.html)
+            answer = await run_in_threadpool(self._answer, request, visit, view)
+            return self._streamed(request, answer) if isinstance(answer, Stream) else answer
         except UnauthenticatedError:
             self._parts.sessions.end(session)
             return self._sign_in_again(request)
         except NoteFlowHooksError as error:
             return self._problem(request, session, error)
 
-    def _response(self, request: Request, visit: Visit, view: View) -> Response:
+    def _streamed(self, request: Request, stream: Stream) -> Response:
+        """Return the stream; it ends with the session, as that was when it began."""
+        return self._streams.response(stream, goes_on=lambda: self._session(request) is not None)
+
+    def _answer(self, request: Request, visit: Visit, view: View) -> Response | Stream:
         answer: Answer = view(visit)
         if isinstance(answer, Redirect):
             return RedirectResponse(answer.to, 303)

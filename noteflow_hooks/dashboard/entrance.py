@@ -94,7 +94,7 @@ class Entrance:
             return self._form(request, "This token may not read: the dashboard needs the scope `read`.", 403)
         except NoteFlowHooksError as error:
             return self._form(request, str(error), 503)
-        response = RedirectResponse("/endpoints", 303)
+        response = RedirectResponse("/overview", 303)
         cookies = Cookies.of(request)
         cookies.keep_session(response, self._sessions, self._sessions.begin(token, may_manage=manages))
         cookies.drop_beginning(response)

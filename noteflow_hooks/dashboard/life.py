@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from noteflow_hooks.dashboard import drawing, words
+from noteflow_hooks.dashboard import drawing, timings, words
 
 if TYPE_CHECKING:
     from google.protobuf.timestamp_pb2 import Timestamp
@@ -23,6 +23,10 @@ class Step:
     attempt: pb.Attempt | None = None
     #: How wide its bar is.
     bar: int = 0
+    #: The parts of its time, in that bar.
+    parts: tuple[timings.Part, ...] = ()
+    #: Where a redirect leads.
+    leads_to: str = ""
     #: What the failure means, and what to do about it.
     advice: tuple[str, str] | None = None
     replay_id: str = ""
@@ -48,12 +52,14 @@ def _sent_again(redelivery: pb.Redelivery) -> Step:
 
 
 def _attempt(attempt: pb.Attempt, bar: int) -> Step:
-    name = f"Attempt {attempt.attempt_number}"
+    name, parts = f"Attempt {attempt.attempt_number}", tuple(timings.parts(attempt, bar))
     if not attempt.HasField("error_kind"):
-        return Step(attempt.started_at, f"{name}: answered {attempt.status_code}", "good", attempt, bar)
+        return Step(attempt.started_at, f"{name}: answered {attempt.status_code}", "good", attempt, bar, parts)
     what = f"{name}: {attempt.error_message or attempt.error_kind}"
     advice = words.advice(attempt.error_kind, attempt.status_code)
-    return Step(attempt.started_at, what, "bad", attempt, bar, advice)
+    headers = attempt.response_headers if attempt.error_kind == "redirect" else ()
+    leads_to = next((each.value for each in headers if each.name.lower() == "location"), "")
+    return Step(attempt.started_at, what, "bad", attempt, bar, parts, leads_to, advice)
 
 
 def _next(delivery: pb.Delivery) -> list[Step]:

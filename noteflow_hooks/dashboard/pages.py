@@ -15,7 +15,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from noteflow_hooks.dashboard import drawing, words
-from noteflow_hooks.dashboard.visit import address
+from noteflow_hooks.dashboard.visit import address, without
 from noteflow_hooks.printable import escape
 
 if TYPE_CHECKING:
@@ -51,9 +51,18 @@ class Pages:
             lstrip_blocks=True,
         )
         self._templates.globals.update(
-            words=words, drawing=drawing, address=address, when=self._when, has=_has, version=version
+            words=words,
+            drawing=drawing,
+            address=address,
+            without=without,
+            when=self._when,
+            at=_at,
+            has=_has,
+            version=version,
         )
-        self._templates.filters.update(pretty=pretty, shown=shown, short=short, took=took, visible=_visible)
+        self._templates.filters.update(
+            pretty=pretty, shown=shown, short=short, took=took, visible=_visible, grouped=grouped, utc=_utc
+        )
 
     def html(self, template: str, values: Mapping[str, Any]) -> str:
         """Return the page."""
@@ -107,9 +116,29 @@ def short(identifier: str) -> str:
     return identifier[:8]
 
 
-def took(milliseconds: int) -> str:
+def grouped(number: int) -> str:
+    """Return a number with its thousands apart."""
+    return f"{number:,}"
+
+
+def _utc(moment: Timestamp) -> str:
+    return f"{moment.ToDatetime(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _at(moment: Timestamp, names_day: bool, names_time: bool = False) -> Markup:  # noqa: FBT001, FBT002 - templates' calls
+    """Return a chart's time, in UTC: the day, the time of the day, or both."""
+    found = moment.ToDatetime(UTC)
+    kind = "day" if names_day and not names_time else "both" if names_day else "time"
+    text = found.strftime({"day": "%d %b", "time": "%H:%M", "both": "%d %b %H:%M"}[kind])
+    zone = "" if kind == "day" else " UTC"
+    return Markup('<time datetime="{}" data-kind="{}">{}{}</time>').format(
+        found.isoformat(timespec="milliseconds"), kind, text, zone
+    )
+
+
+def took(milliseconds: float) -> str:
     """Return a duration as people say it."""
-    return f"{milliseconds} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"  # noqa: PLR2004 - a second
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"  # noqa: PLR2004 - a second
 
 
 def _visible(text: str) -> str:

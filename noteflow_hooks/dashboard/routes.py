@@ -12,7 +12,10 @@ from noteflow_hooks.dashboard.views import (
     endpoints,
     event_types,
     events,
+    filter_page,
     finding,
+    live,
+    overview,
     replays,
     undelivered,
 )
@@ -21,12 +24,15 @@ if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import View
 
 ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
+    ("/overview", "GET", overview.shown),
     ("/endpoints", "GET", endpoints.listed),
     ("/endpoints/new", "GET", endpoint_forms.blank),
     ("/endpoints/new", "POST", endpoint_forms.add),
     ("/endpoints/{id}", "GET", endpoint.shown),
     ("/endpoints/{id}/edit", "GET", endpoint_forms.filled),
     ("/endpoints/{id}/edit", "POST", endpoint_forms.change),
+    ("/endpoints/{id}/filter", "GET", filter_page.shown),
+    ("/endpoints/{id}/filter", "POST", filter_page.use),
     ("/endpoints/{id}/pause", "POST", endpoint.pause),
     ("/endpoints/{id}/resume", "POST", endpoint.resume),
     ("/endpoints/{id}/enable", "POST", endpoint.enable),
@@ -43,6 +49,8 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/deliveries/{id}/resend", "POST", deliveries.resend),
     ("/deliveries/{id}/json", "GET", deliveries.as_json),
     ("/deliveries/{id}/curl", "GET", deliveries.as_curl),
+    ("/live", "GET", live.shown),
+    ("/live/stream", "GET", live.streamed),
     ("/undelivered", "GET", undelivered.listed),
     ("/events", "GET", events.listed),
     ("/events/{id}", "GET", events.shown),

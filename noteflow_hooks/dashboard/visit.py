@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from noteflow_hooks.errors import InvalidInputError, TooLargeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from starlette.requests import Request
     from starlette.responses import Response
@@ -41,7 +41,15 @@ class Redirect:
     to: str
 
 
-Answer: TypeAlias = "Page | Redirect | Response"
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Lines that come one by one, each when there is one; ``cancel`` ends them from any thread."""
+
+    lines: Iterator[str]
+    cancel: Callable[[], object]
+
+
+Answer: TypeAlias = "Page | Redirect | Stream | Response"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +93,8 @@ class Visit:
     ids: Mapping[str, str]
     query: Form
     form: Form
+    #: Makes HTML of a template, as pages are made.
+    render: Callable[[str, Mapping[str, Any]], str]
 
     def id(self, name: str = "id") -> str:
         """Return what stands in that place of the path."""
@@ -111,7 +121,12 @@ async def read_form(request: Request) -> Form:
     return Form.parse(body.decode("utf-8", errors="replace"))
 
 
-def address(path: str, **query: str | None) -> str:
-    """Return a path of ours with those of the query's fields that say something."""
+def address(path: str, **query: str | Sequence[str] | None) -> str:
+    """Return a path of ours with those of the query's fields that say something; one may say several things."""
     kept = {name: value for name, value in query.items() if value}
-    return f"{path}?{urlencode(kept)}" if kept else path
+    return f"{path}?{urlencode(kept, doseq=True)}" if kept else path
+
+
+def without(path: str, query: Mapping[str, str | Sequence[str]], name: str) -> str:
+    """Return a path of ours with the query's fields but for that one."""
+    return address(path, **{each: value for each, value in query.items() if each != name})

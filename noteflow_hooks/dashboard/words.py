@@ -31,12 +31,35 @@ REPLAY: Final = {
     "done": State("Done", "good"),
     "cancelled": State("Cancelled", "quiet"),
 }
+_PREVIEWED: Final = {
+    "matched": State("Sent", "good"),
+    "filtered": State("Held back", "quiet"),
+    "error": State("Undelivered", "bad"),
+    "erased": State("Not known", "quiet"),
+}
+_PART: Final = {
+    "well": State("Well", "good"),
+    "late": State("Late", "warn"),
+    "away": State("Away", "bad"),
+}
+#: What the system is made of.
+PARTS: Final = {"relay": "Relay", "sweep": "Sweep", "workers": "Workers", "redis": "Redis"}
 _HEALTH: Final = {
     "healthy": State("Well", "good", "Its last attempt succeeded, or none was made yet."),
     "failing": State("Failing", "bad", "Its last attempts failed. Each delivery is tried again by itself."),
     "circuit_open": State("On hold", "bad", "After many failures in a row its deliveries wait for a probe to succeed."),
     "recovering": State("Recovering", "warn", "It answers again, and gets what has waited little by little."),
     "slow": State("Slow", "warn", "It takes long to answer, so it has a lane of its own."),
+}
+#: What endpoints' states are called where one is to be chosen, the worst first.
+ENDPOINTS: Final = {
+    "circuit_open": "On hold",
+    "failing": "Failing",
+    "recovering": "Recovering",
+    "slow": "Slow",
+    "paused": "Paused",
+    "disabled": "Disabled",
+    "healthy": "Well",
 }
 SKIPPED: Final = {
     "disabled": "The endpoint was disabled.",
@@ -46,6 +69,19 @@ SKIPPED: Final = {
     "filtered": "The endpoint's filter did not let it pass.",
     "filter_failed": "The endpoint's filter failed on this event.",
     "given_up": "Somebody gave it up.",
+}
+#: What to do about a delivery that is skipped, so that it can be sent again.
+UNSKIP: Final = {
+    "disabled": "Enable the endpoint, then send this again.",
+    "not_subscribed": "Have the endpoint subscribe to the type, then send this again.",
+    "gone": "Have the receiver take events again and enable the endpoint, then send this again.",
+    "deleted": "Nothing can be sent to it any more; a new endpoint gets new events.",
+    "filtered": "Nothing, if that is as meant; otherwise change the filter. Sending it again passes the filter by.",
+    "filter_failed": (
+        "Try the filter on this event on the endpoint's page: a field that events may lack needs has(). Sending it "
+        "again passes the filter by."
+    ),
+    "given_up": "Send it again if it is wanted after all.",
 }
 WITHOUT: Final = {
     "created_after_event": "It was registered after the event.",
@@ -97,15 +133,35 @@ _KINDS: Final = {
         "Tell the operator the delivery's id: the workers' log says more.",
     ),
 }
+#: What failures are called where one is to be chosen.
+KINDS: Final = {
+    "status": "An answer that is no success",
+    "timeout": "No answer in time",
+    "connect": "No connection",
+    "dns": "Name not found",
+    "tls": "TLS failed",
+    "protocol": "No proper HTTP",
+    "redirect": "A redirect",
+    "address_not_allowed": "Address not allowed",
+    "secret_unavailable": "Secret can't be read",
+    "interrupted": "The worker ended",
+    "internal": "A fault of our own",
+}
 _CODES: Final = {
     400: ("The receiver did not accept the request.", "Its log, or the answer below, says what it missed."),
     401: ("The receiver wants other credentials.", "Check the endpoint's headers, and the secret on both sides."),
     403: ("The receiver forbids this.", "Check the endpoint's headers and the secret, and the receiver's firewall."),
     404: ("The receiver knows no such path.", "Check the path in the endpoint's URL."),
     405: ("The receiver takes no POST there.", "Check the path in the endpoint's URL."),
+    408: ("The receiver waited too long for the request.", "Look at what stands before it, a proxy or a firewall."),
     410: ("The receiver wants no more: that disables the endpoint.", "Enable it once the receiver takes events again."),
     413: ("The payload is too large for the receiver.", "Raise the receiver's limit to 16 KiB or more."),
+    415: ("The receiver takes no such content type.", "Have it take JSON, or choose another format for the endpoint."),
+    422: ("The receiver did not accept the payload.", "Its answer may name the field; the event's type has a schema."),
     429: ("The receiver is called too often.", "Give the endpoint a rate limit."),
+    502: ("A proxy before the receiver got no answer from it.", "Check that the program behind the proxy runs."),
+    503: ("The receiver is not ready, or has too much to do.", "Check that it runs; a rate limit spares it."),
+    504: ("A proxy before the receiver waited in vain.", "Have it answer at once, and work afterwards."),
 }
 
 
@@ -127,9 +183,29 @@ def delivery_state(status: str) -> State:
     return DELIVERY.get(status, State(status, "quiet"))
 
 
+def previewed(word: str) -> State:
+    """Return what a filter would have done to an event."""
+    return _PREVIEWED.get(word, State(word, "quiet"))
+
+
+def part_state(word: str) -> State:
+    """Return how a part of the system does."""
+    return _PART.get(word, State(word, "quiet"))
+
+
 def replay_state(state: str) -> State:
     """Return a replay's state."""
     return REPLAY.get(state, State(state, "quiet"))
+
+
+def ended(message: str, kind: str, status_code: int) -> str:
+    """Return why a delivery was given up, of its message and its last attempt's kind and code."""
+    if status_code == 410:  # noqa: PLR2004 - Gone
+        return "It was given up at once, since the receiver wants no more."
+    if message.startswith("Max retries exceeded"):
+        is_ours = kind in ("internal", "interrupted")
+        return "Five attempts in a row failed by our own fault." if is_ours else "It has no attempts left."
+    return "It was given up for good, without another attempt."
 
 
 def advice(kind: str, status_code: int) -> tuple[str, str]:
@@ -147,6 +223,7 @@ def advice(kind: str, status_code: int) -> tuple[str, str]:
 DONE: Final = {
     "added": "The endpoint is registered.",
     "changed": "The endpoint is changed.",
+    "filtered": "The endpoint's filter is changed; what was sent or held back stays so.",
     "paused": "The endpoint is paused: its deliveries wait.",
     "resumed": "The endpoint resumes: what waited is on its way.",
     "enabled": "The endpoint is enabled.",

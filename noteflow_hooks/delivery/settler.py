@@ -222,7 +222,7 @@ def _without_text(settlement: Settlement) -> Settlement:
     attempt = settlement.attempt
     if attempt is not None:
         failed = attempt.error_kind is not None
-        attempt = replace(attempt, response_body=None, error_message=message if failed else None)
+        attempt = replace(attempt, response_body=None, error_message=message if failed else None, exchange=None)
     delivery = settlement.delivery
     text = message if delivery.error_message is not None else None
     return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)

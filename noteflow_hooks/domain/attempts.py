@@ -7,9 +7,13 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.domain.exchanges import UNKNOWN_TIMES
+
 if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
+
+    from noteflow_hooks.domain.exchanges import Pairs, Times
 
 #: The status codes of a final answer that count as success; no others do.
 SUCCESS: Final = range(200, 300)
@@ -54,6 +58,11 @@ class WebhookAttempt:
     redialled: bool = False
     #: The batch that it was an attempt of; None where the delivery went alone.
     batch_id: UUID | None = None
+    times: Times = UNKNOWN_TIMES
+    #: As they were sent, in their order, with a mark for each value that is secret; none where nothing was sent.
+    request_headers: Pairs = field(default=(), repr=False)
+    #: As they came; none where no answer came, and none once the event was erased, which they may repeat.
+    response_headers: Pairs = field(default=(), repr=False)
 
     @property
     def ended_at(self) -> datetime:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.challenges import Challenge
+    from noteflow_hooks.domain.exchanges import Exchange
     from noteflow_hooks.domain.ranks import Rank
     from noteflow_hooks.domain.renderings import EventFacts
     from noteflow_hooks.domain.retry import RetryPolicy
@@ -74,6 +75,8 @@ class AttemptResult:
     failed_events: frozenset[UUID] = frozenset()
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
+    #: Where its time went, and its headers; None where that is not known.
+    exchange: Exchange | None = field(default=None, repr=False)
 
     @property
     def succeeded(self) -> bool:
@@ -209,7 +212,7 @@ class WebhookDelivery:
         self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
-        # What tells nothing of the endpoint was an attempt all the same: its filter was asked before.
+        # An attempt all the same: its filter was asked before.
         after, count = replace(after, passes_filter=True), self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
             return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
@@ -301,9 +304,7 @@ class Claim:
     @property
     def awaits_release(self) -> bool:
         """Whether it was begun with a renderer that this release doesn't have: another would send other bytes."""
-        if self.delivery.rendering is None:
-            return False
-        rendering = Rendering.read(self.delivery.rendering)
+        rendering = None if self.delivery.rendering is None else Rendering.read(self.delivery.rendering)
         return rendering is not None and not rendering.is_known
 
     def reason_to_skip(self) -> Skip | None:
@@ -345,9 +346,8 @@ class Claim:
         if isinstance(result, Verdict):
             return self.settlement_of(result)
         if result is not None:
-            after, wait = self.delivery.attempted(
-                result, max_retries=self.webhook.max_retries, policy=policy, draw=draw()
-            )
+            most = self.webhook.max_retries
+            after, wait = self.delivery.attempted(result, max_retries=most, policy=policy, draw=draw())
             return Settlement(self.let_pass(after), wait=wait, attempt=result)
         reason = self.reason_to_skip()
         if reason is not None:

@@ -88,6 +88,8 @@ class Step:
     is_claimable: bool = False
     #: Whether it is on record as one of an order, so that its end lets the next one go.
     is_marked: bool = False
+    #: Since when it is due, or would be if it had not to wait for earlier ones.
+    due_at: datetime | None = None
 
     @property
     def is_under_way(self) -> bool:

@@ -13,6 +13,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.client_certificates import PLAIN_TLS
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.exchanges import REDACTED
 from noteflow_hooks.domain.ports.previews import Preview, Previewer
 from noteflow_hooks.errors import AddressNotAllowedError
 from noteflow_hooks.executor.batch_posts import rendered_batch
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
-#: What stands for a value that is secret.
-REDACTED: Final = "[redacted]"
 #: What every request has that may be signed; a preset's has not.
 _SIGNED: Final = "webhook-timestamp"
 
@@ -43,10 +42,9 @@ class RequestPreviewer(Previewer):
         except ExchangeError as error:
             raise AddressNotAllowedError(error.message) from None
         if isinstance(claim, BatchClaim):
-            rendered = rendered_batch(claim)
-            head, body = endpoint.batch_head(claim, rendered, moment), rendered.body
+            head, body, _ = endpoint.batch(claim, rendered_batch(claim), moment)
         else:
-            head, body = request_of(endpoint, claim, moment)
+            head, body, _ = request_of(endpoint, claim, moment)
         lines = head.decode("latin-1").split("\r\n")[1:-2]
         pairs = [(name, value) for name, _, value in (line.partition(": ") for line in lines)]
         return Preview(tuple(_with_signatures(pairs, claim.webhook)), body)

@@ -11,9 +11,11 @@ from noteflow_hooks import __version__
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult
+from noteflow_hooks.domain.exchanges import Exchange, Times
 from noteflow_hooks.domain.verification import ORIGIN, takes_handshake
 from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.batch_posts import answered_batch, rendered_batch
+from noteflow_hooks.executor.head_forms import heard_headers
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.prepared import PreparedEndpoint, request_of
 from noteflow_hooks.executor.http.stream import Deadline
@@ -27,11 +29,15 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.domain.challenges import Challenge
     from noteflow_hooks.domain.deliveries import Claim
+    from noteflow_hooks.domain.exchanges import Headers
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.egress import EgressPolicy
 
 logger = logging.getLogger(__name__)
 
+#: How many answers' headers are remembered of an endpoint, and how long they may be.
+_REMEMBERED: Final = 8
+_REMEMBERED_BYTES: Final = 1_024
 USER_AGENT: Final = f"NoteFlow-Hooks/{__version__}"
 
 
@@ -84,12 +90,11 @@ class WebhookExecutor:
         try:
             endpoint = self._endpoints.of(claim.webhook)
             if isinstance(claim, BatchClaim):
-                rendered = rendered_batch(claim)
-                head, body = endpoint.batch_head(claim, rendered, started_at), rendered.body
+                request = endpoint.batch(claim, rendered_batch(claim), started_at)
             else:
-                head, body = request_of(endpoint, claim, started_at)
+                request = request_of(endpoint, claim, started_at)
             deadline = Deadline(started + claim.webhook.timeout_ms / 1000, self._monotonic)
-            post = SignedPost(endpoint, head=head, body=body, deadline=deadline)
+            post = SignedPost(endpoint, request, deadline)
             if claim.challenge is not None:
                 return lambda: self._ended(claim, post, started_at, started, ask=self._challenged)
             self._transport.begin(post)
@@ -111,7 +116,7 @@ class WebhookExecutor:
             outcome = (ask or self._answered)(claim, post, started_at)
         except Exception as error:  # noqa: BLE001 - the boundary, see _fault
             outcome = _fault(claim, error)
-        return self._result(outcome, started_at, started, redialled=post.redialled)
+        return self._result(outcome, started_at, started, claim=claim, post=post)
 
     def _answered(self, claim: Claim, post: SignedPost, moment: datetime) -> Outcome:
         if isinstance(claim, BatchClaim):
@@ -129,19 +134,33 @@ class WebhookExecutor:
 
     def _handshake(self, post: SignedPost, rate: float | None) -> Outcome | None:
         """Return the outcome of a handshake that allows deliveries; None where it doesn't, for whatever reason."""
-        head = post.endpoint.handshake(self._origin, rate)
-        asked = SignedPost(post.endpoint, head=head, body=b"", deadline=post.deadline)
+        asked = SignedPost(post.endpoint, post.endpoint.handshake(self._origin, rate), post.deadline)
         try:
-            return self._transport.sent(asked, lambda reply: allowed(reply, self._origin))
+            granted = self._transport.sent(asked, lambda reply: allowed(reply, self._origin))
         except ExchangeError:
             # What is wrong shows in the POST that follows.
-            return None
+            granted = None
+        # They are one attempt, of which the last request is on record.
+        post.laps = asked.laps
+        if granted is not None:
+            post.sent, post.connection, post.reply = asked.sent, asked.connection, asked.reply
+        return granted
 
     def _result(
-        self, outcome: Outcome, started_at: datetime, started: float, *, redialled: bool = False
+        self,
+        outcome: Outcome,
+        started_at: datetime,
+        started: float,
+        *,
+        claim: Claim | None = None,
+        post: SignedPost | None = None,
     ) -> AttemptResult:
-        duration_ms = round((self._monotonic() - started) * 1000)
-        return AttemptResult(started_at, duration_ms, *outcome, redialled=redialled)
+        now = self._monotonic()
+        duration_ms = round((now - started) * 1000)
+        if claim is None or post is None:
+            return AttemptResult(started_at, duration_ms, *outcome)
+        exchange = _exchange(claim, post, duration_ms=duration_ms, ended_at=now)
+        return AttemptResult(started_at, duration_ms, *outcome, redialled=post.redialled, exchange=exchange)
 
     def close(self) -> None:
         """Close the connections that are kept open."""
@@ -150,6 +169,46 @@ class WebhookExecutor:
     def _prepared(self, webhook: WebhookConfig) -> PreparedEndpoint:
         allowed = self._egress.allow_http_loopback
         return PreparedEndpoint(webhook, user_agent=self._user_agent, allow_http_loopback=allowed)
+
+
+def _exchange(claim: Claim, post: SignedPost, *, duration_ms: int, ended_at: float) -> Exchange:
+    """Return what goes on record of the exchange beside its outcome."""
+    reply, heard = post.reply, None
+    if reply is not None:
+        heard = post.endpoint.heard.get(reply.fields)
+        if heard is None:
+            heard = _heard(claim.webhook, post.endpoint, reply.fields)
+        if post.laps is None and not reply.headed_at:
+            return Exchange(None, post.sent, heard)
+    times = _times(post, duration_ms=duration_ms, ended_at=ended_at)
+    return Exchange(times, post.sent if times.wait_ms is not None or post.redialled else None, heard)
+
+
+def _heard(webhook: WebhookConfig, endpoint: PreparedEndpoint, fields: bytes) -> Headers:
+    """Return an answer's headers as they go on record, and remember some for the next ones."""
+    heard = heard_headers(fields, webhook)
+    if len(fields) <= _REMEMBERED_BYTES:
+        if len(endpoint.heard) >= _REMEMBERED:
+            endpoint.heard.clear()
+        endpoint.heard[fields] = heard
+    return heard
+
+
+def _times(post: SignedPost, *, duration_ms: int, ended_at: float) -> Times:
+    """Return where the time went; what is no other part of it is the wait, if there was a connection to wait on."""
+    laps, reply = post.laps, post.reply
+    dns = connect = tls = read = None
+    if laps is not None:
+        dns, connect, tls = _ms(laps.dns_s), _ms(laps.connect_s), _ms(laps.tls_s)
+    if reply is not None:
+        read = _ms(ended_at - reply.headed_at) if reply.headed_at else 0
+    was_sent = laps.is_done if laps is not None else post.connection is not None
+    rest = duration_ms - sum(each or 0 for each in (dns, connect, tls, read))
+    return Times(dns, connect, tls, max(0, rest) if was_sent else None, read, was_sent and laps is None)
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds * 1000)
 
 
 def _fault(claim: Claim, error: Exception) -> Outcome:

@@ -12,6 +12,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.signing import DEFAULT_TOLERANCE_S
+from noteflow_hooks.telemetry.counting import note
+from noteflow_hooks.telemetry.metrics import CLOCK_SKEW
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,6 +68,7 @@ class ClockWatch:
     def check(self) -> None:
         """Compare both clocks, and log what has changed."""
         skew = measure_skew(self._store_now, now=self._now)
+        note(CLOCK_SKEW, abs(skew.ahead).total_seconds())
         if not skew.is_wrong:
             if self._reported is not None:
                 log.info("this worker's clock agrees with the database's again")

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 
 #: How many rows a batch looks at.
 BATCH: Final = 1000
+#: How much longer than the attempts that name them: a worker says but once a day that it uses one.
+_FORMS_LONGER: Final = timedelta(days=2)
 #: How many times as long as a call took is rested after it.
 REST: Final = 5.0
 
@@ -93,6 +95,7 @@ class RetentionService:
             _Step("batches", store.remove_batches, periods.events),
             _Step("replays", store.remove_replays, periods.events),
             _Step("request ids", store.remove_requests, REMEMBERED),
+            _Step("header forms", store.remove_header_forms, periods.attempts + _FORMS_LONGER),
             _Step("webhooks", store.remove_webhooks, periods.events),
             _Step("audit entries", store.remove_audit_entries, periods.audit),
         )

@@ -29,3 +29,9 @@ def count(metric: Metric, *labels: str, by: float = 1.0) -> None:
     """Count, if this process measures."""
     if _figures is not None:
         _figures.add(_figures.row(metric, *labels), by)
+
+
+def note(metric: Metric, value: float) -> None:
+    """Say how much a gauge is now, if this process measures."""
+    if _figures is not None:
+        _figures.set(_figures.row(metric), value)

@@ -64,14 +64,18 @@ class SharedFigures:
             lives = bool(head[0]) and _lives(head[0])
             living += lives
             for key, value in _rows(slot):
-                is_gauge = key[0].startswith(_GAUGE)
-                if lives or not is_gauge:
-                    sums[(key[0].removeprefix(_GAUGE), *key[1:])] += value
+                name = key[0].lstrip(_GAUGE + _LARGEST)
+                if key[0].startswith(_LARGEST):
+                    sums[(name, *key[1:])] = max(sums[(name, *key[1:])], value if lives else 0.0)
+                elif lives or name == key[0]:
+                    sums[(name, *key[1:])] += value
         return dict(sums), living
 
 
 #: Stands in front of a gauge's name: what a process that has ended had in use is in use no more.
 _GAUGE: Final = "~"
+#: In front of one of which the largest counts.
+_LARGEST: Final = "^"
 
 
 class Figures:
@@ -88,13 +92,14 @@ class Figures:
         self._lock = threading.Lock()
         self._known = {key: _place(number) for number, (key, _) in enumerate(_rows(slot))}
         for key, place in self._known.items():
-            if key[0].startswith(_GAUGE):
+            if key[0].startswith((_GAUGE, _LARGEST)):
                 self.cells[place] = 0.0
         self._head[0] = os.getpid()
 
     def row(self, metric: Metric, *labels: str) -> int:
         """Return where the metric with these labels is counted."""
-        return self._place_of((metric.name if metric.kind != "gauge" else _GAUGE + metric.name, *labels))
+        mark = "" if metric.kind != "gauge" else _LARGEST if metric.is_largest else _GAUGE
+        return self._place_of((mark + metric.name, *labels))
 
     def add(self, row: int, amount: float = 1.0) -> None:
         """Count."""
@@ -107,7 +112,7 @@ class Figures:
     def observer(self, metric: Metric) -> Callable[[float], None]:
         """Return what takes note of one value of a histogram."""
         bounds = metric.buckets
-        places = [self._place_of((metric.name, f"{_BUCKET}{bound}")) for bound in (*bounds, float("inf"))]
+        places = [self._place_of((metric.name, bucket_label(bound))) for bound in (*bounds, float("inf"))]
         total, cells = self._place_of((metric.name,)), self.cells
 
         def observe(value: float) -> None:
@@ -144,6 +149,11 @@ def create_figures(slots: int) -> int:
     descriptor = os.memfd_create("noteflow-hooks-metrics")
     os.ftruncate(descriptor, slots * _SLOT)
     return descriptor
+
+
+def bucket_label(bound: float) -> str:
+    """Return the last part of the row that counts what is up to that bound, and above the one before."""
+    return f"{_BUCKET}{bound}"
 
 
 def bound_of(label: str) -> float | None:

@@ -27,6 +27,8 @@ class Metric:
     known: tuple[tuple[str, ...], ...] = ()
     #: A histogram's upper bounds, rising; what is above the last one has a bucket too.
     buckets: tuple[float, ...] = ()
+    #: Whether a gauge of several processes is their largest, and not their sum.
+    is_largest: bool = False
 
 
 def _each(*values: str) -> tuple[tuple[str, ...], ...]:
@@ -118,6 +120,12 @@ TOKENS_REFUSED: Final = Metric(
     labels=("reason",),
     known=_each("missing", "unknown", "scope"),
 )
+CLOCK_SKEW: Final = Metric(
+    name="worker_clock_skew_seconds",
+    kind="gauge",
+    help="How far a worker's clock is from the database's, ahead or behind; the farthest of its processes.",
+    is_largest=True,
+)
 PROCESSES: Final = Metric(
     name="processes", kind="gauge", help="Processes whose figures are in this answer and that live."
 )
@@ -137,5 +145,6 @@ ALL: Final = (
     REDIS_ERRORS,
     TRIGGERS_FAILED,
     TOKENS_REFUSED,
+    CLOCK_SKEW,
     PROCESSES,
 )

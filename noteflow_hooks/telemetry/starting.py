@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 _MISSING = "NOTEFLOW_HOOKS_METRICS_BIND needs one more package: pip install 'noteflow-hooks[metrics]'"
 
 
+def has_client() -> bool:
+    """Tell whether Prometheus' client is installed."""
+    return find_spec("prometheus_client") is not None
+
+
 def require_client() -> None:
-    """Raise SettingsError where Prometheus' client is not installed."""
-    if find_spec("prometheus_client") is None:
+    """Raise SettingsError where it is not."""
+    if not has_client():
         raise SettingsError(_MISSING)
 
 

@@ -283,6 +283,27 @@ def test_events_about_no_meeting_go_at_any_time(world: World) -> None:
     assert stage.names(stage.claimed()) == ["a1", "free"]
 
 
+def test_where_there_is_room_for_one_what_is_due_longest_goes(world: World) -> None:
+    """Neither a meeting's events nor those about none keep the others waiting, however many come."""
+    stage = Stage(world)
+
+    def free(name: str) -> None:
+        event = world.event(stage.workspace_id, meeting_id=None)
+        world.dispatched(event)
+        stage.events[event.id] = name
+
+    stage.publish("a1", "a2")
+    free("1st")
+    stage.publish("b1")
+    free("2nd")
+    went = []
+    for _ in range(5):
+        claims = stage.claimed(limit=1)
+        went += stage.names(claims)
+        stage.settle(claims)
+    assert went == ["a1", "a2", "1st", "b1", "2nd"]
+
+
 def test_erasing_a_meeting_lets_go(world: World) -> None:
     """What is under way ends; what comes then is not held."""
     stage = Stage(world)

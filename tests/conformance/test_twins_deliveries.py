@@ -18,7 +18,7 @@ from noteflow_hooks.domain.settling import stored
 from noteflow_hooks.domain.skipping import ERASED, Skip, SkipReason
 from noteflow_hooks.persistence.sql import erasing, health_statements, replays
 from noteflow_hooks.persistence.sql.delivery import claim_statements, lookup_statements, settle_statements
-from noteflow_hooks.persistence.sql.delivery.rows import result_params
+from noteflow_hooks.persistence.sql.delivery.rows import HeaderForms, result_params
 from tests.support.builders import EXACT, an_attempt_result
 from tests.support.twins import MOMENTS, Endpoint, Rows, endpoints, in_transaction, twin
 
@@ -169,7 +169,9 @@ def test_what_is_stored_of_a_result_is_one_thing(
     def check(rows: Rows) -> None:
         [before] = store(rows, [(columns, 60.0)])
         result = settlement(before, outcome)
-        found = rows.connection.execute(settle_statements.SETTLE.careful, result_params([(result, True)])).all()
+        found = rows.connection.execute(
+            settle_statements.SETTLE.careful, result_params([(result, True)], HeaderForms())
+        ).all()
         expected = stored(result, before, now=rows.now)
         assert [(row.id, row.claim_no) for row in found] == ([result.fencing_key] if expected is not None else [])
         assert rows.read_delivery(before.id) == (expected if expected is not None else before)
@@ -187,7 +189,7 @@ def test_whose_health_a_success_changes_is_one_thing(tables: Engine, generated: 
         webhook, before = rows.read_endpoint(webhook_id)
         delivery = rows.read_delivery(rows.delivery(webhook_id, status="sending"))
         after, _ = delivery.attempted(SUCCESS, max_retries=3, policy=EXACT, draw=0.5)
-        params = result_params([(Settlement(after, attempt=SUCCESS), False)])
+        params = result_params([(Settlement(after, attempt=SUCCESS), False)], HeaderForms())
         [row] = rows.connection.execute(settle_statements.SETTLE.careful, params)
         expected, _ = apply_results(before, webhook, [SUCCESS], now=rows.now, rules=RULES)
         room: dict[str, Any] = {"awaiting_room": False, "turn_at": None}

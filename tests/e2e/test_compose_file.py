@@ -248,7 +248,8 @@ def test_only_plain_image_names_are_used() -> None:
     used = [spec["image"] for spec in yaml.safe_load((ROOT / "compose.yaml").read_text())["services"].values()]
     bases = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
     assert set(used) == set(IMAGES)
-    assert set(bases) == {"python:3.13-slim"}
+    assert set(bases) == {"${PYTHON}"}
+    assert re.findall(r"^ARG PYTHON=(\S+)", DOCKERFILE, re.MULTILINE) == ["python:3.13-slim"]
 
 
 def test_what_the_image_copies_exists_and_reaches_it() -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import psutil
@@ -11,14 +14,18 @@ import pytest
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import log_of, started
+from tests.support.metrics_page import rows_under
+from tests.support.receiver_connection import Answer
 from tests.support.scraping import Scrape, address_in, scraped
 from tests.support.server_group import RunningGroup
 from tests.support.system_rig import SystemRig, a_path
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.worker_programs import pooled_worker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from noteflow_hooks.local.stack.programs import Program
 
 EVENTS: Final = 12
 
@@ -121,3 +128,114 @@ def test_the_servers_of_a_group_are_counted_together(rig: SystemRig) -> None:
         os.kill(dead, signal.SIGKILL)
         until(lambda: dead not in group.servers() and len(group.servers()) == 2, what="another one is started")
         assert scraped(address).value("grpc_calls_total", method="WebhookService/WhoAmI", code="OK") == 2
+
+
+@pytest.fixture(scope="module")
+def exporter(rig: SystemRig) -> Iterator[str]:
+    """Offer the address of a running exporter."""
+    command = (sys.executable, "-m", "noteflow_hooks.cli", "exporter", "--bind", "127.0.0.1:0")
+    with started(rig, "exporter", command):
+        yield address_in(lambda: log_of(rig, "exporter").read_text())
+
+
+@pytest.fixture(scope="module")
+def worker(rig: SystemRig) -> Iterator[Program]:
+    """Have a worker, and some deliveries that succeed late or never."""
+    if "worker-1" in rig.system.processes:
+        rig.system.end_worker(1)
+    with started(rig, "at-work", pooled_worker("gevent", "-c", "8", name="at-work"), metrics_bind="127.0.0.1:0") as own:
+        bad, late = a_path(), a_path()
+        rig.receiver.script(bad, Answer(500))
+        rig.receiver.script(late, Answer(503), Answer(200))
+        dead, slow = rig.webhook(bad, max_retries=2), rig.webhook(late)
+        rig.publish()
+        rig.settled(dead, "dead")
+        rig.settled(slow, "succeeded")
+        yield own
+
+
+def _rows(rig: SystemRig, statement: str) -> dict[tuple[str, ...], int]:
+    return {tuple(map(str, key)): count for *key, count in rig.database.execute(statement).fetchall()}
+
+
+def _sums(scrape: Scrape, name: str, *labels: str) -> dict[tuple[str, ...], float]:
+    found = [each for each in scrape.samples if each.name == f"noteflow_hooks_{name}" and each.value]
+    return {tuple(each.labels[label] for label in labels): each.value for each in found}
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_exporters_sums_are_those_of_the_rows(rig: SystemRig, exporter: str) -> None:
+    """Attempts by outcome and kind, deliveries by what became of them, events by type: each once, whoever sent it."""
+    attempts = """
+        SELECT CASE WHEN error_kind IS NULL THEN 'succeeded' ELSE 'failed' END, coalesce(error_kind, 'none'), count(*)
+        FROM noteflow.webhook_attempts GROUP BY 1, 2
+    """
+    settled = """
+        SELECT status, CASE status WHEN 'dead' THEN error_kind ELSE 'none' END, count(*)
+        FROM noteflow.webhook_deliveries WHERE status NOT IN ('pending', 'sending') GROUP BY 1, 2
+    """
+    events = "SELECT event_type, count(*) FROM noteflow.webhook_events GROUP BY 1"
+    until(
+        lambda: _sums(scraped(exporter), "attempts_total", "outcome", "kind") == _rows(rig, attempts),
+        what="every attempt is counted",
+    )
+    scrape = scraped(exporter)
+    assert _sums(scrape, "deliveries_settled_total", "status", "reason") == _rows(rig, settled)
+    assert _sums(scrape, "events_total", "type") == _rows(rig, events)
+    counted = sum(_rows(rig, attempts).values())
+    assert scrape.value("post_duration_seconds_count") == counted
+    assert scrape.value("attempts_per_delivery_sum") == counted
+    assert scrape.value("delivery_latency_seconds_count", attempt="later") == 1
+    assert scrape.value("endpoints", state="failing") == 1
+
+
+def test_the_exporter_says_how_workers_and_queues_do(worker: Program, exporter: str) -> None:
+    """Who takes from which queue; and a worker that is frozen is silent."""
+    until(lambda: scraped(exporter).value("workers", state="taking") == 1, what="the worker is there")
+    scrape = scraped(exporter)
+    assert scrape.value("queue_consumers") == 4
+    assert (scrape.value("database_up"), scrape.value("redis_up")) == (1, 1)
+    assert abs(scrape.value("task_last_run_timestamp_seconds", task="sweep") - time.time()) < PATIENCE_S
+    process = psutil.Process(worker.pid)
+    process.suspend()
+    try:
+        until(lambda: scraped(exporter).value("workers", state="silent") >= 1, what="the worker is missed")
+        assert scraped(exporter).value("queue_consumers") == 0
+    finally:
+        process.resume()
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_thousand_endpoints_make_no_series(rig: SystemRig, exporter: str) -> None:
+    """At most 400 of each program, none of which names an endpoint, a workspace or a host."""
+    rig.database.execute(
+        "INSERT INTO noteflow.webhook_configs SELECT (jsonb_populate_record(NULL::noteflow.webhook_configs,"
+        " to_jsonb(config) || jsonb_build_object('id', gen_random_uuid(), 'enabled', false))).*"
+        " FROM (SELECT * FROM noteflow.webhook_configs LIMIT 1) AS config, generate_series(1, 1000)"
+    )
+    until(lambda: scraped(exporter).value("endpoints") >= 1000, what="they are counted")
+    for scrape in (scraped(exporter), _scraped(rig, "server"), _scraped(rig, "at-work")):
+        assert 20 < len(scrape.samples) <= 400
+        shown = {value for each in scrape.samples for value in each.labels.values()}
+        assert not [value for value in shown if re.search(r"[0-9a-f]{8}-[0-9a-f]{4}|127\.0\.0\.1|localhost|://", value)]
+
+
+@pytest.mark.usefixtures("worker")
+def test_the_page_has_each_metric_that_is_answered(rig: SystemRig, exporter: str) -> None:
+    """Both ways: what the exporter answers has its row, with type and labels, and so has each row its metric."""
+    families = scraped(exporter).families
+    found = {each.name + ("_total" if each.type == "counter" else ""): each.type for each in families}
+    page = rows_under("From rows")
+    # A certificate that there is none of has no end.
+    assert {name: kind for name, (kind, _) in page.items()} == found | {
+        "noteflow_hooks_server_certificate_end_timestamp_seconds": "gauge"
+    }
+    labels = {
+        each.name + ("_total" if each.type == "counter" else ""): {
+            label for sample in each.samples for label in sample.labels if label != "le"
+        }
+        for each in families
+        if each.samples
+    }
+    assert {name: set(page[name][1]) for name in labels} == labels
+    assert {each.name for scrape in (_scraped(rig, "server"), _scraped(rig, "at-work")) for each in scrape.families}

@@ -22,6 +22,7 @@ from noteflow_hooks.client import connect
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
+from tests.support.clusters import put_cluster
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
 from tests.support.visitor import Visitor
@@ -92,8 +93,10 @@ def alive(pids: dict[str, int]) -> set[str]:
 
 @pytest.fixture(scope="module")
 def up() -> Iterator[Up]:
-    with tempfile.TemporaryDirectory(prefix="nf-") as folder, Up(Path(folder)) as running:
-        yield running
+    with tempfile.TemporaryDirectory(prefix="nf-") as folder:
+        put_cluster(Path(folder, "data", "postgres"))
+        with Up(Path(folder)) as running:
+            yield running
 
 
 @pytest.fixture
@@ -180,6 +183,7 @@ def test_what_dies_is_started_again(up: Up, name: str) -> None:
 def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(folder: Path) -> None:
     """The same address, workspace and token; what the killed one left behind is ended first."""
     killed = Up(folder)
+    put_cluster(killed.data / "postgres")
     with killed:
         webhook = json.loads(killed.run("webhooks", "add", "https://example.com/", "--json").stdout)
         left = killed.read()["processes"]

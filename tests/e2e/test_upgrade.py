@@ -23,7 +23,7 @@ from noteflow_hooks.local.stack.programs import BEAT, SERVER
 from tests.support.extra_programs import started
 from tests.support.receiver_connection import Answer
 from tests.support.steady_publisher import SteadyPublisher, posts
-from tests.support.system_rig import SystemRig, a_path
+from tests.support.system_rig import RigFromScratch, SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.wire_client import WireClient
 from tests.support.worker_programs import pooled_worker, tell_to_end, wait_until_ready
@@ -73,7 +73,7 @@ def rig(former: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterat
     """A system of the release before, on its own schema."""
     monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision=BEFORE))
     monkeypatch.setenv("PYTHONPATH", str(former))
-    with SystemRig(tmp_path) as running:
+    with RigFromScratch(tmp_path) as running:
         monkeypatch.undo()
         yield running
 

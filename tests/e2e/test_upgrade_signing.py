@@ -17,7 +17,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import verify_standard
 from tests.e2e.test_upgrade import git, migrate
 from tests.support.extra_programs import started
-from tests.support.system_rig import SystemRig, a_path
+from tests.support.system_rig import RigFromScratch, SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker, wait_until_ready
 
@@ -42,7 +42,7 @@ def rig(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[SystemRig]:
         archive.extractall(former, filter="data")
     monkeypatch.setattr(bootstrap, "migrate", partial(bootstrap.migrate, revision="0012"))
     monkeypatch.setenv("PYTHONPATH", str(former))
-    with SystemRig(tmp_path) as running:
+    with RigFromScratch(tmp_path) as running:
         monkeypatch.undo()
         yield running
 

@@ -222,7 +222,8 @@ def test_a_published_event_is_delivered_listed_and_sent_again(command: Command, 
 
 def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig: SystemRig) -> None:
     """For people, and as one object for programs."""
-    webhook = rig.webhook(a_path())
+    path = a_path()
+    webhook = rig.webhook(path)
     rig.publish(title="\x1b[31mred")
     [delivery] = rig.settled(webhook, "succeeded")
     _, printed, _ = command("deliveries", "show", delivery.id)
@@ -231,7 +232,14 @@ def test_a_delivery_is_shown_with_its_payload_and_attempts(command: Command, rig
     assert "REDIALLED" in printed
     assert "\x1b" not in printed
     shown = loaded(command("deliveries", "show", delivery.id, "--json"))
-    assert [(each["status_code"], each["redialled"]) for each in shown["attempts"]] == [(200, False)]
+    [attempt] = shown["attempts"]
+    assert (attempt["status_code"], attempt["redialled"]) == (200, False)
+    assert attempt["wait_ms"] + attempt.get("connect_ms", 0) <= attempt["duration_ms"]
+    names = [each["name"] for each in attempt["request_headers"]]
+    assert names == [name for name, _ in rig.receiver.wait_for(1, path=path)[0].headers]
+    assert {"name": "Content-Length", "value": "2"} in attempt["response_headers"]
+    assert "WAIT MS" in printed
+    assert f"X-NoteFlow-Delivery: {delivery.id}" in printed
 
 
 def test_a_delivery_that_went_in_a_batch_names_it(command: Command, rig: SystemRig) -> None:
@@ -247,7 +255,7 @@ def test_a_delivery_that_went_in_a_batch_names_it(command: Command, rig: SystemR
     [delivery] = rig.settled(pb.Webhook(id=added["id"]), "succeeded")
     _, printed, _ = command("deliveries", "show", delivery.id)
     assert "BATCH ID" in printed
-    assert printed.count(delivery.batch_id) == 2
+    assert printed.count(delivery.batch_id) == 4
     shown = loaded(command("deliveries", "show", delivery.id, "--json"))
     assert {shown["batch_id"], *(each["batch_id"] for each in shown["attempts"])} == {delivery.batch_id}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pwd
+import threading
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
@@ -178,6 +179,37 @@ def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture
     assert capsys.readouterr().out == f"migrated from nothing to {NEWEST}\n"
     assert run(root, ["migrate", str(NEWEST)]) == 0
     assert capsys.readouterr().out == f"the schema is at {NEWEST} already\n"
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_one_that_waits_for_the_schema_changes_nothing_and_ends_once_it_is_there(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """As does one that waits for less than is there. A newer release's schema, after a rollback, will do as well."""
+    assert run(root, ["migrate", "--wait", "0"]) == 1
+    assert f"the schema is at nothing after 0 s, and this waits for {NEWEST}" in capsys.readouterr().err
+    assert run(root, ["migrate", "0002"]) == 0
+    assert run(root, ["migrate", "--wait", "0"]) == 1
+    assert run(root, ["migrate", "--wait", "0", "0001"]) == 0
+    capsys.readouterr()
+    waiting = threading.Thread(target=run, args=(root, ["migrate", "--wait", "60"]))
+    waiting.start()
+    assert run(root, ["migrate"]) == 0
+    waiting.join(60)
+    assert capsys.readouterr().out.endswith(f"the schema is at {NEWEST}\n")
+
+
+def test_a_newer_releases_schema_is_none_to_wait_for(capsys: pytest.CaptureFixture[str], clean_database: str) -> None:
+    """After a rollback the schema stays, and the older release's processes start on it."""
+    with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.execute("UPDATE noteflow.alembic_version SET version_num = '9999'")
+        try:
+            assert run(root, ["migrate", "--wait", "0"]) == 0
+        finally:
+            connection.execute("UPDATE noteflow.alembic_version SET version_num = %s", [NEWEST])
+    assert capsys.readouterr().out == "the schema is at 9999\n"
+    assert run(root, ["migrate", "--wait", "0", "9998"]) == 2
+    assert f"'9998' is none; allowed are head, and 0001 to {NEWEST}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["workspaces", "list"], ["migrate"], ["tokens", "list"]])

@@ -127,6 +127,35 @@ def test_what_no_worker_could_ask_a_filter_about_is_counted(
     assert found["found"] == "deliveries whose filter no worker could evaluate: 2, the first for 60 min"
 
 
+def test_endpoints_of_all_workspaces_are_counted(
+    database: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A tenth with an open breaker is a warning, with figures for programs; so is a client certificate that ended."""
+    database.execute(
+        "INSERT INTO noteflow.workspaces (id, name) SELECT gen_random_uuid(), 'w' FROM generate_series(1, 2)"
+    )
+    database.execute(
+        "INSERT INTO noteflow.webhook_configs (workspace_id, url)"
+        " SELECT id, 'https://h.example/' FROM noteflow.workspaces CROSS JOIN generate_series(1, 10)"
+    )
+    assert examined(capsys)["endpoints"]["numbers"]["enabled"] == 20
+    database.execute(
+        "UPDATE noteflow.webhook_health SET open_until = now(), failing_since = now(), failures = 20, turn_at = now()"
+        " WHERE webhook_id IN (SELECT id FROM noteflow.webhook_configs LIMIT 2)"
+    )
+    ended = json.dumps({"client": ["CN=x", "CN=y", "2026-01-01T00:00:00+00:00", "00"], "server_ca": []})
+    database.execute(
+        "UPDATE noteflow.webhook_configs SET certificate_info = %s"
+        " WHERE id = (SELECT id FROM noteflow.webhook_configs LIMIT 1)",
+        [ended],
+    )
+    found = examined(capsys)
+    assert found["endpoints"]["state"] == found["certificates"]["state"] == "warning"
+    assert found["endpoints"]["numbers"]["circuit_open"] == 2
+    assert found["certificates"]["numbers"] == {"endpoints": 1, "expired": 1, "expiring": 0}
+    assert {found[name]["state"] for name in ("disk", "pooler", "releases", "connections")} == {"ok"}
+
+
 def test_a_database_that_is_away_fails_what_needs_it_and_no_password_is_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

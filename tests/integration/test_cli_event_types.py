@@ -113,13 +113,18 @@ def test_an_own_type_is_removed(command: Command) -> None:
         (("events", "types", "no.such"), 1, "no event type 'no.such'"),
         (("events", "types", "--payload-version", "1"), 2, "goes with a TYPE"),
         (("events", "put-type", NAME), 2, "Missing option '--schema'"),
-        (("events", "put-type", NAME, "--schema", "nowhere.json"), 1, "nowhere.json can't be read"),
+        (
+            ("events", "put-type", NAME, "--schema", "nowhere.json"),
+            1,
+            "nowhere.json can't be read: No such file or directory\n",
+        ),
+        (("events", "put-type", NAME, "--schema", "."), 1, ". can't be read: Is a directory\n"),
         (("events", "put-type", "order", "--schema", "order.json"), 2, "'order' is no name for a type of your own"),
         (("events", "publish", "no.such", "--payload", "{}"), 2, "'no.such' is none of"),
         (("webhooks", "add", "https://h.example/", "--payload-version", "2"), 2, "1<=x<=1"),
         (("webhooks", "add", "https://receiver.example/", "--events", "custom.none"), 2, "can't be subscribed to"),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_what_is_wrong_is_said_in_a_line(command: Command, words: tuple[str, ...], code: int, complaint: str) -> None:
     """With the exit code of a failure, or of wrong use."""

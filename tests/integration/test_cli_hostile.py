@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 #: These start servers, or look on for ever, so they are given nothing that they would take: only what is no number for
 #: their numbers, and no word for their words. What `deliveries tail` is asked for, `deliveries list` is asked for, too.
-ENDLESS: Final = frozenset({"dashboard", "demo", "up", "serve", "listen", "bench", "deliveries tail"})
+ENDLESS: Final = frozenset({"bench", "dashboard", "deliveries tail", "demo", "exporter", "listen", "serve", "up"})
 #: What a command needs beside the value that is tried, so that it gets as far as it can, and comes back.
 NEEDED: Final = {
     "webhooks add": ["https://receiver.example/"],

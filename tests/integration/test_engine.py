@@ -15,6 +15,7 @@ from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.local.servers import EmbeddedPostgres
 from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements
 from noteflow_hooks.persistence.sql.engine import create_engine
+from tests.support.clusters import put_cluster
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
     """While it is away the error is ours and says to try again; after it nothing need be done."""
+    put_cluster(tmp_path)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url)
         with engine.begin() as connection:
@@ -39,6 +41,7 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
 
 def test_a_connection_that_died_while_idle_is_replaced(tmp_path: Path) -> None:
     """The first statement after a restart works, though nobody saw the old connection die."""
+    put_cluster(tmp_path)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url)
         with engine.begin() as connection:
@@ -56,6 +59,7 @@ def test_all_connections_that_died_in_use_are_replaced_by_one_error(
     """A busy worker's is not asked whether it lives; the first error speaks for all of them."""
     # However long the server takes to come back.
     monkeypatch.setattr("noteflow_hooks.persistence.sql.engine.TRUSTED_S", 3600.0)
+    put_cluster(tmp_path)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url, is_busy=True)
         with engine.begin() as first, engine.begin() as second:
@@ -115,6 +119,7 @@ def test_another_databases_url_is_refused_without_being_repeated(url: str) -> No
 def test_a_direct_statement_says_that_the_server_is_away_and_finds_it_again(tmp_path: Path) -> None:
     """In whatever moment it goes: in mid-use, and while a connection is being made."""
     statement = DirectStatement.of(text("SELECT CAST(:number AS integer) + 1"))
+    put_cluster(tmp_path)
     with EmbeddedPostgres(tmp_path) as server:
         engine = create_engine(server.url)
         direct = DirectStatements(engine)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -18,11 +18,22 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+class Runs:
+    """Takes note of which tasks have run."""
+
+    def __init__(self) -> None:
+        self.noted: list[str] = []
+
+    def note(self, name: str, *, took: timedelta) -> None:  # noqa: ARG002 - the port's
+        self.noted.append(name)
+
+
 @dataclass
 class Parts:
-    """A worker's parts, of which a purge needs two; it always comes to the same."""
+    """A worker's parts, of which a purge needs three; it always comes to the same."""
 
     done: Purged
+    task_runs: Runs = field(default_factory=Runs)
     #: How often people were to be told of certificates.
     certificates: int = 0
 
@@ -100,3 +111,4 @@ def test_each_call_has_people_told_of_certificates(tasks: ModuleType, monkeypatc
     monkeypatch.setattr(tasks, "parts", lambda: made)
     tasks.purge()
     assert made.certificates == 1
+    assert made.task_runs.noted == ["purge"]

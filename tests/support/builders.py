@@ -14,6 +14,7 @@ from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.audit.entries import Action, Actor, ActorKind, AuditEntry, TargetKind, entry_of
 from noteflow_hooks.domain.deliveries import AttemptResult, WebhookDelivery
 from noteflow_hooks.domain.events import Event, WebhookEventType
+from noteflow_hooks.domain.exchanges import Blank, Exchange, HeaderForm, Headers, Times
 from noteflow_hooks.domain.meetings import Meeting, MeetingState, Recording, Segment, Summary
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.payloads import encode
@@ -128,6 +129,24 @@ def an_attempt_result(**overrides: Any) -> AttemptResult:
     """Make a 200 after 12 ms."""
     made = AttemptResult(started_at=NOON, duration_ms=12, status_code=200, response_body="ok")
     return replace(made, **overrides)
+
+
+_SENT: Final = HeaderForm(
+    (
+        ("Host", Blank.OWN),
+        ("User-Agent", "test"),
+        ("X-NoteFlow-Delivery", Blank.DELIVERY),
+        ("webhook-id", Blank.MESSAGE),
+        ("webhook-timestamp", Blank.TIMESTAMP),
+        ("X-Key", "[redacted]"),
+    )
+)
+
+
+def an_exchange(form: HeaderForm | None = None, *, times: Times | None = None, said: str = "7f") -> Exchange:
+    """Make one whose request and answer have each kind of header line; ``form`` is the answer's."""
+    heard = form if form is not None else HeaderForm((("Server", "tiny"), ("X-Said", Blank.OWN)))
+    return Exchange(times, Headers(_SENT, ("example.com",)), Headers(heard, (said,)))
 
 
 def a_failure(**overrides: Any) -> AttemptResult:

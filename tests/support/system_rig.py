@@ -6,7 +6,7 @@ import contextlib
 import json
 import threading
 import time
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeVar
 from uuid import uuid4
 
 import grpc
@@ -23,6 +23,7 @@ from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.builders import BY, a_payload
+from tests.support.clusters import put_cluster
 from tests.support.receiver import Receiver
 from tests.support.stopwatch import answered_within
 from tests.support.waiting import PATIENCE_S, until
@@ -49,6 +50,9 @@ QUICK: Final[dict[str, Any]] = {
 class SystemRig:
     """A running system and a receiver; use it as a context manager."""
 
+    #: Whether its database is a copy, which has the newest schema, or is made by what `bootstrap.migrate` is by then.
+    is_copied: ClassVar = True
+
     def __init__(self, folder: Path, *, workers: int = 1, **settings: Any) -> None:  # noqa: ANN401 - settings of any type
         self.receiver = Receiver(tls=True)
         self.folder = folder
@@ -69,6 +73,8 @@ class SystemRig:
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
+            if self.is_copied:
+                put_cluster(self.folder / "postgres")
             stack.enter_context(self.receiver)
             stack.enter_context(self.system)
             self.system.start(self._settings, workers=self._workers)
@@ -231,6 +237,12 @@ class SystemRig:
             " FROM generate_series(1, %s) AS n",
             [webhook_workspace, count],
         )
+
+
+class RigFromScratch(SystemRig):
+    """One whose database is made anew."""
+
+    is_copied = False
 
 
 class Stream:

@@ -214,7 +214,7 @@ def test_the_documents_name_the_headers_that_are_sent() -> None:
         user_agent="",
         allow_http_loopback=False,
     )
-    head = endpoint.head(a_delivery(), b"{}", NOON, rank=Rank(3, gap=1, is_late=True)).decode()
+    head = endpoint.usual(a_delivery(), b"{}", NOON, rank=Rank(3, gap=1, is_late=True)).head.decode()
     own = [name for name, *_ in (line.partition(":") for line in head.split("\r\n"))]
     assert [each for each in own if each.lower().startswith(("x-noteflow-", "webhook-"))] == list(parameters)
 

@@ -10,14 +10,17 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks import __version__
 from noteflow_hooks.broker.names import QUEUES
-from noteflow_hooks.cli.doctor import broker, database, flow, place
+from noteflow_hooks.cli.doctor import broker, database, endpoints, flow, place
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import Check, State, Verdict, looked, ok, seconds
 from noteflow_hooks.cli.doctor.place import Place
+from noteflow_hooks.concurrency.identity import Process
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST, Sample, Server, Unverified, Waiting
+from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import Endpoints
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -36,6 +39,7 @@ SERVER: Final = Server(
     connections=10,
     max_connections=100,
 )
+KEY_OF_ONE: Final = uuid4()
 KNOWN: Final = ("0001", "0002", "0003")
 EVERY: Final = timedelta(seconds=5)
 OK, WARNING, FAILED = State
@@ -81,7 +85,7 @@ def test_what_was_accepted_must_outlive_a_crash(change: Mapping[str, object], st
 @pytest.mark.parametrize(("used", "state"), [(89, OK), (90, WARNING), (100, WARNING)])
 def test_connections_that_run_out_are_a_warning(used: int, state: State) -> None:
     """Before the next worker finds none."""
-    assert_told(database.connections(replace(SERVER, connections=used)), state, f"{used} of 100 in use")
+    assert_told(database.connections(replace(SERVER, connections=used), {}), state, f"{used} of 100 in use")
 
 
 @pytest.mark.parametrize(
@@ -123,11 +127,77 @@ def test_keys_open_what_is_stored_or_are_missing() -> None:
     box = SecretBox(parse_keys(f"{new},{old}"))
     samples = [a_sample(old, count=3), a_sample(new, count=2)]
     assert_told(database.keys([], box=box), OK, "no secret is stored")
-    assert_told(database.keys(samples, box=box), OK, "5 secrets under 2 of 2 keys")
+    assert_told(database.keys(samples, box=box), WARNING, "3 of 5 secrets are still under older keys")
+    assert_told(database.keys(samples[1:], box=box), OK, "2 secrets under 1 of 2 keys")
     [lost] = SecretBox(parse_keys(old)).key_ids
     assert_told(database.keys(samples, box=SecretBox(parse_keys(new))), FAILED, f"3 of 5 secrets are under key {lost}")
     moved = replace(samples[0], webhook_id=uuid4())
     assert_told(database.keys([moved, samples[1]], box=box), WARNING, "does not open")
+
+
+@pytest.mark.parametrize(
+    ("trouble", "state"),
+    [
+        ({}, OK),
+        ({"failing": 40, "slow": 40, "paused": 10, "disabled": 30}, OK),
+        ({"circuit_open": 4}, OK),
+        ({"circuit_open": 5}, WARNING),
+        ({"circuit_open": 10}, WARNING),
+        ({"disabled": 10, "disabled_today": 10}, WARNING),
+    ],
+    ids=str,
+)
+def test_many_endpoints_in_trouble_are_a_warning_with_the_figures(trouble: Mapping[str, int], state: State) -> None:
+    """Of a hundred some are always down; a twentieth at once has a cause that somebody should look for."""
+    none = {"circuit_open": 0, "failing": 0, "slow": 0, "paused": 0, "disabled": 0, "disabled_today": 0}
+    found = endpoints.endpoints(Endpoints(100, **{**none, **trouble}, named=[KEY_OF_ONE]))
+    assert_told(found, state, "100 enabled")
+    assert found.numbers == {"enabled": 100, **none, **trouble}
+    assert (str(KEY_OF_ONE) in found.found) == (state is WARNING)
+
+
+@pytest.mark.parametrize(
+    ("days", "own_days", "state"),
+    [
+        ((90,), 90, OK),
+        ((90,), None, OK),
+        ((), 3, WARNING),
+        ((90, 3), 90, WARNING),
+        ((-1,), None, WARNING),
+        ((), -1, FAILED),
+    ],
+)
+def test_certificates_that_end_are_told_of(days: Sequence[int], own_days: int | None, state: State) -> None:
+    """Endpoints' own are a warning, and so is the server's; once that has ended nobody calls it any more."""
+    now = datetime(2026, 1, 1, tzinfo=UTC)
+    ends = {uuid4(): now + timedelta(days=each) for each in days}
+    own = None if own_days is None else now + timedelta(days=own_days)
+    assert_told(endpoints.certificates(ends, own=own, now=now), state, f"certificates of {len(days)} endpoints")
+
+
+def test_another_release_than_the_others_is_a_warning() -> None:
+    """By what the connections say; a command of another release counts for nothing."""
+    same, other = Process(__version__, "server", ""), Process("0.0.9", "worker", "celery@a")
+    assert_told(database.releases({}), OK, "nobody else is connected")
+    assert_told(database.releases({same: 3, other._replace(kind="cli"): 1}), OK, f"1 of {__version__}")
+    assert_told(database.releases({same: 3, other: 2}), WARNING, f"1 of 0.0.9, 1 of {__version__}")
+    assert_told(database.releases({other: 2}), WARNING, "1 of 0.0.9")
+
+
+def test_a_pooler_that_the_setting_names_has_to_be_there() -> None:
+    """One that it does not name is refused before."""
+    assert_told(database.pooler(expected=False, found=False), OK, "none")
+    assert_told(database.pooler(expected=True, found=True), OK, "as POSTGRES_POOLER says")
+    assert_told(database.pooler(expected=True, found=False), WARNING, "nothing pools")
+
+
+def test_a_worker_that_is_connected_and_does_not_answer_is_named() -> None:
+    """A warning while others take from all queues; without any that answers it has failed."""
+    taken = {"a@h": QUEUES}
+    assert_told(broker.workers(taken, {"a@h"}), OK, "1 worker answers (a@h)")
+    assert_told(broker.workers(taken, {"a@h", "b@h"}), WARNING, "connected and silent: b@h")
+    assert_told(broker.workers({}, {"b@h"}), FAILED, "connected and silent: b@h")
+    assert broker.workers(taken, {"a@h", "b@h"}).numbers == {"answer": 1, "silent": 1}
 
 
 @pytest.mark.parametrize(

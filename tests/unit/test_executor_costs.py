@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES
+from noteflow_hooks.executor.head_forms import heard_headers
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.executor.http.reply import BODY_LIMIT, HEAD_LIMIT, Reply
 from noteflow_hooks.executor.outcome import answered
@@ -89,6 +90,7 @@ def read(data: bytes, webhook: WebhookConfig) -> None:
     except ExchangeError:
         return
     answered(reply, webhook, now=NOON)
+    heard_headers(reply.fields, webhook)
     assert reply.kept_s >= 0
 
 

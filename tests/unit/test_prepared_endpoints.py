@@ -63,7 +63,7 @@ def test_each_post_has_a_head_of_its_own() -> None:
     for number, moment in enumerate((NOON, NOON + timedelta(seconds=7))):
         delivery, payload = a_delivery(event_type="meeting.completed"), BODY * number
         stamp = int(moment.timestamp())
-        assert headers(endpoint.head(delivery, payload, moment)) == {
+        assert headers(endpoint.usual(delivery, payload, moment).head) == {
             "Host": "receiver.example",
             "User-Agent": "test",
             "Accept-Encoding": "identity",
@@ -91,7 +91,7 @@ def test_a_place_is_told_only_as_far_as_there_is_something_to_tell() -> None:
         Rank(1, is_late=True): ("1", None, "true"),
     }
     for rank, expected in cases.items():
-        sent = headers(endpoint.head(a_delivery(), BODY, NOON, rank=rank))
+        sent = headers(endpoint.usual(a_delivery(), BODY, NOON, rank=rank).head)
         assert tuple(sent.get(name) for name in names) == expected
 
 
@@ -103,7 +103,7 @@ def test_an_earlier_secret_signs_until_its_end() -> None:
     delivery = a_delivery()
     for moment, secrets in ((NOON, [new, old]), (ends - timedelta(seconds=1), [new, old]), (ends, [new])):
         expected = sign_standard(str(delivery.event_id), int(moment.timestamp()), BODY, secrets)
-        assert headers(endpoint.head(delivery, BODY, moment))["webhook-signature"] == expected
+        assert headers(endpoint.usual(delivery, BODY, moment).head)["webhook-signature"] == expected
 
 
 @pytest.mark.parametrize("signing", [Signing.ED25519, Signing.BOTH])
@@ -115,7 +115,7 @@ def test_a_key_pair_signs_alone_or_behind_the_secrets(signing: Signing) -> None:
     by_key = KeySigner(key).sign_standard(str(delivery.event_id), stamp, BODY)
     by_secret = sign_standard(str(delivery.event_id), stamp, BODY, [secret])
     for _ in range(3):
-        sent = headers(endpoint.head(delivery, BODY, NOON))
+        sent = headers(endpoint.usual(delivery, BODY, NOON).head)
         if signing is Signing.BOTH:
             assert sent["webhook-signature"] == f"{by_secret} {by_key}"
             assert sent["X-NoteFlow-Signature"] == sign(BODY, secret)
@@ -131,7 +131,7 @@ def test_an_earlier_key_pair_signs_until_its_end() -> None:
     kept = a_webhook(signing=Signing.ED25519, signing_key=new, previous_keys=(PreviousKey(old, ends),))
     endpoint, delivery = prepared(kept), a_delivery()
     for moment, keys in ((NOON, [new, old]), (ends, [new])):
-        sent = headers(endpoint.head(delivery, BODY, moment))
+        sent = headers(endpoint.usual(delivery, BODY, moment).head)
         stamp = int(moment.timestamp())
         expected = [KeySigner(each).sign_standard(str(delivery.event_id), stamp, BODY) for each in keys]
         assert sent["webhook-signature"] == " ".join(expected)
@@ -153,7 +153,7 @@ def test_a_key_pair_that_is_not_there_is_not_done_without() -> None:
 def test_an_event_type_that_breaks_a_line_is_never_sent(event_type: str) -> None:
     """Earlier checks refuse it; this is the last one."""
     with pytest.raises(ValueError, match="no header may have"):
-        prepared(a_webhook()).head(a_delivery(event_type=event_type), BODY, NOON)
+        prepared(a_webhook()).usual(a_delivery(event_type=event_type), BODY, NOON)
 
 
 def test_a_version_is_prepared_once_and_another_one_anew() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
-from noteflow_hooks.persistence.sql.delivery.rows import result_params
+from noteflow_hooks.persistence.sql.delivery.rows import HeaderForms, result_params
 from tests.support.builders import a_delivery, an_attempt_result
 
 TEXTS = st.none() | st.text(max_size=20)
@@ -21,7 +21,8 @@ NUMBERS = st.none() | st.integers(min_value=0, max_value=2**31 - 1)
 
 def read(*settlements: Settlement, notable: bool = False) -> list[dict[str, Any]]:
     """Return the rows as any reader of JSON has them."""
-    rows: list[dict[str, Any]] = json.loads(result_params((each, notable) for each in settlements)["rows"])
+    params = result_params(((each, notable) for each in settlements), HeaderForms())
+    rows: list[dict[str, Any]] = json.loads(params["rows"])
     return rows
 
 
@@ -70,6 +71,7 @@ def test_a_row_has_all_that_the_statement_reads() -> None:
         "error_kind": "status",
         "attempt_error": "HTTP 500",
         "redialled": True,
+        "times": [],
     }
     assert tried == common | made | {"interruptions": 0, "wait_s": 1.5}
     assert untried == common | {"interruptions": 3, "wait_s": 0.0}

@@ -75,8 +75,7 @@ def settings(**given: Any) -> Settings:  # noqa: ANN401 - any field's value
 
 def a_post() -> SignedPost:
     endpoint = PreparedEndpoint(WEBHOOK, user_agent="test", allow_http_loopback=False)
-    head = endpoint.head(CLAIM.delivery, CLAIM.payload, NOON)
-    return SignedPost(endpoint, head=head, body=CLAIM.payload, deadline=Deadline(1, lambda: 0.0))
+    return SignedPost(endpoint, endpoint.usual(CLAIM.delivery, CLAIM.payload, NOON), Deadline(1, lambda: 0.0))
 
 
 #: What holds a secret, a password, or a URL with its path and query.

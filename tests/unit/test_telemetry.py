@@ -14,6 +14,7 @@ from noteflow_hooks.telemetry.memory import SharedFigures, create_figures
 from noteflow_hooks.telemetry.metrics import (
     ALL,
     CLAIM_LAG,
+    CLOCK_SKEW,
     CONNECTIONS,
     POST_PLACES,
     POSTS,
@@ -57,6 +58,15 @@ def test_what_dead_processes_counted_stays_and_what_they_had_in_use_does_not() -
     assert scrape.value("processes") == 1
     own.leave()
     assert scraped(shared).value("processes") == 0
+
+
+def test_of_clocks_the_one_that_is_farthest_off_counts() -> None:
+    """Two seconds in each of two processes are two."""
+    shared = SharedFigures.made(2)
+    for slot, value in ((0, 1.5), (1, 2.0)):
+        figures = shared.slot(slot)
+        figures.set(figures.row(CLOCK_SKEW), value)
+    assert scraped(shared).value("worker_clock_skew_seconds") == 2.0
 
 
 def test_no_count_of_many_threads_is_lost() -> None:

@@ -26,6 +26,7 @@ from noteflow_hooks.cli.support.remote import client, connector, shown
 from noteflow_hooks.cli.support.tailing import tail_lines
 from noteflow_hooks.cli.support.watching import watch_lines
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.printable import escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 COLUMNS: Final = (
@@ -42,6 +43,8 @@ _NONE_OF_THESE: Final = "no deliveries like that; `noteflow-hooks deliveries lis
 _ALL_DELIVERED: Final = "nothing is undelivered; `noteflow-hooks deliveries list` shows what was sent"
 _ERASED: Final = "erased"
 _REDELIVERY_COLUMNS: Final = ("requested_at", "previous_status", "after_attempt", "replay_id")
+#: Where an attempt's time went.
+_TIMES: Final = ("dns_ms", "connect_ms", "tls_ms", "wait_ms", "read_ms")
 _ATTEMPT_COLUMNS: Final = (
     "attempt_number", "started_at", "duration_ms", "redialled", "status_code", "error_kind", "error_message",
 )  # fmt: skip
@@ -176,9 +179,22 @@ def _show(delivery: dict[str, Any]) -> None:
     show_fields(delivery, as_json=False, leave_out=["payload", *DELIVERY_DETAILS])
     # A payload is never empty: one that is was erased on request, or with time.
     click.echo(f"\npayload\n{pretty_json(delivery.get('payload') or _ERASED)}\n")
-    in_batches = ("batch_id",) if any(each.get("batch_id") for each in delivery["attempts"]) else ()
-    columns = (*_ATTEMPT_COLUMNS, *in_batches)
-    show_rows(delivery["attempts"], columns=columns, spare=("duration_ms",), as_json=False)
+    attempts = delivery["attempts"]
+    timed = tuple(name for name in _TIMES if any(name in each for each in attempts))
+    in_batches = ("batch_id",) if any(each.get("batch_id") for each in attempts) else ()
+    columns = (*_ATTEMPT_COLUMNS, *timed, *in_batches)
+    show_rows(attempts, columns=columns, spare=(*timed, "duration_ms"), as_json=False)
+    if attempts:
+        _show_headers(attempts[-1])
     if delivery["redeliveries"]:
         click.echo("\nsent again")
         show_rows(delivery["redeliveries"], columns=_REDELIVERY_COLUMNS, as_json=False)
+
+
+def _show_headers(attempt: dict[str, Any]) -> None:
+    """Print what the last attempt has sent and heard; all attempts' are in --json."""
+    for field, title in (("request_headers", "sent"), ("response_headers", "answered")):
+        if attempt.get(field):
+            click.echo(f"\nheaders {title}, attempt {attempt['attempt_number']}")
+            for each in attempt[field]:
+                click.echo(f"  {escape(each['name'])}: {escape(each['value'])}")

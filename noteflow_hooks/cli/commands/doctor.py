@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from noteflow_hooks.cli.doctor import broker, database, flow, place, server
+from noteflow_hooks.cli.doctor import broker, database, endpoints, flow, place, server
 from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import State
@@ -45,7 +45,12 @@ def doctor(*, as_json: bool) -> int:
 
 def _examined(there: Place) -> Mapping[str, Verdict]:
     with database.opened(there.settings) as parts, closing(Broker(there.settings)) as redis:
-        stored = [place.check(there), *database.checks(parts), *flow.checks(there.settings, parts)]
+        stored = [
+            place.check(there),
+            *database.checks(there.settings, parts),
+            *flow.checks(there.settings, parts),
+            *endpoints.checks(there.settings, parts),
+        ]
         return examine([stored, broker.checks(redis), [server.check(there)]])
 
 
@@ -59,7 +64,13 @@ def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:
 
 
 def _object(name: str, verdict: Verdict) -> dict[str, Any]:
-    return {"check": name, "state": verdict.state, "found": verdict.found, "advice": verdict.advice}
+    return {
+        "check": name,
+        "state": verdict.state,
+        "found": verdict.found,
+        "advice": verdict.advice,
+        "numbers": dict(verdict.numbers),
+    }
 
 
 def _line(verdict: Verdict) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Final
 
 import click
@@ -10,10 +9,9 @@ import click
 from noteflow_hooks.cli.support.asking import ask, yes_option
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.listing import Listing
-from noteflow_hooks.cli.support.options import as_json, remote_options, standard_input, table_options
+from noteflow_hooks.cli.support.options import as_json, remote_options, table_options, text_of
 from noteflow_hooks.cli.support.output import pretty_json, show_fields, show_json, show_list
 from noteflow_hooks.cli.support.remote import client, shown
-from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.printable import escape
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -70,9 +68,9 @@ def put_type(
     """
     request = pb.PutEventTypeRequest(
         name=name,
-        schema=_text(schema),
+        schema=text_of(schema),
         description=description,
-        example=None if example_ is None else _text(example_),
+        example=None if example_ is None else text_of(example_),
         deprecated=deprecated,
     )
     with client() as server:
@@ -95,12 +93,3 @@ def delete_type(name: str, *, yes: bool, as_json: bool) -> None:
         show_json({"name": name, "removed": True})
     else:
         click.echo(escape(f"removed {name}"))
-
-
-def _text(source: str) -> str:
-    if source == "-":
-        return standard_input()
-    try:
-        return Path(source).read_text("utf-8")
-    except (OSError, ValueError) as error:
-        raise NoteFlowHooksError(f"{source} can't be read: {error}") from None

@@ -15,10 +15,11 @@ from noteflow_hooks.broker.kombu_internals import redis_client
 from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.broker.queue_depth import queue_depth
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
+from noteflow_hooks.concurrency.identity import process_of
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from noteflow_hooks.settings import Settings
 
@@ -33,6 +34,7 @@ _FULL: Final = 0.8
 #: Server, relay and sweep stop at 100 to 200 messages each.
 _LONG: Final = 1_000
 _START: Final = "start Redis, or correct NOTEFLOW_HOOKS_REDIS_URL"
+_FROZEN: Final = "where it runs: `noteflow-hooks health --worker NAME`; restart one that is not alive"
 _WORKER: Final = "start one (celery -A workers.app worker)"
 #: So many workers are named; more are counted.
 _NAMED: Final = 4
@@ -56,7 +58,7 @@ class Broker:
                 client.lpushx(_NO_KEY, "")
             except ResponseError as error:
                 return failed(f"it answers, and takes no writes: {error}", "free memory or disk, or name the primary")
-        return ok(f"answers in {1000 * took_s:.0f} ms, and takes writes")
+        return ok(f"answers in {1000 * took_s:.0f} ms, and takes writes", {"seconds": took_s})
 
     def memory(self) -> Verdict:
         """Judge how near Redis is to refusing writes, or to dropping keys."""
@@ -73,7 +75,17 @@ class Broker:
         with _answer_needed():
             asked: Any = self._made().control.inspect(timeout=_PING_S)
             told = asked.active_queues() or {}
-        return workers({name: [queue["name"] for queue in taken] for name, taken in told.items()})
+        connected = self._connected_workers()
+        return workers({name: [queue["name"] for queue in taken] for name, taken in told.items()}, connected)
+
+    def _connected_workers(self) -> set[str]:
+        """Return the workers that hold connections, by the names of those; none where our user may not see them."""
+        try:
+            with redis_client(self._made()) as client:
+                found = [process_of(each.get("name", "")) for each in client.client_list()]
+        except RedisError:
+            return set()
+        return {each.name for each in found if each is not None and each.kind == "worker"}
 
     def close(self) -> None:
         """Let go of the connections."""
@@ -128,34 +140,43 @@ def memory(told: Mapping[str, Any]) -> Verdict:
     """Judge what ``INFO memory`` told."""
     used, most, policy = int(told["used_memory"]), int(told.get("maxmemory", 0)), told.get("maxmemory_policy")
     found = f"{_mb(used)} of {_mb(most) if most else 'no maxmemory'} in use, {policy}"
+    numbers = {"used_bytes": used, "max_bytes": most}
     if most and used >= _FULL * most:
-        return warning(found, "raise maxmemory: wake-ups that are refused come late, by relay and sweep")
+        return warning(found, "raise maxmemory: wake-ups that are refused come late, by relay and sweep", numbers)
     if policy not in (None, "noeviction"):
-        return warning(found, "set maxmemory-policy to noeviction: wake-ups that are evicted come late")
-    return ok(found)
+        return warning(found, "set maxmemory-policy to noeviction: wake-ups that are evicted come late", numbers)
+    return ok(found, numbers)
 
 
 def queues(lengths: Mapping[str, int]) -> Verdict:
     """Judge how many messages wait in each queue."""
     found = ", ".join(f"{name} {length}" for name, length in lengths.items())
     if any(length > _LONG for length in lengths.values()):
-        return warning(found, "see that workers take from the long one; its messages are wake-ups, and may be deleted")
-    return ok(found)
+        return warning(
+            found, "see that workers take from the long one; its messages are wake-ups, and may be deleted", lengths
+        )
+    return ok(found, lengths)
 
 
-def workers(taken: Mapping[str, Sequence[str]]) -> Verdict:
-    """Judge the workers that answered, each with the queues that it takes from."""
+def workers(taken: Mapping[str, Sequence[str]], connected: Collection[str] = ()) -> Verdict:
+    """Judge the workers that answered, each with the queues that it takes from, by those that are connected."""
+    silent = sorted(set(connected) - set(taken))
+    numbers = {"answer": len(taken), "silent": len(silent)}
+    frozen = f"; connected and silent: {', '.join(silent[:_NAMED])}" if silent else ""
     if not taken:
-        return failed(f"none answers within {_PING_S:g} s", _WORKER)
+        return failed(f"none answers within {_PING_S:g} s{frozen}", _FROZEN if silent else _WORKER, numbers)
     count = len(taken)
     names = ", ".join(sorted(taken)[:_NAMED]) + (", ..." if count > _NAMED else "")
     found = f"{count} {'worker answers' if count == 1 else 'workers answer'} ({names})"
     orphans = [queue for queue in QUEUES if not any(queue in each for each in taken.values())]
     if orphans:
         return failed(
-            f"{found}, and none takes from {', '.join(orphans)}", f"{_WORKER}, with -Q and these or without -Q"
+            f"{found}, and none takes from {', '.join(orphans)}{frozen}",
+            f"{_WORKER}, with -Q and these or without -Q",
+            numbers,
         )
-    return ok(f"{found}, and all {len(QUEUES)} queues are taken from")
+    found = f"{found}, and all {len(QUEUES)} queues are taken from"
+    return warning(f"{found}{frozen}", _FROZEN, numbers) if silent else ok(found, numbers)
 
 
 def _mb(count: int) -> str:

@@ -9,16 +9,17 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from noteflow_hooks import bootstrap
+from noteflow_hooks import __version__, bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.crypto import key_id
 from noteflow_hooks.errors import PoolerError, SecretUnavailableError
 from noteflow_hooks.maintenance.clock import measure_skew
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from noteflow_hooks.bootstrap import DiagnosticParts
+    from noteflow_hooks.concurrency.identity import Process
     from noteflow_hooks.crypto import SecretBox
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Sample, Server
     from noteflow_hooks.settings import Settings
@@ -29,6 +30,9 @@ _VERSIONS: Final = range(15, 19)
 _CROWDED: Final = 0.9
 _START: Final = "start PostgreSQL, or correct NOTEFLOW_HOOKS_DATABASE_URL"
 _AGAIN: Final = "see the log of PostgreSQL"
+_ROOM: Final = "free disk, or give PostgreSQL more: nothing is accepted, and no result stored, while it is full"
+#: Processes that stay connected.
+_LASTING: Final = ("server", "worker")
 _MIGRATE: Final = "run `noteflow-hooks migrate`"
 
 
@@ -42,15 +46,20 @@ def opened(settings: Settings) -> Iterator[DiagnosticParts]:
         parts.close()
 
 
-def checks(parts: DiagnosticParts) -> list[Check]:
+def checks(settings: Settings, parts: DiagnosticParts) -> list[Check]:
     """Return the checks, each with what it needs before it."""
-    database, server = parts.diagnostics, cache(parts.diagnostics.server)
+    database, server, system = parts.diagnostics, cache(parts.diagnostics.server), parts.system
+    connected = cache(system.processes)
+    pooled = settings.postgres_pooler == "transaction"
     there, ours = ("postgres",), ("postgres", "schema")
     return [
         Check("postgres", lambda: answers(database.now), remedy=_START),
         Check("version", lambda: version(server()), remedy=_AGAIN, needs=there),
         Check("durability", lambda: durability(server()), remedy=_AGAIN, needs=there),
-        Check("connections", lambda: connections(server()), remedy=_AGAIN, needs=there),
+        Check("disk", lambda: disk(takes_writes=system.takes_writes()), remedy=_ROOM, needs=there),
+        Check("connections", lambda: connections(server(), connected()), remedy=_AGAIN, needs=there),
+        Check("pooler", lambda: pooler(expected=pooled, found=system.has_pooler()), remedy=_AGAIN, needs=there),
+        Check("releases", lambda: releases(connected()), remedy=_AGAIN, needs=there),
         Check("clock", lambda: clock(database.now), remedy=_AGAIN, needs=there),
         Check("schema", lambda: schema(database.revision(), known=bootstrap.revisions()), remedy=_MIGRATE, needs=there),
         Check("keys", lambda: keys(database.samples(), box=parts.box), remedy=_AGAIN, needs=("settings", *ours)),
@@ -65,7 +74,34 @@ def answers(ask: Callable[[], object]) -> Verdict:
     except PoolerError as error:
         found, _, advice = error.detail.partition(": ")
         return failed(found, advice)
-    return ok(f"answers in {1000 * (time.monotonic() - began):.0f} ms")
+    took_s = time.monotonic() - began
+    return ok(f"answers in {1000 * took_s:.0f} ms", {"seconds": took_s})
+
+
+def disk(*, takes_writes: bool) -> Verdict:
+    """Judge whether there is room; a disk that is full raises before."""
+    if takes_writes:
+        return ok("a page was written, and taken back")
+    return ok("not tried: this role may make no temporary tables")
+
+
+def pooler(*, expected: bool, found: bool) -> Verdict:
+    """Judge whether what answers is what POSTGRES_POOLER says; a pooler that it does not name is refused before."""
+    if expected and not found:
+        return warning("POSTGRES_POOLER is transaction, and nothing pools", "set it to none: statements cost less then")
+    return ok("a pooler of transactions stands before it, as POSTGRES_POOLER says" if found else "none")
+
+
+def releases(connected: Mapping[Process, int]) -> Verdict:
+    """Judge whether servers and workers are of one release, this machine's; those count that are connected now."""
+    found = Counter(each.release for each in connected if each.kind in _LASTING)
+    numbers = {f"release {name}": count for name, count in found.items()}
+    text = ", ".join(f"{count} of {name}" for name, count in sorted(found.items())) or "nobody else is connected"
+    others = {name for name in found if name != __version__}
+    if others:
+        advice = "restart what is of the older release; this machine's comes from where `doctor` runs"
+        return warning(f"servers and workers: {text}; here {__version__}", advice, numbers)
+    return ok(f"servers and workers: {text}", numbers)
 
 
 def version(server: Server) -> Verdict:
@@ -94,21 +130,28 @@ def durability(server: Server) -> Verdict:
     return ok(found)
 
 
-def connections(server: Server) -> Verdict:
+def connections(server: Server, connected: Mapping[Process, int]) -> Verdict:
     """Judge whether there is room for more."""
-    found = f"{server.connections} of {server.max_connections} in use"
+    ours: Counter[str] = Counter()
+    for process, count in connected.items():
+        ours[process.kind] += count
+    numbers = {"used": server.connections, "max": server.max_connections, **ours}
+    shares = ", ".join(f"{kind} {count}" for kind, count in sorted(ours.items()))
+    found = f"{server.connections} of {server.max_connections} in use{f', ours: {shares}' if shares else ''}"
     if server.connections >= _CROWDED * server.max_connections:
-        return warning(found, "raise max_connections: a server and each worker process hold up to 10")
-    return ok(found)
+        advice = "raise max_connections, or put PgBouncer before it: a server and each worker process hold up to 10"
+        return warning(found, advice, numbers)
+    return ok(found, numbers)
 
 
 def clock(store_now: Callable[[], datetime], *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> Verdict:
     """Judge this machine's clock by the database's: what differs by more than it took to ask."""
     skew = measure_skew(store_now, now=now)
     found = f"this machine is {seconds(abs(skew.ahead))} {skew.side} the database"
+    numbers = {"ahead_seconds": skew.ahead.total_seconds()}
     if skew.is_wrong:
-        return warning(found, "set its clock: signatures carry that time, and receivers refuse 300 s and more")
-    return ok(found)
+        return warning(found, "set its clock: signatures carry that time, and receivers refuse 300 s and more", numbers)
+    return ok(found, numbers)
 
 
 def schema(revision: str | None, *, known: Sequence[str]) -> Verdict:
@@ -138,7 +181,15 @@ def keys(samples: Sequence[Sample], *, box: SecretBox) -> Verdict:
         return warning("a secret does not open under its own key", "see `noteflow-hooks keys check`")
     if not stored:
         return ok("no secret is stored")
-    return ok(f"{stored.total()} secrets under {len(stored)} of {len(box.key_ids)} keys, of which one each opens")
+    numbers = {"secrets": stored.total(), "keys": len(box.key_ids)}
+    old = stored.total() - stored[box.key_ids[0]]
+    if old:
+        found = f"{old} of {stored.total()} secrets are still under older keys"
+        return warning(found, "run `noteflow-hooks keys rotate`; an old key may go after that", {**numbers, "old": old})
+    return ok(
+        f"{stored.total()} secrets under {len(stored)} of {len(box.key_ids)} keys, of which one each opens",
+        {**numbers, "old": 0},
+    )
 
 
 def _opens(sample: Sample, box: SecretBox) -> bool:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.errors import NoteFlowHooksError, UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from datetime import timedelta
 
 
@@ -30,6 +30,8 @@ class Verdict:
     state: State
     found: str
     advice: str | None = None
+    #: The figures by name, in base units, for programs.
+    numbers: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,19 +46,19 @@ class Check:
     needs: tuple[str, ...] = ()
 
 
-def ok(found: str) -> Verdict:
+def ok(found: str, numbers: Mapping[str, float] | None = None) -> Verdict:
     """Return that all is well."""
-    return Verdict(State.OK, found)
+    return Verdict(State.OK, found, numbers=numbers or {})
 
 
-def warning(found: str, advice: str) -> Verdict:
+def warning(found: str, advice: str, numbers: Mapping[str, float] | None = None) -> Verdict:
     """Return that deliveries flow, and that somebody should see to it."""
-    return Verdict(State.WARNING, found, advice)
+    return Verdict(State.WARNING, found, advice, numbers or {})
 
 
-def failed(found: str, advice: str) -> Verdict:
+def failed(found: str, advice: str, numbers: Mapping[str, float] | None = None) -> Verdict:
     """Return that deliveries do not flow, or that it can't be told."""
-    return Verdict(State.FAILED, found, advice)
+    return Verdict(State.FAILED, found, advice, numbers or {})
 
 
 def looked(check: Check) -> Verdict:

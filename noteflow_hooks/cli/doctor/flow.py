@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, seconds, warning
 from noteflow_hooks.domain.ports.maintenance import RELAY, SWEEP
+from noteflow_hooks.domain.system_state import patience
 from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 
 if TYPE_CHECKING:
@@ -17,10 +18,6 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Unverified, Waiting
     from noteflow_hooks.settings import Settings
 
-#: Relay or sweep may miss two periods, and so many seconds where periods are short: a worker that starts again, or
-#: PostgreSQL, takes as long.
-_PERIODS: Final = 3
-_LEAST: Final = timedelta(seconds=15)
 #: What waits, and in what way.
 _WHAT: Final = {
     "events": "events not dispatched",
@@ -69,25 +66,21 @@ def unjudged(waiting: Waiting) -> Verdict:
         f"deliveries whose filter no worker could evaluate: {waiting.rows}{' or more' if waiting.rows >= MOST else ''}"
     )
     if waiting.longest is None:
-        return ok(count)
+        return ok(count, _numbers(waiting))
     found = f"{count}, the first for {seconds(waiting.longest)}"
-    return (failed if waiting.longest > _STUCK else warning)(found, _INSTALL)
+    return (failed if waiting.longest > _STUCK else warning)(found, _INSTALL, _numbers(waiting))
 
 
 def unverified(waiting: Sequence[Unverified]) -> Verdict:
     """Judge the endpoints that have yet to answer a challenge; the first ones that have waited long are named."""
     long = [each for each in waiting if each.waits > _UNANSWERED]
     count = f"endpoints not verified: {len(waiting)}{' or more' if len(waiting) >= MOST else ''}"
+    numbers = {"count": len(waiting), "long": len(long)}
     if not long:
-        return ok(count)
+        return ok(count, numbers)
     named = ", ".join(f"{each.webhook_id} for {seconds(each.waits)}" for each in long[:_NAMED])
     more = f" and {len(long) - _NAMED} more" if len(long) > _NAMED else ""
-    return warning(f"{count}, of which wait long: {named}{more}", _ASK)
-
-
-def patience(every: timedelta) -> timedelta:
-    """Return how long ago a task with this period may have run last."""
-    return max(_LEAST, _PERIODS * every)
+    return warning(f"{count}, of which wait long: {named}{more}", _ASK, numbers)
 
 
 def last_run(age: timedelta | None, *, every: timedelta) -> Verdict:
@@ -95,15 +88,22 @@ def last_run(age: timedelta | None, *, every: timedelta) -> Verdict:
     if age is None:
         return failed("has never run to its end", f"{_CALL}; the first time is {seconds(every)} after their start")
     found = f"ran to its end {seconds(age)} ago, and should every {seconds(every)}"
-    return failed(found, _CALL) if age > patience(every) else ok(found)
+    numbers = {"age_seconds": age.total_seconds(), "every_seconds": every.total_seconds()}
+    return failed(found, _CALL, numbers) if age > patience(every) else ok(found, numbers)
 
 
 def waits(waiting: Waiting, what: str, *, late: timedelta) -> Verdict:
     """Judge what waits by the first of it; ``late`` is when it should have been found, whatever message was lost."""
     count = f"{what}: {waiting.rows}{' or more' if waiting.rows >= MOST else ''}"
+    numbers = _numbers(waiting)
     if waiting.longest is None:
-        return ok(count)
+        return ok(count, numbers)
     found = f"{count}, the first for {seconds(waiting.longest)}"
     if waiting.longest > max(late, _STUCK):
-        return failed(found, _HELP)
-    return warning(found, _HELP) if waiting.longest > late else ok(found)
+        return failed(found, _HELP, numbers)
+    return warning(found, _HELP, numbers) if waiting.longest > late else ok(found, numbers)
+
+
+def _numbers(waiting: Waiting) -> dict[str, float]:
+    longest = waiting.longest.total_seconds() if waiting.longest is not None else 0.0
+    return {"count": waiting.rows, "longest_seconds": longest}

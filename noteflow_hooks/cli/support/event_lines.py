@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from noteflow_hooks.cli.support.options import standard_input
+from noteflow_hooks.cli.support.options import text_of
 from noteflow_hooks.cli.support.output import show_json
 from noteflow_hooks.cli.support.remote import client, shown
 from noteflow_hooks.errors import NoteFlowHooksError
@@ -25,7 +24,7 @@ _FIELDS: Final = {"event_type": str, "payload": dict, "idempotency_key": str}
 
 def publish_lines(source: str, *, event_type: str | None, as_json: bool) -> None:
     """Publish the events of a file, or of standard input for ``-``; raise where a line is unreadable or refused."""
-    numbered = [(number, line) for number, line in enumerate(_text(source).split("\n"), 1) if line.strip()]
+    numbered = [(number, line) for number, line in enumerate(text_of(source).split("\n"), 1) if line.strip()]
     requests = [_request(line, number=number, event_type=event_type) for number, line in numbered]
     with client() as server:
         outcomes = server.publish_events(requests)
@@ -33,15 +32,6 @@ def publish_lines(source: str, *, event_type: str | None, as_json: bool) -> None
     if as_json:
         show_json(rows)
     _report(rows, outcomes, as_json=as_json)
-
-
-def _text(source: str) -> str:
-    if source == "-":
-        return standard_input()
-    try:
-        return Path(source).read_text("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise NoteFlowHooksError(f"{source} can't be read: {error}") from None
 
 
 def _request(line: str, *, number: int, event_type: str | None) -> pb.PublishEventRequest:

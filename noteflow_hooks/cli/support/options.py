@@ -7,6 +7,7 @@ import re
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
@@ -14,6 +15,7 @@ import click
 from noteflow_hooks.cli.support.helping import ConnectionOption
 from noteflow_hooks.cli.support.screen import WIDE
 from noteflow_hooks.domain.paging import DEFAULT_PAGE_SIZE
+from noteflow_hooks.errors import NoteFlowHooksError
 
 Decorated = TypeVar("Decorated", bound=Callable[..., Any])
 
@@ -130,6 +132,18 @@ def standard_input() -> str:
     if sys.stdin is None:
         raise click.UsageError("- stands for standard input, which is closed")
     return sys.stdin.buffer.read().decode()
+
+
+def text_of(source: str) -> str:
+    """Return what is in a file, or what ``-`` stands for; say what is wrong with it where it can't be read."""
+    if source == "-":
+        return standard_input()
+    try:
+        return Path(source).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise NoteFlowHooksError(f"{source} is not valid UTF-8 text") from None
+    except (OSError, ValueError) as error:
+        raise NoteFlowHooksError(f"{source} can't be read: {getattr(error, 'strerror', None) or error}") from None
 
 
 def secret_option(what: str) -> Callable[[Decorated], Decorated]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.concurrency.identity import name_process
 from noteflow_hooks.concurrency.pulse import Pulse, default_folder
+from noteflow_hooks.domain.system_state import Periods
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.greenlets import LoopWaits
 from noteflow_hooks.rpc.server.options import ServerOptions
@@ -51,7 +53,14 @@ def _serve(settings: Settings, group: Group | None) -> None:
             previewer=parts.previewer,
             filters=parts.filters,
         )
-        options = replace(options, schemas=parts.schemas, endpoints=endpoints, figures=figures, show_life=pulse.show)
+        options = replace(
+            options,
+            schemas=parts.schemas,
+            endpoints=endpoints,
+            figures=figures,
+            show_life=pulse.show,
+            redis_answers=parts.redis_answers,
+        )
         server = HooksServer(parts.units, parts.webhook_service, options)
         parts.report_backlog(lambda: server.backlog)
         serve(server, ready=lambda address: _say_ready(address, group))
@@ -103,4 +112,9 @@ def _options(settings: Settings, database_threads: int, group: Group | None) -> 
         database_threads=database_threads,
         in_loop=True,
         reads_share=settings.reads_share,
+        periods=Periods(
+            relay=timedelta(seconds=settings.relay_every_s),
+            relay_after=timedelta(seconds=settings.relay_after_s),
+            sweep=timedelta(seconds=settings.sweep_every_s),
+        ),
     )

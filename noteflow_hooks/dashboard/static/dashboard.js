@@ -10,6 +10,14 @@
   const parts = { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", second: "2-digit" };
   const thisYear = new Intl.DateTimeFormat(undefined, parts);
   const otherYear = new Intl.DateTimeFormat(undefined, { year: "numeric", ...parts });
+  const clock = { hour: "2-digit", minute: "2-digit" };
+  const day = { month: "short", day: "numeric" };
+  // Of charts.
+  const kinds = {
+    day: new Intl.DateTimeFormat(undefined, day),
+    time: new Intl.DateTimeFormat(undefined, clock),
+    both: new Intl.DateTimeFormat(undefined, { ...day, ...clock }),
+  };
   const local = (moment) =>
     (new Date(moment).getFullYear() === new Date().getFullYear() ? thisYear : otherYear).format(moment);
 
@@ -27,7 +35,8 @@
       const moment = new Date(time.dateTime);
       if (!time.title) {
         time.title = time.textContent;
-        time.textContent = local(moment);
+        const kind = kinds[time.dataset.kind];
+        time.textContent = kind ? kind.format(moment) : local(moment);
       }
       const beside = time.nextElementSibling;
       if (beside && beside.className === "ago") beside.textContent = ago(moment);
@@ -204,6 +213,7 @@
       const button = document.querySelector("[data-key=r]");
       if (button && (!selection || ticks().some((each) => each.checked))) button.click();
     },
+    p: () => { const button = document.getElementById("pause"); if (button) button.click(); },
     "?": () => { const help = document.querySelector("[data-help]"); if (help) help.click(); },
   };
 
@@ -219,6 +229,9 @@
     if (event.key === "g") { going = true; setTimeout(() => { going = false; }, 1500); return; }
     if (Object.hasOwn(keys, event.key)) { event.preventDefault(); keys[event.key](); }
   });
+
+  // What other scripts of ours use.
+  window.hooks = { all, local, setTimes };
 
   // The first look compares with what the server has sent, not with what is made of it here.
   for (const each of all("[data-live], [data-rows] tr")) each.served = each.outerHTML;

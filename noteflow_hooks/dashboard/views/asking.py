@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.views.keeping import Kept
 from noteflow_hooks.dashboard.visit import address
 from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from noteflow_hooks.client import Client
     from noteflow_hooks.dashboard.visit import Form, Visit
 
 #: Rows of a page.
@@ -23,6 +23,9 @@ ROWS: Final = 25
 MANY: Final = 10_000
 #: So many endpoints are offered in a list to choose from.
 _CHOICES: Final = 500
+#: A name is no news: one that is new is an id for some seconds, where it is shown beside others.
+_names: Final[Kept[dict[str, str]]] = Kept(5.0)
+_types: Final[Kept[list[str]]] = Kept(5.0)
 
 
 def filters(query: Form, *names: str) -> dict[str, Any]:
@@ -48,9 +51,14 @@ def kept(query: Form, *names: str) -> dict[str, str]:
     return {name: query.text(name) for name in names}
 
 
-def pager(visit: Visit, names: Sequence[str], next_page_token: str) -> dict[str, Any]:
-    """Return what a list shows beside its rows: where its first and its next page are, and whether it is filtered."""
-    chosen = kept(visit.query, *names)
+def pager(
+    visit: Visit, names: Sequence[str], next_page_token: str, *, chosen: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return what a list shows beside its rows: where its first and its next page are, and whether it is filtered.
+
+    ``chosen`` are the filters of a list that knows more of them than those names.
+    """
+    chosen = chosen if chosen is not None else kept(visit.query, *names)
     token = visit.query.text("page_token")
     return {
         "chosen": chosen,
@@ -61,12 +69,19 @@ def pager(visit: Visit, names: Sequence[str], next_page_token: str) -> dict[str,
     }
 
 
-def endpoint_names(client: Client) -> dict[str, str]:
+def endpoint_names(visit: Visit) -> dict[str, str]:
     """Return the names of the newest endpoints by id, for lists to show and to choose from."""
-    listed = client.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_size=_CHOICES))
-    return {each.id: each.name for each in listed.webhooks}
+    request = pb.ListWebhooksRequest(page_size=_CHOICES)
+    return _names.of(visit, request, lambda: _listed_names(visit, request))
 
 
-def type_names(client: Client) -> list[str]:
+def _listed_names(visit: Visit, request: pb.ListWebhooksRequest) -> dict[str, str]:
+    return {each.id: each.name for each in visit.client.webhooks.ListWebhooks(request).webhooks}
+
+
+def type_names(visit: Visit) -> list[str]:
     """Return the catalogue's types."""
-    return [each.name for each in client.events.ListEventTypes(pb.ListEventTypesRequest()).event_types]
+    request = pb.ListEventTypesRequest()
+    return _types.of(
+        visit, request, lambda: [each.name for each in visit.client.events.ListEventTypes(request).event_types]
+    )

@@ -10,8 +10,9 @@ from noteflow_hooks.client import pb
 from noteflow_hooks.dashboard.curl import command
 from noteflow_hooks.dashboard.life import life_of
 from noteflow_hooks.dashboard.pages import shown as as_text
-from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, pager, type_names
-from noteflow_hooks.dashboard.visit import Page, Redirect
+from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, pager
+from noteflow_hooks.dashboard.views.narrowing import by_id, choices, chosen, replayable, request_fields
+from noteflow_hooks.dashboard.visit import Page, Redirect, address
 from noteflow_hooks.errors import (
     InvalidInputError,
     NoteFlowHooksError,
@@ -24,27 +25,29 @@ from noteflow_hooks.errors import (
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import Visit
 
-#: The list's filters, as its address has them.
-FILTERS: Final = ("webhook_id", "status", "event_type", "created_after", "created_before", "id_prefix")
-STATUSES: Final = ("pending", "sending", "succeeded", "dead", "skipped")
 #: So many are sent again at once; more is a replay.
 _MOST_SELECTED: Final = 100
 
 
-def listed(visit: Visit) -> Page:
-    """Return the list."""
+def listed(visit: Visit) -> Page | Redirect:
+    """Return the list; of what the box for any id names, its address."""
+    named = by_id(visit)
+    if named is not None:
+        return Redirect(address("/deliveries", **named))
     request = pb.ListDeliveriesRequest(
-        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+        **request_fields(visit.query), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
     )
     found = visit.client.webhooks.ListDeliveries(request)
+    kept = chosen(visit.query)
+    again = replayable(kept)
     values = {
         "deliveries": found.deliveries,
         "total": found.total,
-        "names": endpoint_names(visit.client),
-        "types": type_names(visit.client),
-        "statuses": STATUSES,
+        "names": endpoint_names(visit),
+        "replay": address("/replays/new", **again) if again is not None else "",
+        **choices(visit),
     }
-    return Page("deliveries.html", {**values, **pager(visit, FILTERS, found.next_page_token)})
+    return Page("deliveries.html", {**values, **pager(visit, (), found.next_page_token, chosen=kept)})
 
 
 def shown(visit: Visit) -> Page:

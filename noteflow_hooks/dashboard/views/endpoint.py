@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.views.figures import SPANS, since, span_of, stats_of, stats_request, undelivered
 from noteflow_hooks.dashboard.visit import Page, Redirect
 from noteflow_hooks.errors import InvalidInputError
 
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 _NEWEST: Final = 10
 #: How long a test's page waits for the outcome; it shows what comes later by itself.
 _TEST_WAIT_S: Final = 5.0
+#: Replays that are looked through for those of the endpoint: at most ten of a workspace run.
+_LOOKED_AT: Final = 20
 _OVERLAPS: Final = {"86400": "24 hours", "3600": "1 hour", "604800": "7 days", "0": "not at all: it ends at once"}
 _WHAT: Final = {"hmac": "secret", "ed25519": "key", "both": "both"}
 
@@ -26,12 +30,22 @@ def shown(visit: Visit) -> Page:
     """Return the endpoint's page."""
     ask = visit.client.webhooks.ListDeliveries.future
     newest = ask(pb.ListDeliveriesRequest(webhook_id=visit.id(), page_size=_NEWEST))
-    waiting = ask(pb.ListDeliveriesRequest(webhook_id=visit.id(), status="pending", page_size=1, with_total=True))
-    taken = ask(pb.ListDeliveriesRequest(webhook_id=visit.id(), status="succeeded", page_size=1))
+    span = span_of(visit.query)
+    asked = stats_request(span, now=datetime.now(UTC), with_now=True, webhook_id=visit.id(), webhook_ids=[visit.id()])
+    replays = visit.client.webhooks.ListReplays.future(pb.ListReplaysRequest(page_size=_LOOKED_AT))
     endpoint = _endpoint(visit)
-    success = next((each.delivered_at for each in taken.result().deliveries), None)
-    values = {"deliveries": newest.result().deliveries, "waiting": waiting.result().total, "last_success": success}
-    return Page("endpoint.html", {"endpoint": endpoint, **values})
+    figures = stats_of(visit, asked)
+    values = {
+        "deliveries": newest.result().deliveries,
+        "stats": figures,
+        "own": figures.endpoints[0],
+        "span": span,
+        "spans": SPANS.values(),
+        "begins": since(getattr(figures, "from")),
+        "undelivered": undelivered(figures.now, webhook_id=visit.id()),
+    }
+    mine = [each for each in replays.result().replays if each.webhook_id == endpoint.id and each.state == "running"]
+    return Page("endpoint.html", {"endpoint": endpoint, "replays": mine, **values})
 
 
 def pause(visit: Visit) -> Redirect:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import Form
 
 
-def _whole(text: str, name: str) -> int | None:
+def whole(text: str, name: str) -> int | None:
+    """Return a whole number; None for an empty text; raise InvalidInputError for another."""
     try:
         return int(text) if text else None
     except ValueError:
@@ -51,20 +52,20 @@ FIELDS: Final[dict[str, Callable[[str, str], Any]]] = {
     "name": _text,
     "url": _text,
     "events": _text,
-    "timeout_ms": _whole,
-    "max_retries": _whole,
+    "timeout_ms": whole,
+    "max_retries": whole,
     "rate_limit_per_s": _number,
-    "max_concurrency": _whole,
+    "max_concurrency": whole,
     "headers": _headers,
     "signing": _text,
-    "payload_version": _whole,
+    "payload_version": whole,
     "client_certificate": _text,
     "client_key": _text,
     "server_ca": _text,
     "filter": _text,
     "format": _text,
-    "batch_max": _whole,
-    "batch_wait_ms": _whole,
+    "batch_max": whole,
+    "batch_wait_ms": whole,
     "batch_partial": _flag,
     "ordering": _text,
     "on_dead": _text,

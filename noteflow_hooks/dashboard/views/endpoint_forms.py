@@ -90,7 +90,7 @@ def _form(
 ) -> Page:
     found = problems or {}
     # Tests go to their endpoint alone, whatever it subscribes to.
-    types = [each for each in type_names(visit.client) if each != "webhook.test"]
+    types = [each for each in type_names(visit) if each != "webhook.test"]
     others = [each for each in values["events"] if each not in types]
     # What is wrong with a part of a field, `headers[0].name`, is said at the field.
     by_field = {name.partition("[")[0].partition(".")[0]: problem for name, problem in found.items()}

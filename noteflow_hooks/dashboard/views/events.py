@@ -20,7 +20,7 @@ def listed(visit: Visit) -> Page:
         **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
     )
     found = visit.client.events.ListEvents(request)
-    values = {"events": found.events, "total": found.total, "types": type_names(visit.client)}
+    values = {"events": found.events, "total": found.total, "types": type_names(visit)}
     return Page("events.html", {**values, **pager(visit, FILTERS, found.next_page_token)})
 
 
@@ -32,7 +32,7 @@ def shown(visit: Visit) -> Page:
         "event": found.event,
         "deliveries": found.deliveries,
         "without": found.without_delivery,
-        "names": endpoint_names(visit.client),
+        "names": endpoint_names(visit),
         "more": address(visit.path, page_token=found.next_page_token) if found.next_page_token else "",
         "is_first": not page_token,
     }

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Of each kind so many are listed.
 _MOST: Final = 10
 _BEGINNING: Final = re.compile(r"[0-9a-f-]{1,36}")
+#: What names deliveries, in the order in which an id is taken for one.
+_FILTERS: Final = {"delivery": "id_prefix", "event": "event_id", "endpoint": "webhook_id", "meeting": "meeting_id"}
 #: The longest name of a meeting that another server keeps.
 _LONGEST: Final = 255
 
@@ -38,6 +40,15 @@ def found(visit: Visit) -> Page | Redirect:
     if len(hits) == 1:
         return Redirect(hits[0].to)
     return Page("found.html", {"asked": asked, "hits": hits})
+
+
+def narrowed(visit: Visit, asked: str) -> dict[str, str]:
+    """Return the filter of deliveries that an id is, or its beginning: of a delivery, event, endpoint or meeting."""
+    found = {hit.kind: hit.id for hit in reversed(list(_hits(visit, asked)))}
+    for kind, name in _FILTERS.items():
+        if kind in found:
+            return {name: found[kind] if name != "id_prefix" else asked.lower()}
+    return {"id_prefix": asked.lower()} if _BEGINNING.fullmatch(asked.lower()) else {"meeting_id": asked}
 
 
 def keys(_: Visit) -> Page:

@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, kept, pager, type_names
+from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, pager, type_names
 from noteflow_hooks.dashboard.views.endpoint_fields import FIELDS
+from noteflow_hooks.dashboard.views.narrowing import IDS, chosen, request_fields
 from noteflow_hooks.dashboard.visit import Page, Redirect
 
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import Form, Visit
 
-FILTERS: Final = ("webhook_id", "event_type", "status", "created_after", "created_before")
 _STATUSES: Final = ("dead", "skipped", "succeeded")
+#: What a replay takes where nothing is said: what was not delivered, but for what filters have held back.
+_UNSAID: Final = ("dead", "skipped")
 
 
 def listed(visit: Visit) -> Page:
@@ -21,14 +23,17 @@ def listed(visit: Visit) -> Page:
     page_token = visit.query.text("page_token")
     request = pb.ListReplaysRequest(page_size=ROWS, page_token=page_token, with_total=True)
     found = visit.client.webhooks.ListReplays(request)
-    values = {"replays": found.replays, "total": found.total, "names": endpoint_names(visit.client)}
+    values = {"replays": found.replays, "total": found.total, "names": endpoint_names(visit)}
     return Page("replays.html", {**values, **pager(visit, (), found.next_page_token)})
 
 
 def shown(visit: Visit) -> Page:
     """Return one replay, as far as it has come."""
     replay = visit.client.webhooks.GetReplay(pb.GetReplayRequest(replay_id=visit.id()))
-    return Page("replay.html", {"replay": replay, "names": endpoint_names(visit.client)})
+    wanted = list(replay.statuses) or ([replay.status] if replay.status else list(_UNSAID))
+    named = {name: getattr(replay, name) for name in ("webhook_id", "event_type", "error_kind", *IDS)}
+    values = {"replay": replay, "wanted": wanted, "named": named, "names": endpoint_names(visit)}
+    return Page("replay.html", values)
 
 
 def blank(visit: Visit) -> Page:
@@ -55,13 +60,19 @@ def cancel(visit: Visit) -> Redirect:
 
 def _request(form: Form) -> pb.ReplayDeliveriesRequest:
     rate = FIELDS["rate_limit_per_s"](form.text("rate_per_s"), "rate_per_s")
-    return pb.ReplayDeliveriesRequest(**filters(form, *FILTERS), rate_per_s=rate)
+    fields = request_fields(form)
+    if sorted(fields["statuses"]) == sorted(_UNSAID):
+        del fields["statuses"]
+    elif len(fields["statuses"]) == 1:
+        [fields["status"]] = fields.pop("statuses")
+    return pb.ReplayDeliveriesRequest(**fields, rate_per_s=rate)
 
 
 def _form(visit: Visit, source: Form, *, counted: pb.Replay | None) -> Page:
-    chosen: dict[str, Any] = {**kept(source, *FILTERS), "rate_per_s": source.text("rate_per_s")}
+    asked = {**chosen(source), "rate_per_s": source.text("rate_per_s")}
+    asked["status"] = asked["status"] or _UNSAID
     # What is begun is what was counted: nothing that was made in between.
     until = counted.created_before.ToJsonString() if counted is not None else ""
-    values = {"chosen": chosen, "counted": counted, "until": until, "statuses": _STATUSES}
-    choices = {"names": endpoint_names(visit.client), "types": type_names(visit.client)}
+    values: dict[str, Any] = {"chosen": asked, "counted": counted, "until": until, "statuses": _STATUSES}
+    choices = {"names": endpoint_names(visit), "types": type_names(visit)}
     return Page("replay_form.html", {**values, **choices})

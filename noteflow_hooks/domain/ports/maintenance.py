@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     from noteflow_hooks.domain.paging import Position
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 #: The names of two tasks in :class:`TaskRuns`: between them they find whatever waits.
 RELAY: Final = "relay"
 SWEEP: Final = "sweep"
+#: And of the one that removes what is old.
+PURGE: Final = "purge"
 
 
 class RetentionStore(Protocol):
@@ -49,6 +51,10 @@ class RetentionStore(Protocol):
         """Remove requests with request ids that were made so long ago."""
         ...
 
+    def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove what attempts' headers have in common, where no attempt has used it for so long."""
+        ...
+
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
         ...
@@ -78,3 +84,18 @@ class PurgeBatch:
     rows: int
     #: The last row that was examined, with the moment that its age is counted from; None where no more are old enough.
     cursor: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What the store knows of those who work on it."""
+
+    #: The time by the store's clock.
+    now: datetime
+    #: When relay and sweep last ran to their end; None for never.
+    relay_at: datetime | None
+    sweep_at: datetime | None
+    #: Since when the event that has waited longest waits to be dispatched; None where none does.
+    event_since: datetime | None
+    #: Since when the delivery that has been due longest is due and not taken; None where none is.
+    delivery_since: datetime | None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         Undelivered,
         WebhookFilter,
     )
+    from noteflow_hooks.domain.ports.maintenance import Signs
     from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.requests import NamedRequest
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -359,4 +360,12 @@ class AccessRepository(Protocol):
 
     def note_use(self, token_id: UUID) -> bool:
         """Record, without waiting, that it is used now; False if done within :data:`USE_NOTED_EVERY` or being done."""
+        ...
+
+
+class SystemLog(Protocol):
+    """What the store knows of those who work on it."""
+
+    def signs(self) -> Signs:
+        """Return when relay and sweep last ran, and since when the first of what waits has waited."""
         ...

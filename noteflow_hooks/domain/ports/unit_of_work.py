@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         EventTypeRepository,
         ReplayRepository,
         RequestRepository,
+        SystemLog,
         WebhookRepository,
     )
     from noteflow_hooks.domain.ports.stats import StatsRepository
@@ -83,6 +84,11 @@ class UnitOfWork(Protocol):
     @property
     def audit(self) -> AuditTrail:
         """The audit trail."""
+        ...
+
+    @property
+    def system(self) -> SystemLog:
+        """What tells whether relay, sweep and workers do their work."""
         ...
 
     @property

@@ -33,13 +33,57 @@ _CONNECTED: Final = frozenset({0, errno.EISCONN})
 _UNDER_WAY: Final = frozenset({errno.EINPROGRESS, errno.EALREADY, errno.EWOULDBLOCK})
 
 
-def dialled(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
+class Laps:
+    """How many seconds each part of dialling took, the last one too where it failed; None where it was not come to."""
+
+    __slots__ = ("_monotonic", "_since", "connect_s", "dns_s", "is_done", "tls_s")
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        """Begin now."""
+        self._monotonic = monotonic
+        self._since = monotonic()
+        self.dns_s: float | None = None
+        self.connect_s: float | None = None
+        self.tls_s: float | None = None
+        #: Whether there is a connection.
+        self.is_done = False
+
+    @property
+    def all_s(self) -> float:
+        """How long all of it took so far."""
+        return (self.dns_s or 0.0) + (self.connect_s or 0.0) + (self.tls_s or 0.0)
+
+    def lap(self) -> float:
+        """Return how long it is since the lap before, or the beginning."""
+        since, self._since = self._since, self._monotonic()
+        return self._since - since
+
+
+def dialled(url: EndpointUrl, egress: EgressPolicy, deadline: Deadline, laps: Laps) -> socket.socket:
     """Return a socket connected to one of the host's allowed addresses; raise the OSError of the last one tried.
 
     The socket's timeout is not set: whoever uses it sets one for each wait.
     """
-    addresses = _addresses(url, egress, deadline)
-    return connected(addresses, port=url.port, deadline=deadline, failed=lambda: egress.forget(url.host))
+    try:
+        addresses = _addresses(url, egress, deadline)
+    finally:
+        took = laps.lap()
+        # An address needs no look-up.
+        laps.dns_s = None if is_address(url.host) else took
+    try:
+        return connected(addresses, port=url.port, deadline=deadline, failed=lambda: egress.forget(url.host))
+    finally:
+        laps.connect_s = laps.lap()
+
+
+@lru_cache(maxsize=1024)
+def is_address(host: str) -> bool:
+    """Tell whether a host is given by its address."""
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def connected(

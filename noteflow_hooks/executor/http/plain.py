@@ -24,13 +24,13 @@ _UNCLEAR: Final = b"304"
 class PlainAnswer:
     """A plain answer's status, headers and body."""
 
-    __slots__ = ("_fields", "_lowered", "body", "status")
+    __slots__ = ("_lowered", "body", "fields", "status")
 
     def __init__(self, status: int, fields: bytes, lowered: bytes, body: bytes) -> None:
         """``fields`` are the header lines, each after its line's end; ``lowered`` is the same in lower case."""
         self.status = status
         self.body = body
-        self._fields = fields
+        self.fields = fields
         self._lowered = lowered
 
     def headers(self, *names: str) -> list[str | None]:
@@ -42,7 +42,7 @@ class PlainAnswer:
         start = self._lowered.find(b"\r\n%s:" % name.encode())
         if start < 0:
             return None
-        return _value(self._fields, start + len(name) + 3).decode("latin-1")
+        return _value(self.fields, start + len(name) + 3).decode("latin-1")
 
 
 def plain_answer(came: bytes, *, headers_limit: int) -> PlainAnswer | None:

@@ -6,15 +6,19 @@ import hashlib
 import math
 import re
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias, cast
+
+from typing_extensions import override
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.endpoint_keys import Signing
+from noteflow_hooks.domain.exchanges import HeaderForm, Headers
 from noteflow_hooks.domain.headers import check_stored_headers, is_once_allowed
 from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.payload_versions import FIRST, version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.executor.head_forms import sent_headers
 from noteflow_hooks.executor.http.connections import Route
 from noteflow_hooks.executor.http.faults import ExchangeError
 from noteflow_hooks.key_pairs import KeySigner
@@ -23,7 +27,7 @@ from noteflow_hooks.rendering.occurrence import JSON
 from noteflow_hooks.signing import Signer, sign, sign_standard
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
 
     from noteflow_hooks.domain.batches import BatchClaim
@@ -34,10 +38,28 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.rendering.occurrence import Rendered
 
+#: What tells a request's form from others of endpoints that have the rest in common.
+_Kind: TypeAlias = "tuple[object, ...]"
+#: The most of them that are kept: types of events that integrators name are without number.
+_FORMS_LIMIT: Final = 256
 #: What a request says of an event, or a batch with one, that comes behind a later one of its meeting.
 _OUT_OF_ORDER: Final = "X-NoteFlow-Out-Of-Order: true\r\n"
 #: Control characters, but for the tab, and what is beyond Latin-1 (RFC 9110, 5.5).
 _BREAKING: Final = re.compile(r"[^\t -~\xa0-\xff]")
+
+
+class Request(NamedTuple):
+    """A request as it is sent, and its headers as they go on record."""
+
+    #: With the empty line at its end.
+    head: bytes
+    body: bytes
+    sent: Headers
+
+    @override
+    def __repr__(self) -> str:
+        """Name it without what it holds: that is signed."""
+        return f"{type(self).__name__}({len(self.head)} bytes, {len(self.body)} bytes)"
 
 
 class PreparedEndpoint:
@@ -54,6 +76,7 @@ class PreparedEndpoint:
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
         self._user_agent = user_agent
+        self._host = _host_header(self.url)
         self._opening = self._constant_lines(user_agent)
         self._before = self._opening + _content_type(JSON)
         self._after = _lines(self._custom) + "\r\n"
@@ -69,24 +92,48 @@ class PreparedEndpoint:
             self._keys = _Keys(webhook)
             if not webhook.signing.uses_secret:
                 self._secret = None
+        signs = "none" if self._secret is None and self._keys is None else webhook.signing.value
+        #: What its requests' headers have in common, shared with all endpoints of which that is the same.
+        self._forms = _forms_of((user_agent, signs, self._is_bare, *self._custom))
+        #: Answers' headers as they go on record, by their bytes: most answers repeat those of another.
+        self.heard: dict[bytes, Headers] = {}
 
-    def head(self, delivery: WebhookDelivery, payload: bytes, moment: datetime, *, rank: Rank | None = None) -> bytes:
-        """Return the head of a usual POST, of the payload in its first version, signed at that moment.
+    def usual(
+        self, delivery: WebhookDelivery, payload: bytes, moment: datetime, *, rank: Rank | None = None
+    ) -> Request:
+        """Return a usual POST, of the payload in its first version, signed at that moment.
 
         ``rank`` is the event's in its meeting.
         """
-        length = f"{self._before}Content-Length: {len(payload)}\r\n"
+        size = str(len(payload))
+        kind, values = _ranked((delivery.event_type,), (self._host, size), rank)
+        form = self._forms.get(kind)
+        length = f"{self._before}Content-Length: {size}\r\n"
         signed = self._signed_lines(delivery, payload, moment, payload_version=FIRST, rank=rank)
-        return f"{length}{signed}{self._after}".encode("latin-1")
+        head = f"{length}{signed}{self._after}".encode("latin-1")
+        return Request(head, payload, self._first(kind, head) if form is None else Headers(form, values))
 
-    def head_of(self, rendered: Rendered, *, claim: Claim, rendering: Rendering, moment: datetime) -> bytes:
-        """Return the head of the POST of what was rendered, signed at that moment; a preset's has nothing of ours."""
-        content_type = _content_type(rendered.content_type)
-        text = f"{self._opening}{content_type}Content-Length: {len(rendered.body)}\r\n{_lines(dict(rendered.headers))}"
+    def rendered(self, rendered: Rendered, *, claim: Claim, rendering: Rendering, moment: datetime) -> Request:
+        """Return the POST of what was rendered, signed at that moment; a preset's has nothing of ours."""
+        own, version, size = dict(rendered.headers), rendering.payload_version, str(len(rendered.body))
+        rank = None if rendering.format.is_preset or self._is_bare else claim.rank
+        kind, values = _ranked(
+            (claim.delivery.event_type, rendered.content_type, version, *own), (self._host, size, *own.values()), rank
+        )
+        form = self._forms.get(kind)
+        text = f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {size}\r\n{_lines(own)}"
         if not rendering.format.is_preset:
-            version = rendering.payload_version
-            text += self._signed_lines(claim.delivery, rendered.body, moment, payload_version=version, rank=claim.rank)
-        return f"{text}{self._after_own(rendered.headers)}".encode("latin-1")
+            text += self._signed_lines(claim.delivery, rendered.body, moment, payload_version=version, rank=rank)
+        head = f"{text}{self._after_own(rendered.headers)}".encode("latin-1")
+        sent = self._first(kind, head, own=own) if form is None else Headers(form, values)
+        return Request(head, rendered.body, sent)
+
+    def _first(self, kind: _Kind, head: bytes, *, own: Collection[str] = ()) -> Headers:
+        """Return the headers of the first request of its kind, whose form the others share."""
+        sent = sent_headers(head, custom=self._custom, own=own)
+        if len(self._forms) < _FORMS_LIMIT:
+            self._forms[kind] = sent.form
+        return sent
 
     def _signed_lines(
         self, delivery: WebhookDelivery, body: bytes, moment: datetime, *, payload_version: int, rank: Rank | None
@@ -112,12 +159,13 @@ class PreparedEndpoint:
             return self._after
         return _lines({name: value for name, value in self._custom.items() if not is_once_allowed(name)}) + "\r\n"
 
-    def batch_head(self, batch: BatchClaim, rendered: Rendered, moment: datetime) -> bytes:
-        """Return the head of a batch's POST, signed at that moment under the batch's id."""
+    def batch(self, batch: BatchClaim, rendered: Rendered, moment: datetime) -> Request:
+        """Return a batch's POST, signed at that moment under the batch's id."""
         text = f"{self._opening}{_content_type(rendered.content_type)}Content-Length: {len(rendered.body)}\r\n"
         if not self._is_bare:
             text += self._batch_lines(batch, rendered.body, moment)
-        return (text + self._after).encode("latin-1")
+        head = (text + self._after).encode("latin-1")
+        return Request(head, rendered.body, sent_headers(head, custom=self._custom))
 
     def _batch_lines(self, batch: BatchClaim, body: bytes, moment: datetime) -> str:
         """Return what a request says of its batch, and its signatures."""
@@ -139,10 +187,10 @@ class PreparedEndpoint:
         plain, standard = self._signatures(message_id, timestamp, payload, self._secrets_at(moment))
         return f"X-NoteFlow-Signature: {plain}\r\nwebhook-signature: {standard}\r\n"
 
-    def handshake(self, origin: str, rate_limit_per_s: float | None) -> bytes:
-        """Return the head of the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""
+    def handshake(self, origin: str, rate_limit_per_s: float | None) -> Request:
+        """Return the request by which CloudEvents' receivers are asked (HTTP 1.1 Web Hooks, 4.1)."""
         headers = {
-            "Host": _host_header(self.url),
+            "Host": self._host,
             "User-Agent": self._user_agent,
             "Accept-Encoding": "identity",
             "WebHook-Request-Origin": origin,
@@ -150,7 +198,8 @@ class PreparedEndpoint:
         if rate_limit_per_s is not None:
             # Deliveries a minute.
             headers["WebHook-Request-Rate"] = str(max(1, math.ceil(60 * rate_limit_per_s)))
-        return f"OPTIONS {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}{self._after}".encode("latin-1")
+        head = f"OPTIONS {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}{self._after}".encode("latin-1")
+        return Request(head, b"", sent_headers(head, custom=self._custom))
 
     def _key_lines(self, keys: _Keys, event_id: str, timestamp: int, payload: bytes, *, moment: datetime) -> str:
         """Return the lines of an endpoint that a key pair signs for, behind its secrets where those sign, too."""
@@ -177,7 +226,7 @@ class PreparedEndpoint:
 
     def _constant_lines(self, user_agent: str) -> str:
         headers = {
-            "Host": _host_header(self.url),
+            "Host": self._host,
             "User-Agent": user_agent,
             "Accept": "*/*",
             "Accept-Encoding": "identity",
@@ -187,16 +236,15 @@ class PreparedEndpoint:
         return f"POST {_whole(self.url.target)} HTTP/1.1\r\n{_lines(headers)}"
 
 
-def request_of(endpoint: PreparedEndpoint, claim: Claim, moment: datetime) -> tuple[bytes, bytes]:
-    """Return head and body: the payload as it is, or what it is rendered to where the delivery's rendering says so.
+def request_of(endpoint: PreparedEndpoint, claim: Claim, moment: datetime) -> Request:
+    """Return the request: the payload as it is, or what it is rendered to where the delivery's rendering says so.
 
     Raise RenderingError where it can't be.
     """
     if claim.delivery.rendering is None:
-        return endpoint.head(claim.delivery, claim.payload, moment, rank=claim.rank), claim.payload
+        return endpoint.usual(claim.delivery, claim.payload, moment, rank=claim.rank)
     rendered, rendering = rendered_claim(claim)
-    head = endpoint.head_of(rendered, claim=claim, rendering=rendering, moment=moment)
-    return head, rendered.body
+    return endpoint.rendered(rendered, claim=claim, rendering=rendering, moment=moment)
 
 
 class _Keys:
@@ -275,6 +323,21 @@ def _rank_lines(rank: Rank) -> str:
     if rank.gap:
         lines += f"X-NoteFlow-Gap: {rank.gap}\r\n"
     return f"{lines}{_OUT_OF_ORDER}" if rank.is_late else lines
+
+
+@lru_cache(maxsize=1024)
+def _forms_of(_: tuple[object, ...]) -> dict[_Kind, HeaderForm]:
+    """Return where the forms are kept of endpoints that have so much in common."""
+    return {}
+
+
+def _ranked(kind: _Kind, values: tuple[str, ...], rank: Rank | None) -> tuple[_Kind, tuple[str, ...]]:
+    """Return what tells a request's form, and the values for its blanks, with those that tell of its rank."""
+    if rank is None:
+        return kind, values
+    if rank.gap:
+        return (*kind, "gap", rank.is_late), (*values, str(rank.sequence), str(rank.gap))
+    return (*kind, rank.is_late), (*values, str(rank.sequence))
 
 
 def _whole(line: str) -> str:

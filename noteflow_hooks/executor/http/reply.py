@@ -61,6 +61,10 @@ class Reply:
         self.kept_s = math.inf
         #: 0 before the head has come.
         self.status = 0
+        #: The lines of its headers, each behind its line's end.
+        self.fields = b""
+        #: When the head had been read, by the deadline's clock; 0 where the whole answer came in one piece.
+        self.headed_at = 0.0
         #: Whether any byte of it has come.
         self.has_begun = False
         self._minor = 1
@@ -80,8 +84,9 @@ class Reply:
             self._inbox = Inbox(self._wire.recv_into, came=came)
             self._begin_by_the_rules()
             self.kept_s = _allowed_idle_s(self.header("keep-alive"))
+            self.headed_at = self._wire.now()
         else:
-            self.status = plain.status
+            self.status, self.fields = plain.status, plain.fields
             wishes, idle = plain.headers("connection", "keep-alive")
             self._is_persistent = self._asks_to_persist(wishes)
             self.kept_s = _allowed_idle_s(idle)
@@ -95,6 +100,7 @@ class Reply:
                 self._wire.rest(_INTERIM_REST_S)
             status, lines = self._read_head()
         self.status = status
+        self.fields = b"".join(b"\r\n" + each.rstrip(b"\r\n") for each in lines)
         is_sound = self._take_headers(lines)
         self._is_persistent = self._take_framing() and is_sound and self._asks_to_persist(self.header("connection"))
 

@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.util import Timeout
 
 from noteflow_hooks.executor.http.connections import Connection, IdleConnections
-from noteflow_hooks.executor.http.dialling import dialled
+from noteflow_hooks.executor.http.dialling import Laps, dialled
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
 from noteflow_hooks.executor.http.trust import OwnContexts, tls_context
 from noteflow_hooks.executor.http.tunnel import tunnelled
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import ConnectionPool
 
     from noteflow_hooks.egress import EgressPolicy
-    from noteflow_hooks.executor.http.prepared import PreparedEndpoint
+    from noteflow_hooks.executor.http.prepared import PreparedEndpoint, Request
     from noteflow_hooks.executor.http.reply import Reply
     from noteflow_hooks.executor.http.stream import Deadline
 
@@ -55,12 +55,14 @@ class SignedPost(PreparedRequest):
     #: All that the adapter looks for among headers; ``head`` has them all.
     headers = cast("CaseInsensitiveDict[str]", {"Content-Length": ""})
 
-    def __init__(self, endpoint: PreparedEndpoint, *, head: bytes, body: bytes, deadline: Deadline) -> None:
-        """``head`` is the request's head with the empty line at its end; ``deadline`` is the whole exchange's."""
+    def __init__(self, endpoint: PreparedEndpoint, request: Request, deadline: Deadline) -> None:
+        """``deadline`` is the whole exchange's."""
         # Not PreparedRequest's own: what it makes, hooks and a place for cookies, is never looked at.
-        self.body = body
+        self.body = request.body
         #: Head and body together: one packet and one TLS record instead of two.
-        self.request = head + body
+        self.request = request.head + request.body
+        #: The headers as they go on record.
+        self.sent = request.sent
         self.endpoint = endpoint
         self.deadline = deadline
         #: The connection over which it was sent; None before.
@@ -71,6 +73,10 @@ class SignedPost(PreparedRequest):
         self.is_begun = False
         #: Whether a kept connection turned out to have ended, and a new one was dialled in its place.
         self.redialled = False
+        #: How long the parts of dialling took, where that was done.
+        self.laps: Laps | None = None
+        #: The answer, once its head was read.
+        self.reply: Reply | None = None
 
 
 class Transport(HTTPAdapter):
@@ -114,7 +120,7 @@ class Transport(HTTPAdapter):
         """
         reply: Reply | None = None
         try:
-            reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
+            reply = post.reply = cast("Reply", self.send(post, timeout=cast("float", _TIMEOUT)).raw)
             return read(reply)
         finally:
             if post.is_under_way:
@@ -152,23 +158,27 @@ class Transport(HTTPAdapter):
         return post.connection
 
     def _dial(self, post: SignedPost) -> Connection:
-        began = self._monotonic()
+        laps = post.laps = Laps(self._monotonic)
         # Before anything is dialled: where it can't be made, nothing is.
         context = self._context if post.endpoint.tls.is_plain else self._own_contexts.of(post.endpoint)
-        connection = post.connection = Connection(post.endpoint.route, self._reached(post), post.deadline)
+        connection = post.connection = Connection(post.endpoint.route, self._reached(post, laps), post.deadline)
         if self._note is not None:
             self._note(False)  # noqa: FBT003 - as above
         if post.endpoint.url.scheme == "https":
-            connection.secure(context)
-            self._idle.dialled(connection.route, self._monotonic() - began)
+            try:
+                connection.secure(context)
+            finally:
+                laps.tls_s = laps.lap()
+            self._idle.dialled(connection.route, laps.all_s)
+        laps.is_done = True
         return connection
 
-    def _reached(self, post: SignedPost) -> socket.socket:
+    def _reached(self, post: SignedPost, laps: Laps) -> socket.socket:
         url = post.endpoint.url
         proxy = self._egress.proxy_for(url)
         if proxy is not None:
-            return tunnelled(url, proxy, egress=self._egress, deadline=post.deadline)
-        return dialled(url, self._egress, post.deadline)
+            return tunnelled(url, proxy, egress=self._egress, deadline=post.deadline, laps=laps)
+        return dialled(url, self._egress, post.deadline, laps)
 
     def _done_with(self, post: SignedPost, reply: Reply | None) -> None:
         connection = post.connection

@@ -13,37 +13,60 @@ from typing import TYPE_CHECKING
 from noteflow_hooks.domain.attempts import SUCCESS, ErrorKind
 from noteflow_hooks.egress.policy import NOT_ALLOWED
 from noteflow_hooks.errors import AddressNotAllowedError
-from noteflow_hooks.executor.http.dialling import connected, not_allowed
+from noteflow_hooks.executor.http.dialling import connected, is_address, not_allowed
 from noteflow_hooks.executor.http.faults import ExchangeError, from_network, is_ours
 from noteflow_hooks.executor.http.reply import Reply
 from noteflow_hooks.executor.http.wire import Wire
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from noteflow_hooks.domain.urls import EndpointUrl
     from noteflow_hooks.egress import Address, EgressPolicy, EgressProxy
+    from noteflow_hooks.executor.http.dialling import Laps
     from noteflow_hooks.executor.http.stream import Deadline
 
 
-def tunnelled(url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, deadline: Deadline) -> socket.socket:
+def tunnelled(
+    url: EndpointUrl, proxy: EgressProxy, *, egress: EgressPolicy, deadline: Deadline, laps: Laps
+) -> socket.socket:
     """Return a socket whose other end is the endpoint, if the proxy is to be believed.
 
-    The proxy looks the name up. What needs no look-up is checked here: ports and literal addresses.
+    The proxy looks the name up. What needs no look-up is checked here: ports and literal addresses. ``laps`` are told
+    how long the look-up of the proxy itself took, and the way to the endpoint.
     """
     try:
         egress.check(url)
     except AddressNotAllowedError as error:
         raise not_allowed(url, error) from error
     with _blamed_on_the_proxy():
-        addresses = _addresses(proxy, egress, deadline)
+        try:
+            addresses = _addresses(proxy, egress, deadline)
+        finally:
+            took = laps.lap()
+            laps.dns_s = None if is_address(proxy.host) else took
+        return _through(addresses, url, proxy, egress=egress, deadline=deadline, laps=laps)
+
+
+def _through(
+    addresses: Sequence[Address],
+    url: EndpointUrl,
+    proxy: EgressProxy,
+    *,
+    egress: EgressPolicy,
+    deadline: Deadline,
+    laps: Laps,
+) -> socket.socket:
+    try:
         sock = connected(addresses, port=proxy.port, deadline=deadline, failed=lambda: egress.forget(proxy.host))
         try:
             _ask(Wire(sock, deadline), url, proxy)
         except BaseException:
             sock.close()
             raise
+    finally:
+        laps.connect_s = laps.lap()
     return sock
 
 

@@ -50,6 +50,10 @@ class Wire:
         """Whether something has come since the last request that can't be read yet and may belong to an answer."""
         return self._tls is not None and self._tls.may_hold_answer
 
+    def now(self) -> float:
+        """Return the moment, by the deadline's clock."""
+        return self.stream.deadline.monotonic()
+
     def rest(self, seconds: float) -> None:
         """Wait for so long without reading, but not beyond the deadline."""
         time.sleep(min(seconds, self.stream.deadline.remaining()))

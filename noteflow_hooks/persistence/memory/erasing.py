@@ -10,6 +10,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 if TYPE_CHECKING:
     from collections.abc import Collection
 
+    from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.persistence.memory.store import Session
 
@@ -25,7 +26,7 @@ def erase(session: Session, event: Event) -> int:
     for each in own:
         tables.deliveries[each.id] = each.erased()
         kept = tables.attempts.get(each.id, ())
-        tables.attempts[each.id] = tuple(replace(attempt, response_body=None) for attempt in kept)
+        tables.attempts[each.id] = tuple(map(_without_answer, kept))
     return sum(each.status is DeliveryStatus.PENDING for each in own)
 
 
@@ -37,6 +38,8 @@ def erase_answers_to_batches(session: Session, events: Collection[Event]) -> Non
     for key, kept in list(tables.attempts.items()):
         if any(each.batch_id in batches for each in kept):
             tables.deliveries[key] = replace(tables.deliveries[key], response_body=None)
-            tables.attempts[key] = tuple(
-                replace(each, response_body=None) if each.batch_id in batches else each for each in kept
-            )
+            tables.attempts[key] = tuple(_without_answer(each) if each.batch_id in batches else each for each in kept)
+
+
+def _without_answer(attempt: WebhookAttempt) -> WebhookAttempt:
+    return replace(attempt, response_body=None, response_headers=())

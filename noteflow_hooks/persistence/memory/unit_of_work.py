@@ -18,6 +18,7 @@ from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
 from noteflow_hooks.persistence.memory.requests import InMemoryRequestRepository
 from noteflow_hooks.persistence.memory.stats import InMemoryStatsRepository
 from noteflow_hooks.persistence.memory.store import MemoryStore, Session
+from noteflow_hooks.persistence.memory.system_log import InMemorySystemLog
 from noteflow_hooks.persistence.memory.webhooks import InMemoryWebhookRepository
 
 if TYPE_CHECKING:
@@ -83,6 +84,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def audit(self) -> InMemoryAuditTrail:
         return InMemoryAuditTrail(self._session)
+
+    @property
+    @override
+    def system(self) -> InMemorySystemLog:
+        return InMemorySystemLog(self._session)
 
     @property
     @override

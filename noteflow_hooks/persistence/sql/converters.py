@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.crypto import GUARD_ALONE
 from noteflow_hooks.domain.access import ApiToken, Scope, Workspace
-from noteflow_hooks.domain.attempts import ErrorKind, WebhookAttempt
+from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.challenges import NEVER_ASKED, Challenge, Verification
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
 from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
         ApiTokenRow,
         DeliveryQueueRow,
         RecordingRow,
-        WebhookAttemptRow,
         WebhookConfigRow,
         WebhookDeliveryRow,
         WebhookEventRow,
@@ -53,7 +52,6 @@ if TYPE_CHECKING:
 DELIVERY_FIELDS = tuple(WebhookDelivery.__dataclass_fields__)
 #: The columns of ``webhook_health``, which its value carries by the same names.
 HEALTH_FIELDS = tuple(EndpointHealth.__dataclass_fields__)
-ATTEMPT_FIELDS = tuple(WebhookAttempt.__dataclass_fields__)
 REDELIVERY_FIELDS = tuple(Redelivery.__dataclass_fields__)
 #: How the names of health's columns begin beside an endpoint's.
 HEALTH_PREFIX = "health_"
@@ -322,11 +320,6 @@ def event_to_orm_kwargs(event: Event) -> dict[str, Any]:
 def health_to_domain(row: WebhookHealthRow | Row[Any], *, prefix: str = "") -> EndpointHealth:
     """Return the endpoint's health, of columns whose names begin with ``prefix``."""
     return EndpointHealth(**bounded({name: getattr(row, prefix + name) for name in HEALTH_FIELDS}))
-
-
-def attempt_to_domain(row: WebhookAttemptRow) -> WebhookAttempt:
-    """Return the attempt."""
-    return WebhookAttempt(**{name: getattr(row, name) for name in ATTEMPT_FIELDS})
 
 
 def redelivery_to_domain(row: WebhookRedeliveryRow) -> Redelivery:

@@ -17,13 +17,12 @@ from noteflow_hooks.domain.replays import check_sending_again
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import meeting_orders
+from noteflow_hooks.persistence.sql.attempts import ATTEMPTS, attempt_to_domain
 from noteflow_hooks.persistence.sql.converters import (
-    ATTEMPT_FIELDS,
     DELIVERY_FIELDS,
     HEALTH_PREFIX,
     REDELIVERY_FIELDS,
     WebhookConverter,
-    attempt_to_domain,
     event_to_domain,
     health_to_domain,
     redelivery_to_domain,
@@ -69,11 +68,6 @@ _BY_ID: Final = Statement(
 )
 _BY_EVENT: Final = Statement(
     f"SELECT {_COLUMNS} FROM {_TABLE} WHERE event_id = :event_id ORDER BY created_at, id",  # noqa: S608 - constants
-    reads=True,
-)
-_ATTEMPTS: Final = Statement(
-    f"SELECT {', '.join(ATTEMPT_FIELDS)} FROM noteflow.webhook_attempts"  # noqa: S608 - constants
-    " WHERE delivery_id = :delivery_id ORDER BY attempt_number",
     reads=True,
 )
 _REDELIVERIES: Final = Statement(
@@ -158,7 +152,7 @@ class SqlAlchemyDeliveryLog(DeliveryLog):
 
     @override
     def attempts(self, delivery_id: UUID) -> Sequence[WebhookAttempt]:
-        rows = self._work.ask(_ATTEMPTS, delivery_id=delivery_id).all()
+        rows = self._work.ask(ATTEMPTS, delivery_id=delivery_id).all()
         return [attempt_to_domain(row) for row in self._work.by_turns(rows)]
 
     @override

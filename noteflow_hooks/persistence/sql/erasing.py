@@ -89,12 +89,12 @@ WITH attempts AS MATERIALIZED (
     UPDATE noteflow.webhook_deliveries SET response_body = NULL
     WHERE id = ANY(ARRAY(SELECT id FROM locked)) AND response_body IS NOT NULL
 )
-UPDATE noteflow.webhook_attempts SET response_body = NULL
-WHERE id = ANY(ARRAY(SELECT id FROM attempts)) AND response_body IS NOT NULL
+UPDATE noteflow.webhook_attempts SET response_body = NULL, response_headers = NULL
+WHERE id = ANY(ARRAY(SELECT id FROM attempts)) AND num_nonnulls(response_body, response_headers) > 0
 """)
 
 #: Erases what receivers answered to attempts of these deliveries.
 ERASE_ATTEMPTS = text("""
-UPDATE noteflow.webhook_attempts SET response_body = NULL
-WHERE delivery_id = ANY(CAST(:ids AS uuid[])) AND response_body IS NOT NULL
+UPDATE noteflow.webhook_attempts SET response_body = NULL, response_headers = NULL
+WHERE delivery_id = ANY(CAST(:ids AS uuid[])) AND num_nonnulls(response_body, response_headers) > 0
 """)

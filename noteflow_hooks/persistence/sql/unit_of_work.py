@@ -18,6 +18,7 @@ from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
 from noteflow_hooks.persistence.sql.requests import SqlAlchemyRequestRepository
 from noteflow_hooks.persistence.sql.stats import SqlAlchemyStatsRepository
+from noteflow_hooks.persistence.sql.system_log import SqlAlchemySystemLog
 from noteflow_hooks.persistence.sql.webhooks import SqlAlchemyWebhookRepository
 from noteflow_hooks.persistence.sql.work import Savepoint, Work
 
@@ -103,6 +104,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def audit(self) -> SqlAlchemyAuditTrail:
         return SqlAlchemyAuditTrail(self._work)
+
+    @property
+    @override
+    def system(self) -> SqlAlchemySystemLog:
+        return SqlAlchemySystemLog(self._work)
 
     @property
     @override

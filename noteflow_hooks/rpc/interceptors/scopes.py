@@ -43,6 +43,7 @@ _BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
         "ListReplays": Scope.READ,
         "CancelReplay": Scope.MANAGE,
         "WhoAmI": ANY,
+        "GetSystemState": Scope.READ,
         "GetStats": Scope.READ,
     },
     "EventService": {

@@ -16,6 +16,7 @@ from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
@@ -28,11 +29,14 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
     from noteflow_hooks.domain.client_certificates import CertificateInfo
     from noteflow_hooks.domain.events import Event
+    from noteflow_hooks.domain.exchanges import Pairs
     from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.replays import Redelivery, Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
+#: The most bytes of headers in a delivery's message.
+_HEADERS_BYTES: Final = 1_048_576
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -162,7 +166,7 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         delivered_at=_time(delivery.delivered_at),
         created_at=_time(delivery.created_at),
         payload=None if view.payload is None else view.payload.decode(),
-        attempts=map(attempt_message, view.attempts),
+        attempts=_attempts(view.attempts),
         reason=view.reason,
         redeliveries=map(redelivery_message, view.redeliveries),
         skip_reason=delivery.skip_reason,
@@ -186,7 +190,7 @@ def briefly(view: DeliveryView) -> pb.Delivery:
 def preview_message(view: RequestView) -> pb.PreviewPayloadResponse:
     """Return a request that would be made."""
     return pb.PreviewPayloadResponse(
-        headers=[pb.Header(name=name, value=value) for name, value in view.headers],
+        headers=_headers(view.headers),
         body=view.body,
         format=view.rendering.format,
         payload_version=view.rendering.payload_version,
@@ -199,9 +203,25 @@ def endpoint_message(look: EndpointLook) -> pb.EndpointWithoutDelivery:
     return pb.EndpointWithoutDelivery(webhook_id=str(look.id), name=look.webhook.name, reason=look.not_sent or "")
 
 
+def _attempts(attempts: Sequence[WebhookAttempt]) -> list[pb.Attempt]:
+    """Return a delivery's attempts; of too many the oldest have no headers, since a message has its limit."""
+    messages, room = [], _HEADERS_BYTES
+    for each in reversed(attempts):
+        message = attempt_message(each)
+        room -= sum(header.ByteSize() for header in (*message.request_headers, *message.response_headers))
+        if room < 0:
+            message.ClearField("request_headers")
+            message.ClearField("response_headers")
+        messages.append(message)
+    return messages[::-1]
+
+
 def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
     """Return an attempt."""
     return pb.Attempt(
+        **attempt.times._asdict(),
+        request_headers=_headers(attempt.request_headers),
+        response_headers=_headers(attempt.response_headers),
         id=str(attempt.id),
         delivery_id=str(attempt.delivery_id),
         attempt_number=attempt.attempt_number,
@@ -214,6 +234,10 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         redialled=attempt.redialled,
         batch_id=_text(attempt.batch_id),
     )
+
+
+def _headers(pairs: Pairs) -> list[pb.Header]:
+    return [pb.Header(name=name, value=value) for name, value in pairs]
 
 
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:

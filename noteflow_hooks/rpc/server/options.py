@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
+from noteflow_hooks.domain.system_state import Periods
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.runtime.database import DEADLINE, READS_SHARE
 from noteflow_hooks.rpc.services.no_schemas import NoSchemas
@@ -71,5 +72,9 @@ class ServerOptions:
     look_every: timedelta = timedelta(seconds=1)
     #: After so long without a message a watch gets a heartbeat.
     watch_heartbeat: timedelta = timedelta(seconds=HEARTBEAT_S)
+    #: How often relay and sweep come by, for GetSystemState to judge by.
+    periods: Periods = field(default_factory=Periods)
+    #: Tells whether Redis answers; it may block for as long as its own timeouts.
+    redis_answers: Callable[[], bool] = lambda: True
     #: After so long without a heartbeat any server ends a recording.
     silent_for: timedelta = timedelta(seconds=15)

@@ -28,6 +28,7 @@ from noteflow_hooks.rpc.interceptors.tokens import TokenCache
 from noteflow_hooks.rpc.runtime.after_answer import AfterAnswers
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
+from noteflow_hooks.rpc.runtime.system_watch import SystemWatch
 from noteflow_hooks.rpc.runtime.tasks import OwnedTasks, repeat
 from noteflow_hooks.rpc.server import reflection
 from noteflow_hooks.rpc.server.health import LOOK_EVERY, ServerHealth
@@ -162,6 +163,7 @@ class HooksServer:
             summarize=options.summarize,
             schemas=options.schemas,
             limits=options.limits,
+            system=SystemWatch(database, periods=options.periods, redis_answers=options.redis_answers),
         ).add_to(self._server)
         self._health = ServerHealth()
         await self._health.add_to(self._server)

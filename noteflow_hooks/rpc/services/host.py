@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.rpc.interceptors.limits import CallerLimits
     from noteflow_hooks.rpc.runtime.database import Database
+    from noteflow_hooks.rpc.runtime.system_watch import SystemWatch
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
     from noteflow_hooks.rpc.watching.watches import Watches
 
@@ -31,6 +32,7 @@ class ServicerHost(Protocol):
     _watches: Watches
     #: What WhoAmI says that callers can run into.
     _limits: CallerLimits
+    _system: SystemWatch
 
 
 def required(service: WebhookService | None) -> WebhookService:

@@ -9,6 +9,7 @@ from noteflow_hooks.application.summarizer import Summarize, summarize_briefly
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
+from noteflow_hooks.rpc.runtime.system_watch import SystemWatch
 from noteflow_hooks.rpc.services.audit import AuditMixin
 from noteflow_hooks.rpc.services.callers import CallerMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
@@ -21,6 +22,7 @@ from noteflow_hooks.rpc.services.no_schemas import NoSchemas
 from noteflow_hooks.rpc.services.previews import PreviewMixin
 from noteflow_hooks.rpc.services.replays import ReplayMixin
 from noteflow_hooks.rpc.services.stats import StatsMixin
+from noteflow_hooks.rpc.services.system import SystemMixin
 from noteflow_hooks.rpc.services.verification import VerificationMixin
 from noteflow_hooks.rpc.services.watching import WatchMixin
 
@@ -44,6 +46,7 @@ class HooksServicer(
     VerificationMixin,
     ReplayMixin,
     CallerMixin,
+    SystemMixin,
     WatchMixin,
     StatsMixin,
     EventMixin,
@@ -69,6 +72,7 @@ class HooksServicer(
         summarize: Summarize = summarize_briefly,
         schemas: SchemaChecker | None = None,
         limits: CallerLimits | None = None,
+        system: SystemWatch | None = None,
     ) -> None:
         """Without a ``webhook_service`` meetings and the audit trail work; the others refuse and name the setting.
 
@@ -81,6 +85,7 @@ class HooksServicer(
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize
+        self._system = system if system is not None else SystemWatch(database)
         self._limits = limits if limits is not None else CallerLimits()
         self._schemas = schemas if schemas is not None else NoSchemas()
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.exchanges import UNKNOWN_TIMES, Blank, Exchange, HeaderForm, Headers
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.dashboard.sample import work
+from tests.integration.dashboard.sample import count, work
 from tests.support.builders import a_payload, an_attempt_result
 from tests.support.client_certificates import Issuer
 
@@ -58,9 +59,13 @@ def fill_with_canaries(world: World) -> pb.Webhook:
     world.client.events.PublishEvent(pb.PublishEventRequest(event_type="custom.canary", payload_json=payload_json))
     world.a_meeting(CANARY)
     world.client.webhooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(webhook_id=endpoint.id))
+    count(world)
     return endpoint
 
 
 def _answer(_: Claim) -> AttemptResult:
     failed = an_attempt_result(status_code=500, error_kind=ErrorKind.STATUS, response_body=CANARY)
-    return replace(failed, error_message=CANARY)
+    # Names that a receiver can't send, since no such line is a header: the page must not rely on that.
+    form = HeaderForm(((CANARY, CANARY), ("Location", Blank.OWN)))
+    headers = Headers(form, (CANARY,))
+    return replace(failed, error_message=CANARY, exchange=Exchange(UNKNOWN_TIMES, headers, headers))

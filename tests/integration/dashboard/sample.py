@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import Settlement
-from noteflow_hooks.persistence.memory import InMemoryDeliveryStore
+from noteflow_hooks.domain.exchanges import Times
+from noteflow_hooks.persistence.memory import InMemoryDeliveryStore, InMemoryStatsKeeper, InMemoryTaskRuns
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.support.builders import EXACT, a_failure, a_payload, an_attempt_result
+from tests.support.builders import EXACT, a_failure, a_payload, an_attempt_result, an_exchange
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
 
 #: What receivers answer, by what is in their path.
 _ANSWERS: Final[dict[str, AttemptResult]] = {
-    "well": an_attempt_result(status_code=200, response_body="ok", duration_ms=43),
+    "well": an_attempt_result(status_code=200, response_body="ok", duration_ms=43, exchange=an_exchange()),
     "broken": an_attempt_result(
         status_code=500,
         error_kind=ErrorKind.STATUS,
         error_message="HTTP 500",
         response_body='{"error": "no database"}',
         duration_ms=210,
+        exchange=an_exchange(times=Times(1, 2, 40, 160, 7, reused_connection=False)),
     ),
     "hangs": an_attempt_result(
         status_code=None, error_kind=ErrorKind.TIMEOUT, error_message="Request timed out", duration_ms=10_000
@@ -48,6 +50,13 @@ def work(world: World, answer: Callable[[Claim], AttemptResult] = answer_by_path
         result = replace(answer(claim), started_at=datetime.now(UTC))
         after, _ = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         store.settle([Settlement(after, attempt=result)])
+
+
+def count(world: World) -> None:
+    """Do what the sweep does for the figures: count all that has happened."""
+    InMemoryStatsKeeper(world.store).roll_up()
+    for task in ("relay", "sweep"):
+        InMemoryTaskRuns(world.store).note(task, took=timedelta(milliseconds=1))
 
 
 def publish(world: World, **fields: Any) -> pb.Event:  # noqa: ANN401 - a payload's own
@@ -73,4 +82,5 @@ def fill(world: World) -> dict[str, pb.Webhook]:
     for number in range(6):
         publish(world, title=f"Weekly {number}", meeting_id=f"m-{number}")
         work(world)
+    count(world)
     return made

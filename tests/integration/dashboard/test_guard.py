@@ -35,7 +35,7 @@ _ORDERS = {
 }
 
 
-@pytest.mark.parametrize("path", ["/sign-in", "/endpoints", "/nowhere", "/alive", "/find?q=x"])
+@pytest.mark.parametrize("path", ["/sign-in", "/overview", "/endpoints", "/nowhere", "/alive", "/find?q=x"])
 def test_every_answer_orders_the_browser_what_it_may_do(operator: Visitor, path: str) -> None:
     """No script or frame of elsewhere, no referrer, no copy on disk."""
     headers = operator.get(path).headers
@@ -70,7 +70,20 @@ def test_loopbacks_names_are_taken(visitor: Visitor, host: str) -> None:
     assert visitor.get("/sign-in", host=host.format(visitor.port)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/endpoints", "/deliveries/x", "/audit", "/find?q=1", "/replays/new", "/keys"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/overview",
+        "/live",
+        "/live/stream",
+        "/endpoints",
+        "/deliveries/x",
+        "/audit",
+        "/find?q=1",
+        "/replays/new",
+        "/keys",
+    ],
+)
 def test_who_is_not_signed_in_sees_the_sign_in_alone(visitor: Visitor, path: str) -> None:
     """Whatever is asked for."""
     answer = visitor.get(path)
@@ -314,7 +327,7 @@ def test_the_link_of_up_signs_in_once(world: World, tmp_path: Path) -> None:
         file.write_text(json.dumps({"code": "abc", "token": world.token, "until": time.time() + 60}))
         assert Visitor(running.port).get("/once/wrong").location == "/sign-in?why=link"
         first, second = Visitor(running.port), Visitor(running.port)
-        assert first.get("/once/abc").location == "/endpoints"
+        assert first.get("/once/abc").location == "/overview"
         assert first.get("/endpoints").status == 200
         assert second.get("/once/abc").location == "/sign-in?why=link"
         file.write_text(json.dumps({"code": "old", "token": world.token, "until": time.time() - 1}))

@@ -85,6 +85,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "ListReplays": lambda _: {"with_total": True},
     "CancelReplay": lambda world: {"replay_id": _replay(world)},
     "WhoAmI": lambda _: {},
+    "GetSystemState": lambda _: {},
     "GetStats": lambda _: {"with_now": True, "with_event_types": True},
     "PreviewFilter": lambda world: {"filter": "true", "webhook_id": world.a_webhook().id},
     "PublishEvent": lambda _: {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload())},

@@ -11,13 +11,12 @@ import grpc
 import psutil
 import pytest
 
-from noteflow_hooks import bootstrap
 from noteflow_hooks.local.servers import EmbeddedPostgres
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.database import DEADLINE
-from noteflow_hooks.settings import Settings
 from tests.integration.rpc.sqlworld import world_over
 from tests.integration.rpc.world import a_stream, eventually, refused
+from tests.support.clusters import put_cluster
 from tests.support.stopwatch import Stopwatch
 from tests.support.waiting import PATIENCE_S
 
@@ -40,8 +39,8 @@ def world(clean_database: str) -> Iterator[World]:
 @pytest.fixture
 def own_postgres(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
     """Offer a PostgreSQL that nobody else uses, so that it may be frozen."""
+    put_cluster(tmp_path / "postgres")
     with EmbeddedPostgres(tmp_path / "postgres", settings={"fsync": "off"}) as server:
-        bootstrap.migrate(Settings(_env_file=None, database_url=server.url))
         yield server
 
 

@@ -54,7 +54,7 @@ def sent(event: Event, webhook: WebhookConfig) -> tuple[list[tuple[str, str]], b
     facts, rank = EventFacts(event.meeting_id, event.occurred_at), Rank(event.sequence or 0)
     claim = Claim(delivery, webhook, event.payload, facts=facts, rank=rank)
     endpoint = PreparedEndpoint(webhook, user_agent=USER_AGENT, allow_http_loopback=False)
-    head, body = request_of(endpoint, claim, datetime.now(UTC))
+    head, body, _ = request_of(endpoint, claim, datetime.now(UTC))
     lines = (line.partition(": ") for line in head.decode("latin-1").split("\r\n")[1:-2])
     return [(name, value) for name, _, value in lines], body
 

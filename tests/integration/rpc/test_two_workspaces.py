@@ -87,7 +87,7 @@ ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvent
 #: What names an event type in place of an id.
 BY_TYPE: Final = ("GetEventType", "PutEventType", "DeleteEventType", "ListEventTypes")
 #: What takes nothing.
-BARE: Final = ("WhoAmI",)
+BARE: Final = ("WhoAmI", "GetSystemState")
 #: What only narrows down what it will tell of: `test_watching.py` looks whom it tells what.
 WATCHES: Final = ("WatchDeliveries",)
 #: By which of several ids a call names a thing; the others only narrow down.

@@ -23,6 +23,8 @@ MIXINS: Final = (
     "meetings",
     "previews",
     "replays",
+    "stats",
+    "system",
     "verification",
     "watching",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.ordering import LOOK_AGAIN, MeetingOrder, Step, Walked, blocked, is_blocked, offered, ordered
@@ -32,14 +32,22 @@ class Chosen:
 def choose(session: Session, slot: OwnSlot) -> Chosen:
     """Return what may go of an endpoint that keeps an order, as it is on record now, and block the rest."""
     chosen = Chosen()
-    waiting = throttled_of(session, slot.webhook.id)
+    # Those due longest first, whether they stand in an order or not; of a meeting, it is its first one that counts.
+    waiting = sorted(throttled_of(session, slot.webhook.id), key=_due_at)
+    seen: set[str] = set()
     for each in waiting if slot.share else ():
-        if _meeting_of(session, each) is None and len(chosen.deliveries) < slot.share:
+        meeting_id = _meeting_of(session, each)
+        if meeting_id is None and len(chosen.deliveries) < slot.share:
             chosen.deliveries.append(each)
-    meetings = dict.fromkeys(meeting for each in waiting if (meeting := _meeting_of(session, each)) is not None)
-    for meeting_id in meetings if slot.share else ():
-        _choose_of(session, slot, meeting_id, chosen)
+        elif meeting_id is not None and meeting_id not in seen:
+            seen.add(meeting_id)
+            _choose_of(session, slot, meeting_id, chosen)
     return chosen
+
+
+def _due_at(delivery: WebhookDelivery) -> datetime:
+    """Return since when it is due, or would be if it had not to wait for earlier ones."""
+    return cast("datetime", offered(delivery).next_attempt_at)
 
 
 def walked(tables: Tables, webhook: WebhookConfig, meeting_id: str) -> Walked:

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from noteflow_hooks.domain.attempts import WebhookAttempt
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
+from noteflow_hooks.domain.exchanges import Exchange, known_of, pairs_of, times_of
 from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.news import news_of
@@ -285,6 +286,12 @@ def _settled(session: Session, settlement: Settlement) -> bool:
 
 
 def _record(session: Session, after: WebhookDelivery, result: AttemptResult, *, batch_id: UUID | None) -> None:
+    exchange = result.exchange if result.exchange is not None else Exchange()
+    known = known_of(
+        delivery_id=after.id, event_id=after.event_id, batch_id=batch_id, second=int(result.started_at.timestamp())
+    )
+    # The answer was left out, since the event was erased meanwhile: its headers may repeat the payload, too.
+    is_left_out = result.response_body is not None and after.response_body is None
     attempt = WebhookAttempt(
         id=uuid4(),
         delivery_id=after.id,
@@ -297,6 +304,9 @@ def _record(session: Session, after: WebhookDelivery, result: AttemptResult, *, 
         error_message=result.error_message,
         redialled=result.redialled,
         batch_id=batch_id,
+        times=times_of(result.exchange, result.duration_ms),
+        request_headers=pairs_of(exchange.sent, known),
+        response_headers=() if is_left_out else pairs_of(exchange.heard, known),
     )
     before = session.tables.attempts.get(after.id, ())
     session.tables.attempts[after.id] = (*before, attempt)

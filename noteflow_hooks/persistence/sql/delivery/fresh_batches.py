@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
+from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot, Settled
 from noteflow_hooks.domain.renderings import USUAL, Rendering
 from noteflow_hooks.domain.whole_batches import FreshColumns, fresh_batch
 from noteflow_hooks.persistence.sql.delivery import fresh_statements, settle_statements
@@ -15,15 +16,18 @@ from noteflow_hooks.persistence.sql.delivery.fresh_statements import SEPARATOR
 from noteflow_hooks.persistence.sql.delivery.rows import stored_results, whole_params
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from sqlalchemy import Connection
+    from sqlalchemy.engine import Engine
 
+    from noteflow_hooks.domain.deliveries import Settlement
+    from noteflow_hooks.domain.health.state import HealthRules
     from noteflow_hooks.domain.whole_batches import FreshBatch, WholeSuccess
     from noteflow_hooks.persistence.sql.delivery.direct import DirectStatements
     from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
     from noteflow_hooks.persistence.sql.delivery.fresh_statements import FreshRow
-    from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow, DispatchReport, StoredResults
+    from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow, DispatchReport, HeaderForms, StoredResults
 
 log = logging.getLogger(__name__)
 
@@ -35,26 +39,48 @@ _SETTLE: Final = DirectUsual.of(settle_statements.SETTLE_WHOLE)
 class FreshBatches:
     """What the store does of batches without a value for each member."""
 
-    def __init__(self, direct: DirectStatements, endpoints: EndpointCache) -> None:
-        """``endpoints`` are those as last read, for what is claimed."""
+    def __init__(
+        self,
+        engine: Engine,
+        direct: DirectStatements,
+        endpoints: EndpointCache,
+        *,
+        forms: HeaderForms,
+        rules: HealthRules,
+    ) -> None:
+        """``endpoints`` are those as last read, for what is claimed; attempts' headers are stored by ``forms``."""
+        self._engine = engine
         self._direct = direct
         self._endpoints = endpoints
+        self._forms = forms
+        self._rules = rules
 
     def dispatch(self, params: Mapping[str, Any]) -> tuple[list[ClaimRow], DispatchReport, list[FreshBatch]]:
         """Make deliveries of events; return what was claimed alone, the report, and the batches that were leased."""
         claims, report, fresh = fresh_statements.parted(self._direct.rows_of_new(_DISPATCH, params))
         return claims, report, fresh_batches(fresh, self._endpoints)
 
-    def settle(self, settlements: Sequence[WholeSuccess]) -> StoredResults:
-        """Store that batches have succeeded, none of them slowly."""
-        return stored_results(self._direct.rows_of_new(_SETTLE, whole_params((each, False) for each in settlements)))
+    def settle(
+        self,
+        settlements: Sequence[WholeSuccess],
+        examined: Callable[[Connection, Sequence[Settlement], StoredResults], Settled],
+    ) -> Settled:
+        """Store that batches have succeeded as wholes; the statement sees by itself what was erased meanwhile.
 
-    def settle_with(
-        self, connection: Connection, settlements: Sequence[WholeSuccess], notable: Sequence[bool]
-    ) -> StoredResults:
-        """Store the same in the caller's transaction, each with whether it is notable."""
-        params = whole_params(zip(settlements, notable, strict=True))
-        return stored_results(connection.execute(settle_statements.SETTLE_WHOLE.careful, params))
+        ``examined`` brings the health of those endpoints up to date that call for it.
+        """
+        notable = [each.is_notable(self._rules.slow_after) for each in settlements]
+        params = whole_params(zip(settlements, notable, strict=True), self._forms)
+        if any(notable):
+            with self._engine.begin() as connection:
+                stored = stored_results(connection.execute(settle_statements.SETTLE_WHOLE.careful, params))
+                return examined(connection, settlements, stored)
+        stored = stored_results(self._direct.rows_of_new(_SETTLE, params))
+        if not stored.examined:
+            slots = (SchedulingSlot(timedelta(0), slow=False),) if stored.has_slot else ()
+            return Settled(stored.fencing_keys, slots=slots)
+        with self._engine.begin() as connection:
+            return examined(connection, settlements, stored)
 
 
 def fresh_batches(rows: Sequence[FreshRow], endpoints: EndpointCache) -> list[FreshBatch]:

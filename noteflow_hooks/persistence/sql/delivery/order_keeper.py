@@ -7,7 +7,6 @@ blocks what it has found behind it, so that no slot looks at that again before t
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -43,8 +42,6 @@ _MORE_STEPS: Final = 16
 _STEPS_LIMIT: Final = 2_048
 #: How far back a walk begins where an earlier event is sent again, at the most.
 _LOOKED_BACK: Final = 1_000
-
-_ALL: Final = sys.maxsize
 
 #: An endpoint and a meeting.
 Meeting = tuple["UUID", str]
@@ -107,7 +104,8 @@ class OrderKeeper:
         self._slots = {each.webhook.id: each for each in slots if each.share}
         self._slack_s = lease_slack.total_seconds()
         self._found: dict[Meeting, _Found] = {}
-        self._free: dict[UUID, list[UUID]] = {}
+        #: By endpoint, what stands in no order, and since when each is due.
+        self._free: dict[UUID, list[tuple[datetime, UUID]]] = {}
         self._claims = OrderedClaims()
 
     def claim(self) -> OrderedClaims:
@@ -137,7 +135,7 @@ class OrderKeeper:
         for row in candidates:
             webhook_id, meeting_id = row.webhook_id, row.meeting_id
             if meeting_id is None or row.sequence is None:
-                self._free.setdefault(webhook_id, []).append(row.id)
+                self._free.setdefault(webhook_id, []).append((row.due_at, row.id))
                 continue
             if (webhook_id, meeting_id) not in self._found:
                 if found[webhook_id] >= meetings[webhook_id]:
@@ -217,22 +215,23 @@ class OrderKeeper:
         self._store()
 
     def _chosen(self) -> Iterator[tuple[Meeting | None, _Chosen]]:
-        """Yield what may go: of each endpoint what has no order, and the heads, as far as its share goes.
+        """Yield what may go: of each endpoint what has no order, and the heads, those due longest, up to its share.
 
         Where events go in batches it is all heads: how many go together is decided by who makes the batches.
         """
-        left = {key: _ALL if slot.is_batched else slot.share for key, slot in self._slots.items()}
-        for webhook_id, ids in self._free.items():
-            if self._slots[webhook_id].is_batched:
-                continue
-            own = ids[: left[webhook_id]]
-            left[webhook_id] -= len(own)
-            yield from ((None, _Chosen(each)) for each in own)
+        waiting: dict[UUID, list[tuple[datetime, Meeting | None, _Chosen]]] = {key: [] for key in self._slots}
+        for webhook_id, free in self._free.items():
+            if not self._slots[webhook_id].is_batched:
+                waiting[webhook_id] += [(due_at, None, _Chosen(each)) for due_at, each in free]
         for key, found in self._found.items():
             head = found.walked.head
-            if head is not None and head.delivery_id is not None and left[key[0]]:
-                left[key[0]] -= 1
-                yield key, _Chosen(head.delivery_id, found.meeting_id, found.walked.order.rank(head))
+            if head is not None and head.delivery_id is not None and head.due_at is not None:
+                chosen = _Chosen(head.delivery_id, found.meeting_id, found.walked.order.rank(head))
+                waiting[key[0]].append((head.due_at, key, chosen))
+        for webhook_id, slot in self._slots.items():
+            # Those that one dispatch has made are due alike; their ids are in order.
+            own = sorted(waiting[webhook_id], key=lambda each: (each[0], each[2].id))
+            yield from ((key, each) for _, key, each in own[: None if slot.is_batched else slot.share])
 
     def _claimed(self, chosen: Iterable[tuple[Meeting | None, _Chosen]]) -> set[UUID]:
         """Claim what goes by itself; return what was not passed over."""
@@ -248,7 +247,9 @@ class OrderKeeper:
         together = [each for _, each in chosen if each.id in owners]
         taken = {row.id for row in self._ask(statements.OFFER, **_rows(together))} if together else set()
         offered = self._claims.offered
-        offered.update({key: list(self._free.get(key, ())) for key, slot in self._slots.items() if slot.is_batched})
+        offered.update(
+            {key: [each for _, each in self._free.get(key, ())] for key, slot in self._slots.items() if slot.is_batched}
+        )
         for each in taken:
             offered[owners[each]].append(each)
         return taken
@@ -339,4 +340,5 @@ def _step(row: Row[Any]) -> Step:
         row.attempt_count,
         is_claimable=row.is_claimable,
         is_marked=row.is_marked,
+        due_at=row.due_at,
     )

@@ -45,7 +45,7 @@ SELECT * FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:meeting_ids AS text[]))
 
 #: Locks what waits and is not blocked, so much of each endpoint, those due longest first.
 CANDIDATES = text(f"""
-SELECT own.webhook_id, waiting.id, event.meeting_id, event.sequence
+SELECT own.webhook_id, waiting.id, event.meeting_id, event.sequence, waiting.next_attempt_at AS due_at
 FROM {_ENDPOINTS} CROSS JOIN LATERAL (
     SELECT id, event_id, next_attempt_at FROM noteflow.delivery_queue
     WHERE webhook_id = own.webhook_id AND status = 'pending' AND held AND next_attempt_at < {_BLOCKED_FROM}
@@ -84,12 +84,14 @@ SELECT coalesce(max(sequence) FILTER (WHERE status = 'succeeded'), min(sequence)
 """)
 
 #: The next events of meetings behind a number of each, with their deliveries to the endpoint.
-STEPS = text("""
+STEPS = text(f"""
 SELECT own.webhook_id, own.meeting_id, event.sequence, event.id AS event_id, event.is_dispatched,
        delivery.id AS delivery_id, delivery.status, delivery.skip_reason,
        coalesce(delivery.attempt_count, 0) AS attempt_count,
        coalesce(delivery.held AND NOT delivery.forced AND delivery.batch_id IS NULL, false) AS is_claimable,
-       delivery.ordered_meeting IS NOT NULL AS is_marked
+       delivery.ordered_meeting IS NOT NULL AS is_marked,
+       delivery.next_attempt_at
+       - CASE WHEN delivery.next_attempt_at >= {_BLOCKED_FROM} THEN {_BLOCKED_HOURS} ELSE interval '0' END AS due_at
 FROM unnest(CAST(:webhook_ids AS uuid[]), CAST(:workspace_ids AS uuid[]), CAST(:meeting_ids AS text[]),
             CAST(:behind AS bigint[])) AS own (webhook_id, workspace_id, meeting_id, behind)
 CROSS JOIN LATERAL (
@@ -104,7 +106,7 @@ LEFT JOIN LATERAL (
     LIMIT 1
 ) AS delivery ON true
 ORDER BY own.webhook_id, own.meeting_id, event.sequence
-""")
+""")  # noqa: S608 - put together from constants
 
 _CHOSEN: Final = """
 chosen AS MATERIALIZED (

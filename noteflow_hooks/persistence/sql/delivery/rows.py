@@ -5,6 +5,10 @@ So a column stands once, and nothing is read by its position.
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import json
+import time
 from json.encoder import encode_basestring_ascii as _quoted
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -22,10 +26,22 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
+    from noteflow_hooks.domain.exchanges import HeaderForm, Headers
     from noteflow_hooks.domain.webhooks import WebhookConfig
     from noteflow_hooks.domain.whole_batches import WholeSuccess
 
 Report = TypeVar("Report")
+
+#: How many events' attempts must have had a form before it is stored by itself, and how long it may be.
+_SEEN_BEFORE: Final = 5
+_LONGEST_FORM: Final = 2_048
+#: The most forms that a process stores in a day: so much room a hostile receiver can take at the most.
+_FORMS_LIMIT: Final = 1_000
+#: How many forms are kept as text, to see which of them come again.
+_TEXTS_LIMIT: Final = 2_000
+_DAY_S: Final = 86_400
+#: What a part of an attempt may take at the most, as it is stored.
+_LONGEST_MS: Final = 2**15 - 1
 
 
 class ClaimRow(NamedTuple):
@@ -210,13 +226,81 @@ def ids_text(ids: Iterable[UUID]) -> str:
     return f"{{{joined}}}" if joined else ""
 
 
-def result_params(results: Iterable[tuple[Settlement, bool]]) -> dict[str, str]:
+class HeaderForms:
+    """What many attempts' headers have in common, and which of it is stored by itself, so that rows may name it.
+
+    A form is worth that once five events' attempts have had it: then it is about the endpoint, and not about an
+    event. What only a few have, as where a receiver makes up new headers for each answer, stands in the attempts' own
+    rows. Each day begins anew: what is named is stored again then, and what is not can go.
+    """
+
+    def __init__(self) -> None:
+        """Know of none yet."""
+        #: How the rows name a form that is stored.
+        self.names: dict[HeaderForm, str] = {}
+        #: What is to be stored, with how it will be named.
+        self.due: dict[str, HeaderForm] = {}
+        self._texts: dict[HeaderForm, str] = {}
+        #: How many events have had it, and the last one of them.
+        self._seen: dict[HeaderForm, tuple[int, UUID]] = {}
+        #: When the day is over, by the wall clock.
+        self.until = 0.0
+
+    def text(self, headers: Headers, event_id: UUID) -> str:
+        """Return the headers as a row has them: its form, by name or in full behind an empty line, and the values."""
+        name = self.names.get(headers.form)
+        first = name if name is not None else f"\n{self._in_full(headers.form, event_id)}"
+        return "\n".join((first, *headers.values))
+
+    def _in_full(self, form: HeaderForm, event_id: UUID) -> str:
+        text = self._texts.get(form)
+        if text is None:
+            if len(self._texts) >= _TEXTS_LIMIT:
+                self._texts.clear()
+                self._seen.clear()
+            text = self._texts[form] = form_text(form)
+        count, last = self._seen.get(form, (0, None))
+        if last != event_id:
+            self._seen[form] = count + 1, event_id
+            if count + 1 >= _SEEN_BEFORE and len(text) <= _LONGEST_FORM and len(self.names) < _FORMS_LIMIT:
+                self.due[form_name(text)] = form
+        return text
+
+    def begin_day(self) -> None:
+        """Forget all, and go on until the day is over."""
+        self.until = (time.time() // _DAY_S + 1) * _DAY_S
+        for each in (self.names, self._texts, self._seen):
+            each.clear()
+
+    def stored(self, names: Iterable[tuple[str, str]]) -> None:
+        """Take note of what is stored, by its names with its lines, of what was due."""
+        due, self.due = self.due, {}
+        for name, lines in names:
+            form = due.get(name)
+            # Another form may have the same name: that one goes on standing in full.
+            if form is not None and self._texts.get(form) == lines:
+                self.names[form] = name
+
+
+def form_text(form: HeaderForm) -> str:
+    """Return a form as it is stored."""
+    return json.dumps(form.lines, ensure_ascii=False, separators=(",", ":"))
+
+
+def form_name(text: str) -> str:
+    """Return by what a form is named in rows: 11 characters, made of what it holds."""
+    return base64.urlsafe_b64encode(hashlib.blake2b(text.encode(), digest_size=8).digest()).decode().rstrip("=")
+
+
+def result_params(results: Iterable[tuple[Settlement, bool]], forms: HeaderForms) -> dict[str, str]:
     """Return the parameters of the statement that settles: any number of results, each with whether it is notable."""
-    rows = ", ".join([_result(each, notable=notable) for each, notable in results])
+    if time.time() >= forms.until:
+        forms.begin_day()
+    rows = ", ".join([_result(each, forms, notable=notable) for each, notable in results])
     return {"rows": f"[{rows}]", "erased": ERASED.message}
 
 
-def _result(settlement: Settlement, *, notable: bool) -> str:
+def _result(settlement: Settlement, forms: HeaderForms, *, notable: bool) -> str:
     """Return a result as JSON, put together here: the library's way by dictionaries takes three times as long."""
     delivery, wait = settlement.delivery, settlement.wait
     return (
@@ -225,15 +309,18 @@ def _result(settlement: Settlement, *, notable: bool) -> str:
         f' "error_message": {_text(delivery.error_message)}, "attempt_count": {delivery.attempt_count},'
         f' "duration_ms": {_number(delivery.duration_ms)}, "budget_used": {delivery.budget_used},'
         f' "interruptions": {delivery.interruptions}, "wait_s": {wait.total_seconds() if wait is not None else 0.0},'
-        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_seldom(delivery)}{_batched(settlement)}}}'
+        f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_exchange(settlement, forms)}'
+        f"{_seldom(delivery)}{_batched(settlement)}}}"
     )
 
 
-def whole_params(results: Iterable[tuple[WholeSuccess, bool]]) -> dict[str, str]:
+def whole_params(results: Iterable[tuple[WholeSuccess, bool]], forms: HeaderForms) -> dict[str, str]:
     """Return the same of batches that have succeeded as wholes, each told by its first delivery."""
+    if time.time() >= forms.until:
+        forms.begin_day()
     rows = [
-        f'{{"first"{_result(each, notable=notable)[len(_KEY) : -1]}, "members": "{{{",".join(each.together)}}}"}}'
-        for each, notable in results
+        f'{{"first"{_result(each, forms, notable=notable)[len(_KEY) : -1]}, "members": "{{{ids}}}"}}'
+        for each, notable, ids in ((each, notable, ",".join(each.together)) for each, notable in results)
     ]
     return {"rows": f"[{', '.join(rows)}]", "erased": ERASED.message}
 
@@ -250,6 +337,24 @@ def _attempt(result: AttemptResult | None) -> str:
         f' "attempt_code": {_number(result.status_code)}, "error_kind": {_text(result.error_kind)},'
         f' "attempt_error": {_text(result.error_message)}, "redialled": {_flag(result.redialled)}'
     )
+
+
+def _exchange(settlement: Settlement, forms: HeaderForms) -> str:
+    """Return the attempt's times, unless they are the usual ones, and its headers."""
+    result, event_id = settlement.attempt, settlement.delivery.event_id
+    if result is None:
+        return ""
+    exchange = result.exchange
+    if exchange is None:
+        return ', "times": []'
+    text = "" if exchange.times is None else f', "times": [{", ".join(map(_time, exchange.times))}]'
+    if exchange.sent is not None:
+        text += f', "sent": {_quoted(forms.text(exchange.sent, event_id))}'
+    return text if exchange.heard is None else f'{text}, "heard": {_quoted(forms.text(exchange.heard, event_id))}'
+
+
+def _time(value: int | None) -> str:
+    return "null" if value is None else str(min(int(value), _LONGEST_MS))
 
 
 def _seldom(delivery: WebhookDelivery) -> str:

@@ -109,8 +109,8 @@ WITH result AS MATERIALIZED (
         {parts.key}, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
-        error_kind text, attempt_error text, redialled boolean, skip_reason text,
-        passes_filter boolean{parts.columns}){parts.spread}
+        error_kind text, attempt_error text, redialled boolean, times smallint[], sent text, heard text,
+        skip_reason text, passes_filter boolean{parts.columns}){parts.spread}
 {parts.erased}), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
@@ -143,9 +143,11 @@ def _settle(parts: _Parts) -> str:
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
-         redialled{parts.recorded})
+         redialled, times, request_headers, response_headers{parts.recorded})
     SELECT result.id, result.attempt_count, result.started_at, result.attempt_ms, result.attempt_code,
-           stored.response_body, result.error_kind, result.attempt_error, result.redialled{parts.of_batch}
+           stored.response_body, result.error_kind, result.attempt_error, result.redialled, result.times,
+           result.sent, CASE WHEN result.response_body IS NULL OR stored.response_body IS NOT NULL THEN result.heard END
+           {parts.of_batch}
     FROM stored JOIN result USING (id, claim_no)
     WHERE result.started_at IS NOT NULL
     {IF_NEW}

@@ -46,6 +46,7 @@ from noteflow_hooks.persistence.sql.delivery.direct import (
 )
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.fresh_batches import FreshBatches
+from noteflow_hooks.persistence.sql.delivery.header_forms import share
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.interruptions import tell_interrupted
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
@@ -55,6 +56,7 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimRow,
     DispatchReport,
     FloodedReport,
+    HeaderForms,
     StoredResults,
     claims_and_report,
     ids_text,
@@ -111,8 +113,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._converter = WebhookConverter(box)
         self._rules = rules if rules is not None else HealthRules()
         self._direct = DirectStatements(engine)
+        self._forms = HeaderForms()
         self._endpoints = EndpointCache(self._alone, self._converter)
-        self._fresh = FreshBatches(self._direct, self._endpoints)
+        self._fresh = FreshBatches(engine, self._direct, self._endpoints, forms=self._forms, rules=self._rules)
         self._health = HealthKeeper(self._converter, self._rules)
         self._verifications = VerificationKeeper(self._converter)
         self._patience = LockPatience(engine, period=sweep_every)
@@ -217,13 +220,16 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         if not settlements:
             return Settled(frozenset())
+        settled = self._stored(settlements)
+        if self._forms.due:
+            # Once the results are safe: whatever comes of this, they are no worse for it.
+            share(self._forms, self._alone)
+        return settled
+
+    def _stored(self, settlements: Sequence[Settlement]) -> Settled:
         if wholes := [each for each in settlements if isinstance(each, WholeSuccess)]:
             singly = [each for each in settlements if not isinstance(each, WholeSuccess)]
-            return joined([self._settle_wholes(wholes), *([self._settle_singly(singly)] if singly else ())])
-        return self._settle_singly(settlements)
-
-    def _settle_singly(self, settlements: Sequence[Settlement]) -> Settled:
-        """Store results of which each is one delivery's."""
+            return joined([self._fresh.settle(wholes, self._examined), *([self._stored(singly)] if singly else ())])
         failed = [each for each in settlements if each.filter_error is not None]
         if failed:
             return self._settle_with_errors(failed, [each for each in settlements if each.filter_error is None])
@@ -231,7 +237,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         # A result that changes the health of an endpoint that was well is stored together with that change. Otherwise
         # the results may be stored a moment before: health that is behind them is brought up to date with the next.
         notable = [each.is_notable(self._rules.slow_after) for each in settlements]
-        params = result_params(zip(settlements, notable, strict=True))
+        params = result_params(zip(settlements, notable, strict=True), self._forms)
         if any(each.delivery.event_type == VERIFICATION for each in settlements):
             with self._engine.begin() as connection:
                 return self._settle_answers(connection, settlements, params)
@@ -244,26 +250,13 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         with self._engine.begin() as connection:
             return self._examined(connection, settlements, stored)
 
-    def _settle_wholes(self, settlements: Sequence[WholeSuccess]) -> Settled:
-        """Store that batches have succeeded as wholes; the statement sees by itself what was erased meanwhile."""
-        notable = [each.is_notable(self._rules.slow_after) for each in settlements]
-        if any(notable):
-            with self._engine.begin() as connection:
-                stored = self._fresh.settle_with(connection, settlements, notable)
-                return self._examined(connection, settlements, stored)
-        stored = self._fresh.settle(settlements)
-        if not stored.examined:
-            return Settled(stored.fencing_keys, slots=_SLOT_NOW if stored.has_slot else ())
-        with self._engine.begin() as connection:
-            return self._examined(connection, settlements, stored)
-
     def _settle_with_errors(self, failed: Sequence[Settlement], others: Sequence[Settlement]) -> Settled:
         """Store those on which filters have failed together with their count, and the others as ever."""
-        rest = self.settle(others)
+        rest = self._stored(others) if others else Settled(frozenset())
         with self._engine.begin() as connection:
             # Before the deliveries: what follows of them may lock some of these, in no order.
             self._health.lock(connection, {each.delivery.webhook_id for each in failed})
-            stored = self._settle(connection, failed, result_params((each, False) for each in failed))
+            stored = self._settle(connection, failed, result_params(((each, False) for each in failed), self._forms))
             self._health.note_filter_errors(
                 connection, [each for each in failed if each.fencing_key in stored.fencing_keys]
             )
@@ -374,7 +367,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         try:
             with connection.begin_nested():
                 cut_off = [self._interruption(row) for row in rows]
-                settled = self._settle(connection, cut_off, result_params((each, False) for each in cut_off))
+                params = result_params(((each, False) for each in cut_off), self._forms)
+                settled = self._settle(connection, cut_off, params)
             tell_interrupted(connection, cut_off, settled.fencing_keys, now=rows[0].moment)
         except UnavailableError:
             raise

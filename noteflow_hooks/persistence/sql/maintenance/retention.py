@@ -114,8 +114,8 @@ def _purge_events(where: str, *, then: str) -> TextClause:
 _ERASE_PAYLOADS: Final = _purge_events(
     "payload_erased_at IS NULL",
     then="""attempts AS (
-    UPDATE noteflow.webhook_attempts SET response_body = NULL
-    WHERE delivery_id = ANY(ARRAY(SELECT id FROM own)) AND response_body IS NOT NULL
+    UPDATE noteflow.webhook_attempts SET response_body = NULL, response_headers = NULL
+    WHERE delivery_id = ANY(ARRAY(SELECT id FROM own)) AND num_nonnulls(response_body, response_headers) > 0
 ), deliveries AS (
     UPDATE noteflow.webhook_deliveries SET response_body = NULL
     WHERE id = ANY(ARRAY(SELECT id FROM own)) AND response_body IS NOT NULL
@@ -223,6 +223,18 @@ _REMOVE_REQUESTS: Final = _purge(
 )""",
 )
 
+#: A small table, gone through as it lies.
+_REMOVE_HEADER_FORMS: Final = text("""
+WITH old AS MATERIALIZED (
+    SELECT id FROM noteflow.header_forms WHERE used_at <= now() - CAST(:age AS interval)
+    LIMIT :limit
+    FOR UPDATE SKIP LOCKED
+), done AS (
+    DELETE FROM noteflow.header_forms WHERE id = ANY(ARRAY(SELECT id FROM old)) RETURNING id
+)
+SELECT count(*) AS rows FROM done
+""")
+
 #: All of it in a function of the database's own: triggers refuse every other statement that removes an entry. Nothing
 #: stays of what is old enough, but for what another call is about to remove.
 _REMOVE_AUDIT_ENTRIES: Final = text(
@@ -261,6 +273,12 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_REQUESTS, older_than, limit, after)
+
+    @override
+    def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._engine.begin() as connection:
+            rows = connection.execute(_REMOVE_HEADER_FORMS, {"age": older_than, "limit": limit}).scalar_one()
+        return PurgeBatch(rows, None)
 
     @override
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

@@ -262,6 +262,23 @@ class WebhookAttemptRow(Base):
     redialled: Mapped[bool] = mapped_column(server_default=text("false"))
     #: The batch whose POST it was.
     batch_id: Mapped[uuid.UUID | None]
+    #: See :mod:`persistence.sql.attempts`: NULL for the usual times, empty for times that are not known.
+    times: Mapped[list[int | None] | None] = mapped_column(ARRAY(SmallInteger), server_default=text("'{}'"))
+    request_headers: Mapped[str | None]
+    response_headers: Mapped[str | None]
+
+
+class HeaderFormRow(Base):
+    """What many attempts' headers have in common; attempts name it by its id, and none is asked for when it goes."""
+
+    __tablename__ = "header_forms"
+
+    #: Made of what it holds.
+    id: Mapped[str] = mapped_column(String, primary_key=True)
+    #: Names with values, or the numbers of blanks, as JSON.
+    lines: Mapped[str]
+    #: The day on which a worker last used it, or a moment of it.
+    used_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class WebhookBatchRow(Base):

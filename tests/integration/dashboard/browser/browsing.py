@@ -56,8 +56,16 @@ def paths_of(world: World, *, found: str = "/find?q=0") -> list[str]:
     replays = client.webhooks.ListReplays(pb.ListReplaysRequest()).replays
     at = f"/endpoints/{endpoint}"
     return [
+        *("/overview", "/overview?span=1h", "/overview?span=30d", f"{at}?span=7d"),
         *("/endpoints", "/endpoints/new", at, f"{at}/edit", f"{at}/rotate", f"{at}/delete"),
-        *("/deliveries", "/deliveries?id_prefix=abc", f"/deliveries/{deliveries[0].id}", "/undelivered"),
+        *(f"{at}/filter", f"{at}/filter?filter=data.x+%3D%3D+1&last_n=5", "/endpoints?state=slow&text=x", "/live"),
+        *(
+            "/deliveries",
+            "/deliveries?id_prefix=abc",
+            f"/deliveries?status=dead&status=skipped&error_kind=status&event_id={event}",
+            f"/deliveries/{deliveries[0].id}",
+            "/undelivered",
+        ),
         *("/events", f"/events/{event}", "/replays", f"/replays/new?webhook_id={endpoint}&status=dead"),
         *(f"/replays/{each.id}" for each in replays[:1]),
         *("/event-types", f"/event-types/{types[-1].name}", "/audit", "/keys", found),

@@ -30,7 +30,7 @@ def test_somebody_signs_in_and_out(browser: Browser, dashboard: Dashboard, world
     sign_in(page, "nfh_wrong")
     page.get_by_text("The server does not know this token.").wait_for()
     sign_in(page, world.token)
-    page.wait_for_url(f"http://{host}:{dashboard.port}/endpoints")
+    page.wait_for_url(f"http://{host}:{dashboard.port}/overview")
     [cookie] = context.cookies()
     assert (cookie["secure"], cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, True, "Strict", "/")
     assert page.evaluate("document.cookie") == ""
@@ -112,7 +112,7 @@ def test_a_session_that_ends_leads_to_the_sign_in(browser: Browser, dashboard: D
     page = context.new_page()
     page.goto(dashboard.url)
     sign_in(page, token)
-    page.wait_for_url("**/endpoints")
+    page.wait_for_url("**/overview")
     world.revoke(record.id)
     page.wait_for_url("**/sign-in?why=over")
     context.close()

@@ -1935,6 +1935,14 @@ class Attempt(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     ERROR_MESSAGE_FIELD_NUMBER: _builtins.int
     REDIALLED_FIELD_NUMBER: _builtins.int
+    DNS_MS_FIELD_NUMBER: _builtins.int
+    CONNECT_MS_FIELD_NUMBER: _builtins.int
+    TLS_MS_FIELD_NUMBER: _builtins.int
+    WAIT_MS_FIELD_NUMBER: _builtins.int
+    READ_MS_FIELD_NUMBER: _builtins.int
+    REUSED_CONNECTION_FIELD_NUMBER: _builtins.int
+    REQUEST_HEADERS_FIELD_NUMBER: _builtins.int
+    RESPONSE_HEADERS_FIELD_NUMBER: _builtins.int
     BATCH_ID_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The attempt's id."""
@@ -1958,11 +1966,44 @@ class Attempt(_message.Message):
     """Whether a connection that was kept open had ended, so that the request was sent once more, over a new one: it may have
     arrived twice.
     """
+    dns_ms: _builtins.int
+    """Where the time went, in milliseconds, each rounded; a part is absent where it did not happen, and all are where that is
+    not known: of an attempt of a former release, and of one that was cut off. A part in which the attempt failed has the
+    time until then. This is the look-up of the host's name; absent where a connection was kept from a delivery before, or
+    the host is an address. With an egress proxy, it is of the proxy's name.
+    """
+    connect_ms: _builtins.int
+    """Connecting, to as many of its addresses as were tried; through an egress proxy, until the tunnel was there."""
+    tls_ms: _builtins.int
+    """The TLS handshake."""
+    wait_ms: _builtins.int
+    """The rest of `duration_ms`: preparing the request, sending it, and waiting for the answer's head. Where the request was
+    sent a second time (`redialled`), the first one is in it, and the parts before are of the second connection.
+    """
+    read_ms: _builtins.int
+    """Reading the answer's body."""
+    reused_connection: _builtins.bool
+    """Whether it went over a connection that was kept from a delivery before."""
     batch_id: _builtins.str
     """The batch whose POST it was, the same for all of the batch's deliveries; absent where the delivery went alone."""
     @_builtins.property
     def started_at(self) -> _timestamp_pb2.Timestamp:
         """When it began."""
+
+    @_builtins.property
+    def request_headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """The request's headers as they were sent, in their order; none where nothing was sent. `[redacted]` stands for the
+        values of the endpoint's own headers, and for signatures: with these, who may only read could send a request that
+        the receiver takes for ours.
+        """
+
+    @_builtins.property
+    def response_headers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Header]:
+        """The answer's, as they came, at most 64 and 8 KiB of them; none where no answer came, and none once the event is
+        erased. `[redacted]` stands for what may be a credential, such as `Set-Cookie`, and for what repeats one of the
+        endpoint's. A value that was cut ends in `[cut]`, and a last header named `[cut]` says how many were left out.
+        Control characters are replaced by U+FFFD. Of more than 1 MiB in an answer the newest attempts have theirs.
+        """
 
     def __init__(
         self,
@@ -1977,32 +2018,64 @@ class Attempt(_message.Message):
         error_kind: _builtins.str | None = ...,
         error_message: _builtins.str | None = ...,
         redialled: _builtins.bool = ...,
+        dns_ms: _builtins.int | None = ...,
+        connect_ms: _builtins.int | None = ...,
+        tls_ms: _builtins.int | None = ...,
+        wait_ms: _builtins.int | None = ...,
+        read_ms: _builtins.int | None = ...,
+        reused_connection: _builtins.bool | None = ...,
+        request_headers: _abc.Iterable[Global___Header] | None = ...,
+        response_headers: _abc.Iterable[Global___Header] | None = ...,
         batch_id: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "batch_id", b"batch_id", "error_kind", b"error_kind", "error_message", b"error_message", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_connect_ms", b"_connect_ms", "_dns_ms", b"_dns_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_read_ms", b"_read_ms", "_response_body", b"_response_body", "_reused_connection", b"_reused_connection", "_status_code", b"_status_code", "_tls_ms", b"_tls_ms", "_wait_ms", b"_wait_ms", "batch_id", b"batch_id", "connect_ms", b"connect_ms", "dns_ms", b"dns_ms", "error_kind", b"error_kind", "error_message", b"error_message", "read_ms", b"read_ms", "response_body", b"response_body", "reused_connection", b"reused_connection", "started_at", b"started_at", "status_code", b"status_code", "tls_ms", b"tls_ms", "wait_ms", b"wait_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_response_body", b"_response_body", "_status_code", b"_status_code", "attempt_number", b"attempt_number", "batch_id", b"batch_id", "delivery_id", b"delivery_id", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "redialled", b"redialled", "response_body", b"response_body", "started_at", b"started_at", "status_code", b"status_code"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id", "_connect_ms", b"_connect_ms", "_dns_ms", b"_dns_ms", "_error_kind", b"_error_kind", "_error_message", b"_error_message", "_read_ms", b"_read_ms", "_response_body", b"_response_body", "_reused_connection", b"_reused_connection", "_status_code", b"_status_code", "_tls_ms", b"_tls_ms", "_wait_ms", b"_wait_ms", "attempt_number", b"attempt_number", "batch_id", b"batch_id", "connect_ms", b"connect_ms", "delivery_id", b"delivery_id", "dns_ms", b"dns_ms", "duration_ms", b"duration_ms", "error_kind", b"error_kind", "error_message", b"error_message", "id", b"id", "read_ms", b"read_ms", "redialled", b"redialled", "request_headers", b"request_headers", "response_body", b"response_body", "response_headers", b"response_headers", "reused_connection", b"reused_connection", "started_at", b"started_at", "status_code", b"status_code", "tls_ms", b"tls_ms", "wait_ms", b"wait_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_id: _TypeAlias = _typing.Literal["batch_id"]  # noqa: Y015
     _WhichOneofArgType__batch_id: _TypeAlias = _typing.Literal["_batch_id", b"_batch_id"]  # noqa: Y015
+    _WhichOneofReturnType__connect_ms: _TypeAlias = _typing.Literal["connect_ms"]  # noqa: Y015
+    _WhichOneofArgType__connect_ms: _TypeAlias = _typing.Literal["_connect_ms", b"_connect_ms"]  # noqa: Y015
+    _WhichOneofReturnType__dns_ms: _TypeAlias = _typing.Literal["dns_ms"]  # noqa: Y015
+    _WhichOneofArgType__dns_ms: _TypeAlias = _typing.Literal["_dns_ms", b"_dns_ms"]  # noqa: Y015
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
     _WhichOneofReturnType__error_message: _TypeAlias = _typing.Literal["error_message"]  # noqa: Y015
     _WhichOneofArgType__error_message: _TypeAlias = _typing.Literal["_error_message", b"_error_message"]  # noqa: Y015
+    _WhichOneofReturnType__read_ms: _TypeAlias = _typing.Literal["read_ms"]  # noqa: Y015
+    _WhichOneofArgType__read_ms: _TypeAlias = _typing.Literal["_read_ms", b"_read_ms"]  # noqa: Y015
     _WhichOneofReturnType__response_body: _TypeAlias = _typing.Literal["response_body"]  # noqa: Y015
     _WhichOneofArgType__response_body: _TypeAlias = _typing.Literal["_response_body", b"_response_body"]  # noqa: Y015
+    _WhichOneofReturnType__reused_connection: _TypeAlias = _typing.Literal["reused_connection"]  # noqa: Y015
+    _WhichOneofArgType__reused_connection: _TypeAlias = _typing.Literal["_reused_connection", b"_reused_connection"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
     _WhichOneofArgType__status_code: _TypeAlias = _typing.Literal["_status_code", b"_status_code"]  # noqa: Y015
+    _WhichOneofReturnType__tls_ms: _TypeAlias = _typing.Literal["tls_ms"]  # noqa: Y015
+    _WhichOneofArgType__tls_ms: _TypeAlias = _typing.Literal["_tls_ms", b"_tls_ms"]  # noqa: Y015
+    _WhichOneofReturnType__wait_ms: _TypeAlias = _typing.Literal["wait_ms"]  # noqa: Y015
+    _WhichOneofArgType__wait_ms: _TypeAlias = _typing.Literal["_wait_ms", b"_wait_ms"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__batch_id) -> _WhichOneofReturnType__batch_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__connect_ms) -> _WhichOneofReturnType__connect_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__dns_ms) -> _WhichOneofReturnType__dns_ms | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_kind) -> _WhichOneofReturnType__error_kind | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__error_message) -> _WhichOneofReturnType__error_message | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__read_ms) -> _WhichOneofReturnType__read_ms | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__response_body) -> _WhichOneofReturnType__response_body | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reused_connection) -> _WhichOneofReturnType__reused_connection | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status_code) -> _WhichOneofReturnType__status_code | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__tls_ms) -> _WhichOneofReturnType__tls_ms | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wait_ms) -> _WhichOneofReturnType__wait_ms | None: ...
 
 Global___Attempt: _TypeAlias = Attempt  # noqa: Y015
 
@@ -4544,3 +4617,80 @@ class DeleteEventTypeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteEventTypeResponse: _TypeAlias = DeleteEventTypeResponse  # noqa: Y015
+
+@_typing.final
+class GetSystemStateRequest(_message.Message):
+    """Nothing: there is one system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSystemStateRequest: _TypeAlias = GetSystemStateRequest  # noqa: Y015
+
+@_typing.final
+class GetSystemStateResponse(_message.Message):
+    """How the system's parts do. Nothing of it names a machine or another workspace."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PARTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___SystemPart]:
+        """`relay`, `sweep`, `workers` and `redis`, in this order."""
+
+    def __init__(
+        self,
+        *,
+        parts: _abc.Iterable[Global___SystemPart] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["parts", b"parts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetSystemStateResponse: _TypeAlias = GetSystemStateResponse  # noqa: Y015
+
+@_typing.final
+class SystemPart(_message.Message):
+    """One part of the system."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    LAST_AT_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """`relay`, `sweep`, `workers` or `redis`."""
+    state: _builtins.str
+    """`well`; `late` where it is behind; `away` where it has never come by, or does not answer."""
+    reason: _builtins.str
+    """The same in words, and why."""
+    @_builtins.property
+    def last_at(self) -> _timestamp_pb2.Timestamp:
+        """When it last ended what it had to do; absent where it never did, and of Redis."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        state: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        last_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["last_at", b"last_at", "name", b"name", "reason", b"reason", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SystemPart: _TypeAlias = SystemPart  # noqa: Y015

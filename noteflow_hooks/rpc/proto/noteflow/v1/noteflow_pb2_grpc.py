@@ -437,6 +437,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
                 _registered_method=True)
+        self.GetSystemState = channel.unary_unary(
+                '/noteflow.v1.WebhookService/GetSystemState',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateResponse.FromString,
+                _registered_method=True)
         self.GetStats = channel.unary_unary(
                 '/noteflow.v1.WebhookService/GetStats',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetStatsRequest.SerializeToString,
@@ -605,6 +610,13 @@ class WebhookServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetSystemState(self, request, context):
+        """Says whether relay, sweep, workers and Redis are well, of the whole system; what it says is at most 2 seconds old.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetStats(self, request, context):
         """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
         type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
@@ -720,6 +732,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.WhoAmI,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.SerializeToString,
+            ),
+            'GetSystemState': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetSystemState,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateResponse.SerializeToString,
             ),
             'GetStats': grpc.unary_unary_rpc_method_handler(
                     servicer.GetStats,
@@ -1295,6 +1312,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/WhoAmI',
             noteflow_dot_v1_dot_noteflow__pb2.WhoAmIRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.WhoAmIResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetSystemState(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/GetSystemState',
+            noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.GetSystemStateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -236,6 +236,8 @@ class WebhookServiceStub:
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+    GetSystemState: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetSystemStateRequest, _noteflow_pb2.GetSystemStateResponse]
+    """Says whether relay, sweep, workers and Redis are well, of the whole system; what it says is at most 2 seconds old."""
     GetStats: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetStatsRequest, _noteflow_pb2.GetStatsResponse]
     """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
     type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
@@ -305,6 +307,8 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Says what a filter would have done to the newest stored events. Nothing is sent or changed."""
     WhoAmI: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.WhoAmIRequest, _noteflow_pb2.WhoAmIResponse]  # type: ignore[assignment]
     """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+    GetSystemState: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetSystemStateRequest, _noteflow_pb2.GetSystemStateResponse]  # type: ignore[assignment]
+    """Says whether relay, sweep, workers and Redis are well, of the whole system; what it says is at most 2 seconds old."""
     GetStats: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetStatsRequest, _noteflow_pb2.GetStatsResponse]  # type: ignore[assignment]
     """Says how much came in, what became of it and how long that took, in a span of time: in all, in time buckets, by event
     type and by endpoint; and how it stands now. It is read from roll-ups, which are a few seconds old: `as_of`. scope: read.
@@ -497,6 +501,14 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.WhoAmIResponse, _abc.Awaitable[_noteflow_pb2.WhoAmIResponse]]:
         """Says whose the token is, what it may do, and which limits a caller can run into. Any token will do."""
+
+    @_abc_1.abstractmethod
+    def GetSystemState(
+        self,
+        request: _noteflow_pb2.GetSystemStateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.GetSystemStateResponse, _abc.Awaitable[_noteflow_pb2.GetSystemStateResponse]]:
+        """Says whether relay, sweep, workers and Redis are well, of the whole system; what it says is at most 2 seconds old."""
 
     @_abc_1.abstractmethod
     def GetStats(

@@ -1,0 +1,44 @@
+"""What was answered a moment ago, for all who ask the same with the same token: pages ask again every two seconds."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+import time
+from typing import TYPE_CHECKING, Final, Generic, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from google.protobuf.message import Message
+
+    from noteflow_hooks.dashboard.visit import Visit
+
+Answer = TypeVar("Answer")
+
+_MOST: Final = 2_000
+
+
+class Kept(Generic[Answer]):
+    """Answers by token and request, each for some seconds."""
+
+    def __init__(self, fresh_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._fresh_s = fresh_s
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._answers: dict[tuple[bytes, bytes], tuple[float, Answer]] = {}
+
+    def of(self, visit: Visit, request: Message, ask: Callable[[], Answer]) -> Answer:
+        """Return what is kept for that request, or what ``ask`` returns now."""
+        owner = hashlib.sha256(visit.session.token.encode()).digest()
+        key = owner, request.SerializeToString(deterministic=True)
+        with self._lock:
+            until, answer = self._answers.get(key, (0.0, None))
+        if answer is not None and self._clock() < until:
+            return answer
+        answer = ask()
+        with self._lock:
+            if len(self._answers) >= _MOST:
+                self._answers.clear()
+            self._answers[key] = self._clock() + self._fresh_s, answer
+        return answer

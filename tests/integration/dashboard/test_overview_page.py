@@ -1,0 +1,143 @@
+"""The first page and its charts: figures that agree with the lists that they lead to."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import TYPE_CHECKING
+
+from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard import drawing
+from noteflow_hooks.domain.access import Scope
+from tests.integration.dashboard.sample import count, fill, publish, work
+from tests.support.visitor import Visitor
+
+if TYPE_CHECKING:
+    from tests.integration.rpc.world import World
+
+
+def _figures(page: str) -> dict[str, tuple[str, str]]:
+    """Return each figure at the top, and where it leads."""
+    found = re.findall(r"<div><dt>([^<]+)</dt><dd[^>]*><a href=\"([^\"]+)\">([^<]+)</a>", page)
+    return {name: (figure, html.unescape(to)) for name, to, figure in found}
+
+
+def _rows(page: str) -> int:
+    return len(re.findall(r'<tr id="r-', page))
+
+
+def test_each_figure_leads_to_the_list_that_it_counts(world: World, operator: Visitor) -> None:
+    """Events, attempts, what succeeded, and why the rest is undelivered."""
+    fill(world)
+    page = operator.get("/overview").text
+    figures = _figures(page)
+    assert figures["Events"][0] == "6"
+    assert _rows(operator.get(figures["Events"][1]).text) == 6
+    assert figures["Attempts"][0] == "13"
+    assert figures["Succeeded"][0] == "46.2%"
+    assert _rows(operator.get(figures["Succeeded"][1]).text) == 6
+    assert figures["Undelivered now"][0] == "12"
+    reasons = re.findall(r'<a href="([^"]+)"><span class="words">([^<]+)</span><strong>(\d+)</strong>', page)
+    assert {words: int(number) for _, words, number in reasons[:2]} == {
+        "Held back: its endpoint is paused, limited, slow or on hold": 6,
+        "Given up: an answer that is no success": 6,
+    }
+    for to, words, number in reasons[:2]:
+        assert _rows(operator.get(html.unescape(to)).text) == int(number), words
+
+
+def test_endpoints_that_need_care_are_named(world: World, operator: Visitor) -> None:
+    """With how many there are of each state, and the way to those."""
+    fill(world)
+    page = operator.get("/overview").text
+    care = page.partition('id="care"')[2].partition("</section>")[0]
+    assert "Billing" in care
+    assert "CRM" not in care
+    assert "/endpoints?state=failing" in care
+    listed = operator.get("/endpoints?state=failing").text
+    assert (_rows(listed), "CRM" in listed) == (2, False)
+    assert "No match." in operator.get("/endpoints?state=paused").text
+
+
+def test_the_charts_numbers_stand_in_a_table(world: World, operator: Visitor) -> None:
+    """All of them, the same as at the top; and each span has its own time buckets."""
+    fill(world)
+    for span, buckets in (("1h", 61), ("24h", 49), ("7d", 29), ("30d", 31)):
+        table = operator.get(f"/overview?span={span}").text.partition('class="numbers"')[2].partition("</table>")[0]
+        rows = re.findall(r'</th><td class="number">(\d+)</td><td class="number">(\d+)</td>', table)
+        assert abs(len(rows) - buckets) <= 1, span
+        assert (sum(int(each) for each, _ in rows), sum(int(each) for _, each in rows)) == (13, 6)
+    assert 'aria-current="true">24 hours' in operator.get("/overview?span=odd").text
+
+
+def test_an_endpoints_charts_are_its_own(world: World, operator: Visitor) -> None:
+    """And so are its reasons."""
+    made = fill(world)
+    page = operator.get(f"/endpoints/{made['broken'].id}?span=7d").text
+    figures = _figures(page)
+    assert (figures["Attempts"][0], figures["Succeeded"][0], figures["Undelivered now"][0]) == ("6", "0.0%", "6")
+    assert f"webhook_id={made['broken'].id}" in figures["Undelivered now"][1]
+
+
+def test_an_empty_workspace_names_the_next_step(world: World, operator: Visitor) -> None:
+    """And shows no number that was never counted."""
+    page = operator.get("/overview").text
+    assert "Add the first one" in page
+    assert "All is delivered" in page
+    fill(world)
+    stranger = Visitor(operator.port)
+    stranger.sign_in(world.make_token()[0])
+    theirs = stranger.get("/overview").text
+    assert "Billing" not in theirs
+    assert _figures(theirs)["Events"][0] == "0"
+
+
+def test_a_token_that_may_only_look_sees_the_overview_without_a_button(world: World, visitor: Visitor) -> None:
+    """It is all there is to look at."""
+    token, _ = world.another_token(scopes=frozenset({Scope.READ}))
+    visitor.sign_in(token)
+    page = visitor.get("/overview")
+    assert (page.status, page.text.count('method="post"')) == (200, 1)
+    assert "/endpoints/new" not in page.text
+
+
+def test_how_the_system_does_is_told(operator: Visitor) -> None:
+    """Relay and sweep that never ran are away, and so are the workers."""
+    page = operator.get("/overview").text
+    system = page.partition('id="system"')[2].partition("</ul>")[0]
+    assert re.findall(r"pill (\w+)", system) == ["bad", "bad", "bad", "good"]
+    assert "it has never run to its end" in system
+
+
+def test_what_happens_meanwhile_is_counted_after_seconds(world: World, operator: Visitor) -> None:
+    """What was counted a moment ago may be told again."""
+    made = world.a_webhook(url="https://a.example/well")
+    publish(world)
+    work(world)
+    count(world)
+    page = operator.get("/endpoints").text
+    assert "100% of 1" in page
+    assert made.id in page
+
+
+def test_a_share_is_all_only_where_all_is() -> None:
+    """And nothing where there is nothing."""
+    shares = ((0, 0), (0, 9), (1, 3), (99_999, 100_000), (5, 5))
+    assert [drawing.percent(*each) for each in shares] == ["\N{EN DASH}", "0.0%", "33.3%", "99.9%", "100%"]
+
+
+def test_axes_end_with_round_numbers_and_lines_have_gaps() -> None:
+    """A value by itself is a dash as wide as its time bucket."""
+    assert [drawing.rounded_up(each) for each in (0, 1, 4, 11, 21, 999, 1001)] == [1, 1, 5, 20, 30, 1000, 2000]
+    values = (10, None, 5, 10, None)
+    buckets = [
+        pb.StatsBucket(counts=pb.StatsCounts(duration_p50_ms=each) if each is not None else pb.StatsCounts())
+        for each in values
+    ]
+    assert drawing.lines(buckets).p50 == "M0 0.0H1M2.5 50.0L3.5 0.0"
+    assert drawing.lines([]).p95 == ""
+
+
+def test_either_part_of_a_bar_can_be_seen() -> None:
+    """However little it stands for."""
+    assert [drawing.parted(*each) for each in ((0, 9), (1, 10_000), (9_999, 10_000), (9, 9))] == [0, 4, 156, 160]
