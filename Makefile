@@ -39,6 +39,7 @@ check: quick ## what needs no tests: format, lint, layers, generated code, types
 test: quick ## every check that CI makes
 	$(HEAD) 'tests, and types beside them'
 	@scripts/browser
+	@scripts/prometheus
 	@scripts/tests --numprocesses=$(TESTERS) --dist=loadfile --no-loadscope-reorder
 
 chaos: venv-dev ## kill everything, five minutes (make chaos SEED=2 differs); then the tests that take minutes
@@ -85,7 +86,7 @@ release: venv-dev venv-audit ## build the wheel, the same bytes each time, with 
 	@scripts/release
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .venv-audit .browser .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -111,4 +111,7 @@ class ExporterCollector(Collector):
 def _families(shown: Iterable[Metric], look: Look) -> Iterable[Family]:
     rows = look.rows
     if look.is_up:
-        yield from (family(metric, rows.get(metric, {})) for metric in shown)
+        # A counter of nothing is 0; a gauge that was not looked at is not there.
+        yield from (
+            family(metric, rows.get(metric, {})) for metric in shown if metric in rows or metric.kind != "gauge"
+        )

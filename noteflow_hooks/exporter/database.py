@@ -39,8 +39,11 @@ _WAITING: Final = (
 class DatabaseLooks:
     """Looks at the database. Whatever does not answer, or refuses, raises :class:`UnavailableError`."""
 
-    def __init__(self, engine: Engine, *, state_of: Callable[[bytes], str]) -> None:
-        """``state_of`` tells whether the key that a ciphertext is under is ``current``, ``old`` or ``missing``."""
+    def __init__(self, engine: Engine, *, state_of: Callable[[bytes], str] | None) -> None:
+        """``state_of`` tells whether the key that a ciphertext is under is ``current``, ``old`` or ``missing``.
+
+        Without it, nothing is said of keys.
+        """
         self._standing = Standing(engine)
         self._diagnostics = DatabaseDiagnostics(engine)
         self._task_runs = SqlAlchemyTaskRuns(engine)
@@ -72,15 +75,17 @@ class DatabaseLooks:
         opened, most = self._standing.connections()
         first_end = self._standing.first_certificate_end()
         return {
+            **self._ciphertexts(),
             metrics.ENDPOINTS: {(state,): total for state, total in self._standing.endpoints().items()},
-            metrics.CIPHERTEXTS: self._ciphertexts(),
             metrics.CLIENT_CERTIFICATE: {} if first_end is None else {(): first_end.timestamp()},
             metrics.CONNECTIONS: {(): opened},
             metrics.MOST_CONNECTIONS: {(): most},
         }
 
-    def _ciphertexts(self) -> Rows:
+    def _ciphertexts(self) -> Mapping[Metric, Rows]:
+        if self._state_of is None:
+            return {}
         rows = dict.fromkeys(metrics.CIPHERTEXTS.known, 0)
         for each in self._diagnostics.samples():
             rows[(self._state_of(each.sealed),)] += each.ciphertexts
-        return rows
+        return {metrics.CIPHERTEXTS: rows}

@@ -32,7 +32,9 @@ COMPOSITION: Final = read(VARIABLES)
 OURS: Final = [pytest.param(each, id=each.name) for each in COMPOSITION.ours]
 DOCKERFILE: Final = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 STAGES: Final = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
-IMAGES: Final = ("postgres:18", "redis:8", "noteflow-hooks")
+#: Started with `--profile monitoring` alone.
+MONITORING: Final = ("exporter", "prometheus", "grafana")
+IMAGES: Final = ("postgres:18", "redis:8", "noteflow-hooks", "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0")
 
 
 def pins(lock: str) -> set[str]:
@@ -103,6 +105,7 @@ def test_only_passwords_are_without_a_default() -> None:
         "worker",
         "beat",
         "flower",
+        *MONITORING,
     }
 
 
@@ -202,6 +205,8 @@ def test_ports_are_published_on_loopback_alone() -> None:
         "server": ["127.0.0.1:50051:50051"],
         "dashboard": ["127.0.0.1:8088:8088"],
         "flower": ["127.0.0.1:5555:5555"],
+        "prometheus": ["127.0.0.1:9090:9090"],
+        "grafana": ["127.0.0.1:3000:3000"],
     }
 
 
@@ -231,7 +236,7 @@ def test_the_server_speaks_tls_once_it_is_given_a_folder(monkeypatch: pytest.Mon
 def test_no_password_is_on_a_command_line() -> None:
     """Every user of the host can read those."""
     commands = " ".join(
-        " ".join((*each.spec["command"], *each.health_command)) for each in COMPOSITION.services.values()
+        " ".join((*each.spec.get("command", ()), *each.health_command)) for each in COMPOSITION.services.values()
     )
     assert not [value for name, value in VARIABLES.items() if name != "FLOWER_USER" and value in commands]
 
@@ -290,3 +295,33 @@ def test_the_image_runs_as_an_ordinary_user_and_pretends_nothing() -> None:
         ("ENTRYPOINT", "[]"),
         ("CMD", '["noteflow-hooks", "serve"]'),
     ]
+
+
+def test_what_monitors_is_started_by_its_profile_alone() -> None:
+    """All of it, and nothing else has a profile."""
+    assert {each.name for each in COMPOSITION.services.values() if "profiles" in each.spec} == set(MONITORING)
+    assert {tuple(COMPOSITION.services[name].spec["profiles"]) for name in MONITORING} == {("monitoring",)}
+
+
+def test_prometheus_scrapes_what_is_there_by_the_names_that_the_alerts_know() -> None:
+    """Each of its targets is a service, at the port where it answers; and its rules are the file that is tested."""
+    config = yaml.safe_load((ROOT / "deploy" / "prometheus" / "prometheus.yml").read_text())
+    exporter, *scaled = config["scrape_configs"]
+    (target,) = exporter["static_configs"][0]["targets"]
+    assert target == "exporter:" + COMPOSITION.services["exporter"].command[-1].rpartition(":")[2]
+    for job in scaled:
+        (found,) = job["dns_sd_configs"]
+        (name,) = found["names"]
+        assert (job["job_name"], found["port"]) == (f"noteflow-hooks-{name}", 9465)
+        assert f"{PREFIX}METRICS_BIND" in COMPOSITION.services[name].environment
+    assert "#NOTEFLOW_HOOKS_METRICS_BIND=" in (ROOT / ".env.example").read_text()
+    mounted = COMPOSITION.services["prometheus"].spec["volumes"]
+    assert f"./deploy/prometheus/rules.yml:{config['rule_files'][0]}:ro" in mounted
+
+
+@pytest.mark.parametrize("name", MONITORING[1:])
+def test_each_file_that_is_mounted_is_there(name: str) -> None:
+    """Docker would make an empty folder in its place."""
+    sources = [each.partition(":")[0] for each in COMPOSITION.services[name].spec["volumes"]]
+    assert all((ROOT / each).is_file() for each in sources if each.startswith("."))
+    assert {each for each in sources if not each.startswith(".")} <= set(COMPOSITION.spec["volumes"])

@@ -86,10 +86,10 @@ class ComposeFile:
 
     @property
     def ours(self) -> list[Service]:
-        """The services that run our code, each after those that it waits for."""
+        """The services that run our code, each after those that it waits for; without profiles'."""
         services = self.services
         order = TopologicalSorter({name: each.waits_for for name, each in services.items()}).static_order()
-        return [services[name] for name in order if services[name].is_ours]
+        return [services[name] for name in order if services[name].is_ours and "profiles" not in services[name].spec]
 
 
 def read(variables: Mapping[str, str], *, path: Path = ROOT / "compose.yaml") -> ComposeFile:

@@ -139,3 +139,11 @@ def test_a_worker_that_answers_no_more_is_silent_for_ten_minutes() -> None:
     progress.note({"a": 1}, {}, {}, now=0)
     assert progress.note({}, {}, {}, now=599)["silent"] == 1
     assert progress.note({}, {}, {}, now=601)["silent"] == 0
+
+
+def test_a_gauge_that_nobody_looked_at_is_not_there() -> None:
+    """Whoever has no keys can't tell which are old: 0 would be an answer."""
+    scrape = scraped(ExporterCollector(lambda: {metrics.DUE: {(): 1}}, dict, server_certificate_end=lambda: None))
+    assert "noteflow_hooks_ciphertexts" not in scrape.names()
+    assert scrape.value("attempts_total") == 0
+    assert "noteflow_hooks_attempts_total" in scrape.names()

@@ -82,7 +82,7 @@ def _collector(settings: Settings) -> ExporterCollector:
         name = key_id(sealed)
         return "missing" if name not in names else "current" if name == names[0] else "old"
 
-    database = DatabaseLooks(engine, state_of=state_of)
+    database = DatabaseLooks(engine, state_of=state_of if names else None)
     return ExporterCollector(
         database.look,
         BrokerLooks(settings.redis).look,
