@@ -6,7 +6,6 @@ import math
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -37,13 +36,12 @@ from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
-from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
+from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 from noteflow_hooks.schemas import JsonSchemaChecker
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from sqlalchemy.engine import Engine
 
@@ -63,9 +61,8 @@ if TYPE_CHECKING:
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
 WORKER_CONNECTIONS: Final = 10
-#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen seconds of
-#: silence. The sweep ends those that no server is left for. It waits longer, so that servers can report first when the
-#: database has been away.
+#: Servers report every five seconds that their recordings are alive, and end each other's after fifteen of silence. The
+#: sweep ends those that no server is left for, later, so that servers report first once the database is back.
 RECORDING_SILENCE: Final = timedelta(seconds=60)
 #: How many endpoints' breakers a sweep tells of, at most: it comes again in seconds.
 BREAKERS_TOLD: Final = 500
@@ -120,8 +117,8 @@ class WorkerParts:
     tell_breakers: Callable[[], int]
     #: Has people told of client certificates that end soon; returns of how many.
     tell_certificates: Callable[[], int]
-    #: Counts what has happened since, for a while; returns up to when everything is counted, None where others count.
-    roll_up: Callable[[], datetime | None]
+    #: Counts what has happened since, for a while.
+    roll_up: Callable[[], object]
     #: Erases and removes one purge batch of each kind; returns what it did.
     purge: Callable[[], Purged]
     #: When the tasks that beat starts last ran to their end.
@@ -179,7 +176,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
+        publishers = publisher.connect(settings.redis, note=wake_up_counter(figures))
         service = WebhookService(
             units,
             publishers.events.announce,
@@ -247,9 +244,7 @@ def worker(
         executor.post,
         bulkhead,
         rules=rules,
-        begin=executor.begin
-        if figures is None
-        else measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
+        begin=measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
@@ -269,7 +264,7 @@ def worker(
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
-        roll_up=partial(SqlAlchemyStatsKeeper(engine).roll_up, within=COUNTED_FOR),
+        roll_up=SqlAlchemyStatsKeeper(engine).roll_up_some,
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
@@ -277,8 +272,7 @@ def worker(
 
 
 def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
-    note = None if figures is None else connection_counter(figures)
-    origin = settings.verification_origin
+    note, origin = connection_counter(figures), settings.verification_origin
     return WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle, origin=origin, note_connection=note)
 
 

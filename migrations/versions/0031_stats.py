@@ -24,7 +24,7 @@ _SETTLED_AT = (
     "ALTER TABLE ONLY noteflow.webhook_deliveries ALTER COLUMN settled_at SET DEFAULT clock_timestamp()",
     """
     CREATE INDEX ix_webhook_deliveries_settled_at ON noteflow.webhook_deliveries (settled_at)
-    WHERE status <> 'succeeded'
+    WHERE status IN ('dead', 'skipped')
     """,
 )
 _REMOVE_STATS = """
@@ -93,7 +93,10 @@ def _create_counts() -> None:
             ),
             schema="noteflow",
         )
-        op.create_index(f"ix_{table}_at", table, ["at"], schema="noteflow")
+        # What is written together is of the same time, and goes together. It is by an expression, so that no other
+        # statement is led to it. A row is written over and over for as long as its time lasts.
+        op.execute(f"CREATE INDEX ix_{table}_age ON noteflow.{table} USING brin ((at AT TIME ZONE 'UTC'))")
+        op.execute(f"ALTER TABLE noteflow.{table} SET (fillfactor = 80)")
     op.create_table(
         "stats_totals",
         *_words("measure", "kind"),

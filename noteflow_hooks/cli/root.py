@@ -37,6 +37,7 @@ COMMANDS: Final = {
     "deliveries": "Look at what was delivered, and send it again.",
     "events": "Publish and list events.",
     "meetings": "List meetings.",
+    "stats": "See how much there was, what became of it, and how long it took.",
     "audit": "See who changed what.",
     "whoami": "See whose the token is, what it may do, and the limits.",
     "system": "See whether relay, sweep, workers and Redis are well.",

@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from noteflow_hooks.domain.requests import REMEMBERED
+from noteflow_hooks.domain.stats import HOURS_KEPT, MINUTES_KEPT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -97,6 +98,8 @@ class RetentionService:
             _Step("request ids", store.remove_requests, REMEMBERED),
             _Step("header forms", store.remove_header_forms, periods.attempts + _FORMS_LONGER),
             _Step("webhooks", store.remove_webhooks, periods.events),
+            _Step("minutes of figures", store.remove_minutes, MINUTES_KEPT),
+            _Step("hours of figures", store.remove_hours, HOURS_KEPT),
             _Step("audit entries", store.remove_audit_entries, periods.audit),
         )
         self._came_to: dict[str, Position | None] = {}

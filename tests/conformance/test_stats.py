@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,8 @@ def stats(world: World, workspace_id: UUID, **query: Any) -> StatsView:
         return read_stats(unit, workspace_id, asked)
 
 
-def run(world: World, workspace_id: UUID) -> list[WebhookConfig]:
-    """Have deliveries of two endpoints end in each way there is; count in between."""
+def run(world: World, workspace_id: UUID, *, counts: bool = True) -> list[WebhookConfig]:
+    """Have deliveries of two endpoints end in each way there is, and count in between."""
     world = world.under(slow_after=hours(1))
     endpoints = [world.webhook(workspace_id, max_retries=2), world.webhook(workspace_id, max_retries=1)]
     for number, duration in enumerate(_DURATIONS):
@@ -44,7 +45,7 @@ def run(world: World, workspace_id: UUID) -> list[WebhookConfig]:
                 world.attempt(delivery.id, **_failure(duration))
                 if delivery.webhook_id == endpoints[0].id:
                     world.attempt(delivery.id, **_failure(duration, error_kind=ErrorKind.TIMEOUT, status_code=None))
-        if number % 4 == 1:
+        if counts and number % 4 == 1:
             world.keeper.roll_up()
     return endpoints
 
@@ -110,3 +111,107 @@ def _totals(world: World, measure: Measure) -> Counter[str]:
         if each.measure == measure:
             found[each.kind] += each.number
     return found
+
+
+def test_a_purge_lowers_no_total_and_takes_nothing_that_is_not_counted(world: World) -> None:
+    """Deliveries and attempts of which nobody had counted one are counted before they go."""
+    workspace_id = world.workspace()
+    run(world, workspace_id, counts=False)
+    kinds, _, statuses = _rows(world, workspace_id)
+    world.age(timedelta(days=40))
+    week = timedelta(days=7)
+    world.retention.erase_payloads(week, limit=100)
+    assert world.retention.remove_attempts(week, limit=100).rows
+    assert world.retention.remove_events(week, limit=100).rows == len(_DURATIONS)
+    assert _rows(world, workspace_id)[0].total() == 0
+    world.keeper.roll_up()
+    assert _totals(world, Measure.ATTEMPT) == kinds
+    assert _totals(world, Measure.DEAD).total() == statuses[DeliveryStatus.DEAD]
+    assert _totals(world, Measure.EVENT).total() == len(_DURATIONS)
+
+
+def test_minutes_go_after_two_days_and_hours_after_ninety(world: World) -> None:
+    """Until then both tell the same; the totals stay."""
+    workspace_id = world.workspace()
+    run(world, workspace_id)
+    world.keeper.roll_up()
+    kinds, _, _ = _rows(world, workspace_id)
+    world.age(timedelta(days=3))
+    while world.retention.remove_minutes(timedelta(days=2), limit=3).cursor is not None:
+        pass
+    assert world.retention.remove_minutes(timedelta(days=2), limit=3).rows == 0
+    assert world.retention.remove_hours(timedelta(days=90), limit=3).rows == 0
+    now = datetime.now(UTC)
+    span, _ = span_of(now - timedelta(days=4), None, None, now=now)
+    with world.units() as unit:
+        found = read_stats(unit, workspace_id, StatsQuery(span=span))
+    assert found.total.attempts == kinds
+    world.age(timedelta(days=90))
+    assert world.retention.remove_hours(timedelta(days=90), limit=1000).rows
+    assert _totals(world, Measure.ATTEMPT) == kinds
+
+
+def test_an_end_counts_that_was_undone_before_anybody_had_counted(world: World) -> None:
+    """Dead, and sent again at once; and skipped, and sent again: each end is counted once, and so is the next one."""
+    workspace_id = world.workspace()
+    webhook = world.webhook(workspace_id, max_retries=1)
+    [delivery] = world.dispatched(world.event(workspace_id))
+    world.attempt(delivery.id, **_failure(5))
+    world.send_again(workspace_id, delivery.id)
+    world.attempt(delivery.id, **_failure(5, error_kind=ErrorKind.TIMEOUT, status_code=None))
+    world.keeper.roll_up()
+    world.send_again(workspace_id, delivery.id)
+    world.attempt(delivery.id)
+    world.change(replace(webhook, enabled=False))
+    world.dispatched(world.event(workspace_id))
+    world.keeper.roll_up()
+    world.keeper.roll_up()
+    found = stats(world, workspace_id)
+    assert found.total.dead == {ErrorKind.STATUS: 1, ErrorKind.TIMEOUT: 1}
+    assert found.total.skipped == {"disabled": 1}
+    assert found.total.attempts == {ErrorKind.STATUS: 1, ErrorKind.TIMEOUT: 1, SUCCEEDED: 1}
+    assert found.total.latencies.total() == 0
+    assert found.now is not None
+    assert (found.now.dead, found.now.skipped) == ({}, {"disabled": 1})
+
+
+def test_a_dead_one_that_is_given_up_has_ended_once(world: World) -> None:
+    """It was counted when it died; that somebody has given it up since is no second end."""
+    workspace_id = world.workspace()
+    world.webhook(workspace_id, max_retries=1)
+    [delivery] = world.dispatched(world.event(workspace_id))
+    world.attempt(delivery.id, **_failure(5))
+    world.keeper.roll_up()
+    with world.units() as unit:
+        unit.deliveries.give_up(workspace_id, delivery.id)
+        unit.commit()
+    world.keeper.roll_up()
+    found = stats(world, workspace_id)
+    assert (found.total.dead, found.total.skipped) == ({ErrorKind.STATUS: 1}, {})
+    assert found.now is not None
+    assert found.now.skipped == {"given_up": 1}
+
+
+def test_figures_are_told_by_endpoint_by_type_by_outcome_and_in_time(world: World) -> None:
+    """Each narrows what it is about; an endpoint's own say what waits for it, too, and when it last took something."""
+    workspace_id = world.workspace()
+    first, second = run(world, workspace_id)
+    [waiting, other] = world.dispatched(world.event(workspace_id))
+    world.attempt(waiting.id if waiting.webhook_id == second.id else other.id)
+    world.keeper.roll_up()
+    all_, own = stats(world, workspace_id), stats(world, workspace_id, webhook_id=first.id)
+    both = stats(world, workspace_id, webhook_ids=[second.id, first.id], bucket=timedelta(hours=1))
+    assert [each for each, _, _ in both.endpoints] == [second.id, first.id]
+    assert [facts.waiting for _, _, facts in both.endpoints] == [0, 1]
+    assert all(facts.last_success_at is not None for _, _, facts in both.endpoints)
+    assert own.total.attempts == both.endpoints[1][1].attempts
+    assert own.total.attempts + both.endpoints[0][1].attempts == all_.total.attempts
+    assert (own.total.events, own.now and own.now.pending) == (0, 1)
+    assert all_.now is not None
+    assert (all_.now.pending, all_.now.endpoints) == (1, {"healthy": 2})
+    assert sum((tally.attempts for _, tally in both.points), Counter()) == all_.total.attempts
+    timeouts = stats(world, workspace_id, outcome=ErrorKind.TIMEOUT)
+    assert set(timeouts.total.attempts) == {ErrorKind.TIMEOUT}
+    assert timeouts.total.durations.total() == timeouts.total.attempts[ErrorKind.TIMEOUT]
+    assert stats(world, workspace_id, event_type="recording.started").total.attempts == {}
+    assert stats(world, world.workspace(), webhook_ids=[first.id]).endpoints == []

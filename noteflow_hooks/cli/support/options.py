@@ -242,6 +242,21 @@ class Ahead(click.ParamType[datetime]):
         return moment if moment > datetime.now(UTC) else self.fail(f"{value!r} is past", param, ctx)
 
 
+class Length(click.ParamType[timedelta]):
+    """A length of time: 90s, 30m, 2h, 7d."""
+
+    name = "length"
+
+    def convert(self, value: str | timedelta, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Return it."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            return _length(value) or self.fail(f"{value!r} is no length; allowed: 90s, 30m, 2h, 7d", param, ctx)
+        except OverflowError:
+            self.fail(f"{value!r} is too long", param, ctx)
+
+
 def _ago(text: str) -> datetime | None:
     length = _length(text)
     return None if length is None else datetime.now(UTC) - length

@@ -70,6 +70,9 @@ def _ordered(value: Any, kind: Any) -> Any:  # noqa: ANN401 - whatever JSON has,
         return [_ordered(each, kind) for each in value]
     if not isinstance(value, dict) or kind is None:
         return value
+    if kind.GetOptions().map_entry:
+        # Its keys are no fields; large numbers among its values are text, as below.
+        return {name: _value(each, kind.fields_by_name["value"]) for name, each in sorted(value.items())}
     return {each.name: _value(value[each.name], each) for each in kind.fields if each.name in value}
 
 

@@ -24,7 +24,8 @@ class RetentionStore(Protocol):
 
     A call examines about ``limit`` rows, oldest first, from behind ``after``, the last row that the call before
     examined. *Settled* are deliveries in a final status, and events that are dispatched and whose deliveries all are.
-    Other rows stay, and so do those that somebody else has locked; a later call finds them.
+    Other rows stay, and so do those that somebody else has locked; a later call finds them. Events and attempts stay
+    until the roll-ups have counted them, which is done first.
     """
 
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -57,6 +58,14 @@ class RetentionStore(Protocol):
 
     def remove_webhooks(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove endpoints that were deleted so long ago, once nothing that names them is left."""
+        ...
+
+    def remove_minutes(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove roll-ups of minutes that began so long ago."""
+        ...
+
+    def remove_hours(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove roll-ups of hours that began so long ago."""
         ...
 
     def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from uuid import UUID
 
 from typing_extensions import override
 
@@ -13,18 +12,18 @@ from noteflow_hooks.domain.ports.stats import EndpointFacts, Present, StatsRepos
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.stats import Count, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
+from noteflow_hooks.persistence.sql.stats_keys import ALL_ENDPOINTS, EVERYTHING
 from noteflow_hooks.persistence.sql.webhooks import STATE
 from noteflow_hooks.persistence.sql.wire import Statement
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from datetime import datetime
+    from uuid import UUID
 
     from noteflow_hooks.domain.stats import StatsQuery
     from noteflow_hooks.persistence.sql.work import Work
 
-#: In an endpoint's place in rows about all of a workspace's.
-ALL_ENDPOINTS: Final = UUID(int=0)
 _COUNTED_TO: Final = Statement("SELECT counted_to FROM noteflow.stats_progress", reads=True)
 
 
@@ -52,6 +51,8 @@ def _counts(key: str, own: str) -> Statement:
         f"SELECT key, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint"  # noqa: S608 - constants
         f" FROM ({pieces}) AS piece GROUP BY key, measure, kind, bin",
         reads=True,
+        # Planned for the span that is asked for: it may be an hour or ninety days.
+        is_kept=False,
     )
 
 
@@ -112,6 +113,7 @@ FROM (
 ) AS settled GROUP BY 1, 2
 """,  # noqa: S608 - constants
         reads=True,
+        is_kept=False,
     )
 
 
@@ -146,12 +148,14 @@ class SqlAlchemyStatsRepository(StatsRepository):
     @override
     def by_point(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[datetime, Count]]:
         bucket = query.bucket if query.bucket is not None else query.span.ends - query.span.begins
+        params = _params(workspace_id, query)
+        is_whole = query.webhook_id is None and query.event_type is None
         rows = self._work.ask(
             _BY_POINT,
-            webhook_id=_endpoint(query),
+            webhook_id=EVERYTHING if is_whole else _endpoint(query),
             begins=query.span.begins,
             bucket_s=bucket.total_seconds(),
-            **_params(workspace_id, query),
+            **params,
         ).all()
         return [(query.span.begins + number * bucket, Count(*count)) for number, *count in self._work.by_turns(rows)]
 

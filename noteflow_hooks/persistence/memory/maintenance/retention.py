@@ -5,21 +5,23 @@ Transactions only add and replace rows. So rows are removed from the tables them
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, TypeAlias, TypeVar
+from uuid import UUID
 
 from typing_extensions import override
 
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
+from noteflow_hooks.domain.stats import HOUR, MINUTE
 from noteflow_hooks.persistence.memory.delivery.order_keeper import holds
 from noteflow_hooks.persistence.memory.erasing import erase
+from noteflow_hooks.persistence.memory.maintenance.rollups import InMemoryStatsKeeper
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
-    from uuid import UUID
 
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.events import Event
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.tables import Tables
 
 RowT = TypeVar("RowT")
+_NO_ID: Final = UUID(int=0)
 #: A row, with the moment that its age is counted from and its id.
 _Aged: TypeAlias = tuple[tuple["datetime", "UUID"], RowT]
 
@@ -37,6 +40,7 @@ class InMemoryRetentionStore(RetentionStore):
     def __init__(self, store: MemoryStore) -> None:
         """Work on this store."""
         self._store = store
+        self._keeper = InMemoryStatsKeeper(store)
 
     @override
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -50,6 +54,7 @@ class InMemoryRetentionStore(RetentionStore):
 
     @override
     def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        self._keeper.roll_up()
         with self._store.lock:
             tables = self._store.tables
             made = [((each.started_at, each.id), each) for own in tables.attempts.values() for each in own]
@@ -61,6 +66,7 @@ class InMemoryRetentionStore(RetentionStore):
 
     @override
     def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        self._keeper.roll_up()
         with self._store.lock:
             tables = self._store.tables
             erased = [(age(each), each) for each in tables.events.values() if each.payload_erased_at is not None]
@@ -126,7 +132,16 @@ class InMemoryRetentionStore(RetentionStore):
             for each in chosen:
                 del tables.webhooks[each.id]
                 tables.health.pop(each.id, None)
+                tables.endpoint_facts.pop(each.id, None)
             return PurgeBatch(len(chosen), cursor)
+
+    @override
+    def remove_minutes(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._remove_figures(MINUTE, older_than, limit)
+
+    @override
+    def remove_hours(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._remove_figures(HOUR, older_than, limit)
 
     @override
     def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -138,6 +153,15 @@ class InMemoryRetentionStore(RetentionStore):
             for each in page:
                 del tables.audit[each.id]
             return PurgeBatch(len(page), cursor)
+
+    def _remove_figures(self, unit: timedelta, older_than: timedelta, limit: int) -> PurgeBatch:
+        with self._store.lock:
+            tables, last = self._store.tables, self._store.now() - older_than
+            old = [key for key in tables.rollups if key[0] == unit and key[1] is not None and key[1] <= last]
+            chosen = sorted(old, key=lambda key: str(key[1]))[:limit]
+            for key in chosen:
+                del tables.rollups[key]
+            return PurgeBatch(len(chosen), Position(last, _NO_ID) if len(chosen) == limit else None)
 
 
 def _page(
@@ -174,7 +198,7 @@ def _remove_attempt(tables: Tables, attempt: WebhookAttempt) -> None:
 
 def _remove_event(tables: Tables, event: Event) -> None:
     for each in [each for each in tables.deliveries.values() if each.event_id == event.id]:
-        for table in (tables.attempts, tables.redeliveries, tables.claimed_at, tables.deliveries):
+        for table in (tables.attempts, tables.redeliveries, tables.claimed_at, tables.deliveries, tables.ended_before):
             table.pop(each.id, None)
     tables.cursors.pop(event.id, None)
     del tables.events[event.id]

@@ -8,8 +8,9 @@ before their parents, so that no foreign key has anything left to do.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+import time
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
@@ -18,10 +19,11 @@ from typing_extensions import override
 from noteflow_hooks.domain.deliveries import FINAL_STATUSES, DeliveryStatus
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.domain.ports.maintenance import PurgeBatch, RetentionStore
+from noteflow_hooks.persistence.sql.maintenance.rollup_statements import REMOVE_HOURS, REMOVE_MINUTES
+from noteflow_hooks.persistence.sql.maintenance.rollups import COUNTED_FOR, SqlAlchemyStatsKeeper
+from noteflow_hooks.persistence.sql.ordered_ids import first_id
 
 if TYPE_CHECKING:
-    from datetime import timedelta
-
     from sqlalchemy import TextClause
     from sqlalchemy.engine import Engine
 
@@ -39,6 +41,8 @@ _HOLDS: Final = """
           )
     )
 """
+_MILLISECOND_S: Final = 0.001
+_DAY: Final = timedelta(days=1)
 _BEGINNING: Final = Position(datetime.min.replace(tzinfo=UTC), UUID(int=0))
 
 
@@ -65,8 +69,21 @@ LEFT JOIN (SELECT moment, id FROM {reached} ORDER BY moment DESC, id DESC LIMIT 
 """)  # noqa: S608 - put together from constants of this file
 
 
-def _purge_events(where: str, *, then: str) -> TextClause:
+#: What the roll-ups have not counted is left: by its id, which is of the time when it was made. Ids beyond a day are
+#: no times.
+_COUNTED_ATTEMPT: Final = "NOT (attempt.id >= :uncounted AND attempt.id < :beyond)"
+_COUNTED_DELIVERY: Final = f"""
+    (delivery.settled_at IS NULL OR delivery.settled_at < :counted_to) AND NOT EXISTS (
+        SELECT FROM noteflow.webhook_attempts AS attempt
+        WHERE attempt.delivery_id = delivery.id AND NOT {_COUNTED_ATTEMPT}
+    )
+"""
+
+
+def _purge_events(where: str, *, then: str, event: str = "true", delivery: str = "true") -> TextClause:
     """Return the statement that finds settled events; ``then`` is about ``whole``, the events, and ``own`` below them.
+
+    Those that are not ``event``, or one of whose deliveries is not ``delivery``, are left out.
 
     ``own`` has all their deliveries. Both are locked: an event is left out where somebody else has locked one of its
     deliveries, or sends one again at this moment. A call is cut where the deliveries come to the limit; one event with
@@ -91,7 +108,7 @@ def _purge_events(where: str, *, then: str) -> TextClause:
 ), chosen AS MATERIALIZED (
     SELECT event.id, reached.total FROM reached CROSS JOIN LATERAL (
         SELECT id FROM noteflow.webhook_events
-        WHERE id = reached.id AND dispatched_at IS NOT NULL
+        WHERE id = reached.id AND dispatched_at IS NOT NULL AND {event}
           AND payload_erased_at IS NOT DISTINCT FROM reached.payload_erased_at
         FOR UPDATE SKIP LOCKED
     ) AS event
@@ -99,10 +116,10 @@ def _purge_events(where: str, *, then: str) -> TextClause:
 ), whole AS MATERIALIZED (
     SELECT chosen.id, locked.ids FROM chosen CROSS JOIN LATERAL (
         SELECT coalesce(array_agg(id), '{{}}') AS ids FROM (
-            SELECT id FROM noteflow.webhook_deliveries
-            WHERE event_id = chosen.id AND status NOT IN {_IN_HAND}
+            SELECT id FROM noteflow.webhook_deliveries AS delivery
+            WHERE event_id = chosen.id AND status NOT IN {_IN_HAND} AND {delivery}
             FOR UPDATE SKIP LOCKED
-        ) AS delivery
+        ) AS own
     ) AS locked
     WHERE cardinality(locked.ids) = chosen.total
 ), own AS MATERIALIZED (
@@ -128,6 +145,8 @@ _ERASE_PAYLOADS: Final = _purge_events(
 
 _REMOVE_EVENTS: Final = _purge_events(
     "payload_erased_at IS NOT NULL",
+    event="created_at < :counted_to",
+    delivery=_COUNTED_DELIVERY,
     then="""attempts AS (
     DELETE FROM noteflow.webhook_attempts WHERE delivery_id = ANY(ARRAY(SELECT id FROM own))
 ), redeliveries AS (
@@ -154,7 +173,7 @@ _REMOVE_ATTEMPTS: Final = _purge(
     SELECT attempt.id FROM examined CROSS JOIN LATERAL (
         SELECT id, delivery_id FROM noteflow.webhook_attempts WHERE id = examined.id FOR UPDATE SKIP LOCKED
     ) AS attempt
-    WHERE coalesce(
+    WHERE {_COUNTED_ATTEMPT} AND coalesce(
         (SELECT status FROM noteflow.webhook_deliveries WHERE id = attempt.delivery_id LIMIT 1), 'gone'
     ) NOT IN {_IN_HAND}
 ), done AS (
@@ -204,6 +223,8 @@ _REMOVE_WEBHOOKS: Final = _purge(
     FOR UPDATE SKIP LOCKED
 ), health AS (
     DELETE FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT id FROM chosen))
+), facts AS (
+    DELETE FROM noteflow.stats_endpoints WHERE webhook_id = ANY(ARRAY(SELECT id FROM chosen))
 ), done AS (
     DELETE FROM noteflow.webhook_configs WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id
 )""",
@@ -249,6 +270,7 @@ class SqlAlchemyRetentionStore(RetentionStore):
     def __init__(self, engine: Engine) -> None:
         """Work through this engine."""
         self._engine = engine
+        self._keeper = SqlAlchemyStatsKeeper(engine)
 
     @override
     def erase_payloads(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -256,11 +278,11 @@ class SqlAlchemyRetentionStore(RetentionStore):
 
     @override
     def remove_attempts(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        return self._run(_REMOVE_ATTEMPTS, older_than, limit, after)
+        return self._run(_REMOVE_ATTEMPTS, older_than, limit, after, **self._counted())
 
     @override
     def remove_events(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
-        return self._run(_REMOVE_EVENTS, older_than, limit, after)
+        return self._run(_REMOVE_EVENTS, older_than, limit, after, **self._counted())
 
     @override
     def remove_replays(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
@@ -285,14 +307,41 @@ class SqlAlchemyRetentionStore(RetentionStore):
         return self._run(_REMOVE_WEBHOOKS, older_than, limit, after)
 
     @override
+    def remove_minutes(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._remove_figures(REMOVE_MINUTES, older_than, limit)
+
+    @override
+    def remove_hours(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._remove_figures(REMOVE_HOURS, older_than, limit)
+
+    @override
     def remove_audit_entries(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         with self._engine.begin() as connection:
             row = connection.execute(_REMOVE_AUDIT_ENTRIES, {"age": older_than, "limit": limit}).one()
         return PurgeBatch(row.removed, None if row.id is None else Position(row.moment, row.id))
 
-    def _run(self, statement: TextClause, age: timedelta, limit: int, after: Position | None) -> PurgeBatch:
+    def _counted(self) -> dict[str, Any]:
+        """Have all be counted that is there, and return what says of a row whether it was."""
+        # What was made in this very millisecond would not be.
+        time.sleep(2 * _MILLISECOND_S)
+        self._keeper.roll_up(within=COUNTED_FOR)
+        counted_to = self._keeper.counted_to()
+        return {
+            "counted_to": counted_to,
+            "uncounted": first_id(counted_to),
+            "beyond": first_id(max(counted_to, datetime.now(UTC)) + _DAY),
+        }
+
+    def _remove_figures(self, statement: TextClause, age: timedelta, limit: int) -> PurgeBatch:
+        with self._engine.begin() as connection:
+            row = connection.execute(statement, {"age": age, "limit": limit}).one()
+        return PurgeBatch(row.rows, Position(row.moment, _BEGINNING.id) if row.rows == limit else None)
+
+    def _run(
+        self, statement: TextClause, age: timedelta, limit: int, after: Position | None, **more: object
+    ) -> PurgeBatch:
         behind = after if after is not None else _BEGINNING
-        params = {"age": age, "limit": limit, "moment": behind.created_at, "id": behind.id}
+        params = {"age": age, "limit": limit, "moment": behind.created_at, "id": behind.id, **more}
         with self._engine.begin() as connection:
             row = connection.execute(statement, params).one()
         return PurgeBatch(row.rows, None if row.id is None else Position(row.moment, row.id))

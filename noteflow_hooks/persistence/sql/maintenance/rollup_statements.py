@@ -12,11 +12,13 @@ from sqlalchemy import text
 from noteflow_hooks.domain.events import CUSTOM
 from noteflow_hooks.domain.stats import BOUNDS_MS, MOST_TRIES, NO_KIND, SUCCEEDED, Measure
 from noteflow_hooks.persistence.sql.moves import ENDED_BY
+from noteflow_hooks.persistence.sql.stats_keys import ALL_ENDPOINTS, EVERYTHING
 
-#: Who counts has this row's lock; others leave it at that. It waits for no disk: what a crash takes is counted again.
+#: Who counts has this row's lock; others leave it at that. It waits for no disk: what a crash takes is counted again. A
+#: window's rows are gone through in memory.
 BEGIN: Final = text("""
 WITH hurried AS MATERIALIZED (
-    SELECT set_config('synchronous_commit', 'off', true)
+    SELECT set_config('synchronous_commit', 'off', true), set_config('work_mem', '64MB', true)
 )
 SELECT counted_to, seen_to FROM noteflow.stats_progress, hurried WHERE id = 1 FOR UPDATE OF stats_progress SKIP LOCKED
 """)
@@ -53,7 +55,7 @@ SELECT min(moment) FROM (
      WHERE payload_erased_at IS NOT NULL AND created_at >= :begins ORDER BY created_at LIMIT 1)
     UNION ALL
     (SELECT settled_at FROM ONLY noteflow.webhook_deliveries
-     WHERE status <> 'succeeded' AND settled_at >= :begins ORDER BY settled_at LIMIT 1)
+     WHERE status IN ('dead', 'skipped') AND settled_at >= :begins ORDER BY settled_at LIMIT 1)
     UNION ALL
     (SELECT settled_at FROM noteflow.stats_resent WHERE settled_at >= :begins ORDER BY settled_at LIMIT 1)
 ) AS happened
@@ -65,7 +67,8 @@ WITH gone AS (
 )
 UPDATE noteflow.stats_progress SET counted_to = :counted_to, seen_to = :seen_to WHERE id = 1
 """)
-_ALL: Final = "'00000000-0000-0000-0000-000000000000'::uuid"
+_ALL: Final = f"'{ALL_ENDPOINTS}'::uuid"
+_EVERYTHING: Final = f"'{EVERYTHING}'::uuid"
 _BOUNDS: Final = f"'{{{','.join(map(str, BOUNDS_MS))}}}'::bigint[]"
 
 
@@ -76,7 +79,7 @@ def bin_sql(ms: str) -> str:
 
 
 #: What has happened, by the minute. A delivery is in one of its two tables. One that was sent again has no latency:
-#: somebody wanted it later.
+#: somebody wanted it later. It is marked as asked about its filter, or not to be; most never are, and need no look.
 _HAPPENED: Final = f"""
 minute AS MATERIALIZED (
     SELECT * FROM unnest(
@@ -84,12 +87,11 @@ minute AS MATERIALIZED (
         CAST(:firsts AS uuid[]), CAST(:lasts AS uuid[])
     ) AS minute (at, begins, ends, first, last)
 ), attempt AS MATERIALIZED (
-    SELECT minute.at, delivery.workspace_id, delivery.webhook_id, delivery.event_type,
-           coalesce(made.error_kind, '{SUCCEEDED}') AS kind, made.duration_ms::bigint, made.attempt_number,
-           made.started_at + make_interval(secs => made.duration_ms / 1000.0) AS ended_at,
-           CASE WHEN made.error_kind IS NULL AND NOT EXISTS (
+    SELECT minute.at, delivery.workspace_id, delivery.webhook_id, delivery.event_type, made.error_kind AS failure,
+           made.duration_ms, made.attempt_number, made.started_at,
+           CASE WHEN made.error_kind IS NULL AND (delivery.passes_filter IS NULL OR NOT EXISTS (
                SELECT FROM noteflow.webhook_redeliveries AS again WHERE again.delivery_id = made.delivery_id
-           ) THEN greatest(0, extract(epoch FROM delivery.delivered_at - (
+           )) THEN greatest(0, extract(epoch FROM delivery.delivered_at - (
                SELECT created_at FROM noteflow.webhook_events WHERE id = delivery.event_id
            )) * 1000)::bigint END AS latency_ms
     FROM minute
@@ -98,55 +100,63 @@ minute AS MATERIALIZED (
         WHERE id >= minute.first AND id < minute.last OFFSET 0
     ) AS made
     CROSS JOIN LATERAL (
-        SELECT workspace_id, webhook_id, event_type, event_id, delivered_at FROM noteflow.webhook_deliveries
-        WHERE id = made.delivery_id LIMIT 1
+        SELECT workspace_id, webhook_id, event_type, event_id, delivered_at, passes_filter
+        FROM noteflow.webhook_deliveries WHERE id = made.delivery_id LIMIT 1
     ) AS delivery
+), made AS MATERIALIZED (
+    SELECT at, workspace_id, webhook_id, event_type, failure, {bin_sql("duration_ms::bigint")} AS bin,
+           least(attempt_number, {MOST_TRIES}) AS tries, count(*) AS count, sum(duration_ms)::bigint AS total_ms,
+           sum(attempt_number)::bigint AS attempts,
+           max(started_at + duration_ms * interval '1 ms') AS ended_at
+    FROM attempt GROUP BY 1, 2, 3, 4, 5, 6, 7
 ), ended AS MATERIALIZED (
     SELECT minute.at, delivery.* FROM minute CROSS JOIN LATERAL (
-        SELECT workspace_id, webhook_id, event_type, status,
-               {ENDED_BY} AS kind,
-               attempt_count
+        SELECT workspace_id, webhook_id, event_type, status, {ENDED_BY} AS kind, attempt_count
         FROM ONLY noteflow.webhook_deliveries
-        WHERE status <> 'succeeded' AND settled_at >= minute.begins AND settled_at < minute.ends
-          AND status IN ('dead', 'skipped')
+        WHERE status IN ('dead', 'skipped') AND settled_at >= minute.begins AND settled_at < minute.ends
         UNION ALL
         SELECT workspace_id, webhook_id, event_type, status, kind, attempt_count
         FROM noteflow.stats_resent WHERE settled_at >= minute.begins AND settled_at < minute.ends
     ) AS delivery
-), event AS MATERIALIZED (
-    SELECT minute.at, stored.* FROM minute CROSS JOIN LATERAL (
-        SELECT workspace_id, event_type FROM noteflow.webhook_events
-        WHERE payload_erased_at IS NULL AND created_at >= minute.begins AND created_at < minute.ends
-        UNION ALL
-        SELECT workspace_id, event_type FROM noteflow.webhook_events
-        WHERE payload_erased_at IS NOT NULL AND created_at >= minute.begins AND created_at < minute.ends
-    ) AS stored
 ), own AS MATERIALIZED (
-    SELECT at, workspace_id, webhook_id, event_type, '{Measure.ATTEMPT}' AS measure, kind,
-           {bin_sql("duration_ms")} AS bin, count(*) AS count, sum(duration_ms)::bigint AS total_ms
-    FROM attempt GROUP BY 1, 2, 3, 4, 6, 7
+    SELECT at, workspace_id, webhook_id, event_type, '{Measure.ATTEMPT}' AS measure,
+           coalesce(failure, '{SUCCEEDED}') AS kind, bin, sum(count)::bigint AS count, sum(total_ms)::bigint AS total_ms
+    FROM made GROUP BY 1, 2, 3, 4, 6, 7
     UNION ALL
     SELECT at, workspace_id, webhook_id, event_type, status, kind, 0, count(*), 0 FROM ended GROUP BY 1, 2, 3, 4, 5, 6
+), whole AS MATERIALIZED (
+    SELECT at, workspace_id, event_type, measure, kind, bin, sum(count)::bigint AS count,
+           sum(total_ms)::bigint AS total_ms
+    FROM own GROUP BY at, workspace_id, event_type, measure, kind, bin
+    UNION ALL
+    SELECT at, workspace_id, event_type, '{Measure.LATENCY}', CASE attempt_number WHEN 1 THEN 'first' ELSE 'later' END,
+           {bin_sql("latency_ms")}, count(*), sum(latency_ms)
+    FROM attempt WHERE latency_ms IS NOT NULL GROUP BY 1, 2, 3, 5, 6
+    UNION ALL
+    SELECT at, workspace_id, event_type, '{Measure.TRIES}', kind, tries, sum(count)::bigint, sum(attempts)
+    FROM (
+        SELECT at, workspace_id, event_type, '{SUCCEEDED}' AS kind, tries, count, attempts
+        FROM made WHERE failure IS NULL
+        UNION ALL
+        SELECT at, workspace_id, event_type, status, least(attempt_count, {MOST_TRIES}), 1, attempt_count
+        FROM ended WHERE status = 'dead'
+    ) AS tried GROUP BY 1, 2, 3, 5, 6
+    UNION ALL
+    SELECT minute.at, workspace_id, event_type, '{Measure.EVENT}', '{NO_KIND}', 0, sum(count)::bigint, 0
+    FROM minute CROSS JOIN LATERAL (
+        SELECT workspace_id, event_type, count(*) AS count FROM noteflow.webhook_events
+        WHERE payload_erased_at IS NULL AND created_at >= minute.begins AND created_at < minute.ends GROUP BY 1, 2
+        UNION ALL
+        SELECT workspace_id, event_type, count(*) AS count FROM noteflow.webhook_events
+        WHERE payload_erased_at IS NOT NULL AND created_at >= minute.begins AND created_at < minute.ends GROUP BY 1, 2
+    ) AS stored GROUP BY 1, 2, 3
 ), counted AS MATERIALIZED (
     SELECT * FROM own
     UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
-    FROM own GROUP BY at, workspace_id, event_type, measure, kind, bin
+    SELECT at, workspace_id, {_ALL}, event_type, measure, kind, bin, count, total_ms FROM whole
     UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, '{Measure.LATENCY}',
-           CASE attempt_number WHEN 1 THEN 'first' ELSE 'later' END, {bin_sql("latency_ms")}, count(*), sum(latency_ms)
-    FROM attempt WHERE latency_ms IS NOT NULL GROUP BY 1, 2, 4, 6, 7
-    UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, '{Measure.TRIES}', kind, least(tries, {MOST_TRIES}),
-           count(*), sum(tries)
-    FROM (
-        SELECT at, workspace_id, event_type, kind, attempt_number AS tries FROM attempt WHERE kind = '{SUCCEEDED}'
-        UNION ALL
-        SELECT at, workspace_id, event_type, status, attempt_count FROM ended WHERE status = 'dead'
-    ) AS tried GROUP BY 1, 2, 4, 6, 7
-    UNION ALL
-    SELECT at, workspace_id, {_ALL}, event_type, '{Measure.EVENT}', '{NO_KIND}', 0, count(*), 0
-    FROM event GROUP BY 1, 2, 4
+    SELECT at, workspace_id, {_EVERYTHING}, '', measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint
+    FROM whole GROUP BY at, workspace_id, measure, kind, bin
 )
 """  # noqa: S608 - put together from constants
 _KEY: Final = "workspace_id, webhook_id, at, event_type, measure, kind, bin"
@@ -181,9 +191,9 @@ WITH {_HAPPENED}, fresh AS MATERIALIZED ({fresh}), minutes AS (
     {_added("stats_totals")}
 ), facts AS (
     INSERT INTO noteflow.stats_endpoints AS own (webhook_id, workspace_id, last_success_at, last_failure_at)
-    SELECT webhook_id, workspace_id, max(ended_at) FILTER (WHERE kind = '{SUCCEEDED}'),
-           max(ended_at) FILTER (WHERE kind <> '{SUCCEEDED}')
-    FROM attempt GROUP BY 1, 2 ORDER BY 1
+    SELECT webhook_id, workspace_id, max(ended_at) FILTER (WHERE failure IS NULL),
+           max(ended_at) FILTER (WHERE failure IS NOT NULL)
+    FROM made GROUP BY 1, 2 ORDER BY 1
     ON CONFLICT (webhook_id) DO UPDATE
     SET last_success_at = greatest(own.last_success_at, EXCLUDED.last_success_at),
         last_failure_at = greatest(own.last_failure_at, EXCLUDED.last_failure_at)
@@ -204,15 +214,18 @@ RECOUNT: Final = text(
     WHERE counted.count > coalesce(before.count, 0)
 """)  # noqa: S608 - put together from constants
 )
+COUNTED_TO: Final = text("SELECT counted_to FROM noteflow.stats_progress")
 TOTALS: Final = text(
     "SELECT measure, kind, bin, count, total_ms FROM noteflow.stats_totals ORDER BY measure, kind, bin"
 )
 
 
 def _removal(table: str) -> str:
+    """Return the statement that removes what is old; those that read look for none by its time alone."""
     return f"""
 WITH old AS MATERIALIZED (
-    SELECT ctid AS place, at FROM noteflow.{table} WHERE at <= now() - CAST(:age AS interval) ORDER BY at LIMIT :limit
+    SELECT ctid AS place FROM noteflow.{table}
+    WHERE at AT TIME ZONE 'UTC' <= (now() - CAST(:age AS interval)) AT TIME ZONE 'UTC' LIMIT :limit
 ), gone AS (
     DELETE FROM noteflow.{table} WHERE ctid = ANY(ARRAY(SELECT place FROM old)) RETURNING at
 )

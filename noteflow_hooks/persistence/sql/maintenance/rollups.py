@@ -16,7 +16,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.ports.stats import StatsKeeper
 from noteflow_hooks.domain.stats import HOUR, MINUTE, MINUTES_KEPT, Count
 from noteflow_hooks.persistence.sql.maintenance import rollup_statements as statements
-from noteflow_hooks.persistence.sql.ordered_ids import first_id, moment_of
+from noteflow_hooks.persistence.sql.ordered_ids import EPOCH, first_id, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,6 +62,16 @@ class SqlAlchemyStatsKeeper(StatsKeeper):
             if not is_behind or (within is not None and self._monotonic() - began >= within.total_seconds()):
                 break
         return came_to
+
+    def roll_up_some(self) -> datetime | None:
+        """Do as a sweep does: for a while, and the next one goes on."""
+        return self.roll_up(within=COUNTED_FOR)
+
+    def counted_to(self) -> datetime:
+        """Return up to when everything is counted, the beginning of time where nothing is."""
+        with self._engine.connect() as connection:
+            found: datetime | None = connection.execute(statements.COUNTED_TO).scalar_one_or_none()
+        return found if found is not None else EPOCH
 
     @override
     def totals(self) -> Sequence[Count]:

@@ -156,8 +156,9 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
         ),
-        # What is to be counted; those that succeed are counted by their attempts.
-        Index("ix_webhook_deliveries_settled_at", "settled_at", postgresql_where=text("status <> 'succeeded'")),
+        # What is to be counted; those that succeed are counted by their attempts. Its condition is that of no list, so
+        # that none is led to it.
+        Index("ix_webhook_deliveries_settled_at", "settled_at", postgresql_where=text("status IN ('dead', 'skipped')")),
         # Whether a batch is still named.
         Index("ix_webhook_deliveries_batch_id", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, Integer, SmallInteger, Text
+from sqlalchemy import BigInteger, CheckConstraint, Index, Integer, SmallInteger, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from noteflow_hooks.persistence.sql.orm.base import Base, ordered_key
@@ -16,7 +16,7 @@ class _Counts:
 
     workspace_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     webhook_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
-    at: Mapped[datetime] = mapped_column(primary_key=True, index=True)
+    at: Mapped[datetime] = mapped_column(primary_key=True)
     event_type: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
     #: One of :class:`noteflow_hooks.domain.stats.Measure`.
     measure: Mapped[str] = mapped_column(Text(collation="C"), primary_key=True)
@@ -30,12 +30,14 @@ class StatsMinuteRow(_Counts, Base):
     """What happened in a minute."""
 
     __tablename__ = "stats_minutes"
+    __table_args__ = (Index("ix_stats_minutes_age", text("(at AT TIME ZONE 'UTC')"), postgresql_using="brin"),)
 
 
 class StatsHourRow(_Counts, Base):
     """What happened in an hour."""
 
     __tablename__ = "stats_hours"
+    __table_args__ = (Index("ix_stats_hours_age", text("(at AT TIME ZONE 'UTC')"), postgresql_using="brin"),)
 
 
 class StatsTotalRow(Base):
