@@ -176,7 +176,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
-        publishers = publisher.connect(settings.redis, note=None if figures is None else wake_up_counter(figures))
+        publishers = publisher.connect(settings.redis, note=wake_up_counter(figures))
         service = WebhookService(
             units,
             publishers.events.announce,
@@ -244,9 +244,7 @@ def worker(
         executor.post,
         bulkhead,
         rules=rules,
-        begin=executor.begin
-        if figures is None
-        else measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
+        begin=measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
@@ -274,8 +272,7 @@ def worker(
 
 
 def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
-    note = None if figures is None else connection_counter(figures)
-    origin = settings.verification_origin
+    note, origin = connection_counter(figures), settings.verification_origin
     return WebhookExecutor(egress_policy(settings), ca_bundle=settings.ca_bundle, origin=origin, note_connection=note)
 
 

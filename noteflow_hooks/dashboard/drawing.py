@@ -19,8 +19,6 @@ HIGH: Final = 100
 _LOW: Final = 1.5
 #: The numbers that axes end with, times a power of ten.
 _ROUND: Final = (1, 2, 3, 5, 10)
-#: What is seen of either part of a bar that has two.
-_SEEN: Final = 4
 _PERCENT: Final = 100
 
 
@@ -61,13 +59,6 @@ def bars(attempts: Sequence[pb.Attempt]) -> list[int]:
 def share(part: int, whole: int) -> int:
     """Return how wide the done part of a bar is."""
     return round(WIDE * min(part, whole) / whole) if whole else 0
-
-
-def parted(succeeded: int, attempts: int) -> int:
-    """Return how wide the good part of a bar is; either part can be seen as soon as there is one of it."""
-    width = round(WIDE * succeeded / attempts)
-    least, most = (_SEEN if succeeded else 0), (WIDE - _SEEN if succeeded < attempts else WIDE)
-    return min(max(width, least), most)
 
 
 def columns(buckets: Sequence[pb.StatsBucket]) -> Columns:

@@ -17,12 +17,17 @@ if TYPE_CHECKING:
 
 def measured_posts(
     begin: Callable[[Claim], Callable[[], AttemptResult]],
-    figures: Figures,
+    figures: Figures | None,
     *,
     rules: DeliveryRules,
     places: int,
 ) -> Callable[[Claim], Callable[[], AttemptResult]]:
-    """Return the same, with each POST counted as it begins and ends; ``places`` is how many there may be at once."""
+    """Return the same, with each POST counted as it begins and ends; ``places`` is how many there may be at once.
+
+    Here and below, without figures nothing is put around anything.
+    """
+    if figures is None:
+        return begin
     begun, under_way, cells = figures.row(POSTS), figures.row(POSTS_UNDER_WAY), figures.cells
     figures.set(figures.row(POST_PLACES), places)
     note_lag, slack_s = figures.observer(CLAIM_LAG), rules.lease_slack.total_seconds()
@@ -60,8 +65,10 @@ def _lag_s(claim: Claim, slack_s: float) -> float | None:
     return max(0.0, (lease_end - made_at).total_seconds() - claim.webhook.timeout_ms / 1000 - slack_s)
 
 
-def connection_counter(figures: Figures) -> Callable[[bool], None]:
+def connection_counter(figures: Figures | None) -> Callable[[bool], None] | None:
     """Return what counts a POST's connection, told whether it was kept from one before."""
+    if figures is None:
+        return None
     made, reused, cells = figures.row(CONNECTIONS, "made"), figures.row(CONNECTIONS, "reused"), figures.cells
 
     def note(is_kept: bool) -> None:  # noqa: FBT001 - a callback has no keywords
@@ -70,6 +77,8 @@ def connection_counter(figures: Figures) -> Callable[[bool], None]:
     return note
 
 
-def wake_up_counter(figures: Figures) -> Callable[[str, str], None]:
+def wake_up_counter(figures: Figures | None) -> Callable[[str, str], None] | None:
     """Return what counts a wake-up, told its queue and what came of it."""
+    if figures is None:
+        return None
     return lambda queue, result: figures.add(figures.row(WAKE_UPS, queue, result))

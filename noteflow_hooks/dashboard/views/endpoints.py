@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.drawing import columns
 from noteflow_hooks.dashboard.views.asking import ROWS, filters, pager
-from noteflow_hooks.dashboard.views.figures import day_request, days_of
+from noteflow_hooks.dashboard.views.figures import day_request, days_of, hours_of
 from noteflow_hooks.dashboard.visit import Page
 
 if TYPE_CHECKING:
@@ -24,9 +25,11 @@ def listed(visit: Visit) -> Page:
         **filters(visit.query, *FILTERS), page_size=ROWS, page_token=page_token, with_total=True
     )
     found = visit.client.webhooks.ListWebhooks(request)
+    ids, now = [each.id for each in found.webhooks], datetime.now(UTC)
     values = {
         "endpoints": found.webhooks,
-        "days": days_of(visit, day_request([each.id for each in found.webhooks], now=datetime.now(UTC))),
+        "days": days_of(visit, day_request(ids, now=now)),
+        "hours": {each: columns(stats.buckets) for each, stats in hours_of(visit, ids, now=now).items()},
         "total": found.total,
     }
     return Page("endpoints.html", {**values, **pager(visit, FILTERS, found.next_page_token)})

@@ -28,17 +28,25 @@ class Kept(Generic[Answer]):
         self._lock = threading.Lock()
         self._answers: dict[tuple[bytes, bytes], tuple[float, Answer]] = {}
 
+    def kept(self, visit: Visit, request: Message) -> Answer | None:
+        """Return what is kept for that request; None where nothing is, or not any more."""
+        with self._lock:
+            until, answer = self._answers.get(_key(visit, request), (0.0, None))
+        return answer if self._clock() < until else None
+
     def of(self, visit: Visit, request: Message, ask: Callable[[], Answer]) -> Answer:
         """Return what is kept for that request, or what ``ask`` returns now."""
-        owner = hashlib.sha256(visit.session.token.encode()).digest()
-        key = owner, request.SerializeToString(deterministic=True)
-        with self._lock:
-            until, answer = self._answers.get(key, (0.0, None))
-        if answer is not None and self._clock() < until:
-            return answer
-        answer = ask()
+        kept = self.kept(visit, request)
+        if kept is not None:
+            return kept
+        answer, key = ask(), _key(visit, request)
         with self._lock:
             if len(self._answers) >= _MOST:
                 self._answers.clear()
             self._answers[key] = self._clock() + self._fresh_s, answer
         return answer
+
+
+def _key(visit: Visit, request: Message) -> tuple[bytes, bytes]:
+    owner = hashlib.sha256(visit.session.token.encode()).digest()
+    return owner, request.SerializeToString(deterministic=True)

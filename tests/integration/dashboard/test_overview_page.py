@@ -138,6 +138,10 @@ def test_axes_end_with_round_numbers_and_lines_have_gaps() -> None:
     assert drawing.lines([]).p95 == ""
 
 
-def test_either_part_of_a_bar_can_be_seen() -> None:
-    """However little it stands for."""
-    assert [drawing.parted(*each) for each in ((0, 9), (1, 10_000), (9_999, 10_000), (9, 9))] == [0, 4, 156, 160]
+def test_an_endpoints_day_has_a_bar_for_each_hour(world: World, operator: Visitor) -> None:
+    """Of what succeeded and of what failed."""
+    made = fill(world)
+    row = operator.get("/endpoints").text.partition(f'id="r-{made["broken"].id}"')[2].partition("</tr>")[0]
+    assert 'viewBox="0 0 24 100"' in row or 'viewBox="0 0 25 100"' in row
+    assert ": 0 succeeded, 6 failed</title>" in row
+    assert "0.0% of 6" in row

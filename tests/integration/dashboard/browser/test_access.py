@@ -76,6 +76,15 @@ def test_nothing_scrolls_sideways_at_320_pixels(browser: Browser, dashboard: Das
             assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
 
 
+def test_nothing_scrolls_sideways_on_a_tablet(browser: Browser, dashboard: Dashboard, world: World) -> None:
+    """Just above the width from which tables are tables, and on a small laptop."""
+    for width in (800, 1040):
+        with signed_in(browser, dashboard, world.token, viewport={"width": width, "height": 800}) as page:
+            for path in ("/overview", "/endpoints", "/deliveries", "/undelivered", "/live", "/audit"):
+                page.goto(dashboard.url + path)
+                assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
+
+
 def test_long_texts_break_at_320_pixels(browser: Browser) -> None:
     """Names and addresses without a blank in them."""
     with World(limits=UNLIMITED) as world, Dashboard(world.address) as dashboard:
