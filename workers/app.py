@@ -81,6 +81,8 @@ _TRANSPORT_OPTIONS: Final[dict[str, object]] = {
     "interval_step": 0.2,
     "interval_max": 0.2,
 }
+#: A tick that can't be sent in time is sent with the next one.
+_BEAT_TIMEOUTS: Final[dict[str, object]] = {"socket_timeout": 2, "socket_connect_timeout": 2}
 _BROKER: Final[dict[str, object]] = {
     "broker_transport_options": _TRANSPORT_OPTIONS,
     # Redis may be away for a night: a worker waits for it as long as it takes.
@@ -198,8 +200,9 @@ def begin_life(sender: str, **_: Any) -> None:  # noqa: ANN401 - Celery's signat
 
 @signals.beat_init.connect
 def begin_beats_life(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
-    """Do the same for beat."""
+    """Do the same for beat, whose loop stands still while it waits for Redis: not for long, then."""
     life.begin(settings, "beat")
+    app.conf.broker_transport_options = {**_TRANSPORT_OPTIONS, **_BEAT_TIMEOUTS}
 
 
 @signals.celeryd_init.connect

@@ -64,8 +64,8 @@ def leave_out_receipts() -> None:
     logging.getLogger(strategy.__name__).setLevel(logging.WARNING)
 
 
-#: What relay and sweep return where they found nothing to do, as Celery shows it.
-_IDLE_RESULTS: Final = frozenset({"'0 events'", "'0 reclaimed, 0 overdue, 0 slots'"})
+#: What relay, sweep and purge return where they found nothing to do, as Celery shows it.
+_IDLE_RESULTS: Final = frozenset({"'0 events'", "'0 reclaimed, 0 overdue, 0 slots'", "'nothing is old enough'"})
 
 
 class _IdleRounds(logging.Filter):
@@ -78,7 +78,7 @@ class _IdleRounds(logging.Filter):
 
 
 def leave_out_idle_rounds() -> None:
-    """Have no line say that relay or sweep found nothing: of an idle system there are more than a megabyte a day."""
+    """Have no line say that relay, sweep or purge found nothing: of an idle system they are megabytes a day."""
     logger = logging.getLogger(trace.__name__)
     if not any(isinstance(each, _IdleRounds) for each in logger.filters):
         logger.addFilter(_IdleRounds())

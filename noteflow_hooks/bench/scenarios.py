@@ -13,6 +13,7 @@ from noteflow_hooks.bench.isolation import ISOLATION
 from noteflow_hooks.bench.latency import LATENCY
 from noteflow_hooks.bench.meetings import MEETINGS
 from noteflow_hooks.bench.memory import MEMORY
+from noteflow_hooks.bench.one_meeting import ONE_MEETING
 from noteflow_hooks.bench.one_request import ONE_REQUEST
 from noteflow_hooks.bench.over_grpc import OVER_GRPC
 from noteflow_hooks.bench.pools import POOLS
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 STANDARD: Final = (
     *THROUGHPUT,
     *ONE_REQUEST,
+    *ONE_MEETING,
     *SCALING,
     *OVER_GRPC,
     *BATCHES,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import math
 import mmap
 import os
 import stat
@@ -128,10 +129,25 @@ def read(path: Path) -> Signs:
         marks, about = _MARKS.unpack(data[: _MARKS.size]), json.loads(data[_MARKS.size :].rstrip(b"\0"))
     except (OSError, ValueError, struct.error):
         raise UnavailableError(f"no signs of life can be read in {path}") from None
+    if not isinstance(about, dict) or not _runs(about.get("pid")):
+        return Signs({**(about if isinstance(about, dict) else {}), "gone": True}, (math.inf,) * _COUNT)
     now = time.monotonic()
     # A mark from the future is one of another boot of the machine.
-    ages = tuple(now - each if 0 < each <= now else float("inf") for each in marks)
-    return Signs(about if isinstance(about, dict) else {}, ages)
+    ages = tuple(now - each if 0 < each <= now else math.inf for each in marks)
+    return Signs(about, ages)
+
+
+def _runs(pid: object) -> bool:
+    """Tell whether there is such a process; one that was killed leaves its file behind."""
+    if not isinstance(pid, int) or pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def default_folder() -> Path:

@@ -13,6 +13,7 @@ from noteflow_hooks.concurrency.coalescer import Coalescer
 from noteflow_hooks.delivery.claimer import LeasedClaim
 from noteflow_hooks.delivery.tuning import DISPATCH_PAGE, LEFT_OVER_AFTER, PAGE_GROWTH, ROOM_PATIENCE_S
 from noteflow_hooks.delivery.wake_ups import Lane
+from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class PageSizes:
     def __init__(self) -> None:
         #: How many deliveries an event makes, by the page before.
         self._width = 1.0
+        #: How many deliveries a POST takes, by the page before: more than one where they go in batches.
+        self._together = 1
         #: How many times larger than the room a page is.
         self._scale = 1
 
@@ -58,7 +61,7 @@ class PageSizes:
         """Return how many deliveries the next page makes at the most, and of how many events."""
         wanted = min(DISPATCH_PAGE, room * self._scale) if room else DISPATCH_PAGE
         # An event that has somewhat more endpoints than there is room for is finished all the same, with others' help.
-        limit = min(DISPATCH_PAGE, 2 * wanted)
+        limit = min(DISPATCH_PAGE, 2 * wanted * self._together)
         return limit, min(EVENTS_PER_ROUND, max(1, math.ceil(wanted / self._width)))
 
     def note(self, page: Dispatched, *, room: int) -> None:
@@ -66,6 +69,7 @@ class PageSizes:
         made = len(page.claims) + len(page.delivery_ids)
         if page.events:
             self._width = max(made, 1) / page.events
+        self._together = max((len(each.members) for each in page.claims if isinstance(each, BatchClaim)), default=1)
         # One event for thousands of endpoints is one task's at a time: others get what it makes as messages. And what
         # endpoints have no room for is made in large pages, so that what waits behind it comes soon.
         is_left = bool(page.delivery_ids) or page.throttled or page.throttled_slow
@@ -87,6 +91,8 @@ class Dispatcher:
         #: Whether the last page left some of what waits in the store.
         self._page_said_more = False
         self._waits_for_room = False
+        #: Whether the last page had some for endpoints with batches: those of the next one are leased, too.
+        self._leases_batches = False
 
     @property
     def is_more(self) -> bool:
@@ -160,11 +166,13 @@ class Dispatcher:
     def _page(self, batch: list[UUID], work: DispatchedWork, wake_ups: WakeUps, *, room: int) -> Dispatched:
         began = self._clock.monotonic()
         limit, events = self._sizes.next(room)
-        page = self._store.dispatch(batch, limit=limit, events=events, claim=room, lease_slack=self._rules.lease_slack)
+        slack, leases = self._rules.lease_slack, self._leases_batches
+        page = self._store.dispatch(batch, limit=limit, events=events, claim=room, batches=leases, lease_slack=slack)
         self._page_said_more = page.more
+        self._leases_batches = page.batched
         self._sizes.note(page, room=room)
         work.claims += [LeasedClaim(claim, began + self._slack_s, wake_ups) for claim in page.claims]
-        work.made += len(page.claims)
+        work.made += sum(len(each.members) if isinstance(each, BatchClaim) else 1 for each in page.claims)
         if page.delivery_ids or page.throttled or page.throttled_slow:
             self._pass_on(page, work, wake_ups)
         return page

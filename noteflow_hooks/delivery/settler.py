@@ -14,9 +14,10 @@ from noteflow_hooks.domain.attempt_line import Destination, attempt_line, death_
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
 from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
-from noteflow_hooks.domain.ports.delivery_store import Settled
+from noteflow_hooks.domain.ports.delivery_store import Settled, joined
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.urls import host_of
+from noteflow_hooks.domain.whole_batches import WholeSuccess, whole_success
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -94,6 +95,10 @@ class Settler:
         others: list[_Settling],
     ) -> None:
         """Add what the result of a batch's one POST leads to for its members, which are stored together."""
+        whole = whole_success(batch, result, policy=self._rules.policy)
+        if whole is not None:
+            others.append((leased, whole, whole.fencing_key))
+            return
         settlements = batch.settlements(result, policy=self._rules.policy, draw=self._clock.draw)
         part = failed if any(each.is_failure for each in settlements) else others
         part += [(leased, each, each.fencing_key) for each in settlements]
@@ -111,9 +116,12 @@ class Settler:
         for leased, settlement, key in group:
             is_kept = key in settled.fencing_keys
             outcome = _outcome(settlement) if is_kept else "lost"
-            outcomes[outcome] += 1
+            together = settlement.together if isinstance(settlement, WholeSuccess) else (settlement.delivery.id,)
+            outcomes[outcome] += len(together)
             if outcome == "succeeded":
-                succeeded.append(f"delivery {settlement.delivery.id} to {host_of(leased.claim.webhook.url)} succeeded")
+                host = host_of(leased.claim.webhook.url)
+                for each in together:
+                    succeeded.append(f"delivery {each} to {host} succeeded")
                 if not each_attempt:
                     continue
             if settlement.batch_id is None or (settlement.batch_id, outcome) not in logged:
@@ -178,12 +186,7 @@ class Settler:
             # One row that the store refuses must not take the others with it, whatever is wrong with it.
             log.exception("a group of %d results could not be stored; storing them one by one", len(group))
             stored = [self._store_one(each) for each in group]
-        return Settled(
-            frozenset().union(*(each.fencing_keys for each in stored)),
-            slots=[slot for each in stored for slot in each.slots],
-            event_ids=[event_id for each in stored for event_id in each.event_ids],
-            news=[one for each in stored for one in each.news],
-        )
+        return joined(stored)
 
     def _store_one(self, settlement: Settlement) -> Settled:
         for each in (settlement, _without_text(settlement)):

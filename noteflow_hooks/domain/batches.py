@@ -16,7 +16,7 @@ from noteflow_hooks.domain.filters import HeldBack
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, USUAL, EventFacts, Rendering
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
     from uuid import UUID
 
@@ -31,7 +31,7 @@ BODY_LIMIT: Final = 262_144
 #: At least what an element has beside its payload and its meeting's id, in every format.
 ENVELOPE: Final = 1_024
 #: A character of a meeting's id has so many bytes at the most, as JSON writes it.
-_CHARACTER: Final = 6
+CHARACTER: Final = 6
 #: The status code with which a receiver says that a request is too large (RFC 9110, 15.5.14).
 TOO_LARGE: Final = 413
 #: How many may share a batch where no answer has asked for fewer.
@@ -76,7 +76,7 @@ class Waiting:
     @property
     def most_bytes(self) -> int:
         """How many bytes it takes of a body, at the most."""
-        return self.payload_bytes + ENVELOPE + _CHARACTER * len(self.meeting_id or "")
+        return self.payload_bytes + ENVELOPE + CHARACTER * len(self.meeting_id or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +161,20 @@ def _put_together(waiting: Iterable[Waiting], *, batch_max: int) -> tuple[list[G
     return whole, list(open_ones.values())
 
 
+def fresh_groups(waiting: Sequence[Waiting], webhook: WebhookConfig) -> list[Group]:
+    """Return the batches that may go as their deliveries are made, which wait in that order and have no history.
+
+    Those are full, or need not wait to be; and what may be too large for a body is put together with more care later.
+    """
+    options, groups = webhook.options, []
+    for first in range(0, len(waiting), options.batch_max):
+        members = waiting[first : first + options.batch_max]
+        is_ready = len(members) == options.batch_max or not options.batch_wait_ms
+        if is_ready and sum(each.most_bytes for each in members) <= BODY_LIMIT:
+            groups.append(Group(tuple(members)))
+    return groups
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member(Claim):
     """A claimed delivery that is part of a batch."""
@@ -180,7 +194,7 @@ class BatchClaim(Claim):
     """A claimed batch; what it has of a claim is its first member's. It is one POST."""
 
     id: UUID
-    members: tuple[Member, ...]
+    members: Sequence[Member]
     #: By what it is rendered at all of its attempts.
     rendering: Rendering
 
@@ -192,7 +206,7 @@ class BatchClaim(Claim):
     @property
     def asks_filter(self) -> bool:
         """Whether the endpoint's filter is to be asked about one of its members."""
-        return any(each.asks_filter for each in self.members)
+        return bool(self.webhook.options.filter) and any(each.asks_filter for each in self.members)
 
     def settlements(
         self, result: AttemptResult | HeldBack | None, *, policy: RetryPolicy, draw: Callable[[], float]

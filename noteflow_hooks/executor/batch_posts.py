@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import RESPONSE_KEPT_BYTES, SUCCESS, ErrorKind
 from noteflow_hooks.domain.payload_versions import version_sent
+from noteflow_hooks.domain.whole_batches import FreshBatch
 from noteflow_hooks.errors import RenderingError
 from noteflow_hooks.executor.http.reply import BODY_LIMIT
 from noteflow_hooks.executor.outcome import Outcome, answered, storable
 from noteflow_hooks.executor.partial import failed_in
 from noteflow_hooks.executor.redaction import LONGEST, without_credentials
-from noteflow_hooks.rendering.batches import BATCH_RENDERERS, Element
+from noteflow_hooks.rendering.batches import BATCH_RENDERERS, SPLICERS, Element
 from noteflow_hooks.rendering.occurrence import Occurrence
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ _INCOMPLETE: Final = "The answer's body is not whole, and might name events that
 def rendered_batch(batch: BatchClaim) -> Rendered:
     """Return the body; raise RenderingError where this release can't render as the first attempt did."""
     by = batch.rendering
+    if isinstance(batch, FreshBatch) and (splice := SPLICERS.get((by.format, by.renderer))):
+        return splice(batch.members.columns)
     render = BATCH_RENDERERS.get((by.format, by.renderer))
     if render is None:
         raise RenderingError(f"Can't be rendered as a batch of {by.format}: no renderer has the number {by.renderer}")

@@ -2,21 +2,43 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import text
 
-from noteflow_hooks.domain.batches import without_batch
+from noteflow_hooks.domain.batches import Waiting, fresh_groups, without_batch
+from noteflow_hooks.domain.health import load
 from noteflow_hooks.domain.health.scheduling import BURST, is_awaited
-from noteflow_hooks.persistence.sql.delivery import batch_statements, dispatch_statements, settle_statements
-from tests.support.twins import MAYBE, Endpoint, Rows, in_transaction, twin
+from noteflow_hooks.persistence.sql.delivery import (
+    batch_statements,
+    claim_statements,
+    dispatch_statements,
+    fresh_statements,
+    settle_statements,
+)
+from tests.support.twins import MAYBE, Endpoint, Rows, endpoints, in_transaction, twin
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
+JOINED = "noteflow.webhook_configs AS config JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id"
+BATCHED = st.sampled_from([True, True, False])
+PARAMS: dict[str, Any] = {
+    "others": 0,
+    "events": 0,
+    "limit": 100,
+    "burst": BURST,
+    "disabled": "off",
+    "gone": "gone",
+    "claim": 50,
+    "slack_s": 1.0,
+    "concurrency": 12,
+}
 LIMITS = st.sampled_from([None, 1, 2, 50, 100])
 
 
@@ -55,6 +77,67 @@ def test_when_a_batch_is_not_waited_for_any_longer_is_one_thing(
         assert after.turn_at == (rows.now if awaited or before.turn_at is None else before.turn_at)
         is_later = before.turn_at is not None and before.turn_at > rows.now
         assert report.throttled is (awaited or not is_later)
+
+    in_transaction(tables, check)
+
+
+@twin("domain.health.load.leases_batches")
+@given(generated=st.lists(st.tuples(endpoints(), BATCHED), min_size=1, max_size=8))
+def test_whose_batches_go_as_they_are_dispatched_is_one_thing(
+    tables: Engine, generated: list[tuple[Endpoint, bool]]
+) -> None:
+    """Those that nothing throttles but their batches."""
+
+    def check(rows: Rows) -> None:
+        own = [Endpoint({**each.config, **({"batch_max": 5} if yes else {})}, each.health) for each, yes in generated]
+        stored = [rows.endpoint(each) for each in own]
+        found = rows.ids(f"SELECT config.id FROM {JOINED} WHERE {claim_statements.LEASES_BATCHES}")  # noqa: S608 - our own constants
+        assert found == {each for each in stored if load.leases_batches(*rows.read_endpoint(each))}
+
+    in_transaction(tables, check)
+
+
+@twin("domain.batches.fresh_groups")
+@given(
+    batch_max=st.sampled_from([2, 3, 24]),
+    wait_ms=st.sampled_from([0, 0, 1_000]),
+    cap=st.sampled_from([None, None, 1, 2]),
+    runs=st.lists(
+        st.tuples(st.sampled_from([1, 2, 24]), st.sampled_from([2, 10_000]), st.sampled_from([None, "m-1", "m" * 200])),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_which_deliveries_are_batches_from_the_start_is_one_thing(
+    tables: Engine, batch_max: int, wait_ms: int, cap: int | None, runs: list[tuple[int, int, str | None]]
+) -> None:
+    """Full ones, or what need not wait, in the order of the events, as far as there is room in a body and for POSTs."""
+
+    def check(rows: Rows) -> None:
+        config = {"events": ["meeting.completed"], "batch_max": batch_max, "batch_wait_ms": wait_ms}
+        webhook_id = rows.endpoint(Endpoint({**config, "max_concurrency": cap}, {"turn_at": None}))
+        events = [(size, about) for count, size, about in runs for _ in range(count)]
+        # Of the same bytes as it is told: two quotes and as many letters.
+        ids = [
+            rows.event(payload=json.dumps("x" * (size - 2)), meeting_id=about, created_at=-60.0 + nth)
+            for nth, (size, about) in enumerate(events)
+        ]
+        waiting = [
+            Waiting(delivery_id=key, created_at=rows.now, payload_bytes=size, meeting_id=about)
+            for key, (size, about) in zip(ids, events, strict=True)
+        ]
+        expected = [each.ids for each in fresh_groups(waiting, rows.read_endpoint(webhook_id)[0])][
+            : cap or PARAMS["concurrency"]
+        ]
+        rows.connection.execute(fresh_statements.DISPATCH_BATCHES.usual, {**PARAMS, "ids": ids})
+        found = rows.connection.execute(
+            text(
+                "SELECT batch.id, array_agg(own.event_id ORDER BY array_position(batch.members, own.id)) AS events"
+                " FROM noteflow.webhook_batches AS batch JOIN noteflow.delivery_queue AS own ON own.batch_id = batch.id"
+                " WHERE own.status = 'sending' GROUP BY batch.id ORDER BY batch.id"
+            )
+        )
+        assert [tuple(row.events) for row in found] == expected
 
     in_transaction(tables, check)
 

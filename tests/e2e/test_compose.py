@@ -91,7 +91,11 @@ def system(database: str, receiver: Receiver, tmp_path_factory: pytest.TempPathF
                 "NOTEFLOW_HOOKS_GRPC_BIND": "127.0.0.1:0",
                 "NOTEFLOW_HOOKS_DASHBOARD_BIND": free_address(),
             },
-            added={"NOTEFLOW_HOOKS_CA_BUNDLE": str(receiver.ca_pem)},
+            added={
+                "NOTEFLOW_HOOKS_CA_BUNDLE": str(receiver.ca_pem),
+                # Each container has a temporary folder of its own.
+                "NOTEFLOW_HOOKS_RUN_DIR": str(tmp_path_factory.mktemp("run")),
+            },
             scale={"worker": 2},
         )
         try:

@@ -1,4 +1,4 @@
-"""What `doctor` says of a whole system, while parts of it are killed and frozen, and how long it takes to say it."""
+"""What `doctor` and `health` say of a whole system, while parts of it are killed and frozen."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
+from noteflow_hooks import __version__
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.local.stack.environment import variables
@@ -37,7 +38,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
 @pytest.fixture
 def rig(system: SystemRig, monkeypatch: pytest.MonkeyPatch) -> SystemRig:
     """The system, well again after the test before, and its settings in our environment."""
-    for name, value in variables(system.settings).items():
+    for name, value in variables({"data_dir": system.folder, **system.settings}).items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(system.folder)
     until(lambda: ran_s_ago(system) < 5, what="relay and sweep run")
@@ -143,3 +144,77 @@ def test_without_workers_it_fails(rig: SystemRig, capsys: pytest.CaptureFixture[
     """None answers."""
     with dead(rig, "worker-1"):
         assert failures(capsys) == {"workers"}
+
+
+def healthy(*arguments: str) -> bool:
+    """Ask `health`, with a bound that fits a test; return its answer."""
+    return run(root, ["health", *arguments, "--within", "4"]) == 0
+
+
+@pytest.mark.usefixtures("rig")
+def test_every_process_is_alive_and_ready() -> None:
+    """By what it has done of late; a name that nobody has is no."""
+    for process in (("--worker", "worker-1"), ("--beat",), ("--server",)):
+        until(lambda process=process: healthy(*process), what=f"{process[0]} is alive and ready")  # type: ignore[misc]  # mypy knows no lambda's defaults
+    assert not healthy("--worker", "worker-2")
+    assert run(root, ["health", "--worker", "worker-1", "--beat"]) == 2
+
+
+def test_a_frozen_worker_is_not_alive_and_doctor_names_it(rig: SystemRig, capsys: pytest.CaptureFixture[str]) -> None:
+    """It answers nothing, and its connections are still there; once it goes on, it is alive."""
+    until(lambda: healthy("--worker", "worker-1"), what="it is well")
+    with rig.frozen("worker-1"):
+        until(lambda: not healthy("--worker", "worker-1", "--alive"), what="its loop stands still")
+        capsys.readouterr()
+        assert run(root, ["doctor", "--json"]) == 1
+        [said] = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "workers"]
+        named = [(each["name"], each["cmd"]) for each in rig.redis.client_list()]
+        assert "connected and silent: worker-1@" in said["found"], str(named)
+        assert "health --worker" in said["advice"]
+    until(lambda: healthy("--worker", "worker-1"), what="it is alive and ready again")
+
+
+@pytest.mark.parametrize("server", ["postgres", "valkey"])
+def test_a_worker_is_alive_and_not_ready_in_an_outage(rig: SystemRig, server: str) -> None:
+    """A probe that restarted it would have the POSTs sent again whose results wait in it. So is beat without Redis."""
+    with rig.frozen(server):
+        until(lambda: not healthy("--worker", "worker-1", "--ready"), what="it gets nothing done")
+        for process in (("--worker", "worker-1"), ("--beat",), ("--server",)):
+            assert run(root, ["health", *process, "--alive"]) == 0
+    until(lambda: healthy("--worker", "worker-1"), what="it is ready again", timeout_s=60)
+    until(lambda: healthy("--beat"), what="beat is ready again", timeout_s=60)
+    until(lambda: ran_s_ago(rig) < 2, what="relay and sweep go on", timeout_s=60)
+
+
+def test_an_outage_is_told_once_and_so_is_its_end(rig: SystemRig) -> None:
+    """By worker and beat, however often they were refused meanwhile."""
+    logs = {name: rig.folder / "logs" / f"{name}.log" for name in ("worker-1", "beat")}
+    sizes = {name: log.stat().st_size for name, log in logs.items()}
+
+    def said(name: str, what: str) -> int:
+        return logs[name].read_bytes()[sizes[name] :].decode().count(what)
+
+    rig.redis.execute_command("CONFIG", "SET", "requirepass", "another")
+    rig.redis.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+    try:
+        until(lambda: all(said(name, "Redis refuses: ") for name in logs), what="both tell of it")
+    finally:
+        rig.redis.execute_command("CONFIG", "SET", "requirepass", rig.system.redis_url.split(":")[2].split("@")[0])
+    until(lambda: all(said(name, "Redis answers again") for name in logs), what="both tell of its end", timeout_s=60)
+    assert {name: said(name, "Redis refuses: ") for name in logs} == dict.fromkeys(logs, 1)
+    assert "Traceback" not in logs["beat"].read_text()
+
+
+def test_an_idle_system_logs_nothing_and_says_who_is_connected(rig: SystemRig) -> None:
+    """While relay and sweep come by again and again; that is all that they find."""
+    logs = [rig.folder / "logs" / f"{name}.log" for name in ("worker-1", "beat", "server")]
+    until(lambda: healthy("--worker", "worker-1"), what="it is well")
+    before = [log.stat().st_size for log in logs]
+    [(runs,)] = rig.database.execute("SELECT max(ended_at) FROM noteflow.task_runs").fetchall()
+    behind = "SELECT count(*) FROM noteflow.task_runs WHERE ended_at > %s + interval '1 s'"
+    until(lambda: rig.database.execute(behind, [runs]).fetchall() == [(2,)], what="some rounds")
+    assert [log.stat().st_size for log in logs] == before
+    named = rig.database.execute("SELECT DISTINCT application_name FROM pg_stat_activity").fetchall()
+    assert {name.split()[2] for (name,) in named if name.startswith("noteflow-hooks ")} >= {"worker", "server"}
+    clients = {each["name"].rpartition(":")[0] for each in rig.redis.client_list()}
+    assert f"noteflow-hooks:{__version__}:worker" in clients

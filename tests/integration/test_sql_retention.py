@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from sqlalchemy import text
@@ -26,13 +27,14 @@ from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from uuid import UUID
 
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.domain.deliveries import Claim, WebhookDelivery
     from noteflow_hooks.domain.ports.maintenance import PurgeBatch
 
+#: As if everything were counted.
+COUNTED = {"counted_to": "infinity", "uncounted": UUID(int=0), "beyond": UUID(int=0)}
 NO_TIME = timedelta(0)
 BOX = SecretBox([bytes(32)])
 WAITING = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()")
@@ -178,7 +180,7 @@ def test_sending_again_what_is_being_removed_finds_nothing(store: Store) -> None
             said.append(error)
 
     with store.engine.begin() as connection:
-        given = {"age": NO_TIME, "limit": 9, "moment": "-infinity", "id": event_id}
+        given = {"age": NO_TIME, "limit": 9, "moment": "-infinity", "id": event_id, **COUNTED}
         assert connection.execute(retention._REMOVE_EVENTS, given).one().rows == 1  # noqa: SLF001 - left open on purpose
         thread = in_a_thread(store, send_again)
     thread.join()
@@ -245,7 +247,7 @@ def test_removing_endpoints_reads_no_whole_table(store: Store) -> None:
 
 
 def _plan(store: Store, statement: Any) -> str:  # noqa: ANN401 - a statement
-    given = {"age": NO_TIME, "limit": 9, "moment": "-infinity", "id": store.workspace_id}
+    given = {"age": NO_TIME, "limit": 9, "moment": "-infinity", "id": store.workspace_id, **COUNTED}
     with store.engine.connect() as connection:
         connection.execute(text("SET LOCAL enable_seqscan = off"))
         rows = connection.execute(text(f"EXPLAIN {statement.text}"), given)

@@ -28,6 +28,8 @@ _KEPT: Final = re.compile(r"PYTHONPATH|LANG|TMPDIR|LD_LIBRARY_PATH|COVERAGE_.*")
 #: where its environment says.
 _LISTENING: Final = {
     "server": ("127.0.0.1:50051", re.compile(r"serving gRPC on (127\.0\.0\.1:\d+)")),
+    "worker": ("", re.compile(r"(worker@\S+) ready")),
+    "beat": ("", re.compile(r"(beat: Starting)")),
     "dashboard": ("", re.compile(r"the dashboard is at http://(127\.0\.0\.1:\d+)")),
     "flower": ("127.0.0.1:5555", re.compile(r"Visit me at http://(127\.0\.0\.1:\d+)")),
 }
@@ -152,7 +154,8 @@ class ComposedSystem:
         found = said.search(running.log)
         assert found, str(running)
         self.addresses[running.service.name] = found[1]
-        check = [word.replace(inside, found[1]) if inside else word for word in running.service.health_command]
+        words = [_here(word, running.log_path.stem) for word in running.service.health_command]
+        check = [word.replace(inside, found[1]) if inside else word for word in words]
         assert not inside or check != running.service.health_command, (
             f"{running.service.name}: the check asks another address"
         )

@@ -8,20 +8,27 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from noteflow_hooks.delivery.dispatcher import PageSizes
+from noteflow_hooks.delivery.tuning import DISPATCH_PAGE
 from noteflow_hooks.delivery.wake_ups import Lane
 from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.options import EndpointOptions
+from noteflow_hooks.domain.ports.delivery_store import Dispatched
+from noteflow_hooks.domain.whole_batches import WholeSuccess
+from tests.support.batches import a_batch
 from tests.support.builders import an_attempt_result, an_event
 from tests.support.delivery_system import FAILED, OK, System
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from uuid import UUID
 
     import pytest
 
-    from noteflow_hooks.domain.deliveries import AttemptResult, Claim
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement
+    from noteflow_hooks.domain.ports.delivery_store import Settled
 
 BATCHED = EndpointOptions(batch_max=3)
 
@@ -66,9 +73,9 @@ def test_a_failed_batch_is_one_line_in_the_log(caplog: pytest.LogCaptureFixture)
     batched(system, 3)
     with caplog.at_level(logging.WARNING):
         system.deliver([])
-    [line] = [each.getMessage() for each in caplog.records]
-    assert line.startswith("batch ")
-    assert " of 3, delivery " in line
+    [fields] = [vars(each)["fields"] for each in caplog.records]
+    assert fields["batch"] is not None
+    assert fields["members"] == 3
 
 
 def test_those_that_an_answer_names_are_retried_and_the_others_are_done() -> None:
@@ -124,3 +131,53 @@ def test_one_member_that_must_not_be_sent_keeps_the_batch_from_being_sent() -> N
     assert (outcomes["skipped"], outcomes["succeeded"], len(system.sent)) == (1, 1, 1)
     with system.unit() as unit:
         assert {each.attempt_count for each in unit.webhooks.get_deliveries(webhook_id)} == {0, 1}
+
+
+def announced(system: System, count: int) -> int:
+    """Dispatch and deliver so many new events in one round; return how many deliveries were made."""
+    made, _ = system.service.dispatch_and_deliver(system.events(count), wake_ups=system.wake_ups)
+    return made
+
+
+def test_batches_are_leased_as_they_are_dispatched_once_there_is_such_traffic() -> None:
+    """The first round leaves them to a slot, and the next ones don't: they send whole batches without a claim."""
+    system = System()
+    webhook_id = system.subscribed(options=BATCHED)
+    assert announced(system, 3) == 0
+    assert len(system.sent) == 0
+    assert announced(system, 7) == 7
+    assert len(system.sent) == 3
+    system.deliver([])
+    with system.unit() as unit:
+        found = unit.webhooks.get_deliveries(webhook_id, limit=100)
+    assert {each.status for each in found} == {DeliveryStatus.SUCCEEDED}
+
+
+def test_a_page_may_make_as_many_deliveries_as_its_posts_take() -> None:
+    """Pages grow with the size of batches, and shrink where what is dispatched goes one by one again."""
+    sizes = PageSizes()
+    assert sizes.next(50) == (100, 50)
+    sizes.note(Dispatched((), events=50, more=True, claims=(_batch_of(50),), batched=True), room=50)
+    assert sizes.next(50)[0] == DISPATCH_PAGE
+    sizes.note(Dispatched((), events=50, more=False, claims=(), batched=False), room=50)
+    assert sizes.next(50)[0] == 100
+
+
+def _batch_of(count: int) -> BatchClaim:
+    return a_batch("https://receiver.example/hooks", *[b"{}"] * count)
+
+
+def test_a_success_of_a_whole_batch_is_stored_as_one_result(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All are counted and logged one by one; the store is given one result."""
+    system = System()
+    batched(system, 3)
+    given: list[Settlement] = []
+    settle = system.store.settle
+
+    def watched(group: Sequence[Settlement]) -> Settled:
+        given.extend(group)
+        return settle(group)
+
+    monkeypatch.setattr(system.store, "settle", watched)
+    assert system.deliver([])["succeeded"] == 3
+    assert [isinstance(each, WholeSuccess) for each in given] == [True]

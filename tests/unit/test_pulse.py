@@ -64,6 +64,20 @@ def test_the_file_goes_with_its_process_and_is_nobody_elses(pulse: Pulse, tmp_pa
         read(the_file(tmp_path))
 
 
+def test_a_process_that_was_killed_is_gone_at_once(tmp_path: Path) -> None:
+    """Its file is still there, and fresh."""
+
+    def live() -> None:
+        Pulse().open(tmp_path, "worker", "celery@host")
+        os._exit(9)
+
+    child = multiprocessing.get_context("fork").Process(target=live)
+    child.start()
+    child.join(30)
+    answer = alive(read(the_file(tmp_path)), within_s=30)
+    assert (answer.is_yes, answer.why) == (False, "its process has ended")
+
+
 def test_a_folder_that_takes_nothing_ends_no_process(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is said once; the process goes on, and no probe can tell."""
     (tmp_path / "file").write_text("")

@@ -73,17 +73,18 @@ def test_a_service_can_do_little_harm(name: str, units: Path) -> None:
     assert found.returncode == 0, found.stdout
 
 
-@pytest.mark.parametrize("service", ["worker", "beat", "dashboard", "server"])
+@pytest.mark.parametrize("service", ["worker", "beat", "dashboard", "server", "exporter"])
 def test_a_service_runs_what_compose_runs(service: str) -> None:
-    """But for the names of workers, of which one machine has several."""
+    """But for the names of workers, of which one machine has several, and for who may ask the exporter."""
     variables = dict.fromkeys(
         ("POSTGRES_PASSWORD", "REDIS_PASSWORD", "NOTEFLOW_HOOKS_SECRET_KEYS", "FLOWER_USER", "FLOWER_PASSWORD"), "x"
     )
-    (composed,) = [each for each in read(variables).ours if each.name == service]
+    composed = read(variables).services[service]
     (name,) = [each for each in SERVICES if each.startswith(f"noteflow-hooks-{service}")]
     (started,) = lines(name)["ExecStart"]
     command = started.removeprefix("/opt/noteflow-hooks/bin/").replace("worker-%i@%%h", "worker@%h")
-    assert command.replace("${SERVER_PROCESSES}", "1").split() == composed.command
+    command = command.replace("${SERVER_PROCESSES}", "1").replace("127.0.0.1:9464", "0.0.0.0:9464")
+    assert command.split() == composed.command
 
 
 def test_a_stop_waits_for_posts_and_ends_children() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.concurrency.pulse import DONE, FAILED, FETCHED, IDLE, TURNED
 
@@ -21,8 +21,13 @@ class Answer:
     why: str
 
 
+_GONE: Final = Answer(is_yes=False, why="its process has ended")
+
+
 def alive(signs: Signs, *, within_s: float) -> Answer:
     """Tell whether the process's own loop has turned within that time, whatever PostgreSQL and Redis do."""
+    if signs.about.get("gone"):
+        return _GONE
     age = signs.ages[TURNED]
     return Answer(age <= within_s, f"its loop turned {_ago(age)}")
 
@@ -30,8 +35,8 @@ def alive(signs: Signs, *, within_s: float) -> Answer:
 def worker_ready(signs: Signs, *, within_s: float) -> Answer:
     """Tell whether it has its queues, and has done what it fetched, or had nothing to do, within that time."""
     ages = signs.ages
-    if not signs.about.get("connected"):
-        return Answer(is_yes=False, why="it has no connection to Redis")
+    if not signs.about.get("connected") or signs.about.get("gone"):
+        return _GONE if signs.about.get("gone") else Answer(is_yes=False, why="it has no connection to Redis")
     if not signs.about.get("queues"):
         return Answer(is_yes=False, why="it takes from no queue")
     if ages[FETCHED] > within_s:
@@ -48,6 +53,8 @@ def worker_ready(signs: Signs, *, within_s: float) -> Answer:
 
 def beat_ready(signs: Signs) -> Answer:
     """Tell whether Redis took what was last due."""
+    if signs.about.get("gone"):
+        return _GONE
     sent, refused = signs.ages[DONE], signs.ages[FAILED]
     if refused < sent:
         return Answer(is_yes=False, why=f"Redis refused what was due {_ago(refused)}")

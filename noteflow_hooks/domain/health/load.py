@@ -30,6 +30,17 @@ def claimable_at_once(webhook: WebhookConfig, health: EndpointHealth, *, in_flig
     return 0 if health.is_throttled(webhook) else max(0, cap(health, webhook, rules) - in_flight)
 
 
+def leases_batches(webhook: WebhookConfig, health: EndpointHealth) -> bool:
+    """Tell whether whole batches of an endpoint may go as they are dispatched, as far as there is room.
+
+    Nothing throttles it but that its deliveries go in batches. What waits has its slots beside that, and once it has
+    found no room in one, it comes first.
+    """
+    marks = (health.open_until, health.slow_since, health.ramp, webhook.keeps_back_since, webhook.rate_per_s)
+    is_free = webhook.is_active and not health.awaiting_room and all(each is None for each in marks)
+    return is_free and bool(webhook.options.batch_max) and not webhook.options.is_ordered
+
+
 def is_throttled_from_the_start(
     webhook: WebhookConfig, health: EndpointHealth, *, nth: int, forced: bool, burst: int = BURST
 ) -> bool:

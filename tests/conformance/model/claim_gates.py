@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,11 @@ def check_endpoint(
         assert health.turn_at is not None, "claimed without a turn"
         assert health.turn_at <= span.latest, "claimed before its turn"
     else:
-        assert not before.is_throttled(webhook_id), "claimed past the endpoint's gate"
+        alone = [each for each in going if each.batch is None]
+        assert not alone or not before.is_throttled(webhook_id), "claimed past the endpoint's gate"
+        assert len(alone) == len(going) or before.leases_batches(webhook_id), "a batch past the endpoint's gate"
+        sizes = Counter(each.batch for each in going if each.batch is not None)
+        assert not webhook.batch_wait_ms or set(sizes.values()) <= {webhook.batch_max}, "it was to wait for others"
     endpoint = ledger.endpoints[webhook_id]
     in_flight = before.posts(webhook_id)
     posts = len(requests(going))

@@ -21,6 +21,7 @@ from noteflow_hooks.domain.batches import BatchClaim
 from noteflow_hooks.domain.filters import MATCHED, NOT_MATCHED, FilterAnswer, HeldBack, Verdict
 from noteflow_hooks.domain.ports.filters import FilterEvaluator
 from noteflow_hooks.domain.retry import RetryPolicy
+from noteflow_hooks.domain.whole_batches import whole_success
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
 from tests.conformance.model.operators import URLS, Operated
@@ -120,9 +121,10 @@ class DeliveryMachine(Operated):
         limit=st.sampled_from([PLENTY, PLENTY, 2, 5]),
         events=st.sampled_from([PLENTY, 1, 2]),
         claim=st.sampled_from([PLENTY, 1, 3]),
+        batches=st.booleans(),
     )
-    def events_are_dispatched_and_claimed(self, limit: int, events: int, claim: int) -> None:
-        made = self.store.dispatch([], limit=limit, events=events, claim=claim, lease_slack=SLACK)
+    def events_are_dispatched_and_claimed(self, limit: int, events: int, claim: int, *, batches: bool) -> None:
+        made = self.store.dispatch([], limit=limit, events=events, claim=claim, batches=batches, lease_slack=SLACK)
         self.hands += made.claims
 
     @step(weight=4, named=st.lists(st.integers(0, 30), max_size=2), limit=_LIMITS)
@@ -350,7 +352,8 @@ def settlements(claim: Claim, answer: AttemptResult | Verdict | None) -> list[Se
         # Every second event is named, as if the endpoint could do so.
         named = frozenset(each.delivery.event_id for each in claim.members[::2])
         result = replace(result, status_code=200, failed_events=named)
-    return claim.settlements(result, policy=_POLICY, draw=lambda: 0.5)
+    whole = whole_success(claim, result, policy=_POLICY)
+    return [whole] if whole is not None else claim.settlements(result, policy=_POLICY, draw=lambda: 0.5)
 
 
 def _next(rows: Rows) -> timedelta | None:

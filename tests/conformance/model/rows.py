@@ -50,7 +50,8 @@ _TABLES: Final = {
     " FROM noteflow.webhook_deliveries",
     "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind,"
     " error_message, batch_id FROM noteflow.webhook_attempts ORDER BY attempt_number",
-    "replays": "SELECT id, workspace_id, state, sent, rate_per_s, paced_at, created_at FROM noteflow.webhook_replays",
+    "replays": "SELECT id, workspace_id, state, sent, rate_per_s, coalesce(narrowed_paced_at, paced_at) AS paced_at,"
+    " created_at FROM noteflow.webhook_replays",
     "redeliveries": "SELECT id, delivery_id, replay_id, previous_status, after_attempt"
     " FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
 }
@@ -115,6 +116,13 @@ class Rows:
         marks = (*gates, rate_of(webhook))
         is_scheduled = webhook.batch_max > 0 or webhook.ordering != "none"
         return is_scheduled or keeps_back(webhook) or any(each is not None for each in marks)
+
+    def leases_batches(self, webhook_id: UUID) -> bool:
+        """Tell whether whole batches of an endpoint may go as they are dispatched."""
+        webhook, health = self.webhooks[webhook_id], self.health[webhook_id]
+        marks = (health.open_until, health.ramp, health.slow_since, rate_of(webhook))
+        is_free = not health.awaiting_room and not keeps_back(webhook) and all(each is None for each in marks)
+        return is_free and webhook.batch_max > 0 and webhook.ordering == "none"
 
     def is_merely_flooded(self, webhook_id: UUID) -> bool:
         """Tell whether an endpoint of the quick lane has turns for nothing but the number of its deliveries."""

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import UUID
 
+from noteflow_hooks.domain.batches import BatchClaim
+from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.ports.delivery_store import EVENTS_PER_ROUND
+from noteflow_hooks.domain.whole_batches import WholeSuccess
 from tests.conformance.model.batch_checks import check_batches, singly
 from tests.conformance.model.claim_gates import cap, check_claim, check_endpoint
 from tests.conformance.model.delivery_tracks import Span, Track
@@ -16,9 +21,8 @@ from tests.conformance.model.world import SLACK
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
     from datetime import datetime
-    from uuid import UUID
 
-    from noteflow_hooks.domain.deliveries import Claim, Settlement
+    from noteflow_hooks.domain.deliveries import Claim
     from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.ports.delivery_store import Claimed, Dispatched, Settled, ThrottledCount
     from tests.conformance.model.ledger import Ledger
@@ -52,18 +56,24 @@ class WatchedStore:
         limit: int,
         events: int = EVENTS_PER_ROUND,
         claim: int = 0,
+        batches: bool = False,
         lease_slack: timedelta = SLACK,
     ) -> Dispatched:
         """Check that exactly the endpoints that match get deliveries, held where their turn is to come."""
         before, made, span = self._call(
-            lambda: self._inner.dispatch(event_ids, limit=limit, events=events, claim=claim, lease_slack=lease_slack)
+            lambda: self._inner.dispatch(
+                event_ids, limit=limit, events=events, claim=claim, batches=batches, lease_slack=lease_slack
+            )
         )
         after = self._opened.read()
         self._ledger.dispatched(before, after, span)
         new = [after.deliveries[each] for each in after.deliveries.keys() - before.deliveries.keys()]
         assert len(new) <= limit
         assert set(made.delivery_ids) == {each.id for each in new if each.status == "pending" and not each.held}
-        assert {each.delivery.id for each in made.claims} == {each.id for each in new if each.status == "sending"}
+        assert {each.delivery.id for each in singly(made.claims)} == {
+            each.id for each in new if each.status == "sending"
+        }
+        assert batches or not any(isinstance(each, BatchClaim) for each in made.claims)
         waiting = [{each.id for each in rows.events.values() if each.dispatched_at is None} for rows in (before, after)]
         assert made.events == len(waiting[0]) - len(waiting[1])
         assert made.more or not waiting[1], "events are left and nobody says so"
@@ -72,7 +82,8 @@ class WatchedStore:
         assert made.throttled or False not in lanes
         assert made.throttled_slow or True not in lanes
         for webhook_id in {each.webhook_id for each in new}:
-            self._check_flood(webhook_id, [each for each in new if each.webhook_id == webhook_id], before)
+            own = [each for each in new if each.webhook_id == webhook_id and each.batch_id is None]
+            self._check_flood(webhook_id, own, before)
         self._check_owned(made, before, after, claim=claim)
         self._claimed(made.claims, before, span, lease_slack, by_turn=False, slow=False)
         return made
@@ -143,11 +154,36 @@ class WatchedStore:
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         """Check that exactly the results of those who still hold their claim count."""
         before, settled, span = self._call(lambda: self._inner.settle(settlements))
+        settlements, settled = self._singly(settlements, settled, before)
         live, told = self._ledger.settled(settlements, before, span)
         assert settled.fencing_keys == live, "a stale result counts, or a fresh one doesn't"
         self._check_answered(self._ledger.answered(settlements, live, before), before)
         assert self._ledger.told_of(before, self._opened.read(), told) == set(settled.event_ids)
         return settled
+
+    def _singly(
+        self, settlements: Sequence[Settlement], settled: Settled, before: Rows
+    ) -> tuple[Sequence[Settlement], Settled]:
+        """Return one settlement for each delivery, and which count: a whole batch's has the key of its first one."""
+        found: list[Settlement] = []
+        keys = set(settled.fencing_keys)
+        for each in settlements:
+            if not isinstance(each, WholeSuccess):
+                found.append(each)
+                continue
+            rows = [before.deliveries[UUID(key)] for key in each.together]
+            own = [
+                Settlement(
+                    replace(each.delivery, id=row.id, event_id=row.event_id, event_type=row.event_type),
+                    attempt=each.attempt,
+                    batch_id=each.batch_id,
+                )
+                for row in rows
+            ]
+            found += own
+            if each.fencing_key in keys:
+                keys |= {one.fencing_key for one in own}
+        return found, replace(settled, fencing_keys=frozenset(keys))
 
     def _check_answered(self, answered: Collection[UUID], before: Rows) -> None:
         after = self._opened.read()

@@ -158,6 +158,35 @@ def test_one_box_finds_any_id_and_any_beginning(world: World, operator: Visitor)
     assert "The box above" in operator.get("/find?q=").text
 
 
+def test_the_box_of_the_list_takes_any_id(world: World, operator: Visitor) -> None:
+    """Of a delivery, an event, an endpoint or a meeting; the other filters stay, and each can be taken away again."""
+    made = fill(world)
+    [delivery, *_] = _deliveries(world, webhook_id=made["broken"].id)
+    beside = "&status=dead&status=skipped"
+    for sought, kept in (
+        (delivery.id, f"id_prefix={delivery.id}"),
+        (delivery.event_id, f"event_id={delivery.event_id}"),
+        (made["broken"].id, f"webhook_id={made['broken'].id}"),
+        ("elsewhere 7", "meeting_id=elsewhere+7"),
+    ):
+        to = operator.get(f"/deliveries?q={sought.replace(' ', '+')}{beside}").location
+        assert to == f"/deliveries?{kept}{beside}", sought
+    page = operator.get(f"/deliveries?event_id={delivery.event_id}{beside}").text
+    assert _rows(page) == [each.id for each in _deliveries(world, status="dead") if each.event_id == delivery.event_id]
+    assert 'href="/deliveries?status=dead&amp;status=skipped" aria-label="Take away: Of the event' in page
+
+
+def test_a_replay_takes_the_lists_filters(world: World, operator: Visitor) -> None:
+    """But for states in which nothing can be sent again."""
+    fill(world)
+    page = operator.get("/deliveries?status=dead&status=pending&error_kind=status&meeting_id=m-1").text
+    assert "/replays/new?error_kind=status&amp;meeting_id=m-1&amp;status=dead" in page
+    assert "Replay all that match" not in operator.get("/deliveries?status=pending").text
+    blank = operator.get("/replays/new?error_kind=status&meeting_id=m-1&status=dead")
+    fields = {"form_token": blank.form_token, "error_kind": "status", "meeting_id": "m-1", "status": "dead"}
+    assert "1 delivery matches" in operator.post("/replays/new", {**fields, "action": "count"}).text
+
+
 def test_a_replay_is_counted_first_and_sends_what_was_counted(world: World, operator: Visitor) -> None:
     """What is made in between is not sent; its page shows how far it has come."""
     made = fill(world)["broken"]

@@ -5,20 +5,28 @@ from __future__ import annotations
 import os
 import re
 import signal
-from typing import Any, Never
+from typing import TYPE_CHECKING, Any, Final, Never
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import ProtoReflectionDescriptorDatabase
 
+from noteflow_hooks.concurrency.outage import DATABASE
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
+from noteflow_hooks.rpc.server.health import LOOK_EVERY, REFUSED
 from noteflow_hooks.rpc.server.options import ServerOptions
 from noteflow_hooks.rpc.server.serve import serve
 from noteflow_hooks.rpc.server.server import HooksServer
 from tests.integration.rpc.world import LOOPBACK, World, refused
+from tests.support.waiting import until
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 NO_TOKEN = grpc.StatusCode.UNAUTHENTICATED
 
 
@@ -29,6 +37,36 @@ def test_health_needs_no_token(world: World) -> None:
         for name in ("", "noteflow.v1.MeetingService", "noteflow.v1.WebhookService"):
             answer = stub.Check(health_pb2.HealthCheckRequest(service=name))
             assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
+@pytest.mark.parametrize("needs_database", [False, True], ids=["by itself", "with its database"])
+def test_health_is_that_of_the_database_by_choice(*, needs_database: bool) -> None:
+    """NOT_SERVING once it has refused for ten seconds, and SERVING again when it answers."""
+    with World(needs_database=needs_database) as world, grpc.insecure_channel(world.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+
+        def answer() -> object:
+            return stub.Check(health_pb2.HealthCheckRequest()).status
+
+        looks = LOOK_EVERY.total_seconds()
+        DATABASE.refused("gone")
+        assert DATABASE.since is not None
+        assert not seen(lambda: answer() != SERVING, within_s=2 * looks)
+        DATABASE.since -= REFUSED.total_seconds()
+        assert (
+            seen(lambda: answer() == NOT_SERVING, within_s=5 * looks if needs_database else 2 * looks) is needs_database
+        )
+        DATABASE.since = None
+        assert seen(lambda: answer() == SERVING, within_s=30)
+
+
+def seen(check: Callable[[], bool], *, within_s: float) -> bool:
+    """Tell whether it becomes so within that time."""
+    try:
+        until(check, what="it", timeout_s=within_s)
+    except AssertionError:
+        return False
+    return True
 
 
 def test_a_watcher_hears_that_the_server_stops(world: World) -> None:

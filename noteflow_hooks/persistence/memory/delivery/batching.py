@@ -13,15 +13,18 @@ from noteflow_hooks.domain.batches import (
     assembled,
     begun,
     fixed_rendering,
+    fresh_groups,
     is_missing_members,
     planned,
     without_batch,
 )
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.health.load import leases_batches
 from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.renderings import EventFacts
 from noteflow_hooks.domain.skipping import ERASED
-from noteflow_hooks.persistence.memory.health import throttled_of
+from noteflow_hooks.domain.whole_batches import WholeSuccess
+from noteflow_hooks.persistence.memory.health import health_of, throttled_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -71,6 +74,40 @@ def rest_of_batches(session: Session, expired: Sequence[WebhookDelivery]) -> lis
         for each in _in_batches(session)
         if each.batch_id in batches and each.status is DeliveryStatus.SENDING and each.id not in ids
     ]
+
+
+def fresh_batches(
+    session: Session,
+    made: Sequence[WebhookDelivery],
+    *,
+    claim: Callable[[WebhookDelivery], Claim],
+    most: int,
+    room: Callable[[UUID], int],
+) -> list[Claim]:
+    """Claim whole batches of what was just made, ``most`` of them, as far as their endpoints have ``room``."""
+    claims: list[Claim] = []
+    for key in dict.fromkeys(each.webhook_id for each in made):
+        webhook = session.tables.webhooks[key]
+        if not leases_batches(webhook, health_of(session, key)):
+            continue
+        own = [_waiting(session, each) for each in made if each.webhook_id == key and not each.forced]
+        for group in fresh_groups(own, webhook)[: min(room(key), most - len(claims))]:
+            batch = replace(begun(group, uuid4(), webhook), created_at=session.now())
+            session.tables.batches[batch.id] = batch
+            claims.append(_claimed(session, batch, claim))
+    return claims
+
+
+def singly(session: Session, settlements: Sequence[Settlement]) -> list[Settlement]:
+    """Return the settlements, one for each delivery, those of batches that have succeeded as a whole among them."""
+    found: list[Settlement] = []
+    for each in settlements:
+        if not isinstance(each, WholeSuccess):
+            found.append(each)
+            continue
+        rows = (session.tables.deliveries.get(UUID(key)) for key in each.together)
+        found += [each.of(row) for row in rows if row is not None]
+    return found
 
 
 def without_erased_answers(session: Session, settlements: Sequence[Settlement]) -> list[Settlement]:

@@ -17,7 +17,7 @@ from noteflow_hooks.persistence.memory.health import health_of, throttle, thrott
 from noteflow_hooks.persistence.memory.tables import age
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from uuid import UUID
 
     from noteflow_hooks.domain.events import Event
@@ -26,8 +26,18 @@ if TYPE_CHECKING:
     from noteflow_hooks.persistence.memory.store import Session
 
 
-def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int, events: int) -> Dispatched:
-    """Make up to ``limit`` deliveries, of ``events`` events, the named ones first; one that nobody gets counts too."""
+def dispatch(
+    session: Session,
+    event_ids: Sequence[UUID],
+    *,
+    limit: int,
+    events: int,
+    lease: Callable[[Sequence[WebhookDelivery]], None] | None = None,
+) -> Dispatched:
+    """Make up to ``limit`` deliveries, of ``events`` events, the named ones first; one that nobody gets counts too.
+
+    ``lease`` claims some of them before the rest is throttled.
+    """
     made: list[WebhookDelivery] = []
     finished = 0
     queue = _waiting(session, event_ids)
@@ -40,7 +50,10 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int, events:
         made += page
         finished += complete
         room -= max(len(page), 1)
-    waiting = [each for each in made if each.status is DeliveryStatus.PENDING]
+    if lease is not None:
+        lease([each for each in made if each.status is DeliveryStatus.PENDING])
+    stored = (session.tables.deliveries[each.id] for each in made)
+    waiting = [each for each in stored if each.status is DeliveryStatus.PENDING]
     throttled = _throttle(session, waiting)
     healths = [health_of(session, each.webhook_id) for each in waiting if each.id in throttled]
     now = session.now()
@@ -51,6 +64,7 @@ def dispatch(session: Session, event_ids: Sequence[UUID], *, limit: int, events:
         more=finished < len(queue),
         throttled=False in lanes,
         throttled_slow=True in lanes,
+        batched=any(session.tables.webhooks[each.webhook_id].options.batch_max for each in made),
     )
 
 

@@ -17,7 +17,7 @@ from noteflow_hooks.domain.filters import NO_TROUBLE
 from noteflow_hooks.domain.health.load import claimable_at_once
 from noteflow_hooks.domain.health.news import news_of
 from noteflow_hooks.domain.health.slots import SlotUse
-from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules
+from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
 from noteflow_hooks.domain.ordering import rank_of
 from noteflow_hooks.domain.ports.delivery_store import (
     EVENTS_PER_ROUND,
@@ -30,7 +30,13 @@ from noteflow_hooks.domain.ports.delivery_store import (
 from noteflow_hooks.domain.renderings import EventFacts, Rendering
 from noteflow_hooks.domain.settling import interruption, stored
 from noteflow_hooks.domain.verification import as_asked
-from noteflow_hooks.persistence.memory.delivery.batching import claim_batches, rest_of_batches, without_erased_answers
+from noteflow_hooks.persistence.memory.delivery.batching import (
+    claim_batches,
+    fresh_batches,
+    rest_of_batches,
+    singly,
+    without_erased_answers,
+)
 from noteflow_hooks.persistence.memory.delivery.dispatching import dispatch
 from noteflow_hooks.persistence.memory.delivery.health_keeper import (
     apply,
@@ -48,6 +54,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from uuid import UUID
 
+    from noteflow_hooks.domain.batches import BatchClaim
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement, WebhookDelivery
     from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.health.slots import OwnSlot
@@ -73,18 +80,29 @@ class InMemoryDeliveryStore(DeliveryStore):
         limit: int,
         events: int = EVENTS_PER_ROUND,
         claim: int = 0,
+        batches: bool = False,
         lease_slack: timedelta = _AT_ONCE,
     ) -> Dispatched:
         with self._store.transaction() as session:
             # What throttles the rest of a flood does not hold back its first ones.
             before = dict(session.tables.health)
-            made = dispatch(session, event_ids, limit=limit, events=events)
-            claims = []
-            for key in made.delivery_ids[:claim]:
+            claims: list[Claim] = []
+
+            def room(key: UUID) -> int:
+                own = cap(health_of(session, key), session.tables.webhooks[key], self._rules)
+                return max(0, own - in_flight(session, key))
+
+            def lease(waiting: Sequence[WebhookDelivery]) -> None:
+                own = partial(_claimed, session, lease_slack=lease_slack)
+                claims.extend(fresh_batches(session, waiting, claim=own, most=claim, room=room))
+
+            made = dispatch(session, event_ids, limit=limit, events=events, lease=lease if batches else None)
+            together = {each.delivery.id for batch in claims for each in cast("BatchClaim", batch).members}
+            for key in made.delivery_ids[: max(0, claim - len(claims))]:
                 delivery = session.tables.deliveries[key]
                 if self._may_go(session, delivery, health=before.get(delivery.webhook_id)):
                     claims.append(_claimed(session, delivery, lease_slack=lease_slack))
-            taken = {each.delivery.id for each in claims}
+            taken = together | {each.delivery.id for each in claims}
             left = tuple(key for key in made.delivery_ids if key not in taken)
             return replace(made, delivery_ids=left, claims=tuple(claims))
 
@@ -129,7 +147,7 @@ class InMemoryDeliveryStore(DeliveryStore):
     @override
     def settle(self, settlements: Sequence[Settlement]) -> Settled:
         with self._store.transaction() as session:
-            return self._settle(session, settlements)
+            return self._settle(session, singly(session, settlements))
 
     @override
     def now(self) -> datetime:

@@ -1,4 +1,4 @@
-"""Batches in PostgreSQL: a slot of an endpoint whose deliveries go together. Its caller has begun, and holds the slot.
+"""Slots in PostgreSQL, of endpoints with batches and of others. The caller has begun, and holds the slot.
 
 A batch is stored in the transaction that claims its members, so before its POST. From then on it is taken up again as
 it stands there, whatever has died or was changed meanwhile.
@@ -25,6 +25,7 @@ from noteflow_hooks.domain.health.slots import SlotUse
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.renderings import USUAL, EventFacts, Rendering
 from noteflow_hooks.persistence.sql.delivery import batch_statements as statements
+from noteflow_hooks.persistence.sql.delivery.claim_statements import CLAIM_THROTTLED
 from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow, ids_text
 
 if TYPE_CHECKING:
@@ -79,6 +80,18 @@ class SlotClaims:
         """Return the claim with what the statement that claims has said of its delivery beside the usual."""
         batch_id, limit = self.places[claim.delivery.id]
         return replace(claim, delivery=replace(claim.delivery, batch_id=batch_id, batch_limit=limit))
+
+
+def claim_alone(connection: Connection, slots: Sequence[OwnSlot], *, lease_slack: timedelta) -> list[ClaimRow]:
+    """Claim in slots of endpoints whose deliveries go one by one, and in no order."""
+    if not slots:
+        return []
+    params = {
+        "webhook_ids": [each.webhook.id for each in slots],
+        "counts": [each.share for each in slots],
+        "slack_s": lease_slack.total_seconds(),
+    }
+    return [ClaimRow._make(row) for row in connection.execute(CLAIM_THROTTLED, params)]
 
 
 def claim_batches(

@@ -42,6 +42,14 @@ THROTTLED = f"""
     coalesce(health.turn_at, health.open_until, health.slow_since, {KEEPS_BACK_SINCE}) IS NOT NULL
     OR health.ramp IS NOT NULL OR {PACED} OR {SCHEDULED}
 """
+#: Where whole batches of an endpoint may go as they are dispatched: nothing else throttles it or waits for room.
+# rule of domain.health.load.leases_batches
+LEASES_BATCHES = f"""
+    config.enabled AND config.batch_max <> 0 AND config.ordering = 'none'
+    AND health.awaiting_room IS NOT TRUE
+    AND coalesce(health.open_until, health.slow_since, {KEEPS_BACK_SINCE}) IS NULL AND health.ramp IS NULL
+    AND NOT ({PACED})
+"""
 
 
 def lease_end(timeout_ms: str, now: str = "clock_timestamp()") -> str:
@@ -90,25 +98,37 @@ JOIN noteflow.webhook_events AS event ON event.id = claimed.event_id
 #: becomes of its worker. Endpoints share a small number of locks, and all claims take those in the same order.
 _CLAIMS: Final = 1_852_793_958
 
+
 #: How many more deliveries may go to each endpoint that has some in ``waiting``. The endpoints' health is locked before
 #: their POSTs are counted: so all workers together keep each endpoint's cap. An endpoint that something other than a
 #: claim has locked is left out, so that it holds up no other.
 # rule of domain.health.load.claimable_at_once
 # rule of domain.health.load.in_flight
-ROOM = f"""
+def room(*, under_way: str = "under_way", throttled: str = THROTTLED, awaited: str = "") -> str:
+    """Return the steps, by a function that counts POSTs and by what throttles an endpoint.
+
+    ``awaited`` selects endpoints whose health is waited for, a moment at the most, where somebody else has locked it.
+    """
+    patient, after = "", "in_line"
+    if awaited:
+        after = "patient"
+        patient = f""", patient AS MATERIALIZED (
+    SELECT noteflow.await_health(ARRAY({awaited})) FROM (SELECT count(*) FROM in_line) AS after
+)"""  # noqa: S608 - as below
+    return f"""
 in_line AS MATERIALIZED (
     SELECT pg_advisory_xact_lock({_CLAIMS}, line)
     FROM (SELECT DISTINCT hashtext(webhook_id::text) & {CLAIM_LINES - 1} AS line FROM waiting ORDER BY line) AS lines
-), endpoints AS MATERIALIZED (
+){patient}, endpoints AS MATERIALIZED (
     SELECT * FROM noteflow.webhook_health
-    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting)) AND (SELECT count(*) FROM in_line) > 0
+    WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM waiting)) AND (SELECT count(*) FROM {after}) > 0
     FOR NO KEY UPDATE SKIP LOCKED
 ), counted AS MATERIALIZED (
-    SELECT * FROM noteflow.under_way(ARRAY(SELECT webhook_id FROM endpoints))
+    SELECT * FROM noteflow.{under_way}(ARRAY(SELECT webhook_id FROM endpoints))
 ), room AS MATERIALIZED (
     SELECT config.id AS webhook_id, {KEEPS_BACK_SINCE} AS paused_at, health.slow_since,
            CASE WHEN NOT config.enabled OR config.deleted_at IS NOT NULL THEN :limit
-                WHEN {THROTTLED} THEN 0
+                WHEN {throttled} THEN 0
                 WHEN config.max_concurrency IS NULL AND counted.lagging >= {STALLED_LIMIT} THEN 0
                 ELSE coalesce(config.max_concurrency, :concurrency)::bigint - coalesce(counted.posts, 0) END AS places
     FROM noteflow.webhook_configs AS config LEFT JOIN endpoints AS health ON health.webhook_id = config.id
@@ -118,6 +138,9 @@ in_line AS MATERIALIZED (
            OR NOT EXISTS (SELECT FROM noteflow.webhook_health WHERE webhook_id = config.id))
 )
 """  # noqa: S608 - put together from constants of this file
+
+
+ROOM: Final = room()
 
 #: The named ones that are due. With an equals sign the index of all that are due could be gone through for them.
 # rule of domain.deliveries.WebhookDelivery.is_due

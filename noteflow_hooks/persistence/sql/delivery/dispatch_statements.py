@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final, NamedTuple
+
 from noteflow_hooks.persistence.sql.delivery.claim_statements import KEEPS_BACK_SINCE, ROOM, THROTTLED, lease_end
 from noteflow_hooks.persistence.sql.delivery.direct import IF_NEW, Usual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import VERSION
@@ -14,6 +16,18 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 )
 from noteflow_hooks.persistence.sql.renderings import facts_sql, rendering_sql
 
+
+class BatchColumns(NamedTuple):
+    """Further columns for what goes in batches, by where they come from."""
+
+    event: str = ""
+    endpoint: str = ""
+    found: str = ""
+    ranked: str = ""
+
+
+NO_BATCHES: Final = BatchColumns()
+
 #: The endpoint that an event of ``webhook.failing`` and its like is about. A payload with an escape, which
 #: no such event of ours has, is not read: PostgreSQL can't take every escape, and the statement would fail for all.
 _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled', 'webhook.certificate_expiring')
@@ -23,6 +37,7 @@ _ABOUT = r"""CASE WHEN event_type IN ('webhook.failing', 'webhook.disabled', 'we
 #: An endpoint's row has both, and so has its health's.
 _VERSION = VERSION.replace("xmin", "config.xmin").replace("ctid", "config.ctid")
 
+
 #: Makes rows of deliveries out of events, in the order of the events, the named ones first, and then of the endpoints'
 #: ids; they are cut at ``:limit``. What is for a throttled endpoint is throttled from the start, and so is what one
 #: endpoint gets beyond ``:burst``: so no flood fills the queue for the rest.
@@ -31,13 +46,13 @@ _VERSION = VERSION.replace("xmin", "config.xmin").replace("ctid", "config.ctid")
 _MADE = f"""
 named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about
+           {_ABOUT} AS about/* more of event */
     FROM noteflow.webhook_events
     WHERE id = ANY(CAST(:ids AS uuid[])) AND dispatched_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about
+           {_ABOUT} AS about/* more of event */
     FROM noteflow.webhook_events
     WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY created_at, id
@@ -50,11 +65,11 @@ named AS MATERIALIZED (
     SELECT picked.place, picked.id AS event_id, picked.workspace_id, picked.event_type,
            picked.target_webhook_id IS NOT NULL AS forced, matching.id AS webhook_id, matching.enabled,
            matching.throttled, matching.paused, matching.slow, matching.is_later, matching.timeout_ms, matching.version,
-           matching.rendering
+           matching.rendering/* more of found */
     FROM picked CROSS JOIN LATERAL (
         SELECT config.id, config.enabled, {THROTTLED} AS throttled, {KEEPS_BACK_SINCE} IS NOT NULL AS paused,
                health.slow_since IS NOT NULL AS slow, coalesce(health.turn_at > now(), false) AS is_later,
-               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering
+               config.timeout_ms, {_VERSION} AS version, {rendering_sql("config")} AS rendering/* more of endpoint */
         FROM noteflow.webhook_configs AS config
         LEFT JOIN noteflow.webhook_health AS health ON health.webhook_id = config.id
         WHERE config.workspace_id = picked.workspace_id AND config.deleted_at IS NULL
@@ -78,20 +93,32 @@ named AS MATERIALIZED (
 ), ranked AS MATERIALIZED (
     SELECT *, row_number() OVER (PARTITION BY workspace_id ORDER BY place) AS nth,
            enabled AND NOT forced
-              AND (throttled OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst) AS held
+              AND (throttled OR row_number() OVER (PARTITION BY webhook_id ORDER BY place) > :burst)
+           AS held/* more of ranked */
     FROM made
 )
 """  # noqa: S608 - put together from constants of this file
 
+
+def made(more: BatchColumns = NO_BATCHES) -> str:
+    """Return the steps that make rows of deliveries, with further columns for what goes in batches."""
+    sql = _MADE
+    for name, columns_of in more._asdict().items():
+        sql = sql.replace(f"/* more of {name} */", columns_of)
+    return sql
+
+
 #: Whether a slot that is to come later, for a batch that has not all its members yet, is to come now: with those that
 #: are made here they are enough, or the first of them is not to wait for so long.
 # rule of domain.health.scheduling.is_awaited
-_AWAITED = """
+def _awaited(fresh: str) -> str:
+    """Return the condition, by what counts those made here that wait for others."""
+    return f"""
 EXISTS (
     SELECT FROM noteflow.webhook_configs AS config
     WHERE config.id = health.webhook_id AND (
         health.turn_at > now() + make_interval(secs => config.batch_wait_ms / 1000.0)
-        OR (SELECT count(*) FROM ranked WHERE ranked.webhook_id = config.id) + (
+        OR ({fresh}) + (
             SELECT count(*) FROM (
                 SELECT FROM noteflow.delivery_queue
                 WHERE webhook_id = config.id AND status = 'pending' AND held AND batch_id IS NULL
@@ -101,13 +128,18 @@ EXISTS (
         ) >= config.batch_max
     )
 )
-"""
+"""  # noqa: S608 - put together from constants of this file
+
+
 #: Whether the endpoint's slot has come, or was brought forward.
 _DUE = "(NOT is_later OR webhook_id = ANY(ARRAY(SELECT webhook_id FROM scheduled WHERE brought_forward)))"
 
+
 #: What is for an endpoint that is disabled is settled as it is made. Events before the cut are finished with; the one
 #: that it goes through remembers the endpoint it reached.
-_FOLLOWED = f"""
+def followed(fresh: str = "SELECT count(*) FROM ranked WHERE ranked.webhook_id = config.id") -> str:
+    """Return the steps; ``fresh`` counts an endpoint's deliveries made here that wait for others of their batch."""
+    return f"""
 skipped AS (
     INSERT INTO noteflow.webhook_deliveries
         (workspace_id, webhook_id, event_id, event_type, status, error_message, skip_reason)
@@ -119,7 +151,7 @@ skipped AS (
     ON CONFLICT DO NOTHING
 ), scheduled AS (
     UPDATE noteflow.webhook_health AS health
-    SET turn_at = CASE WHEN health.gathering AND health.turn_at > now() AND {_AWAITED} THEN now()
+    SET turn_at = CASE WHEN health.gathering AND health.turn_at > now() AND {_awaited(fresh)} THEN now()
                        ELSE coalesce(health.turn_at, now()) END
     WHERE health.webhook_id = ANY(ARRAY(SELECT webhook_id FROM locked))
     RETURNING health.webhook_id, health.gathering AND health.turn_at <= now() AS brought_forward
@@ -136,7 +168,7 @@ skipped AS (
 
 
 #: The columns of a claim that was made as it was leased: its row is as new as that.
-_LEASED_COLUMNS = columns(
+LEASED_COLUMNS = columns(
     ClaimRow,
     CLAIM_EXPRESSIONS
     | {
@@ -162,7 +194,14 @@ _LEASED_COLUMNS = columns(
 )
 
 
-def _reported(made: str, throttled: str) -> str:
+#: Whether something that is throttled is for endpoints with batches. Nothing is looked up where nothing is throttled.
+_BATCHED: Final = """EXISTS (
+               SELECT FROM noteflow.webhook_configs
+               WHERE id = ANY(ARRAY(SELECT webhook_id FROM locked)) AND batch_max <> 0
+           )"""
+
+
+def reported(made: str, throttled: str, *, batched: str = _BATCHED) -> str:
     """Return the columns of what is reported beside what was claimed; a column of ``made`` says what was throttled."""
     return columns(
         DispatchReport,
@@ -175,6 +214,7 @@ def _reported(made: str, throttled: str) -> str:
             "throttled": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND NOT slow AND {_DUE})",
             "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND {_DUE})",
             "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
+            "batched": batched,
             "more": """EXISTS (SELECT FROM cut)
                OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",
         },
@@ -187,7 +227,7 @@ def _reported(made: str, throttled: str) -> str:
 _DISPATCH = f"""
 WITH unhurried AS MATERIALIZED (
     SELECT set_config('synchronous_commit', 'off', true)
-), {_MADE}, locked AS MATERIALIZED (
+), {made()}, locked AS MATERIALIZED (
     SELECT webhook_id FROM noteflow.webhook_health
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM ranked WHERE held AND NOT paused))
     ORDER BY webhook_id
@@ -199,8 +239,8 @@ WITH unhurried AS MATERIALIZED (
     FROM ranked WHERE enabled
     {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held
-), {_FOLLOWED}
-SELECT {_reported("ranked", "held")} FROM unhurried
+), {followed()}
+SELECT {reported("ranked", "held")} FROM unhurried
 """  # noqa: S608 - put together from constants of this file
 
 #: The same, and this worker claims the first ``:claim`` of those that may go at once: a fresh event needs no second
@@ -208,7 +248,7 @@ SELECT {_reported("ranked", "held")} FROM unhurried
 #: moment stays pending, for the next claim; so does what would be throttled, where somebody else has locked its
 #: endpoint's health: that claim throttles it. A statement that claims waits for no lock but other claims'.
 _DISPATCH_AND_CLAIM = f"""
-WITH {_MADE}, first AS MATERIALIZED (
+WITH {made()}, first AS MATERIALIZED (
     SELECT webhook_id, forced, place FROM ranked
     WHERE enabled AND NOT held
     ORDER BY nth, place
@@ -240,12 +280,12 @@ WITH {_MADE}, first AS MATERIALIZED (
     FROM owned WHERE enabled
     {IF_NEW}
     RETURNING id, event_id, webhook_id, status, held
-), {_FOLLOWED}
-SELECT {_LEASED_COLUMNS}, {no_columns(DispatchReport)}
+), {followed()}
+SELECT {LEASED_COLUMNS}, {no_columns(DispatchReport)}
 FROM owned JOIN noteflow.webhook_events AS event ON event.id = owned.event_id
 WHERE owned.may_go AND (owned.id IN (SELECT id FROM inserted)) IS TRUE
 UNION ALL
-SELECT {no_columns(ClaimRow)}, {_reported("owned", "throttles")}
+SELECT {no_columns(ClaimRow)}, {reported("owned", "throttles")}
 """  # noqa: S608 - put together from constants of this file
 
 DISPATCH, DISPATCH_AND_CLAIM = Usual.of(_DISPATCH), Usual.of(_DISPATCH_AND_CLAIM)

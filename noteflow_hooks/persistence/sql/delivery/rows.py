@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult, Settlement
     from noteflow_hooks.domain.exchanges import HeaderForm, Headers
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from noteflow_hooks.domain.whole_batches import WholeSuccess
 
 Report = TypeVar("Report")
 
@@ -141,6 +142,8 @@ class DispatchReport(NamedTuple):
     throttled_slow: bool
     events: int
     more: bool
+    #: Some are for endpoints with batches, as far as that is looked at.
+    batched: bool
 
 
 class ClaimReport(NamedTuple):
@@ -309,6 +312,21 @@ def _result(settlement: Settlement, forms: HeaderForms, *, notable: bool) -> str
         f' "notable": {_flag(notable)}{_attempt(settlement.attempt)}{_exchange(settlement, forms)}'
         f"{_seldom(delivery)}{_batched(settlement)}}}"
     )
+
+
+def whole_params(results: Iterable[tuple[WholeSuccess, bool]], forms: HeaderForms) -> dict[str, str]:
+    """Return the same of batches that have succeeded as wholes, each told by its first delivery."""
+    if time.time() >= forms.until:
+        forms.begin_day()
+    rows = [
+        f'{{"first"{_result(each, forms, notable=notable)[len(_KEY) : -1]}, "members": "{{{ids}}}"}}'
+        for each, notable, ids in ((each, notable, ",".join(each.together)) for each, notable in results)
+    ]
+    return {"rows": f"[{', '.join(rows)}]", "erased": ERASED.message}
+
+
+#: What each result begins with.
+_KEY: Final = '{"id"'
 
 
 def _attempt(result: AttemptResult | None) -> str:

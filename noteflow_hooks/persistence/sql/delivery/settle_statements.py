@@ -31,6 +31,8 @@ _SETTLED_COLUMNS = columns(
     },
     table="stored",
 )
+_BESIDE = "LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)"
+_WHOLE_COLUMNS = _SETTLED_COLUMNS.replace("stored.id", "ended.first").replace("stored.", "ended.")
 #: The claim's own row. Looked up by the ids as an array, and not by the index of what is under way: the queue that is
 #: small when the statement is planned, for good, may have a million rows at other times, and must not be gone through.
 _OWN = "delivery.id = result.id AND delivery.claim_no = result.claim_no AND delivery.status LIKE 'sending'"
@@ -53,9 +55,22 @@ class _Parts(NamedTuple):
     kept: str = ""
     recorded: str = ""
     of_batch: str = ""
+    #: Whose result a result is, and how those of all members come of it.
+    key: str = "id uuid"
+    results: str = "* FROM json_to_recordset(CAST(:rows AS json)) AS each"
+    spread: str = ""
+    #: The answer as it is stored.
+    answer: str = "ended.response_body"
+    #: What is returned.
+    returned: str = (
+        f"SELECT {_SETTLED_COLUMNS} FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)"  # noqa: S608 - our own columns
+    )
 
 
 _ALONE = _Parts()
+#: Leaves out the answer for all members of a batch where one was erased: it may repeat it.
+_UNLESS_ERASED = """CASE WHEN ended.batch_id = ANY(ARRAY(SELECT batch_id FROM ended WHERE was_erased)) THEN NULL
+                         ELSE ended.response_body END"""
 _BATCHED = _Parts(
     columns=", batch_id uuid, batch_limit smallint, attempt_batch uuid",
     erased="""), erased AS MATERIALIZED (
@@ -71,19 +86,31 @@ _BATCHED = _Parts(
     recorded=", batch_id",
     of_batch=", result.attempt_batch",
 )
+_WHOLE = _BATCHED._replace(
+    columns=", batch_id uuid, attempt_batch uuid, members text",
+    erased="",
+    body=_ALONE.body,
+    ended=", result.batch_id, result.first, delivery.error_message = :erased AS was_erased",
+    filed={"batch_limit": "NULL", "response_body": _UNLESS_ERASED},
+    kept="",
+    key="first uuid",
+    results="own.id, each.* FROM json_to_recordset(CAST(:rows AS json)) AS each",
+    spread=" CROSS JOIN LATERAL unnest(CAST(each.members AS uuid[])) AS own (id)",
+    answer=_UNLESS_ERASED,
+    returned=f"SELECT DISTINCT {_WHOLE_COLUMNS} FROM ended {_BESIDE}",  # noqa: S608 - our own columns
+)
 
 
 def _moved(parts: _Parts) -> str:
     """Return the steps that move or change the deliveries' rows."""
     return f"""
 WITH result AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:rows AS json)) AS each (
-        id uuid, claim_no integer, status text, status_code integer, response_body text, error_message text,
+    SELECT {parts.results} (
+        {parts.key}, claim_no integer, status text, status_code integer, response_body text, error_message text,
         attempt_count integer, duration_ms integer, budget_used smallint, interruptions smallint,
         wait_s double precision, notable boolean, started_at timestamptz, attempt_ms integer, attempt_code integer,
         error_kind text, attempt_error text, redialled boolean, times smallint[], sent text, heard text,
-        skip_reason text,
-        passes_filter boolean{parts.columns})
+        skip_reason text, passes_filter boolean{parts.columns}){parts.spread}
 {parts.erased}), ended AS (
     DELETE FROM noteflow.delivery_queue AS delivery USING result
     WHERE {_AMONG.format("<>")} AND {_OWN}
@@ -111,7 +138,8 @@ WITH result AS MATERIALIZED (
 
 def _settle(parts: _Parts) -> str:
     return f"""{_moved(parts)}, stored AS (
-    SELECT id, claim_no, webhook_id, response_body, notable FROM ended UNION ALL SELECT * FROM kept
+    SELECT id, claim_no, webhook_id, {parts.answer} AS response_body, notable FROM ended
+    UNION ALL SELECT * FROM kept
 ), recorded AS (
     INSERT INTO noteflow.webhook_attempts
         (delivery_id, attempt_number, started_at, duration_ms, status_code, response_body, error_kind, error_message,
@@ -132,8 +160,7 @@ def _settle(parts: _Parts) -> str:
     UPDATE noteflow.webhook_health SET turn_at = clock_timestamp(), awaiting_room = false
     WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM freed))
 )
-SELECT {_SETTLED_COLUMNS}
-FROM stored LEFT JOIN noteflow.webhook_health AS health USING (webhook_id)
+{parts.returned}
 """  # noqa: S608 - put together from constants of this file
 
 
@@ -150,6 +177,10 @@ SETTLE = Usual.of(_settle(_ALONE))
 #: of its members was erased, the answer, which may repeat it, is left out for all. Their rows are locked before.
 # rule of domain.settling.stored
 SETTLE_BATCHES = Usual.of(_settle(_BATCHED))
+
+#: The same where each result is that of a whole batch, whose members are told by their first one.
+# rule of domain.settling.stored
+SETTLE_WHOLE = Usual.of(_settle(_WHOLE))
 
 #: Locks what is to be settled, so that what was erased meanwhile is seen.
 LOCK_SETTLED = text("""

@@ -23,9 +23,11 @@ from noteflow_hooks.domain.ports.delivery_store import (
     SchedulingSlot,
     Settled,
     ThrottledCount,
+    joined,
 )
 from noteflow_hooks.domain.settling import interruption
 from noteflow_hooks.domain.skipping import DISABLED, GONE_REASON
+from noteflow_hooks.domain.whole_batches import WholeSuccess
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql import health_statements, meeting_orders, moves
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
@@ -36,13 +38,14 @@ from noteflow_hooks.persistence.sql.delivery import (
     order_statements,
     settle_statements,
 )
-from noteflow_hooks.persistence.sql.delivery.batching import claim_batches
+from noteflow_hooks.persistence.sql.delivery.batching import claim_alone, claim_batches
 from noteflow_hooks.persistence.sql.delivery.direct import (
     DirectStatement,
     DirectStatements,
     DirectUsual,
 )
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
+from noteflow_hooks.persistence.sql.delivery.fresh_batches import FreshBatches
 from noteflow_hooks.persistence.sql.delivery.header_forms import share
 from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges, HealthKeeper
 from noteflow_hooks.persistence.sql.delivery.interruptions import tell_interrupted
@@ -72,16 +75,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from noteflow_hooks.crypto import SecretBox
-    from noteflow_hooks.domain.deliveries import Settlement
+    from noteflow_hooks.domain.deliveries import Claim, Settlement
     from noteflow_hooks.domain.health.news import HealthNews
-    from noteflow_hooks.domain.health.slots import OwnSlot
 
 log = logging.getLogger(__name__)
 
-_DISPATCH: Final = DirectUsual.of(dispatch_statements.DISPATCH)
-_DISPATCH_AND_CLAIM: Final = DirectUsual.of(dispatch_statements.DISPATCH_AND_CLAIM)
 _CLAIM: Final = DirectStatement.of(claim_statements.CLAIM)
 _CLAIM_FLOODED: Final = DirectStatement.of(claim_statements.CLAIM_FLOODED)
+_DISPATCH: Final = DirectUsual.of(dispatch_statements.DISPATCH)
+_DISPATCH_AND_CLAIM: Final = DirectUsual.of(dispatch_statements.DISPATCH_AND_CLAIM)
 _SETTLE: Final = DirectUsual.of(settle_statements.SETTLE)
 
 _AT_ONCE: Final = timedelta(0)
@@ -113,6 +115,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         self._direct = DirectStatements(engine)
         self._forms = HeaderForms()
         self._endpoints = EndpointCache(self._alone, self._converter)
+        self._fresh = FreshBatches(engine, self._direct, self._endpoints, forms=self._forms, rules=self._rules)
         self._health = HealthKeeper(self._converter, self._rules)
         self._verifications = VerificationKeeper(self._converter)
         self._patience = LockPatience(engine, period=sweep_every)
@@ -125,9 +128,10 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         limit: int,
         events: int = EVENTS_PER_ROUND,
         claim: int = 0,
+        batches: bool = False,
         lease_slack: timedelta = _AT_ONCE,
     ) -> Dispatched:
-        params = {
+        params: dict[str, Any] = {
             "ids": list(event_ids),
             "events": events,
             # Of a small round what nobody names gets the share that is left.
@@ -137,9 +141,12 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             "disabled": DISABLED.message,
             "gone": GONE_REASON,
         }
+        fresh: Sequence[Claim] = ()
         if not claim:
             [row] = self._direct.rows_of_new(_DISPATCH, params)
             claims, report = list[ClaimRow](), DispatchReport._make(row)
+        elif batches:
+            claims, report, fresh = self._fresh.dispatch(params | {"claim": claim} | self._lease(lease_slack))
         else:
             rows = self._direct.rows_of_new(_DISPATCH_AND_CLAIM, params | {"claim": claim} | self._lease(lease_slack))
             claims, report = claims_and_report(rows, DispatchReport._make)
@@ -149,7 +156,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             more=report.more,
             throttled=report.throttled,
             throttled_slow=report.throttled_slow,
-            claims=tuple(self._endpoints.claims(claims)),
+            claims=(*self._endpoints.claims(claims), *fresh),
+            batched=report.batched,
         )
 
     @override
@@ -178,7 +186,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             ordered = [each for each in slots if each.webhook.is_active and each.webhook.options.is_ordered]
             found = OrderKeeper(connection, ordered, lease_slack=lease_slack).claim()
             alone = [each for each in slots if not each.is_batched and each not in ordered]
-            rows = [*found.rows, *self._claim_alone(connection, alone, lease_slack)]
+            rows = [*found.rows, *claim_alone(connection, alone, lease_slack=lease_slack)]
             used = {key: SlotUse(count) for key, count in Counter(row.webhook_id for row in rows).items()}
             batched = [
                 claim_batches(connection, each, lease_slack=lease_slack, among=found.offered.get(each.webhook.id))
@@ -192,17 +200,6 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         for each in batched:
             claims += each.assembled(self._endpoints.claims(each.rows))
         return Claimed(claims, slots=following, awaits_dispatch=found.awaits_dispatch)
-
-    def _claim_alone(self, connection: Connection, slots: Sequence[OwnSlot], lease_slack: timedelta) -> list[ClaimRow]:
-        """Claim in slots of endpoints whose deliveries go one by one, and in no order."""
-        if not slots:
-            return []
-        params = {
-            "webhook_ids": [each.webhook.id for each in slots],
-            "counts": [each.share for each in slots],
-            "slack_s": lease_slack.total_seconds(),
-        }
-        return [ClaimRow._make(row) for row in connection.execute(claim_statements.CLAIM_THROTTLED, params)]
 
     def _claim_flooded(self, limit: int, lease_slack: timedelta) -> Claimed:
         params = {
@@ -230,6 +227,9 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         return settled
 
     def _stored(self, settlements: Sequence[Settlement]) -> Settled:
+        if wholes := [each for each in settlements if isinstance(each, WholeSuccess)]:
+            singly = [each for each in settlements if not isinstance(each, WholeSuccess)]
+            return joined([self._fresh.settle(wholes, self._examined), *([self._stored(singly)] if singly else ())])
         failed = [each for each in settlements if each.filter_error is not None]
         if failed:
             return self._settle_with_errors(failed, [each for each in settlements if each.filter_error is None])
@@ -260,12 +260,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             self._health.note_filter_errors(
                 connection, [each for each in failed if each.fencing_key in stored.fencing_keys]
             )
-        return Settled(
-            rest.fencing_keys | stored.fencing_keys,
-            slots=[*rest.slots, *stored.slots],
-            event_ids=[*rest.event_ids, *stored.event_ids],
-            news=[*rest.news, *stored.news],
-        )
+        return joined([rest, stored])
 
     def _settle_answers(
         self, connection: Connection, settlements: Sequence[Settlement], params: Mapping[str, str]
