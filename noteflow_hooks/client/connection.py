@@ -94,7 +94,7 @@ class Client:
             )
         if credentials is None and not plaintext and not _is_here(server):
             raise UnencryptedError(f"{server} may be another machine, where a token does not go unencrypted")
-        self._channel = _channel(server, credentials, server_name)
+        self._channel = open_channel(server, credentials, server_name)
         channel = grpc.intercept_channel(self._channel, Translating(server), Authorizing(token, timeout=timeout))
         #: MeetingService: meetings, their recordings and summaries.
         self.meetings = pb_grpc.MeetingServiceStub(channel)
@@ -136,7 +136,10 @@ class Client:
         self.close()
 
 
-def _channel(server: str, credentials: grpc.ChannelCredentials | None, server_name: str | None) -> grpc.Channel:
+def open_channel(
+    server: str, credentials: grpc.ChannelCredentials | None = None, server_name: str | None = None
+) -> grpc.Channel:
+    """Return a connection as a client's is, for services that need no token."""
     if credentials is None:
         return grpc.insecure_channel(server, options=OPTIONS)
     named = () if server_name is None else (("grpc.ssl_target_name_override", server_name),)

@@ -13,6 +13,7 @@ from noteflow_hooks.cli.health.signs import signs_of
 from noteflow_hooks.cli.support.failures import DONE, FAILED
 from noteflow_hooks.cli.support.helping import Command, example
 from noteflow_hooks.cli.support.own_server import OwnServer, own_certificate, own_server
+from noteflow_hooks.cli.support.remote import check_called
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.addresses import is_target
@@ -136,7 +137,8 @@ def _of_dashboard(settings: Settings) -> Asked:
 
     def serves() -> Answer:
         found = answers()
-        return _answer(lambda: _check_serving(own_server(settings)), "its server is serving") if found.is_yes else found
+        # Of the server that the dashboard calls: both read the same settings.
+        return _answer(lambda: check_called(timeout_s=_TIMEOUT_S), "its server is serving") if found.is_yes else found
 
     return "dashboard", answers, serves
 

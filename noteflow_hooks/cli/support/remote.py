@@ -15,8 +15,10 @@ from noteflow_hooks.cli.support.own_server import own_server, running
 from noteflow_hooks.cli.support.security import given, security
 from noteflow_hooks.cli.support.variables import read_settings
 from noteflow_hooks.client import connect
+from noteflow_hooks.client.connection import open_channel
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.addresses import is_target
+from noteflow_hooks.rpc.server.probe import check_over
 from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -46,6 +48,13 @@ def anybodys_connector() -> Callable[[str], Client]:
     """Return what makes clients of any token, all for the server that counts now."""
     server, secure = _server()
     return lambda token: connect(server, token, **secure)
+
+
+def check_called(*, timeout_s: float) -> None:
+    """Return if the server that counts now answers that it serves, else raise UnavailableError; it needs no token."""
+    server, secure = _server()
+    with open_channel(server, secure.get("credentials"), secure.get("server_name")) as channel:
+        check_over(channel, server, timeout_s=timeout_s)
 
 
 def shown(message: Message) -> dict[str, Any]:

@@ -34,11 +34,16 @@ def check_serving(
     With ``patient`` a connection that fails is tried again until the time is up.
     """
     with _channel(address, certificate, own) as channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know nothing of its methods
-        try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=patient)
-        except grpc.RpcError as error:
-            raise UnavailableError(f"the server at {address} is not well: {error.code().name}") from None
+        check_over(channel, address, timeout_s=timeout_s, patient=patient)
+
+
+def check_over(channel: grpc.Channel, address: str, *, timeout_s: float, patient: bool = False) -> None:
+    """Do as :func:`check_serving` over a connection that there is."""
+    stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know nothing of its methods
+    try:
+        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=timeout_s, wait_for_ready=patient)
+    except grpc.RpcError as error:
+        raise UnavailableError(f"the server at {address} is not well: {error.code().name}") from None
     if answer.status != health_pb2.HealthCheckResponse.SERVING:
         raise UnavailableError(f"the server at {address} is not serving")
 

@@ -163,19 +163,28 @@ def test_with_tls_files_it_listens_beyond_loopback(world: World, tmp_path: Path)
                 assert answer.split()[1] == status
 
 
-def test_health_asks_whether_it_is_alive(world: World, tmp_path: Path) -> None:
-    """For a container's health check."""
+def test_health_asks_whether_it_is_alive_and_whether_its_server_serves(world: World, tmp_path: Path) -> None:
+    """For a container's health checks: only the one that asks whether it is ready calls its server."""
     with _running(tmp_path, world.address) as (_, url):
         bind = url.removeprefix("http://")
-        asked = _health(tmp_path, bind)
-        assert (asked.returncode, asked.stdout) == (0, f"{url} is alive\n")
-    asked = _health(tmp_path, bind)
-    assert (asked.returncode, asked.stderr) == (1, f"noteflow-hooks: no dashboard answers at {url}\n")
+        asked = _health(tmp_path, "--alive", DASHBOARD_BIND=bind)
+        assert (asked.returncode, asked.stdout) == (0, "dashboard is alive (it answers)\n")
+        asked = _health(tmp_path, DASHBOARD_BIND=bind, SERVER=world.address)
+        assert (asked.returncode, asked.stdout) == (
+            0,
+            "dashboard is alive (it answers) and ready (its server is serving)\n",
+        )
+        asked = _health(tmp_path, "--ready", DASHBOARD_BIND=bind, SERVER="127.0.0.1:1")
+        assert (asked.returncode, asked.stderr) == (
+            1,
+            "dashboard is not ready (the server at 127.0.0.1:1 is not well: UNAVAILABLE)\n",
+        )
+    asked = _health(tmp_path, "--alive", DASHBOARD_BIND=bind)
+    assert (asked.returncode, asked.stderr) == (1, f"dashboard is not alive (no dashboard answers at {url})\n")
 
 
-def _health(folder: Path, bind: str) -> subprocess.CompletedProcess[str]:
-    command = [*_CLI, "health", "--dashboard"]
-    env = _environment(DASHBOARD_BIND=bind)
+def _health(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command, env = [*_CLI, "health", "--dashboard", *words], _environment(**variables)
     return subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True, check=False)
 
 
