@@ -135,11 +135,12 @@ class Stage:
     def program(self, name: str, command: Sequence[str], *, env: Mapping[str, Any]) -> Program:
         """Start another program, with the system's settings and these variables."""
         urls = {"database_url": self.system.database_url, "redis_url": self.system.redis_url}
+        run = self._folder / "run"
         program = Program(
             name,
             command,
-            env={**variables({**self.settings, **urls, "data_dir": self._folder}), **env},
-            folder=self._folder / "run",
+            env={**variables({**self.settings, **urls, "data_dir": self._folder, "run_dir": run}), **env},
+            folder=run,
             log_path=self._folder / "logs" / f"{name}.log",
         )
         # It need not finish what it does.

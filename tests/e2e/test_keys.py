@@ -12,6 +12,7 @@ import pytest
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
+from noteflow_hooks.domain.attempt_line import ATTEMPT_FIELDS
 from noteflow_hooks.local.stack.environment import GivenSettings
 from noteflow_hooks.signing import verify_signature
 from tests.support.builders import BY
@@ -99,7 +100,9 @@ def test_every_line_of_a_log_is_a_record_and_none_tells_a_secret(rig: SystemRig)
     assert all(records.values())
     for name, entries in records.items():
         for entry in entries:
-            assert entry.keys() - {"exception"} == {"time", "level", "logger", "process", "message"}, name
+            assert entry.keys() - {"exception", *ATTEMPT_FIELDS} == {"time", "level", "logger", "process", "message"}, (
+                name
+            )
     assert any("succeeded" in entry["message"] for entry in records["worker-1"])
     said = json.dumps(records)
     hidden = ["canary", OLD, NEW, str(urlsplit(rig.system.redis_url).password), rig.token]
