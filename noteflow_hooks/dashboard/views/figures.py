@@ -46,6 +46,8 @@ SPANS: Final = {
     )
 }
 _USUAL: Final = "24h"
+#: How endpoints are whose deliveries are held back.
+_STANDING: Final = "paused, limited, slow or on hold"
 #: What is skipped and owed to nobody.
 _NOT_OWED: Final = ("filtered",)
 
@@ -163,11 +165,10 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
 
 def _waiting(now: pb.StatsNow) -> str:
     """Return why deliveries wait. What is held back has no list of its own, so that all have one number."""
-    held = "paused, limited, slow or on hold"
     if now.held >= now.pending:
-        return f"Held back: its endpoint is {held}"
+        return f"Held back: its endpoint is {_STANDING}"
     return (
-        f"Waits for an attempt; {now.held:,} held back: their endpoint is {held}"
+        f"Waits for an attempt; {now.held:,} held back: their endpoint is {_STANDING}"
         if now.held
         else "Waits for an attempt"
     )
