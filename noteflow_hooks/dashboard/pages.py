@@ -111,9 +111,14 @@ def shown(message: Message) -> str:
     return json.dumps(MessageToDict(message, preserving_proto_field_name=True), indent=2, ensure_ascii=False)
 
 
+#: Where an id says of which version it is.
+_VERSION_AT: Final = 14
+
+
 def short(identifier: str) -> str:
-    """Return the beginning of an id, which is enough to find it by."""
-    return identifier[:8]
+    """Return enough of an id to tell it from its neighbours: those that tell the time begin alike for a minute."""
+    tells_time = identifier[_VERSION_AT : _VERSION_AT + 1] == "7"
+    return f"{identifier[:8]}…{identifier[-4:]}" if tells_time else identifier[:8]
 
 
 def grouped(number: int) -> str:

@@ -70,6 +70,16 @@ SKIPPED: Final = {
     "filter_failed": "The endpoint's filter failed on this event.",
     "given_up": "Somebody gave it up.",
 }
+#: The same, short enough to choose from.
+SKIP_REASONS: Final = {
+    "disabled": "Endpoint disabled",
+    "not_subscribed": "Not subscribed any more",
+    "gone": "Answered 410 Gone",
+    "deleted": "Endpoint deleted",
+    "filtered": "Held back by the filter",
+    "filter_failed": "The filter failed",
+    "given_up": "Given up by somebody",
+}
 #: What to do about a delivery that is skipped, so that it can be sent again.
 UNSKIP: Final = {
     "disabled": "Enable the endpoint, then send this again.",

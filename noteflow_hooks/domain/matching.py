@@ -24,7 +24,11 @@ if TYPE_CHECKING:
 def meets(delivery: WebhookDelivery, criteria: DeliveryFilter, *, meeting_id: str | None) -> bool:
     """Tell whether a stored delivery matches the filter; ``meeting_id`` is its event's."""
     wanted = criteria.wanted
-    return (not wanted or delivery.status in wanted) and _meets_but_for_status(delivery, meeting_id, criteria)
+    return (
+        (not wanted or delivery.status in wanted)
+        and criteria.skip_reason in (None, delivery.skip_reason)
+        and _meets_but_for_status(delivery, meeting_id, criteria)
+    )
 
 
 def is_listed(event: Event, criteria: EventFilter) -> bool:

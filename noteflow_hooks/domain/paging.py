@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import DeliveryStatus, WebhookDelivery
     from noteflow_hooks.domain.health.endpoint_state import EndpointState
     from noteflow_hooks.domain.meetings import MeetingState
+    from noteflow_hooks.domain.skipping import SkipReason
 
 #: How many rows a page has unless the caller says, and the most that it may have.
 DEFAULT_PAGE_SIZE: Final = 50
@@ -100,6 +101,8 @@ class DeliveryFilter:
     #: The last attempt's, like ``status_code``.
     error_kind: ErrorKind | None = None
     status_code: int | None = None
+    #: Of lists and watches alone: replays know nothing of it.
+    skip_reason: SkipReason | None = None
     #: Only of replays: lists have it in their :class:`Page`.
     ids: IdRange | None = None
 

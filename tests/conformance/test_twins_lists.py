@@ -20,6 +20,7 @@ from noteflow_hooks.domain.filters import is_filterable
 from noteflow_hooks.domain.matching import is_listed, is_sent_again, is_undelivered, is_unmatched, meets
 from noteflow_hooks.domain.paging import DeliveryFilter, EventFilter
 from noteflow_hooks.domain.replays import Replay
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.persistence.sql.access import SqlAlchemyAccessRepository
 from noteflow_hooks.persistence.sql.converters import (
     WebhookConverter,
@@ -69,6 +70,7 @@ FILTERS = st.fixed_dictionaries(
         "meeting_id": st.sampled_from([None, None, "m-1", "m-2"]),
         "error_kind": st.sampled_from([None, None, None, ErrorKind.STATUS, ErrorKind.TIMEOUT]),
         "status_code": st.sampled_from([None, None, None, 200, 404]),
+        "skip_reason": st.sampled_from([None, None, None, *SkipReason]),
     }
 )
 Made = tuple[int, DeliveryStatus, str, float, bool, str | None, str | None, tuple[str | None, int | None]]
@@ -104,6 +106,7 @@ def criteria_of(
         meeting_id=columns["meeting_id"],
         error_kind=columns["error_kind"],
         status_code=columns["status_code"],
+        skip_reason=columns["skip_reason"],
         webhook_id=None if columns["webhook"] is None else webhook_ids[columns["webhook"]],
         status=columns["status"],
         event_type=columns["event_type"],
@@ -139,7 +142,11 @@ def test_what_a_filter_names_and_what_is_undelivered_is_one_thing(
         criteria = criteria_of(rows, webhook_ids, made, columns)
         log = SqlAlchemyDeliveryLog(Work.inside(rows.connection), CONVERTER)
         # And by each filter of the last attempt alone: few rows meet all that is generated.
-        alone_by = (DeliveryFilter(error_kind=ErrorKind.STATUS), DeliveryFilter(status_code=404))
+        alone_by = (
+            DeliveryFilter(error_kind=ErrorKind.STATUS),
+            DeliveryFilter(status_code=404),
+            DeliveryFilter(skip_reason=SkipReason.FILTERED),
+        )
         for narrowed in (criteria, *alone_by, DeliveryFilter(meeting_id="m-1"), replace(criteria, webhook_id=None)):
             expected = {each.id for each, event in made if meets(each, narrowed, meeting_id=event.meeting_id)}
             assert {each.id for each in log.list_page(rows.workspace_id, narrowed, limit=100)} == expected

@@ -12,6 +12,7 @@ import pytest
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.domain.deliveries import DeliveryStatus
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.settings import PREFIX
 from tests.integration.rpc.world import World
 from tests.support.builders import a_delivery, an_event
@@ -57,7 +58,7 @@ def test_deliveries_are_listed_by_every_option(world: World, capsys: pytest.Capt
     dead, event = stored(
         world, webhook, "m-1", status=DeliveryStatus.DEAD, attempt_count=1, error_kind="status", status_code=404
     )
-    skipped, _ = stored(world, webhook, "m-2", status=DeliveryStatus.SKIPPED)
+    skipped, _ = stored(world, webhook, "m-2", status=DeliveryStatus.SKIPPED, skip_reason=SkipReason.GIVEN_UP)
     for words, expected in (
         (["--status", "dead", "--status", "skipped"], [skipped, dead]),
         (["--status", "skipped"], [skipped]),
@@ -66,6 +67,8 @@ def test_deliveries_are_listed_by_every_option(world: World, capsys: pytest.Capt
         (["--error-kind", "status"], [dead]),
         (["--status-code", "404"], [dead]),
         (["--status-code", "500"], []),
+        (["--skip-reason", "given_up"], [skipped]),
+        (["--skip-reason", "gone"], []),
         (["--id-prefix", dead], [dead]),
     ):
         assert ids(capsys, "deliveries", "list", *words) == expected, words

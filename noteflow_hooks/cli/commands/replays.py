@@ -39,7 +39,11 @@ _FAILED: Final = 1
     "deliveries replay --status dead --error-kind timeout --since 2d",
 )
 @remote_options
-@delivery_filters(sorted(FINAL_STATUSES), status_help="Only those in this state, or these; else dead and skipped.")
+@delivery_filters(
+    sorted(FINAL_STATUSES),
+    status_help="Only those in this state, or these; else dead and skipped.",
+    by_skip_reason=False,
+)
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option(
     "--include-filtered",

@@ -13,6 +13,7 @@ from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.options import Filled, event_type_option, period_options, webhook_option
 from noteflow_hooks.cli.support.remote import timestamp
 from noteflow_hooks.domain.attempts import ErrorKind
+from noteflow_hooks.domain.skipping import SkipReason
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -33,6 +34,7 @@ class DeliveryFilters:
     meeting_id: str | None
     error_kind: str | None
     status_code: int | None
+    skip_reason: str | None
     id_prefix: str | None
     since: datetime | None
     until: datetime | None
@@ -53,7 +55,7 @@ class DeliveryFilters:
             request.status = self.status[0]
         else:
             request.statuses.extend(self.status)
-        for name in ("event_type", "meeting_id", "error_kind", "status_code", "id_prefix"):
+        for name in ("event_type", "meeting_id", "error_kind", "status_code", "skip_reason", "id_prefix"):
             if getattr(self, name) is not None:
                 setattr(request, name, getattr(self, name))
         for name, moment in (("created_after", self.since), ("created_before", self.until)):
@@ -62,9 +64,21 @@ class DeliveryFilters:
 
 
 def delivery_filters(
-    statuses: Iterable[str], *, status_help: str = "Only those in this state; several may be given."
+    statuses: Iterable[str],
+    *,
+    status_help: str = "Only those in this state; several may be given.",
+    by_skip_reason: bool = True,
 ) -> Callable[[Decorated], Decorated]:
-    """Add all filters; the command gets them as ``filters``. Only ``statuses`` are allowed as a status."""
+    """Add all filters; the command gets them as ``filters``. Only ``statuses`` are allowed as a status.
+
+    A replay has none ``by_skip_reason``.
+    """
+    reason = click.option(
+        "--skip-reason",
+        type=click.Choice([each.value for each in SkipReason]),
+        metavar="REASON",
+        help=f"Only those skipped for this: {', '.join(SkipReason)}.",
+    )
     return _collected(
         webhook_option,
         click.option(
@@ -84,6 +98,7 @@ def delivery_filters(
         click.option(
             "--status-code", type=click.IntRange(100, 599), help="Only those whose last attempt was answered so."
         ),
+        *([reason] if by_skip_reason else []),
         click.option("--id-prefix", type=Filled(), metavar="ID", help="Only those whose id begins so."),
         period_options,
     )

@@ -46,6 +46,8 @@ SPANS: Final = {
     )
 }
 _USUAL: Final = "24h"
+#: How endpoints are whose deliveries are held back.
+_STANDING: Final = "paused, limited, slow or on hold"
 #: What is skipped and owed to nobody.
 _NOT_OWED: Final = ("filtered",)
 
@@ -147,8 +149,7 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
         return address("/deliveries", status=status, **filters, **more)
 
     yield Reason("Not matched with endpoints yet", now.undispatched, address("/undelivered", **filters), "busy")
-    yield Reason("Waits for an attempt", now.pending - now.held, listed("pending"), "busy")
-    yield Reason("Held back: its endpoint is paused, limited, slow or on hold", now.held, listed("pending"), "warn")
+    yield Reason(_waiting(now), now.pending, listed("pending"), "warn" if now.held else "busy")
     yield Reason("Being sent", now.sending, listed("sending"), "busy")
     for kind, count in sorted(now.dead.items(), key=lambda each: -each[1]):
         more = {"error_kind": kind} if kind in words.KINDS else {}
@@ -157,5 +158,17 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
         )
     for reason, count in sorted(now.skipped.items(), key=lambda each: -each[1]):
         if reason not in _NOT_OWED:
+            more = {"skip_reason": reason} if reason in words.SKIPPED else {}
             skipped = words.SKIPPED.get(reason, "for a reason that is no longer known").rstrip(".")
-            yield Reason(f"Skipped: {skipped[0].lower()}{skipped[1:]}", count, listed("skipped"), "quiet")
+            yield Reason(f"Skipped: {skipped[0].lower()}{skipped[1:]}", count, listed("skipped", **more), "quiet")
+
+
+def _waiting(now: pb.StatsNow) -> str:
+    """Return why deliveries wait. What is held back has no list of its own, so that all have one number."""
+    if now.held >= now.pending:
+        return f"Held back: its endpoint is {_STANDING}"
+    return (
+        f"Waits for an attempt; {now.held:,} held back: their endpoint is {_STANDING}"
+        if now.held
+        else "Waits for an attempt"
+    )

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 IDS: Final = ("event_id", "meeting_id", "id_prefix")
 _OTHERS: Final = ("webhook_id", "event_type", "error_kind", "created_after", "created_before")
 #: All that stand in an address once; ``status`` may stand there several times.
-ONCE: Final = (*_OTHERS, *IDS, "status_code")
+ONCE: Final = (*_OTHERS, *IDS, "status_code", "skip_reason")
 STATUSES: Final = ("pending", "sending", "succeeded", "dead", "skipped")
 
 
@@ -23,6 +23,8 @@ def request_fields(form: Form) -> dict[str, Any]:
     """Return the filters as requests take them; raise InvalidInputError for what can't be read."""
     found = filters(form, *_OTHERS, *IDS)
     code = whole(form.text("status_code"), "status_code")
+    if form.text("skip_reason"):
+        found["skip_reason"] = form.text("skip_reason")
     return {**found, "statuses": states(form), **({"status_code": code} if code is not None else {})}
 
 
@@ -37,7 +39,9 @@ def chosen(form: Form) -> dict[str, Any]:
 
 
 def replayable(named: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the filters of a replay of what these name; None where none of it is settled."""
+    """Return the filters of a replay of what these name; None where no replay takes those."""
+    if named["skip_reason"]:
+        return None
     wanted = tuple(each for each in named["status"] if each in ("dead", "skipped", "succeeded"))
     return None if named["status"] and not wanted else {**named, "status": wanted}
 

@@ -9,6 +9,7 @@ from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, pager, t
 from noteflow_hooks.dashboard.views.endpoint_fields import FIELDS
 from noteflow_hooks.dashboard.views.narrowing import IDS, chosen, request_fields
 from noteflow_hooks.dashboard.visit import Page, Redirect
+from noteflow_hooks.errors import InvalidInputError
 
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import Form, Visit
@@ -38,6 +39,7 @@ def shown(visit: Visit) -> Page:
 
 def blank(visit: Visit) -> Page:
     """Return the form; the address may name filters to begin with."""
+    _fields(visit.query)
     return _form(visit, visit.query, counted=None)
 
 
@@ -60,12 +62,20 @@ def cancel(visit: Visit) -> Redirect:
 
 def _request(form: Form) -> pb.ReplayDeliveriesRequest:
     rate = FIELDS["rate_limit_per_s"](form.text("rate_per_s"), "rate_per_s")
-    fields = request_fields(form)
+    fields = _fields(form)
     if sorted(fields["statuses"]) == sorted(_UNSAID):
         del fields["statuses"]
     elif len(fields["statuses"]) == 1:
         [fields["status"]] = fields.pop("statuses")
     return pb.ReplayDeliveriesRequest(**fields, rate_per_s=rate)
+
+
+def _fields(form: Form) -> dict[str, Any]:
+    """Return the filters, and refuse what would be left out: the replay would send more than was asked for."""
+    fields = request_fields(form)
+    if "skip_reason" in fields:
+        raise InvalidInputError("skip_reason", "is no filter of a replay; name an endpoint, a type or a time")
+    return fields
 
 
 def _form(visit: Visit, source: Form, *, counted: pb.Replay | None) -> Page:

@@ -36,6 +36,8 @@ OF_DELIVERIES: Final = {
     "SELECT id FROM noteflow.webhook_events WHERE workspace_id = :workspace_id AND meeting_id = :meeting_id))",
     "error_kind": "error_kind = :error_kind",
     "status_code": "status_code = CAST(:status_code AS integer)",
+    # Nothing else has one; said so that the indexes of what is not delivered are known to have them all.
+    "skip_reason": f"status = '{DeliveryStatus.SKIPPED}' AND skip_reason = :skip_reason",
 }
 #: What is asked for again and again. What else callers put together is sent whole: it has more combinations than a
 #: connection could keep prepared.

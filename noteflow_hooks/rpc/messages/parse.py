@@ -28,6 +28,7 @@ from noteflow_hooks.domain.paging import (
     check_period,
 )
 from noteflow_hooks.domain.payloads import check_name
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.violations import Violations, check_all
 from noteflow_hooks.errors import InvalidInputError
 
@@ -154,6 +155,11 @@ def parse_filter(
         lambda: _narrower(request),
     )
     return replace(kind, **states, **period, **narrower)
+
+
+def parse_skip_reason(request: pb.ListDeliveriesRequest | pb.WatchDeliveriesRequest) -> SkipReason | None:
+    """Return the filter that replays know nothing of."""
+    return _one_of("skip_reason", request.skip_reason, frozenset(SkipReason)) if request.skip_reason else None
 
 
 def _statuses(

@@ -34,6 +34,13 @@ def _deliveries(world: World, **fields: Any) -> list[pb.Delivery]:  # noqa: ANN4
     return list(world.client.webhooks.ListDeliveries(pb.ListDeliveriesRequest(**fields)).deliveries)
 
 
+def test_the_parts_of_a_time_do_not_look_like_steps_of_a_life(operator: Visitor) -> None:
+    """They are a list within a list, and have no dot, line and column of their own."""
+    css = operator.get("/static/dashboard.css").text
+    assert ".life > li" in css
+    assert ".life li" not in css
+
+
 def test_an_attempt_shows_where_its_time_went(world: World, operator: Visitor) -> None:
     """As a bar whose parts fill it, and as numbers; a kept connection is said to be one."""
     made = fill(world)

@@ -6,8 +6,12 @@ import html
 import re
 from typing import TYPE_CHECKING
 
+from google.protobuf.field_mask_pb2 import FieldMask
+
 from noteflow_hooks.client import pb
 from noteflow_hooks.dashboard import drawing
+from noteflow_hooks.dashboard.pages import short
+from noteflow_hooks.dashboard.views.figures import undelivered
 from noteflow_hooks.domain.access import Scope
 from tests.integration.dashboard.sample import count, fill, publish, work
 from tests.support.visitor import Visitor
@@ -44,6 +48,41 @@ def test_each_figure_leads_to_the_list_that_it_counts(world: World, operator: Vi
     }
     for to, words, number in reasons[:2]:
         assert _rows(operator.get(html.unescape(to)).text) == int(number), words
+
+
+def test_what_is_skipped_and_what_waits_leads_to_exactly_those(world: World, operator: Visitor) -> None:
+    """The reasons' numbers are their lists', whatever else is skipped; a replay, which is not so narrow, refuses."""
+    made = fill(world)
+    hooks = world.client.webhooks
+    for name in ("well", "hangs"):
+        hooks.UpdateWebhook(
+            pb.UpdateWebhookRequest(webhook_id=made[name].id, enabled=False, update_mask=FieldMask(paths=["enabled"]))
+        )
+    publish(world, title="Later", meeting_id="m-9")
+    world.a_webhook(url="https://later.example/well", events=["meeting.completed"], filter="data.nope > 5")
+    publish(world, title="Last", meeting_id="m-9")
+    work(world)
+    page = operator.get("/undelivered").text
+    reasons = re.findall(r'<a href="([^"]+)"><span class="words">([^<]+)</span><strong>(\d+)</strong>', page)
+    assert {"Skipped: the endpoint was disabled"} <= {html.unescape(words) for _, words, _ in reasons}
+    for to, words, number in reasons:
+        assert _rows(operator.get(html.unescape(to)).text) == int(number), words
+    assert "Replay all that match" not in operator.get("/deliveries?status=skipped&skip_reason=disabled").text
+    assert operator.get("/replays/new?skip_reason=disabled").status == 400
+    assert operator.get("/deliveries?skip_reason=odd").status == 400
+
+
+def test_an_id_of_its_time_is_told_from_its_neighbours() -> None:
+    """Those of one minute begin alike."""
+    assert short("01a22977-0f6e-7c3a-8a11-4a5e6f708192") == "01a22977\N{HORIZONTAL ELLIPSIS}8192"
+    assert short("b281a2f5-00a0-48b1-9305-bf9abca82089") == "b281a2f5"
+
+
+def test_what_waits_has_one_number_whoever_holds_it_back() -> None:
+    """Since it has one list."""
+    for pending, held, words in ((3, 0, "Waits for an attempt"), (3, 3, "Held back"), (3, 1, "1 held back")):
+        [reason] = undelivered(pb.StatsNow(pending=pending, held=held))
+        assert (reason.count, words in reason.words, reason.to) == (3, True, "/deliveries?status=pending")
 
 
 def test_endpoints_that_need_care_are_named(world: World, operator: Visitor) -> None:

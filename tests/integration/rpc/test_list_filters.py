@@ -12,6 +12,7 @@ import pytest
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -25,7 +26,11 @@ if TYPE_CHECKING:
 DEAD: dict[str, Any] = {"status": DeliveryStatus.DEAD, "attempt_count": 1, "next_attempt_at": None}
 LATE = DEAD | {"error_kind": "timeout", "error_message": "Request timed out"}
 REFUSED = DEAD | {"error_kind": "status", "status_code": 404, "error_message": "HTTP 404"}
-SKIPPED: dict[str, Any] = {"status": DeliveryStatus.SKIPPED, "next_attempt_at": None}
+SKIPPED: dict[str, Any] = {
+    "status": DeliveryStatus.SKIPPED,
+    "skip_reason": SkipReason.DISABLED,
+    "next_attempt_at": None,
+}
 
 
 @pytest.fixture(params=["memory", "postgres"])
@@ -73,6 +78,9 @@ def test_deliveries_are_listed_by_every_filter(world: World) -> None:
         ({"meeting_id": "m-1", "status_code": 404}, [denied]),
         ({"error_kind": "timeout"}, [late]),
         ({"error_kind": "dns"}, []),
+        ({"skip_reason": "disabled"}, [skipped]),
+        ({"skip_reason": "disabled", "status": "dead"}, []),
+        ({"skip_reason": "gone"}, []),
         ({"status_code": 500}, []),
         ({"event_id": str(uuid4())}, []),
         ({"event_id": "", "meeting_id": "", "error_kind": ""}, [late, denied, skipped]),
