@@ -92,7 +92,7 @@ def test_find_why_a_delivery_failed(browser: Browser, dashboard: Dashboard, tena
         page.locator("tbody a.row").first.click()
         page.get_by_text("The receiver failed.").first.wait_for()
         page.get_by_text("What to do:").wait_for()
-        page.get_by_text("The answer").first.click()
+        page.get_by_text("The answer", exact=True).click()
         page.get_by_text("no database").first.wait_for()
 
 

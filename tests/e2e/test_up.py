@@ -150,8 +150,8 @@ def test_the_dashboard_is_there_and_its_link_signs_in_once(folder: Path) -> None
         assert at in up.said
         visitor, late = (Visitor(int(at.rpartition(":")[2])) for _ in range(2))
         path = link.removeprefix(at)
-        assert visitor.get(path).location == "/endpoints"
-        assert visitor.get("/endpoints").status == 200
+        assert visitor.get(path).location == "/overview"
+        assert visitor.get("/overview").status == 200
         assert late.get(path).location == "/sign-in?why=link"
         assert not (up.data / "dashboard_link.json").exists()
         environment = Path(f"/proc/{up.read()['processes']['dashboard']}/environ").read_text()
