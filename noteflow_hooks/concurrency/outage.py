@@ -38,11 +38,15 @@ class Outage:
         self._lock = threading.Lock()
         #: When it began, by the monotonic clock; None while there is none. Ask it before :meth:`answered`.
         self.since: float | None = None
+        #: Whether this process ends the server itself: what the server refuses then is no outage.
+        self.is_ours = False
         self._last = self._logged_at = 0.0
         self._count = self._counted = 0
 
     def refused(self, reason: str) -> None:
         """Note a refusal, of which the reason's first line is told."""
+        if self.is_ours:
+            return
         now, reason = self._monotonic(), reason.strip().partition("\n")[0][:_LONGEST]
         with self._lock:
             begins = self.since is None

@@ -12,6 +12,7 @@ import psutil
 import psycopg
 import pytest
 
+from noteflow_hooks.broker.names import SWEEP_TASK
 from noteflow_hooks.local.stack.programs import BEAT, worker_command
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.server.probe import check_serving
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from noteflow_hooks.local.stack.programs import Program
 
+#: One that says of each call that it made it.
+TELLING_BEAT: Final = (*BEAT, "-l", "DEBUG")
 #: What a client allows a call, whatever happens to Redis.
 DEADLINE_S: Final = 2.0
 
@@ -210,7 +213,7 @@ def test_five_beats_send_nothing_twice(rig: SystemRig) -> None:
     path = a_path()
     rig.receiver.script(path, *[Answer(500)] * 10, Answer(200))
     with contextlib.ExitStack() as stack:
-        beats = [stack.enter_context(started(rig, f"beat-{number}", BEAT)) for number in range(2, 6)]
+        beats = [stack.enter_context(started(rig, f"beat-{number}", TELLING_BEAT)) for number in range(2, 6)]
         until(lambda: all(calls_of(rig, each) >= 2 for each in beats), what="all beats call")
         webhook = rig.webhook(path)
         rig.receiver.hold()
@@ -226,4 +229,4 @@ def test_five_beats_send_nothing_twice(rig: SystemRig) -> None:
 
 def calls_of(rig: SystemRig, beat: Program) -> int:
     """Return how often a beat has called for the sweep."""
-    return log_of(rig, beat.name).read_text().count("noteflow.hooks.sweep")
+    return log_of(rig, beat.name).read_text().count(f"{SWEEP_TASK} is due, and sent")

@@ -8,21 +8,30 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import psutil
 import pytest
+from sqlalchemy import text
 
+from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.demo.places import demo_folder
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.concurrency.outage import DATABASE
+from noteflow_hooks.errors import UnavailableError
+from noteflow_hooks.local.stack import system
+from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.settings import PREFIX
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from noteflow_hooks.settings import Settings
 
 EVENTS: Final = ["recording.started", "recording.stopped", "summary.generated", "meeting.completed"]
 #: What may lie about in the environment of whoever runs it.
@@ -90,6 +99,38 @@ def test_an_interrupted_demo_leaves_nothing(place: Path, started: str) -> None:
     assert (demo.returncode, said.strip()) == (130, "")
     assert list(place.iterdir()) == []
     assert at_work_in(place) == []
+
+
+def test_a_start_that_is_cut_short_tells_of_no_outage(
+    place: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its migration loses the database that the stop ends; what another database refuses later is told again."""
+    connected, stopped = threading.Event(), threading.Event()
+    errors: list[UnavailableError] = []
+
+    def migrate(settings: Settings) -> None:
+        with create_engine(str(settings.database_url)).connect() as connection:
+            connected.set()
+            stopped.wait(PATIENCE_S)
+            try:
+                connection.execute(text("SELECT 1"))
+            except UnavailableError as error:
+                errors.append(error)
+                raise
+
+    def check() -> None:
+        if connected.is_set():
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(bootstrap, "migrate", migrate)
+    monkeypatch.setattr(system, "_START_UNDER_WAY_S", 0.0)
+    with pytest.raises(KeyboardInterrupt), system.System(place / "system", throwaway=True) as starting:
+        starting.start({"grpc_bind": "127.0.0.1:1", "secret_keys": "none"}, workers=0, check=check)
+    stopped.set()
+    until(lambda: errors and not DATABASE.is_ours, what="the start has failed")
+    assert caplog.messages == []
+    DATABASE.refused("something else")
+    assert [each.partition(";")[0] for each in caplog.messages] == ["the database refuses: something else"]
 
 
 @pytest.mark.usefixtures("place")

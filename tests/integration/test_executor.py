@@ -21,9 +21,11 @@ from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.executor.http import dialling
 from noteflow_hooks.executor.http.trust import tls_context
+from noteflow_hooks.logs import TextFormatter
 from noteflow_hooks.signing import generate_secret
 from tests.support.builders import a_delivery, a_webhook
 from tests.support.certificates import authority_pem
+from tests.support.delivery_system import System
 from tests.support.hostile_receiver import EMPTY_OK, says_and_waits
 from tests.support.receiver import Receiver
 from tests.support.receiver_connection import Answer
@@ -152,15 +154,23 @@ def test_a_machine_without_descriptors_is_no_fault_of_the_receivers(
     assert executor.post(a_claim(receiver.url())).error_kind is ErrorKind.INTERNAL
 
 
+@pytest.mark.parametrize("status", [200, 500])
 def test_an_attempt_is_logged_with_its_host_and_nothing_private(
-    executor: WebhookExecutor, receiver: Receiver, caplog: pytest.LogCaptureFixture
+    executor: WebhookExecutor, receiver: Receiver, caplog: pytest.LogCaptureFixture, status: int
 ) -> None:
-    """Whatever logs at DEBUG, ids and the host are there; path, query and secret are not."""
+    """Whatever logs at DEBUG until its result is stored, ids and the host are there; path, query, secret are not."""
+    receiver.script("/private-path", Answer(status, body=b"private-body"))
     caplog.set_level(logging.DEBUG)
-    claim = a_claim(receiver.url("/private-path?private-query"), secret="private-secret")
-    executor.post(claim)
-    assert f"delivery={claim.delivery.id}" in caplog.text
-    assert "host=127.0.0.1" in caplog.text
+    caplog.handler.setFormatter(TextFormatter())
+    system = System(executor.post)
+    url = receiver.url("/private-path?private-query")
+    [delivery_id] = system.deliveries(1, url=url, secret="private-secret")
+    system.deliver([delivery_id])
+    system.bulkhead.close()
+    [request] = receiver.requests
+    assert request.target == "/private-path?private-query"
+    assert f" delivery={delivery_id} " in caplog.text
+    assert f" host=127.0.0.1 attempt=1 outcome={'succeeded' if status == 200 else 'retrying'} " in caplog.text
     assert "private" not in caplog.text
 
 

@@ -44,7 +44,9 @@ def test_poison_takes_no_slot_and_ends_no_process(tmp_path: Path, database_url: 
     """All of it three times over; then as many tasks run at once as before, in the processes that there were."""
     with EmbeddedValkey(tmp_path / "valkey") as server, Redis.from_url(server.url) as broker:
         settings = {"database_url": database_url, "redis_url": server.url, "secret_keys": generate_key()}
-        with celery_program(tmp_path, "worker", *worker_options(pool, slots), settings=settings) as worker:
+        # At DEBUG a sweep that finds nothing has its line, too.
+        options = (*worker_options(pool, slots), "-l", "DEBUG")
+        with celery_program(tmp_path, "worker", *options, settings=settings) as worker:
             before = children(worker.process.pid)
             for each in POISON.values():
                 broker.lpush("deliver", *[each] * 3)

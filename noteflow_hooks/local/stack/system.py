@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from noteflow_hooks import bootstrap
+from noteflow_hooks.concurrency.outage import DATABASE
 from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 from noteflow_hooks.local.stack.background import in_background, result_of, until
 from noteflow_hooks.local.stack.databases import DatabasePart
@@ -153,6 +154,9 @@ class System:
     def stop(self) -> None:
         """End everything: first all programs at once, since none needs another; then the databases that they use."""
         until(lambda: all(start.done() for start in self._starts), check=_nothing, timeout_s=_START_UNDER_WAY_S)
+        self._expect_refusals()
+        for start in self._starts:
+            start.add_done_callback(self._expect_refusals)
         _all_at_once(partial(program.stop, patience_s=self._patience_s) for program in self._programs)
         _all_at_once(partial(part.stop, patience_s=self._patience_s / 2) for part in self._databases)
         self._home.give_up()
@@ -169,6 +173,10 @@ class System:
     def _databases(self) -> Sequence[DatabasePart]:
         named = (("postgres", self._postgres), ("valkey", self._valkey))
         return [DatabasePart(name, server, log_path=self._home.log(name)) for name, server in named]
+
+    def _expect_refusals(self, *_: object) -> None:
+        """Have a start that is cut short tell of no outage: its database ends because we end it."""
+        DATABASE.is_ours = not all(start.done() for start in self._starts)
 
     def _prepare_database(self, kept: Identity | None) -> Identity:
         self._postgres.start()
