@@ -257,29 +257,35 @@ def test_with_the_feature_flag_off_meetings_work_and_no_event_is_stored(rig: Sys
         assert server.wait(timeout=PATIENCE_S) == 0
 
 
-@pytest.mark.parametrize("pool", ["prefork", "gevent", "solo"])
-def test_a_plain_worker_delivers_under_any_pool(rig: SystemRig, pool: str) -> None:
+def test_a_plain_worker_delivers_under_any_pool(rig: SystemRig) -> None:
     """``celery -A workers.app worker`` with nothing but the pool named, also over TLS and with a failure to retry."""
+    for name in ("worker-1", "worker-2"):
+        rig.kill(name)
+    try:
+        for pool in ("prefork", "gevent", "solo"):
+            _deliver_under(rig, pool)
+    finally:
+        for name in ("worker-1", "worker-2"):
+            rig.restart(name)
+
+
+def _deliver_under(rig: SystemRig, pool: str) -> None:
     path = a_path()
     rig.receiver.script(path, Answer(500), Answer(200))
     webhook = rig.webhook(path)
-    for name in ("worker-1", "worker-2"):
-        rig.kill(name)
     command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "-P", pool, "-n", f"{pool}@%h"]
-    log = (rig.folder / f"{pool}.log").open("w")
-    worker = subprocess.Popen(command, env=variables(rig.settings), cwd=rig.folder, stdout=log, stderr=log)
-    try:
-        for _ in range(20):
-            rig.publish()
-        rig.settled(webhook, "succeeded", count=20)
-    finally:
-        worker.send_signal(signal.SIGTERM)
-        # A POST that an earlier test left to it may take 30 s, and is finished first.
-        worker.wait(timeout=60)
-        log.close()
-        for name in ("worker-1", "worker-2"):
-            rig.restart(name)
+    with (rig.folder / f"{pool}.log").open("w") as log:
+        worker = subprocess.Popen(command, env=variables(rig.settings), cwd=rig.folder, stdout=log, stderr=log)
+        try:
+            for _ in range(20):
+                rig.publish()
+            rig.settled(webhook, "succeeded", count=20)
+        finally:
+            worker.send_signal(signal.SIGTERM)
+            # A POST that an earlier test left to it may take 30 s, and is finished first.
+            worker.wait(timeout=60)
     assert len(rig.receiver.wait_for(21, path=path)) == 21
+    rig.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=webhook.id))
 
 
 def _stops(rig: SystemRig, meeting_id: str) -> bool:

@@ -145,23 +145,22 @@ def test_plain_http_to_this_machine_is_delivered(up: Up) -> None:
     assert up.run("webhooks", "remove", webhook["id"]).returncode == 0
 
 
-def test_the_dashboard_is_there_and_its_link_signs_in_once(folder: Path) -> None:
+def test_the_dashboard_is_there_and_its_link_signs_in_once(up: Up) -> None:
     """With the token of `up`, for whoever reads its output; a new start has a new one, at the same address."""
-    with Up(folder) as up:
-        [link] = re.findall(r"http://127\.0\.0\.1:\d+/once/\S+", up.said)
-        at = up.addresses["dashboard"]
-        assert link.startswith(f"{at}/once/")
-        assert at in up.said
-        visitor, late = (Visitor(int(at.rpartition(":")[2])) for _ in range(2))
-        path = link.removeprefix(at)
-        assert visitor.get(path).location == "/overview"
-        assert visitor.get("/overview").status == 200
-        assert late.get(path).location == "/sign-in?why=link"
-        assert not (up.data / "dashboard_link.json").exists()
-        environment = Path(f"/proc/{up.read()['processes']['dashboard']}/environ").read_text()
-        known = [up.addresses[name] for name in ("token", "database_url", "redis_url")]
-        assert [each for each in known if each in environment] == []
-    assert json.loads((folder / "data" / "state.json").read_text())["dashboard"] == at.removeprefix("http://")
+    [link] = re.findall(r"http://127\.0\.0\.1:\d+/once/\S+", up.said)
+    at = up.addresses["dashboard"]
+    assert link.startswith(f"{at}/once/")
+    assert at in up.said
+    visitor, late = (Visitor(int(at.rpartition(":")[2])) for _ in range(2))
+    path = link.removeprefix(at)
+    assert visitor.get(path).location == "/overview"
+    assert visitor.get("/overview").status == 200
+    assert late.get(path).location == "/sign-in?why=link"
+    assert not (up.data / "dashboard_link.json").exists()
+    environment = Path(f"/proc/{up.read()['processes']['dashboard']}/environ").read_text()
+    known = [up.addresses[name] for name in ("token", "database_url", "redis_url")]
+    assert [each for each in known if each in environment] == []
+    assert json.loads((up.data / "state.json").read_text())["dashboard"] == at.removeprefix("http://")
 
 
 def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
