@@ -53,7 +53,7 @@ class Entrance:
     async def sign_in(self, request: Request) -> Response:
         """Show the form, or deal with it."""
         if request.method != "POST":
-            return self._form(request, AGAIN.get(request.query_params.get("why", ""), ""), 200)
+            return self._asked(request)
         beginning = Cookies.of(request).beginning
         try:
             form = await read_form(request)
@@ -98,6 +98,14 @@ class Entrance:
         cookies = Cookies.of(request)
         cookies.keep_session(response, self._sessions, self._sessions.begin(token, may_manage=manages))
         cookies.drop_beginning(response)
+        return response
+
+    def _asked(self, request: Request) -> Response:
+        response = self._form(request, AGAIN.get(request.query_params.get("why", ""), ""), 200)
+        cookies = Cookies.of(request)
+        # A page that has ended by itself comes here with it still.
+        if cookies.session and self._sessions.opened(cookies.session) is None:
+            cookies.drop_session(response)
         return response
 
     def _form(self, request: Request, problem: str, status: int) -> Response:

@@ -19,6 +19,7 @@ from noteflow_hooks.dashboard.views import (
     replays,
     undelivered,
 )
+from noteflow_hooks.dashboard.visit import for_managers
 
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import View
@@ -26,10 +27,10 @@ if TYPE_CHECKING:
 ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/overview", "GET", overview.shown),
     ("/endpoints", "GET", endpoints.listed),
-    ("/endpoints/new", "GET", endpoint_forms.blank),
+    ("/endpoints/new", "GET", for_managers(endpoint_forms.blank)),
     ("/endpoints/new", "POST", endpoint_forms.add),
     ("/endpoints/{id}", "GET", endpoint.shown),
-    ("/endpoints/{id}/edit", "GET", endpoint_forms.filled),
+    ("/endpoints/{id}/edit", "GET", for_managers(endpoint_forms.filled)),
     ("/endpoints/{id}/edit", "POST", endpoint_forms.change),
     ("/endpoints/{id}/filter", "GET", filter_page.shown),
     ("/endpoints/{id}/filter", "POST", filter_page.use),
@@ -39,9 +40,9 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/endpoints/{id}/disable", "POST", endpoint.disable),
     ("/endpoints/{id}/test", "POST", endpoint.test),
     ("/endpoints/{id}/verify", "POST", endpoint.verify),
-    ("/endpoints/{id}/rotate", "GET", endpoint.before_rotating),
+    ("/endpoints/{id}/rotate", "GET", for_managers(endpoint.before_rotating)),
     ("/endpoints/{id}/rotate", "POST", endpoint.rotate),
-    ("/endpoints/{id}/delete", "GET", endpoint.before_deleting),
+    ("/endpoints/{id}/delete", "GET", for_managers(endpoint.before_deleting)),
     ("/endpoints/{id}/delete", "POST", endpoint.delete),
     ("/deliveries", "GET", deliveries.listed),
     ("/deliveries/resend", "POST", deliveries.resend_selected),
@@ -55,7 +56,7 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/events", "GET", events.listed),
     ("/events/{id}", "GET", events.shown),
     ("/replays", "GET", replays.listed),
-    ("/replays/new", "GET", replays.blank),
+    ("/replays/new", "GET", for_managers(replays.blank)),
     ("/replays/new", "POST", replays.begin),
     ("/replays/{id}", "GET", replays.shown),
     ("/replays/{id}/cancel", "POST", replays.cancel),

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
 
-from noteflow_hooks.errors import InvalidInputError, TooLargeError
+from noteflow_hooks.errors import InvalidInputError, ScopeError, TooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -102,6 +103,18 @@ class Visit:
 
 
 View: TypeAlias = "Callable[[Visit], Answer]"
+
+
+def for_managers(view: View) -> View:
+    """Return the view of a form: who may only look is told so, and sees none of its buttons."""
+
+    @wraps(view)
+    def answer(visit: Visit) -> Answer:
+        if not visit.session.may_manage:
+            raise ScopeError("this page changes things, for which a token needs the scope manage; yours may only look")
+        return view(visit)
+
+    return answer
 
 
 async def read_form(request: Request) -> Form:

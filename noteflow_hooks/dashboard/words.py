@@ -247,7 +247,7 @@ DONE: Final = {
 }
 #: Why the sign-in page is shown.
 AGAIN: Final = {
-    "over": "You were signed out: the session is over, or the token is no longer valid.",
+    "over": "You were signed out, and the page has ended: the session is over, or the token is no longer valid.",
     "out": "You are signed out.",
     "link": "This link has been used, or is older than a minute. Sign in with a token.",
 }

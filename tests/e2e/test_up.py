@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -19,6 +20,7 @@ import pytest
 import redis
 
 from noteflow_hooks.client import connect
+from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
@@ -31,6 +33,8 @@ from tests.support.waiting import PATIENCE_S, until
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
+
+    from noteflow_hooks.client import Client
 
 CLI: Final = [sys.executable, "-m", "noteflow_hooks.cli"]
 #: Every process is gone within this time after Ctrl-C.
@@ -175,9 +179,17 @@ def test_what_dies_is_started_again(up: Up, name: str) -> None:
     pid = up.read()["processes"][name]
     os.kill(pid, signal.SIGKILL)
     until(lambda: up.read()["processes"].get(name, pid) != pid, what=f"{name} is started again")
-    until(lambda: up.run("webhooks", "list").returncode == 0, what="the server answers")
+    with connect(up.addresses["grpc"], up.addresses["token"]) as server:
+        until(lambda: _lists(server), what="the server answers")
     assert f"noteflow-hooks: {name} " in up.said
     assert up.read()["grpc"] == up.addresses["grpc"]
+
+
+def _lists(server: Client) -> bool:
+    with suppress(NoteFlowHooksError):
+        server.webhooks.ListWebhooks(pb.ListWebhooksRequest())
+        return True
+    return False
 
 
 def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(folder: Path) -> None:

@@ -161,6 +161,9 @@
     away.hidden = false;
   }
 
+  // What is shown goes with the session; the way back leads to the page again, for who is signed in.
+  const endPage = () => location.assign("/sign-in?why=over");
+
   async function look() {
     if (asking || document.visibilityState !== "visible") return;
     asking = true;
@@ -168,7 +171,7 @@
       const headers = { "X-Live": "1" };
       if (tag) headers["If-None-Match"] = tag;
       const answer = await fetch(location.pathname + location.search, { headers, cache: "no-store", redirect: "manual" });
-      if (answer.status === 401) { location.reload(); return; }
+      if (answer.status === 401) { endPage(); return; }
       if (!answer.ok && answer.status !== 304) { tellAway(); return; }
       shownAt = Date.now();
       away.hidden = true;
@@ -231,7 +234,7 @@
   });
 
   // What other scripts of ours use.
-  window.hooks = { all, local, setTimes };
+  window.hooks = { all, endPage, local, setTimes };
 
   // The first look compares with what the server has sent, not with what is made of it here.
   for (const each of all("[data-live], [data-rows] tr")) each.served = each.outerHTML;

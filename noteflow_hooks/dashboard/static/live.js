@@ -2,7 +2,7 @@
 "use strict";
 
 (() => {
-  const { all, local, setTimes } = window.hooks;
+  const { all, endPage, local, setTimes } = window.hooks;
   const live = document.getElementById("live");
   const feed = document.getElementById("feed");
   const rows = feed.tBodies[0];
@@ -108,7 +108,7 @@
     else if (at) tellMissed(heardAt);
     try {
       const answer = await fetch(address, { headers: { "X-Live": "1" }, cache: "no-store", redirect: "manual", signal: own.signal });
-      if (answer.status === 401) { location.reload(); return; }
+      if (answer.status === 401) { endPage(); return; }
       if (answer.ok) await read(answer);
       else if (answer.status === 429) state.textContent = "As many pages are live as may be; this one tries again";
     } catch {

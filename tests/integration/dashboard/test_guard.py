@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -276,6 +277,9 @@ def test_a_page_that_looks_by_itself_is_no_use_of_the_session(world: World) -> N
         assert len(visitor.get("/endpoints").cookies) == 1
         now[0] += IDLE_S
         assert visitor.get("/endpoints", x_live="1").status == 401
+        assert any("hooks-sign-in" not in name for name in visitor.cookies)
+        assert "the page has ended" in visitor.get("/sign-in?why=over").text
+        assert all("hooks-sign-in" in name for name in visitor.cookies), "the session's cookie goes"
 
 
 def test_another_workspaces_things_are_not_found(world: World, visitor: Visitor) -> None:
@@ -318,6 +322,24 @@ def test_a_read_token_is_refused_at_each_button(world: World, visitor: Visitor) 
     assert visitor.press(f"{endpoint}/rotate", {"overlap_seconds": "0"}).status == 403
     assert visitor.press("/deliveries/resend", {"delivery_id": delivery.id}).status == 403
     assert visitor.get("/audit").status == 403
+
+
+def test_a_read_token_that_opens_a_form_by_its_address_is_told_so(world: World, visitor: Visitor) -> None:
+    """In words and without a button of the form; the navigation leads to no page that is refused."""
+    endpoint = f"/endpoints/{world.a_webhook().id}"
+    visitor.sign_in(world.another_token(scopes=frozenset({Scope.READ}))[0])
+    forms = [f"{endpoint}/edit", f"{endpoint}/rotate", f"{endpoint}/delete", "/endpoints/new", "/replays/new"]
+    for path in forms:
+        page = visitor.get(path)
+        assert (page.status, page.text.count("<button")) == (403, 2), "but for those that find, and sign out"
+        assert "a token needs the scope manage; yours may only look" in page.text
+    pages = re.findall(r'<a href="(/[^"]*)" data-go', visitor.get("/overview").text)
+    assert {path: visitor.get(path).status for path in pages} == dict.fromkeys(pages, 200)
+    manager = Visitor(visitor.port)
+    manager.sign_in(world.token)
+    assert {path: manager.get(path).status for path in forms} == dict.fromkeys(forms, 200)
+    offered = re.findall(r'<a href="(/[^"]*)" data-go', manager.get("/overview").text)
+    assert [each for each in offered if each not in pages] == ["/audit"]
 
 
 def test_the_link_of_up_signs_in_once(world: World, tmp_path: Path) -> None:

@@ -39,17 +39,33 @@ def test_everything_works_without_javascript(browser: Browser, dashboard: Dashbo
         page.get_by_text("It is sent again.").wait_for()
 
 
-def test_axe_finds_nothing_serious(browser: Browser, dashboard: Dashboard, world: World) -> None:
-    """On every page, in light and in dark colours."""
+def test_axe_finds_nothing_serious_and_nothing_scrolls_sideways(
+    browser: Browser, dashboard: Dashboard, world: World
+) -> None:
+    """On every page: in light and in dark colours; on a telephone with everything open, a tablet and a laptop."""
     program = axe()
     with signed_in(browser, dashboard, world.token) as page:
         for path in [*paths_of(world), "/nowhere"]:
             page.misdeeds.expected = ("404",)  # type: ignore[attr-defined]  # of the last one
             page.goto(dashboard.url + path)
             _check_with_axe(page, program)
+            _check_widths(page)
         page.get_by_role("button", name="Sign out").click()
         page.get_by_text("You are signed out.").wait_for()
         _check_with_axe(page, program)
+
+
+def _check_widths(page: Page) -> None:
+    former = page.viewport_size
+    assert former is not None
+    # Just above the width from which tables are tables, and a small laptop.
+    for width in (800, 1040):
+        page.set_viewport_size({"width": width, "height": 800})
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, page.url)
+    page.set_viewport_size({"width": NARROW["width"], "height": NARROW["height"]})
+    page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
+    assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], page.url
+    page.set_viewport_size(former)
 
 
 def _check_with_axe(page: Page, program: str) -> None:
@@ -65,24 +81,6 @@ def _check(page: Page, run: str) -> None:
     serious = [each for each in found["violations"] if each["impact"] in ("serious", "critical")]
     told = [(each["id"], [node["html"] for node in each["nodes"]][:3]) for each in serious]
     assert told == [], f"{page.url}: {json.dumps(told, indent=1)}"
-
-
-def test_nothing_scrolls_sideways_at_320_pixels(browser: Browser, dashboard: Dashboard, world: World) -> None:
-    """On no page, with everything open."""
-    with signed_in(browser, dashboard, world.token, viewport=NARROW) as page:
-        for path in paths_of(world):
-            page.goto(dashboard.url + path)
-            page.evaluate("document.querySelectorAll('details').forEach((each) => { each.open = true; })")
-            assert page.evaluate("document.documentElement.scrollWidth") <= NARROW["width"], path
-
-
-def test_nothing_scrolls_sideways_on_a_tablet(browser: Browser, dashboard: Dashboard, world: World) -> None:
-    """Just above the width from which tables are tables, and on a small laptop."""
-    for width in (800, 1040):
-        with signed_in(browser, dashboard, world.token, viewport={"width": width, "height": 800}) as page:
-            for path in ("/overview", "/endpoints", "/deliveries", "/undelivered", "/live", "/audit"):
-                page.goto(dashboard.url + path)
-                assert page.evaluate("document.documentElement.scrollWidth") <= width, (width, path)
 
 
 def test_long_texts_break_at_320_pixels(browser: Browser) -> None:

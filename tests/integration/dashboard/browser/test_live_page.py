@@ -87,6 +87,22 @@ def test_a_page_that_is_hidden_reads_nothing_and_goes_on_where_it_was(
     page.locator("#feed tbody tr").nth(2).wait_for()
 
 
+def test_a_page_says_that_it_has_ended_once_somebody_signs_out(world: World, dashboard: Dashboard, page: Page) -> None:
+    """In another tab; what was shown is gone."""
+    page.goto(f"{dashboard.url}/live")
+    page.get_by_text("Watching").wait_for()
+    _happen(world)
+    page.locator("#feed tbody tr").first.wait_for()
+    page.misdeeds.expected = ("401",)  # type: ignore[attr-defined]  # of the stream that is asked for once more
+    other = page.context.new_page()
+    other.goto(f"{dashboard.url}/endpoints")
+    other.get_by_role("button", name="Sign out").click()
+    other.get_by_text("You are signed out.").wait_for()
+    _happen(world)
+    page.get_by_text("You were signed out, and the page has ended").wait_for()
+    expect(page.locator("#feed")).to_have_count(0)
+
+
 def test_without_javascript_the_page_says_so(browser: Browser, dashboard: Dashboard, world: World) -> None:
     """And names the list, which works."""
     with signed_in(browser, dashboard, world.token, java_script_enabled=False) as page:
