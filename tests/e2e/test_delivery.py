@@ -257,15 +257,16 @@ def _attempted(rig: SystemRig) -> dict[str, tuple[int | None, str | None, str | 
     return {str(row[0]): (row[1], row[2], row[3]) for row in found.fetchall()}
 
 
-def test_five_thousand_events_need_few_messages(rig: SystemRig) -> None:
-    """Published as fast as one client can, fewer than 2,000 messages carry them all to success."""
+@pytest.mark.parametrize("count", [1500, pytest.param(5000, marks=pytest.mark.chaos)])
+def test_many_events_need_few_messages(rig: SystemRig, count: int) -> None:
+    """Published as fast as one client can, fewer than two for five carry them all to success."""
     webhook = rig.webhook(a_path())
     before = rig.messages()
     payload = json.dumps(
         {"meeting_id": "m", "title": "t", "duration_seconds": 1, "segment_count": 1, "has_summary": True}
     )
     request = pb.PublishEventRequest(event_type="meeting.completed", payload_json=payload)
-    calls = [rig.client.events.PublishEvent.future(request, timeout=120) for _ in range(5000)]
-    assert len({call.result().id for call in calls}) == 5000
-    rig.settled(webhook, "succeeded", count=5000, timeout_s=120)
-    assert rig.messages() - before < 2000
+    calls = [rig.client.events.PublishEvent.future(request, timeout=120) for _ in range(count)]
+    assert len({call.result().id for call in calls}) == count
+    rig.settled(webhook, "succeeded", count=count, timeout_s=120)
+    assert rig.messages() - before < count * 2 / 5
