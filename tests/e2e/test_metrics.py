@@ -183,13 +183,20 @@ def test_the_exporters_sums_are_those_of_the_rows(rig: SystemRig, exporter: str)
         FROM noteflow.webhook_deliveries WHERE status NOT IN ('pending', 'sending') GROUP BY 1, 2
     """
     events = "SELECT event_type, count(*) FROM noteflow.webhook_events GROUP BY 1"
-    until(
-        lambda: _sums(scraped(exporter), "attempts_total", "outcome", "kind") == _rows(rig, attempts),
-        what="every attempt is counted",
-    )
+    sums = {
+        ("attempts_total", "outcome", "kind"): attempts,
+        ("deliveries_settled_total", "status", "reason"): settled,
+        ("events_total", "type"): events,
+    }
+
     scrape = scraped(exporter)
-    assert _sums(scrape, "deliveries_settled_total", "status", "reason") == _rows(rig, settled)
-    assert _sums(scrape, "events_total", "type") == _rows(rig, events)
+
+    def is_counted() -> bool:
+        nonlocal scrape
+        scrape = scraped(exporter)
+        return all(_sums(scrape, *names) == _rows(rig, statement) for names, statement in sums.items())
+
+    until(is_counted, what="everything is counted")
     counted = sum(_rows(rig, attempts).values())
     assert scrape.value("post_duration_seconds_count") == counted
     assert scrape.value("attempts_per_delivery_sum") == counted

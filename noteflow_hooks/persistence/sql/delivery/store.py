@@ -51,6 +51,7 @@ from noteflow_hooks.persistence.sql.delivery.health_keeper import HealthChanges,
 from noteflow_hooks.persistence.sql.delivery.interruptions import tell_interrupted
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LockPatience
 from noteflow_hooks.persistence.sql.delivery.order_keeper import OrderKeeper
+from noteflow_hooks.persistence.sql.delivery.restart_patience import claimed_from
 from noteflow_hooks.persistence.sql.delivery.rows import (
     ClaimReport,
     ClaimRow,
@@ -354,7 +355,8 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             if not self._patience.may_reclaim(connection):
                 return 0
             connection.execute(moves.QUEUE_LEFT, {"limit": MOVED_AT_ONCE})
-            rows = self._with_batches(connection, connection.execute(settle_statements.EXPIRED, {"limit": limit}).all())
+            params = {"limit": limit, "claimed_from": claimed_from(connection)}
+            rows = self._with_batches(connection, connection.execute(settle_statements.EXPIRED, params).all())
             reclaimed = self._reclaim(connection, rows) if rows else 0
             connection.execute(moves.FILE_LEFT, {"limit": MOVED_AT_ONCE})
             return reclaimed
