@@ -39,11 +39,7 @@ from noteflow_hooks.persistence.sql.delivery import (
     settle_statements,
 )
 from noteflow_hooks.persistence.sql.delivery.batching import claim_alone, claim_batches
-from noteflow_hooks.persistence.sql.delivery.direct import (
-    DirectStatement,
-    DirectStatements,
-    DirectUsual,
-)
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements, DirectUsual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.fresh_batches import FreshBatches
 from noteflow_hooks.persistence.sql.delivery.header_forms import share
