@@ -41,6 +41,8 @@ class Evidence:
     refusals: list[str] = field(default_factory=list)
     #: Processes that ended without being killed.
     deaths: list[str] = field(default_factory=list)
+    #: How many times as long as usual everything may take.
+    stretch: float = 1.0
     load_s: float = 0.0
     drain_s: float = 0.0
 
@@ -54,7 +56,7 @@ class Evidence:
         yield from found(Broken.DIED, self.deaths)
 
     def _overstays(self) -> Iterator[str]:
-        if self.overstay_s > OVERSTAY_S:
+        if self.overstay_s > OVERSTAY_S * self.stretch:
             yield f"{self.overstay_s:.1f} s"
         if self.left_by_sweeps:
             yield f"{self.left_by_sweeps} left by a sweep"

@@ -135,6 +135,7 @@ class _Play:
             leaks=stage.leaks(),
             refusals=self._publisher.refusals,
             deaths=stage.deaths,
+            stretch=self._options.stretch,
             load_s=self._load_s,
             drain_s=self._drain_s,
         )

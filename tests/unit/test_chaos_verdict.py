@@ -360,6 +360,7 @@ def test_attempts_that_are_not_numbered_through_are_red() -> None:
     ("changes", "expected"),
     [
         ({"overstay_s": OVERSTAY_S + 1}, Broken.OVERSTAYED),
+        ({"overstay_s": 3 * OVERSTAY_S, "stretch": 2.0}, Broken.OVERSTAYED),
         ({"left_by_sweeps": 1}, Broken.OVERSTAYED),
         ({"figures": {ROWS: {"events": 2}, "GetStats": {"events": 1}}}, Broken.FIGURES),
         ({"figures": {ROWS: {}, "the exporter": {"dead: timeout": 1}}}, Broken.FIGURES),
