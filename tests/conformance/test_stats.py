@@ -198,12 +198,19 @@ def test_figures_are_told_by_endpoint_by_type_by_outcome_and_in_time(world: Worl
     world.attempt(waiting.id if waiting.webhook_id == second.id else other.id)
     world.count()
     all_, own = stats(world, workspace_id), stats(world, workspace_id, webhook_id=first.id)
-    both = stats(world, workspace_id, webhook_ids=[second.id, first.id], bucket=timedelta(hours=1))
-    assert [each for each, _, _ in both.endpoints] == [second.id, first.id]
-    assert [facts.waiting for _, _, facts in both.endpoints] == [0, 1]
-    assert all(facts.last_success_at is not None for _, _, facts in both.endpoints)
-    assert own.total.attempts == both.endpoints[1][1].attempts
-    assert own.total.attempts + both.endpoints[0][1].attempts == all_.total.attempts
+    asked = {"webhook_ids": [second.id, first.id], "bucket": timedelta(hours=1), "with_endpoint_buckets": True}
+    both = stats(world, workspace_id, **asked)
+    assert [each.webhook_id for each in both.endpoints] == [second.id, first.id]
+    assert [each.facts.waiting for each in both.endpoints] == [0, 1]
+    assert all(each.facts.last_success_at is not None for each in both.endpoints)
+    assert own.total.attempts == both.endpoints[1].total.attempts
+    assert own.total.attempts + both.endpoints[0].total.attempts == all_.total.attempts
+    for each in both.endpoints:
+        assert [at for at, _ in each.points] == [at for at, _ in both.points]
+        assert sum((tally.attempts for _, tally in each.points), Counter()) == each.total.attempts
+    assert all(
+        not each.points for each in stats(world, workspace_id, **asked | {"with_endpoint_buckets": False}).endpoints
+    )
     assert (own.total.events, own.now and own.now.pending) == (0, 1)
     assert all_.now is not None
     assert (all_.now.pending, all_.now.endpoints) == (1, {"healthy": 2})

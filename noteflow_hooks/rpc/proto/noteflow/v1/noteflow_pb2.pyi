@@ -2100,6 +2100,7 @@ class ListDeliveriesRequest(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most deliveries to return."""
     page_token: _builtins.str
@@ -2124,6 +2125,10 @@ class ListDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     skip_reason: _builtins.str
     """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`."""
+    held: _builtins.bool
+    """True: only those that are pending and held back, since their endpoint is paused, limited, slow or on hold; false: only
+    others.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2154,10 +2159,11 @@ class ListDeliveriesRequest(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         skip_reason: _builtins.str | None = ...,
+        held: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2165,6 +2171,8 @@ class ListDeliveriesRequest(_message.Message):
     _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__held: _TypeAlias = _typing.Literal["held"]  # noqa: Y015
+    _WhichOneofArgType__held: _TypeAlias = _typing.Literal["_held", b"_held"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
@@ -2183,6 +2191,8 @@ class ListDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held) -> _WhichOneofReturnType__held | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
@@ -2251,6 +2261,7 @@ class WatchDeliveriesRequest(_message.Message):
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     status: _builtins.str
@@ -2269,6 +2280,10 @@ class WatchDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     skip_reason: _builtins.str
     """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`."""
+    held: _builtins.bool
+    """True: only those that are pending and held back, since their endpoint is paused, limited, slow or on hold; false: only
+    others.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2303,10 +2318,11 @@ class WatchDeliveriesRequest(_message.Message):
         status_code: _builtins.int | None = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         skip_reason: _builtins.str | None = ...,
+        held: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2314,6 +2330,8 @@ class WatchDeliveriesRequest(_message.Message):
     _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__held: _TypeAlias = _typing.Literal["held"]  # noqa: Y015
+    _WhichOneofArgType__held: _TypeAlias = _typing.Literal["_held", b"_held"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
@@ -2332,6 +2350,8 @@ class WatchDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held) -> _WhichOneofReturnType__held | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
@@ -2577,6 +2597,7 @@ class ReplayDeliveriesRequest(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     event_type: _builtins.str
@@ -2603,6 +2624,10 @@ class ReplayDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     id_prefix: _builtins.str
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    skip_reason: _builtins.str
+    """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`. `filtered` asks filters anew,
+    as `status` `skipped` does.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2632,10 +2657,11 @@ class ReplayDeliveriesRequest(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         id_prefix: _builtins.str | None = ...,
+        skip_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2649,6 +2675,8 @@ class ReplayDeliveriesRequest(_message.Message):
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__rate_per_s: _TypeAlias = _typing.Literal["rate_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_per_s: _TypeAlias = _typing.Literal["_rate_per_s", b"_rate_per_s"]  # noqa: Y015
+    _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
+    _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
@@ -2667,6 +2695,8 @@ class ReplayDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_s) -> _WhichOneofReturnType__rate_per_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -2814,6 +2844,7 @@ class Replay(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The replay's id; empty for a dry run."""
     workspace_id: _builtins.str
@@ -2844,6 +2875,8 @@ class Replay(_message.Message):
     """As `webhook_id`."""
     id_prefix: _builtins.str
     """As `webhook_id`, with the hyphen that follows where one does."""
+    skip_reason: _builtins.str
+    """As `webhook_id`."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """As `webhook_id`."""
@@ -2887,10 +2920,11 @@ class Replay(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         id_prefix: _builtins.str | None = ...,
+        skip_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "skip_reason", b"skip_reason", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2902,6 +2936,8 @@ class Replay(_message.Message):
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
+    _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
@@ -2918,6 +2954,8 @@ class Replay(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -3206,6 +3244,7 @@ class GetStatsRequest(_message.Message):
     WEBHOOK_IDS_FIELD_NUMBER: _builtins.int
     WITH_EVENT_TYPES_FIELD_NUMBER: _builtins.int
     WITH_NOW_FIELD_NUMBER: _builtins.int
+    WITH_ENDPOINT_BUCKETS_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only what has to do with this endpoint; events and latencies, which are the workspace's, are not told then."""
     event_type: _builtins.str
@@ -3218,6 +3257,8 @@ class GetStatsRequest(_message.Message):
     """Whether `event_types` is answered."""
     with_now: _builtins.bool
     """Whether `now` is answered. Of the filters, only `webhook_id` narrows it."""
+    with_endpoint_buckets: _builtins.bool
+    """Whether each of `endpoints` has time buckets, too; with `bucket`. All of them together are 1,000 at the most."""
     @_builtins.property
     def to(self) -> _timestamp_pb2.Timestamp:
         """Where it ends; absent: now. After `from`."""
@@ -3243,10 +3284,11 @@ class GetStatsRequest(_message.Message):
         webhook_ids: _abc.Iterable[_builtins.str] | None = ...,
         with_event_types: _builtins.bool = ...,
         with_now: _builtins.bool = ...,
+        with_endpoint_buckets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id", "webhook_ids", b"webhook_ids", "with_event_types", b"with_event_types", "with_now", b"with_now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id", "webhook_ids", b"webhook_ids", "with_endpoint_buckets", b"with_endpoint_buckets", "with_event_types", b"with_event_types", "with_now", b"with_now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
@@ -3482,6 +3524,7 @@ class EndpointStats(_message.Message):
     LAST_FAILURE_AT_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint."""
     waiting: _builtins.int
@@ -3500,6 +3543,10 @@ class EndpointStats(_message.Message):
     def last_failure_at(self) -> _timestamp_pb2.Timestamp:
         """When an attempt last failed."""
 
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsBucket]:
+        """What happened with it in each time bucket, where `with_endpoint_buckets` asks."""
+
     def __init__(
         self,
         *,
@@ -3509,10 +3556,11 @@ class EndpointStats(_message.Message):
         last_failure_at: _timestamp_pb2.Timestamp | None = ...,
         waiting: _builtins.int = ...,
         held: _builtins.int = ...,
+        buckets: _abc.Iterable[Global___StatsBucket] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "held", b"held", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "counts", b"counts", "held", b"held", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
