@@ -23,12 +23,9 @@ class Page:
 
     def sections(self, *, level: int = 2) -> dict[str, str]:
         """Return the text of each section of that level, by its heading; a section ends at one of no deeper level."""
-        found = {}
         parts = re.split(rf"^(#{{2,{level}}}) (.+)$", self._text, flags=re.MULTILINE)[1:]
-        for marks, heading, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True):
-            if len(marks) == level:
-                found[heading] = text
-        return found
+        found = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        return {heading: text for marks, heading, text in found if len(marks) == level}
 
     def commands(self) -> list[list[str]]:
         """Return the command lines of ours in all blocks, each once and without the program's name."""
