@@ -177,6 +177,14 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 
 
 @signals.celeryd_init.connect
+def refuse_autoscale(options: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """End a worker that is to scale a pool that can't grow: Celery stumbles over each message there, and drops it."""
+    pool = options.get("pool_cls")
+    if options.get("autoscale") and getattr(pool, "__module__", "").rpartition(".")[2] in ("thread", "solo"):
+        sys.exit("noteflow-hooks: --autoscale needs -P prefork or -P gevent; the pools threads and solo can't grow")
+
+
+@signals.celeryd_init.connect
 def keep_children_from_sigterm(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Leave it to the worker alone, which lets its children finish what they do."""
     end_children_by_sigquit()

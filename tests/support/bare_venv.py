@@ -27,9 +27,9 @@ def main() -> None:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     (folder / "lib" / version / "site-packages" / "shared.pth").write_text(f"{shared}\n")
     pip = folder / "bin" / "pip"
-    pip.write_text(
-        f'#!/bin/sh\nPIP_NO_COMPILE=1 exec {folder}/bin/python -m pip --no-cache-dir --disable-pip-version-check "$@"\n'
-    )
+    # What is never imported need not be compiled.
+    run = f'exec {folder}/bin/python -m pip --no-cache-dir --disable-pip-version-check "$1" --no-compile "${{@:2}}"'
+    pip.write_text(f"#!/bin/bash\n{run}\n")
     pip.chmod(0o755)
 
 

@@ -58,10 +58,6 @@ class Units:
         assert pid is not None
         return pid
 
-    def log(self, name: str) -> str:
-        """Return what a service has said in its last life."""
-        return (self._root.parent / f"{name}.log").read_text()
-
     def close(self) -> None:
         """End what runs."""
         for name in list(self.running):
@@ -80,11 +76,16 @@ class Units:
         if name in (*self.running, *_NOT_KEPT):
             return
         log = self._root.parent / f"{name}.log"
+        former = log.stat().st_size if log.exists() else 0
         program = Program(name, self._command(name), env=self._environment(name), folder=self._root, log_path=log)
         program.start()
         self.running[name] = program
-        until(lambda: _READY.search(log.read_text()) or program.pid is None, what=lambda: f"{name}: {log.read_text()}")
-        assert program.pid is not None, log.read_text()
+
+        def said() -> str:
+            return log.read_text()[former:]
+
+        until(lambda: _READY.search(said()) or program.pid is None, what=lambda: f"{name}: {said()}")
+        assert program.pid is not None, said()
 
     def _stop(self, name: str) -> None:
         if name in self.running:
