@@ -26,13 +26,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from tests.support.machines import Said
+    from tests.support.machines import Said, Word
+
+#: A check of `doctor` that gives up, as on a busy machine, leaves its connection to the collector of garbage.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 PAGE: Final = Page("operations")
 STEPS: Final = PAGE.sections(level=3)
 SET_UP: Final = PAGE.sections()["From an empty machine"]
 BACKUP: Final = PAGE.sections()["Backup"]
 WORKER: Final = "noteflow-hooks-worker@1"
+#: Of the alerts' commands, what needs an exporter, which has tests of its own, or systemd itself.
+NOT_HERE: Final = {"noteflow-hooks exporter", "curl http://127.0.0.1:9464/metrics", "timedatectl status"}
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +51,7 @@ def empty(folder: Path) -> Iterator[Machine]:
     with Machine(folder) as made:
         shutil.copytree(ROOT / "deploy", made.root / "deploy")
         shutil.copytree(ROOT / "requirements", made.root / "requirements")
-        build = ["-m", "hatchling", "build", "--target", "wheel", "--directory", made.root / "dist"]
+        build = ["-m", "hatchling", "build", "--target", "wheel", "--directory", str(made.root / "dist")]
         subprocess.run([sys.executable, *build], cwd=ROOT, capture_output=True, check=True)
         yield made
 
@@ -54,7 +59,7 @@ def empty(folder: Path) -> Iterator[Machine]:
 @pytest.fixture(scope="module")
 def set_up(empty: Machine) -> list[Said]:
     """What the page's first part said, line by line."""
-    words = {
+    words: dict[str, Word] = {
         "A-LONG-PASSWORD": "6c1f2a3b",
         "HOST": f"127.0.0.1:{empty.receiver.port}",
         "TOKEN": lambda said: found(r"nfh_\S+", said[-1].text),
@@ -110,6 +115,7 @@ def test_an_empty_machine_becomes_a_system_that_delivers(machine: Machine, set_u
     assert subprocess.run([installed, "--version"], capture_output=True, check=True).stdout
     file = machine.root / "etc" / "noteflow-hooks" / "environment"
     assert file.stat().st_mode & 0o777 == 0o600
+    machine.follow(PAGE.sections()["Settings, before anything starts"])
     [request] = machine.receiver.wait_for(1, path="/hooks")
     assert request.header("X-NoteFlow-Event") == "webhook.test"
 
@@ -119,7 +125,7 @@ def test_why_a_delivery_failed_is_found_mended_and_it_is_sent_again(machine: Mac
     machine.receiver.script("/hooks", Answer(404, body=b"no such hook"))
     event = publish(machine, "to-fail")
     ended(machine, "CRM", "dead", count=1)
-    words = {
+    words: dict[str, Word] = {
         "DELIVERY": lambda said: found(r"[0-9a-f]{8}-[0-9a-f-]{27}", said[0].text),
         "HOST": f"127.0.0.1:{machine.receiver.port}",
     }
@@ -217,11 +223,7 @@ def test_a_release_comes_and_goes(machine: Machine) -> None:
 @pytest.mark.chaos
 def test_each_command_of_the_alerts_pages_does_its_work(machine: Machine) -> None:
     """As it stands there; what `doctor` or `health` finds is theirs to say."""
-    alerts = Page("alerts").sections()
-    asked = {line for text in alerts.values() for line in lines(text)} - {
-        "noteflow-hooks exporter",
-        "timedatectl status",
-    }
+    asked = {line for text in Page("alerts").sections().values() for line in lines(text)} - NOT_HERE
     may_fail = ("noteflow-hooks doctor", "noteflow-hooks health")
     said = [machine.run(line) for line in sorted(asked)]
     assert [each for each in said if each.code != 0 and not each.line.startswith(may_fail)] == []
@@ -241,7 +243,7 @@ def test_a_restore_repeats_what_had_not_ended_and_loses_what_came_since(machine:
     since = [publish(machine, f"since-{number}") for number in range(5)]
     ended(machine, "RESTORED", "succeeded", count=12)
     assert posts(machine.receiver, "/restored").total() == 12
-    machine.follow(STEPS["Restore"])
+    machine.follow(STEPS["Restore"], fails="noteflow-hooks doctor")
     ours(machine, "webhooks resume RESTORED")
     ended(machine, "RESTORED", "succeeded", count=7)
     kept = {each["event_id"] for each in ours(machine, "deliveries list --webhook RESTORED")}

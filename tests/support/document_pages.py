@@ -30,10 +30,13 @@ class Page:
     def commands(self) -> list[list[str]]:
         """Return the command lines of ours in all blocks, each once and without the program's name."""
         ours = {line for line in lines(self._text) if line.startswith(_OURS) and not set(line) & set("|>`$")}
-        return [shlex.split(line, comments=True)[1:] for line in sorted(ours)]
+        return [shlex.split(line)[1:] for line in sorted(ours)]
 
 
 def lines(text: str) -> list[str]:
-    """Return the command lines of a text's blocks; one that goes on after a backslash, or has a document, is one."""
+    """Return the command lines of a text's blocks, without comments.
+
+    One that goes on after a backslash, or has a document, is one line.
+    """
     blocks = [re.sub(r"\\\n\s*", "", block) for block in _BLOCK.findall(text)]
-    return [each.group().strip() for block in blocks for each in _LINE.finditer(block)]
+    return [re.sub(r"\s+# .*$", "", each.group()).strip() for block in blocks for each in _LINE.finditer(block)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import redis
 
@@ -36,7 +36,8 @@ class FollowingProxy:
 
     def primary(self) -> int:
         """Return the primary's port."""
-        return int(self._sentinel.sentinel_get_master_addr_by_name(self._name)[1])
+        found: Any = self._sentinel.sentinel_get_master_addr_by_name(self._name)
+        return int(found[1])
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):

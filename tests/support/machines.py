@@ -10,10 +10,12 @@ import io
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self, TypeAlias
 from urllib.parse import quote
 
 from noteflow_hooks.cli.root import root as commands
@@ -29,7 +31,6 @@ from tests.support.units import Units
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from types import TracebackType
 
 #: Folders of the machine's own.
@@ -50,13 +51,17 @@ class Said:
     text: str
 
 
+#: A word's value, or what makes it of what was said before.
+Word: TypeAlias = "str | Callable[[Sequence[Said]], str]"
+
+
 class Machine:
     """It has two servers and a receiver, and nothing of ours until the page's commands bring it; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self.receiver = Receiver(tls=True)
-        self.grpc, self.metrics = free_address(), free_address()
+        self.grpc = free_address()
         self._postgres = EmbeddedPostgres(folder / "postgres")
         self._valkey = EmbeddedValkey(folder / "valkey")
         #: What this machine differs in from one of an operator's: free ports, a receiver on loopback, short periods.
@@ -66,8 +71,8 @@ class Machine:
             "ca_bundle": self.receiver.ca_pem,
             **_PERIODS,
         }
-        self._env = {**variables(self._differs), "PATH": f"{cluster.binary('psql').parent}:{os.environ['PATH']}"}
-        self.units = Units(self.root, self._differs, exporter=self.metrics)
+        self._env = {**variables(self._differs), "PATH": _path()}
+        self.units = Units(self.root, self._differs)
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as stack:
@@ -76,7 +81,7 @@ class Machine:
                 (self.root / name).mkdir(parents=True)
             put_cluster(self.root.parent / "postgres")
             for each in (self.receiver, self._postgres, self._valkey):
-                stack.enter_context(each)  # type: ignore[arg-type]  # each is one
+                stack.enter_context(each)
             stack.callback(self.units.close)
             self._stack = stack.pop_all()
         return self
@@ -96,9 +101,7 @@ class Machine:
         """Return what the shell has for a setting."""
         return self._env[f"NOTEFLOW_HOOKS_{name}"]
 
-    def follow(
-        self, text: str, words: Mapping[str, str | Callable[[Sequence[Said]], str]] | None = None, *, fails: str = "-"
-    ) -> list[Said]:
+    def follow(self, text: str, words: Mapping[str, Word] | None = None, *, fails: str = "-") -> list[Said]:
         """Run all command lines of a text, with values for its capital words; those that begin with ``fails`` may fail.
 
         A value that is a function makes it of what was said before.
@@ -157,12 +160,11 @@ class Machine:
         replaced = {
             r"^apt-get install\b": ": is there already:",
             r"^(sudo -u postgres )?psql\b": as_postgres,
-            r"^systemd-sysusers\b": f"systemd-sysusers --root={self.root}",
+            r"^systemd-sysusers\b": f"systemd-sysusers --root={self.root}" if shutil.which("systemd-sysusers") else ":",
             r"^python3 -m venv\b": f"PYTHONPATH={ROOT} {sys.executable} -m tests.support.bare_venv",
             "@127.0.0.1:5432": f"@{quote(self._sockets, safe='')}:5432",
             "redis://127.0.0.1:6379/0": self._valkey.url,
             "127.0.0.1:50051": self.grpc,
-            "127.0.0.1:9464": self.metrics,
         }
         line = _PATHS.sub(f"{self.root}/", line)
         for ours, theirs in replaced.items():
@@ -174,3 +176,8 @@ class Machine:
         found = re.search(r"host=([^&]+)", self._postgres.url)
         assert found is not None
         return found[1].replace("%2F", "/")
+
+
+def _path() -> str:
+    """Return where programs are looked for behind the machine's own: PostgreSQL's, the system's, and `celery`."""
+    return os.pathsep.join([str(cluster.binary("psql").parent), os.environ["PATH"], str(Path(sys.executable).parent)])

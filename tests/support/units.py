@@ -16,14 +16,14 @@ from noteflow_hooks.settings import PREFIX
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 #: What a program's log says once systemd would take it for started.
-_READY: Final = re.compile(r" ready\.|serving gRPC on|beat: Starting|/metrics")
+_READY: Final = re.compile(r" ready\.|serving gRPC on|beat: Starting")
 _TARGET: Final = "noteflow-hooks.target"
-#: What runs once, and what other tests run in its browser's stead.
-_NOT_KEPT: Final = ("noteflow-hooks-migrate", "noteflow-hooks-dashboard")
+#: What runs once, and what other tests run and this machine can do without.
+_NOT_KEPT: Final = ("noteflow-hooks-migrate", "noteflow-hooks-dashboard", "noteflow-hooks-exporter")
 _BIN: Final = "/opt/noteflow-hooks/bin/"
 #: The longest that a stop may take; the units allow more.
 _PATIENCE_S: Final = 50.0
@@ -32,11 +32,10 @@ _PATIENCE_S: Final = 50.0
 class Units:
     """The services of a machine's folder. What ``systemctl`` is told is done when it returns."""
 
-    def __init__(self, root: Path, differs: Mapping[str, Any], *, exporter: str) -> None:
-        """``differs`` are settings of this machine alone, ``exporter`` the address that is free for it."""
+    def __init__(self, root: Path, differs: Mapping[str, Any]) -> None:
+        """``differs`` are settings of this machine alone."""
         self._root = root
         self._differs = differs
-        self._exporter = exporter
         self._enabled: set[str] = set()
         self.running: dict[str, Program] = {}
 
@@ -47,9 +46,10 @@ class Units:
             self._enabled |= set(names)
         if verb == "disable":
             self._enabled -= set(names)
+        does: dict[str, Callable[[str], None]]
         does = {"enable": self._start, "disable": self._stop, "kill": self._kill, "restart": self._restart}
         does |= {"start": self._start, "stop": self._stop, "daemon-reload": lambda _: None}
-        for name in self._named(names):
+        for name in self._named(names, starts=verb == "start"):
             does[verb](name)
 
     def pid(self, name: str) -> int:
@@ -63,10 +63,10 @@ class Units:
         for name in list(self.running):
             self._stop(name)
 
-    def _named(self, names: Sequence[str]) -> Iterator[str]:
+    def _named(self, names: Sequence[str], *, starts: bool) -> Iterator[str]:
         for name in names:
             if name == _TARGET:
-                yield from sorted(self._enabled - {_TARGET, *self.running}) or list(self.running)
+                yield from sorted(self._enabled - {_TARGET}) if starts else list(self.running)
             elif "*" in name:
                 yield from [each for each in list(self.running) if fnmatch.fnmatch(each, name)]
             else:
@@ -116,12 +116,11 @@ class Units:
         said = self._file(name)
         given = dict(each.split("=", 1) for each in said.get("Environment", ()))
         words = [
-            re.sub(r"\$\{(\w+)\}", lambda found: given[found[1]], each) for each in shlex.split(*said["ExecStart"])
+            re.sub(r"\$\{(\w+)\}", lambda found: given[found[1]], each) for each in shlex.split(said["ExecStart"][0])
         ]
         # This environment's own programs: those of the one that the page makes have yet to be compiled at each start.
         first = {"python": [sys.executable], "noteflow-hooks": [sys.executable, "-m", "noteflow_hooks.cli"]}
-        command = [*first[words[0].removeprefix(_BIN)], *words[1:]]
-        return [each.replace("127.0.0.1:9464", self._exporter) for each in command]
+        return [*first[words[0].removeprefix(_BIN)], *words[1:]]
 
     def _environment(self, name: str) -> dict[str, str]:
         """Return what the file of settings says, which is root's, and nothing of the shell's."""
