@@ -34,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 PAGE: Final = Page("operations")
 STEPS: Final = PAGE.sections(level=3)
 SET_UP: Final = PAGE.sections()["From an empty machine"]
-BACKUP: Final = PAGE.sections()["Backup"]
+BACKUP: Final = PAGE.opening("Backup")
 WORKER: Final = "noteflow-hooks-worker@1"
 #: Of the alerts' commands, what needs an exporter, which has tests of its own, or systemd itself.
 NOT_HERE: Final = {"noteflow-hooks exporter", "curl http://127.0.0.1:9464/metrics", "timedatectl status"}
@@ -212,7 +212,7 @@ def test_a_frozen_worker_is_found_and_replaced(machine: Machine) -> None:
 def test_a_release_comes_and_goes(machine: Machine) -> None:
     """By the page's commands, one release standing for both; that its order loses nothing is `test_upgrade`'s."""
     link = machine.root / "opt" / "noteflow-hooks"
-    machine.follow(PAGE.sections()["Upgrade"], fails="noteflow-hooks doctor")
+    machine.follow(PAGE.opening("Upgrade"), fails="noteflow-hooks doctor")
     assert link.readlink().name == "noteflow-hooks-0.2.0"
     machine.follow(STEPS["Back to the release before"], fails="noteflow-hooks doctor")
     assert link.readlink().name == "noteflow-hooks-0.1.0"

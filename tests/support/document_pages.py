@@ -27,6 +27,10 @@ class Page:
         found = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
         return {heading: text for marks, heading, text in found if len(marks) == level}
 
+    def opening(self, heading: str) -> str:
+        """Return what stands in a section of the second level before its first one of the third."""
+        return self.sections()[heading].partition("\n### ")[0]
+
     def commands(self) -> list[list[str]]:
         """Return the command lines of ours in all blocks, each once and without the program's name."""
         ours = {line for line in lines(self._text) if line.startswith(_OURS) and not set(line) & set("|>`$")}
