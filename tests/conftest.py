@@ -11,13 +11,10 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.concurrency.outage import DATABASE, REDIS
 from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 from noteflow_hooks.settings import Settings
-from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Whether the server started longer ago than the sweep's patience with workers after a start.
-_SETTLED_IN = "SELECT pg_postmaster_start_time() < now() - interval '5 s'"
 _TABLES = (
     "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs,"
     " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies, header_forms, stats_minutes,"
@@ -42,14 +39,8 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
 
 @pytest.fixture(scope="session")
 def database_url(postgres: EmbeddedPostgres) -> str:
-    """A migrated database. It is shared: use ``clean_database`` where other tests' rows would be in the way.
-
-    Its server has run for some seconds: right after a start, what was claimed before it is not taken back, and tests
-    make rows older than they are.
-    """
+    """A migrated database. It is shared: use ``clean_database`` where other tests' rows would be in the way."""
     bootstrap.migrate(Settings(_env_file=None, database_url=postgres.url))
-    with psycopg.connect(postgres.url.replace("+psycopg", ""), autocommit=True) as connection:
-        until(lambda: connection.execute(_SETTLED_IN).fetchone() == (True,), what="the server has run for a while")
     return postgres.url
 
 

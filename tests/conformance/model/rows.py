@@ -50,8 +50,8 @@ _TABLES: Final = {
     " FROM noteflow.webhook_deliveries",
     "attempts": "SELECT delivery_id, attempt_number, duration_ms, status_code, response_body, error_kind,"
     " error_message, batch_id FROM noteflow.webhook_attempts ORDER BY attempt_number",
-    "replays": "SELECT id, workspace_id, state, sent, rate_per_s, coalesce(narrowed_paced_at, paced_at) AS paced_at,"
-    " created_at FROM noteflow.webhook_replays",
+    "replays": "SELECT id, workspace_id, state, sent, rate_per_s,"
+    " coalesce(reasoned_paced_at, narrowed_paced_at, paced_at) AS paced_at, created_at FROM noteflow.webhook_replays",
     "redeliveries": "SELECT id, delivery_id, replay_id, previous_status, after_attempt"
     " FROM noteflow.webhook_redeliveries ORDER BY requested_at, id",
 }
