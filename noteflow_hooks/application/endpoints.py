@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
 from noteflow_hooks.application.event_types import check_subscribed
 from noteflow_hooks.application.options import check_options, new_options, options_in
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
-from noteflow_hooks.domain.audit.telling import tell_rotation, tell_update, tell_webhook
+from noteflow_hooks.domain.audit.telling import tell_update, tell_webhook
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
-from noteflow_hooks.domain.endpoint_keys import USED, Rotated, Signing, check_what
+from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.options import OPTION_FIELDS
@@ -29,11 +28,9 @@ from noteflow_hooks.domain.webhooks import (
     DEFAULT_NAME,
     DEFAULT_TIMEOUT_MS,
     WebhookConfig,
-    check_seconds,
     new_secret,
 )
 from noteflow_hooks.errors import InvalidInputError, NotFoundError, PreconditionError
-from noteflow_hooks.key_pairs import generate_key_pair
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -49,10 +46,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: For how long the previous secret signs beside a new one, where the caller doesn't say.
-OVERLAP: Final = timedelta(hours=24)
-#: For how long it may.
-OVERLAP_LIMIT: Final = timedelta(days=30)
 #: What of an endpoint can be changed. ``paused`` is whether it is to be; the rest are fields of WebhookConfig.
 CHANGEABLE: Final = (
     "url",
@@ -128,36 +121,6 @@ class Registration:
 
 
 @dataclass(frozen=True, slots=True)
-class Rotation:
-    """A new secret, key pair or both, and for how long those before sign on; without an overlap they end now."""
-
-    secret: str = field(repr=False)
-    overlap: timedelta
-    #: None for whatever the endpoint uses.
-    what: Rotated | None = None
-    #: Whether the caller has named the secret.
-    is_given: bool = False
-
-    @classmethod
-    def create(cls, secret: str | None = None, *, overlap_s: float | None = None, what: str | None = None) -> Rotation:
-        """Make a rotation, to a secret of our own where none is given; raise InvalidInputError that names the field."""
-        made, overlap, rotated = check_all(
-            lambda: new_secret(secret),
-            lambda: OVERLAP if overlap_s is None else check_seconds("overlap_seconds", overlap_s, limit=OVERLAP_LIMIT),
-            lambda: None if what is None else check_what(what),
-        )
-        return cls(made, overlap, rotated, is_given=secret is not None)
-
-    def of(self, signing: Signing) -> Rotated:
-        """Return what is rotated of an endpoint that is signed so."""
-        return self.what if self.what is not None else USED[signing]
-
-    def new_secret_of(self, webhook: WebhookConfig) -> str | None:
-        """Return the secret that the endpoint gets; None where that stays as it is."""
-        return None if self.of(webhook.signing) is Rotated.KEY else self.secret
-
-
-@dataclass(frozen=True, slots=True)
 class EndpointView:
     """An endpoint and its health."""
 
@@ -229,7 +192,7 @@ def find_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, lock
 
 def read_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID) -> EndpointView:
     """Return one endpoint, or raise NotFoundError."""
-    return _viewed(unit, find_webhook(unit, workspace_id, webhook_id))
+    return view_of(unit, find_webhook(unit, workspace_id, webhook_id))
 
 
 def list_webhooks(
@@ -290,34 +253,7 @@ def change_webhook(
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))
     unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, ", ".join(changes)))
-    return _viewed(unit, stored)
-
-
-def rotate_secret(
-    unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, rotation: Rotation, *, now: datetime, by: Actor
-) -> EndpointView:
-    """Give an endpoint its new secret, key pair or both; those before sign beside them until the overlap is over."""
-    webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
-    stored = unit.webhooks.update(_rotated(webhook, rotation, now=now))
-    old, new = tell_rotation(webhook, rotation.of(webhook.signing))
-    new["overlap_seconds"] = rotation.overlap.total_seconds()
-    target = (TargetKind.WEBHOOK, webhook_id)
-    unit.audit.add(entry_of(by, Action.WEBHOOK_SECRET_ROTATED, workspace_id, target, old=old, new=new))
-    unit.on_commit(lambda: log.info("webhook %s changed: %s", webhook_id, rotation.of(webhook.signing)))
-    return _viewed(unit, stored)
-
-
-def _rotated(webhook: WebhookConfig, rotation: Rotation, *, now: datetime) -> WebhookConfig:
-    if webhook.options.format.is_preset:
-        raise PreconditionError(f"webhook_id: has format {webhook.options.format}, and nothing signs such an endpoint")
-    what = rotation.of(webhook.signing)
-    if what is Rotated.KEY and rotation.is_given:
-        raise InvalidInputError("secret", "must not be set where the key alone is rotated; set what to secret or both")
-    if what is not Rotated.KEY:
-        webhook = webhook.rotated(rotation.secret, now=now, overlap=rotation.overlap)
-    if what is not Rotated.SECRET:
-        webhook = webhook.rotated_key(generate_key_pair(), now=now, overlap=rotation.overlap)
-    return webhook
+    return view_of(unit, stored)
 
 
 def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> None:
@@ -329,7 +265,8 @@ def delete_webhook(unit: UnitOfWork, workspace_id: UUID, webhook_id: UUID, *, by
     unit.on_commit(lambda: log.info("webhook %s removed", webhook_id))
 
 
-def _viewed(unit: UnitOfWork, webhook: WebhookConfig) -> EndpointView:
+def view_of(unit: UnitOfWork, webhook: WebhookConfig) -> EndpointView:
+    """Return a stored endpoint with what is known of how it does."""
     health = unit.webhooks.get_health([webhook.id])
     trouble = unit.webhooks.get_filter_trouble([webhook.id] if webhook.options.filter else [])
     own = health.get(webhook.id, EndpointHealth(webhook.id)), trouble.get(webhook.id, NO_TROUBLE)

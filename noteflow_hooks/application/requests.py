@@ -9,8 +9,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from noteflow_hooks.application.deliveries import record_test
-from noteflow_hooks.application.endpoints import EndpointView, rotate_secret
+from noteflow_hooks.application.endpoints import EndpointView
 from noteflow_hooks.application.meetings import find_meeting
+from noteflow_hooks.application.rotations import rotate_secret
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError, Reason
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from uuid import UUID
 
-    from noteflow_hooks.application.endpoints import Rotation
+    from noteflow_hooks.application.rotations import Rotation
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.meetings import Meeting

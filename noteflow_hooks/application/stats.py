@@ -34,8 +34,18 @@ class StatsView:
     total: Tally
     points: Sequence[tuple[datetime, Tally]]
     types: Sequence[tuple[str, Tally]]
-    endpoints: Sequence[tuple[UUID, Tally, EndpointFacts]]
+    endpoints: Sequence[EndpointView]
     now: Present | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointView:
+    """What is answered of one endpoint."""
+
+    webhook_id: UUID
+    total: Tally
+    facts: EndpointFacts
+    points: Sequence[tuple[datetime, Tally]]
 
 
 def read_stats(unit: UnitOfWork, workspace_id: UUID, query: StatsQuery) -> StatsView:
@@ -58,13 +68,21 @@ def read_stats(unit: UnitOfWork, workspace_id: UUID, query: StatsQuery) -> Stats
     )
 
 
-def _endpoints(unit: UnitOfWork, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[UUID, Tally, EndpointFacts]]:
+def _endpoints(unit: UnitOfWork, workspace_id: UUID, query: StatsQuery) -> Sequence[EndpointView]:
     if not query.webhook_ids:
         return []
     facts = unit.stats.facts(workspace_id, query.webhook_ids)
-    tallies = _tallies(unit.stats.by_endpoint(workspace_id, query))
-    asked = dict.fromkeys(query.webhook_ids)
-    return [(each, tallies.get(each, Tally()), facts[each]) for each in asked if each in facts]
+    counted = unit.stats.by_endpoint(workspace_id, query)
+    totals = _tallies((webhook_id, each) for (webhook_id, _), each in counted)
+    by_point = _tallies(counted)
+    points = query.points if query.with_endpoint_buckets else []
+    return [
+        EndpointView(
+            own, totals.get(own, Tally()), facts[own], [(at, by_point.get((own, at), Tally())) for at in points]
+        )
+        for own in dict.fromkeys(query.webhook_ids)
+        if own in facts
+    ]
 
 
 def _tallies(counted: Iterable[tuple[Key, Count]]) -> Mapping[Key, Tally]:

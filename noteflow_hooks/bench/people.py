@@ -17,17 +17,23 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.client import HTTPConnection
-from typing import Any, Final
+from itertools import cycle, islice
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from noteflow_hooks.bench.lines import say, told
 
-#: What a page that is seen does: it asks whether it has changed, every two seconds.
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: What a page that is seen does, if it has something that changes by itself: it asks whether it has, every two seconds.
 _EVERY_S: Final = 2.0
 #: So often, until its reader goes on to another.
 _LOOKS: Final = 4
 _TIMEOUT_S: Final = 30.0
 _OK: Final = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED)
+#: What such a page has, as its script knows it.
+_LIVE: Final = re.compile(r"\sdata-(?:live|rows)\b")
 _FORM_TOKEN: Final = re.compile(r'name="form_token" value="([0-9a-f]{64})"')
 
 
@@ -38,6 +44,8 @@ class Person:
     address: str
     cookies: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    #: The pages that keep themselves up to date, of those that were looked at.
+    live: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         """Connect with the first request."""
@@ -65,10 +73,13 @@ class Person:
         """Ask for a page, or whether it has changed; return how long that took, in milliseconds."""
         headers = {"x-live": "1", "if-none-match": self.tags.get(path, "")} if again else {}
         began = time.perf_counter()
-        status, _ = self._ask("GET", path, **headers)
+        status, page = self._ask("GET", path, **headers)
+        took_ms = (time.perf_counter() - began) * 1000
         if status not in _OK:
             raise ValueError(f"{path} was answered with {status}")
-        return (time.perf_counter() - began) * 1000
+        if _LIVE.search(page):
+            self.live.add(path)
+        return took_ms
 
     def _ask(self, method: str, path: str, *, body: str | None = None, **headers: str) -> tuple[int, str]:
         jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
@@ -90,6 +101,8 @@ class People:
         self._first = Person(address)
         self._leaving = threading.Event()
         self._threads: list[threading.Thread] = []
+        #: Where each has come to; it goes on there when people browse again.
+        self._ways: list[tuple[Person, Iterator[tuple[str, bool]]]] = []
         self._took: list[float] = []
         self._problems: list[str] = []
 
@@ -108,26 +121,30 @@ class People:
         return None
 
     def _begin(self, people: int, paths: list[str]) -> None:
+        """Let them browse as if they had for long: each has a page before it, and they leave those one by one."""
         self._leaving.clear()
         self._took.clear()
-        for number in range(people):
+        for number in range(len(self._ways), people):
             own = Person(self._address, cookies=dict(self._first.cookies))
-            # Each is at another page, at another moment.
-            turn = paths[number % len(paths) :] + paths[: number % len(paths)]
-            thread = threading.Thread(target=self._browse, args=(own, turn, number * _EVERY_S / people), daemon=True)
+            # Each is at another page, and at another moment of it.
+            begins = number * len(paths) // people
+            way = _way(paths[begins:] + paths[:begins])
+            own.look(paths[begins])
+            self._ways.append((own, islice(way, 1 + number % _LOOKS, None)))
+        for number, (own, way) in enumerate(self._ways):
+            later_s = number * _EVERY_S / people
+            thread = threading.Thread(target=self._browse, args=(own, way, later_s), daemon=True)
             self._threads.append(thread)
             thread.start()
 
-    def _browse(self, own: Person, paths: list[str], later_s: float) -> None:
+    def _browse(self, own: Person, way: Iterator[tuple[str, bool]], later_s: float) -> None:
         self._leaving.wait(later_s)
         try:
-            while True:
-                for path in paths:
-                    for again in (False, *[True] * _LOOKS):
-                        if self._leaving.is_set():
-                            return
-                        self._took.append(own.look(path, again=again))
-                        self._leaving.wait(_EVERY_S)
+            while not self._leaving.is_set():
+                path, again = next(way)
+                if not again or path in own.live:
+                    self._took.append(own.look(path, again=again))
+                self._leaving.wait(_EVERY_S)
         except (OSError, ValueError) as error:
             self._problems.append(str(error))
 
@@ -139,6 +156,11 @@ class People:
         if self._problems:
             return {"error": f"somebody could not browse: {self._problems[0]}"}
         return {"looks": len(self._took), "slowest_ms": max(self._took, default=0.0)}
+
+
+def _way(paths: Sequence[str]) -> Iterator[tuple[str, bool]]:
+    """Return which page is looked at next, and whether again, for ever."""
+    return cycle([(path, again) for path in paths for again in (False, *[True] * _LOOKS)])
 
 
 def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.applications import Starlette
@@ -16,8 +17,9 @@ from noteflow_hooks.dashboard import streaming
 from noteflow_hooks.dashboard.cookies import Cookies
 from noteflow_hooks.dashboard.entrance import Entrance
 from noteflow_hooks.dashboard.guard import Guard
-from noteflow_hooks.dashboard.pages import Pages, tag_of
+from noteflow_hooks.dashboard.pages import Pages, tag_of, with_tag
 from noteflow_hooks.dashboard.routes import ROUTES
+from noteflow_hooks.dashboard.shown import Shown
 from noteflow_hooks.dashboard.streaming import Streams
 from noteflow_hooks.dashboard.visit import Form, Page, Redirect, Stream, Visit, read_form
 from noteflow_hooks.dashboard.words import DONE
@@ -109,6 +111,7 @@ class _Rooms:
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
         self._streams = Streams(streaming.MOST)
+        self._shown = Shown()
 
     def page(self, view: View) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return what answers to a GET."""
@@ -184,18 +187,28 @@ class _Rooms:
 
     def show(self, request: Request, page: Page, *, session: Session | None = None, form_token: str = "") -> Response:
         """Return a page as HTML, or that it has not changed."""
+        before = request.headers.get("if-none-match", "")
+        if (
+            session is not None
+            and page.status == HTTPStatus.OK
+            and self._shown.is_same(session, request.url, page, before)
+        ):
+            return Response(status_code=304, headers={"etag": before})
         token = self._parts.sessions.form_token(session.id) if session is not None else form_token
         frame = {
             "session": session,
             "form_token": token,
             "path": request.url.path,
+            "refused": "",
             "done": DONE.get(request.query_params.get("done", ""), ""),
         }
         html = self._parts.pages.html(page.template, {**frame, **page.values})
         tag = tag_of(html)
-        if page.status == 200 and request.headers.get("if-none-match") == tag:  # noqa: PLR2004 - all is well
+        if page.status == HTTPStatus.OK and session is not None:
+            self._shown.keep(session, request.url, page, tag)
+        if page.status == HTTPStatus.OK and before == tag:
             return Response(status_code=304, headers={"etag": tag})
-        return HTMLResponse(html, page.status, headers={"etag": tag})
+        return HTMLResponse(with_tag(html, tag), page.status, headers={"etag": tag})
 
     async def _answered(self, request: Request, session: Session, view: View, form: Form) -> Response:
         try:

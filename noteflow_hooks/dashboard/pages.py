@@ -85,6 +85,11 @@ def tag_of(html: str) -> str:
     return f'"{hashlib.sha256(_AGO.sub("", html).encode()).hexdigest()[:32]}"'
 
 
+def with_tag(html: str, tag: str) -> str:
+    """Return the page with what stands for it in its head, for its script: who asks again names it."""
+    return html.replace('<html lang="en">', f'<html lang="en" data-tag={tag}>', 1)
+
+
 def _ago(seconds: float) -> str:
     length = abs(seconds)
     if length < 1:

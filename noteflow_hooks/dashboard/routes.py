@@ -19,14 +19,14 @@ from noteflow_hooks.dashboard.views import (
     replays,
     undelivered,
 )
-from noteflow_hooks.dashboard.visit import for_managers
+from noteflow_hooks.dashboard.visit import for_managers, with_refusals
 
 if TYPE_CHECKING:
     from noteflow_hooks.dashboard.visit import View
 
 ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/overview", "GET", overview.shown),
-    ("/endpoints", "GET", endpoints.listed),
+    ("/endpoints", "GET", with_refusals(endpoints.listed)),
     ("/endpoints/new", "GET", for_managers(endpoint_forms.blank)),
     ("/endpoints/new", "POST", endpoint_forms.add),
     ("/endpoints/{id}", "GET", endpoint.shown),
@@ -44,16 +44,16 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/endpoints/{id}/rotate", "POST", endpoint.rotate),
     ("/endpoints/{id}/delete", "GET", for_managers(endpoint.before_deleting)),
     ("/endpoints/{id}/delete", "POST", endpoint.delete),
-    ("/deliveries", "GET", deliveries.listed),
+    ("/deliveries", "GET", with_refusals(deliveries.listed)),
     ("/deliveries/resend", "POST", deliveries.resend_selected),
     ("/deliveries/{id}", "GET", deliveries.shown),
     ("/deliveries/{id}/resend", "POST", deliveries.resend),
     ("/deliveries/{id}/json", "GET", deliveries.as_json),
     ("/deliveries/{id}/curl", "GET", deliveries.as_curl),
-    ("/live", "GET", live.shown),
+    ("/live", "GET", with_refusals(live.shown)),
     ("/live/stream", "GET", live.streamed),
-    ("/undelivered", "GET", undelivered.listed),
-    ("/events", "GET", events.listed),
+    ("/undelivered", "GET", with_refusals(undelivered.listed)),
+    ("/events", "GET", with_refusals(events.listed)),
     ("/events/{id}", "GET", events.shown),
     ("/replays", "GET", replays.listed),
     ("/replays/new", "GET", for_managers(replays.blank)),
@@ -62,7 +62,7 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/replays/{id}/cancel", "POST", replays.cancel),
     ("/event-types", "GET", event_types.listed),
     ("/event-types/{name}", "GET", event_types.shown),
-    ("/audit", "GET", audit.listed),
+    ("/audit", "GET", with_refusals(audit.listed)),
     ("/find", "GET", finding.found),
     ("/keys", "GET", finding.keys),
 )

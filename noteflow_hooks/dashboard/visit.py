@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import parse_qsl, urlencode
@@ -96,6 +96,13 @@ class Visit:
     form: Form
     #: Makes HTML of a template, as pages are made.
     render: Callable[[str, Mapping[str, Any]], str]
+    #: Why the query can't be taken, where it can't.
+    refused: str = ""
+
+    @property
+    def asked(self) -> Form:
+        """The query's fields as the server is asked by them: none of a query that can't be taken."""
+        return Form({}) if self.refused else self.query
 
     def id(self, name: str = "id") -> str:
         """Return what stands in that place of the path."""
@@ -113,6 +120,22 @@ def for_managers(view: View) -> View:
         if not visit.session.may_manage:
             raise ScopeError("this page changes things, for which a token needs the scope manage; yours may only look")
         return view(visit)
+
+    return answer
+
+
+def with_refusals(view: View) -> View:
+    """Return the view of a list: filters that can't be taken are shown again as they were typed, with the reason."""
+
+    @wraps(view)
+    def answer(visit: Visit) -> Answer:
+        try:
+            return view(visit)
+        except InvalidInputError as error:
+            page = view(replace(visit, refused=str(error)))
+            if not isinstance(page, Page):
+                raise
+            return replace(page, values={**page.values, "refused": str(error)}, status=400)
 
     return answer
 

@@ -3,7 +3,8 @@
 What depends on a deployment is a setting. What belongs to a rule of the domain stands with the rule, in
 `domain/health`: the burst, what counts as stalled, how many endpoints share a claim. What relay and sweep find is
 bounded in `maintenance/rescue.py`, what one statement takes on in `persistence/sql/limits.py`, and how long the sweep
-waits for locks in `persistence/sql/delivery/lock_patience.py`: adapters import nothing of this package.
+waits for locks, and for workers after PostgreSQL was away, in `lock_patience.py` and `restart_patience.py` of
+`persistence/sql/delivery`: adapters import nothing of this package.
 
 How long something may take before something else is done about it, from quick to slow. Each step gives something back
 (a permit, the endpoint's share, the task), and none ends the POST, which has its webhook's whole timeout:
@@ -87,7 +88,8 @@ RETRY_GATHER_S: Final = 0.05
 RETRY_HELD_S: Final = 2.0
 #: Late results that come in within this of each other are settled together.
 GATHER_S: Final = 0.02
-#: The first and the longest pause between two tries to store results while the database is away.
+#: The first and the longest pause between two tries to store results while the database is away. Once it is back, the
+#: sweep waits for longer than the longest and a try to connect (`restart_patience.py`).
 STORE_PAUSES_S: Final = (0.1, 2.0)
 #: How long it is tried beyond the leases. While the database is away nobody else can take the deliveries, and right
 #: after its start nobody does.

@@ -26,7 +26,7 @@ def meets(delivery: WebhookDelivery, criteria: DeliveryFilter, *, meeting_id: st
     wanted = criteria.wanted
     return (
         (not wanted or delivery.status in wanted)
-        and criteria.skip_reason in (None, delivery.skip_reason)
+        and criteria.throttled in (None, delivery.held and delivery.status is DeliveryStatus.PENDING)
         and _meets_but_for_status(delivery, meeting_id, criteria)
     )
 
@@ -88,6 +88,7 @@ def _meets_but_for_status(delivery: WebhookDelivery, meeting_id: str | None, cri
         and criteria.meeting_id in (None, meeting_id)
         and criteria.error_kind in (None, delivery.error_kind)
         and criteria.status_code in (None, delivery.status_code)
+        and criteria.skip_reason in (None, delivery.skip_reason)
         and (criteria.ids is None or delivery.id in criteria.ids)
     )
 

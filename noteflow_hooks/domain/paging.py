@@ -101,8 +101,9 @@ class DeliveryFilter:
     #: The last attempt's, like ``status_code``.
     error_kind: ErrorKind | None = None
     status_code: int | None = None
-    #: Of lists and watches alone: replays know nothing of it.
     skip_reason: SkipReason | None = None
+    #: Whether it waits because its endpoint may have no more now. Not of replays: what is settled never does.
+    throttled: bool | None = None
     #: Only of replays: lists have it in their :class:`Page`.
     ids: IdRange | None = None
 
@@ -114,7 +115,7 @@ class DeliveryFilter:
     @property
     def is_narrowed(self) -> bool:
         """Whether it names what releases before 0030 of the schema know nothing of."""
-        newer = (self.event_id, self.meeting_id, self.error_kind, self.status_code, self.ids)
+        newer = (self.event_id, self.meeting_id, self.error_kind, self.status_code, self.skip_reason, self.ids)
         return bool(self.statuses) or any(each is not None for each in newer)
 
 

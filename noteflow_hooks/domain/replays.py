@@ -20,6 +20,7 @@ from uuid import UUID, uuid4
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import check_period
 from noteflow_hooks.domain.rate import TokenBucket, full_in_s
+from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.domain.verification import check_verified
 from noteflow_hooks.errors import InvalidInputError, LimitError, PreconditionError, Reason
 
@@ -117,8 +118,9 @@ class Replay:
 
     @property
     def takes_filtered(self) -> bool:
-        """Whether it sends again what filters have held back: where it is told so or, asking anew, of skipped ones."""
-        return self.include_filtered or DeliveryStatus.SKIPPED in self.criteria.wanted
+        """Whether it takes what filters have held back: where it is told so or, asking anew, where it names those."""
+        names_it = DeliveryStatus.SKIPPED in self.criteria.wanted or self.criteria.skip_reason is SkipReason.FILTERED
+        return self.include_filtered or names_it
 
     def begun(self, *, now: datetime) -> Replay:
         """Fix its end: it leaves out deliveries created from now on, since otherwise it might never be done."""

@@ -148,6 +148,7 @@ class StatsQuery:
     webhook_ids: Sequence[UUID] = ()
     with_event_types: bool = False
     with_now: bool = False
+    with_endpoint_buckets: bool = False
 
     @property
     def pieces(self) -> Pieces:
@@ -167,11 +168,20 @@ class StatsQuery:
             return []
         return [self.span.begins + number * self.bucket for number in range(points_of(self.span, self.bucket))]
 
+    @property
+    def endpoint_bucket(self) -> timedelta:
+        """How wide the time buckets of single endpoints are; the whole span where they have none."""
+        begins, ends = self.span
+        return self.bucket if self.bucket is not None and self.with_endpoint_buckets else ends - begins
+
 
 def span_of(
-    begins: datetime | None, ends: datetime | None, bucket: timedelta | None, *, now: datetime
+    begins: datetime | None, ends: datetime | None, bucket: timedelta | None, *, now: datetime, each_for: int = 1
 ) -> tuple[Span, timedelta | None]:
-    """Return the span that is asked for, as it is counted; raise InvalidInputError where it can't be."""
+    """Return the span that is asked for, as it is counted; raise InvalidInputError where it can't be.
+
+    The time buckets are answered ``each_for`` so many.
+    """
     ends = ends if ends is not None else max(now, begins) if begins is not None else now
     begins = begins if begins is not None else max(ends, _EPOCH + 2 * _DAY) - _DAY
     if not begins < ends:
@@ -181,14 +191,21 @@ def span_of(
         check_bucket(bucket, unit)
     begins = down(begins, unit if bucket is None else bucket)
     span = Span(begins, _up(ends, unit))
-    if bucket is not None and points_of(span, bucket) > POINTS_LIMIT:
-        least = (span.ends - span.begins) / POINTS_LIMIT
+    if bucket is not None:
+        _check_points(span, bucket, unit, each_for=each_for)
+    return span, bucket
+
+
+def _check_points(span: Span, bucket: timedelta, unit: timedelta, *, each_for: int) -> None:
+    """Raise InvalidInputError for more time buckets than are answered, of so many endpoints or of one thing."""
+    found = points_of(span, bucket) * each_for
+    if found > POINTS_LIMIT:
+        least = (span.ends - span.begins) * each_for / POINTS_LIMIT
         raise InvalidInputError(
             "bucket",
-            f"gives {points_of(span, bucket)} points; at most {POINTS_LIMIT} are answered, so make it at least"
+            f"gives {found} points; at most {POINTS_LIMIT} are answered, so make it at least"
             f" {_up(_EPOCH + least, unit) - _EPOCH} (h:mm:ss)",
         )
-    return span, bucket
 
 
 def check_bucket(bucket: timedelta, unit: timedelta) -> None:

@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Final, Self
 import psycopg
 
 from noteflow_hooks.domain.ports.maintenance import SWEEP
+from noteflow_hooks.persistence.sql.delivery.restart_patience import MET, PATIENCE
 
 if TYPE_CHECKING:
     from types import TracebackType
     from uuid import UUID
 
 _EVERY_S: Final = 0.25
-#: How long some delivery is past its lease, and which were already when the last sweep began that has ended. Right
-#: after its server's start a sweep leaves those alone that were claimed before; and each leaves those to another sweep
-#: that it is just taking back, in a transaction that has locked their rows. One that waited for a lock leaves them to
-#: their workers for a period.
+#: How long some delivery is past its lease, and which were already when the last sweep began that has ended. After
+#: PostgreSQL was away sweeps leave those alone for a while that were claimed before; and each leaves those to another
+#: sweep that it is just taking back, in a transaction that has locked their rows. One that waited for a lock leaves
+#: them to their workers for a period.
 _OVERSTAY: Final = """
     SELECT coalesce(extract(epoch FROM now() - min(lease_expires_at)), 0)::float8, array_agg(delivery.id) FILTER (
-        WHERE run.began_at > lease_expires_at AND run.began_at > pg_postmaster_start_time() + interval '5 s'
+        WHERE run.began_at > greatest(lease_expires_at, met.ended_at + %s)
           AND NOT EXISTS (SELECT FROM pg_stat_activity WHERE backend_xid = delivery.xmax)
           AND NOT EXISTS (SELECT FROM noteflow.task_runs WHERE starts_with(name, 'sweep waited'))
     )
     FROM noteflow.webhook_deliveries AS delivery LEFT JOIN noteflow.task_runs AS run ON run.name = %s
+    LEFT JOIN noteflow.task_runs AS met ON met.name = %s
     WHERE status = 'sending'
 """
 
@@ -65,7 +67,7 @@ class LeaseWatch:
     def _look(self) -> None:
         with contextlib.closing(psycopg.connect(self._url, autocommit=True)) as database:
             while not self._ended.wait(_EVERY_S):
-                [(seconds, left)] = database.execute(_OVERSTAY, [SWEEP]).fetchall()
+                [(seconds, left)] = database.execute(_OVERSTAY, [PATIENCE, SWEEP, MET]).fetchall()
                 self.longest_s = max(self.longest_s, seconds)
                 # The database looks at rows and at transactions one after the other: twice tells that it is so.
                 found = set(left or ())

@@ -73,8 +73,7 @@ def test_figures_are_the_sums_of_the_rows(world: World) -> None:
     workspace_id = world.workspace()
     run(world, workspace_id)
     run(world, world.workspace())
-    world.keeper.roll_up()
-    world.keeper.roll_up()
+    world.count()
     kinds, durations, statuses = _rows(world, workspace_id)
     found = stats(world, workspace_id)
     assert found.total.attempts == kinds
@@ -92,7 +91,7 @@ def test_the_totals_of_all_workspaces_are_the_sums_of_the_rows(world: World) -> 
     workspaces = [world.workspace(), world.workspace()]
     for each in workspaces:
         run(world, each)
-    world.keeper.roll_up()
+    world.count()
     kinds: Counter[str] = Counter()
     statuses: Counter[DeliveryStatus] = Counter()
     for each in workspaces:
@@ -124,7 +123,7 @@ def test_a_purge_lowers_no_total_and_takes_nothing_that_is_not_counted(world: Wo
     assert world.retention.remove_attempts(week, limit=100).rows
     assert world.retention.remove_events(week, limit=100).rows == len(_DURATIONS)
     assert _rows(world, workspace_id)[0].total() == 0
-    world.keeper.roll_up()
+    world.count()
     assert _totals(world, Measure.ATTEMPT) == kinds
     assert _totals(world, Measure.DEAD).total() == statuses[DeliveryStatus.DEAD]
     assert _totals(world, Measure.EVENT).total() == len(_DURATIONS)
@@ -134,7 +133,7 @@ def test_minutes_go_after_two_days_and_hours_after_ninety(world: World) -> None:
     """Until then both tell the same; the totals stay."""
     workspace_id = world.workspace()
     run(world, workspace_id)
-    world.keeper.roll_up()
+    world.count()
     kinds, _, _ = _rows(world, workspace_id)
     world.age(timedelta(days=3))
     while world.retention.remove_minutes(timedelta(days=2), limit=3).cursor is not None:
@@ -159,13 +158,12 @@ def test_an_end_counts_that_was_undone_before_anybody_had_counted(world: World) 
     world.attempt(delivery.id, **_failure(5))
     world.send_again(workspace_id, delivery.id)
     world.attempt(delivery.id, **_failure(5, error_kind=ErrorKind.TIMEOUT, status_code=None))
-    world.keeper.roll_up()
+    world.count()
     world.send_again(workspace_id, delivery.id)
     world.attempt(delivery.id)
     world.change(replace(webhook, enabled=False))
     world.dispatched(world.event(workspace_id))
-    world.keeper.roll_up()
-    world.keeper.roll_up()
+    world.count()
     found = stats(world, workspace_id)
     assert found.total.dead == {ErrorKind.STATUS: 1, ErrorKind.TIMEOUT: 1}
     assert found.total.skipped == {"disabled": 1}
@@ -181,11 +179,11 @@ def test_a_dead_one_that_is_given_up_has_ended_once(world: World) -> None:
     world.webhook(workspace_id, max_retries=1)
     [delivery] = world.dispatched(world.event(workspace_id))
     world.attempt(delivery.id, **_failure(5))
-    world.keeper.roll_up()
+    world.count()
     with world.units() as unit:
         unit.deliveries.give_up(workspace_id, delivery.id)
         unit.commit()
-    world.keeper.roll_up()
+    world.count()
     found = stats(world, workspace_id)
     assert (found.total.dead, found.total.skipped) == ({ErrorKind.STATUS: 1}, {})
     assert found.now is not None
@@ -198,14 +196,21 @@ def test_figures_are_told_by_endpoint_by_type_by_outcome_and_in_time(world: Worl
     first, second = run(world, workspace_id)
     [waiting, other] = world.dispatched(world.event(workspace_id))
     world.attempt(waiting.id if waiting.webhook_id == second.id else other.id)
-    world.keeper.roll_up()
+    world.count()
     all_, own = stats(world, workspace_id), stats(world, workspace_id, webhook_id=first.id)
-    both = stats(world, workspace_id, webhook_ids=[second.id, first.id], bucket=timedelta(hours=1))
-    assert [each for each, _, _ in both.endpoints] == [second.id, first.id]
-    assert [facts.waiting for _, _, facts in both.endpoints] == [0, 1]
-    assert all(facts.last_success_at is not None for _, _, facts in both.endpoints)
-    assert own.total.attempts == both.endpoints[1][1].attempts
-    assert own.total.attempts + both.endpoints[0][1].attempts == all_.total.attempts
+    asked = {"webhook_ids": [second.id, first.id], "bucket": timedelta(hours=1), "with_endpoint_buckets": True}
+    both = stats(world, workspace_id, **asked)
+    assert [each.webhook_id for each in both.endpoints] == [second.id, first.id]
+    assert [each.facts.waiting for each in both.endpoints] == [0, 1]
+    assert all(each.facts.last_success_at is not None for each in both.endpoints)
+    assert own.total.attempts == both.endpoints[1].total.attempts
+    assert own.total.attempts + both.endpoints[0].total.attempts == all_.total.attempts
+    for each in both.endpoints:
+        assert [at for at, _ in each.points] == [at for at, _ in both.points]
+        assert sum((tally.attempts for _, tally in each.points), Counter()) == each.total.attempts
+    assert all(
+        not each.points for each in stats(world, workspace_id, **asked | {"with_endpoint_buckets": False}).endpoints
+    )
     assert (own.total.events, own.now and own.now.pending) == (0, 1)
     assert all_.now is not None
     assert (all_.now.pending, all_.now.endpoints) == (1, {"healthy": 2})

@@ -101,7 +101,7 @@ def test_what_has_expired_is_one_thing(tables: Engine, generated: list[tuple[dic
 
     def check(rows: Rows) -> None:
         made = store(rows, generated)
-        found = rows.connection.execute(settle_statements.EXPIRED, {"limit": 100})
+        found = rows.connection.execute(settle_statements.EXPIRED, {"limit": 100, "claimed_from": None})
         assert {row.id for row in found} == {each.id for each in made if each.is_expired(rows.now)}
 
     in_transaction(tables, check)

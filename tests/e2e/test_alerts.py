@@ -14,12 +14,13 @@ from noteflow_hooks.exporter.metrics import ALL as OF_ROWS
 from noteflow_hooks.telemetry.metrics import ALL as OF_PROCESSES
 from noteflow_hooks.telemetry.metrics import PREFIX
 from tests.support.alert_cases import CASES, Case, Series
-from tests.support.operations_page import commands, sections
+from tests.support.document_pages import Page
 from tests.support.prometheus import RULES, promtool
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+PAGE: Final = Page("alerts")
 _NAME: Final = "NoteflowHooks"
 _GROUPS: Final[list[Any]] = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: Final = [rule for group in _GROUPS for rule in group["rules"] if "alert" in rule]
@@ -84,17 +85,19 @@ def test_each_alert_says_what_it_is_and_where_it_is_explained(alert: dict[str, A
     assert set(told) == {"summary", "description", "runbook"}
     assert alert["labels"]["severity"] in ("page", "ticket")
     page, _, anchor = told["runbook"].partition("#")
-    assert (page, anchor) == ("docs/operations.md", alert["alert"].lower())
-    text = sections()[alert["alert"]]
+    assert (page, anchor) == ("docs/alerts.md", alert["alert"].lower())
+    text = PAGE.sections()[alert["alert"]]
     assert all(each in text for each in ("**Means.**", "**Look.**", "**Do.**"))
 
 
 def test_no_section_is_of_an_alert_that_is_no_more() -> None:
     """Both ways."""
-    assert {name for name in sections() if name.startswith(_NAME)} == {rule["alert"] for rule in ALERTS}
+    assert {name for name in PAGE.sections() if name.startswith(_NAME)} == {rule["alert"] for rule in ALERTS}
 
 
-@pytest.mark.parametrize("words", commands(), ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [each for page in (PAGE, Page("operations")) for each in page.commands()], ids=" ".join
+)
 def test_each_command_of_the_page_is_one(words: list[str]) -> None:
     """It is understood, option for option, without being run."""
     _parse(root, words)

@@ -15,7 +15,7 @@ import pytest
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import log_of, started
 from tests.support.metrics_page import rows_under
-from tests.support.prometheus import expressions, prometheus
+from tests.support.prometheus import expressions, prometheus, promtool
 from tests.support.receiver_connection import Answer
 from tests.support.scraping import Scrape, address_in, scraped
 from tests.support.server_group import RunningGroup
@@ -183,13 +183,20 @@ def test_the_exporters_sums_are_those_of_the_rows(rig: SystemRig, exporter: str)
         FROM noteflow.webhook_deliveries WHERE status NOT IN ('pending', 'sending') GROUP BY 1, 2
     """
     events = "SELECT event_type, count(*) FROM noteflow.webhook_events GROUP BY 1"
-    until(
-        lambda: _sums(scraped(exporter), "attempts_total", "outcome", "kind") == _rows(rig, attempts),
-        what="every attempt is counted",
-    )
+    sums = {
+        ("attempts_total", "outcome", "kind"): attempts,
+        ("deliveries_settled_total", "status", "reason"): settled,
+        ("events_total", "type"): events,
+    }
+
     scrape = scraped(exporter)
-    assert _sums(scrape, "deliveries_settled_total", "status", "reason") == _rows(rig, settled)
-    assert _sums(scrape, "events_total", "type") == _rows(rig, events)
+
+    def is_counted() -> bool:
+        nonlocal scrape
+        scrape = scraped(exporter)
+        return all(_sums(scrape, *names) == _rows(rig, statement) for names, statement in sums.items())
+
+    until(is_counted, what="everything is counted")
     counted = sum(_rows(rig, attempts).values())
     assert scrape.value("post_duration_seconds_count") == counted
     assert scrape.value("attempts_per_delivery_sum") == counted
@@ -250,6 +257,15 @@ def test_the_page_has_each_metric_that_is_answered(rig: SystemRig, exporter: str
     }
     assert {name: set(page[name][1]) for name in labels} == labels
     assert {each.name for scrape in (_scraped(rig, "server"), _scraped(rig, "at-work")) for each in scrape.families}
+
+
+@pytest.mark.usefixtures("worker")
+def test_prometheus_finds_no_fault_with_what_is_answered(rig: SystemRig, exporter: str) -> None:
+    """Names, units, types and help of all three programs, by its own rules; it does find what breaks them."""
+    for scrape in (scraped(exporter), _scraped(rig, "server"), _scraped(rig, "at-work")):
+        assert promtool("check", "metrics", given=scrape.text) == ""
+    with pytest.raises(AssertionError, match='should have "_total" suffix'):
+        promtool("check", "metrics", given="# HELP posts Made.\n# TYPE posts counter\nposts 1\n")
 
 
 @pytest.mark.usefixtures("worker")

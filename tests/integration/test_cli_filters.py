@@ -59,7 +59,10 @@ def test_deliveries_are_listed_by_every_option(world: World, capsys: pytest.Capt
         world, webhook, "m-1", status=DeliveryStatus.DEAD, attempt_count=1, error_kind="status", status_code=404
     )
     skipped, _ = stored(world, webhook, "m-2", status=DeliveryStatus.SKIPPED, skip_reason=SkipReason.GIVEN_UP)
+    held, _ = stored(world, webhook, "m-3", held=True)
     for words, expected in (
+        (["--held"], [held]),
+        (["--not-held", "--status", "dead"], [dead]),
         (["--status", "dead", "--status", "skipped"], [skipped, dead]),
         (["--status", "skipped"], [skipped]),
         (["--event", event], [dead]),

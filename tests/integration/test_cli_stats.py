@@ -132,3 +132,11 @@ def test_each_endpoint_is_told_of_by_itself(world: World) -> None:
     with pytest.raises(grpc.RpcError) as refused:
         world.client.webhooks.GetStats(pb.GetStatsRequest(webhook_ids=[webhook.id] * 501))
     assert "webhook_ids" in str(refused.value)
+    by_hour = pb.GetStatsRequest(webhook_ids=[webhook.id] * 41, with_endpoint_buckets=True)
+    by_hour.bucket.FromTimedelta(timedelta(hours=1))
+    with pytest.raises(grpc.RpcError) as refused:
+        world.client.webhooks.GetStats(by_hour)
+    assert "gives 1050 points" in str(refused.value)
+    del by_hour.webhook_ids[1:]
+    [own] = world.client.webhooks.GetStats(by_hour).endpoints
+    assert sum(each.counts.attempts for each in own.buckets) == own.counts.attempts == 1

@@ -14,6 +14,7 @@ from noteflow_hooks.domain.stats import Measure
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance import rollup_statements
 from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
+from tests.support.roll_ups import count_all
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,6 +67,13 @@ def counted(keeper: SqlAlchemyStatsKeeper) -> tuple[int, int]:
     )
 
 
+def count_now(engine: Engine, keeper: SqlAlchemyStatsKeeper, *, after_s: float = 0) -> None:
+    """Count all that has happened by now, or will have by so much later."""
+    with engine.connect() as connection:
+        now = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    count_all(keeper, until_now=now + timedelta(seconds=after_s))
+
+
 @contextmanager
 def open_transaction(engine: Engine) -> Iterator[Connection]:
     """Have a delivered event be recorded by a transaction that commits at the block's end."""
@@ -79,16 +87,26 @@ def test_what_commits_late_is_counted_once(engine: Engine) -> None:
     keeper = SqlAlchemyStatsKeeper(engine)
     with engine.begin() as connection:
         deliver(connection)
-    keeper.roll_up()
+    count_now(engine, keeper)
     with open_transaction(engine):
         with engine.begin() as connection:
             deliver(connection)
         for _ in range(3):
             keeper.roll_up()
         assert counted(keeper)[0] < 3
-    for _ in range(3):
-        keeper.roll_up()
+    count_now(engine, keeper)
     assert counted(keeper) == (3, 3)
+
+
+def test_what_is_of_the_moment_of_counting_is_left_to_the_next_run(engine: Engine) -> None:
+    """Others may still come in the same millisecond: so it is counted once, and a moment later."""
+    keeper = SqlAlchemyStatsKeeper(engine)
+    with engine.begin() as connection:
+        deliver(connection, after_s=0.3)
+    keeper.roll_up()
+    assert counted(keeper) == (0, 0)
+    count_now(engine, keeper, after_s=0.3)
+    assert counted(keeper) == (1, 1)
 
 
 def test_counting_that_is_cut_off_is_done_again_as_a_whole(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +119,7 @@ def test_counting_that_is_cut_off_is_done_again_as_a_whole(engine: Engine, monke
         with pytest.raises(Exception, match="division by zero"):
             keeper.roll_up()
     assert counted(keeper) == (0, 0)
-    keeper.roll_up()
+    count_now(engine, keeper)
     assert counted(keeper) == (1, 1)
 
 
@@ -123,8 +141,7 @@ def test_two_that_count_at_once_count_once(engine: Engine) -> None:
     done.set()
     for each in threads:
         each.join()
-    keeper.roll_up()
-    keeper.roll_up()
+    count_now(engine, keeper)
     assert counted(keeper) == (30, 30)
 
 
@@ -159,5 +176,5 @@ def test_a_time_in_which_nothing_happened_is_passed_over(engine: Engine) -> None
         deliver(connection, after_s=-timedelta(days=400).total_seconds())
         deliver(connection)
     keeper.roll_up(within=timedelta(seconds=20))
-    keeper.roll_up()
+    count_now(engine, keeper)
     assert counted(keeper) == (2, 2)

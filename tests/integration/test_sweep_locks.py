@@ -15,6 +15,7 @@ from sqlalchemy import text
 from noteflow_hooks.crypto import SecretBox
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.persistence.sql.delivery.lock_patience import LINE
+from noteflow_hooks.persistence.sql.delivery.restart_patience import MET
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
@@ -122,7 +123,7 @@ def test_under_lasting_contention_the_fourth_run_in_a_row_reclaims(
     """A dead worker's deliveries come back, whoever holds the table again and again; and then it begins anew."""
     assert [reclaimed_behind_a_lock(engine, store) for _ in range(4)] == [[0], [0], [0], [EVENTS]]
     with engine.begin() as connection:
-        assert connection.scalar(text("SELECT count(*) FROM noteflow.task_runs")) == 0
+        assert connection.scalars(text("SELECT name FROM noteflow.task_runs")).all() == [MET]
 
 
 def test_sweeps_that_wait_for_one_lock_are_one_run(engine: Engine, store: SqlAlchemyDeliveryStore) -> None:

@@ -42,7 +42,7 @@ _FAILED: Final = 1
 @delivery_filters(
     sorted(FINAL_STATUSES),
     status_help="Only those in this state, or these; else dead and skipped.",
-    by_skip_reason=False,
+    by_throttled=False,
 )
 @click.option("--rate-per-s", type=click.FloatRange(*RATE_PER_S), help="How many a second; else 100.")
 @click.option(

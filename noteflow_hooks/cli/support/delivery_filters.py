@@ -35,6 +35,7 @@ class DeliveryFilters:
     error_kind: str | None
     status_code: int | None
     skip_reason: str | None
+    throttled: bool | None
     id_prefix: str | None
     since: datetime | None
     until: datetime | None
@@ -42,7 +43,7 @@ class DeliveryFilters:
     @property
     def is_any(self) -> bool:
         """Whether anything was asked for."""
-        return any(getattr(self, each.name) for each in fields(self))
+        return any(getattr(self, each.name) not in (None, "", ()) for each in fields(self))
 
     def fill(self, request: Any, server: Client, *, changes: bool = False) -> None:  # noqa: ANN401 - a request with such filters
         """Put them into the request; with ``changes`` beginnings of ids are not enough."""
@@ -55,9 +56,10 @@ class DeliveryFilters:
             request.status = self.status[0]
         else:
             request.statuses.extend(self.status)
-        for name in ("event_type", "meeting_id", "error_kind", "status_code", "skip_reason", "id_prefix"):
-            if getattr(self, name) is not None:
-                setattr(request, name, getattr(self, name))
+        own = ("event_type", "meeting_id", "error_kind", "status_code", "skip_reason", "id_prefix")
+        for name, value in {**{each: getattr(self, each) for each in own}, "held": self.throttled}.items():
+            if value is not None:
+                setattr(request, name, value)
         for name, moment in (("created_after", self.since), ("created_before", self.until)):
             if moment is not None:
                 getattr(request, name).CopyFrom(timestamp(moment))
@@ -67,17 +69,17 @@ def delivery_filters(
     statuses: Iterable[str],
     *,
     status_help: str = "Only those in this state; several may be given.",
-    by_skip_reason: bool = True,
+    by_throttled: bool = True,
 ) -> Callable[[Decorated], Decorated]:
     """Add all filters; the command gets them as ``filters``. Only ``statuses`` are allowed as a status.
 
-    A replay has none ``by_skip_reason``.
+    A replay, which is of settled ones, has none ``by_throttled``.
     """
-    reason = click.option(
-        "--skip-reason",
-        type=click.Choice([each.value for each in SkipReason]),
-        metavar="REASON",
-        help=f"Only those skipped for this: {', '.join(SkipReason)}.",
+    throttled = click.option(
+        "--held/--not-held",
+        "throttled",
+        default=None,
+        help="Only those that wait because their endpoint may have no more now.",
     )
     return _collected(
         webhook_option,
@@ -98,7 +100,13 @@ def delivery_filters(
         click.option(
             "--status-code", type=click.IntRange(100, 599), help="Only those whose last attempt was answered so."
         ),
-        *([reason] if by_skip_reason else []),
+        click.option(
+            "--skip-reason",
+            type=click.Choice([each.value for each in SkipReason]),
+            metavar="REASON",
+            help=f"Only those skipped for this: {', '.join(SkipReason)}.",
+        ),
+        *([throttled] if by_throttled else []),
         click.option("--id-prefix", type=Filled(), metavar="ID", help="Only those whose id begins so."),
         period_options,
     )

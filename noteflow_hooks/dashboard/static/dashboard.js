@@ -93,7 +93,7 @@
   const fresh = document.getElementById("fresh");
   const away = document.getElementById("away");
   const isFirst = !new URLSearchParams(location.search).has("page_token");
-  let tag = null;
+  let tag = document.documentElement.dataset.tag ? `"${document.documentElement.dataset.tag}"` : null;
   let shownAt = Date.now();
   let waiting = [];
   let asking = false;

@@ -23,9 +23,9 @@ ROWS: Final = 25
 MANY: Final = 10_000
 #: So many endpoints are offered in a list to choose from.
 _CHOICES: Final = 500
-#: A name is no news: one that is new is an id for some seconds, where it is shown beside others.
-_names: Final[Kept[dict[str, str]]] = Kept(5.0)
-_types: Final[Kept[list[str]]] = Kept(5.0)
+#: A name is no news: one that others have made is an id for half a minute, where it is shown beside others.
+_names: Final[Kept[dict[str, str]]] = Kept(30.0)
+_types: Final[Kept[list[str]]] = Kept(30.0)
 
 
 def filters(query: Form, *names: str) -> dict[str, Any]:
@@ -77,6 +77,11 @@ def endpoint_names(visit: Visit) -> dict[str, str]:
 
 def _listed_names(visit: Visit, request: pb.ListWebhooksRequest) -> dict[str, str]:
     return {each.id: each.name for each in visit.client.webhooks.ListWebhooks(request).webhooks}
+
+
+def forget_names(visit: Visit) -> None:
+    """Have the names asked for anew: one was given or taken away here."""
+    _names.forget(visit)
 
 
 def type_names(visit: Visit) -> list[str]:

@@ -19,7 +19,7 @@ _TARGETS: Final = ("webhook", "delivery", "replay", "meeting", "event_type", "wo
 def listed(visit: Visit) -> Page:
     """Return the list."""
     request = pb.ListAuditEntriesRequest(
-        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+        **filters(visit.asked, *FILTERS), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
     )
     found = visit.client.audit.ListAuditEntries(request)
     values = {"entries": found.audit_entries, "total": found.total, "actors": _ACTORS, "targets": _TARGETS}

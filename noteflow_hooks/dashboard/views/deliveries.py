@@ -35,7 +35,7 @@ def listed(visit: Visit) -> Page | Redirect:
     if named is not None:
         return Redirect(address("/deliveries", **named))
     request = pb.ListDeliveriesRequest(
-        **request_fields(visit.query), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+        **request_fields(visit.asked), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
     )
     found = visit.client.webhooks.ListDeliveries(request)
     kept = chosen(visit.query)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.client import pb
+from noteflow_hooks.dashboard.views.asking import forget_names
 from noteflow_hooks.dashboard.views.figures import SPANS, since, span_of, stats_of, stats_request, undelivered
 from noteflow_hooks.dashboard.visit import Page, Redirect
 from noteflow_hooks.errors import InvalidInputError
@@ -116,6 +117,7 @@ def delete(visit: Visit) -> Page | Redirect:
         problem = "This is not the endpoint's name: nothing was deleted."
         return Page("delete.html", {"endpoint": endpoint, "problem": problem}, 422)
     visit.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=visit.id()))
+    forget_names(visit)
     return Redirect("/endpoints?done=deleted")
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.dashboard.views.asking import type_names
+from noteflow_hooks.dashboard.views.asking import forget_names, type_names
 from noteflow_hooks.dashboard.views.endpoint_fields import FIELDS, blank_values, read_values, values_of
 from noteflow_hooks.dashboard.visit import Page, Redirect
 from noteflow_hooks.errors import InvalidInputError
@@ -36,6 +36,7 @@ def add(visit: Visit) -> Page:
         request = pb.RegisterWebhookRequest(**sent, request_id=request_id)
         request.generate_secret = values["signing"] in ("hmac", "both") and values["format"] not in _CHATS
         endpoint = visit.client.webhooks.RegisterWebhook(request)
+        forget_names(visit)
     except InvalidInputError as error:
         return _form(visit, _as_typed(visit), request_id=request_id, problems=dict(error.violations))
     return Page("secret.html", {"endpoint": endpoint, "is_new": True})
@@ -68,6 +69,7 @@ def _send(visit: Visit, changed: list[str], values: Mapping[str, Any]) -> None:
     sent = {name: values[name] for name in changed if values[name] is not None}
     mask = FieldMask(paths=changed)
     visit.client.webhooks.UpdateWebhook(pb.UpdateWebhookRequest(webhook_id=visit.id(), update_mask=mask, **sent))
+    forget_names(visit)
 
 
 def _endpoint(visit: Visit) -> pb.Webhook:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from noteflow_hooks.client import pb
 from noteflow_hooks.dashboard.drawing import columns
 from noteflow_hooks.dashboard.views.asking import ROWS, filters, pager
-from noteflow_hooks.dashboard.views.figures import day_request, days_of, hours_of
+from noteflow_hooks.dashboard.views.figures import day_request, days_of
 from noteflow_hooks.dashboard.visit import Page
 
 if TYPE_CHECKING:
@@ -20,16 +20,17 @@ FILTERS: Final = ("state", "text")
 
 def listed(visit: Visit) -> Page:
     """Return the page of endpoints."""
-    page_token = visit.query.text("page_token")
+    page_token = visit.asked.text("page_token")
     request = pb.ListWebhooksRequest(
-        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=page_token, with_total=True
+        **filters(visit.asked, *FILTERS), page_size=ROWS, page_token=page_token, with_total=True
     )
     found = visit.client.webhooks.ListWebhooks(request)
-    ids, now = [each.id for each in found.webhooks], datetime.now(UTC)
+    ids = [each.id for each in found.webhooks]
+    days = days_of(visit, day_request(ids, now=datetime.now(UTC)))
     values = {
         "endpoints": found.webhooks,
-        "days": days_of(visit, day_request(ids, now=now)),
-        "hours": {each: columns(stats.buckets) for each, stats in hours_of(visit, ids, now=now).items()},
+        "days": days,
+        "hours": {each: columns(own.buckets) for each, own in days.items()},
         "total": found.total,
     }
     return Page("endpoints.html", {**values, **pager(visit, FILTERS, found.next_page_token)})

@@ -17,7 +17,7 @@ FILTERS: Final = ("event_type", "meeting_id", "created_after", "created_before",
 def listed(visit: Visit) -> Page:
     """Return the list."""
     request = pb.ListEventsRequest(
-        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+        **filters(visit.asked, *FILTERS), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
     )
     found = visit.client.events.ListEvents(request)
     values = {"events": found.events, "total": found.total, "types": type_names(visit)}

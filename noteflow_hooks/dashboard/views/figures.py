@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.client import pb
@@ -12,8 +12,7 @@ from noteflow_hooks.dashboard.views.keeping import Kept
 from noteflow_hooks.dashboard.visit import address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
-    from datetime import datetime
+    from collections.abc import Iterator, Mapping, Sequence
 
     from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -66,10 +65,6 @@ class Reason:
 _stats: Final[Kept[pb.GetStatsResponse]] = Kept(5.0)
 
 
-#: Bars of an hour each change little in a minute.
-_hours: Final[Kept[pb.GetStatsResponse]] = Kept(60.0)
-
-
 def stats_of(visit: Visit, request: pb.GetStatsRequest) -> pb.GetStatsResponse:
     """Return the figures; the same again for some seconds."""
     return _stats.of(visit, request, lambda: visit.client.webhooks.GetStats(request))
@@ -88,10 +83,21 @@ def stats_request(span: Span, *, now: datetime, **fields: Any) -> pb.GetStatsReq
     return request
 
 
+def now_of(visit: Visit, **fields: Any) -> pb.StatsNow:  # noqa: ANN401 - the request's own
+    """Return how it stands now, the same for all pages that show it: it is counted row by row."""
+    request = pb.GetStatsRequest(with_now=True, **fields)
+    # Of what has happened, next to nothing.
+    at = datetime.now(UTC).replace(second=0, microsecond=0)
+    getattr(request, "from").FromDatetime(at - timedelta(minutes=1))
+    return stats_of(visit, request).now
+
+
 def day_request(ids: Sequence[str], *, now: datetime) -> pb.GetStatsRequest:
-    """Return what asks how each of these endpoints has done in the last day."""
-    request = pb.GetStatsRequest(webhook_ids=ids)
-    getattr(request, "from").FromDatetime((now - timedelta(days=1)).replace(second=0, microsecond=0))
+    """Return what asks how each of these endpoints has done in the last day, and in each of its hours."""
+    request = pb.GetStatsRequest(webhook_ids=ids, with_endpoint_buckets=True)
+    begins = (now - timedelta(hours=23)).replace(minute=0, second=0, microsecond=0)
+    getattr(request, "from").FromDatetime(begins)
+    request.bucket.FromTimedelta(timedelta(hours=1))
     return request
 
 
@@ -100,28 +106,6 @@ def days_of(visit: Visit, request: pb.GetStatsRequest) -> dict[str, pb.EndpointS
     if not request.webhook_ids:
         return {}
     return {each.webhook_id: each for each in stats_of(visit, request).endpoints}
-
-
-def hours_of(visit: Visit, ids: Sequence[str], *, now: datetime) -> dict[str, pb.GetStatsResponse]:
-    """Return the last day of each endpoint by the hour, all asked about at once; some minutes old at the most."""
-    calls = {each: _begun(visit, _hours_request(each, now=now)) for each in ids}
-    return {each: call() for each, call in calls.items()}
-
-
-def _hours_request(webhook_id: str, *, now: datetime) -> pb.GetStatsRequest:
-    request = pb.GetStatsRequest(webhook_id=webhook_id)
-    begins = (now - timedelta(hours=23)).replace(minute=0, second=0, microsecond=0)
-    getattr(request, "from").FromDatetime(begins)
-    request.bucket.FromTimedelta(timedelta(hours=1))
-    return request
-
-
-def _begun(visit: Visit, request: pb.GetStatsRequest) -> Callable[[], pb.GetStatsResponse]:
-    kept = _hours.kept(visit, request)
-    if kept is not None:
-        return lambda: kept
-    call = visit.client.webhooks.GetStats.future(request)
-    return lambda: _hours.of(visit, request, call.result)
 
 
 def since(moment: Timestamp) -> str:
@@ -149,7 +133,8 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
         return address("/deliveries", status=status, **filters, **more)
 
     yield Reason("Not matched with endpoints yet", now.undispatched, address("/undelivered", **filters), "busy")
-    yield Reason(_waiting(now), now.pending, listed("pending"), "warn" if now.held else "busy")
+    yield Reason("Waits for an attempt", now.pending - now.held, listed("pending", held="false"), "busy")
+    yield Reason(f"Held back: its endpoint is {_STANDING}", now.held, listed("pending", held="true"), "warn")
     yield Reason("Being sent", now.sending, listed("sending"), "busy")
     for kind, count in sorted(now.dead.items(), key=lambda each: -each[1]):
         more = {"error_kind": kind} if kind in words.KINDS else {}
@@ -161,14 +146,3 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
             more = {"skip_reason": reason} if reason in words.SKIPPED else {}
             skipped = words.SKIPPED.get(reason, "for a reason that is no longer known").rstrip(".")
             yield Reason(f"Skipped: {skipped[0].lower()}{skipped[1:]}", count, listed("skipped", **more), "quiet")
-
-
-def _waiting(now: pb.StatsNow) -> str:
-    """Return why deliveries wait. What is held back has no list of its own, so that all have one number."""
-    if now.held >= now.pending:
-        return f"Held back: its endpoint is {_STANDING}"
-    return (
-        f"Waits for an attempt; {now.held:,} held back: their endpoint is {_STANDING}"
-        if now.held
-        else "Waits for an attempt"
-    )

@@ -46,7 +46,16 @@ class Kept(Generic[Answer]):
             self._answers[key] = self._clock() + self._fresh_s, answer
         return answer
 
+    def forget(self, visit: Visit) -> None:
+        """Keep nothing any more of what this token has asked for."""
+        owner = _owner(visit)
+        with self._lock:
+            self._answers = {key: kept for key, kept in self._answers.items() if key[0] != owner}
+
+
+def _owner(visit: Visit) -> bytes:
+    return hashlib.sha256(visit.session.token.encode()).digest()
+
 
 def _key(visit: Visit, request: Message) -> tuple[bytes, bytes]:
-    owner = hashlib.sha256(visit.session.token.encode()).digest()
-    return owner, request.SerializeToString(deterministic=True)
+    return _owner(visit), request.SerializeToString(deterministic=True)

@@ -28,6 +28,8 @@ KEPT: Final = 200
 def shown(visit: Visit) -> Page:
     """Return the page."""
     kept = chosen(visit.query)
+    # The stream would refuse them, and has no form to say so in.
+    request_fields(visit.asked)
     values = {
         "chosen": kept,
         "is_filtered": any(kept.values()),

@@ -32,26 +32,30 @@ def shown(visit: Visit) -> Page:
     """Return one replay, as far as it has come."""
     replay = visit.client.webhooks.GetReplay(pb.GetReplayRequest(replay_id=visit.id()))
     wanted = list(replay.statuses) or ([replay.status] if replay.status else list(_UNSAID))
-    named = {name: getattr(replay, name) for name in ("webhook_id", "event_type", "error_kind", *IDS)}
+    named = {name: getattr(replay, name) for name in ("webhook_id", "event_type", "error_kind", "skip_reason", *IDS)}
     values = {"replay": replay, "wanted": wanted, "named": named, "names": endpoint_names(visit)}
     return Page("replay.html", values)
 
 
 def blank(visit: Visit) -> Page:
     """Return the form; the address may name filters to begin with."""
-    _fields(visit.query)
-    return _form(visit, visit.query, counted=None)
+    try:
+        _fields(visit.query)
+    except InvalidInputError as error:
+        return _form(visit, visit.query, refused=str(error))
+    return _form(visit, visit.query)
 
 
 def begin(visit: Visit) -> Page | Redirect:
-    """Count what matches; begin, once that was seen."""
-    request = _request(visit.form)
-    if visit.form.text("action") == "begin":
+    """Count what matches; begin, once that was seen. What can't be taken is shown again, as it was typed."""
+    begins = visit.form.text("action") == "begin"
+    try:
+        request = _request(visit.form)
+        request.dry_run = not begins
         replay = visit.client.webhooks.ReplayDeliveries(request)
-        return Redirect(f"/replays/{replay.id}?done=replaying")
-    request.dry_run = True
-    counted = visit.client.webhooks.ReplayDeliveries(request)
-    return _form(visit, visit.form, counted=counted)
+    except InvalidInputError as error:
+        return _form(visit, visit.form, refused=str(error))
+    return Redirect(f"/replays/{replay.id}?done=replaying") if begins else _form(visit, visit.form, counted=replay)
 
 
 def cancel(visit: Visit) -> Redirect:
@@ -73,16 +77,16 @@ def _request(form: Form) -> pb.ReplayDeliveriesRequest:
 def _fields(form: Form) -> dict[str, Any]:
     """Return the filters, and refuse what would be left out: the replay would send more than was asked for."""
     fields = request_fields(form)
-    if "skip_reason" in fields:
-        raise InvalidInputError("skip_reason", "is no filter of a replay; name an endpoint, a type or a time")
+    if "held" in fields:
+        raise InvalidInputError("held", "is no filter of a replay, which sends again what has ended")
     return fields
 
 
-def _form(visit: Visit, source: Form, *, counted: pb.Replay | None) -> Page:
+def _form(visit: Visit, source: Form, *, counted: pb.Replay | None = None, refused: str = "") -> Page:
     asked = {**chosen(source), "rate_per_s": source.text("rate_per_s")}
     asked["status"] = asked["status"] or _UNSAID
     # What is begun is what was counted: nothing that was made in between.
     until = counted.created_before.ToJsonString() if counted is not None else ""
     values: dict[str, Any] = {"chosen": asked, "counted": counted, "until": until, "statuses": _STATUSES}
     choices = {"names": endpoint_names(visit), "types": type_names(visit)}
-    return Page("replay_form.html", {**values, **choices})
+    return Page("replay_form.html", {**values, **choices, "refused": refused}, 400 if refused else 200)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.client import pb
 from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, filters, pager, type_names
-from noteflow_hooks.dashboard.views.figures import stats_of, undelivered
+from noteflow_hooks.dashboard.views.figures import now_of, undelivered
 from noteflow_hooks.dashboard.visit import Page
 
 if TYPE_CHECKING:
@@ -18,15 +18,15 @@ FILTERS: Final = ("webhook_id", "event_type", "id_prefix")
 def listed(visit: Visit) -> Page:
     """Return the list."""
     request = pb.ListUndeliveredRequest(
-        **filters(visit.query, *FILTERS), page_size=ROWS, page_token=visit.query.text("page_token"), with_total=True
+        **filters(visit.asked, *FILTERS), page_size=ROWS, page_token=visit.asked.text("page_token"), with_total=True
     )
-    only = filters(visit.query, "webhook_id")
-    stats = stats_of(visit, pb.GetStatsRequest(with_now=True, **only))
+    only = filters(visit.asked, "webhook_id")
+    now = now_of(visit, **only)
     found = visit.client.webhooks.ListUndelivered(request)
     values = {
         "undelivered": found.undelivered,
         "total": found.total,
-        "reasons": undelivered(stats.now, **only),
+        "reasons": undelivered(now, **only),
         "names": endpoint_names(visit),
         "types": type_names(visit),
     }

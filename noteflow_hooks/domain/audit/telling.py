@@ -204,6 +204,7 @@ def tell_replay(replay: Replay) -> dict[str, Any]:
         "meeting_id": asked.meeting_id,
         "error_kind": asked.error_kind,
         "status_code": asked.status_code,
+        "skip_reason": asked.skip_reason,
         "id_prefix": None if asked.ids is None else asked.ids.prefix,
         "created_after": _moment(asked.created_after),
         "created_before": _moment(asked.created_before),

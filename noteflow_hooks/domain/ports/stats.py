@@ -51,8 +51,8 @@ class StatsRepository(Protocol):
         """Return the counts by event type."""
         ...
 
-    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[UUID, Count]]:
-        """Return the counts of the endpoints that the query names."""
+    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[tuple[UUID, datetime], Count]]:
+        """Return the counts of the endpoints that the query names, by these and by when their time buckets begin."""
         ...
 
     def facts(self, workspace_id: UUID, webhook_ids: Collection[UUID]) -> Mapping[UUID, EndpointFacts]:

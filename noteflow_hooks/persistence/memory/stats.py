@@ -53,9 +53,14 @@ class InMemoryStatsRepository(StatsRepository):
         return _summed((key[4], key, rolled) for _, key, rolled in self._rows(workspace_id, query, {query.webhook_id}))
 
     @override
-    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[UUID, Count]]:
+    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[tuple[UUID, datetime], Count]]:
+        begins, bucket = query.span.begins, query.endpoint_bucket
         rows = self._rows(workspace_id, query, set(query.webhook_ids))
-        return _summed((key[3], key, rolled) for _, key, rolled in rows if key[3] is not None)
+        return _summed(
+            ((key[3], begins + (at - begins) // bucket * bucket), key, rolled)
+            for at, key, rolled in rows
+            if key[3] is not None
+        )
 
     @override
     def facts(self, workspace_id: UUID, webhook_ids: Collection[UUID]) -> Mapping[UUID, EndpointFacts]:

@@ -84,6 +84,7 @@ _EVENT_FIELDS = (
     "idempotency_key",
     "request_digest",
     "occurred_at",
+    "traceparent",
 )
 
 _PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "include_filtered", "matched", "sent", "finished_at")
@@ -286,6 +287,7 @@ def _options(row: WebhookConfigRow | EndpointRow | Row[Any]) -> EndpointOptions:
         format=Format(row.format),
         ordering=Ordering(row.ordering),
         on_dead=OnDead(row.on_dead),
+        send_traceparent=row.send_traceparent,
     )
     return NO_OPTIONS if options == NO_OPTIONS else options
 
@@ -337,9 +339,10 @@ def replay_to_domain(row: WebhookReplayRow) -> Replay:
             status=None if row.status is None else DeliveryStatus(row.status),
             statuses=frozenset(map(DeliveryStatus, row.statuses or ())),
             error_kind=None if row.error_kind is None else ErrorKind(row.error_kind),
+            skip_reason=None if row.skip_reason is None else SkipReason(row.skip_reason),
             ids=None if row.id_prefix is None else IdRange.of_prefix(row.id_prefix),
         ),
-        paced_at=row.paced_at if row.narrowed_paced_at is None else row.narrowed_paced_at,
+        paced_at=row.reasoned_paced_at or row.narrowed_paced_at or row.paced_at,
         state=ReplayState(row.state),
         cursor=None
         if row.cursor_created_at is None or row.cursor_id is None
@@ -352,15 +355,20 @@ def replay_to_orm_kwargs(replay: Replay) -> dict[str, Any]:
     """Return the columns to write, without those that only the database sets."""
     cursor, criteria = replay.cursor, replay.criteria
     return {name: getattr(replay, name) for name in _PLAIN_REPLAY_FIELDS} | {
-        **{name: getattr(criteria, name) for name in (*_PLAIN_CRITERIA, "status", "error_kind")},
+        **{name: getattr(criteria, name) for name in (*_PLAIN_CRITERIA, "status", "error_kind", "skip_reason")},
         "statuses": sorted(criteria.statuses) or None,
         "id_prefix": None if criteria.ids is None else criteria.ids.prefix,
-        "paced_at": _NEVER if criteria.is_narrowed else replay.paced_at,
-        "narrowed_paced_at": replay.paced_at if criteria.is_narrowed else None,
+        **_paced(replay),
         "state": replay.state,
         "cursor_created_at": None if cursor is None else cursor.created_at,
         "cursor_id": None if cursor is None else cursor.id,
     }
+
+
+def _paced(replay: Replay) -> dict[str, datetime | None]:
+    names = ("paced_at", "narrowed_paced_at", "reasoned_paced_at")
+    own = 2 if replay.criteria.skip_reason is not None else int(replay.criteria.is_narrowed)
+    return dict.fromkeys(names) | dict.fromkeys(names[:own], _NEVER) | {names[own]: replay.paced_at}
 
 
 def recording_to_domain(row: RecordingRow) -> Recording:

@@ -36,8 +36,12 @@ OF_DELIVERIES: Final = {
     "SELECT id FROM noteflow.webhook_events WHERE workspace_id = :workspace_id AND meeting_id = :meeting_id))",
     "error_kind": "error_kind = :error_kind",
     "status_code": "status_code = CAST(:status_code AS integer)",
-    # Nothing else has one; said so that the indexes of what is not delivered are known to have them all.
-    "skip_reason": f"status = '{DeliveryStatus.SKIPPED}' AND skip_reason = :skip_reason",
+    # Nothing that succeeded has one; said so that the indexes of what is not delivered are known to have them all.
+    "skip_reason": f"status <> '{DeliveryStatus.SUCCEEDED}' AND skip_reason = :skip_reason",
+}
+_THROTTLED: Final = {
+    True: f"status = '{DeliveryStatus.PENDING}' AND held",
+    False: f"NOT (status = '{DeliveryStatus.PENDING}' AND held)",
 }
 #: What is asked for again and again. What else callers put together is sent whole: it has more combinations than a
 #: connection could keep prepared.
@@ -83,6 +87,16 @@ class NarrowedLists:
 def _literal(criteria: DeliveryFilter) -> tuple[str, ...]:
     """Return the conditions on the status, written out: only so the indexes are known to be about such rows."""
     wanted, code = sorted(criteria.wanted), criteria.status_code
+    throttled = () if criteria.throttled is None else (_THROTTLED[criteria.throttled],)
+    if DeliveryStatus.SKIPPED in wanted and DeliveryStatus.SUCCEEDED not in wanted:
+        # Not as those that it is: so it would be known to be in the index by `settled_at`, and looked for there, among
+        # all workspaces', row by row.
+        others = sorted(frozenset(DeliveryStatus).difference(wanted))
+        return (" AND ".join(f"status <> '{each}'" for each in others), *throttled)
     if wanted:
-        return ("(" + " OR ".join(f"status = '{each}'" for each in wanted) + ")",)
-    return (f"status <> '{DeliveryStatus.SUCCEEDED}'",) if code is not None and code not in SUCCESS else ()
+        return ("(" + " OR ".join(f"status = '{each}'" for each in wanted) + ")", *throttled)
+    return (
+        (f"status <> '{DeliveryStatus.SUCCEEDED}'", *throttled)
+        if code is not None and code not in SUCCESS
+        else throttled
+    )

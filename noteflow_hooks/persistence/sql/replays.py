@@ -64,7 +64,9 @@ FROM locked WHERE health.webhook_id = locked.webhook_id
 """).bindparams(forced=False)  # noqa: S608 - put together from constants
 
 #: Up to when its rate has been used, whichever column has it.
-_PACED_AT = func.coalesce(WebhookReplayRow.narrowed_paced_at, WebhookReplayRow.paced_at)
+_PACED_AT = func.coalesce(
+    WebhookReplayRow.reasoned_paced_at, WebhookReplayRow.narrowed_paced_at, WebhookReplayRow.paced_at
+)
 #: A replay's rate, within what is allowed whatever stands in its row.
 _RATE = func.least(func.greatest(WebhookReplayRow.rate_per_s, RATE_PER_S[0]), RATE_PER_S[1])
 #: The running replay that has waited longest for a step, and the database's clock. One that somebody else is busy with
@@ -207,12 +209,14 @@ def _of_event(statement: Select[*Columns], replay: Replay) -> Select[*Columns]:
 
 
 def _of_attempt(statement: Select[*Columns], criteria: DeliveryFilter) -> Select[*Columns]:
-    """Return the statement for the deliveries whose last attempt, and whose id, are as the criteria say."""
+    """Return the statement for the deliveries whose end, and whose id, are as the criteria say."""
     table = WebhookDeliveryRow
     if criteria.error_kind is not None:
         statement = statement.where(table.error_kind == criteria.error_kind)
     if criteria.status_code is not None:
         statement = statement.where(table.status_code == criteria.status_code)
+    if criteria.skip_reason is not None:
+        statement = statement.where(table.skip_reason == criteria.skip_reason)
     return among(statement, table, criteria.ids)
 
 

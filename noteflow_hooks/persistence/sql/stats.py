@@ -38,18 +38,20 @@ _PIECES: Final = (
 )
 
 
-def _counts(key: str, own: str) -> Statement:
-    """Return the statement for the counts by ``key``, of the rows that are ``own``."""
+def _counts(*keys: str, own: str) -> Statement:
+    """Return the statement for the counts by the ``keys``, of the rows that are ``own``."""
+    names = ", ".join(f"key_{number}" for number, _ in enumerate(keys))
+    by = ", ".join(f"{key} AS key_{number}" for number, key in enumerate(keys))
     pieces = " UNION ALL ".join(
-        f"SELECT {key} AS key, measure, kind, bin, count, total_ms FROM noteflow.{table}"  # noqa: S608 - constants
+        f"SELECT {by}, measure, kind, bin, count, total_ms FROM noteflow.{table}"  # noqa: S608 - constants
         f" WHERE workspace_id = :workspace_id AND {own} AND {span}"
         " AND (CAST(:event_type AS text) IS NULL OR event_type = CAST(:event_type AS text))"
         f" AND (CAST(:outcome AS text) IS NULL OR measure <> '{Measure.ATTEMPT}' OR kind = CAST(:outcome AS text))"
         for table, span in _PIECES
     )
     return Statement(
-        f"SELECT key, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint"  # noqa: S608 - constants
-        f" FROM ({pieces}) AS piece GROUP BY key, measure, kind, bin",
+        f"SELECT {names}, measure, kind, bin, sum(count)::bigint, sum(total_ms)::bigint"  # noqa: S608 - constants
+        f" FROM ({pieces}) AS piece GROUP BY {names}, measure, kind, bin",
         reads=True,
         # Planned for the span that is asked for: it may be an hour or ninety days.
         is_kept=False,
@@ -61,9 +63,9 @@ _OF_ONE: Final = "webhook_id = :webhook_id"
 _POINT: Final = """
 floor(extract(epoch FROM at - CAST(:begins AS timestamptz)) / CAST(:bucket_s AS double precision))::bigint
 """
-_BY_POINT: Final = _counts(_POINT, _OF_ONE)
-_BY_TYPE: Final = _counts("event_type", _OF_ONE)
-_BY_ENDPOINT: Final = _counts("webhook_id", "webhook_id = ANY(CAST(:webhook_ids AS uuid[]))")
+_BY_POINT: Final = _counts(_POINT, own=_OF_ONE)
+_BY_TYPE: Final = _counts("event_type", own=_OF_ONE)
+_BY_ENDPOINT: Final = _counts("webhook_id", _POINT, own="webhook_id = ANY(CAST(:webhook_ids AS uuid[]))")
 _WAITING: Final = f"""
 SELECT count(*) FROM (
     SELECT FROM noteflow.delivery_queue AS own
@@ -165,10 +167,16 @@ class SqlAlchemyStatsRepository(StatsRepository):
         return [(key, Count(*count)) for key, *count in self._work.by_turns(rows)]
 
     @override
-    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[UUID, Count]]:
-        params = _params(workspace_id, query)
-        rows = self._work.ask(_BY_ENDPOINT, webhook_ids=list(query.webhook_ids), **params).all()
-        return [(key, Count(*count)) for key, *count in self._work.by_turns(rows)]
+    def by_endpoint(self, workspace_id: UUID, query: StatsQuery) -> Sequence[tuple[tuple[UUID, datetime], Count]]:
+        bucket, begins = query.endpoint_bucket, query.span.begins
+        rows = self._work.ask(
+            _BY_ENDPOINT,
+            webhook_ids=list(query.webhook_ids),
+            begins=begins,
+            bucket_s=bucket.total_seconds(),
+            **_params(workspace_id, query),
+        ).all()
+        return [((own, begins + number * bucket), Count(*count)) for own, number, *count in self._work.by_turns(rows)]
 
     @override
     def facts(self, workspace_id: UUID, webhook_ids: Collection[UUID]) -> Mapping[UUID, EndpointFacts]:

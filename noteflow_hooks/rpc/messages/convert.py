@@ -294,6 +294,7 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         meeting_id=criteria.meeting_id,
         error_kind=criteria.error_kind,
         status_code=criteria.status_code,
+        skip_reason=criteria.skip_reason,
         id_prefix=None if criteria.ids is None else criteria.ids.prefix,
         created_after=_time(criteria.created_after),
         created_before=_time(criteria.created_before),

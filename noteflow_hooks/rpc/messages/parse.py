@@ -157,11 +157,6 @@ def parse_filter(
     return replace(kind, **states, **period, **narrower)
 
 
-def parse_skip_reason(request: pb.ListDeliveriesRequest | pb.WatchDeliveriesRequest) -> SkipReason | None:
-    """Return the filter that replays know nothing of."""
-    return _one_of("skip_reason", request.skip_reason, frozenset(SkipReason)) if request.skip_reason else None
-
-
 def _statuses(
     request: Narrowed,
     allowed: Collection[DeliveryStatus],
@@ -177,14 +172,23 @@ def _statuses(
 def _narrower(
     request: Narrowed,
 ) -> dict[str, Any]:
-    """Return the filters by event and meeting, and by how the last attempt ended."""
-    event_id, meeting_id, kind, code = check_all(
-        lambda: parse_id("event_id", request.event_id) if request.event_id else None,
-        lambda: check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+    """Return the filters by event and meeting, and by how it ended."""
+    (event_id, meeting_id), kind, code, reason = check_all(
+        lambda: check_all(
+            lambda: parse_id("event_id", request.event_id) if request.event_id else None,
+            lambda: check_name("meeting_id", request.meeting_id) if request.meeting_id else None,
+        ),
         lambda: _one_of("error_kind", request.error_kind, frozenset(ErrorKind)) if request.error_kind else None,
         lambda: _status_code(request.status_code) if request.HasField("status_code") else None,
+        lambda: _one_of("skip_reason", request.skip_reason, frozenset(SkipReason)) if request.skip_reason else None,
     )
-    return {"event_id": event_id, "meeting_id": meeting_id, "error_kind": kind, "status_code": code}
+    return {
+        "event_id": event_id,
+        "meeting_id": meeting_id,
+        "error_kind": kind,
+        "status_code": code,
+        "skip_reason": reason,
+    }
 
 
 def parse_narrowed_filter(

@@ -14,14 +14,14 @@ from noteflow_hooks.rpc.messages.parse import parse_event_type_filter, parse_id,
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime, timedelta
     from uuid import UUID
 
     from google.protobuf.duration_pb2 import Duration
 
-    from noteflow_hooks.application.stats import StatsView
-    from noteflow_hooks.domain.ports.stats import EndpointFacts, Present
+    from noteflow_hooks.application.stats import EndpointView, StatsView
+    from noteflow_hooks.domain.ports.stats import Present
     from noteflow_hooks.domain.stats import Span, Tally
 
 #: A word of Python's: the field is only to be had by its name.
@@ -50,6 +50,7 @@ def parse_stats(request: pb.GetStatsRequest, *, now: datetime) -> StatsQuery:
         webhook_ids=webhook_ids,
         with_event_types=request.with_event_types,
         with_now=request.with_now,
+        with_endpoint_buckets=request.with_endpoint_buckets,
     )
 
 
@@ -60,9 +61,9 @@ def stats_message(view: StatsView) -> pb.GetStatsResponse:
         as_of=None if view.as_of is None else _time(view.as_of),
         to=_time(ends),
         total=_counts(view.total),
-        buckets=[pb.StatsBucket(at=_time(at), counts=_counts(tally)) for at, tally in view.points],
+        buckets=_buckets(view.points),
         event_types=[pb.EventTypeStats(event_type=name, counts=_counts(tally)) for name, tally in view.types],
-        endpoints=[_endpoint(*each) for each in view.endpoints],
+        endpoints=[_endpoint(each) for each in view.endpoints],
         now=None if view.now is None else _now(view.now),
     )
     getattr(answer, _FROM).FromDatetime(begins)
@@ -75,7 +76,9 @@ def _span(request: pb.GetStatsRequest, *, now: datetime) -> tuple[Span, timedelt
         lambda: parse_time("to", request.to) if request.HasField("to") else None,
         lambda: _bucket(request.bucket) if request.HasField("bucket") else None,
     )
-    return span_of(begins, ends, bucket, now=now)
+    # Those of the whole are as many again.
+    several = 1 + len(request.webhook_ids) if request.with_endpoint_buckets else 1
+    return span_of(begins, ends, bucket, now=now, each_for=several)
 
 
 def _bucket(value: Duration) -> timedelta:
@@ -115,10 +118,16 @@ def _counts(tally: Tally) -> pb.StatsCounts:
     )
 
 
-def _endpoint(webhook_id: UUID, tally: Tally, facts: EndpointFacts) -> pb.EndpointStats:
+def _buckets(points: Iterable[tuple[datetime, Tally]]) -> list[pb.StatsBucket]:
+    return [pb.StatsBucket(at=_time(at), counts=_counts(tally)) for at, tally in points]
+
+
+def _endpoint(view: EndpointView) -> pb.EndpointStats:
+    facts = view.facts
     return pb.EndpointStats(
-        webhook_id=str(webhook_id),
-        counts=_counts(tally),
+        webhook_id=str(view.webhook_id),
+        counts=_counts(view.total),
+        buckets=_buckets(view.points),
         last_success_at=None if facts.last_success_at is None else _time(facts.last_success_at),
         last_failure_at=None if facts.last_failure_at is None else _time(facts.last_failure_at),
         waiting=facts.waiting,

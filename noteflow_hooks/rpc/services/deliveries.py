@@ -19,7 +19,7 @@ from noteflow_hooks.domain.webhooks import check_seconds
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import delivery_message, undelivered_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
-from noteflow_hooks.rpc.messages.parse import parse_filter, parse_id, parse_kind, parse_skip_reason
+from noteflow_hooks.rpc.messages.parse import optional, parse_filter, parse_id, parse_kind
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
@@ -55,12 +55,10 @@ class DeliveryMixin:
         """Return a page of the workspace's deliveries."""
         required(self._webhook_service)
         workspace_id = current_workspace()
-        page, criteria, reason = check_all(
-            lambda: parse_page(request),
-            lambda: parse_filter(request, statuses=frozenset(DeliveryStatus)),
-            lambda: parse_skip_reason(request),
+        page, criteria = check_all(
+            lambda: parse_page(request), lambda: parse_filter(request, statuses=frozenset(DeliveryStatus))
         )
-        criteria = replace(criteria, skip_reason=reason)
+        criteria = replace(criteria, throttled=optional(request, "held"))
         # Converted in there too, where others have their turns: for 500 rows that takes tens of milliseconds.
         deliveries, token, total = await self._database.run(
             lambda unit: fill_counted(

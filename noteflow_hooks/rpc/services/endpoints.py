@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import (
-    Rotation,
     change_webhook,
     check_changes,
     delete_webhook,
@@ -16,6 +15,7 @@ from noteflow_hooks.application.endpoints import (
     read_webhook,
 )
 from noteflow_hooks.application.requests import find_earlier, register_webhook, rotate_webhook
+from noteflow_hooks.application.rotations import Rotation
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import webhook_message

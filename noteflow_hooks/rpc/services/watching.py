@@ -12,7 +12,7 @@ from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_token, current_workspace
 from noteflow_hooks.rpc.messages.convert import watch_message
-from noteflow_hooks.rpc.messages.parse import parse_narrowed_filter, parse_skip_reason, parse_time
+from noteflow_hooks.rpc.messages.parse import optional, parse_narrowed_filter, parse_time
 from noteflow_hooks.rpc.services.host import required
 
 if TYPE_CHECKING:
@@ -32,12 +32,12 @@ class WatchMixin:
         """Tell of deliveries as they change, until the caller or the server ends it."""
         required(self._webhook_service)
         workspace_id, token_id, now = current_workspace(), current_token(), datetime.now(UTC)
-        criteria, reason, since = check_all(
+        criteria, throttled, since = check_all(
             lambda: parse_narrowed_filter(request, statuses=frozenset(DeliveryStatus)),
-            lambda: parse_skip_reason(request),
+            lambda: optional(request, "held"),
             lambda: check_since(parse_time("since", request.since), now=now) if request.HasField("since") else None,
         )
-        criteria = replace(criteria, skip_reason=reason)
+        criteria = replace(criteria, throttled=throttled)
         async with aclosing(self._watches.follow(workspace_id, criteria, token_id=token_id, since=since)) as notices:
             async for each in notices:
                 yield watch_message(each.view, at=each.at, missed=each.missed)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from noteflow_hooks.domain.deliveries import Settlement
 from noteflow_hooks.domain.health.state import HealthRules
 from tests.support.builders import EXACT, a_meeting, a_webhook, a_workspace, an_attempt_result, an_event, hours
+from tests.support.roll_ups import count_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -160,6 +161,10 @@ class World:
             delivery = unit.deliveries.send_again(workspace_id, delivery_id)
             unit.commit()
         return delivery
+
+    def count(self) -> None:
+        """Have the roll-ups count all that has happened."""
+        count_all(self.keeper, until_now=self.deliveries.now())
 
     def attempts(self, delivery_id: UUID) -> list[WebhookAttempt]:
         """Return a delivery's attempts."""

@@ -247,6 +247,8 @@ def test_a_page_that_has_not_changed_is_not_sent_again(world: World, operator: V
         tag = operator.get(path).headers["etag"]
         again = operator.get(path, if_none_match=tag, x_live="1")
         assert (again.status, again.text) == (304, "")
+        # Its script asks by what the page itself says.
+        assert f"data-tag={tag}" in operator.get(path).text
     tag = operator.get("/deliveries").headers["etag"]
     publish(world)
     work(world)

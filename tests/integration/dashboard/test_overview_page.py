@@ -51,7 +51,7 @@ def test_each_figure_leads_to_the_list_that_it_counts(world: World, operator: Vi
 
 
 def test_what_is_skipped_and_what_waits_leads_to_exactly_those(world: World, operator: Visitor) -> None:
-    """The reasons' numbers are their lists', whatever else is skipped; a replay, which is not so narrow, refuses."""
+    """The reasons' numbers are their lists', whatever else is skipped; so does a replay of them."""
     made = fill(world)
     hooks = world.client.webhooks
     for name in ("well", "hangs"):
@@ -67,9 +67,29 @@ def test_what_is_skipped_and_what_waits_leads_to_exactly_those(world: World, ope
     assert {"Skipped: the endpoint was disabled"} <= {html.unescape(words) for _, words, _ in reasons}
     for to, words, number in reasons:
         assert _rows(operator.get(html.unescape(to)).text) == int(number), words
-    assert "Replay all that match" not in operator.get("/deliveries?status=skipped&skip_reason=disabled").text
-    assert operator.get("/replays/new?skip_reason=disabled").status == 400
-    assert operator.get("/deliveries?skip_reason=odd").status == 400
+    listed = operator.get("/deliveries?status=skipped&skip_reason=disabled").text
+    [replay] = re.findall(r'<a href="([^"]+)">Replay all that match</a>', listed)
+    assert '<option value="disabled" selected>' in operator.get(html.unescape(replay)).text
+    assert "Replay all that match" not in operator.get("/deliveries?status=pending&held=true").text
+
+
+def test_filters_that_cannot_be_taken_stay_in_the_form_with_the_reason(world: World, operator: Visitor) -> None:
+    """They are changed there, and nothing is listed by others meanwhile."""
+    fill(world)
+    for page, query, typed, name in (
+        ("/deliveries", "status=dead&skip_reason=odd", '<option value="odd" selected>', "skip_reason"),
+        ("/deliveries", "held=perhaps&event_type=a.b", '<option value="perhaps" selected>', "held"),
+        ("/live", "status_code=4x4", 'name="status_code" value="4x4"', "status_code"),
+        ("/undelivered", "id_prefix=xyz", 'name="id_prefix" value="xyz"', "id_prefix"),
+        ("/events", "created_after=noon&meeting_id=m-7", 'name="meeting_id" value="m-7"', "created_after"),
+        ("/endpoints", "state=odd", "<option selected>odd</option>", "state"),
+        ("/audit", "action=odd", 'name="action" value="odd"', "action"),
+        ("/replays/new", "held=true&meeting_id=m-7", 'name="meeting_id" value="m-7"', "held"),
+    ):
+        answer = operator.get(f"{page}?{query}")
+        assert (answer.status, _rows(answer.text)) == (400, 0), page
+        assert f"can't be taken: {name}" in answer.text, page
+        assert typed in answer.text, page
 
 
 def test_an_id_of_its_time_is_told_from_its_neighbours() -> None:
@@ -78,11 +98,12 @@ def test_an_id_of_its_time_is_told_from_its_neighbours() -> None:
     assert short("b281a2f5-00a0-48b1-9305-bf9abca82089") == "b281a2f5"
 
 
-def test_what_waits_has_one_number_whoever_holds_it_back() -> None:
-    """Since it has one list."""
-    for pending, held, words in ((3, 0, "Waits for an attempt"), (3, 3, "Held back"), (3, 1, "1 held back")):
-        [reason] = undelivered(pb.StatsNow(pending=pending, held=held))
-        assert (reason.count, words in reason.words, reason.to) == (3, True, "/deliveries?status=pending")
+def test_what_waits_and_what_is_held_back_have_a_list_each() -> None:
+    """So that each number is its list's."""
+    waits, held = (f"/deliveries?status=pending&held={each}" for each in ("false", "true"))
+    for now, expected in (((3, 0), {waits: 3}), ((3, 3), {held: 3}), ((3, 1), {waits: 2, held: 1})):
+        reasons = undelivered(pb.StatsNow(pending=now[0], held=now[1]))
+        assert {each.to: each.count for each in reasons} == expected
 
 
 def test_endpoints_that_need_care_are_named(world: World, operator: Visitor) -> None:

@@ -68,6 +68,7 @@ def test_deliveries_are_listed_by_every_filter(world: World) -> None:
     late = stored(world, webhook, "m-1", **LATE)
     denied = stored(world, webhook, "m-1", **REFUSED)
     skipped = stored(world, webhook, "m-2", **SKIPPED)
+    due, held = (stored(world, webhook, "m-3", held=each) for each in (False, True))
     assert (late.error_kind, denied.error_kind, skipped.HasField("error_kind")) == ("timeout", "status", False)
     for fields, expected in (
         ({"statuses": ["dead", "skipped"]}, [late, denied, skipped]),
@@ -81,9 +82,12 @@ def test_deliveries_are_listed_by_every_filter(world: World) -> None:
         ({"skip_reason": "disabled"}, [skipped]),
         ({"skip_reason": "disabled", "status": "dead"}, []),
         ({"skip_reason": "gone"}, []),
+        ({"held": True}, [held]),
+        ({"held": False, "status": "pending"}, [due]),
+        ({"held": False}, [late, denied, skipped, due]),
         ({"status_code": 500}, []),
         ({"event_id": str(uuid4())}, []),
-        ({"event_id": "", "meeting_id": "", "error_kind": ""}, [late, denied, skipped]),
+        ({"event_id": "", "meeting_id": "", "error_kind": ""}, [late, denied, skipped, due, held]),
         ({"status_code": 404, "id_prefix": denied.id}, [denied]),
     ):
         assert listed(world, **fields) == {each.id for each in expected}, fields
@@ -106,9 +110,15 @@ def test_a_replay_takes_all_of_them_shows_them_and_puts_them_on_record(world: Wo
     assert hooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(dry_run=True, meeting_id="m-1")).matched == 2
     begun = hooks.ReplayDeliveries(pb.ReplayDeliveriesRequest(**fields))
     assert begun.matched == 1
+    stored(world, webhook, "m-2", **SKIPPED)
+    stored(world, webhook, "m-2", **SKIPPED | {"skip_reason": SkipReason.GONE})
+    by_reason = pb.ReplayDeliveriesRequest(skip_reason="gone")
+    assert [(each.matched, each.skip_reason) for each in map(hooks.ReplayDeliveries, [by_reason])] == [(1, "gone")]
     for shown in (begun, hooks.GetReplay(pb.GetReplayRequest(replay_id=begun.id))):
         assert {name: getattr(shown, name) for name in fields} == fields
-    [entry] = world.client.audit.ListAuditEntries(pb.ListAuditEntriesRequest(action="replay.started")).audit_entries
+    asked = pb.ListAuditEntriesRequest(action="replay.started")
+    later, entry = world.client.audit.ListAuditEntries(asked).audit_entries
+    assert '"skip_reason":"gone"' in later.new.replace(" ", "")
     for word in (denied.event_id, "m-1", '"status_code":404', '"error_kind":"status"', '"statuses":["dead","skipped"]'):
         assert word in entry.new.replace(" ", "")
 

@@ -14,7 +14,6 @@ from noteflow_hooks.application.endpoints import (
     EndpointRules,
     EndpointView,
     Registration,
-    Rotation,
     change_webhook,
     check_changeable,
     delete_webhook,
@@ -22,8 +21,8 @@ from noteflow_hooks.application.endpoints import (
     list_webhooks,
     new_webhook,
     read_webhook,
-    rotate_secret,
 )
+from noteflow_hooks.application.rotations import Rotation, rotate_secret
 from noteflow_hooks.domain.health.state import EndpointHealth
 from noteflow_hooks.domain.paging import ALL_WEBHOOKS, Page
 from noteflow_hooks.errors import InvalidInputError, NotFoundError

@@ -14,12 +14,11 @@ from noteflow_hooks.application.endpoints import (
     EndpointRules,
     EndpointView,
     Registration,
-    Rotation,
     change_webhook,
     check_changes,
     new_webhook,
-    rotate_secret,
 )
+from noteflow_hooks.application.rotations import Rotation, rotate_secret
 from noteflow_hooks.domain.audit.telling import tell_update, tell_webhook
 from noteflow_hooks.domain.client_certificates import ClientTls
 from noteflow_hooks.domain.options import Format

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
-from noteflow_hooks.application.endpoints import Rotation
 from noteflow_hooks.application.meetings import new_meeting
 from noteflow_hooks.application.requests import begin_test, create_meeting, register_webhook, rotate_webhook
+from noteflow_hooks.application.rotations import Rotation
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.errors import AlreadyExistsError
 from tests.support.builders import BY, a_webhook

@@ -182,9 +182,15 @@ SETTLE_BATCHES = Usual.of(_settle(_BATCHED))
 # rule of domain.settling.stored
 SETTLE_WHOLE = Usual.of(_settle(_WHOLE))
 
-#: Locks what is to be settled, so that what was erased meanwhile is seen.
+#: Locks what is to be settled, so that what was erased meanwhile is seen; and then the health of all its endpoints:
+#: what follows locks some of these one after the other, in no order, while others hold one and ask for the next.
 LOCK_SETTLED = text("""
-SELECT FROM noteflow.delivery_queue WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+WITH settled AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.delivery_queue WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+)
+SELECT FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM settled))
+ORDER BY webhook_id
+FOR NO KEY UPDATE
 """)
 
 #: Gives slots to the endpoints of batches that are sent again, when they are due at the latest.
@@ -205,13 +211,12 @@ WHERE health.webhook_id = locked.webhook_id AND (health.turn_at IS NULL OR healt
 RETURNING health.slow_since IS NOT NULL AS slow, greatest(due.moment - clock_timestamp(), interval '0') AS wait
 """)
 
-#: Locks deliveries that a worker holds past its lease. Right after the server's start those from before it are left to
-#: their workers, which have tried to store results all the while: what is taken from them would be sent twice.
+#: Locks deliveries that a worker holds past its lease; with ``claimed_from`` only those that were claimed since then.
 # rule of domain.deliveries.WebhookDelivery.is_expired
 EXPIRED = text("""
 SELECT delivery.*, now() AS moment FROM noteflow.delivery_queue AS delivery
 WHERE status = 'sending' AND lease_expires_at <= now()
-  AND (claimed_at >= pg_postmaster_start_time() OR pg_postmaster_start_time() <= now() - interval '5 s')
+  AND (CAST(:claimed_from AS timestamptz) IS NULL OR claimed_at >= :claimed_from)
 ORDER BY lease_expires_at
 LIMIT :limit
 FOR UPDATE SKIP LOCKED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import (
     ARRAY,
@@ -75,8 +76,11 @@ class _DeliveryColumns:
     settled_at: Mapped[datetime | None]
 
 
-def _failures(table: str) -> tuple[Index, ...]:
-    """Return the indexes by which failures are listed: what succeeds at once is in neither, and written as before."""
+def _failures(table: str, *, counts: bool) -> tuple[Index, ...]:
+    """Return the indexes by which failures are listed: what succeeds at once is in neither, and written as before.
+
+    Where it ``counts`` they have the columns beside them that are asked for with them: no row is looked at to count.
+    """
     return tuple(
         Index(
             f"ix_{table}_{column}",
@@ -85,12 +89,17 @@ def _failures(table: str) -> tuple[Index, ...]:
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text(condition),
+            postgresql_include=beside if counts else [],
         )
-        for column, condition in (
-            ("error_kind", "error_kind IS NOT NULL"),
-            ("status_code", "status <> 'succeeded' AND status_code IS NOT NULL"),
+        for column, condition, beside in (
+            ("error_kind", "error_kind IS NOT NULL", ["status", "status_code"]),
+            ("status_code", "status <> 'succeeded' AND status_code IS NOT NULL", ["error_kind"]),
         )
     )
+
+
+#: By what the undelivered are told apart: counted without a look at their rows, of which each stands by itself.
+_TOLD_APART: Final = ["status", "skip_reason", "error_kind"]
 
 
 class WebhookDeliveryRow(_DeliveryColumns, Base):
@@ -147,6 +156,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded'"),
+            postgresql_include=_TOLD_APART,
         ),
         # Without what filters hold back, which may be most of what is skipped.
         Index(
@@ -155,6 +165,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
             postgresql_where=text("status <> 'succeeded' AND skip_reason IS DISTINCT FROM 'filtered'"),
+            postgresql_include=_TOLD_APART,
         ),
         # What is to be counted; those that succeed are counted by their attempts. Its condition is that of no list, so
         # that none is led to it.
@@ -173,7 +184,7 @@ class WebhookDeliveryRow(_DeliveryColumns, Base):
             text("created_at DESC"),
             text("id DESC"),
         ),
-        *_failures("webhook_deliveries"),
+        *_failures("webhook_deliveries", counts=True),
         # Dead ones among a million that a filter has skipped; and next to none, so that those of the queue are listed
         # without a look at what has settled.
         *(
@@ -226,7 +237,7 @@ class DeliveryQueueRow(_DeliveryColumns, Base):
         Index("ix_delivery_queue_settled", "id", postgresql_where=text(one_of("status", sorted(FINAL_STATUSES)))),
         Index("ix_delivery_queue_workspace_id_created_at_id", "workspace_id", text("created_at DESC"), text("id DESC")),
         Index("ix_delivery_queue_webhook_id_created_at_id", "webhook_id", text("created_at DESC"), text("id DESC")),
-        *_failures("delivery_queue"),
+        *_failures("delivery_queue", counts=False),
     )
 
 

@@ -48,6 +48,7 @@ class WebhookReplayRow(Base):
     error_kind: Mapped[str | None] = mapped_column(String(32))
     status_code: Mapped[int | None] = mapped_column(Integer)
     id_prefix: Mapped[str | None] = mapped_column(String(36))
+    skip_reason: Mapped[str | None]
     rate_per_s: Mapped[float]
     include_filtered: Mapped[bool] = mapped_column(server_default=text("false"))
     state: Mapped[str] = mapped_column(String(16), server_default="running")
@@ -60,6 +61,8 @@ class WebhookReplayRow(Base):
     paced_at: Mapped[datetime] = mapped_column(server_default=NOW)
     #: The same of one with filters that releases before don't know: there ``paced_at`` is too far off for a step.
     narrowed_paced_at: Mapped[datetime | None]
+    #: The same of one by a reason, of which releases that know ``narrowed_paced_at`` know nothing.
+    reasoned_paced_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=NOW)
     finished_at: Mapped[datetime | None]
 

@@ -564,6 +564,7 @@ class Webhook(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     FILTER_ERRORS_FIELD_NUMBER: _builtins.int
     FILTER_LAST_ERROR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -623,6 +624,8 @@ class Webhook(_message.Message):
     """`none`, or `per_meeting`: an event waits for the earlier ones of its meeting."""
     on_dead: _builtins.str
     """What follows a dead one of the same meeting: `skip` goes on, `stop` holds what follows."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event, where it has one."""
     filter_errors: _builtins.int
     """How often the present filter could not be evaluated. Those deliveries are `skipped`, with `filter_failed`."""
     filter_last_error: _builtins.str
@@ -722,13 +725,14 @@ class Webhook(_message.Message):
         batch_partial: _builtins.bool = ...,
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
+        send_traceparent: _builtins.bool = ...,
         filter_errors: _builtins.int = ...,
         filter_last_error: _builtins.str | None = ...,
         state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "send_traceparent", b"send_traceparent", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -963,6 +967,7 @@ class RegisterWebhookRequest(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters. Of `slack`, `discord` and `teams` at the vendor's hosts."""
     name: _builtins.str
@@ -1014,6 +1019,8 @@ class RegisterWebhookRequest(_message.Message):
     """`none` or `per_meeting`. Absent means `none`."""
     on_dead: _builtins.str
     """`skip` or `stop`. Absent means `skip`."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event, where it has one: W3C's header of that name. Absent means not."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
@@ -1051,10 +1058,11 @@ class RegisterWebhookRequest(_message.Message):
         batch_partial: _builtins.bool | None = ...,
         ordering: _builtins.str | None = ...,
         on_dead: _builtins.str | None = ...,
+        send_traceparent: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_max: _TypeAlias = _typing.Literal["batch_max"]  # noqa: Y015
     _WhichOneofArgType__batch_max: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max"]  # noqa: Y015
@@ -1092,6 +1100,8 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
+    _WhichOneofReturnType__send_traceparent: _TypeAlias = _typing.Literal["send_traceparent"]  # noqa: Y015
+    _WhichOneofArgType__send_traceparent: _TypeAlias = _typing.Literal["_send_traceparent", b"_send_traceparent"]  # noqa: Y015
     _WhichOneofReturnType__server_ca: _TypeAlias = _typing.Literal["server_ca"]  # noqa: Y015
     _WhichOneofArgType__server_ca: _TypeAlias = _typing.Literal["_server_ca", b"_server_ca"]  # noqa: Y015
     _WhichOneofReturnType__signing: _TypeAlias = _typing.Literal["signing"]  # noqa: Y015
@@ -1134,6 +1144,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__send_traceparent) -> _WhichOneofReturnType__send_traceparent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__server_ca) -> _WhichOneofReturnType__server_ca | None: ...
     @_typing.overload
@@ -1280,6 +1292,7 @@ class UpdateWebhookRequest(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -1324,11 +1337,13 @@ class UpdateWebhookRequest(_message.Message):
     """The new order."""
     on_dead: _builtins.str
     """What follows a dead one from now on."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event from now on."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
         `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`,
-        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`; at least one.
+        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`, `send_traceparent`; at least one.
         """
 
     @_builtins.property
@@ -1366,10 +1381,11 @@ class UpdateWebhookRequest(_message.Message):
         batch_partial: _builtins.bool = ...,
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
+        send_traceparent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
@@ -2100,6 +2116,7 @@ class ListDeliveriesRequest(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """The most deliveries to return."""
     page_token: _builtins.str
@@ -2124,6 +2141,10 @@ class ListDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     skip_reason: _builtins.str
     """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`."""
+    held: _builtins.bool
+    """True: only those that are pending and held back, since their endpoint is paused, limited, slow or on hold; false: only
+    others.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2154,10 +2175,11 @@ class ListDeliveriesRequest(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         skip_reason: _builtins.str | None = ...,
+        held: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "page_size", b"page_size", "page_token", b"page_token", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "with_total", b"with_total"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2165,6 +2187,8 @@ class ListDeliveriesRequest(_message.Message):
     _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__held: _TypeAlias = _typing.Literal["held"]  # noqa: Y015
+    _WhichOneofArgType__held: _TypeAlias = _typing.Literal["_held", b"_held"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
@@ -2183,6 +2207,8 @@ class ListDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held) -> _WhichOneofReturnType__held | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
@@ -2251,6 +2277,7 @@ class WatchDeliveriesRequest(_message.Message):
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     SINCE_FIELD_NUMBER: _builtins.int
     SKIP_REASON_FIELD_NUMBER: _builtins.int
+    HELD_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     status: _builtins.str
@@ -2269,6 +2296,10 @@ class WatchDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     skip_reason: _builtins.str
     """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`."""
+    held: _builtins.bool
+    """True: only those that are pending and held back, since their endpoint is paused, limited, slow or on hold; false: only
+    others.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2303,10 +2334,11 @@ class WatchDeliveriesRequest(_message.Message):
         status_code: _builtins.int | None = ...,
         since: _timestamp_pb2.Timestamp | None = ...,
         skip_reason: _builtins.str | None = ...,
+        held: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_held", b"_held", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "held", b"held", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "since", b"since", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2314,6 +2346,8 @@ class WatchDeliveriesRequest(_message.Message):
     _WhichOneofArgType__event_id: _TypeAlias = _typing.Literal["_event_id", b"_event_id"]  # noqa: Y015
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__held: _TypeAlias = _typing.Literal["held"]  # noqa: Y015
+    _WhichOneofArgType__held: _TypeAlias = _typing.Literal["_held", b"_held"]  # noqa: Y015
     _WhichOneofReturnType__id_prefix: _TypeAlias = _typing.Literal["id_prefix"]  # noqa: Y015
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
@@ -2332,6 +2366,8 @@ class WatchDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__held) -> _WhichOneofReturnType__held | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
@@ -2577,6 +2613,7 @@ class ReplayDeliveriesRequest(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only this endpoint's."""
     event_type: _builtins.str
@@ -2603,6 +2640,10 @@ class ReplayDeliveriesRequest(_message.Message):
     """Only those whose last attempt was answered with this status code, 100 to 599."""
     id_prefix: _builtins.str
     """Only those whose id begins so: 1 to 36 characters of the id, in lower case, hyphens included."""
+    skip_reason: _builtins.str
+    """Only those that were skipped for this reason: one of the words of `Delivery.skip_reason`. `filtered` asks filters anew,
+    as `status` `skipped` does.
+    """
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """Only those created at this time or later; not after `created_before`."""
@@ -2632,10 +2673,11 @@ class ReplayDeliveriesRequest(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         id_prefix: _builtins.str | None = ...,
+        skip_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_rate_per_s", b"_rate_per_s", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_before", b"created_before", "dry_run", b"dry_run", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2649,6 +2691,8 @@ class ReplayDeliveriesRequest(_message.Message):
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
     _WhichOneofReturnType__rate_per_s: _TypeAlias = _typing.Literal["rate_per_s"]  # noqa: Y015
     _WhichOneofArgType__rate_per_s: _TypeAlias = _typing.Literal["_rate_per_s", b"_rate_per_s"]  # noqa: Y015
+    _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
+    _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
@@ -2667,6 +2711,8 @@ class ReplayDeliveriesRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__rate_per_s) -> _WhichOneofReturnType__rate_per_s | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -2814,6 +2860,7 @@ class Replay(_message.Message):
     ERROR_KIND_FIELD_NUMBER: _builtins.int
     STATUS_CODE_FIELD_NUMBER: _builtins.int
     ID_PREFIX_FIELD_NUMBER: _builtins.int
+    SKIP_REASON_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The replay's id; empty for a dry run."""
     workspace_id: _builtins.str
@@ -2844,6 +2891,8 @@ class Replay(_message.Message):
     """As `webhook_id`."""
     id_prefix: _builtins.str
     """As `webhook_id`, with the hyphen that follows where one does."""
+    skip_reason: _builtins.str
+    """As `webhook_id`."""
     @_builtins.property
     def created_after(self) -> _timestamp_pb2.Timestamp:
         """As `webhook_id`."""
@@ -2887,10 +2936,11 @@ class Replay(_message.Message):
         error_kind: _builtins.str | None = ...,
         status_code: _builtins.int | None = ...,
         id_prefix: _builtins.str | None = ...,
+        skip_reason: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id_prefix", b"id_prefix", "meeting_id", b"meeting_id", "skip_reason", b"skip_reason", "status", b"status", "status_code", b"status_code", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind", "_event_id", b"_event_id", "_event_type", b"_event_type", "_id_prefix", b"_id_prefix", "_meeting_id", b"_meeting_id", "_skip_reason", b"_skip_reason", "_status", b"_status", "_status_code", b"_status_code", "_webhook_id", b"_webhook_id", "created_after", b"created_after", "created_at", b"created_at", "created_before", b"created_before", "error_kind", b"error_kind", "event_id", b"event_id", "event_type", b"event_type", "finished_at", b"finished_at", "id", b"id", "id_prefix", b"id_prefix", "include_filtered", b"include_filtered", "matched", b"matched", "meeting_id", b"meeting_id", "rate_per_s", b"rate_per_s", "sent", b"sent", "skip_reason", b"skip_reason", "state", b"state", "status", b"status", "status_code", b"status_code", "statuses", b"statuses", "webhook_id", b"webhook_id", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__error_kind: _TypeAlias = _typing.Literal["error_kind"]  # noqa: Y015
     _WhichOneofArgType__error_kind: _TypeAlias = _typing.Literal["_error_kind", b"_error_kind"]  # noqa: Y015
@@ -2902,6 +2952,8 @@ class Replay(_message.Message):
     _WhichOneofArgType__id_prefix: _TypeAlias = _typing.Literal["_id_prefix", b"_id_prefix"]  # noqa: Y015
     _WhichOneofReturnType__meeting_id: _TypeAlias = _typing.Literal["meeting_id"]  # noqa: Y015
     _WhichOneofArgType__meeting_id: _TypeAlias = _typing.Literal["_meeting_id", b"_meeting_id"]  # noqa: Y015
+    _WhichOneofReturnType__skip_reason: _TypeAlias = _typing.Literal["skip_reason"]  # noqa: Y015
+    _WhichOneofArgType__skip_reason: _TypeAlias = _typing.Literal["_skip_reason", b"_skip_reason"]  # noqa: Y015
     _WhichOneofReturnType__status: _TypeAlias = _typing.Literal["status"]  # noqa: Y015
     _WhichOneofArgType__status: _TypeAlias = _typing.Literal["_status", b"_status"]  # noqa: Y015
     _WhichOneofReturnType__status_code: _TypeAlias = _typing.Literal["status_code"]  # noqa: Y015
@@ -2918,6 +2970,8 @@ class Replay(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__id_prefix) -> _WhichOneofReturnType__id_prefix | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__meeting_id) -> _WhichOneofReturnType__meeting_id | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__skip_reason) -> _WhichOneofReturnType__skip_reason | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__status) -> _WhichOneofReturnType__status | None: ...
     @_typing.overload
@@ -3206,6 +3260,7 @@ class GetStatsRequest(_message.Message):
     WEBHOOK_IDS_FIELD_NUMBER: _builtins.int
     WITH_EVENT_TYPES_FIELD_NUMBER: _builtins.int
     WITH_NOW_FIELD_NUMBER: _builtins.int
+    WITH_ENDPOINT_BUCKETS_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """Only what has to do with this endpoint; events and latencies, which are the workspace's, are not told then."""
     event_type: _builtins.str
@@ -3218,6 +3273,8 @@ class GetStatsRequest(_message.Message):
     """Whether `event_types` is answered."""
     with_now: _builtins.bool
     """Whether `now` is answered. Of the filters, only `webhook_id` narrows it."""
+    with_endpoint_buckets: _builtins.bool
+    """Whether each of `endpoints` has time buckets, too; with `bucket`. All of them together are 1,000 at the most."""
     @_builtins.property
     def to(self) -> _timestamp_pb2.Timestamp:
         """Where it ends; absent: now. After `from`."""
@@ -3243,10 +3300,11 @@ class GetStatsRequest(_message.Message):
         webhook_ids: _abc.Iterable[_builtins.str] | None = ...,
         with_event_types: _builtins.bool = ...,
         with_now: _builtins.bool = ...,
+        with_endpoint_buckets: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id", "webhook_ids", b"webhook_ids", "with_event_types", b"with_event_types", "with_now", b"with_now"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_outcome", b"_outcome", "_webhook_id", b"_webhook_id", "bucket", b"bucket", "event_type", b"event_type", "from", b"from", "outcome", b"outcome", "to", b"to", "webhook_id", b"webhook_id", "webhook_ids", b"webhook_ids", "with_endpoint_buckets", b"with_endpoint_buckets", "with_event_types", b"with_event_types", "with_now", b"with_now"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
     _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
@@ -3482,6 +3540,7 @@ class EndpointStats(_message.Message):
     LAST_FAILURE_AT_FIELD_NUMBER: _builtins.int
     WAITING_FIELD_NUMBER: _builtins.int
     HELD_FIELD_NUMBER: _builtins.int
+    BUCKETS_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint."""
     waiting: _builtins.int
@@ -3500,6 +3559,10 @@ class EndpointStats(_message.Message):
     def last_failure_at(self) -> _timestamp_pb2.Timestamp:
         """When an attempt last failed."""
 
+    @_builtins.property
+    def buckets(self) -> _containers.RepeatedCompositeFieldContainer[Global___StatsBucket]:
+        """What happened with it in each time bucket, where `with_endpoint_buckets` asks."""
+
     def __init__(
         self,
         *,
@@ -3509,10 +3572,11 @@ class EndpointStats(_message.Message):
         last_failure_at: _timestamp_pb2.Timestamp | None = ...,
         waiting: _builtins.int = ...,
         held: _builtins.int = ...,
+        buckets: _abc.Iterable[Global___StatsBucket] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "held", b"held", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["buckets", b"buckets", "counts", b"counts", "held", b"held", "last_failure_at", b"last_failure_at", "last_success_at", b"last_success_at", "waiting", b"waiting", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,39 @@
+"""A page of docs/ as tests read it: its sections, and the commands in their blocks."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from typing import Final
+
+from tests.quality.sources import ROOT
+
+#: A block of commands is marked so; what merely shows something is not.
+_BLOCK: Final = re.compile(r"^```bash\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A line, or one with a document behind it.
+_LINE: Final = re.compile(r"^.*<<'?(\w+)'?\n(?:.*\n)*?\1$|^.+$", re.MULTILINE)
+_OURS: Final = "noteflow-hooks "
+
+
+class Page:
+    """One of them, by its name without ``.md``."""
+
+    def __init__(self, name: str) -> None:
+        self._text = (ROOT / "docs" / f"{name}.md").read_text("utf-8")
+
+    def sections(self, *, level: int = 2) -> dict[str, str]:
+        """Return the text of each section of that level, by its heading; a section ends at one of no deeper level."""
+        parts = re.split(rf"^(#{{2,{level}}}) (.+)$", self._text, flags=re.MULTILINE)[1:]
+        each = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        return {heading: text for marks, heading, text in each if len(marks) == level}
+
+    def commands(self) -> list[list[str]]:
+        """Return the command lines of ours in all blocks, each once and without the program's name."""
+        ours = {line for line in lines(self._text) if line.startswith(_OURS) and not set(line) & set("|>`$")}
+        return [shlex.split(line, comments=True)[1:] for line in sorted(ours)]
+
+
+def lines(text: str) -> list[str]:
+    """Return the command lines of a text's blocks; one that goes on after a backslash, or has a document, is one."""
+    blocks = [re.sub(r"\\\n\s*", "", block) for block in _BLOCK.findall(text)]
+    return [each.group().strip() for block in blocks for each in _LINE.finditer(block)]
