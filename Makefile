@@ -73,9 +73,9 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
 	@$(COMPILE) $(UPGRADE) pyproject.toml --group build --all-extras --output-file requirements/dev.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra dashboard --extra embedded --extra schemas --extra filters --extra metrics \
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --group build --extra dashboard --extra embedded --extra schemas --extra filters --extra metrics --extra tracing \
 		--output-file requirements/run.lock
-	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra dashboard --extra flower --extra schemas --extra filters --extra metrics \
+	@$(COMPILE) $(LIKE_DEV) pyproject.toml --extra dashboard --extra flower --extra schemas --extra filters --extra metrics --extra tracing \
 		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 

@@ -18,6 +18,7 @@ from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
 from noteflow_hooks.delivery.service import DeliveryService
+from noteflow_hooks.delivery.tracing import traced_posts
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock, DeliveryRules
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.egress.proxy import parse_proxy
@@ -29,7 +30,7 @@ from noteflow_hooks.maintenance.clock import ClockWatch
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
-from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
+from noteflow_hooks.persistence.sql.delivery.traced_store import delivery_store
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
 from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlchemyCertificateWatch
@@ -53,10 +54,12 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
     from noteflow_hooks.maintenance.retention import Purged
     from noteflow_hooks.persistence.sql.aside import Waits
+    from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
     from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
+    from noteflow_hooks.telemetry.tracing import SpanRecorder
 
 #: The most connections to PostgreSQL of one server, and of one worker process.
 SERVER_CONNECTIONS: Final = 10
@@ -85,7 +88,7 @@ class ServerParts:
     database_threads: int
     #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
     #: messages.
-    report_backlog: Callable[[Callable[[], int]], None]
+    report_backlog: Callable[[Callable[[], int]], object]
     #: Checks payloads of the workspaces' own types.
     schemas: SchemaChecker
     #: Reads the endpoints' client certificates.
@@ -172,7 +175,7 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     engine = engine_of(settings, connections=SERVER_CONNECTIONS, wait_s=_SERVER_WAIT_S, waits=waits)
     units = _units(engine, settings)
     service = None
-    report_backlog: Callable[[Callable[[], int]], None] = _ignore_backlog
+    report_backlog: Callable[[Callable[[], int]], object] = id  # without webhooks no wake-ups are sent
     redis = RedisLook(settings.redis)
     if settings.webhooks_enabled:
         settings.require("secret_keys")
@@ -204,9 +207,9 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
     )
 
 
-def _delivery_store(engine: Engine, settings: Settings) -> SqlAlchemyDeliveryStore:
-    sweep_every = timedelta(seconds=settings.sweep_every_s)
-    return SqlAlchemyDeliveryStore(engine, _box(settings), settings.health_rules, sweep_every=sweep_every)
+def _delivery_store(engine: Engine, settings: Settings, recorder: SpanRecorder | None) -> SqlAlchemyDeliveryStore:
+    every = timedelta(seconds=settings.sweep_every_s)
+    return delivery_store(engine, _box(settings), settings.health_rules, sweep_every=every, recorder=recorder)
 
 
 def _delivery_rules(settings: Settings) -> DeliveryRules:
@@ -225,11 +228,13 @@ def worker(
     *,
     ending_since: Callable[[], float] = lambda: math.inf,
     figures: Figures | None = None,
+    recorder: SpanRecorder | None = None,
 ) -> WorkerParts:
     """Make a worker process's parts; raise SettingsError where a setting that it needs is missing.
 
     ``announce`` wakes workers for the events that this worker itself commits. ``ending_since`` returns when the worker
-    was told to end, by the monotonic clock, infinity before that. ``figures`` is where POSTs are counted.
+    was told to end, by the monotonic clock, infinity before that. ``figures`` is where POSTs are counted, ``recorder``
+    is told of what is traced.
     """
     settings.require("database_url", "redis_url")
     engine = engine_of(settings, connections=WORKER_CONNECTIONS, is_busy=True)
@@ -238,13 +243,14 @@ def worker(
     units, errands, breakers = _units(engine, settings), Errands(engine), SqlAlchemyBreakerLog(engine)
     certificates = SqlAlchemyCertificateWatch(engine, tells=settings.health_rules.tells)
     service = WebhookService(units, announce) if settings.webhooks_enabled else None
-    delivery_store = _delivery_store(engine, settings)
+    stored = _delivery_store(engine, settings, recorder)
+    begin = traced_posts(executor.begin, recorder)
     deliveries = DeliveryService(
-        delivery_store,
+        stored,
         executor.post,
         bulkhead,
         rules=rules,
-        begin=measured_posts(executor.begin, figures, rules=rules, places=settings.post_concurrency),
+        begin=measured_posts(begin, figures, rules=rules, places=settings.post_concurrency),
         filters=CelFilters(),
         announce=announce,
         clock=Clock(ending_since=ending_since),
@@ -254,8 +260,8 @@ def worker(
         stack.callback(close)
     return WorkerParts(
         deliveries=deliveries,
-        rescue=Rescue(delivery_store, chunk=settings.deliver_chunk),
-        check_clock=ClockWatch(delivery_store.now).check,
+        rescue=Rescue(stored, chunk=settings.deliver_chunk),
+        check_clock=ClockWatch(stored.now).check,
         end_abandoned=lambda: (
             end_abandoned(units, service, silent_for=RECORDING_SILENCE)
             if errands.has_abandoned(silent_for=RECORDING_SILENCE)
@@ -362,10 +368,6 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         )
     except InvalidInputError as error:
         raise SettingsError(str(error)) from None
-
-
-def _ignore_backlog(_: Callable[[], int]) -> None:
-    """Do nothing: without webhooks no wake-ups are sent."""
 
 
 def engine_of(settings: Settings, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's own

@@ -6,7 +6,7 @@ import ipaddress
 import re
 from datetime import timedelta
 from typing import Annotated, Final, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -47,6 +47,31 @@ def ports(text: str) -> str:
     except InvalidInputError as error:
         raise ValueError(error.problem) from None
     return text
+
+
+def http_url(text: str) -> str:
+    """Check that it is a URL with a host, for http or https."""
+    parsed = urlsplit(text)
+    if parsed.scheme not in ("http", "https") or not parsed.hostname or parsed.query or parsed.fragment:
+        raise ValueError
+    return text
+
+
+def pairs(text: str) -> str:
+    """Check that it lists names with values."""
+    pairs_in(text)
+    return text
+
+
+def pairs_in(text: str) -> dict[str, str]:
+    """Return the names with their values, which are written as in a URL (W3C Baggage, 3.3.1); raise ValueError."""
+    found = {}
+    for part in parts(text):
+        name, separator, value = part.partition("=")
+        if not (name.strip() and separator):
+            raise ValueError
+        found[name.strip()] = unquote(value.strip())
+    return found
 
 
 def hosts(text: str) -> str:

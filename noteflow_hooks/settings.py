@@ -21,6 +21,8 @@ from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.maintenance.retention import Periods
+from noteflow_hooks.telemetry.sampling import SAMPLERS, Sampling
+from noteflow_hooks.telemetry.trace_plan import TracePlan
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
 #: It is looked for in the folder that a program runs in.
@@ -74,7 +76,70 @@ class _Variables(BaseSettings):
         problem = first.get("ctx", {}).get("error")
         if isinstance(problem, RedisUrlError):
             value = f"{value}: {problem}"
-        return f"{PREFIX}{name.upper()} is {value}; it may hold {field.description}"
+        return f"{cls.variable(name)} is {value}; it may hold {field.description}"
+
+    @classmethod
+    def variable(cls, name: str) -> str:
+        """Return the variable's name that a field is read from."""
+        return f"{cls.model_config['env_prefix']}{name.upper()}"
+
+
+class TraceSettings(_Variables):
+    """Whether traces are made, which, and where they go: OpenTelemetry's own variables, and its meaning of them.
+
+    Others of its variables, such as those for certificates, its SDK reads by itself.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="OTEL_")
+
+    traces_exporter: Literal["otlp", "none"] | None = Field(None, description="otlp or none")
+    exporter_otlp_endpoint: Annotated[str, AfterValidator(values.http_url)] | None = Field(
+        None, repr=False, description="a URL such as http://localhost:4318"
+    )
+    exporter_otlp_traces_endpoint: Annotated[str, AfterValidator(values.http_url)] | None = Field(
+        None, repr=False, description="a URL such as http://localhost:4318/v1/traces"
+    )
+    exporter_otlp_protocol: Literal["http/protobuf"] = Field("http/protobuf", description="http/protobuf")
+    exporter_otlp_headers: Annotated[str, AfterValidator(values.pairs)] = Field(
+        "", repr=False, description="names and values such as api-key=abc, separated by commas"
+    )
+    exporter_otlp_timeout: float = Field(10, gt=0, le=60, description="a number of seconds above 0, up to 60")
+    traces_sampler: Literal[
+        "always_on",
+        "always_off",
+        "traceidratio",
+        "parentbased_always_on",
+        "parentbased_always_off",
+        "parentbased_traceidratio",
+    ] = Field("parentbased_traceidratio", description=f"{', '.join(SAMPLERS)}")
+    traces_sampler_arg: float = Field(0.01, ge=0, le=1, description="a number from 0 to 1")
+    service_name: str | None = Field(None, description="a name")
+    resource_attributes: Annotated[str, AfterValidator(values.pairs)] = Field(
+        "", description="names and values such as deployment.environment.name=test, separated by commas"
+    )
+    bsp_max_queue_size: int = Field(2_048, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    bsp_max_export_batch_size: int = Field(512, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
+    bsp_schedule_delay: int = Field(5_000, ge=1, le=600_000, description="a whole number of ms from 1 to 600000")
+    sdk_disabled: bool = Field(default=False, description="true or false")
+
+    @property
+    def plan(self) -> TracePlan | None:
+        """What is traced and where it goes; None where nothing is: only who names a collector, or `otlp`, traces."""
+        named = self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint or self.traces_exporter == "otlp"
+        if self.sdk_disabled or self.traces_exporter == "none" or not named:
+            return None
+        base = (self.exporter_otlp_endpoint or "http://localhost:4318").rstrip("/")
+        return TracePlan(
+            url=self.exporter_otlp_traces_endpoint or f"{base}/v1/traces",
+            headers=values.pairs_in(self.exporter_otlp_headers),
+            timeout_s=self.exporter_otlp_timeout,
+            queue=self.bsp_max_queue_size,
+            batch=min(self.bsp_max_export_batch_size, self.bsp_max_queue_size),
+            every_ms=self.bsp_schedule_delay,
+            sampling=Sampling(self.traces_sampler, self.traces_sampler_arg),
+            service=self.service_name,
+            resource=values.pairs_in(self.resource_attributes),
+        )
 
 
 class CallerSettings(_Variables):

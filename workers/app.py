@@ -26,7 +26,7 @@ from noteflow_hooks.broker.names import (
 )
 from noteflow_hooks.concurrency.pulse import TURN_S
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.settings import Settings, unknown_variables
+from noteflow_hooks.settings import Settings, TraceSettings, unknown_variables
 from workers import life
 from workers.celery_internals import (
     GuardedCelery,
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.telemetry.trace_plan import TracePlan
 
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,8 @@ _WORKER: Final[dict[str, object]] = {
 _TICK_EXPIRES_S: Final = 900
 
 
-def build(settings: Settings) -> Celery:
-    """Make the app; raise SettingsError where a setting that it needs is missing."""
+def build(settings: Settings, trace_plan: TracePlan | None = None) -> Celery:
+    """Make the app; raise SettingsError where a setting that it needs is missing. Without a plan nothing is traced."""
     settings.require("database_url", "redis_url")
     refuse_celerys_variables()
     wait_without_blocking_others()
@@ -114,6 +115,10 @@ def build(settings: Settings) -> Celery:
         from workers.measuring import measure_workers  # noqa: PLC0415 - where nothing is measured, nothing is imported
 
         measure_workers(app, bind=settings.metrics_bind)
+    if trace_plan is not None:
+        from workers.tracing import trace_workers  # noqa: PLC0415 - where nothing is traced, nothing is imported
+
+        trace_workers()
     return app
 
 
@@ -220,12 +225,12 @@ def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         log.warning("%s", line)
 
 
-def _load() -> tuple[Settings, Celery]:
+def _load() -> tuple[Settings, TracePlan | None, Celery]:
     try:
-        settings = Settings.load()
-        return settings, build(settings)
+        settings, trace_plan = Settings.load(), TraceSettings.load().plan
+        return settings, trace_plan, build(settings, trace_plan)
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
 
 
-settings, app = _load()
+settings, trace_plan, app = _load()

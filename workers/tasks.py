@@ -42,12 +42,14 @@ from noteflow_hooks.errors import SettingsError, UnavailableError
 from noteflow_hooks.telemetry import counting
 from noteflow_hooks.telemetry.metrics import WAKE_UPS
 from workers import life
-from workers.app import app, settings
+from workers.app import app, settings, trace_plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from celery import Task
+
+    from noteflow_hooks.telemetry.tracing import SpanRecorder
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +84,8 @@ _lock = threading.Lock()
 #: The signs of life of the worker, which its children share; here for the price of one assignment a task.
 _marks = life.pulse().marks
 _parts: bootstrap.WorkerParts | None = None
+#: What is told of what is traced; None where nothing is.
+_recorder: SpanRecorder | None = None
 
 
 @app.task(name=DISPATCH_TASK, throws=AWAY)
@@ -170,11 +174,17 @@ def purge(left_s: float = settings.purge_every_s) -> str:
 
 def parts() -> bootstrap.WorkerParts:
     """Return this process's parts, made on first use: after the fork, where there is one."""
-    global _parts  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
+    global _parts, _recorder  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
     with _lock:
         if _parts is None:
+            if trace_plan is not None:
+                from workers.tracing import begun  # noqa: PLC0415 - where nothing is traced, nothing is imported
+
+                _recorder = begun(trace_plan)
             counted = counting.figures()
-            _parts = bootstrap.worker(settings, _announce, ending_since=lambda: ending.since, figures=counted)
+            _parts = bootstrap.worker(
+                settings, _announce, ending_since=lambda: ending.since, figures=counted, recorder=_recorder
+            )
         return _parts
 
 
@@ -265,6 +275,8 @@ def close(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
         ended, _parts = _parts, None
     if ended is not None:
         ended.close()
+        if _recorder is not None:
+            _recorder.close()
     # Behind the last results, which may have woken something.
     retries.close()
     sender.close()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.deliveries import DeliveryView
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
-from noteflow_hooks.domain.events import is_custom
+from noteflow_hooks.domain.events import is_custom, traced
 from noteflow_hooks.domain.fan_out import why_not_sent
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.publishing import event_from_json
@@ -58,9 +58,13 @@ def new_event(
     """
     try:
         if own is not None and is_custom(event_type):
-            return own.new_event(ordered_id(), event_type, payload_json, idempotency_key=idempotency_key, now=now)
-        return event_from_json(
-            ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
+            return traced(
+                own.new_event(ordered_id(), event_type, payload_json, idempotency_key=idempotency_key, now=now)
+            )
+        return traced(
+            event_from_json(
+                ordered_id(), workspace_id, event_type, payload_json, idempotency_key=idempotency_key, now=now
+            )
         )
     except InvalidInputError as error:
         raise error.within("payload_json", outside=_OUTSIDE) from None

@@ -106,7 +106,7 @@ def _claim(event: Event, webhook: WebhookConfig, rendering: Rendering, *, delive
         webhook,
         event.payload,
         rank=None if event.sequence is None else Rank(event.sequence),
-        facts=EventFacts(event.meeting_id, event.occurred_at),
+        facts=EventFacts.of(event),
     )
 
 

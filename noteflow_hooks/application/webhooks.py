@@ -24,6 +24,7 @@ from noteflow_hooks.domain.events import (
     WebhookTestPayload,
     format_timestamp,
     new_event,
+    traced,
 )
 from noteflow_hooks.domain.ids import ordered_id
 from noteflow_hooks.domain.preset_endpoints import hidden
@@ -253,7 +254,7 @@ class WebhookService:
             webhook_id=str(webhook.id),
         )
         event = new_event(ordered_id(), webhook.workspace_id, payload, occurred_at=now, target_webhook_id=webhook.id)
-        return self.publish(event, unit).id
+        return self.publish(traced(event), unit).id
 
     def publish(self, event: Event, unit: UnitOfWork) -> Event:
         """Store an event, to be announced after the commit; return it, or the one its idempotency key stands for."""
@@ -325,7 +326,7 @@ class WebhookService:
         try:
             with unit.savepoint():
                 event = new_event(ordered_id(), workspace_id, payload_at(format_timestamp(now)), occurred_at=now)
-                return self.publish(event, unit).id
+                return self.publish(traced(event), unit).id
         except UnavailableError:
             raise
         except Exception:

@@ -25,18 +25,44 @@ def other_workers(
     stage: Stage, *, pool: Sequence[str] = WORKER_POOL, settings: Mapping[str, Any] | None = None
 ) -> Iterator[None]:
     """Have as many other workers work in place of the system's own, with this pool and these settings."""
-    _end_own(stage)
-    env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()}
-    commands = [worker_command(number, pool=pool) for number in range(1, WORKERS + 1)]
-    crew = [stage.program(f"other-worker-{number}", command, env=env) for number, command in enumerate(commands, 1)]
-    try:
-        await_workers(stage, stage.system.redis_url)
+    with without_own_workers(stage), crew(stage, "other-worker", pool=pool, settings=settings):
         warm_up(stage)
         yield
+
+
+@contextmanager
+def without_own_workers(stage: Stage) -> Iterator[None]:
+    """End the system's own workers, and start them again behind the block."""
+    _end_own(stage)
+    try:
+        yield
     finally:
-        for program in crew:
-            stage.let_go(program, patience_s=PATIENCE_S)
         _start_own(stage)
+
+
+@contextmanager
+def crew(
+    stage: Stage,
+    name: str,
+    *,
+    pool: Sequence[str] = WORKER_POOL,
+    options: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Iterator[list[int]]:
+    """Have as many workers work as the system has, and no others; yield their process ids.
+
+    Options and settings go before the usual ones. ``variables`` are others of the environment.
+    """
+    env = {f"{PREFIX}{name.upper()}": str(value) for name, value in (settings or {}).items()} | dict(variables or {})
+    commands = [(*worker_command(number, pool=pool), *options) for number in range(1, WORKERS + 1)]
+    programs = [stage.program(f"{name}-{number}", command, env=env) for number, command in enumerate(commands, 1)]
+    try:
+        await_workers(stage, stage.system.redis_url)
+        yield [each.pid for each in programs if each.pid is not None]
+    finally:
+        for program in programs:
+            stage.let_go(program, patience_s=PATIENCE_S)
 
 
 def warm_up(stage: Stage) -> None:

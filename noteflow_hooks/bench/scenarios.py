@@ -13,6 +13,7 @@ from noteflow_hooks.bench.isolation import ISOLATION
 from noteflow_hooks.bench.latency import LATENCY
 from noteflow_hooks.bench.meetings import MEETINGS
 from noteflow_hooks.bench.memory import MEMORY
+from noteflow_hooks.bench.observability import OBSERVABILITY
 from noteflow_hooks.bench.one_meeting import ONE_MEETING
 from noteflow_hooks.bench.one_request import ONE_REQUEST
 from noteflow_hooks.bench.over_grpc import OVER_GRPC
@@ -37,6 +38,7 @@ STANDARD: Final = (
     *LATENCY,
     *ISOLATION,
     *MEETINGS,
+    *OBSERVABILITY,
 )
 #: Those that ``--full`` adds. Each takes minutes and several measurements, so that once is enough: ``is_once``.
 FULL: Final[tuple[Scenario, ...]] = (*POOLS, *DISTANCE, *HISTORY, *DASHBOARD)

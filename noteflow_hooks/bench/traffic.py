@@ -33,8 +33,9 @@ BODY: Final = json.dumps(
     separators=(",", ":"),
 )
 _INSERT: Final = (
-    "INSERT INTO noteflow.webhook_events (workspace_id, event_type, payload, occurred_at)"
-    " SELECT (%s::uuid[])[1 + number %% %s], 'meeting.completed', %s::json, now()"
+    "INSERT INTO noteflow.webhook_events (workspace_id, event_type, payload, occurred_at, traceparent)"
+    " SELECT (%s::uuid[])[1 + number %% %s], 'meeting.completed', %s::json, now(),"
+    " CASE WHEN number %% %s::integer = 0 THEN '00-' || md5(random()::text) || '-00f067aa0ba902b7-01' END"
     " FROM generate_series(0, %s - 1) AS number RETURNING id"
 )
 _WAITING: Final = (
@@ -70,16 +71,17 @@ def burst(
     events: int,
     receipts: int | None = None,
     what: str = POSTS,
+    traced: int | None = None,
     afterwards: Callable[[], None] = _nothing,
 ) -> Burst:
     """Send events, wait until all is delivered, and return how fast they came.
 
     ``receipts`` is how many are measured, by default one for each event. Later ones are waited for, not measured.
     ``what`` is what counts as one: a POST, or each of the events that a POST may have.
-    ``afterwards`` is called before that.
+    ``afterwards`` is called before that. Each so-many-th event is ``traced``.
     """
     expected = receipts if receipts is not None else events
-    ids = _commit(stage, tenants, events)
+    ids = _commit(stage, tenants, events, traced)
     stage.receiver.ask("reset")
     before = used_s(stage)
     began = time.monotonic()
@@ -125,9 +127,9 @@ def settle(stage: Stage) -> None:
     stage.wait(lambda: stage.database.execute(_WAITING).fetchone() == (False,), what="every delivery is settled")
 
 
-def _commit(stage: Stage, tenants: Sequence[Tenant], events: int) -> list[UUID]:
+def _commit(stage: Stage, tenants: Sequence[Tenant], events: int, traced: int | None) -> list[UUID]:
     workspace_ids = [tenant.workspace_id for tenant in tenants]
-    rows = stage.database.execute(_INSERT, [workspace_ids, len(workspace_ids), BODY, events]).fetchall()
+    rows = stage.database.execute(_INSERT, [workspace_ids, len(workspace_ids), BODY, traced, events]).fetchall()
     return [row[0] for row in rows]
 
 

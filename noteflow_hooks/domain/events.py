@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.domain.payloads import encode
+from noteflow_hooks.telemetry.tracing import current_traceparent
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -154,6 +155,8 @@ class Event:
     payload_erased_at: datetime | None = None
     #: Its number among its meeting's events, from 1; None where it is about none, or older than such numbers.
     sequence: int | None = None
+    #: Where its trace goes on, as W3C's header says it; None where it has none.
+    traceparent: str | None = None
 
 
 def is_event_name(text: str) -> bool:
@@ -184,6 +187,12 @@ def new_event(
         meeting_id=payload.meeting_id,
         target_webhook_id=target_webhook_id,
     )
+
+
+def traced(event: Event) -> Event:
+    """Return the event as part of the running call's trace, where that has one."""
+    traceparent = current_traceparent()
+    return event if traceparent is None else dataclasses.replace(event, traceparent=traceparent)
 
 
 def format_timestamp(moment: datetime) -> str:

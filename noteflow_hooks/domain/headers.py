@@ -49,7 +49,8 @@ DENIED_PREFIXES: Final = ("ce-", "proxy-", "sec-", "webhook-", "x-forwarded-", "
 
 _DENIED: Final = frozenset(name.lower() for name in DENIED)
 #: Of these, what earlier releases allowed, so that it may be stored: where the request has one itself, that one goes.
-_ONCE_ALLOWED: Final = frozenset({"traceparent", "tracestate"})
+_OF_TRACE: Final = frozenset({"traceparent", "tracestate"})
+_ONCE_ALLOWED: Final = _OF_TRACE
 _ONCE_ALLOWED_PREFIX: Final = "ce-"
 _NOT_ALLOWED: Final = f"not allowed are {', '.join(DENIED)} and what begins with {', '.join(DENIED_PREFIXES)}"
 #: RFC 9110, 5.6.2.
@@ -77,6 +78,11 @@ def is_once_allowed(name: str) -> bool:
     """Tell whether it is one that only earlier releases allowed."""
     folded = name.lower().replace("_", "-")
     return folded in _ONCE_ALLOWED or folded.startswith(_ONCE_ALLOWED_PREFIX)
+
+
+def is_of_trace(name: str) -> bool:
+    """Tell whether it is one of those that tell of a trace."""
+    return name.lower().replace("_", "-") in _OF_TRACE
 
 
 def _checked(pairs: Iterable[tuple[str, str]], *, once_allowed: bool) -> tuple[tuple[str, str], ...]:

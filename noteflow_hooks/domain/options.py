@@ -1,4 +1,4 @@
-"""What an endpoint may have beyond the usual: filter, format, batches, order. Each costs nothing while it is off."""
+"""What an endpoint may have beyond the usual: filter, format, batches, order and more. Each costs nothing while off."""
 
 from __future__ import annotations
 
@@ -81,6 +81,8 @@ class EndpointOptions:
     batch_partial: bool = False
     ordering: Ordering = Ordering.NONE
     on_dead: OnDead = OnDead.SKIP
+    #: Whether the event's trace goes to the receiver too.
+    send_traceparent: bool = False
 
     @property
     def is_scheduled(self) -> bool:
@@ -147,6 +149,7 @@ _CHECKS: Final[Mapping[str, Any]] = {
     "batch_partial": bool,
     "ordering": lambda value: _check_word("ordering", value, Ordering),
     "on_dead": lambda value: _check_word("on_dead", value, OnDead),
+    "send_traceparent": bool,
 }
 
 

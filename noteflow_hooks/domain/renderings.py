@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from noteflow_hooks.domain.options import Format
 from noteflow_hooks.domain.payload_versions import FIRST
+from noteflow_hooks.domain.traces import EventTrace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: The number of each format's newest renderer. One that gives other bytes gets the next number, here and in
@@ -29,10 +31,21 @@ _STORED: Final = re.compile(r"([a-z-]{1,32})/([1-9][0-9]{0,8})/([1-9][0-9]{0,8})
 
 
 class EventFacts(NamedTuple):
-    """What renderers need of an event, beside its payload and its endpoint."""
+    """What renderers need of an event, beside its payload and its endpoint, and its trace."""
 
     meeting_id: str | None
     occurred_at: datetime
+    #: Its trace, which is nothing that is rendered; None where it has none.
+    trace: EventTrace | None = None
+
+    @classmethod
+    def of(cls, event: Event) -> EventFacts:
+        """Return those of a stored event."""
+        return cls(event.meeting_id, event.occurred_at).traced(event.traceparent, since=event.created_at)
+
+    def traced(self, traceparent: str | None, *, since: datetime | None) -> EventFacts:
+        """Return the same with the trace of an event that was stored then; without one where that is none."""
+        return self._replace(trace=EventTrace.read(traceparent, since=since))
 
 
 @dataclass(frozen=True, slots=True)

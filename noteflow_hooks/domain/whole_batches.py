@@ -44,6 +44,8 @@ class FreshColumns:
     payloads: Sequence[str]
     #: A list of each event's meeting and moment, as JSON: the usual format needs none of it.
     facts: str
+    #: Of those events that have a trace.
+    traceparents: Sequence[str] = ()
 
     @property
     def is_whole(self) -> bool:

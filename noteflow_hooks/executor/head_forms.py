@@ -24,8 +24,11 @@ _TOLD: Final = {
 _SIGNATURES: Final = frozenset({"x-noteflow-signature", "webhook-signature"})
 #: What differs from request to request.
 _OWN: Final = frozenset(
-    {"host", "content-length", "x-noteflow-sequence", "x-noteflow-gap", "x-noteflow-batch", "webhook-request-rate"}
-)
+    {
+        "host", "content-length", "traceparent", "x-noteflow-sequence", "x-noteflow-gap", "x-noteflow-batch",
+        "webhook-request-rate",
+    }
+)  # fmt: skip
 #: Names of answers' headers whose values are or may be credentials; a challenge to show some is none.
 _SECRET: Final = re.compile(r"auth|cookie|token|secret|session|passw|api-?key|credential|signature")
 _NO_SECRET: Final = frozenset({"www-authenticate", "proxy-authenticate"})

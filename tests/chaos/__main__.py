@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from noteflow_hooks.cli.support.interruption import Interruption
 from noteflow_hooks.local.stack import forget_foreign_variables
-from tests.chaos.options import FULL, Options
+from tests.chaos.options import Options
 from tests.chaos.points_table import table
 from tests.chaos.precise import broken, play_round
 from tests.chaos.report import as_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 def main() -> int:
     """Make a run and show what came of it."""
     given = _arguments()
-    options = Options(seed=given.seed, events=given.events, rate_per_s=given.rate, faults=FULL)
+    options = Options.full(seed=given.seed, events=given.events, rate_per_s=given.rate, stretch=given.stretch)
     forget_foreign_variables()
     with Interruption() as interruption, _folder(given.folder) as folder:
         try:
@@ -51,6 +51,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="decides order and moments of faults, and all answers")
     parser.add_argument("--events", type=int, default=1_200, help="how many events to publish")
     parser.add_argument("--rate", type=float, default=20, help="how many a second")
+    parser.add_argument("--stretch", type=float, default=1, help="all times are so much longer, where others work, too")
     parser.add_argument("--json", type=Path, help="where to write the report")
     parser.add_argument("--folder", type=Path, help="where logs and ledgers stay; else they are gone in the end")
     return parser.parse_args()

@@ -53,7 +53,22 @@ class Options:
     slot_s: float = 3.0
     #: How long the last deliveries may take once everything is published and no more faults come.
     drain_s: float = 90.0
+    #: How many times as long as usual the leases and the endpoints' timeouts are, for a machine that others use.
+    stretch: float = 1.0
     #: Whether anybody keeps time for relay and sweep once everything has started.
     beat: bool = True
     #: The Celery app of the workers; another one stands for a product with a fault of its own.
     app: str = "workers.app"
+
+    @classmethod
+    def full(cls, *, seed: int, events: int, rate_per_s: float, stretch: float) -> Options:
+        """Return a full run, in which all that takes time has ``stretch`` times as much of it."""
+        return cls(
+            seed=seed,
+            events=events,
+            rate_per_s=rate_per_s / stretch,
+            faults=FULL,
+            slot_s=3.0 * stretch,
+            drain_s=90.0 * stretch,
+            stretch=stretch,
+        )

@@ -91,6 +91,12 @@ def _figures(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "looks at what is past its lease": evidence.looks,
         "longest past its lease, s": evidence.overstay_s,
         "left past its lease by a sweep": evidence.left_by_sweeps,
+        **{
+            f"{who}: {name}": number
+            for who, sums in evidence.figures.items()
+            for name, number in sorted(sums.items())
+            if number
+        },
         "load, s": evidence.load_s,
         "drain, s": evidence.drain_s,
     }

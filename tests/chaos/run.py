@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import psycopg
 
 from noteflow_hooks.local.stack.background import until
-from tests.chaos import schedule, tables
+from tests.chaos import figures, schedule, tables
 from tests.chaos.endpoints import ENDPOINTS
 from tests.chaos.evidence import Evidence
 from tests.chaos.faults import Faults
@@ -65,6 +65,7 @@ def gather(
         play.load()
         play.drain()
         play.note_tables()
+        play.note_figures()
     # Everything has ended by now, so nothing is written any more.
     return play.evidence()
 
@@ -116,6 +117,11 @@ class _Play:
         """Read what is on record."""
         self._tables = tables.read(self._stage.rig.database, receiver=self._stage.url)
 
+    def note_figures(self) -> None:
+        """Have exporter and server tell their sums, where everything has ended and sweeps have counted it."""
+        has_ended = self._options.beat and not any(self._left())
+        self._figures = figures.read(self._stage.rig, check=self._check) if has_ended else {}
+
     def evidence(self) -> Evidence:
         """Return everything."""
         stage = self._stage
@@ -125,9 +131,11 @@ class _Play:
             looks=stage.watch.looks,
             overstay_s=stage.watch.longest_s,
             left_by_sweeps=stage.watch.left,
+            figures=self._figures,
             leaks=stage.leaks(),
             refusals=self._publisher.refusals,
             deaths=stage.deaths,
+            stretch=self._options.stretch,
             load_s=self._load_s,
             drain_s=self._drain_s,
         )

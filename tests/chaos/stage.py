@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from tests.chaos.options import Options
 
 #: Short periods; slowness is measured elsewhere, so that a POST that hangs puts no endpoint into the slow lane.
-_SETTINGS: Final[dict[str, Any]] = {"allow_http_loopback": True, "lease_slack_s": 2, "slow_after_s": 5}
+_SLACK_S: Final = 2
+_SLOW_AFTER_S: Final = 5
 #: Of each endpoint. The script's failures exhaust nobody's budget by chance.
-_ENDPOINT: Final[dict[str, Any]] = {"max_retries": 10, "timeout_ms": 1000}
+_MAX_RETRIES: Final = 10
+_TIMEOUT_MS: Final = 1000
 
 
 class Stage:
@@ -42,13 +44,14 @@ class Stage:
         stack.callback(receiver.close)
         #: What stands before the path in each endpoint's URL.
         self.url = f"http://127.0.0.1:{receiver.greeting}"
-        self.rig = stack.enter_context(SystemRig(folder / "system", workers=0, **_SETTINGS))
+        settings = {"lease_slack_s": _SLACK_S * options.stretch, "slow_after_s": _SLOW_AFTER_S * options.stretch}
+        rig = SystemRig(folder / "system", workers=0, allow_http_loopback=True, **settings)
+        self.rig = stack.enter_context(rig)
         check()
         self.crew = stack.enter_context(Crew(self.rig, options.app))
         self.watch = stack.enter_context(LeaseWatch(self.rig.system.database_url))
-        self._webhooks = [
-            self.rig.webhook(url=f"{self.url}{each.path}", **_ENDPOINT, **each.options) for each in ENDPOINTS
-        ]
+        own: dict[str, Any] = {"max_retries": _MAX_RETRIES, "timeout_ms": round(_TIMEOUT_MS * options.stretch)}
+        self._webhooks = [self.rig.webhook(url=f"{self.url}{each.path}", **own, **each.options) for each in ENDPOINTS]
         receiver.ask(json.dumps({path: each.secret for path, each in zip(BY_PATH, self._webhooks, strict=True)}))
         self._has_beat = options.beat
         if not options.beat:

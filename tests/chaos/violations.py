@@ -32,6 +32,7 @@ class Broken(StrEnum):
     UNRECORDED = "a POST that no attempt on record tells of"
     INVENTED = "an attempt with a status that no POST got"
     MISCOUNTED = "attempts on record that are not numbered from 1 to the delivery's count"
+    FIGURES = "a figure is not the sum of its rows"
     OVERSTAYED = "a delivery stayed `sending` long past its lease"
     LEAKED = "a secret stands in a log"
     DIED = "a process ended by itself"

@@ -9,12 +9,14 @@ import contextlib
 import signal
 import subprocess
 import sys
+from collections import Counter
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import psutil
 import pytest
 
+from tests.chaos.figures import ROWS
 from tests.chaos.options import Kind, Options
 from tests.chaos.report import report
 from tests.chaos.run import gather, run
@@ -58,6 +60,17 @@ def test_a_sound_system_is_green(sound: Evidence) -> None:
     """Nothing is lost and nothing unexplained, though every part has died."""
     assert [str(each) for each in report(sound).violations] == []
     assert len(sound.ledgers.faults) == len(SOME)
+
+
+def test_a_figure_that_is_not_the_sum_of_its_rows_is_seen(sound: Evidence) -> None:
+    """Exporter and GetStats tell exactly what is on record; one more, or one less, is red."""
+    rows = sound.figures[ROWS]
+    assert len(sound.figures) == 3
+    assert all(Counter(sums) == Counter(rows) for sums in sound.figures.values())
+    for who in sound.figures.keys() - {ROWS}:
+        for name in rows:
+            changed = {**sound.figures, who: {**sound.figures[who], name: rows[name] + 1}}
+            assert report(replace(sound, figures=changed)).broken == {Broken.FIGURES}
 
 
 def test_a_line_of_the_receiver_that_is_missing_is_a_loss(sound: Evidence) -> None:

@@ -15,7 +15,7 @@ import pytest
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import log_of, started
 from tests.support.metrics_page import rows_under
-from tests.support.prometheus import expressions, prometheus
+from tests.support.prometheus import expressions, prometheus, promtool
 from tests.support.receiver_connection import Answer
 from tests.support.scraping import Scrape, address_in, scraped
 from tests.support.server_group import RunningGroup
@@ -257,6 +257,15 @@ def test_the_page_has_each_metric_that_is_answered(rig: SystemRig, exporter: str
     }
     assert {name: set(page[name][1]) for name in labels} == labels
     assert {each.name for scrape in (_scraped(rig, "server"), _scraped(rig, "at-work")) for each in scrape.families}
+
+
+@pytest.mark.usefixtures("worker")
+def test_prometheus_finds_no_fault_with_what_is_answered(rig: SystemRig, exporter: str) -> None:
+    """Names, units, types and help of all three programs, by its own rules; it does find what breaks them."""
+    for scrape in (scraped(exporter), _scraped(rig, "server"), _scraped(rig, "at-work")):
+        assert promtool("check", "metrics", given=scrape.text) == ""
+    with pytest.raises(AssertionError, match='should have "_total" suffix'):
+        promtool("check", "metrics", given="# HELP posts Made.\n# TYPE posts counter\nposts 1\n")
 
 
 @pytest.mark.usefixtures("worker")

@@ -30,6 +30,7 @@ USED: Final[dict[str, dict[str, Any]]] = {
     "format": {"format": "standard"},
     "batches": {"batch_max": 10},
     "order": {"ordering": "per_meeting"},
+    "traces": {"send_traceparent": True},
 }
 
 

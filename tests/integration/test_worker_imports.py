@@ -20,8 +20,8 @@ found = [name for name, module in sys.modules.items() if module is not None]
 print(*{name.partition(".")[0] for name in found}, *(n for n in found if n == "sqlalchemy.orm"))
 """
 USELESS = {
-    "alembic", "charset_normalizer", "click_repl", "flower", "grpc", "jsonschema_rs", "prometheus_client",
-    "prompt_toolkit", "pygments", "sqlalchemy.orm", "tornado", "yaml",
+    "alembic", "charset_normalizer", "click_repl", "flower", "grpc", "jsonschema_rs", "opentelemetry",
+    "prometheus_client", "prompt_toolkit", "pygments", "sqlalchemy.orm", "tornado", "yaml",
 }  # fmt: skip
 
 

@@ -110,9 +110,9 @@ class SystemRig:
         return {**self._settings, **urls}
 
     def webhook(self, path: str = "/hooks", **overrides: Any) -> pb.Webhook:  # noqa: ANN401 - a request's fields
-        """Register an endpoint at that path of the receiver, with a secret of its own."""
+        """Register an endpoint at that path of the receiver, with a secret of its own; once, if tried again, too."""
         fields = {"url": self.receiver.url(path), "events": ["meeting.completed"], "generate_secret": True}
-        request = pb.RegisterWebhookRequest(**{**fields, **overrides})
+        request = pb.RegisterWebhookRequest(**{**fields, "request_id": uuid4().hex, **overrides})
         return retry_while_unavailable(lambda: self.client.webhooks.RegisterWebhook(request))
 
     @property

@@ -9,6 +9,7 @@ import pytest
 
 from tests.chaos.endpoints import Endpoint
 from tests.chaos.evidence import OVERSTAY_S, Evidence
+from tests.chaos.figures import ROWS
 from tests.chaos.ledgers import Accepted, Fault, Ledgers, Post
 from tests.chaos.options import Kind
 from tests.chaos.report import report
@@ -359,7 +360,10 @@ def test_attempts_that_are_not_numbered_through_are_red() -> None:
     ("changes", "expected"),
     [
         ({"overstay_s": OVERSTAY_S + 1}, Broken.OVERSTAYED),
+        ({"overstay_s": 3 * OVERSTAY_S, "stretch": 2.0}, Broken.OVERSTAYED),
         ({"left_by_sweeps": 1}, Broken.OVERSTAYED),
+        ({"figures": {ROWS: {"events": 2}, "GetStats": {"events": 1}}}, Broken.FIGURES),
+        ({"figures": {ROWS: {}, "the exporter": {"dead: timeout": 1}}}, Broken.FIGURES),
         ({"leaks": frozenset({"the token, as it is"})}, Broken.LEAKED),
         ({"refusals": ["event-1: INTERNAL"]}, Broken.REFUSED),
         ({"deaths": ["worker-1"]}, Broken.DIED),

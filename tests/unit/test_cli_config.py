@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.configuration import KINDS
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.crypto import generate_key
-from noteflow_hooks.settings import PREFIX, CallerSettings, Settings
+from noteflow_hooks.settings import PREFIX
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,8 +29,9 @@ GOOD: Final = {
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """An empty folder without a .env, and none of our variables."""
     monkeypatch.chdir(tmp_path)
-    for name in (*Settings.model_fields, *CallerSettings.model_fields):
-        monkeypatch.delenv(f"{PREFIX}{name.upper()}", raising=False)
+    for kind in KINDS:
+        for name in kind.model_fields:
+            monkeypatch.delenv(kind.variable(name), raising=False)
 
 
 def given(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) -> None:
@@ -49,7 +51,8 @@ def test_each_setting_is_shown_with_where_it_comes_from(
     Path(".env").write_text(f"{PREFIX}LOG_FORMAT=text\n{PREFIX}SWEEP_EVERY_S=9\n")
     given(monkeypatch, {"SWEEP_EVERY_S": "7"})
     found = shown(capsys)
-    assert found.keys() == {name.upper() for name in (*Settings.model_fields, *CallerSettings.model_fields)}
+    everything = {kind.variable(name).removeprefix(PREFIX) for kind in KINDS for name in kind.model_fields}
+    assert found.keys() == everything
     assert (found["SWEEP_EVERY_S"]["value"], found["SWEEP_EVERY_S"]["source"]) == ("7", "environment")
     assert (found["LOG_FORMAT"]["value"], found["LOG_FORMAT"]["source"]) == ("text", ".env")
     assert (found["RELAY_EVERY_S"]["value"], found["RELAY_EVERY_S"]["source"]) == ("5", "default")

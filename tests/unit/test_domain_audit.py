@@ -150,6 +150,7 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
             "batch_partial": True,
             "ordering": "per_meeting",
             "on_dead": "stop",
+            "send_traceparent": True,
         }.items()
     },
 }

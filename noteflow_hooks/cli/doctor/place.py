@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
@@ -11,7 +12,8 @@ from noteflow_hooks.cli.support.database import database_settings
 from noteflow_hooks.cli.support.own_server import own_certificate, reachable
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.local.files import address_in, read_object, text_in, up_file
-from noteflow_hooks.settings import PREFIX, Settings, unknown_variables
+from noteflow_hooks.settings import PREFIX, Settings, TraceSettings, unknown_variables
+from noteflow_hooks.telemetry.starting import NO_TRACING, has_tracing
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,6 +68,10 @@ def _judge(place: Place) -> Verdict:
         name = f"{PREFIX}SECRET_KEYS"
         return failed(f"{name} is not set", "set it to the server's: no worker starts without, and no secret is read")
     slips = unknown_variables()
+    plan = TraceSettings.load().plan
+    if plan is not None and not has_tracing():
+        return failed("traces are to be made, and what makes them is not installed", NO_TRACING)
     if slips:
         return warning("; ".join(slips), "correct the name, or remove it: the setting that was meant has its default")
-    return ok(f"{place.origin}, with {keys} secret {'key' if keys == 1 else 'keys'}")
+    traces = "" if plan is None else f", traces go to {urlsplit(plan.url).hostname}"
+    return ok(f"{place.origin}, with {keys} secret {'key' if keys == 1 else 'keys'}{traces}")

@@ -15,7 +15,8 @@ from noteflow_hooks.cli.support.dashboard_address import check_tls
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.logs import redacted
 from noteflow_hooks.rpc.server.tls import ServerCertificates, TlsFiles
-from noteflow_hooks.settings import PREFIX, CallerSettings, Settings, named_in_env_file
+from noteflow_hooks.settings import CallerSettings, Settings, TraceSettings, named_in_env_file
+from noteflow_hooks.telemetry.starting import require_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,8 @@ REQUIRED: Final[Mapping[str, tuple[str, ...]]] = {
     "beat": ("database_url", "redis_url"),
     "dashboard": (),
 }
+#: All that is set by variables, the callers' own last.
+KINDS: Final = (Settings, TraceSettings, CallerSettings)
 _HIDDEN: Final = "(hidden)"
 
 
@@ -48,9 +51,7 @@ def settings_shown() -> list[Shown]:
     # A .env that is no text is told of as everywhere.
     named_in_env_file()
     given = _given()
-    return [
-        _shown(name, field, given) for kind in (Settings, CallerSettings) for name, field in kind.model_fields.items()
-    ]
+    return [_shown(kind.variable(name), field, given) for kind in KINDS for name, field in kind.model_fields.items()]
 
 
 def problems(program: str) -> list[str]:
@@ -59,7 +60,7 @@ def problems(program: str) -> list[str]:
         named_in_env_file()
     except SettingsError as error:
         return [str(error)]
-    found = [*Settings.problems(), *CallerSettings.problems()]
+    found = [line for kind in KINDS for line in kind.problems()]
     if found:
         return found
     return list(_together(Settings.load(), program))
@@ -68,11 +69,14 @@ def problems(program: str) -> list[str]:
 def _together(settings: Settings, program: str) -> Iterator[str]:
     """Yield what is wrong with settings that are good by themselves."""
     is_dashboard, is_server = program == "dashboard", program in ("all", "serve")
+    traces = program in ("all", "serve", "worker") and TraceSettings.load().plan is not None
     checks: list[Callable[[], object]] = [partial(settings.require, name) for name in _names(program)]
     if not is_dashboard:
         checks += [refuse_celerys_variables, lambda: bootstrap.egress_policy(settings)]
     if is_server:
         checks.append(lambda: _check_server_tls(settings))
+    if traces:
+        checks.append(require_tracing)
     if is_dashboard or program == "all":
         checks.append(lambda: check_tls(settings))
     for each in checks:
@@ -93,13 +97,13 @@ def _check_server_tls(settings: Settings) -> None:
 
 
 def _given() -> Mapping[str, tuple[str, str]]:
-    """Return what is set, by the field's name: the text, and where it stands."""
+    """Return what is set, by the variable's name: the text, and where it stands."""
     found: dict[str, tuple[str, str]] = {}
     # The environment goes before the file.
     for source, variables in ((".env", DotEnvSettingsSource(Settings).env_vars), ("environment", _environment())):
         for name, text in variables.items():
-            if name.upper().startswith(PREFIX) and text:
-                found[name.lower().removeprefix(PREFIX.lower())] = (text, source)
+            if text:
+                found[name.upper()] = (text, source)
     return found
 
 
@@ -107,12 +111,11 @@ def _environment() -> Mapping[str, str | None]:
     return EnvSettingsSource(Settings).env_vars if os.environ else {}
 
 
-def _shown(name: str, field: Any, given: Mapping[str, tuple[str, str]]) -> Shown:  # noqa: ANN401 - pydantic's own
-    variable = f"{PREFIX}{name.upper()}"
-    if name not in given:
+def _shown(variable: str, field: Any, given: Mapping[str, tuple[str, str]]) -> Shown:  # noqa: ANN401 - pydantic's own
+    if variable not in given:
         default = field.default
         return Shown(variable, None if default is None or default == "" else _text(default), "default")
-    text, source = given[name]
+    text, source = given[variable]
     if field.repr:
         return Shown(variable, text, source)
     # Of a URL the user, the path and what follows are left out; of what is no URL, all.

@@ -90,11 +90,15 @@ _OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
         "--on-dead",
         {"type": click.Choice([each.value for each in OnDead]), "help": "What follows a dead one of the same meeting."},
     ),
+    (
+        "--send-traceparent/--no-send-traceparent",
+        {"default": None, "help": "Whether requests have the traceparent of their event."},
+    ),
 )
 
 
 def behaviour_options(command: Decorated) -> Decorated:
-    """Add filter, format, batches and order."""
+    """Add filter, format, batches, order and what else is off where nobody asks for it."""
     for name, settings in reversed(_OPTIONS):
         command = click.option(name, **settings)(command)
     return command

@@ -12,6 +12,7 @@ import click
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
 from noteflow_hooks.concurrency.identity import name_process
+from noteflow_hooks.concurrency.outage import COLLECTOR
 from noteflow_hooks.concurrency.pulse import Pulse, default_folder
 from noteflow_hooks.domain.system_state import Periods
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
@@ -22,10 +23,12 @@ from noteflow_hooks.rpc.server.server import HooksServer
 from noteflow_hooks.rpc.server.tls import TlsFiles
 from noteflow_hooks.rpc.sharing.member import Group
 from noteflow_hooks.rpc.sharing.membership import Membership
+from noteflow_hooks.settings import TraceSettings
 
 if TYPE_CHECKING:
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
+    from noteflow_hooks.telemetry.tracing import SpanRecorder
 
 
 def serve_alone(settings: Settings) -> None:
@@ -41,7 +44,7 @@ def serve_as_member(settings: Settings, member: str) -> None:
 def _serve(settings: Settings, group: Group | None) -> None:
     number = "" if group is None else str(group.number)
     name_process("server", number)
-    figures, pulse = _measured(settings, group), Pulse()
+    figures, recorder, pulse = _measured(settings, group), _recorder(), Pulse()
     parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
@@ -58,6 +61,7 @@ def _serve(settings: Settings, group: Group | None) -> None:
             schemas=parts.schemas,
             endpoints=endpoints,
             figures=figures,
+            recorder=recorder,
             show_life=pulse.show,
             redis_answers=parts.redis_answers,
         )
@@ -66,6 +70,8 @@ def _serve(settings: Settings, group: Group | None) -> None:
         serve(server, ready=lambda address: _say_ready(address, group))
     finally:
         parts.close()
+        if recorder is not None:
+            recorder.close()
         pulse.close()
 
 
@@ -81,6 +87,16 @@ def _measured(settings: Settings, group: Group | None) -> Figures | None:
     shared = SharedFigures.made(1)
     answer_metrics(settings.metrics_bind, shared)
     return measure(shared)
+
+
+def _recorder() -> SpanRecorder | None:
+    """Begin to trace, where a collector is named."""
+    plan = TraceSettings.load().plan
+    if plan is None:
+        return None
+    from noteflow_hooks.telemetry.starting import start_tracing  # noqa: PLC0415 - nobody else traces
+
+    return start_tracing(plan, "server", COLLECTOR)
 
 
 def _say_ready(address: str, group: Group | None) -> None:

@@ -69,6 +69,7 @@ FIELDS: Final[dict[str, Callable[[str, str], Any]]] = {
     "batch_partial": _flag,
     "ordering": _text,
     "on_dead": _text,
+    "send_traceparent": _flag,
 }
 #: Which of the PEM files may be taken away, by a box of that name.
 _REMOVABLE: Final = ("client_certificate", "server_ca")
@@ -77,7 +78,7 @@ _REMOVABLE: Final = ("client_certificate", "server_ca")
 def blank_values() -> dict[str, Any]:
     """Return what the form of a new endpoint shows: the defaults."""
     chosen = {"events": [], "signing": "hmac", "format": "noteflow", "ordering": "none", "on_dead": "skip"}
-    numbers = {"batch_max": 0, "batch_wait_ms": 0, "batch_partial": False}
+    numbers = {"batch_max": 0, "batch_wait_ms": 0, "batch_partial": False, "send_traceparent": False}
     return {**dict.fromkeys(FIELDS), **chosen, **numbers}
 
 

@@ -113,6 +113,8 @@ class Dispatched:
     claims: tuple[Claim, ...] = ()
     #: Whether some are for endpoints with batches; without ``batches``, of those that are throttled.
     batched: bool = False
+    #: The traces of the events, with commas between; None where none has one, or where nobody looks.
+    traceparents: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from typing_extensions import override
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.exchanges import HeaderForm, Headers
-from noteflow_hooks.domain.headers import check_stored_headers, is_once_allowed
+from noteflow_hooks.domain.headers import check_stored_headers, is_of_trace, is_once_allowed
 from noteflow_hooks.domain.options import NO_OPTIONS
 from noteflow_hooks.domain.payload_versions import FIRST, version_sent
 from noteflow_hooks.domain.urls import EndpointUrl, parse_url
@@ -75,6 +75,10 @@ class PreparedEndpoint:
         self.tls = _own_tls(webhook.tls, self.url)
         self.route = Route(webhook.id, self.url.scheme, self.url.host, self.url.port, _digest(self.tls))
         self._custom = _checked(webhook.headers)
+        #: Whether its requests tell of their event's trace. What of that an earlier release has allowed, gives way.
+        self.sends_traceparent = webhook.options.send_traceparent
+        if self.sends_traceparent:
+            self._custom = {name: value for name, value in self._custom.items() if not is_of_trace(name)}
         self._user_agent = user_agent
         self._host = _host_header(self.url)
         self._opening = self._constant_lines(user_agent)
@@ -127,6 +131,12 @@ class PreparedEndpoint:
         head = f"{text}{self._after_own(rendered.headers)}".encode("latin-1")
         sent = self._first(kind, head, own=own) if form is None else Headers(form, values)
         return Request(head, rendered.body, sent)
+
+    def traced(self, request: Request, traceparent: str) -> Request:
+        """Return the same request, which tells of a trace."""
+        before = len(self._opening)
+        head = request.head[:before] + f"traceparent: {traceparent}\r\n".encode() + request.head[before:]
+        return Request(head, request.body, sent_headers(head, custom=self._custom))
 
     def _first(self, kind: _Kind, head: bytes, *, own: Collection[str] = ()) -> Headers:
         """Return the headers of the first request of its kind, whose form the others share."""
@@ -242,9 +252,13 @@ def request_of(endpoint: PreparedEndpoint, claim: Claim, moment: datetime) -> Re
     Raise RenderingError where it can't be.
     """
     if claim.delivery.rendering is None:
-        return endpoint.usual(claim.delivery, claim.payload, moment, rank=claim.rank)
-    rendered, rendering = rendered_claim(claim)
-    return endpoint.rendered(rendered, claim=claim, rendering=rendering, moment=moment)
+        request = endpoint.usual(claim.delivery, claim.payload, moment, rank=claim.rank)
+    else:
+        rendered, rendering = rendered_claim(claim)
+        request = endpoint.rendered(rendered, claim=claim, rendering=rendering, moment=moment)
+    if endpoint.sends_traceparent and claim.facts is not None and claim.facts.trace is not None:
+        return endpoint.traced(request, claim.facts.trace.context.text)
+    return request
 
 
 class _Keys:

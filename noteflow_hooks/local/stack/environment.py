@@ -6,8 +6,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from pydantic_settings import DotEnvSettingsSource
+
 import noteflow_hooks
-from noteflow_hooks.settings import PREFIX, Settings
+from noteflow_hooks.settings import PREFIX, Settings, TraceSettings
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +47,13 @@ def variables(settings: Mapping[str, Any]) -> dict[str, str]:
     """Return an environment with these settings and no others."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith((PREFIX, *_FOREIGN_TO_LIBRARIES))}
     ours = {f"{PREFIX}{name.upper()}": _text(value) for name, value in settings.items()}
-    return {**kept, **_import_path(), **ours}
+    return {**_traces(), **kept, **_import_path(), **ours}
+
+
+def _traces() -> dict[str, str]:
+    """Return what `.env` says of traces: the processes run in another folder, and read no such file."""
+    found = DotEnvSettingsSource(TraceSettings).env_vars
+    return {name.upper(): text for name, text in found.items() if name.startswith("otel_") and text}
 
 
 def _text(value: object) -> str:

@@ -7,7 +7,7 @@ answer was lost; with its idempotency key, that the request is a repetition, or 
 from __future__ import annotations
 
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import psycopg
 
@@ -35,7 +35,8 @@ _TYPES: Final = {
     "request_digest": "bytea",
     "occurred_at": "timestamptz",
 }
-_COLUMNS: Final = ", ".join(_TYPES)
+#: Where an event has a trace.
+_TRACED_TYPES: Final = _TYPES | {"traceparent": "text"}
 #: What is read back of an event that was there, by the names of its fields.
 _READ: Final = tuple(each.name for each in fields(Event))
 _READ_COLUMNS: Final = ", ".join(f"e.{name}::text" if name == "payload" else f"e.{name}" for name in _READ)
@@ -44,15 +45,6 @@ _TRIES: Final = 5
 #: What ``noteflow.recorded_meanwhile`` raises.
 _RECORDED_MEANWHILE: Final = "NF001"
 
-_VALUES: Final = {name: f"CAST(:{name} AS {'json' if name == 'payload' else kind})" for name, kind in _TYPES.items()}
-_APPEND_ONE: Final = Statement(
-    f"""
-    INSERT INTO noteflow.webhook_events ({_COLUMNS})
-    VALUES ({", ".join(_VALUES.values())})
-    ON CONFLICT DO NOTHING
-    RETURNING id, created_at, sequence
-    """  # noqa: S608 - put together from this file's own texts
-)
 #: What is there already takes no number, as far as the statement sees. What another one records at this very moment
 #: has its meeting's counter locked, so that this one waits, and then finds fewer stored than it has numbered: it fails
 #: as a whole, and its caller repeats it.
@@ -70,49 +62,81 @@ _STORED: Final = """
                     THEN noteflow.recorded_meanwhile() ELSE true END AS is_sound
     ) AS checked LEFT JOIN inserted ON checked.is_sound
 """
-_NUMBER_ONE: Final = f"""
+
+
+class Appending(NamedTuple):
+    """The statements that store events with certain columns."""
+
+    #: One event that is about no meeting.
+    one: Statement
+    #: One that is, and so gets a number.
+    numbered: Statement
+    #: The same two for one that is surely new, in a transaction of its caller's.
+    one_new: Statement
+    numbered_new: Statement
+    many: Statement
+
+    def of_new(self, event: Event) -> Statement:
+        """Return the statement that stores an event which is surely new."""
+        return self.one_new if event.meeting_id is None else self.numbered_new
+
+
+def _appending_statements(types: Mapping[str, str]) -> Appending:
+    """Return the statements that write these columns."""
+    names, values = ", ".join(types), {name: _value(name, kind) for name, kind in types.items()}
+    number_one = f"""
     INSERT INTO noteflow.meeting_sequences AS counter (workspace_id, meeting_id, last)
-    SELECT {_VALUES["workspace_id"]}, {_VALUES["meeting_id"]}, 1 {{where}}
+    SELECT {values["workspace_id"]}, {values["meeting_id"]}, 1 {{where}}
     ON CONFLICT (workspace_id, meeting_id) DO UPDATE SET last = counter.last + 1
     RETURNING last
-"""
-#: For an event that is about a meeting.
-_APPEND_NUMBERED: Final = Statement(
-    f"""
+    """
+    listed = ", ".join(values.values())
+    one = f"INSERT INTO noteflow.webhook_events ({names}) VALUES ({listed})"  # noqa: S608 - of this file's own texts
+    numbered = f"""
     WITH counter AS MATERIALIZED (
-        {_NUMBER_ONE.format(where=f"WHERE {_UNSEEN.format(**_VALUES)}")}
+        {number_one.format(where=f"WHERE {_UNSEEN.format(**values)}")}
     ), inserted AS (
-        INSERT INTO noteflow.webhook_events ({_COLUMNS}, sequence)
-        SELECT {", ".join(_VALUES.values())}, last FROM counter
+        INSERT INTO noteflow.webhook_events ({names}, sequence)
+        SELECT {listed}, last FROM counter
         ON CONFLICT DO NOTHING
         RETURNING id, created_at, sequence
     )
     {_STORED.format(wanted="SELECT count(*) FROM counter")}
     """  # noqa: S608 - as above
-)
-#: The same for one that is surely new, in a transaction of its caller's.
-APPEND_NEW: Final = Statement(
-    f"""
-    WITH counter AS MATERIALIZED ({_NUMBER_ONE.format(where="")})
-    INSERT INTO noteflow.webhook_events ({_COLUMNS}, sequence)
-    SELECT {", ".join(_VALUES.values())}, last FROM counter
+    new = f"""
+    WITH counter AS MATERIALIZED ({number_one.format(where="")})
+    INSERT INTO noteflow.webhook_events ({names}, sequence)
+    SELECT {listed}, last FROM counter
     RETURNING created_at, sequence
     """  # noqa: S608 - as above
-)
+    return Appending(
+        Statement(f"{one} ON CONFLICT DO NOTHING RETURNING id, created_at, sequence"),
+        Statement(numbered),
+        Statement(f"{one} RETURNING created_at, sequence"),
+        Statement(new),
+        Statement(_append_many(types)),
+    )
+
+
+def _value(name: str, kind: str) -> str:
+    return f"CAST(:{name} AS {'json' if name == 'payload' else kind})"
+
+
 # The moments and the numbers keep the order in which the events came; stored they are in that of their keys, and the
 # counters are locked before in that of their meetings, so that two servers with the same keys and meetings never wait
 # for each other. Of several with one key the first takes a number.
-_APPEND_MANY: Final = Statement(
-    f"""
+def _append_many(types: Mapping[str, str]) -> str:
+    names = ", ".join(types)
+    return f"""
     WITH params AS MATERIALIZED (
         SELECT *, idempotency_key IS NULL
                OR row_number() OVER (PARTITION BY workspace_id, idempotency_key ORDER BY position) = 1 AS is_first
-        FROM unnest({", ".join(f"CAST(CAST(:{name} AS text) AS {kind}[])" for name, kind in _TYPES.items())})
-            WITH ORDINALITY AS t ({_COLUMNS}, position)
+        FROM unnest({", ".join(f"CAST(CAST(:{name} AS text) AS {kind}[])" for name, kind in types.items())})
+            WITH ORDINALITY AS t ({names}, position)
     ), fresh AS MATERIALIZED (
         SELECT *, row_number() OVER (PARTITION BY workspace_id, meeting_id ORDER BY position) AS nth
         FROM params
-        WHERE is_first AND {_UNSEEN.format(**{name: f"params.{name}" for name in _TYPES})}
+        WHERE is_first AND {_UNSEEN.format(**{name: f"params.{name}" for name in types})}
     ), counts AS MATERIALIZED (
         SELECT workspace_id, meeting_id, count(*) AS events FROM fresh
         WHERE meeting_id IS NOT NULL
@@ -124,8 +148,8 @@ _APPEND_MANY: Final = Statement(
         ON CONFLICT (workspace_id, meeting_id) DO UPDATE SET last = counter.last + excluded.last
         RETURNING workspace_id, meeting_id, last
     ), inserted AS (
-        INSERT INTO noteflow.webhook_events ({_COLUMNS}, created_at, sequence)
-        SELECT {", ".join("payload::json" if name == "payload" else f"fresh.{name}" for name in _TYPES)},
+        INSERT INTO noteflow.webhook_events ({names}, created_at, sequence)
+        SELECT {", ".join("payload::json" if name == "payload" else f"fresh.{name}" for name in types)},
                (SELECT clock_timestamp()) + fresh.position * interval '1 microsecond',
                counters.last - counts.events + fresh.nth
         FROM fresh LEFT JOIN counts USING (workspace_id, meeting_id)
@@ -136,7 +160,10 @@ _APPEND_MANY: Final = Statement(
     )
     {_STORED.format(wanted="SELECT sum(events)::bigint FROM counts")}
     """  # noqa: S608 - as above
-)
+
+
+_USUAL: Final = _appending_statements(_TYPES)
+_TRACED: Final = _appending_statements(_TRACED_TYPES)
 _FIND: Final = Statement(
     f"""
     SELECT {_READ_COLUMNS} FROM noteflow.webhook_events e WHERE e.id = ANY (CAST(:ids AS uuid[]))
@@ -146,6 +173,11 @@ _FIND: Final = Statement(
     JOIN noteflow.webhook_events e USING (workspace_id, idempotency_key)
     """  # noqa: S608 - as above
 )
+
+
+def statements_for(events: Sequence[Event]) -> Appending:
+    """Return the statements that store these: one column fewer where none has a trace, as is usual."""
+    return _TRACED if any(each.traceparent is not None for each in events) else _USUAL
 
 
 def append(events: Sequence[Event], run: Run) -> list[Event | AlreadyExistsError]:
@@ -169,7 +201,7 @@ def append(events: Sequence[Event], run: Run) -> list[Event | AlreadyExistsError
 
 def one_as_columns(event: Event) -> dict[str, Any]:
     """Return the columns of one event, as the statements for one take them."""
-    values = {name: getattr(event, name) for name in _TYPES}
+    values = {name: getattr(event, name) for name in _TRACED_TYPES}
     values["payload"] = event.payload.decode()
     return values
 
@@ -192,9 +224,10 @@ def _append(events: Sequence[Event], run: Run) -> dict[UUID, Event]:
 
 
 def _appending(events: Sequence[Event]) -> tuple[Statement, Mapping[str, Any]]:
+    statements = statements_for(events)
     if len(events) > 1:
-        return _APPEND_MANY, _many(events)
-    return _APPEND_ONE if events[0].meeting_id is None else _APPEND_NUMBERED, one_as_columns(events[0])
+        return statements.many, _many(events, traced=statements is _TRACED)
+    return statements.one if events[0].meeting_id is None else statements.numbered, one_as_columns(events[0])
 
 
 def _before(events: Sequence[Event], run: Run) -> dict[UUID, Event | AlreadyExistsError]:
@@ -222,9 +255,10 @@ def _repeated(event: Event, before: Event) -> Event | AlreadyExistsError:
     return before
 
 
-def _many(events: Sequence[Event]) -> dict[str, str]:
+def _many(events: Sequence[Event], *, traced: bool) -> dict[str, str]:
     """Return each column as the text of an array: psycopg takes ten times as long for its lists."""
-    return {
+    traces = {"traceparent": _array([_quoted(each.traceparent) for each in events])} if traced else {}
+    return traces | {
         "id": _array([each.id.hex for each in events]),
         "workspace_id": _array([each.workspace_id.hex for each in events]),
         "event_type": _array([_quoted(each.event_type) for each in events]),

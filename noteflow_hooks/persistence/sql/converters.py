@@ -84,6 +84,7 @@ _EVENT_FIELDS = (
     "idempotency_key",
     "request_digest",
     "occurred_at",
+    "traceparent",
 )
 
 _PLAIN_REPLAY_FIELDS = ("id", "workspace_id", "rate_per_s", "include_filtered", "matched", "sent", "finished_at")
@@ -286,6 +287,7 @@ def _options(row: WebhookConfigRow | EndpointRow | Row[Any]) -> EndpointOptions:
         format=Format(row.format),
         ordering=Ordering(row.ordering),
         on_dead=OnDead(row.on_dead),
+        send_traceparent=row.send_traceparent,
     )
     return NO_OPTIONS if options == NO_OPTIONS else options
 

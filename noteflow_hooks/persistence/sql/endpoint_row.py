@@ -51,6 +51,7 @@ class EndpointRow(NamedTuple):
     batch_partial: bool
     ordering: str
     on_dead: str
+    send_traceparent: bool
     unverified_since: datetime | None
     verified_at: datetime | None
     pending_url: str | None

@@ -36,16 +36,6 @@ _EVENTS = cast("Table", WebhookEventRow.__table__)
 # anew on the mapped class.
 _INSERT_EVENT = insert(_EVENTS).returning(_EVENTS.c.created_at)
 
-#: For what is about no meeting, and has no number.
-_APPEND = Statement("""
-INSERT INTO noteflow.webhook_events
-    (id, workspace_id, event_type, meeting_id, target_webhook_id, payload, idempotency_key, request_digest, occurred_at)
-VALUES (
-    :id, :workspace_id, :event_type, :meeting_id, :target_webhook_id, CAST(CAST(:payload AS text) AS json),
-    :idempotency_key, :request_digest, :occurred_at
-)
-RETURNING created_at, sequence
-""")
 _READ = ", ".join("payload::text AS payload" if name == "payload" else name for name in Event.__dataclass_fields__)
 _LISTS = NarrowedLists(_READ, "noteflow.webhook_events")
 _BY_KEY = Statement(
@@ -90,7 +80,7 @@ class SqlAlchemyEventOutbox(EventOutbox):
         if event.idempotency_key is not None:
             # Waits for a rival's commit, so that exactly one of any number of racing callers inserts.
             return self._unless_refused(event)
-        statement = _APPEND if event.meeting_id is None else append_statements.APPEND_NEW
+        statement = append_statements.statements_for([event]).of_new(event)
         stored = self._work.ask(statement, **event_to_orm_kwargs(event)).first()
         return replace(event, created_at=stored.created_at, sequence=stored.sequence)
 

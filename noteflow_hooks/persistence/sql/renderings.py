@@ -23,16 +23,19 @@ def rendering_sql(config: str) -> str:
 
 
 def facts_sql(rendering: str) -> str:
-    """Return what a renderer needs of ``event``, as JSON; nothing is read of it where that delivery needs none."""
-    return f"CASE WHEN {rendering} IS NOT NULL THEN json_build_array(event.meeting_id, event.occurred_at)::text END"
+    """Return what a renderer needs of ``event``, as JSON, and its trace; nothing is read where there is neither."""
+    return f"""CASE WHEN event.traceparent IS NOT NULL
+                THEN json_build_array(event.meeting_id, event.occurred_at, event.traceparent, event.created_at)::text
+                WHEN {rendering} IS NOT NULL THEN json_build_array(event.meeting_id, event.occurred_at)::text END"""
 
 
 def facts_of(text: str | None) -> EventFacts | None:
     """Return the facts; None where there are none, or where the row holds what it may not."""
     if text is None:
         return None
-    meeting_id, occurred_at = json.loads(text)
+    meeting_id, occurred_at, *trace = json.loads(text)
     try:
-        return EventFacts(meeting_id, datetime.fromisoformat(occurred_at))
+        facts = EventFacts(meeting_id, datetime.fromisoformat(occurred_at))
+        return facts if not trace else facts.traced(trace[0], since=datetime.fromisoformat(trace[1]))
     except ValueError:
         return None

@@ -68,12 +68,12 @@ class MeasuringInterceptor(grpc.aio.ServerInterceptor):
             try:
                 return await behavior(request, context)
             except BaseException as error:
-                code = _code_of(error, context)
+                code = code_of(error, context)
                 raise
             finally:
                 took_s = time.monotonic() - began
                 self._observe(took_s)
-                self._note(code or _code(context), method, took_s)
+                self._note(code or code_in(context), method, took_s)
 
         return answer
 
@@ -85,10 +85,10 @@ class MeasuringInterceptor(grpc.aio.ServerInterceptor):
             try:
                 await _written(behavior(request, context), context.write)
             except BaseException as error:
-                code = _code_of(error, context)
+                code = code_of(error, context)
                 raise
             finally:
-                self._note(code or _code(context), method, time.monotonic() - began)
+                self._note(code or code_in(context), method, time.monotonic() - began)
 
         return answer
 
@@ -113,14 +113,16 @@ def _named(method: str) -> str:
     return method.removeprefix("/") if method.startswith(_OPEN) else _OTHER
 
 
-def _code(context: Context) -> str:
+def code_in(context: Context) -> str:
+    """Return the name of the code that the call is answered with."""
     code: Any = context.code()
     return _CODES.get(code.value[0] if isinstance(code, grpc.StatusCode) else int(code or 0), "UNKNOWN")
 
 
-def _code_of(error: BaseException, context: Context) -> str:
+def code_of(error: BaseException, context: Context) -> str:
+    """Return the same where the call ends with that error."""
     if isinstance(error, asyncio.CancelledError):
         return "CANCELLED"
-    code = _code(context)
+    code = code_in(context)
     # An error that no boundary has turned into an answer: gRPC makes one of it.
     return code if code != "OK" else "UNKNOWN"

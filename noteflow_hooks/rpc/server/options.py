@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.server.tls import TlsFiles
     from noteflow_hooks.rpc.sharing.member import Group
     from noteflow_hooks.telemetry.memory import Figures
+    from noteflow_hooks.telemetry.tracing import SpanRecorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +55,8 @@ class ServerOptions:
     show_life: Callable[[], None] | None = None
     #: Where calls are counted; None for nowhere.
     figures: Figures | None = None
+    #: Told of calls that are traced; None where none is.
+    recorder: SpanRecorder | None = None
     #: Threads for the database, as many as its pool has connections.
     database_threads: int = 10
     #: Whether the store's units wait so that they may run in the event loop's own thread; in threads otherwise.

@@ -25,6 +25,7 @@ from noteflow_hooks.rpc.interceptors.reading import (
 )
 from noteflow_hooks.rpc.interceptors.strangers import StrangerInterceptor
 from noteflow_hooks.rpc.interceptors.tokens import TokenCache
+from noteflow_hooks.rpc.interceptors.tracing import TracingInterceptor
 from noteflow_hooks.rpc.runtime.after_answer import AfterAnswers
 from noteflow_hooks.rpc.runtime.database import Database
 from noteflow_hooks.rpc.runtime.gone import expect_gone_callers
@@ -129,9 +130,10 @@ class HooksServer:
         strangers = ReadBudget(most=STRANGERS_AT_ONCE, per_key=STRANGERS_PER_ADDRESS)
         self._reads = ReadBudget(most=MESSAGES_AT_ONCE, per_key=MESSAGES_PER_WORKSPACE)
         expect_gone_callers()
-        figures = self._options.figures
+        figures, recorder = self._options.figures, self._options.recorder
         return grpc.aio.server(
             interceptors=[
+                *(() if recorder is None else (TracingInterceptor(recorder),)),
                 *(() if figures is None else (MeasuringInterceptor(figures),)),
                 DoorInterceptor(self._tokens, self._reads, limits, open_services=open_services, counting=counting),
                 StrangerInterceptor(limits, strangers, counting),

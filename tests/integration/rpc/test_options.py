@@ -22,6 +22,7 @@ CHOSEN: dict[str, Any] = {
     "batch_partial": True,
     "ordering": "per_meeting",
     "on_dead": "stop",
+    "send_traceparent": True,
 }
 
 

@@ -150,8 +150,7 @@ def _claimed(session: Session, batch: Batch, claim: Callable[[WebhookDelivery], 
 
 
 def _facts(session: Session, delivery: WebhookDelivery) -> EventFacts:
-    event = session.tables.events[delivery.event_id]
-    return EventFacts(event.meeting_id, event.occurred_at)
+    return EventFacts.of(session.tables.events[delivery.event_id])
 
 
 def _waiting(session: Session, delivery: WebhookDelivery) -> Waiting:

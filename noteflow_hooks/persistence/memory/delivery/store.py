@@ -264,7 +264,7 @@ def _claimed(session: Session, delivery: WebhookDelivery, *, lease_slack: timede
         event.payload,
         targeted=event.target_webhook_id == webhook.id,
         erased=event.payload_erased_at is not None,
-        facts=None if claimed.rendering is None else EventFacts(event.meeting_id, event.occurred_at),
+        facts=None if claimed.rendering is None and event.traceparent is None else EventFacts.of(event),
         rank=rank_of(claimed, event.sequence),
     )
     return as_asked(claim) if delivery.asks_to_verify else claim

@@ -129,6 +129,7 @@ WITH chosen AS MATERIALIZED (
     WHERE delivery.id = chosen.id AND delivery.id = ANY(ARRAY(SELECT id FROM chosen))
     RETURNING delivery.*
 )
-SELECT {CLAIM_COLUMNS}, claimed.batch_id, claimed.batch_limit, event.meeting_id, event.occurred_at
+SELECT {CLAIM_COLUMNS}, claimed.batch_id, claimed.batch_limit, event.meeting_id, event.occurred_at,
+       event.traceparent, event.created_at AS stored_at
 FROM {CLAIM_SOURCE}
 """)  # noqa: S608 - put together from constants

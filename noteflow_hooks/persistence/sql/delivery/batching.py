@@ -199,7 +199,9 @@ def _claim(
     ).all()
     found.rows = [ClaimRow._make(row[:_CLAIM_WIDTH]) for row in rows]
     found.places = {row.id: (row.batch_id, row.batch_limit) for row in rows}
-    found.contents = {row.id: EventFacts(row.meeting_id, row.occurred_at) for row in rows}
+    found.contents = {
+        row.id: EventFacts(row.meeting_id, row.occurred_at).traced(row.traceparent, since=row.stored_at) for row in rows
+    }
 
 
 def _stored(batch: Batch) -> Mapping[str, str]:

@@ -17,6 +17,26 @@ from noteflow_hooks.persistence.sql.delivery.rows import (
 from noteflow_hooks.persistence.sql.renderings import facts_sql, rendering_sql
 
 
+class TraceColumns(NamedTuple):
+    """Where a statement looks at the events' traces, if it does."""
+
+    #: Of an event.
+    column: str
+    #: Of what is reported: all of them, with commas between.
+    report: str
+
+
+NO_TRACES: Final = TraceColumns("/* traces */", "NULL::text /* of all events */")
+_TRACES: Final = TraceColumns(", traceparent", "(SELECT string_agg(traceparent, ',') FROM picked)")
+
+
+def traced(sql: str) -> str:
+    """Return the same statement, which reports the traces of the events that it is about."""
+    for usual, own in zip(NO_TRACES, _TRACES, strict=True):
+        sql = sql.replace(usual, own)
+    return sql
+
+
 class BatchColumns(NamedTuple):
     """Further columns for what goes in batches, by where they come from."""
 
@@ -46,13 +66,13 @@ _VERSION = VERSION.replace("xmin", "config.xmin").replace("ctid", "config.ctid")
 _MADE = f"""
 named AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about/* more of event */
+           {_ABOUT} AS about{NO_TRACES.column}/* more of event */
     FROM noteflow.webhook_events
     WHERE id = ANY(CAST(:ids AS uuid[])) AND dispatched_at IS NULL
     FOR UPDATE SKIP LOCKED
 ), others AS MATERIALIZED (
     SELECT id, workspace_id, event_type, target_webhook_id, created_at, dispatch_cursor,
-           {_ABOUT} AS about/* more of event */
+           {_ABOUT} AS about{NO_TRACES.column}/* more of event */
     FROM noteflow.webhook_events
     WHERE dispatched_at IS NULL AND id <> ALL(CAST(:ids AS uuid[]))
     ORDER BY created_at, id
@@ -215,6 +235,7 @@ def reported(made: str, throttled: str, *, batched: str = _BATCHED) -> str:
             "throttled_slow": f"EXISTS (SELECT FROM {made} WHERE {throttled} AND slow AND {_DUE})",
             "events": "(SELECT count(*) FROM closed WHERE dispatched_at IS NOT NULL)",
             "batched": batched,
+            "traceparents": NO_TRACES.report,
             "more": """EXISTS (SELECT FROM cut)
                OR (SELECT count(*) FROM others) >= greatest(:others, :events - (SELECT count(*) FROM named))""",
         },
@@ -289,3 +310,5 @@ SELECT {no_columns(ClaimRow)}, {reported("owned", "throttles")}
 """  # noqa: S608 - put together from constants of this file
 
 DISPATCH, DISPATCH_AND_CLAIM = Usual.of(_DISPATCH), Usual.of(_DISPATCH_AND_CLAIM)
+#: The same for a worker that traces.
+TRACED_DISPATCH, TRACED_DISPATCH_AND_CLAIM = Usual.of(traced(_DISPATCH)), Usual.of(traced(_DISPATCH_AND_CLAIM))

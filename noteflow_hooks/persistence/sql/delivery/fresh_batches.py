@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 
 _DISPATCH: Final = DirectUsual.of(fresh_statements.DISPATCH_BATCHES)
+_TRACED_DISPATCH: Final = DirectUsual.of(fresh_statements.TRACED_DISPATCH_BATCHES)
 _SETTLE: Final = DirectUsual.of(settle_statements.SETTLE_WHOLE)
 
 
@@ -55,9 +56,16 @@ class FreshBatches:
         self._forms = forms
         self._rules = rules
 
-    def dispatch(self, params: Mapping[str, Any]) -> tuple[list[ClaimRow], DispatchReport, list[FreshBatch]]:
-        """Make deliveries of events; return what was claimed alone, the report, and the batches that were leased."""
-        claims, report, fresh = fresh_statements.parted(self._direct.rows_of_new(_DISPATCH, params))
+    def dispatch(
+        self, params: Mapping[str, Any], *, traced: bool = False
+    ) -> tuple[list[ClaimRow], DispatchReport, list[FreshBatch]]:
+        """Make deliveries of events; return what was claimed alone, the report, and the batches that were leased.
+
+        ``traced`` has the report tell of the events' traces.
+        """
+        claims, report, fresh = fresh_statements.parted(
+            self._direct.rows_of_new(_TRACED_DISPATCH if traced else _DISPATCH, params)
+        )
         return claims, report, fresh_batches(fresh, self._endpoints)
 
     def settle(
@@ -113,4 +121,5 @@ def _columns(row: FreshRow) -> FreshColumns:
         sequences=row.sequences.split(","),
         payloads=row.payloads.split(SEPARATOR),
         facts=row.contents,
+        traceparents=() if row.traces is None else tuple(row.traces.split(",")),
     )

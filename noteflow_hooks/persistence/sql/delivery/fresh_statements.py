@@ -19,6 +19,7 @@ from noteflow_hooks.persistence.sql.delivery.dispatch_statements import (
     followed,
     made,
     reported,
+    traced,
 )
 from noteflow_hooks.persistence.sql.delivery.rows import ClaimRow, DispatchReport, columns, no_columns
 
@@ -44,6 +45,8 @@ class FreshRow(NamedTuple):
     sequences: str
     payloads: str
     contents: str
+    #: With commas between; None where none of the events has a trace.
+    traces: str | None
 
 
 def _listed(value: str, separator: str = "','") -> str:
@@ -71,6 +74,7 @@ _COLUMNS: Final = columns(
         "sequences": _listed("coalesce(event.sequence::text, 'null')"),
         "payloads": _listed("event.payload::text", _SEPARATED),
         "contents": "json_agg(json_build_array(event.meeting_id, event.occurred_at) ORDER BY owned.place)::text",
+        "traces": "string_agg(event.traceparent, ',')",
     },
 )
 
@@ -176,12 +180,18 @@ GROUP BY owned.batch_id, owned.webhook_id, owned.version, owned.rendering, owned
 """  # noqa: S608 - put together from constants
 
 
+def _usual(sql: str) -> Usual:
+    return Usual(
+        text(sql.replace(_LEASES, LEASES_BATCHES).replace(IF_NEW, "")),
+        text(sql.replace(_LEASES, "false").replace(IF_NEW, "ON CONFLICT DO NOTHING")),
+    )
+
+
 #: The same as DISPATCH_AND_CLAIM, and this worker leases whole batches, too. Where a delivery was there already, which
 #: only a change by hand can cause, none is: what is left of a batch would have to be chosen anew.
-DISPATCH_BATCHES: Final = Usual(
-    text(_DISPATCH.replace(_LEASES, LEASES_BATCHES).replace(IF_NEW, "")),
-    text(_DISPATCH.replace(_LEASES, "false").replace(IF_NEW, "ON CONFLICT DO NOTHING")),
-)
+DISPATCH_BATCHES: Final = _usual(_DISPATCH)
+#: The same for a worker that traces.
+TRACED_DISPATCH_BATCHES: Final = _usual(traced(_DISPATCH))
 
 
 def parted(rows: Sequence[Sequence[object]]) -> tuple[list[ClaimRow], DispatchReport, list[FreshRow]]:

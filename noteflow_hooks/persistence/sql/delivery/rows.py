@@ -144,6 +144,8 @@ class DispatchReport(NamedTuple):
     more: bool
     #: Some are for endpoints with batches, as far as that is looked at.
     batched: bool
+    #: The traces of the events, with commas between; None where there are none, or nobody asks.
+    traceparents: str | None
 
 
 class ClaimReport(NamedTuple):

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from typing_extensions import override
 
@@ -39,11 +39,7 @@ from noteflow_hooks.persistence.sql.delivery import (
     settle_statements,
 )
 from noteflow_hooks.persistence.sql.delivery.batching import claim_alone, claim_batches
-from noteflow_hooks.persistence.sql.delivery.direct import (
-    DirectStatement,
-    DirectStatements,
-    DirectUsual,
-)
+from noteflow_hooks.persistence.sql.delivery.direct import DirectStatement, DirectStatements, DirectUsual
 from noteflow_hooks.persistence.sql.delivery.endpoint_cache import EndpointCache
 from noteflow_hooks.persistence.sql.delivery.fresh_batches import FreshBatches
 from noteflow_hooks.persistence.sql.delivery.header_forms import share
@@ -83,8 +79,6 @@ log = logging.getLogger(__name__)
 
 _CLAIM: Final = DirectStatement.of(claim_statements.CLAIM)
 _CLAIM_FLOODED: Final = DirectStatement.of(claim_statements.CLAIM_FLOODED)
-_DISPATCH: Final = DirectUsual.of(dispatch_statements.DISPATCH)
-_DISPATCH_AND_CLAIM: Final = DirectUsual.of(dispatch_statements.DISPATCH_AND_CLAIM)
 _SETTLE: Final = DirectUsual.of(settle_statements.SETTLE)
 
 _AT_ONCE: Final = timedelta(0)
@@ -95,6 +89,11 @@ _DAMAGED: Final = "Damaged: its row in the database holds what it may not"
 
 class SqlAlchemyDeliveryStore(DeliveryStore):
     """The workers' half of the store in PostgreSQL."""
+
+    #: How it dispatches, without claims and with them; and whether it looks at the events' traces.
+    dispatching: ClassVar = DirectUsual.of(dispatch_statements.DISPATCH)
+    dispatching_and_claiming: ClassVar = DirectUsual.of(dispatch_statements.DISPATCH_AND_CLAIM)
+    is_traced: ClassVar = False
 
     def __init__(
         self,
@@ -144,12 +143,14 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
         }
         fresh: Sequence[Claim] = ()
         if not claim:
-            [row] = self._direct.rows_of_new(_DISPATCH, params)
+            [row] = self._direct.rows_of_new(self.dispatching, params)
             claims, report = list[ClaimRow](), DispatchReport._make(row)
         elif batches:
-            claims, report, fresh = self._fresh.dispatch(params | {"claim": claim} | self._lease(lease_slack))
+            params |= {"claim": claim} | self._lease(lease_slack)
+            claims, report, fresh = self._fresh.dispatch(params, traced=self.is_traced)
         else:
-            rows = self._direct.rows_of_new(_DISPATCH_AND_CLAIM, params | {"claim": claim} | self._lease(lease_slack))
+            params |= {"claim": claim} | self._lease(lease_slack)
+            rows = self._direct.rows_of_new(self.dispatching_and_claiming, params)
             claims, report = claims_and_report(rows, DispatchReport._make)
         return Dispatched(
             tuple(report.delivery_ids),
@@ -159,6 +160,7 @@ class SqlAlchemyDeliveryStore(DeliveryStore):
             throttled_slow=report.throttled_slow,
             claims=(*self._endpoints.claims(claims), *fresh),
             batched=report.batched,
+            traceparents=report.traceparents,
         )
 
     @override

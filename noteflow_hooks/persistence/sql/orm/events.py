@@ -69,6 +69,8 @@ class WebhookEventRow(Base):
     payload_erased_at: Mapped[datetime | None]
     #: Its number among its meeting's events; NULL for those that are older than such numbers.
     sequence: Mapped[int | None] = mapped_column(BigInteger)
+    #: Where its trace goes on, as W3C's header says it; NULL where it has none.
+    traceparent: Mapped[str | None]
 
 
 class MeetingSequenceRow(Base):

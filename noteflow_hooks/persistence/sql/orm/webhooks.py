@@ -137,6 +137,7 @@ class WebhookConfigRow(Base):
     batch_partial: Mapped[bool] = mapped_column(server_default=text("false"))
     ordering: Mapped[str] = mapped_column(Text, server_default=Ordering.NONE)
     on_dead: Mapped[str] = mapped_column(Text, server_default=OnDead.SKIP)
+    send_traceparent: Mapped[bool] = mapped_column(server_default=text("false"))
     #: Since when nothing but its challenge is sent to it, when it gave one back, and where it is to move to.
     unverified_since: Mapped[datetime | None]
     verified_at: Mapped[datetime | None]

@@ -564,6 +564,7 @@ class Webhook(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     FILTER_ERRORS_FIELD_NUMBER: _builtins.int
     FILTER_LAST_ERROR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -623,6 +624,8 @@ class Webhook(_message.Message):
     """`none`, or `per_meeting`: an event waits for the earlier ones of its meeting."""
     on_dead: _builtins.str
     """What follows a dead one of the same meeting: `skip` goes on, `stop` holds what follows."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event, where it has one."""
     filter_errors: _builtins.int
     """How often the present filter could not be evaluated. Those deliveries are `skipped`, with `filter_failed`."""
     filter_last_error: _builtins.str
@@ -722,13 +725,14 @@ class Webhook(_message.Message):
         batch_partial: _builtins.bool = ...,
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
+        send_traceparent: _builtins.bool = ...,
         filter_errors: _builtins.int = ...,
         filter_last_error: _builtins.str | None = ...,
         state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "send_traceparent", b"send_traceparent", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
@@ -963,6 +967,7 @@ class RegisterWebhookRequest(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters. Of `slack`, `discord` and `teams` at the vendor's hosts."""
     name: _builtins.str
@@ -1014,6 +1019,8 @@ class RegisterWebhookRequest(_message.Message):
     """`none` or `per_meeting`. Absent means `none`."""
     on_dead: _builtins.str
     """`skip` or `stop`. Absent means `skip`."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event, where it has one: W3C's header of that name. Absent means not."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
@@ -1051,10 +1058,11 @@ class RegisterWebhookRequest(_message.Message):
         batch_partial: _builtins.bool | None = ...,
         ordering: _builtins.str | None = ...,
         on_dead: _builtins.str | None = ...,
+        send_traceparent: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_max: _TypeAlias = _typing.Literal["batch_max"]  # noqa: Y015
     _WhichOneofArgType__batch_max: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max"]  # noqa: Y015
@@ -1092,6 +1100,8 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
+    _WhichOneofReturnType__send_traceparent: _TypeAlias = _typing.Literal["send_traceparent"]  # noqa: Y015
+    _WhichOneofArgType__send_traceparent: _TypeAlias = _typing.Literal["_send_traceparent", b"_send_traceparent"]  # noqa: Y015
     _WhichOneofReturnType__server_ca: _TypeAlias = _typing.Literal["server_ca"]  # noqa: Y015
     _WhichOneofArgType__server_ca: _TypeAlias = _typing.Literal["_server_ca", b"_server_ca"]  # noqa: Y015
     _WhichOneofReturnType__signing: _TypeAlias = _typing.Literal["signing"]  # noqa: Y015
@@ -1134,6 +1144,8 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__secret) -> _WhichOneofReturnType__secret | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__send_traceparent) -> _WhichOneofReturnType__send_traceparent | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__server_ca) -> _WhichOneofReturnType__server_ca | None: ...
     @_typing.overload
@@ -1280,6 +1292,7 @@ class UpdateWebhookRequest(_message.Message):
     BATCH_PARTIAL_FIELD_NUMBER: _builtins.int
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
+    SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -1324,11 +1337,13 @@ class UpdateWebhookRequest(_message.Message):
     """The new order."""
     on_dead: _builtins.str
     """What follows a dead one from now on."""
+    send_traceparent: _builtins.bool
+    """Whether requests have the `traceparent` of their event from now on."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
         `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`,
-        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`; at least one.
+        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`, `send_traceparent`; at least one.
         """
 
     @_builtins.property
@@ -1366,10 +1381,11 @@ class UpdateWebhookRequest(_message.Message):
         batch_partial: _builtins.bool = ...,
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
+        send_traceparent: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
