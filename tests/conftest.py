@@ -11,15 +11,13 @@ from noteflow_hooks import bootstrap
 from noteflow_hooks.concurrency.outage import DATABASE, REDIS
 from noteflow_hooks.local.servers import EmbeddedPostgres, EmbeddedValkey
 from noteflow_hooks.settings import Settings
+from tests.support.emptying import Emptier
+from tests.support.kept_system import KeptSystem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TABLES = (
-    "workspaces, api_tokens, meetings, recordings, segments, summaries, webhook_configs, webhook_events, task_runs,"
-    " webhook_deliveries, webhook_attempts, webhook_redeliveries, breaker_tallies, header_forms, stats_minutes,"
-    " stats_hours, stats_totals, stats_endpoints, stats_resent, stats_progress"
-)
+    from tests.support.system_rig import SystemRig
 
 
 @pytest.fixture(autouse=True)
@@ -44,16 +42,41 @@ def database_url(postgres: EmbeddedPostgres) -> str:
     return postgres.url
 
 
+@pytest.fixture(scope="session")
+def emptier(database_url: str) -> Iterator[Emptier]:
+    """What empties the migrated database, by a connection that stays: a new one knows of no table yet."""
+    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
+        yield Emptier(connection)
+
+
 @pytest.fixture
-def clean_database(database_url: str) -> str:
+def clean_database(database_url: str, emptier: Emptier) -> str:
     """The migrated database, emptied."""
-    with psycopg.connect(database_url.replace("+psycopg", "")) as connection:
-        names = ", ".join(f"noteflow.{name.strip()}" for name in _TABLES.split(","))
-        connection.execute(f"TRUNCATE {names} CASCADE")
-        # Its triggers refuse it, but in a session that is a replica's.
-        connection.execute("SET LOCAL session_replication_role = replica")
-        connection.execute("TRUNCATE noteflow.audit_log")
+    emptier()
     return database_url
+
+
+@pytest.fixture(scope="session")
+def kept_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KeptSystem]:
+    """A whole system, started once; use ``system``."""
+    with KeptSystem(tmp_path_factory.mktemp("system"), preset_hosts="127.0.0.1") as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def system(kept_system: KeptSystem) -> Iterator[SystemRig]:
+    """Offer a whole system, as it is without settings of a test's own; between its files it is frozen."""
+    kept_system.resume()
+    yield kept_system
+    kept_system.rest()
+
+
+@pytest.fixture
+def rig(system: SystemRig) -> Iterator[SystemRig]:
+    """Offer it to a new workspace, which leaves no endpoint behind."""
+    with system.as_new_tenant() as tenant:
+        yield tenant
+        tenant.remove_webhooks()
 
 
 @pytest.fixture(scope="session")

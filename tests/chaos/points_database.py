@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tests.chaos.points_holds import Kept, dispatch_held, locked
+from tests.chaos.points_holds import Kept, dispatch_held, frozen, locked
 from tests.support.receiver_connection import Answer
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ def worker_in_claim(stage: Stage, *, cut: bool) -> None:
     stage.reach("pending", attempts=1)
     with locked(stage.rig, _DELIVERIES) as lock:
         _kill_workers_at(stage, lock, cut=cut)
-    # PostgreSQL gives up what waits for a lock 100 ms after its worker's death, if the lock is not let go before.
     stage.is_elsewhere = stage.claimed != (not cut)
 
 
@@ -49,10 +48,15 @@ def worker_before_it_settles(stage: Stage, *, cut: bool) -> None:
 
 def _kill_workers_at(stage: Stage, lock: Lock, *, cut: bool) -> None:
     lock.wait()
-    stage.kill(*stage.workers)
     if cut:
+        stage.kill(*stage.workers)
         lock.cut()
-    lock.release()
+        lock.release()
+    else:
+        # Whoever stands still learns of no end. PostgreSQL would give up what waits 100 ms after its worker's death.
+        with frozen(stage.rig, stage.workers):
+            lock.release()
+            stage.kill(*stage.workers)
     stage.note()
 
 

@@ -86,7 +86,7 @@ def test_the_store_in_memory_keeps_every_promise(pytestconfig: pytest.Config, mo
         monkeypatch.setattr(dispatching, "uuid4", lambda: UUID(int=ids.getrandbits(128), version=4))
         return in_memory()
 
-    run(opened, pytestconfig, examples=80, steps=40)
+    run(opened, pytestconfig, examples=50, steps=40)
 
 
 def test_postgresql_keeps_every_promise(
@@ -94,7 +94,7 @@ def test_postgresql_keeps_every_promise(
 ) -> None:
     """The same over PostgreSQL, in fewer runs: each step is some round trips."""
     with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
-        run(PostgresTables(connection, postgres_world).emptied, pytestconfig, examples=9, steps=40)
+        run(PostgresTables(connection, postgres_world).emptied, pytestconfig, examples=6, steps=40)
 
 
 def test_who_waits_for_a_flood_s_turn_has_the_next(postgres_world: World, clean_database: str) -> None:

@@ -7,7 +7,6 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from standardwebhooks.webhooks import Webhook
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -17,23 +16,9 @@ from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import PATIENCE_S, until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.receiver_connection import ReceivedRequest, ReceiverConnection
 
 OK = Answer(200)
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system"), workers=1) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 def publish(rig: SystemRig, count: int) -> list[str]:

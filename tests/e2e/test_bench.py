@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 BENCH: Final = [sys.executable, "-m", "noteflow_hooks.cli", "bench", "--rounds", "1", "--scale", "0.02"]
 
-#: Scenarios of either client: one call an event, and batches.
+#: Scenarios of either client.
 LIGHT: Final = ["over-grpc-16", "over-grpc-batches-16"]
-PYTHON: Final = ["over-grpc-python-16", "over-grpc-python-batches-16"]
+PYTHON: Final = ["over-grpc-python-batches-16"]
 
 
 @pytest.fixture

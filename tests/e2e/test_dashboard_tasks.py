@@ -15,7 +15,6 @@ from tests.integration.dashboard.browser.browsing import signed_in
 from tests.support.chromium import chromium
 from tests.support.dashboard import Dashboard
 from tests.support.receiver_connection import Answer
-from tests.support.system_rig import SystemRig
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -23,12 +22,7 @@ if TYPE_CHECKING:
 
     from playwright.sync_api import Browser, Page
 
-
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    """One system for all: each task has a workspace of its own."""
-    with SystemRig(tmp_path_factory.mktemp("system")) as running:
-        yield running
+    from tests.support.system_rig import SystemRig
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +32,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def dashboard(rig: SystemRig) -> Iterator[Dashboard]:
-    with Dashboard(rig.system.grpc) as running:
+def dashboard(system: SystemRig) -> Iterator[Dashboard]:
+    with Dashboard(system.system.grpc) as running:
         yield running
 
 
 @pytest.fixture
-def tenant(rig: SystemRig) -> Iterator[SystemRig]:
+def tenant(rig: SystemRig) -> SystemRig:
     """The system, acted on for a new workspace."""
-    with rig.as_new_tenant() as acting:
-        yield acting
+    return rig
 
 
 @contextmanager

@@ -21,21 +21,7 @@ from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.hostile_cases.case import HostileCase
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system"), registrations_per_minute=0) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 def test_a_stopped_meeting_is_delivered_signed_and_recorded(rig: SystemRig) -> None:

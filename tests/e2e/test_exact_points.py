@@ -24,6 +24,12 @@ LONG: Final = {
     "worker, in the claim, which is cut off",
     "worker, in the claim, which still ends",
     "worker, answered, the record is cut off",
+    "worker, answered, the record still ends",
+    "worker, dispatched and the rest not handed over",
+    # Other files have tests of these three.
+    "worker, claimed and not sent",
+    "worker, in mid-POST",
+    "worker, recorded and not acknowledged",
 }
 
 

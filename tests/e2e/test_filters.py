@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-import pytest
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -15,24 +14,11 @@ from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker, wait_until_ready, with_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from tests.support.receiver_connection import Behaviour, ReceiverConnection
 
 LONG: Final = 'data.title == "Broken" ? data.owner == "" : data.duration_seconds > 60'
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 def change(rig: SystemRig, webhook: pb.Webhook, text: str) -> None:

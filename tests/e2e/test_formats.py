@@ -15,21 +15,7 @@ from tests.support.receiver_connection import Answer
 from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tests.support.receiver_connection import Behaviour, ReceivedRequest, ReceiverConnection
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system"), registrations_per_minute=0) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 def change(rig: SystemRig, webhook: pb.Webhook, chosen: str) -> None:

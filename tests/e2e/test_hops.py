@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -12,13 +11,10 @@ from tests.support.sockets import tcp_connections
 from tests.support.steady_publisher import publish_request
 from tests.support.system_rig import SystemRig, a_path
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-
-def test_every_connection_of_a_system_sends_at_once(tmp_path: Path) -> None:
+def test_every_connection_of_a_system_sends_at_once(rig: SystemRig) -> None:
     """Callers', the server's, the workers' and Redis' own, whichever ends they are of."""
-    with SystemRig(tmp_path) as rig, Connection(rig.system.grpc):
+    with Connection(rig.system.grpc):
         webhook = rig.webhook(a_path())
         rig.client.events.PublishEvent(publish_request())
         rig.settled(webhook, "succeeded", count=1)

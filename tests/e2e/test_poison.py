@@ -6,7 +6,6 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 from uuid import uuid4
 
-import pytest
 from celery import Celery
 
 from noteflow_hooks.broker.names import QUEUES
@@ -19,18 +18,6 @@ if TYPE_CHECKING:
 
 #: The channel by which `celery inspect` and `celery control` speak to workers.
 BROADCASTS: Final = "/0.celery.pidbox"
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 @contextlib.contextmanager

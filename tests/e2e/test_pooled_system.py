@@ -5,6 +5,8 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Final
 
+import pytest
+
 from noteflow_hooks.client import connect
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.local.stack.programs import SERVER
@@ -23,6 +25,7 @@ PUBLISHERS: Final = 8
 WORKERS: Final = ("pooled-1", "pooled-2")
 
 
+@pytest.mark.chaos
 def test_a_system_behind_a_pooler_sends_every_event_once(tmp_path: Path) -> None:
     """Its statements come to whichever session is free, and none of them fails for it."""
     path, bind = a_path(), free_address()

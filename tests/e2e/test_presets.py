@@ -17,7 +17,6 @@ from tests.support.chats.api import ChatApis
 from tests.support.chats.discord import read_discord
 from tests.support.chats.slack import read_slack
 from tests.support.chats.teams import read_teams
-from tests.support.system_rig import SystemRig
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from tests.support.chats.api import Channel
     from tests.support.chats.shown import Shown
+    from tests.support.system_rig import SystemRig
 
 READERS: Final[dict[Format, Callable[[bytes], Shown]]] = {
     Format.SLACK: read_slack,
@@ -45,18 +45,6 @@ GONE: Final = {Format.SLACK: "no_service", Format.DISCORD: "Unknown Webhook", Fo
 def chats() -> Iterator[ChatApis]:
     with ChatApis() as running:
         yield running
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("chats"), preset_hosts="127.0.0.1") as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 def join(rig: SystemRig, chats: ChatApis, form: Format, **fields: Any) -> tuple[pb.Webhook, Channel]:  # noqa: ANN401 - a registration's

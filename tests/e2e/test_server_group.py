@@ -136,7 +136,10 @@ def test_a_meeting_is_stopped_on_another_server_than_its_stream_s(rig: SystemRig
 
 
 def test_limits_are_of_all_servers_together(rig: SystemRig) -> None:
-    """One stream of a workspace is one over all; calls are granted as one bucket has them, whoever takes of it."""
+    """One stream of a workspace is one over all; calls are granted as one bucket has them, whoever takes of it.
+
+    Told to end, the group leaves no process: its streams are told, their recordings ended, and its status is 0.
+    """
     rate = 25
     with RunningGroup(rig, count=COUNT, token_calls_per_s=rate, streams_per_workspace=1) as group:
         _check_streams(rig, list(group.connect_to_each().values()))
@@ -147,6 +150,7 @@ def test_limits_are_of_all_servers_together(rig: SystemRig) -> None:
         took_s = time.monotonic() - began
         for client in clients:
             client.close()
+        _end(rig, group, signal.SIGTERM)
     granted = sum(each.granted for each in calls)
     first_s = min(each.answered_at for each in calls if each.granted)
     last_refused_s = max(each.made_at for each in calls if not each.granted)
@@ -188,24 +192,17 @@ def test_a_bad_setting_is_one_line_and_not_one_of_each(rig: SystemRig, wrong: di
     assert said in line
 
 
-def test_a_group_that_is_told_to_end_leaves_no_process(rig: SystemRig) -> None:
-    """Its streams are told, their recordings ended, and its status is 0."""
-    with RunningGroup(rig, count=2) as group:
-        _end(rig, group, signal.SIGTERM)
-
-
-def test_a_killed_supervisor_leaves_no_server(rig: SystemRig) -> None:
-    """They end in good order; then the port is free for the next group, which Ctrl-C ends as well."""
-    with RunningGroup(rig, count=2) as group:
-        servers, meeting = group.servers(), rig.meeting()
-        client, _ = group.connect()
-        stream = Stream(client, meeting)
-        until(lambda: _open(rig, meeting) == 1, what="it is recorded")
-        group.supervisor.kill()
-        group.wait_until_gone(servers)
-        assert _open(rig, meeting) == 0
-        stream.end()
-        client.close()
+def test_a_killed_supervisor_leaves_no_server(rig: SystemRig, group: RunningGroup) -> None:
+    """They end in good order; then the port is free for the next group. The last test of this one."""
+    servers, meeting = group.servers(), rig.meeting()
+    client, _ = group.connect()
+    stream = Stream(client, meeting)
+    until(lambda: _open(rig, meeting) == 1, what="it is recorded")
+    group.supervisor.kill()
+    group.wait_until_gone(servers)
+    assert _open(rig, meeting) == 0
+    stream.end()
+    client.close()
     with RunningGroup(rig, count=2, grpc_bind=group.address) as again:
         assert again.address == group.address
         _end(rig, again, signal.SIGINT)

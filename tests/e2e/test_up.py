@@ -191,35 +191,6 @@ def _lists(server: Client) -> bool:
     return False
 
 
-def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(folder: Path) -> None:
-    """The same address, workspace and token; what the killed one left behind is ended first."""
-    killed = Up(folder)
-    put_cluster(killed.data / "postgres")
-    with killed:
-        webhook = json.loads(killed.run("webhooks", "add", "https://example.com/", "--json").stdout)
-        left = killed.read()["processes"]
-        killed.end(signal.SIGKILL)
-    with Up(folder) as up:
-        assert alive(left) == set()
-        assert {**up.addresses, "processes": {}, "pid": 0, "redis_url": ""} == {
-            **killed.addresses,
-            "processes": {},
-            "pid": 0,
-            "redis_url": "",
-        }
-        [listed] = json.loads(up.run("webhooks", "list", "--json").stdout)
-        assert listed["id"] == webhook["id"]
-        rotated = json.loads(up.run("webhooks", "rotate-secret", webhook["id"], "--json").stdout)
-        assert "previous_secret_expires_at" in rotated
-        processes = up.read()["processes"]
-        with answered_within(END_S):
-            up.process.send_signal(signal.SIGINT)
-            up.process.send_signal(signal.SIGINT)
-            assert up.process.wait(PATIENCE_S) == 0
-        assert alive(processes) == set()
-    assert not (up.data / "up.json").exists()
-
-
 def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
     """But for those that are its own business; what can't be bound ends the start with one line."""
     settings = {f"{PREFIX}GRPC_BIND": "192.0.2.1:7", f"{PREFIX}DATABASE_URL": "postgresql://127.0.0.1:9/x"}
@@ -229,3 +200,25 @@ def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
     assert ended.stderr.startswith("noteflow-hooks: NOTEFLOW_HOOKS_GRPC_BIND is '192.0.2.1:7': can't listen there: ")
     assert ended.stderr.count("\n") == 1
     assert not (folder / "data" / "up.json").exists()
+
+
+def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(up: Up) -> None:
+    """The same address, workspace and token; what the killed one left behind is ended first. The last test of `up`."""
+    webhook = json.loads(up.run("webhooks", "add", "https://example.com/", "--json").stdout)
+    left = up.read()["processes"]
+    up.end(signal.SIGKILL)
+    with Up(up.folder) as again:
+        assert alive(left) == set()
+        changing = {"processes": {}, "pid": 0, "redis_url": ""}
+        assert {**again.addresses, **changing} == {**up.addresses, **changing}
+        [listed] = json.loads(again.run("webhooks", "list", "--json").stdout)
+        assert listed["id"] == webhook["id"]
+        rotated = json.loads(again.run("webhooks", "rotate-secret", webhook["id"], "--json").stdout)
+        assert "previous_secret_expires_at" in rotated
+        processes = again.read()["processes"]
+        with answered_within(END_S):
+            again.process.send_signal(signal.SIGINT)
+            again.process.send_signal(signal.SIGINT)
+            assert again.process.wait(PATIENCE_S) == 0
+        assert alive(processes) == set()
+    assert not (up.data / "up.json").exists()

@@ -21,7 +21,7 @@ from tests.support.receiver_connection import Answer
 from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     from noteflow_hooks.client import Client
@@ -30,18 +30,6 @@ if TYPE_CHECKING:
     Command = Callable[..., tuple[int, str, str]]
 
 PAYLOAD = json.dumps(a_payload())
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from tests.support.builders import a_payload
 from tests.support.system_rig import SystemRig, a_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
     from pathlib import Path
 
     Command = Callable[..., tuple[int, str, str]]
@@ -23,18 +23,6 @@ if TYPE_CHECKING:
 NAME: Final = "custom.order_paid"
 SCHEMA: Final = {"type": "object", "required": ["order"], "properties": {"order": {"required": ["id"]}}}
 ORDER: Final = {"order": {"id": "o-17", "lines": [1, 2]}}
-
-
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SystemRig]:
-    with SystemRig(tmp_path_factory.mktemp("system")) as running:
-        yield running
-
-
-@pytest.fixture
-def rig(system: SystemRig) -> Iterator[SystemRig]:
-    with system.as_new_tenant() as tenant:
-        yield tenant
 
 
 @pytest.fixture

@@ -181,7 +181,7 @@ class SystemRig:
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """Stop a part of the system, with all its children, as a debugger would, for as long as the block runs."""
-        family = self._family(name)
+        family = self.family(name)
         for process in family:
             process.suspend()
         try:
@@ -193,12 +193,13 @@ class SystemRig:
 
     def kill(self, name: str) -> None:
         """End a part of the system with all its children, without a word of warning."""
-        for process in self._family(name):
+        for process in self.family(name):
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.kill()
         until(lambda: name not in self.system.processes, what=f"{name} ends")
 
-    def _family(self, name: str) -> list[psutil.Process]:
+    def family(self, name: str) -> list[psutil.Process]:
+        """Return a part's process and all that it has started."""
         # Not the process group: PostgreSQL's processes lead one each.
         leader = psutil.Process(self.pid(name))
         return [leader, *leader.children(recursive=True)]
@@ -206,6 +207,14 @@ class SystemRig:
     def restart(self, name: str) -> None:
         """Start a part again that was killed, under its old address."""
         next(part for part in self.system.parts if part.name == name).start()
+
+    def remove_webhooks(self) -> None:
+        """Remove all endpoints of its workspace, so that none of their deliveries goes on."""
+        listed = retry_while_unavailable(
+            lambda: self.client.webhooks.ListWebhooks(pb.ListWebhooksRequest(page_size=500))
+        )
+        for each in listed.webhooks:
+            self.client.webhooks.DeleteWebhook(pb.DeleteWebhookRequest(webhook_id=each.id))
 
     def messages(self) -> int:
         """Return how many messages were ever put into a queue."""

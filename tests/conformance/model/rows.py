@@ -25,6 +25,7 @@ from noteflow_hooks.persistence.memory import (
 )
 from tests.conformance.model.world import World
 from tests.support.builders import NOON
+from tests.support.emptying import Emptier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -240,6 +241,7 @@ class PostgresTables:
     def __init__(self, connection: psycopg.Connection, world: World) -> None:
         """``connection`` commits by itself; ``world`` is the database as the suite uses it."""
         self._connection = connection
+        self._empty = Emptier(connection)
         self._world = world
         self._passed = timedelta(0)
         self._columns: dict[str, list[str]] = {}
@@ -248,10 +250,7 @@ class PostgresTables:
 
     def emptied(self) -> Opened:
         """Offer the database, emptied."""
-        self._connection.execute(
-            "TRUNCATE noteflow.workspaces, noteflow.webhook_deliveries, noteflow.webhook_attempts,"
-            " noteflow.webhook_redeliveries, noteflow.breaker_tallies CASCADE"
-        )
+        self._empty()
         self._passed = timedelta(0)
         return Opened(replace(self._world, age=self._age), self._now, self._read)
 

@@ -182,9 +182,15 @@ SETTLE_BATCHES = Usual.of(_settle(_BATCHED))
 # rule of domain.settling.stored
 SETTLE_WHOLE = Usual.of(_settle(_WHOLE))
 
-#: Locks what is to be settled, so that what was erased meanwhile is seen.
+#: Locks what is to be settled, so that what was erased meanwhile is seen; and then the health of all its endpoints:
+#: what follows locks some of these one after the other, in no order, while others hold one and ask for the next.
 LOCK_SETTLED = text("""
-SELECT FROM noteflow.delivery_queue WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+WITH settled AS MATERIALIZED (
+    SELECT webhook_id FROM noteflow.delivery_queue WHERE id = ANY(CAST(:ids AS uuid[])) ORDER BY id FOR UPDATE
+)
+SELECT FROM noteflow.webhook_health WHERE webhook_id = ANY(ARRAY(SELECT webhook_id FROM settled))
+ORDER BY webhook_id
+FOR NO KEY UPDATE
 """)
 
 #: Gives slots to the endpoints of batches that are sent again, when they are due at the latest.
