@@ -228,6 +228,16 @@ def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's sign
     warn_of_slips()
 
 
+@signals.import_modules.connect
+def prepare_flower(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Where this process is Flower, have it ask for the login wherever it shows something, and show what tasks did."""
+    if "flower.app" in sys.modules:
+        from workers import flower_internals  # noqa: PLC0415 - only where it runs is it installed for sure
+
+        flower_internals.ask_for_the_login()
+        flower_internals.show_arguments_and_results()
+
+
 @signals.beat_init.connect
 def warn_of_slips(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """Say which of our variables are no settings."""
