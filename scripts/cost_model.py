@@ -1,6 +1,6 @@
-"""Calculates the tables of ``docs/scaling.md`` from the table of inputs on that page, and writes them into it.
+"""Calculates the tables of ``docs/scaling.md``, and that of ``docs/operations.md``, from the inputs on the former.
 
-With ``--check`` nothing is written: the status says whether the page is as it would be written.
+With ``--check`` nothing is written: the status says whether both pages are as they would be written.
 """
 
 from __future__ import annotations
@@ -16,9 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 PAGE: Final = Path(__file__).parents[1] / "docs" / "scaling.md"
+#: The operator's page, which has one table.
+OPERATIONS: Final = PAGE.with_name("operations.md")
 #: A row of inputs: the letter, its meaning, and a value in each column.
 _INPUT: Final = re.compile(r"^\| `(\w+)` \|[^|]*\| ([\d,.]+) \| ([\d,.]+) \|$", re.MULTILINE)
 _DAY_S: Final = 86_400
+#: Events a second of the operator's table, one endpoint each, called for one by one.
+_RATES: Final = (10, 100, 500, 1_000, 2_000)
+#: The most connections of a server or a worker process, and those of exporter, dashboard and commands.
+_CONNECTIONS: Final = 10
+_OTHERS: Final = 5
+#: A worker may be replaced while another one works.
+_FEWEST_WORKERS: Final = 2
 
 
 def inputs(page: str) -> list[dict[str, float]]:
@@ -100,14 +109,40 @@ def distance_table(columns: Sequence[Mapping[str, float]]) -> str:
     return "\n".join(lines)
 
 
+def sizing_table(columns: Sequence[Mapping[str, float]]) -> str:
+    """Return what so many events a second need, by the dearer of both columns."""
+    given = {name: max(column[name] for column in columns) for name in columns[0]}
+    lines = [
+        "| events/s | workers | server processes | PostgreSQL, cores | connections | rows, GB a day | log, GB a day |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for events in _RATES:
+        workers = max(_FEWEST_WORKERS, math.ceil(events * given["W"] / core_us(given)))
+        servers = math.ceil(events * given["S"] / core_us(given))
+        cores = events * (given["I"] + given["P"]) / core_us(given)
+        connections = _CONNECTIONS * (workers + servers) + _OTHERS
+        rows, log = (_number(events * given[each] * _DAY_S / 1e9) for each in ("D", "L"))
+        lines.append(f"| {events:,} | {workers} | {servers} | {cores:.1f} | {connections} | {rows} | {log} |")
+    return "\n".join(lines)
+
+
 def written(page: str) -> str:
     """Return the page with its tables calculated anew."""
     columns = inputs(page)
     for name, table in (("machines", machines_table), ("design", design_table), ("distance", distance_table)):
-        begin, end = f"<!-- calculated: {name} -->\n", "<!-- end -->"
-        before, _, rest = page.partition(begin)
-        page = f"{before}{begin}{table(columns)}\n{end}{rest.partition(end)[2]}"
+        page = _filled(page, name, table(columns))
     return page
+
+
+def _filled(page: str, name: str, table: str) -> str:
+    begin, end = f"<!-- calculated: {name} -->\n", "<!-- end -->"
+    before, _, rest = page.partition(begin)
+    return f"{before}{begin}{table}\n{end}{rest.partition(end)[2]}"
+
+
+def written_operations(page: str, operations: str) -> str:
+    """Return the operator's page with its table calculated anew, by the inputs of the other one."""
+    return _filled(operations, "sizing", sizing_table(inputs(page)))
 
 
 def _cores(given: Mapping[str, float], each_us: float) -> str:
@@ -124,14 +159,15 @@ def _round(value: float) -> int:
 
 
 def main() -> int:
-    """Write the page, or check it."""
+    """Write the pages, or check them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true")
-    page = PAGE.read_text("utf-8")
-    new = written(page)
+    page, operations = PAGE.read_text("utf-8"), OPERATIONS.read_text("utf-8")
+    new = written(page), written_operations(page, operations)
     if parser.parse_args().check:
-        return 1 if new != page else 0
-    PAGE.write_text(new, "utf-8")
+        return 1 if new != (page, operations) else 0
+    for path, text in zip((PAGE, OPERATIONS), new, strict=True):
+        path.write_text(text, "utf-8")
     return 0
 
 

@@ -24,6 +24,7 @@ from noteflow_hooks.broker.names import (
     RELAY_TASK,
     SWEEP_TASK,
 )
+from noteflow_hooks.broker.redis_mode import refuse_mode
 from noteflow_hooks.concurrency.pulse import TURN_S
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.settings import Settings, TraceSettings, unknown_variables
@@ -172,11 +173,20 @@ def log_each_task_once(loglevel: int, **_: Any) -> None:  # noqa: ANN401 - Celer
 @signals.celeryd_init.connect
 @signals.beat_init.connect
 def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
-    """End a worker or beat whose command line has Celery replace our settings, as ``celery -b`` does."""
+    """End a worker or beat whose command line has Celery replace our settings, or whose Redis can be no broker."""
     try:
         refuse_celerys_variables()
+        refuse_mode(settings.redis)
     except SettingsError as error:
         sys.exit(f"noteflow-hooks: {error}")
+
+
+@signals.celeryd_init.connect
+def refuse_autoscale(options: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """End a worker that is to scale a pool that can't grow: Celery stumbles over each message there, and drops it."""
+    pool = options.get("pool_cls")
+    if options.get("autoscale") and getattr(pool, "__module__", "").rpartition(".")[2] in ("thread", "solo"):
+        sys.exit("noteflow-hooks: --autoscale needs -P prefork or -P gevent; the pools threads and solo can't grow")
 
 
 @signals.celeryd_init.connect
@@ -216,6 +226,16 @@ def begin_logs(instance: Any, **_: Any) -> None:  # noqa: ANN401 - Celery's sign
     logs.configure(settings.log_format)
     instance.quiet = instance.quiet or settings.log_format == "json"
     warn_of_slips()
+
+
+@signals.import_modules.connect
+def prepare_flower(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Where this process is Flower, have it ask for the login wherever it shows something, and show what tasks did."""
+    if "flower.app" in sys.modules:
+        from workers import flower_internals  # noqa: PLC0415 - only where it runs is it installed for sure
+
+        flower_internals.ask_for_the_login()
+        flower_internals.show_arguments_and_results()
 
 
 @signals.beat_init.connect

@@ -17,7 +17,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from noteflow_hooks import bootstrap
-from noteflow_hooks.broker.kombu_internals import PreparedMessage
+from noteflow_hooks.broker.kombu_internals import PreparedMessage, shown_arguments
 from noteflow_hooks.broker.names import (
     DELIVER_QUEUE,
     DELIVER_TASK,
@@ -61,6 +61,8 @@ _PURGE_MOST_S = max(settings.purge_every_s, 3600.0)
 
 #: So many more objects made than ended have the collector look for cycles; Python's 700 take 3 % of a worker's time.
 _COLLECTED_AFTER: Final = 10_000
+#: So many characters Celery shows of a result: counts, and a chunk's ids.
+_RESULT_SHOWN: Final = 2_200
 #: Each lane's queue.
 _QUEUES: Final = {Lane.QUICK: DELIVER_QUEUE, Lane.SLOW: SLOW_QUEUE}
 
@@ -88,7 +90,7 @@ _parts: bootstrap.WorkerParts | None = None
 _recorder: SpanRecorder | None = None
 
 
-@app.task(name=DISPATCH_TASK, throws=AWAY)
+@app.task(name=DISPATCH_TASK, throws=AWAY, resultrepr_maxsize=_RESULT_SHOWN)
 def dispatch(event_ids: list[str]) -> str:
     """Turn committed events into deliveries and enqueue those, but for a chunk that is sent here."""
     ids, deliveries, wake_ups = parsed_ids(event_ids), parts().deliveries, TaskWakeUps()
@@ -100,11 +102,11 @@ def dispatch(event_ids: list[str]) -> str:
     # A message for the one event of a quiet moment would cost it as much time as all else.
     made, outcomes = deliveries.dispatch_and_deliver(ids, wake_ups=wake_ups)
     _marks[DONE] = time.monotonic()
-    return f"{made} deliveries: {outcomes}" if made else "nothing to deliver"
+    return f"{made} deliveries: {outcomes.shown()}" if made else "nothing to deliver"
 
 
 # The row counts attempts, so Celery must not: its own limit is off.
-@app.task(name=DELIVER_TASK, bind=True, max_retries=None, throws=AWAY)
+@app.task(name=DELIVER_TASK, bind=True, max_retries=None, throws=AWAY, resultrepr_maxsize=_RESULT_SHOWN)
 def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     """Send what is due, and retry later what failed and waits for a short while."""
     deliveries, ids = parts().deliveries, parsed_ids(delivery_ids)
@@ -115,7 +117,7 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     if self.request.retries and ids:
         for delay, early in deliveries.early(ids).items():
             wake_ups.retry_later(early, delay=delay)
-    return str(outcomes)
+    return outcomes.shown(ids)
 
 
 @app.task(name=RELAY_TASK, throws=AWAY)
@@ -125,7 +127,7 @@ def relay() -> str:
     grace = timedelta(seconds=settings.relay_after_s)
     chunks = parts().rescue.undispatched(older_than=grace, queued=_queued(DISPATCH_QUEUE))
     for chunk in chunks:
-        dispatch.delay(_texts(chunk))
+        _put(dispatch, chunk)
     parts().task_runs.note(RELAY, took=timedelta(seconds=time.monotonic() - began))
     _marks[DONE] = time.monotonic()
     return f"{sum(map(len, chunks))} events"
@@ -141,7 +143,7 @@ def sweep() -> str:
     queued = _queued(DELIVER_QUEUE)
     chunks = rescue.overdue(by=grace, queued=queued)
     for chunk in chunks:
-        deliver.delay(_texts(chunk))
+        _put(deliver, chunk)
     parts().check_clock()
     parts().end_abandoned()
     parts().advance_replays()
@@ -217,6 +219,12 @@ class TaskWakeUps:
         sender.put(lambda: _push(DISPATCH_TASK, DISPATCH_QUEUE, [], most=QUEUED_WAKE_UPS))
 
 
+def _put(task: Task[[list[str]], str], ids: Sequence[UUID]) -> None:
+    texts = _texts(ids)
+    options: dict[str, Any] = {"argsrepr": shown_arguments(texts)}
+    task.apply_async((texts,), **options)
+
+
 def _send_soon(delivery_ids: Sequence[UUID], queue: str, delay: timedelta) -> None:
     due = time.monotonic() + delay.total_seconds()
     sender.put(lambda: _send(_texts(delivery_ids), queue, due))
@@ -227,6 +235,7 @@ def _send(texts: list[str], queue: str, due: float) -> None:
     # row counts attempts; here any number says that it is no first message.
     wait_s = due - time.monotonic()
     options: dict[str, Any] = {"countdown": wait_s if wait_s > 0 else None, "retries": 1}
+    options["argsrepr"] = shown_arguments(texts)
     deliver.apply_async((texts,), queue=queue, **options)
     counting.count(WAKE_UPS, queue, "sent")
 

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from celery.utils.nodenames import anon_nodename
-from celery.utils.saferepr import saferepr
 from kombu import connection
 from kombu.transport import redis, virtual
 from kombu.utils import functional
@@ -39,9 +38,8 @@ MALFORMED: Final = (ValueError, TypeError, LookupError, AttributeError, Arithmet
 _FETCH: Final = "BRPOP"
 #: When Redis last answered it, by the monotonic clock: with a message, or that there is none.
 LAST_FETCH: Final = [0.0]
-#: Celery shows so much of a message's arguments; what of them is beyond so many ids is never shown.
-_SHOWN_CHARACTERS: Final = 1024
-_SHOWN_IDS: Final = 30
+#: Of a message's ids so many are shown: a chunk's, where Celery's own would show 25.
+_SHOWN_IDS: Final = 50
 #: What stands in a prepared message for what differs from one to the next.
 _BODY, _TASK_ID, _ARGUMENTS, _TAG = "<body>", "<task>", "<arguments>", "<tag>"
 #: In the order in which Celery names them, as in all that follows.
@@ -107,6 +105,12 @@ def show_as_schemes(schemes: Mapping[str, str]) -> None:
     _connection.Connection.resolve_aliases.update(schemes)
 
 
+def shown_arguments(ids: Sequence[str]) -> str:
+    """Return how a task's one argument is shown, in Flower and by ``celery inspect``."""
+    shown = ", ".join(f"'{each}'" for each in ids[:_SHOWN_IDS])
+    return f"[[{shown}]]" if len(ids) <= _SHOWN_IDS else f"[[{shown}, ...]]"
+
+
 class PreparedMessage:
     """What Celery puts into a queue to start one task with ids, made once but for what differs.
 
@@ -129,7 +133,7 @@ class PreparedMessage:
         return (
             self._text.replace(_TASK_ID, str(uuid4()))
             .replace(_TAG, str(uuid4()))
-            .replace(_ARGUMENTS, saferepr([ids[:_SHOWN_IDS]], _SHOWN_CHARACTERS))
+            .replace(_ARGUMENTS, shown_arguments(ids))
             .replace(_BODY, base64.b64encode(arguments.encode()).decode())
         )
 

@@ -44,6 +44,8 @@ class Taken:
     throttled_only: bool = False
     #: The named ones that there was no room for, so that some of them may be left.
     left: Sequence[UUID] = ()
+    #: How many that were due wait for their endpoints' scheduling slots from now on.
+    throttled: int = 0
 
 
 class Claimer:
@@ -85,7 +87,7 @@ class Claimer:
     def _take_due(self, named: Sequence[UUID], size: int, began: float, wake_ups: WakeUps) -> Taken:
         # A part is kept for throttled deliveries, or those that are not would leave them nothing.
         limit = max(1, size - size // THROTTLED_DIVISOR) if self._slots_due else size
-        claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
+        claimed = self._claim_named(named, limit)
         self._slots_due = claimed.slots_due
         if claimed.slow_slots_due:
             wake_ups.wake(Lane.SLOW)
@@ -103,7 +105,21 @@ class Claimer:
             more=is_full or bool(throttled),
             throttled_only=not is_full,
             left=missed if is_left else (),
+            throttled=claimed.throttled,
         )
+
+    def _claim_named(self, named: Sequence[UUID], limit: int) -> Claimed:
+        """Claim; where nothing was, since somebody is busy with the few that are named, wait a moment for them.
+
+        Who is so stores results most often, and a message for it would find what this task finds.
+        """
+        claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
+        for _ in range(CLAIM_TRIES - 1):
+            if claimed or not claimed.passed_over or len(named) > FEW:
+                break
+            self._clock.sleep(CLAIM_PAUSE_S)
+            claimed = self._store.claim(named, limit=limit, lease_slack=self._lease_slack)
+        return claimed
 
     def _leased(self, claims: Sequence[Claim], began: float, wake_ups: WakeUps) -> list[LeasedClaim]:
         start_by = began + self._lease_slack.total_seconds()

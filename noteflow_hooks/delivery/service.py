@@ -76,6 +76,7 @@ class DeliveryService:
         self._dispatcher = Dispatcher(store, rules=rules, clock=clock)
         self._slots = slots
         self._dispatching = _Counted()
+        self._slow_share = _SlowShare(bulkhead)
         self._late: BatchCollector[Result] = BatchCollector(self._settle_late, name="late results", gather_s=GATHER_S)
 
     def dispatch(self, event_ids: Sequence[UUID], *, wake_ups: WakeUps) -> int:
@@ -106,6 +107,7 @@ class DeliveryService:
             work, came = self._dispatch_round((), wake_ups)
             made += work.made
             outcomes += came
+            outcomes.sent += came.sent
         if work.is_more and self._dispatcher.is_more:
             wake_ups.dispatch_more()
         return made, outcomes
@@ -119,11 +121,13 @@ class DeliveryService:
             if is_first and work.claims and work.is_more:
                 wake_ups.dispatch_more()
             if work.permits is not None and work.claims:
-                outcomes += self._send(work.claims, work.permits, patience_s=self._patience_s)
+                outcomes = self._send(work.claims, work.permits, patience_s=self._patience_s)
         if work.error is not None:
             raise work.error
         if work.chunk:
-            outcomes += self.deliver(work.chunk, wake_ups=wake_ups)
+            came = self.deliver(work.chunk, wake_ups=wake_ups)
+            outcomes += came
+            outcomes.sent += came.sent
         return work, outcomes
 
     def deliver(self, delivery_ids: Sequence[UUID], *, wake_ups: WakeUps, lane: Lane = Lane.QUICK) -> Outcomes:
@@ -148,7 +152,11 @@ class DeliveryService:
                     waiting, size=permits.size, wake_ups=wake_ups, lane=lane, throttled_only=throttled_only
                 )
                 looks_next = taken.more and taken.throttled_only and lane is Lane.QUICK
-                outcomes += self._send(taken.claims, permits, patience_s=patience_s, goes_on=looks_next)
+                came = self._send(taken.claims, permits, patience_s=patience_s, goes_on=looks_next)
+            outcomes += came
+            outcomes.sent += came.sent
+            if taken.throttled:
+                outcomes["throttled"] += taken.throttled
             waiting, throttled_only = taken.left, taken.throttled_only
             rounds += 1
             if not taken.more or (self._bulkhead.callers > BACKLOG_TASKS and not waiting):
@@ -160,7 +168,7 @@ class DeliveryService:
     def _reserve(self, waiting: Sequence[UUID], lane: Lane) -> Permits:
         chunk = self._rules.chunk
         if lane is Lane.SLOW:
-            return self._bulkhead.reserve_slow(chunk)
+            return self._slow_share.reserve(chunk)
         # A few that are named are somebody's fresh events; they don't queue up behind a backlog's chunks.
         return self._bulkhead.reserve(chunk, urgent=len(waiting) if len(waiting) < chunk else 0)
 
@@ -176,6 +184,7 @@ class DeliveryService:
         With ``goes_on`` the caller looks for throttled deliveries next.
         """
         outcomes = Outcomes()
+        outcomes.sent = _ids_of(claims)
         calls = permits.begin_each(partial(self._begin, _Patience()), claims)
         for group in calls.groups(patience_s=patience_s, late=self._late.put):
             # What is let go by others than the last ones would wait for those.
@@ -188,8 +197,9 @@ class DeliveryService:
 
     def _settle_late(self, group: list[Result]) -> None:
         self._settler.settle(group)
-        # Permits of the slow share are free again.
-        group[0][0].wake_ups.wake(Lane.SLOW)
+        if self._slow_share.is_wanted():
+            # Permits of it are free again.
+            group[0][0].wake_ups.wake(Lane.SLOW)
 
     def _mark_slow_after(
         self, calls: Calls[LeasedClaim, AttemptResult | Verdict | HeldBack | None], after_s: float
@@ -273,6 +283,17 @@ def may_be_sent(claim: Claim) -> bool:
     return claim.webhook.verification.unverified_since is None or claim.delivery.event_type == VERIFICATION
 
 
+def _ids_of(claims: Sequence[LeasedClaim]) -> tuple[UUID, ...]:
+    """Return the deliveries, the members of batches each by itself."""
+    ids: list[UUID] = []
+    for each in claims:
+        if isinstance(each.claim, BatchClaim):
+            ids += [member.delivery.id for member in each.claim.members]
+        else:
+            ids.append(each.claim.delivery.id)
+    return tuple(ids)
+
+
 def _no_result() -> None:
     """Return the result of a POST that was not made."""
 
@@ -284,6 +305,28 @@ class _Patience:
 
     def __init__(self) -> None:
         self.left_s = FILTERS_PATIENCE_S
+
+
+class _SlowShare:
+    """The slow share of the bulkhead, and whether a task of the slow lane has found it full."""
+
+    def __init__(self, bulkhead: Bulkhead) -> None:
+        self._bulkhead = bulkhead
+        self._lock = threading.Lock()
+        self._was_full = False
+
+    def reserve(self, wanted: int) -> Permits:
+        """Take what is free, which may be nothing."""
+        with self._lock:
+            permits = self._bulkhead.reserve_slow(wanted)
+            self._was_full = self._was_full or not permits.size
+        return permits
+
+    def is_wanted(self) -> bool:
+        """Tell whether it was full since this was last asked."""
+        with self._lock:
+            was_full, self._was_full = self._was_full, False
+        return was_full
 
 
 class _Counted:

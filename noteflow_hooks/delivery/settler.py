@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
@@ -21,7 +21,7 @@ from noteflow_hooks.domain.whole_batches import WholeSuccess, whole_success
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from datetime import timedelta
     from uuid import UUID
 
@@ -40,12 +40,30 @@ Result: TypeAlias = "tuple[LeasedClaim, AttemptResult | Verdict | HeldBack | Non
 _Settling: TypeAlias = "tuple[LeasedClaim, Settlement, tuple[UUID, int]]"
 
 
+#: So many ids a task shows of what it sent: a chunk's, by which an operator finds it.
+SHOWN_IDS: Final = 50
+
+
 class Outcomes(Counter[str]):
-    """How many deliveries ended up in each state; ``retrying`` for those that wait for another attempt."""
+    """How many deliveries ended up in each state; ``retrying`` for those that wait for another attempt.
+
+    Not sent are those that are ``throttled``: they wait for their endpoints' scheduling slots from then on.
+    """
+
+    #: The deliveries that were sent. Adding up counts leaves them out.
+    sent: tuple[UUID, ...] = ()
+
+    def shown(self, named: Collection[UUID] = ()) -> str:
+        """Return the counts in words, and the ids of what was sent, as many as are shown, but for the named ones."""
+        beside = [each for each in self.sent if each not in named]
+        if not beside:
+            return str(self)
+        ids = ", ".join(map(str, beside[:SHOWN_IDS]))
+        return f"{self}; {ids}" if len(beside) <= SHOWN_IDS else f"{self}; {ids} and {len(beside) - SHOWN_IDS} more"
 
     def __str__(self) -> str:
         """Return the counts in words: ``47 succeeded, 2 retrying, 1 dead``."""
-        order = ("succeeded", "retrying", "dead", "skipped", "lost", "under way")
+        order = ("succeeded", "retrying", "dead", "skipped", "lost", "under way", "throttled")
         return ", ".join(f"{self[name]} {name}" for name in order if self[name]) or "nothing due"
 
 

@@ -73,14 +73,19 @@ QUEUED_WAKE_UPS: Final = 2
 #: A slot may be used so much later than it comes, in parts of its wait and in seconds: others' wake-ups then serve it.
 DEBOUNCE_PART: Final = 0.1
 DEBOUNCE_S: Final = 0.02
+#: Wake-ups for slots that come late enough for it by this leave for full steps of so many seconds, so that endpoints
+#: whose breakers open one after another share one.
+DEBOUNCE_STEP_S: Final = 0.2
 #: How many messages may wait for Redis; more mean that it hardly answers. After a failure, how long nothing is tried.
 SENDER_MOST: Final = 1_000
 SENDER_PAUSE_S: Final = 1.0
 
 #: Deliveries that come due within this of each other are retried by one message, when the last of them is due.
 RETRY_WINDOW: Final = timedelta(milliseconds=200)
-#: How long a process gathers retries of its tasks, so that those share messages too.
+#: How often a process looks through the retries of its tasks that it gathers, so that those share messages too; and how
+#: long one is gathered at the most. It is lost with its process, as messages that wait are with theirs.
 RETRY_GATHER_S: Final = 0.05
+RETRY_HELD_S: Final = 2.0
 #: Late results that come in within this of each other are settled together.
 GATHER_S: Final = 0.02
 #: The first and the longest pause between two tries to store results while the database is away. Once it is back, the

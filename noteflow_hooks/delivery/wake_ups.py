@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from datetime import timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
-from noteflow_hooks.delivery.tuning import BUSY_TASKS, DEBOUNCE_PART, DEBOUNCE_S
+from noteflow_hooks.delivery.tuning import BUSY_TASKS, DEBOUNCE_PART, DEBOUNCE_S, DEBOUNCE_STEP_S
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -70,18 +71,23 @@ class WakeUpDebouncer:
         self._lock = threading.Lock()
         self._arrivals: dict[bool, list[float]] = {False: [], True: []}
 
-    def is_wanted(self, slot: SchedulingSlot) -> bool:
-        """Tell whether no wake-up on its way serves this slot; if so, one is taken to be on its way now."""
+    def delay(self, slot: SchedulingSlot) -> timedelta | None:
+        """Return after how long a wake-up is to arrive for this slot; None where one on its way serves it.
+
+        What is returned is taken to be on its way from now on.
+        """
         now, wait_s = self._monotonic(), slot.wait.total_seconds()
         earliest = now + wait_s
         latest = earliest + wait_s * DEBOUNCE_PART + DEBOUNCE_S
         with self._lock:
             arrivals = [each for each in self._arrivals[slot.slow] if each > now]
-            wanted = not any(earliest <= each <= latest for each in arrivals)
-            if wanted:
-                arrivals.append(earliest)
             self._arrivals[slot.slow] = arrivals
-        return wanted
+            if any(earliest <= each <= latest for each in arrivals):
+                return None
+            step = math.ceil(earliest / DEBOUNCE_STEP_S) * DEBOUNCE_STEP_S
+            arrival = step if wait_s * DEBOUNCE_PART >= DEBOUNCE_STEP_S else earliest
+            arrivals.append(arrival)
+        return slot.wait + timedelta(seconds=arrival - earliest)
 
 
 class SlotWakeUps:
@@ -103,5 +109,5 @@ class SlotWakeUps:
         for slot in slots:
             if not (slot.wait or slot.slow) and (goes_on or self._bulkhead.callers >= BUSY_TASKS):
                 self.is_owed = True
-            elif slot.wait <= self._countdown_max and self._debouncer.is_wanted(slot):
-                wake_ups.wake(Lane.SLOW if slot.slow else Lane.QUICK, delay=slot.wait)
+            elif slot.wait <= self._countdown_max and (delay := self._debouncer.delay(slot)) is not None:
+                wake_ups.wake(Lane.SLOW if slot.slow else Lane.QUICK, delay=delay)

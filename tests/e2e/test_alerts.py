@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 PAGE: Final = Page("alerts")
 _NAME: Final = "NoteflowHooks"
+#: What both pages for operators have, each once.
+COMMANDS: Final = sorted(
+    [*PAGE.commands(), *(each for each in Page("operations").commands() if each not in PAGE.commands())]
+)
 _GROUPS: Final[list[Any]] = yaml.safe_load(RULES.read_text())["groups"]
 ALERTS: Final = [rule for group in _GROUPS for rule in group["rules"] if "alert" in rule]
 
@@ -95,9 +99,7 @@ def test_no_section_is_of_an_alert_that_is_no_more() -> None:
     assert {name for name in PAGE.sections() if name.startswith(_NAME)} == {rule["alert"] for rule in ALERTS}
 
 
-@pytest.mark.parametrize(
-    "words", [each for page in (PAGE, Page("operations")) for each in page.commands()], ids=" ".join
-)
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 def test_each_command_of_the_page_is_one(words: list[str]) -> None:
     """It is understood, option for option, without being run."""
     _parse(root, words)

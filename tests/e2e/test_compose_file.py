@@ -34,6 +34,8 @@ DOCKERFILE: Final = re.sub(r"\\\n\s*", "", (ROOT / "Dockerfile").read_text())
 STAGES: Final = re.split(r"^(?=FROM )", DOCKERFILE, flags=re.MULTILINE)[1:]
 #: Started with `--profile monitoring` alone.
 MONITORING: Final = ("exporter", "prometheus", "grafana")
+#: And this one with `--profile control`.
+CONTROL: Final = ("flower-control",)
 IMAGES: Final = ("postgres:18", "redis:8", "noteflow-hooks", "prom/prometheus:v3.5.0", "grafana/grafana:12.1.0")
 
 
@@ -105,6 +107,7 @@ def test_only_passwords_are_without_a_default() -> None:
         "worker",
         "beat",
         "flower",
+        *CONTROL,
         *MONITORING,
     }
 
@@ -205,9 +208,21 @@ def test_ports_are_published_on_loopback_alone() -> None:
         "server": ["127.0.0.1:50051:50051"],
         "dashboard": ["127.0.0.1:8088:8088"],
         "flower": ["127.0.0.1:5555:5555"],
+        "flower-control": ["127.0.0.1:5556:5555"],
         "prometheus": ["127.0.0.1:9090:9090"],
         "grafana": ["127.0.0.1:3000:3000"],
     }
+
+
+def test_flower_changes_nothing_unless_somebody_asks_for_the_one_that_does() -> None:
+    """The second one differs by its port and by that alone, and starts with its profile alone."""
+    services = COMPOSITION.services
+    looking, changing = services["flower"], services["flower-control"]
+    assert (looking.environment["FLOWER_READ_ONLY"], changing.environment["FLOWER_READ_ONLY"]) == ("true", "false")
+    assert "profiles" not in looking.spec
+    assert changing.spec["profiles"] == ["control"]
+    assert changing.command == looking.command
+    assert changing.environment | {"FLOWER_READ_ONLY": "true"} == looking.environment
 
 
 def test_the_dashboard_knows_the_server_and_nothing_that_opens_a_store() -> None:
@@ -298,8 +313,10 @@ def test_the_image_runs_as_an_ordinary_user_and_pretends_nothing() -> None:
 
 
 def test_what_monitors_is_started_by_its_profile_alone() -> None:
-    """All of it, and nothing else has a profile."""
-    assert {each.name for each in COMPOSITION.services.values() if "profiles" in each.spec} == set(MONITORING)
+    """All of it, and nothing else."""
+    assert {
+        each.name for each in COMPOSITION.services.values() if "monitoring" in each.spec.get("profiles", [])
+    } == set(MONITORING)
     assert {tuple(COMPOSITION.services[name].spec["profiles"]) for name in MONITORING} == {("monitoring",)}
 
 

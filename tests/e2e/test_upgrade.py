@@ -1,4 +1,4 @@
-"""An upgrade while everything runs: the release before goes on beside the migrated schema, and then beside this one."""
+"""An upgrade and the way back while everything runs, in the order of docs/operations.md, beside the release before."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ NEXT: Final = str(_STEPS[-1].relative_to(ROOT))
 FAILURES: Final = 10
 SCRIPT: Final = [Answer(200 if number % 10 else 500) for number in range(10 * FAILURES)]
 GRACE_S: Final = 40.0
-#: What is renewed, in this order.
-PROGRAMS: Final = {"worker-1": pooled_worker("gevent", "-c", "16", name="new"), "server": SERVER, "beat": BEAT}
+#: What is renewed, in this order; back goes the other way round.
+PROGRAMS: Final = {"worker-1": pooled_worker("gevent", "-c", "16", name="new"), "beat": BEAT, "server": SERVER}
 
 
 def git(*arguments: str) -> bytes:
@@ -96,8 +96,8 @@ def wait_until_sent(rig: SystemRig, count: int) -> None:
 
 
 @pytest.mark.chaos
-def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: SystemRig, former: Path) -> None:
-    """Events come before, during and after; the schema goes up first, then each program in its turn."""
+def test_neither_an_upgrade_nor_the_way_back_loses_an_event_or_sends_one_twice(rig: SystemRig, former: Path) -> None:
+    """The schema goes up first, then workers, beat, servers; back come servers, beat, workers, and the schema stays."""
     path, address = a_path(), free_address()
     rig.receiver.script(path, *SCRIPT, Answer(200))
     rig.webhook(path, max_retries=10)
@@ -109,19 +109,29 @@ def test_an_upgrade_loses_no_event_and_sends_none_twice(rig: SystemRig, former: 
             go_on(rig, load)
             migrate(rig)
             assert revision(rig) > BEFORE
-            # The release before, alone on the newest schema; then beside this one; then this one alone.
+            # The release before, alone on the newest schema; then this one's workers behind its server; then this one.
             go_on(rig, load)
+            new = {}
             for name, command in PROGRAMS.items():
-                programs.enter_context(started(rig, f"new-{name}", command, grpc_bind=address))
+                new[name] = programs.enter_context(started(rig, f"new-{name}", command, grpc_bind=address))
                 wait_until_ready(rig, f"new-{name}")
-            go_on(rig, load)
-            for part in [each for each in rig.system.parts if each.name in PROGRAMS]:
-                tell_to_end(part, within_s=GRACE_S)
-            go_on(rig, load)
+                end(rig, name)
+                go_on(rig, load)
+            for name in reversed(PROGRAMS):
+                rig.restart(name)
+                wait_until_ready(rig, name, times=2)
+                tell_to_end(new[name], within_s=GRACE_S)
+                go_on(rig, load)
+            assert {_code_of(rig, name) for name in PROGRAMS} == {str(former)}
         wait_until_sent(rig, len(load.accepted))
     came = posts(rig.receiver, path)
     assert came.keys() == set(load.accepted)
     assert sum(came.values()) == len(load.accepted) + FAILURES
+
+
+def end(rig: SystemRig, name: str) -> None:
+    """Tell a program of the release before to end."""
+    tell_to_end(next(each for each in rig.system.parts if each.name == name), within_s=GRACE_S)
 
 
 def go_on(rig: SystemRig, load: SteadyPublisher) -> None:

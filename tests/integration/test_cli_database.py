@@ -182,6 +182,17 @@ def test_an_empty_database_is_migrated_and_says_so(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.usefixtures("empty_database")
+def test_a_newer_releases_schema_is_left_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    """A release that was gone back to migrates at each start of its units, and they need that to go well."""
+    assert run(root, ["migrate", "0001"]) == 0
+    with psycopg.connect(os.environ[f"{PREFIX}DATABASE_URL"], autocommit=True) as connection:
+        connection.execute("UPDATE noteflow.alembic_version SET version_num = '9999'")
+    capsys.readouterr()
+    assert run(root, ["migrate"]) == 0
+    assert capsys.readouterr().out.startswith("the schema is at 9999, which this release does not know: a newer one's")
+
+
+@pytest.mark.usefixtures("empty_database")
 def test_one_that_waits_for_the_schema_changes_nothing_and_ends_once_it_is_there(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

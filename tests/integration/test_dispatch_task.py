@@ -10,6 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 from redis import Redis
 
+from noteflow_hooks.delivery.settler import Outcomes
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -37,12 +38,14 @@ class Deliveries:
             wake_ups.enqueue(each, if_room=False)
         return sum(map(len, self.chunks))
 
-    def dispatch_and_deliver(self, _: Sequence[UUID], *, wake_ups: WakeUps) -> tuple[int, str]:
+    def dispatch_and_deliver(self, _: Sequence[UUID], *, wake_ups: WakeUps) -> tuple[int, Outcomes]:
         *others, own = self.chunks or [[]]
         for each in others:
             wake_ups.enqueue(each, if_room=False)
         self.sent += own
-        return sum(map(len, self.chunks)), f"{len(own)} succeeded"
+        outcomes = Outcomes({"succeeded": len(own)})
+        outcomes.sent = tuple(own)
+        return sum(map(len, self.chunks)), outcomes
 
 
 @pytest.fixture
@@ -71,7 +74,7 @@ def run(tasks: ModuleType, monkeypatch: pytest.MonkeyPatch, chunks: Sequence[lis
 
 def test_a_chunk_is_sent_by_the_task_itself(tasks: ModuleType, broker: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """The others go to the queue."""
-    assert run(tasks, monkeypatch, CHUNKS) == ("3 deliveries: 1 succeeded", CHUNKS[1])
+    assert run(tasks, monkeypatch, CHUNKS) == (f"3 deliveries: 1 succeeded; {CHUNKS[1][0]}", CHUNKS[1])
     until(lambda: queued(broker) == CHUNKS[:1], what="the first chunk is queued")
 
 

@@ -110,3 +110,14 @@ def test_another_broker_than_ours_ends_a_program_with_one_line(
     assert "noteflow-hooks: CELERY_BROKER_URL would replace our settings: unset it" in ended.stderr
     assert "Traceback" not in ended.stderr
     assert "canary" not in ended.stderr + ended.stdout
+
+
+def test_a_pool_that_can_not_grow_is_not_to_be_scaled(tmp_path: Path) -> None:
+    """Celery's would stumble over each message that asks for more, and drop it."""
+    command = [sys.executable, "-m", "workers", "worker", "-P", "threads", "--autoscale=4,1"]
+    ended = subprocess.run(
+        command, env=variables(GOOD), cwd=tmp_path, capture_output=True, text=True, timeout=180, check=False
+    )
+    assert ended.returncode == 1
+    assert "noteflow-hooks: --autoscale needs -P prefork or -P gevent" in ended.stderr
+    assert "Traceback" not in ended.stderr

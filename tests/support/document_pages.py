@@ -24,16 +24,23 @@ class Page:
     def sections(self, *, level: int = 2) -> dict[str, str]:
         """Return the text of each section of that level, by its heading; a section ends at one of no deeper level."""
         parts = re.split(rf"^(#{{2,{level}}}) (.+)$", self._text, flags=re.MULTILINE)[1:]
-        each = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
-        return {heading: text for marks, heading, text in each if len(marks) == level}
+        found = zip(parts[::3], parts[1::3], parts[2::3], strict=True)
+        return {heading: text for marks, heading, text in found if len(marks) == level}
+
+    def opening(self, heading: str) -> str:
+        """Return what stands in a section of the second level before its first one of the third."""
+        return self.sections()[heading].partition("\n### ")[0]
 
     def commands(self) -> list[list[str]]:
         """Return the command lines of ours in all blocks, each once and without the program's name."""
         ours = {line for line in lines(self._text) if line.startswith(_OURS) and not set(line) & set("|>`$")}
-        return [shlex.split(line, comments=True)[1:] for line in sorted(ours)]
+        return [shlex.split(line)[1:] for line in sorted(ours)]
 
 
 def lines(text: str) -> list[str]:
-    """Return the command lines of a text's blocks; one that goes on after a backslash, or has a document, is one."""
+    """Return the command lines of a text's blocks, without comments.
+
+    One that goes on after a backslash, or has a document, is one line.
+    """
     blocks = [re.sub(r"\\\n\s*", "", block) for block in _BLOCK.findall(text)]
-    return [each.group().strip() for block in blocks for each in _LINE.finditer(block)]
+    return [re.sub(r"\s+# .*$", "", each.group()).strip() for block in blocks for each in _LINE.finditer(block)]

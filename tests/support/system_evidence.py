@@ -132,14 +132,19 @@ class Flower:
 
     login: Final = ("operator", "a-password-of-flowers")
 
-    def __init__(self, rig: SystemRig, log_path: Path) -> None:
+    def __init__(self, rig: SystemRig, log_path: Path, **options: str) -> None:
+        """``options`` are Flower's own, as in its variables."""
         self._log_path = log_path
         command = ["-m", "celery", "-A", "workers.app", "flower", "--address=127.0.0.1", "--port=0", "--logging=debug"]
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *command],
                 cwd=rig.folder,
-                env={**variables(rig.settings), "FLOWER_BASIC_AUTH": ":".join(self.login)},
+                env={
+                    **variables(rig.settings),
+                    "FLOWER_BASIC_AUTH": ":".join(self.login),
+                    **{f"FLOWER_{name.upper()}": value for name, value in options.items()},
+                },
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -164,9 +169,14 @@ class Flower:
         until(lambda: showing in self.page("/api/tasks?limit=1000"), what="Flower shows the work")
         return "\n".join(map(self.page, _PAGES)).encode()
 
-    def page(self, path: str) -> str:
-        """Return one of its pages."""
+    @property
+    def url(self) -> str:
+        """Where it listens."""
         found = _VISIT.search(self._log_path.read_text())
         assert found
-        answer = requests.get(f"{found[1]}{path}", auth=self.login, timeout=30)
+        return found[1]
+
+    def page(self, path: str) -> str:
+        """Return one of its pages."""
+        answer = requests.get(f"{self.url}{path}", auth=self.login, timeout=30)
         return answer.text if answer.status_code != 404 else ""

@@ -10,7 +10,9 @@ from noteflow_hooks.concurrency.bulkhead import Bulkhead
 from noteflow_hooks.delivery.claimer import Claimer
 from noteflow_hooks.delivery.tuning import BULKHEAD, Clock
 from noteflow_hooks.delivery.wake_ups import Lane, SlotWakeUps
-from noteflow_hooks.domain.ports.delivery_store import Claimed, SchedulingSlot
+from noteflow_hooks.domain.health.state import EndpointHealth
+from noteflow_hooks.domain.ports.delivery_store import Claimed, SchedulingSlot, next_slots
+from tests.support.builders import NOON
 from tests.support.wake_ups import KeptWakeUps
 
 if TYPE_CHECKING:
@@ -31,6 +33,17 @@ class Busy:
 
     def claim(self, *_: Any, **__: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
         return Claimed([], passed_over=True)
+
+
+class Storing:
+    """A store in which somebody stores a result of the endpoint's, for two looks."""
+
+    def __init__(self) -> None:
+        self.looks = 0
+
+    def claim(self, *_: Any, **__: Any) -> Claimed:  # noqa: ANN401 - the port's own arguments
+        self.looks += 1
+        return Claimed([], passed_over=self.looks < 3)
 
 
 class Process:
@@ -109,3 +122,29 @@ def test_what_chunks_of_a_backlog_passed_over_takes_one_wake_up() -> None:
     for _ in range(10):
         process.claimer.take([uuid4() for _ in range(50)], size=50, wake_ups=process.wake_ups)
     assert (process.wake_ups.retries, len(process.wake_ups.woken)) == ([], 1)
+
+
+def test_a_few_that_somebody_is_just_busy_with_are_waited_for() -> None:
+    """A message for them would come as the next task that finds nothing."""
+    store = Storing()
+    process = Process(tasks=1, store=store)
+    process.claimer.take([uuid4()], size=50, wake_ups=process.wake_ups)
+    assert (store.looks, process.wake_ups.retries) == (3, [])
+
+
+def test_what_is_throttled_by_a_claim_is_told() -> None:
+    """The task has moved it to its endpoint's scheduling slots."""
+    store = Empty()
+    store.claim = lambda *_, **__: Claimed([], throttled=2)  # type: ignore[attr-defined]  # a store of two methods
+    process = Process(tasks=1, store=store)
+    assert process.claimer.take([uuid4()], size=50, wake_ups=process.wake_ups).throttled == 2
+
+
+def test_a_probe_under_way_needs_no_wake_up_for_the_end_of_its_lease() -> None:
+    """Its result brings the next slot; the sweep finds that of a probe whose worker has died."""
+    until = NOON + timedelta(seconds=20)
+    probed = EndpointHealth(uuid4(), turn_at=until, open_until=NOON, probing_until=until)
+    opened = EndpointHealth(uuid4(), turn_at=until, open_until=until)
+    assert next_slots([probed], now=NOON) == []
+    assert [each.wait for each in next_slots([probed, opened], now=NOON)] == [timedelta(seconds=20)]
+    assert [each.wait for each in next_slots([probed], now=until)] == [timedelta(0)]

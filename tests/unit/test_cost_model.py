@@ -32,6 +32,14 @@ def test_the_page_has_what_its_inputs_give(model: ModuleType) -> None:
     assert model.written(page) == page
 
 
+def test_the_operators_page_has_what_the_inputs_give(model: ModuleType) -> None:
+    """By the dearer of both columns, with two workers at the least."""
+    operations = model.OPERATIONS.read_text("utf-8")
+    assert model.written_operations(model.PAGE.read_text("utf-8"), operations) == operations
+    [row] = [line for line in operations.splitlines() if line.startswith("| 1,000 |")]
+    assert row == "| 1,000 | 2 | 1 | 0.4 | 35 | 180 | 370 |"
+
+
 def test_a_table_is_written_anew(model: ModuleType) -> None:
     """One that is empty or wrong is filled, and what stands around it stays."""
     page = model.PAGE.read_text("utf-8")

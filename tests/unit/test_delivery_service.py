@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.delivery.settler import SHOWN_IDS
 from noteflow_hooks.delivery.wake_ups import Lane
 from noteflow_hooks.domain.deliveries import DeliveryStatus
 from noteflow_hooks.domain.paging import DeliveryFilter
@@ -135,3 +136,15 @@ def test_no_post_starts_that_might_outlast_its_lease(frozen_s: float, starts: bo
     assert system.sent == [delivery_id] * starts
     assert system.wake_ups.retries == ([] if starts else [(timedelta(0), [delivery_id])])
     assert system.read(delivery_id).attempt_count == starts
+
+
+def test_a_task_shows_what_it_sent_beside_what_it_was_asked_for() -> None:
+    """So that a first attempt is found by its delivery's id; of very many the first ones, and how many more."""
+    system = System()
+    asked, other = system.deliveries(2)
+    outcomes = system.deliver([asked])
+    assert set(outcomes.sent) == {asked, other}
+    assert outcomes.shown([asked]) == f"2 succeeded; {other}"
+    assert outcomes.shown(outcomes.sent) == "2 succeeded"
+    outcomes.sent = tuple(uuid4() for _ in range(SHOWN_IDS + 3))
+    assert outcomes.shown().endswith(f"{outcomes.sent[SHOWN_IDS - 1]} and 3 more")

@@ -40,6 +40,7 @@ def test_compose_publishes_it_on_loopback_with_a_login() -> None:
     """In its container it listens for the host alone."""
     services: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     found = [each for each in services.values() if "flower" in (each.get("command") or [])]
-    assert len(found) == 1
-    assert all(port.startswith("127.0.0.1:") for port in found[0]["ports"])
-    assert re.search(r"FLOWER_USER:\?.*:.*FLOWER_PASSWORD:\?", found[0]["environment"]["FLOWER_BASIC_AUTH"])
+    assert [each["environment"]["FLOWER_READ_ONLY"] for each in found] == ["true", "false"]
+    for each in found:
+        assert all(port.startswith("127.0.0.1:") for port in each["ports"])
+        assert re.search(r"FLOWER_USER:\?.*:.*FLOWER_PASSWORD:\?", each["environment"]["FLOWER_BASIC_AUTH"])

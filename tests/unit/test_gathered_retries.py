@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from noteflow_hooks.delivery.retries import GatheredRetries
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from uuid import UUID
 
 
 class Messages:
-    """What is sent, by a clock that stands still."""
+    """What is sent, by a clock that the test moves."""
 
     def __init__(self, *, most: int = 50) -> None:
+        self.now = 5.0
         self.sent: list[tuple[list[UUID], timedelta]] = []
         self.retries = GatheredRetries(
-            lambda ids, delay: self.sent.append((ids, delay)), most=most, monotonic=lambda: 5.0
+            lambda ids, delay: self.sent.append((ids, delay)), most=most, monotonic=lambda: self.now
         )
 
     def put(self, count: int, *, ms: int) -> list[UUID]:
@@ -52,3 +54,28 @@ def test_what_is_due_soon_is_not_gathered() -> None:
     messages = Messages()
     ids = messages.put(1, ms=20)
     assert messages.sent == [(ids, timedelta(milliseconds=20))]
+
+
+def test_what_fails_later_and_comes_due_at_the_same_time_goes_with_it() -> None:
+    """The message leaves shortly before they are due, and what is due later waits for its own."""
+    messages = Messages()
+    first, later = messages.put(1, ms=2_000), messages.put(1, ms=3_000)
+    messages.now += 1
+    second = messages.put(1, ms=1_150)
+    messages.now += 0.85
+    until(lambda: messages.sent, what="a message leaves")
+    [(ids, delay)] = messages.sent
+    assert set(ids) == {*first, *second}
+    assert timedelta(seconds=0.2) < delay <= timedelta(seconds=0.31)
+    messages.retries.close()
+    assert [set(named) for named, _ in messages.sent[1:]] == [set(later)]
+
+
+def test_a_long_wait_is_gathered_for_a_short_while_only() -> None:
+    """Then it waits as a message does, which a worker that ends gives back."""
+    messages = Messages()
+    ids = messages.put(1, ms=60_000)
+    messages.now += 2.1
+    until(lambda: messages.sent, what="a message leaves")
+    [(named, delay)] = messages.sent
+    assert (named, delay > timedelta(seconds=57)) == (ids, True)

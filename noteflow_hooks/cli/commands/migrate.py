@@ -35,7 +35,10 @@ _LOOK_S: Final = 1.0
     help="Change nothing; wait so long for another one to bring it there, or further.",
 )
 def migrate(*, revision: str, wait_s: float | None) -> None:
-    """Bring the database forward to REVISION, by default the newest. Twice, or two at once, does no harm."""
+    """Bring the database forward to REVISION, by default the newest. Twice, or two at once, does no harm.
+
+    A schema that is a newer release's is left as it is.
+    """
     if not re.fullmatch(r"[0-9A-Za-z_]+", revision):
         raise InvalidInputError("revision", f"{revision[:100]!r} is none; allowed are head, and names such as 0001")
     settings = database_settings()
@@ -43,6 +46,10 @@ def migrate(*, revision: str, wait_s: float | None) -> None:
         _wait(settings, revision, wait_s=wait_s)
         return
     before = _revision(settings)
+    if revision == "head" and before not in ("nothing", *bootstrap.revisions()):
+        # As after the way back to the release before, whose units migrate at each start.
+        click.echo(f"the schema is at {before}, which this release does not know: a newer one's, and left as it is")
+        return
     try:
         bootstrap.migrate(settings, revision)
     except CommandError as error:

@@ -14,6 +14,7 @@ from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.broker.kombu_internals import redis_client
 from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.broker.queue_depth import queue_depth
+from noteflow_hooks.broker.redis_mode import mode_of, problem_with
 from noteflow_hooks.cli.doctor.findings import Check, Verdict, failed, ok, warning
 from noteflow_hooks.concurrency.identity import process_of
 from noteflow_hooks.errors import UnavailableError
@@ -54,6 +55,9 @@ class Broker:
         with self._client() as client:
             client.ping()
             took_s = time.monotonic() - began
+            problem = _wrong_mode(client)
+            if problem is not None:
+                return problem
             try:
                 client.lpushx(_NO_KEY, "")
             except ResponseError as error:
@@ -114,6 +118,14 @@ class Broker:
     def _client(self) -> Iterator[Any]:
         with _answer_needed(), redis_client(self._made()) as client:
             yield client
+
+
+def _wrong_mode(client: Any) -> Verdict | None:  # noqa: ANN401 - redis-py's, untyped
+    """Judge what kind of server it is; of one that doesn't tell us, nothing is said."""
+    with suppress(ResponseError):
+        found, _, advice = (problem_with(mode_of(client.info("server"))) or "").partition("; ")
+        return failed(f"it is {found}", advice) if found else None
+    return None
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import click
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.application.endpoints import EndpointRules
+from noteflow_hooks.broker.redis_mode import refuse_mode
 from noteflow_hooks.concurrency.identity import name_process
 from noteflow_hooks.concurrency.outage import COLLECTOR
 from noteflow_hooks.concurrency.pulse import Pulse, default_folder
@@ -48,6 +49,7 @@ def _serve(settings: Settings, group: Group | None) -> None:
     parts = bootstrap.server(settings, waits=LoopWaits(), figures=figures)
     try:
         bootstrap.refuse_pooler(settings)
+        refuse_mode(settings.redis)
         pulse.open(settings.run_dir or default_folder(), "server", f"{settings.grpc_bind} {number}".strip())
         options = _options(settings, parts.database_threads, group)
         endpoints = replace(

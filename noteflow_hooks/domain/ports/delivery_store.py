@@ -186,9 +186,13 @@ class ThrottledCount:
 
 
 def next_slots(healths: Iterable[EndpointHealth], *, now: datetime) -> list[SchedulingSlot]:
-    """Return the next slots of those endpoints that have one coming."""
+    """Return the next slots of those endpoints that have one coming.
+
+    That of an endpoint which is being probed is none: the probe's result brings it forward, and where its worker has
+    died the sweep finds it.
+    """
     return [
         SchedulingSlot(wait=max(timedelta(0), each.turn_at - now), slow=each.slow_since is not None)
         for each in healths
-        if each.turn_at is not None
+        if each.turn_at is not None and (each.turn_at <= now or each.turn_at != each.probing_until)
     ]

@@ -24,6 +24,7 @@ from noteflow_hooks.domain.retry import RetryPolicy
 from noteflow_hooks.domain.whole_batches import whole_success
 from noteflow_hooks.maintenance.rescue import Rescue
 from tests.conformance.model.delivery_tracks import RETRY_BASE
+from tests.conformance.model.figures import check_figures
 from tests.conformance.model.operators import URLS, Operated
 from tests.conformance.model.rows import is_blocked, keeps_back
 from tests.conformance.model.steps import step
@@ -260,6 +261,7 @@ class DeliveryMachine(Operated):
         for row in rows.deliveries.values():
             waits = row.held and keeps_back(rows.webhooks[row.webhook_id])
             assert waits or row.status in {"succeeded", "dead", "skipped"}, "a delivery never comes to its end"
+        check_figures(self.opened, rows)
 
     def _takes(self, *, limit: int) -> Iterator[Sequence[Claim]]:
         """Take, one after another, what is due and what has its turn in either lane."""

@@ -18,7 +18,8 @@ from noteflow_hooks.persistence.sql.stats_keys import ALL_ENDPOINTS, EVERYTHING
 #: window's rows are gone through in memory.
 BEGIN: Final = text("""
 WITH hurried AS MATERIALIZED (
-    SELECT set_config('synchronous_commit', 'off', true), set_config('work_mem', '64MB', true)
+    SELECT set_config('synchronous_commit', 'off', true), set_config('work_mem', '64MB', true),
+           set_config('jit', 'off', true)
 )
 SELECT counted_to, seen_to FROM noteflow.stats_progress, hurried WHERE id = 1 FOR UPDATE OF stats_progress SKIP LOCKED
 """)
@@ -91,7 +92,7 @@ minute AS MATERIALIZED (
            made.duration_ms, made.attempt_number, made.started_at,
            CASE WHEN made.error_kind IS NULL AND (delivery.passes_filter IS NULL OR NOT EXISTS (
                SELECT FROM noteflow.webhook_redeliveries AS again WHERE again.delivery_id = made.delivery_id
-           )) THEN greatest(0, extract(epoch FROM delivery.delivered_at - (
+           )) THEN greatest(0, date_part('epoch', delivery.delivered_at - (
                SELECT created_at FROM noteflow.webhook_events WHERE id = delivery.event_id
            )) * 1000)::bigint END AS latency_ms
     FROM minute
