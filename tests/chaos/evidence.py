@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from tests.chaos.ledgers import Ledgers
     from tests.chaos.tables import Tables
 
-#: A sweep needs a worker, beat and Valkey, and a fault takes one of them every few seconds; each time that PostgreSQL was
+#: A sweep needs a worker, beat and Valkey, and a fault takes one every few seconds; each time that PostgreSQL was
 #: away, ten seconds go by after the first one. So long past its lease is no delivery left even then.
 OVERSTAY_S: Final = 45.0
 
