@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from tests.chaos.ledgers import Ledgers
     from tests.chaos.tables import Tables
 
-#: A sweep needs a worker, beat and Valkey, and a fault takes one of them every few seconds; once PostgreSQL was
+#: A sweep needs a worker, beat and Valkey, and a fault takes one every few seconds; each time that PostgreSQL was
 #: away, ten seconds go by after the first one. So long past its lease is no delivery left even then.
-OVERSTAY_S: Final = 30.0
+OVERSTAY_S: Final = 45.0
 
 
 @dataclass(frozen=True, slots=True)
