@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -15,6 +14,7 @@ from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.environment import refuse_celerys_variables
 from noteflow_hooks.broker.redis_look import RedisLook
 from noteflow_hooks.concurrency.bulkhead import Bulkhead
+from noteflow_hooks.concurrency.outage import MAIL
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.delivery.measuring import connection_counter, measured_posts, wake_up_counter
 from noteflow_hooks.delivery.service import DeliveryService
@@ -25,16 +25,21 @@ from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError, PoolerError, SettingsError, UnavailableError
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.filters import CelFilters
+from noteflow_hooks.mail.codes import KeyedContactCodes
 from noteflow_hooks.maintenance.certificates import tell_certificates
 from noteflow_hooks.maintenance.clock import ClockWatch
+from noteflow_hooks.maintenance.digests import write_digests
 from noteflow_hooks.maintenance.replays import advance_replays
 from noteflow_hooks.maintenance.rescue import Rescue
 from noteflow_hooks.maintenance.retention import RetentionService
+from noteflow_hooks.parts import DiagnosticParts, KeyParts, ServerParts, StoreParts, WorkerParts
+from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery.traced_store import delivery_store
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
 from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlchemyCertificateWatch
 from noteflow_hooks.persistence.sql.maintenance.errands import Errands
+from noteflow_hooks.persistence.sql.maintenance.mail_store import SqlAlchemyMailStore
 from noteflow_hooks.persistence.sql.maintenance.reencryption import StoredSecrets
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
@@ -46,17 +51,10 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from noteflow_hooks.domain.ports.certificates import CertificateReader
-    from noteflow_hooks.domain.ports.filters import FilterEvaluator
-    from noteflow_hooks.domain.ports.maintenance import TaskRuns
-    from noteflow_hooks.domain.ports.previews import Previewer
-    from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.domain.ports.unit_of_work import Announce, UnitOfWork
-    from noteflow_hooks.maintenance.retention import Purged
+    from noteflow_hooks.maintenance.mails import MailRounds
     from noteflow_hooks.persistence.sql.aside import Waits
     from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
-    from noteflow_hooks.persistence.sql.maintenance.diagnostics import DatabaseDiagnostics
-    from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import SystemDiagnostics
     from noteflow_hooks.settings import Settings
     from noteflow_hooks.telemetry.memory import Figures
     from noteflow_hooks.telemetry.tracing import SpanRecorder
@@ -71,92 +69,12 @@ RECORDING_SILENCE: Final = timedelta(seconds=60)
 BREAKERS_TOLD: Final = 500
 #: How many endpoints' certificates a purge tells of, at most.
 CERTIFICATES_TOLD: Final = 500
+#: How many digests a purge writes, at most.
+DIGESTS_WRITTEN: Final = 200
 #: A server's threads wait for a connection for no longer than a call may take.
 _SERVER_WAIT_S: Final = 1.0
 #: How long `doctor` waits for the database. No answer by then counts as a fault.
 _LOOK_TIMEOUT_S: Final = 2
-
-
-@dataclass(frozen=True, slots=True)
-class ServerParts:
-    """What the gRPC server is made of."""
-
-    units: Callable[[], UnitOfWork]
-    #: None while the feature flag is off.
-    webhook_service: WebhookService | None
-    #: How many calls may use the database at once.
-    database_threads: int
-    #: Takes a function that returns how many calls wait in the server. While many wait, wake-ups are sent in larger
-    #: messages.
-    report_backlog: Callable[[Callable[[], int]], object]
-    #: Checks payloads of the workspaces' own types.
-    schemas: SchemaChecker
-    #: Reads the endpoints' client certificates.
-    certificates: CertificateReader
-    #: Checks the endpoints' filters.
-    filters: FilterEvaluator
-    #: Shows requests that are not sent.
-    previewer: Previewer
-    #: Tells whether Redis answers.
-    redis_answers: Callable[[], bool]
-    #: Closes connections and the publisher's thread.
-    close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerParts:
-    """What a worker process is made of."""
-
-    deliveries: DeliveryService
-    #: Finds expired leases, and events and deliveries whose wake-ups were lost.
-    rescue: Rescue
-    #: Warns where this process's clock and the database's disagree.
-    check_clock: Callable[[], None]
-    #: Ends the recordings of servers that are gone; returns how many.
-    end_abandoned: Callable[[], int]
-    #: Takes the steps of replays that are due; returns how many deliveries they made due.
-    advance_replays: Callable[[], int]
-    #: Writes the audit entries about breakers whose hour is over; returns how many.
-    tell_breakers: Callable[[], int]
-    #: Has people told of client certificates that end soon; returns of how many.
-    tell_certificates: Callable[[], int]
-    #: Counts what has happened since, for a while.
-    roll_up: Callable[[], object]
-    #: Erases and removes one purge batch of each kind; returns what it did.
-    purge: Callable[[], Purged]
-    #: When the tasks that beat starts last ran to their end.
-    task_runs: TaskRuns
-    #: Waits for POSTs under way, then closes connections.
-    close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class StoreParts:
-    """What commands need that work on the database alone."""
-
-    units: Callable[[], UnitOfWork]
-    close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class KeyParts:
-    """What the commands for keys need."""
-
-    secrets: StoredSecrets
-    #: The names of the keys; the first one's key encrypts.
-    key_ids: tuple[str, ...]
-    close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class DiagnosticParts:
-    """What `doctor` needs of the database."""
-
-    diagnostics: DatabaseDiagnostics
-    system: SystemDiagnostics
-    task_runs: TaskRuns
-    box: SecretBox
-    close: Callable[[], None]
 
 
 def server(settings: Settings, *, waits: Waits | None = None, figures: Figures | None = None) -> ServerParts:
@@ -202,9 +120,37 @@ def server(settings: Settings, *, waits: Waits | None = None, figures: Figures |
         PemReader(),
         CelFilters(),
         RequestPreviewer(),
+        KeyedContactCodes(parse_keys(settings.secret_keys)),
         redis.answers,
         stack.close,
     )
+
+
+def _mails(engine: Engine, settings: Settings) -> MailRounds | None:
+    """Return what sends mails; None where no mail server is named."""
+    address = settings.smtp
+    if address is None:
+        return None
+    # Imported here: most workers send no mail, and it brings the standard library's whole of mails along.
+    from noteflow_hooks.mail.letters import Writer  # noqa: PLC0415 - as said
+    from noteflow_hooks.mail.smtp import SmtpServer  # noqa: PLC0415 - as said
+    from noteflow_hooks.mail.smtp_url import sender_of  # noqa: PLC0415 - as said
+    from noteflow_hooks.maintenance.mails import MailRounds  # noqa: PLC0415 - as said
+
+    writer = Writer(sender=sender_of(settings.mail_from, address), dashboard=settings.dashboard_url)
+    return MailRounds(
+        SqlAlchemyMailStore(engine, WebhookConverter(_box(settings))),
+        SmtpServer(address, writer, ca_bundle=settings.ca_bundle),
+        KeyedContactCodes(parse_keys(settings.secret_keys)),
+        outage=MAIL,
+    )
+
+
+def _digests(engine: Engine, settings: Settings, units: Callable[[], UnitOfWork]) -> Callable[[], int]:
+    """Return what writes the digests that are due, where mails are sent."""
+    store = SqlAlchemyMailStore(engine, WebhookConverter(_box(settings)))
+    is_on = settings.smtp_url is not None
+    return lambda: write_digests(units, limit=DIGESTS_WRITTEN) if is_on and store.has_digests() else 0
 
 
 def _delivery_store(engine: Engine, settings: Settings, recorder: SpanRecorder | None) -> SqlAlchemyDeliveryStore:
@@ -256,25 +202,31 @@ def worker(
         clock=Clock(ending_since=ending_since),
     )
     # Closed in reverse order: results come in for as long as POSTs are under way.
-    for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close):
+    mails = _mails(engine, settings)
+    ends = [] if mails is None else [mails.close]
+    for close in (engine.dispose, executor.close, deliveries.close, bulkhead.close, *ends):
         stack.callback(close)
     return WorkerParts(
         deliveries=deliveries,
         rescue=Rescue(stored, chunk=settings.deliver_chunk),
         check_clock=ClockWatch(stored.now).check,
-        end_abandoned=lambda: (
-            end_abandoned(units, service, silent_for=RECORDING_SILENCE)
-            if errands.has_abandoned(silent_for=RECORDING_SILENCE)
-            else 0
-        ),
+        end_abandoned=lambda: _end_abandoned(units, service, errands),
         advance_replays=lambda: advance_replays(units) if errands.has_replays() else 0,
         tell_breakers=lambda: breakers.tell(limit=BREAKERS_TOLD),
         tell_certificates=lambda: tell_certificates(certificates, announce, limit=CERTIFICATES_TOLD),
         roll_up=SqlAlchemyStatsKeeper(engine).roll_up_some,
+        send_mails=mails.look if mails is not None else _nothing,
+        write_digests=_digests(engine, settings, units),
         purge=RetentionService(SqlAlchemyRetentionStore(engine), settings.periods).purge,
         task_runs=SqlAlchemyTaskRuns(engine),
         close=stack.close,
     )
+
+
+def _end_abandoned(units: Callable[[], UnitOfWork], service: WebhookService | None, errands: Errands) -> int:
+    if not errands.has_abandoned(silent_for=RECORDING_SILENCE):
+        return 0
+    return end_abandoned(units, service, silent_for=RECORDING_SILENCE)
 
 
 def _executor(settings: Settings, figures: Figures | None) -> WebhookExecutor:
@@ -368,6 +320,10 @@ def egress_policy(settings: Settings) -> EgressPolicy:
         )
     except InvalidInputError as error:
         raise SettingsError(str(error)) from None
+
+
+def _nothing() -> None:
+    """Do nothing: without a mail server no mail is sent."""
 
 
 def engine_of(settings: Settings, **options: Any) -> Engine:  # noqa: ANN401 - create_engine's own

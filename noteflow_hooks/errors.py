@@ -21,6 +21,10 @@
     ├── SecretUnavailableError     no key decrypts this secret
     ├── AddressNotAllowedError     the egress rules forbid the endpoint's address
     ├── RenderingError             nothing can be made of an event in an endpoint's format
+    ├── MailError                  a mail could not be sent
+    │   ├── MailServerError        the mail server takes none at the moment; try again
+    │   ├── MailRefusedError       the mail server never takes this one
+    │   └── MailUnknownError       nobody can tell whether it was sent
     └── UnitOfWorkNotStartedError  a unit of work was used outside its ``with``
 
 What a receiver does wrong is none of these: it is an attempt's result, a value.
@@ -66,6 +70,8 @@ class Reason(StrEnum):
     SERVER_AWAY = "SERVER_AWAY"
     SCHEMAS_MISSING = "SCHEMAS_MISSING"
     FILTERS_MISSING = "FILTERS_MISSING"
+    NO_CONTACT = "NO_CONTACT"
+    CODE_EXPIRED = "CODE_EXPIRED"
 
 
 class NoteFlowHooksError(Exception):
@@ -252,6 +258,22 @@ class AddressNotAllowedError(NoteFlowHooksError):
 
 class RenderingError(NoteFlowHooksError):
     """Nothing can be made of the event in this format."""
+
+
+class MailError(NoteFlowHooksError):
+    """A mail could not be sent."""
+
+
+class MailServerError(MailError):
+    """The mail server takes no mail at the moment."""
+
+
+class MailRefusedError(MailError):
+    """The mail server does not take this mail."""
+
+
+class MailUnknownError(MailError):
+    """Whether the mail was sent is not known."""
 
 
 class UnitOfWorkNotStartedError(NoteFlowHooksError):

@@ -16,6 +16,7 @@ from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError
+from noteflow_hooks.mail.smtp_url import SmtpAddress, parse_sender
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 
@@ -117,6 +118,28 @@ def database(text: str) -> str:
 def redis_url(text: str) -> str:
     """Check that it is Redis' URL, and that the files are there that it names."""
     RedisAddress.parse(text).check_files()
+    return text
+
+
+def smtp_url(text: str) -> str:
+    """Check that it is a mail server's URL."""
+    SmtpAddress.parse(text)
+    return text
+
+
+def mail_from(text: str) -> str:
+    """Check that it is an address, or a name with one."""
+    parse_sender(text)
+    return text
+
+
+def page(text: str) -> str:
+    """Check that it is a site's URL, without a query."""
+    parts = urlsplit(text)
+    host = parts.hostname or ""
+    is_plain = text.isprintable() and text.isascii() and not set(text) & set(' <>,"') and not parts.username
+    if parts.scheme not in ("https", "http") or not host or parts.query or parts.fragment or not is_plain:
+        raise ValueError("no site's URL")
     return text
 
 

@@ -20,6 +20,7 @@ from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.mail.smtp_url import SmtpAddress, SmtpUrlError
 from noteflow_hooks.maintenance.retention import Periods
 from noteflow_hooks.telemetry.sampling import SAMPLERS, Sampling
 from noteflow_hooks.telemetry.trace_plan import TracePlan
@@ -74,7 +75,7 @@ class _Variables(BaseSettings):
         field = cls.model_fields[name]
         value = repr(first["input"]) if field.repr else "a value that is not shown here"
         problem = first.get("ctx", {}).get("error")
-        if isinstance(problem, RedisUrlError):
+        if isinstance(problem, RedisUrlError | SmtpUrlError):
             value = f"{value}: {problem}"
         return f"{cls.variable(name)} is {value}; it may hold {field.description}"
 
@@ -244,6 +245,17 @@ class Settings(_Variables):
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
     dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
     dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
+    dashboard_url: Annotated[str, AfterValidator(values.page)] | None = Field(
+        None, description="a URL such as https://hooks.example.com"
+    )
+    smtp_url: Annotated[str, AfterValidator(values.smtp_url)] | None = Field(
+        None,
+        repr=False,
+        description="a URL such as smtps://user:password@host:465, smtp+starttls://user:password@host:587 or smtp://host:25",
+    )
+    mail_from: Annotated[str, AfterValidator(values.mail_from)] | None = Field(
+        None, description="a mail address such as hooks@example.com, or NoteFlow <hooks@example.com>"
+    )
     metrics_bind: values.Address | None = Field(None, description="an address and a port, such as 127.0.0.1:9465")
     log_format: Literal["json", "text"] = Field("json", description="json or text")
     run_dir: Path | None = Field(None, description="the path of a folder")
@@ -262,6 +274,11 @@ class Settings(_Variables):
     def redis(self) -> RedisAddress:
         """Where the broker is; call ``require("redis_url")`` before."""
         return RedisAddress.parse(str(self.redis_url))
+
+    @property
+    def smtp(self) -> SmtpAddress | None:
+        """Where the mail server is; None where mails are not sent."""
+        return None if self.smtp_url is None else SmtpAddress.parse(self.smtp_url)
 
     @property
     def preset_hosts_named(self) -> frozenset[str]:

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from celery import Task
 
+    from noteflow_hooks.parts import WorkerParts
     from noteflow_hooks.telemetry.tracing import SpanRecorder
 
 log = logging.getLogger(__name__)
@@ -85,7 +86,7 @@ ending = Ending()
 _lock = threading.Lock()
 #: The signs of life of the worker, which its children share; here for the price of one assignment a task.
 _marks = life.pulse().marks
-_parts: bootstrap.WorkerParts | None = None
+_parts: WorkerParts | None = None
 #: What is told of what is traced; None where nothing is.
 _recorder: SpanRecorder | None = None
 
@@ -153,6 +154,7 @@ def sweep() -> str:
             deliver.apply_async(([],), queue=_QUEUES[lane])
     # Last: nobody waits for it.
     parts().tell_breakers()
+    parts().send_mails()
     parts().roll_up()
     parts().task_runs.note(SWEEP, took=timedelta(seconds=time.monotonic() - began))
     _marks[DONE] = time.monotonic()
@@ -164,6 +166,7 @@ def purge(left_s: float = settings.purge_every_s) -> str:
     """Erase and remove some of what is old, and while there is more go on after a rest, until beat calls again."""
     # It has hours of time for what it tells days before.
     parts().tell_certificates()
+    parts().write_digests()
     done = parts().purge()
     parts().task_runs.note(PURGE, took=done.took)
     _marks[DONE] = time.monotonic()
@@ -174,7 +177,7 @@ def purge(left_s: float = settings.purge_every_s) -> str:
     return str(done)
 
 
-def parts() -> bootstrap.WorkerParts:
+def parts() -> WorkerParts:
     """Return this process's parts, made on first use: after the fork, where there is one."""
     global _parts, _recorder  # noqa: PLW0603 - a process has one set, and Celery gives tasks no other place for it
     with _lock:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from noteflow_hooks.application.options import check_options, new_options, optio
 from noteflow_hooks.domain.audit.entries import Action, TargetKind, entry_of
 from noteflow_hooks.domain.audit.telling import tell_update, tell_webhook
 from noteflow_hooks.domain.client_certificates import CERTIFICATE_FIELDS, PLAIN_TLS, ClientTls
+from noteflow_hooks.domain.contacts import CONTACT_FIELDS, changed_contact, check_contact, contact_in
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.filters import NO_TROUBLE, FilterTrouble
 from noteflow_hooks.domain.health.state import EndpointHealth
@@ -34,13 +36,13 @@ from noteflow_hooks.errors import InvalidInputError, NotFoundError, Precondition
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
-    from datetime import datetime
 
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.paging import Page, WebhookFilter
     from noteflow_hooks.domain.ports.certificates import CertificateReader
     from noteflow_hooks.domain.ports.filters import FilterEvaluator
+    from noteflow_hooks.domain.ports.mails import ContactCodes
     from noteflow_hooks.domain.ports.previews import Previewer
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
 
@@ -62,9 +64,10 @@ CHANGEABLE: Final = (
     "signing",
     *CERTIFICATE_FIELDS,
     *OPTION_FIELDS,
+    *CONTACT_FIELDS,
 )
 #: Those that are checked by values of their own.
-_GROUPED: Final = frozenset((*CERTIFICATE_FIELDS, *OPTION_FIELDS))
+_GROUPED: Final = frozenset((*CERTIFICATE_FIELDS, *OPTION_FIELDS, *CONTACT_FIELDS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,8 @@ class EndpointRules:
     previewer: Previewer | None = None
     #: Hosts that presets may post to beside their vendors' own.
     preset_hosts: frozenset[str] = frozenset()
+    #: What knows contacts' codes; without it none is right.
+    codes: ContactCodes | None = None
 
     @property
     def presets(self) -> PresetRules:
@@ -118,6 +123,8 @@ class Registration:
     server_ca: str | None = None
     #: Those of its options that are given, by name.
     options: Mapping[str, Any] = field(default_factory=dict)
+    contact: str | None = field(default=None, repr=False)
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +154,14 @@ class EndpointView:
 
 def new_webhook(workspace_id: UUID, asked: Registration, *, rules: EndpointRules) -> WebhookConfig:
     """Make the endpoint that is asked for; raise InvalidInputError that names the field."""
-    _, webhook, tls, options = check_all(
+    _, webhook, tls, options, contact = check_all(
         lambda: _check_one_secret(asked),
         lambda: _created(workspace_id, asked, rules=rules),
         lambda: _tls(PLAIN_TLS, {name: getattr(asked, name) for name in CERTIFICATE_FIELDS}, rules=rules),
         lambda: new_options(asked.options, filters=rules.filters),
+        lambda: changed_contact(None, {name: getattr(asked, name) for name in CONTACT_FIELDS}, now=datetime.now(UTC)),
     )
-    webhook = replace(webhook, tls=tls, options=options)
+    webhook = replace(webhook, tls=tls, options=options, contact=contact)
     webhook.check_transport()
     return with_hidden_url(webhook, url=webhook.url, rules=rules.presets)
 
@@ -221,6 +229,7 @@ def check_changes(changes: Mapping[str, Any], *, rules: EndpointRules) -> Mappin
         lambda: _checked(UUID(int=0), {name: value for name, value in changes.items() if name != "paused"}, rules),
         lambda: _tls(PLAIN_TLS, _whole(changes), rules=rules),
         lambda: check_options(changes, filters=rules.filters),
+        lambda: check_contact(changes),
     )
     return changes
 
@@ -243,12 +252,15 @@ def change_webhook(
     """
     webhook = find_webhook(unit, workspace_id, webhook_id, lock=True)
     check_subscribed(unit, workspace_id, changes.get("events", ()))
-    changed = _changed(webhook, changes, rules=rules, now=now)
+    asks_again = "contact" in changes and unit.mails.was_confirmation_given_up(webhook_id)
+    contact = changed_contact(webhook.contact, contact_in(changes), now=now, asks_again=asks_again)
+    changed = replace(_changed(webhook, changes, rules=rules, now=now), contact=contact)
     is_required = service.requires_verification
     asked = updated(webhook, changed, names_url="url" in changes, is_required=is_required, now=now)
     asked.check_transport()
     stored = service.update_webhook(asked, unit)
     service.ask_to_verify(stored, unit, before=webhook)
+    service.ask_contact(stored, unit, before=webhook)
     old, new = tell_update(webhook, stored)
     target = (TargetKind.WEBHOOK, webhook_id)
     unit.audit.add(entry_of(by, Action.WEBHOOK_UPDATED, workspace_id, target, old=old, new=new))

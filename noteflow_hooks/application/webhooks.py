@@ -27,6 +27,7 @@ from noteflow_hooks.domain.events import (
     traced,
 )
 from noteflow_hooks.domain.ids import ordered_id
+from noteflow_hooks.domain.mails import confirmation_of
 from noteflow_hooks.domain.preset_endpoints import hidden
 from noteflow_hooks.domain.verification import registered, verification_event
 from noteflow_hooks.errors import UnavailableError, WebhooksOffError
@@ -116,10 +117,13 @@ class WebhookService:
         Raise InvalidInputError for a type that the workspace has not.
         """
         check_subscribed(unit, config.workspace_id, config.events)
+        if config.contact is not None:
+            config = replace(config, contact=replace(config.contact, asked_at=self._now()))
         if self.requires_verification:
             config = registered(config, now=self._now())
         stored = unit.webhooks.create(hidden(_with_key(config)))
         self.ask_to_verify(stored, unit, before=None)
+        self.ask_contact(stored, unit, before=None)
         target = (TargetKind.WEBHOOK, stored.id)
         unit.audit.add(entry_of(by, Action.WEBHOOK_REGISTERED, stored.workspace_id, target, new=tell_webhook(stored)))
         unit.on_commit(lambda: self._log_registered(stored))
@@ -144,6 +148,13 @@ class WebhookService:
         if challenge is None or challenge == had:
             return None
         return self.publish(verification_event(webhook, challenge, now=self._now()), unit).id
+
+    @staticmethod
+    def ask_contact(webhook: WebhookConfig, unit: UnitOfWork, *, before: WebhookConfig | None) -> None:
+        """Have a stored endpoint's contact asked by mail whether it wants any, unless it was asked before."""
+        mail = confirmation_of(webhook, before=before)
+        if mail is not None:
+            unit.mails.add(mail)
 
     def check_url(self, url: str) -> None:
         """Raise InvalidInputError where an endpoint at this URL may not be reached."""

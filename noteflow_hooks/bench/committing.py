@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import cycle, islice
+from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 from noteflow_hooks import bootstrap
@@ -18,6 +19,9 @@ from noteflow_hooks.bench.lines import say, told
 from noteflow_hooks.bench.traffic import BODY
 from noteflow_hooks.domain.events import Event, WebhookEventType
 from noteflow_hooks.local.stack.environment import GivenSettings
+
+if TYPE_CHECKING:
+    from noteflow_hooks.parts import StoreParts
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +58,7 @@ class Task:
         )
 
 
-def _commit(store: bootstrap.StoreParts, event: Event) -> None:
+def _commit(store: StoreParts, event: Event) -> None:
     with store.units() as unit:
         unit.events.append(event)
         unit.commit()

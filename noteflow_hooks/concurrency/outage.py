@@ -83,3 +83,4 @@ class Outage:
 DATABASE: Final = Outage("the database", safe="what was accepted is safe, and goes on when it answers")
 COLLECTOR: Final = Outage("the collector of traces", safe="deliveries go on, and spans are dropped meanwhile")
 REDIS: Final = Outage("Redis", safe="what was committed is safe, and relay and sweep find it")
+MAIL: Final = Outage("the mail server", safe="mails wait, and deliveries go on", quiet_s=0.0)

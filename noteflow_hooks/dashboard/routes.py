@@ -40,6 +40,8 @@ ROUTES: Final[tuple[tuple[str, str, View], ...]] = (
     ("/endpoints/{id}/disable", "POST", endpoint.disable),
     ("/endpoints/{id}/test", "POST", endpoint.test),
     ("/endpoints/{id}/verify", "POST", endpoint.verify),
+    ("/endpoints/{id}/contact", "POST", endpoint.confirm_contact),
+    ("/endpoints/{id}/contact/ask", "POST", endpoint.ask_contact),
     ("/endpoints/{id}/rotate", "GET", for_managers(endpoint.before_rotating)),
     ("/endpoints/{id}/rotate", "POST", endpoint.rotate),
     ("/endpoints/{id}/delete", "GET", for_managers(endpoint.before_deleting)),

@@ -240,6 +240,8 @@ DONE: Final = {
     "disabled": "The endpoint is disabled: what waited for it is skipped, and can be sent again later.",
     "deleted": "The endpoint is deleted, with its secrets.",
     "tested": "A test event is sent.",
+    "confirmed": "The contact is confirmed: it hears of the endpoint's trouble from now on.",
+    "contact_asked": "Where the code counts no more, or could not be mailed, another mail is on its way.",
     "asked": "The endpoint is asked; whether it has answered stands below.",
     "resent": "It is sent again.",
     "replaying": "The replay has begun.",

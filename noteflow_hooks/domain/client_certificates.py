@@ -118,18 +118,23 @@ PLAIN_TLS: Final = ClientTls()
 
 def expiring_event(event_id: UUID, workspace_id: UUID, webhook_id: UUID, info: CertificateInfo, now: datetime) -> Event:
     """Make the event that tells a workspace's other endpoints that this one's client certificate ends."""
-    ends = f"{info.not_after:%Y-%m-%d %H:%M:%S UTC}"
-    verb = "ends" if info.not_after > now else "ended"
     payload = CertificateExpiringPayload(
         event=WebhookEventType.WEBHOOK_CERTIFICATE_EXPIRING,
         timestamp=format_timestamp(now),
         meeting_id=None,
         webhook_id=str(webhook_id),
-        reason=f"The client certificate {verb} at {ends}; give the endpoint a new one, with its key",
+        reason=ending_words(info, now),
         expires_at=format_timestamp(info.not_after),
         sha256=info.sha256,
     )
     return new_event(event_id, workspace_id, payload, occurred_at=now)
+
+
+def ending_words(info: CertificateInfo, now: datetime) -> str:
+    """Say when the client certificate ends, or has ended, and what to do."""
+    ends = f"{info.not_after:%Y-%m-%d %H:%M:%S UTC}"
+    verb = "ends" if info.not_after > now else "ended"
+    return f"The client certificate {verb} at {ends}; give the endpoint a new one, with its key"
 
 
 def _first_warning(info: CertificateInfo) -> datetime:

@@ -13,6 +13,7 @@ T = TypeVar("T")
 A = TypeVar("A")
 B = TypeVar("B")
 C = TypeVar("C")
+D = TypeVar("D")
 
 #: The most violations that are reported, so that a message with 5,000 bad segments gets no answer with thousands.
 _MOST = 20
@@ -47,6 +48,15 @@ def check_all(first: Callable[[], A], second: Callable[[], B], third: Callable[[
 def check_all(
     first: Callable[[], A], second: Callable[[], B], third: Callable[[], C], fourth: Callable[[], T], /
 ) -> tuple[A, B, C, T]: ...
+@overload
+def check_all(
+    first: Callable[[], A],
+    second: Callable[[], B],
+    third: Callable[[], C],
+    fourth: Callable[[], T],
+    fifth: Callable[[], D],
+    /,
+) -> tuple[A, B, C, T, D]: ...
 def check_all(*checks: Callable[[], Any]) -> tuple[Any, ...]:
     """Return what the checks return; if any raise, raise one error that names all their violations."""
     found = Violations()

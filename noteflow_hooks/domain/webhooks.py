@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from noteflow_hooks.domain.contacts import Contact
+
 DEFAULT_NAME: Final = "Webhook"
 #: The most secrets that sign beside the newest one, and the most key pairs.
 PREVIOUS_SECRETS_LIMIT: Final = 5
@@ -124,6 +126,8 @@ class WebhookConfig:
     options: EndpointOptions = NO_OPTIONS
     #: Whether it has shown that it wants deliveries.
     verification: Verification = NEVER_ASKED
+    #: Who hears by mail of its trouble; None for nobody.
+    contact: Contact | None = None
 
     @classmethod
     def create(

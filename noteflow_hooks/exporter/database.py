@@ -33,6 +33,8 @@ _WAITING: Final = (
     metrics.EXPIRED,
     metrics.EXPIRED_OLDEST,
     metrics.REPLAYS,
+    metrics.MAILS_WAITING,
+    metrics.MAILS_OLDEST,
 )
 
 

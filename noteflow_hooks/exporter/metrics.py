@@ -84,6 +84,8 @@ EXPIRED: Final = _gauge("leases_expired", "Claims whose worker gave no answer in
 EXPIRED_OLDEST: Final = _gauge("leases_expired_oldest_seconds", "For how long the first of them has been over.")
 ENDPOINTS: Final = _gauge("endpoints", "Endpoints by state.", "state", known=_each(*EndpointState))
 REPLAYS: Final = _gauge("replays_running", "Replays under way, up to 10000.")
+MAILS_WAITING: Final = _gauge("mails_waiting", "Mails to endpoints' contacts that wait to be sent, up to 10000.")
+MAILS_OLDEST: Final = _gauge("mails_waiting_oldest_seconds", "For how long the first of them has waited.")
 TASK_RUN: Final = _gauge(
     "task_last_run_timestamp_seconds", "When each periodic task last ran to its end.", "task"
 )  # fmt: skip
@@ -131,6 +133,8 @@ FROM_DATABASE: Final = (
     EXPIRED_OLDEST,
     ENDPOINTS,
     REPLAYS,
+    MAILS_WAITING,
+    MAILS_OLDEST,
     TASK_RUN,
     CLOCK_SKEW,
     CIPHERTEXTS,

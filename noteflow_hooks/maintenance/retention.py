@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
+from noteflow_hooks.domain.mails import MAILS_KEPT
 from noteflow_hooks.domain.requests import REMEMBERED
 from noteflow_hooks.domain.stats import HOURS_KEPT, MINUTES_KEPT
 
@@ -96,6 +97,7 @@ class RetentionService:
             _Step("batches", store.remove_batches, periods.events),
             _Step("replays", store.remove_replays, periods.events),
             _Step("request ids", store.remove_requests, REMEMBERED),
+            _Step("mails", store.remove_mails, MAILS_KEPT),
             _Step("header forms", store.remove_header_forms, periods.attempts + _FORMS_LONGER),
             _Step("webhooks", store.remove_webhooks, periods.events),
             _Step("minutes of figures", store.remove_minutes, MINUTES_KEPT),

@@ -107,6 +107,13 @@ REDIS_ERRORS: Final = Metric(
     labels=("kind",),
     known=_each(*REDIS_KINDS),
 )
+MAILS: Final = Metric(
+    name="mails",
+    kind="counter",
+    help="Mails to endpoints' contacts: sent; refused by the mail server for now; given up.",
+    labels=("result",),
+    known=_each("sent", "refused", "given_up"),
+)
 TRIGGERS_FAILED: Final = Metric(
     name="event_triggers_failed",
     kind="counter",
@@ -143,6 +150,7 @@ ALL: Final = (
     DROPPED,
     DATABASE_ERRORS,
     REDIS_ERRORS,
+    MAILS,
     TRIGGERS_FAILED,
     TOKENS_REFUSED,
     CLOCK_SKEW,

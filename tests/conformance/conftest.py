@@ -14,16 +14,19 @@ from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
     InMemoryCertificateWatch,
     InMemoryDeliveryStore,
+    InMemoryMailStore,
     InMemoryRetentionStore,
     InMemoryStatsKeeper,
     InMemoryUnitOfWork,
     MemoryStore,
 )
+from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery.restart_patience import MET
 from noteflow_hooks.persistence.sql.delivery.store import SqlAlchemyDeliveryStore
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.maintenance.breaker_log import SqlAlchemyBreakerLog
 from noteflow_hooks.persistence.sql.maintenance.certificate_watch import SqlAlchemyCertificateWatch
+from noteflow_hooks.persistence.sql.maintenance.mail_store import SqlAlchemyMailStore
 from noteflow_hooks.persistence.sql.maintenance.retention import SqlAlchemyRetentionStore
 from noteflow_hooks.persistence.sql.maintenance.rollups import SqlAlchemyStatsKeeper
 from noteflow_hooks.persistence.sql.unit_of_work import SqlAlchemyUnitOfWork
@@ -68,7 +71,7 @@ def memory_world() -> World:
     retention, breakers = InMemoryRetentionStore(store), InMemoryBreakerLog(store)
     certificates = InMemoryCertificateWatch(store)
     units, keeper = partial(InMemoryUnitOfWork, store), InMemoryStatsKeeper(store)
-    return World(units, stores(), stores, age, retention, breakers, certificates, keeper)
+    return World(units, stores(), stores, age, retention, breakers, certificates, keeper, InMemoryMailStore(store))
 
 
 @pytest.fixture(scope="session")
@@ -92,8 +95,9 @@ def postgres_world(engine: Engine, clean_database: str) -> World:  # noqa: ARG00
     retention, breakers = SqlAlchemyRetentionStore(engine), SqlAlchemyBreakerLog(engine)
     units = partial(SqlAlchemyUnitOfWork, engine, _BOX)
     certificates = SqlAlchemyCertificateWatch(engine)
+    mails = SqlAlchemyMailStore(engine, WebhookConverter(_BOX))
     keeper = SqlAlchemyStatsKeeper(engine)
-    return World(units, stores(), stores, partial(_age, engine), retention, breakers, certificates, keeper)
+    return World(units, stores(), stores, partial(_age, engine), retention, breakers, certificates, keeper, mails)
 
 
 def _age(engine: Engine, by: timedelta) -> None:

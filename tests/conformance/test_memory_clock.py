@@ -10,6 +10,7 @@ from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
     InMemoryCertificateWatch,
     InMemoryDeliveryStore,
+    InMemoryMailStore,
     InMemoryRetentionStore,
     InMemoryStatsKeeper,
     InMemoryUnitOfWork,
@@ -28,7 +29,8 @@ def test_time_passes_by_the_clock_that_was_given() -> None:
     stores = partial(InMemoryDeliveryStore, store)
     units, retention = partial(InMemoryUnitOfWork, store), InMemoryRetentionStore(store)
     told = InMemoryBreakerLog(store), InMemoryCertificateWatch(store)
-    world = World(units, stores(), stores, lambda _: None, retention, *told, InMemoryStatsKeeper(store))
+    rest = InMemoryStatsKeeper(store), InMemoryMailStore(store)
+    world = World(units, stores(), stores, lambda _: None, retention, *told, *rest)
     workspace_id = world.workspace()
     delivery = world.delivery(workspace_id, timeout_ms=1_000)
     assert delivery.created_at == NOON

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import pytest
 
+from noteflow_hooks.domain.catalogue import CATALOGUE
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.options import EndpointOptions, Format
 from noteflow_hooks.domain.presets import PRESETS, masked
@@ -67,6 +68,24 @@ def test_a_message_goes_out_with_nothing_of_ours(executor: WebhookExecutor, chat
         "host", "user-agent", "accept", "accept-encoding", "content-type", "content-length",
     }  # fmt: skip
     assert request.header("Host") == f"{HOSTS[form]}:{chats.port}"
+
+
+@pytest.mark.parametrize("form", PRESETS)
+@pytest.mark.parametrize("event_type", ["webhook.failing", "webhook.disabled", "webhook.certificate_expiring"])
+def test_a_chat_hears_of_another_endpoints_trouble(
+    executor: WebhookExecutor, chats: ChatApis, form: Format, event_type: str
+) -> None:
+    """With the endpoint and the reason, in a message that its vendor takes."""
+    claim, channel = joined(chats, form)
+    trouble = CATALOGUE[event_type].example(1)
+    delivery = replace(claim.delivery, event_type=event_type)
+    result = executor.post(replace(claim, delivery=delivery, payload=json.dumps(trouble).encode()))
+    assert (result.succeeded, channel.refusals, len(channel.messages)) == (True, [], 1)
+    [request] = chats.requests
+    # Discord and Teams have what would be markup behind backslashes.
+    body = request.body.decode().replace("\\", "")
+    for words in (trouble["webhook_id"], trouble["reason"].partition(".")[0]):
+        assert str(words) in body
 
 
 @pytest.mark.parametrize("form", PRESETS)

@@ -59,7 +59,7 @@ def test_migrations_go_up_down_and_up_again(empty_database: str) -> None:
     command.downgrade(alembic(empty_database), "base")
     assert tables(empty_database) == 1
     bootstrap.migrate(settings(empty_database))
-    assert tables(empty_database) == whole == 31
+    assert tables(empty_database) == whole == 32
 
 
 def test_the_mapped_tables_are_the_migrated_ones(empty_database: str) -> None:
@@ -74,7 +74,7 @@ def test_two_migrations_at_once_do_no_harm(empty_database: str) -> None:
     command_line = [sys.executable, "-m", "noteflow_hooks.cli", "migrate"]
     both = [subprocess.Popen(command_line, env=environment, stdout=subprocess.DEVNULL) for _ in range(2)]
     assert [each.wait(timeout=60) for each in both] == [0, 0]
-    assert tables(empty_database) == 31
+    assert tables(empty_database) == 32
 
 
 @pytest.fixture
@@ -256,6 +256,7 @@ def test_ids_of_events_deliveries_and_attempts_come_in_the_order_of_time(databas
         "delivery_queue",
         "webhook_attempts",
         "webhook_batches",
+        "webhook_mails",
         "audit_log",
         "stats_resent",
     }

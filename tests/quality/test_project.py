@@ -26,6 +26,7 @@ _ROOT_FILES: Final = frozenset(
         "errors",
         "key_pairs",
         "logs",
+        "parts",
         "printable",
         "setting_values",
         "settings",

@@ -26,11 +26,13 @@ from noteflow_hooks.domain.audit.telling import (
     tell_webhook,
 )
 from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
+from noteflow_hooks.domain.contacts import Digest
 from noteflow_hooks.domain.endpoint_keys import PreviousKey, Signing
 from noteflow_hooks.domain.options import NO_OPTIONS, EndpointOptions
 from noteflow_hooks.domain.requests import NamedRequest
 from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from tests.support.builders import NOON, a_token, a_webhook
+from tests.support.contacts import a_contact
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.audit.entries import AuditEntry
@@ -140,6 +142,8 @@ CHANGED: Final[dict[str, dict[str, Any]]] = {
     "client_certificate": {"tls": ClientTls("cert", "key", info=INFO)},
     "client_key": {"tls": ClientTls(client_key="key")},
     "server_ca": {"tls": ClientTls(server_ca="ca", server_ca_info=(INFO,))},
+    "contact": {"contact": a_contact()},
+    "digest": {"contact": a_contact(digest=Digest.WEEKLY)},
     **{
         name: {"options": NO_OPTIONS.changed({name: value})}
         for name, value in {

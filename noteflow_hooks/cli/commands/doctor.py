@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from noteflow_hooks.cli.doctor import broker, database, endpoints, flow, place, server
+from noteflow_hooks.cli.doctor import broker, database, endpoints, flow, mails, place, server
 from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.cli.doctor.examination import examine
 from noteflow_hooks.cli.doctor.findings import State
@@ -50,8 +50,9 @@ def _examined(there: Place) -> Mapping[str, Verdict]:
             *database.checks(there.settings, parts),
             *flow.checks(there.settings, parts),
             *endpoints.checks(there.settings, parts),
+            *mails.checks(there.settings, parts),
         ]
-        return examine([stored, broker.checks(redis), [server.check(there)]])
+        return examine([stored, broker.checks(redis), [server.check(there)], mails.server_checks(there.settings)])
 
 
 def _show(verdicts: Mapping[str, Verdict], *, as_json: bool) -> None:

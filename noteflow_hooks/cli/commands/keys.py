@@ -22,7 +22,7 @@ from noteflow_hooks.local.operator import operator
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from noteflow_hooks.bootstrap import KeyParts
+    from noteflow_hooks.parts import KeyParts
     from noteflow_hooks.persistence.sql.maintenance.reencryption import Unreadable
 
 _COLUMNS: Final = ("key", "role", "ciphertexts", "unreadable")

@@ -34,6 +34,7 @@ _TAKES_AWAY: Final = {
     "no_max_concurrency": ("max_concurrency", "--max-concurrency"),
     "no_client_certificate": ("client_certificate", "--client-certificate"),
     "no_server_ca": ("server_ca", "--server-ca"),
+    "no_contact": ("contact", "--contact"),
 }
 
 
@@ -58,6 +59,7 @@ _TAKES_AWAY: Final = {
 @certificate_options
 @click.option("--no-client-certificate", is_flag=True, help="Take the client certificate away, and its key.")
 @click.option("--no-server-ca", is_flag=True, help="Trust the system's authorities again.")
+@click.option("--no-contact", is_flag=True, help="Tell nobody by mail any more.")
 @as_json
 def update(webhook: str, *, as_json: bool, **options: Any) -> None:  # noqa: ANN401 - each option has its own type
     """Change what is given, and nothing else. Headers that are given replace all that it had."""

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.contacts import confirm_contact
 from noteflow_hooks.cli.commands.filter_test import filter_test
 from noteflow_hooks.cli.commands.preview import preview
 from noteflow_hooks.cli.commands.webhook_changes import (
@@ -69,7 +70,7 @@ def webhooks() -> None:
     """Register and change endpoints."""
 
 
-for command in (update, enable, disable, pause, resume, rotate_secret, preview, filter_test):
+for command in (update, enable, disable, pause, resume, rotate_secret, preview, filter_test, confirm_contact):
     webhooks.add_command(command)
 
 

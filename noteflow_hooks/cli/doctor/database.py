@@ -18,9 +18,9 @@ from noteflow_hooks.maintenance.clock import measure_skew
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from noteflow_hooks.bootstrap import DiagnosticParts
     from noteflow_hooks.concurrency.identity import Process
     from noteflow_hooks.crypto import SecretBox
+    from noteflow_hooks.parts import DiagnosticParts
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Sample, Server
     from noteflow_hooks.settings import Settings
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from uuid import UUID
 
-    from noteflow_hooks.bootstrap import DiagnosticParts
+    from noteflow_hooks.parts import DiagnosticParts
     from noteflow_hooks.persistence.sql.maintenance.system_diagnostics import Endpoints
     from noteflow_hooks.settings import Settings
 

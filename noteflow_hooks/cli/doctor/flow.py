@@ -14,7 +14,7 @@ from noteflow_hooks.persistence.sql.maintenance.diagnostics import MOST
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from noteflow_hooks.bootstrap import DiagnosticParts
+    from noteflow_hooks.parts import DiagnosticParts
     from noteflow_hooks.persistence.sql.maintenance.diagnostics import Unverified, Waiting
     from noteflow_hooks.settings import Settings
 

@@ -9,6 +9,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 import click
 
 from noteflow_hooks.cli.support.options import standard_input
+from noteflow_hooks.domain.contacts import Digest
 from noteflow_hooks.domain.endpoint_keys import Signing
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, NO_BATCHES, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import PAYLOAD_VERSION
@@ -87,6 +88,11 @@ _OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
         },
     ),
     (
+        "--contact",
+        {"metavar": "ADDRESS", "help": "Who hears by mail of its trouble, once the address has confirmed."},
+    ),
+    ("--digest", {"type": click.Choice([each.value for each in Digest]), "help": "How often that gets a summary."}),
+    (
         "--on-dead",
         {"type": click.Choice([each.value for each in OnDead]), "help": "What follows a dead one of the same meeting."},
     ),
@@ -98,7 +104,7 @@ _OPTIONS: Final[Sequence[tuple[str, dict[str, Any]]]] = (
 
 
 def behaviour_options(command: Decorated) -> Decorated:
-    """Add filter, format, batches, order and what else is off where nobody asks for it."""
+    """Add filter, format, batches, order, contact, and what else is off where nobody asks for it."""
     for name, settings in reversed(_OPTIONS):
         command = click.option(name, **settings)(command)
     return command

@@ -56,6 +56,7 @@ def _serve(settings: Settings, group: Group | None) -> None:
             options.endpoints,
             certificates=parts.certificates,
             previewer=parts.previewer,
+            codes=parts.codes,
             filters=parts.filters,
         )
         options = replace(

@@ -85,6 +85,18 @@ def verify(visit: Visit) -> Redirect:
     return Redirect(f"/endpoints/{visit.id()}?done=asked")
 
 
+def confirm_contact(visit: Visit) -> Redirect:
+    """Take the code that was mailed to its contact."""
+    code = visit.form.text("code")
+    visit.client.webhooks.ConfirmContact(pb.ConfirmContactRequest(webhook_id=visit.id(), code=code))
+    return Redirect(f"/endpoints/{visit.id()}?done=confirmed")
+
+
+def ask_contact(visit: Visit) -> Redirect:
+    """Have its contact asked again, where its code counts no more."""
+    return _set(visit, "contact", done="contact_asked", contact=_endpoint(visit).contact)
+
+
 def before_rotating(visit: Visit) -> Page:
     """Ask what is to be made anew, and for how long the former one signs on."""
     endpoint = _endpoint(visit)

@@ -69,6 +69,8 @@ FIELDS: Final[dict[str, Callable[[str, str], Any]]] = {
     "batch_partial": _flag,
     "ordering": _text,
     "on_dead": _text,
+    "contact": _text,
+    "digest": _text,
     "send_traceparent": _flag,
 }
 #: Which of the PEM files may be taken away, by a box of that name.
@@ -77,7 +79,14 @@ _REMOVABLE: Final = ("client_certificate", "server_ca")
 
 def blank_values() -> dict[str, Any]:
     """Return what the form of a new endpoint shows: the defaults."""
-    chosen = {"events": [], "signing": "hmac", "format": "noteflow", "ordering": "none", "on_dead": "skip"}
+    chosen = {
+        "events": [],
+        "signing": "hmac",
+        "format": "noteflow",
+        "ordering": "none",
+        "on_dead": "skip",
+        "digest": "none",
+    }
     numbers = {"batch_max": 0, "batch_wait_ms": 0, "batch_partial": False, "send_traceparent": False}
     return {**dict.fromkeys(FIELDS), **chosen, **numbers}
 
@@ -109,4 +118,5 @@ def values_of(endpoint: pb.Webhook) -> dict[str, Any]:
         for name in ("rate_limit_per_s", "max_concurrency")
     }
     plain = {name: getattr(endpoint, name) for name in FIELDS if name not in {*secret, *limits, "events"}}
-    return {**plain, **secret, **limits, "events": sorted(endpoint.events), "filter": endpoint.filter or None}
+    texts = {"filter": endpoint.filter or None, "contact": endpoint.contact or None}
+    return {**plain, **secret, **limits, **texts, "events": sorted(endpoint.events)}

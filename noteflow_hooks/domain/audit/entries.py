@@ -49,6 +49,8 @@ class Action(StrEnum):
     WEBHOOK_VERIFIED = "webhook.verified"
     #: It has given its challenge back at its new URL, and has moved there.
     WEBHOOK_MOVED = "webhook.moved"
+    #: Its contact has given the code of the confirmation mail back.
+    WEBHOOK_CONTACT_CONFIRMED = "webhook.contact_confirmed"
     #: The system has disabled it, since it failed for too long.
     WEBHOOK_DISABLED = "webhook.disabled"
     #: The system has disabled it, since it answered 410 Gone, or what a chat has for that.

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from noteflow_hooks.domain.audit.entries import WORKER, Action, TargetKind, entry_of
+from noteflow_hooks.domain.contacts import Digest, masked_address
 from noteflow_hooks.domain.endpoint_keys import Rotated
 from noteflow_hooks.domain.options import NO_OPTIONS, OPTION_FIELDS
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.access import ApiToken
     from noteflow_hooks.domain.audit.entries import Actor, AuditEntry
     from noteflow_hooks.domain.client_certificates import CertificateInfo, ClientTls
+    from noteflow_hooks.domain.contacts import Contact
     from noteflow_hooks.domain.event_types import CustomEventType
     from noteflow_hooks.domain.replays import Replay
     from noteflow_hooks.domain.webhooks import WebhookConfig
@@ -84,6 +86,7 @@ def tell_webhook(webhook: WebhookConfig) -> dict[str, Any]:
         "verified": None if webhook.verification.unverified_since is None else False,
         "pending_url": _told_pending(webhook),
     } | _told_tls(webhook.tls)
+    fields |= {name: value for name, value in _told_contact(webhook.contact).items() if value}
     return {name: value for name, value in sorted(fields.items()) if value is not None}
 
 
@@ -113,6 +116,8 @@ def tell_update(before: WebhookConfig, after: WebhookConfig) -> tuple[dict[str, 
         new["headers"] = CHANGED
     if before.tls != after.tls:
         _note_tls(old, new, before.tls, after.tls)
+    if before.contact != after.contact:
+        _note_contact(old, new, before.contact, after.contact)
     if before.signing_key != after.signing_key:
         old["key"], new["key"] = (CHANGED if each.has_key else None for each in (before, after))
     return old, new
@@ -139,6 +144,23 @@ def tell_rotation(before: WebhookConfig, what: Rotated) -> tuple[dict[str, Any] 
     new: dict[str, Any] = {each.value: CHANGED for each in had if what in (each, Rotated.BOTH)}
     old = {name: value for name, value in new.items() if had[Rotated(name)]}
     return old or None, new
+
+
+def _told_contact(contact: Contact | None) -> dict[str, Any]:
+    """Tell an address by its first letter and its host."""
+    return {
+        "contact": None if contact is None else masked_address(contact.address),
+        "contact_confirmed": contact is not None and contact.is_confirmed,
+        "digest": None if contact is None or contact.digest is Digest.NONE else contact.digest.value,
+    }
+
+
+def _note_contact(old: dict[str, Any], new: dict[str, Any], before: Contact | None, after: Contact | None) -> None:
+    was, is_now = _told_contact(before), _told_contact(after)
+    for name in was:
+        _note(old, new, name, was[name], is_now[name])
+    if before is not None and after is not None and before.address != after.address:
+        old["contact"], new["contact"] = was["contact"], is_now["contact"]
 
 
 def _told_tls(tls: ClientTls) -> dict[str, Any]:

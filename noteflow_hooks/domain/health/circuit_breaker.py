@@ -16,6 +16,7 @@ from noteflow_hooks.domain.events import (
     new_event,
 )
 from noteflow_hooks.domain.health.state import EndpointHealth, HealthRules, cap
+from noteflow_hooks.domain.mails import MailKind
 from noteflow_hooks.domain.skipping import GONE_REASON
 
 if TYPE_CHECKING:
@@ -47,6 +48,11 @@ class HealthTransition:
     def disables(self) -> bool:
         """Whether it disables the endpoint."""
         return self.event_type is WebhookEventType.WEBHOOK_DISABLED
+
+    @property
+    def mail_kind(self) -> MailKind:
+        """What the mail is about that tells the endpoint's contact."""
+        return MailKind.DISABLED if self.disables else MailKind.FAILING
 
 
 def transition_event(event_id: UUID, webhook: WebhookConfig, event_type: str, reason: str, *, now: datetime) -> Event:

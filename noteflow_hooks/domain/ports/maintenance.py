@@ -52,6 +52,10 @@ class RetentionStore(Protocol):
         """Remove requests with request ids that were made so long ago."""
         ...
 
+    def remove_mails(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        """Remove mails that were written so long ago, sent or not."""
+        ...
+
     def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         """Remove what attempts' headers have in common, where no attempt has used it for so long."""
         ...

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.domain.ports.audit import AuditTrail
+    from noteflow_hooks.domain.ports.mails import MailOutbox
     from noteflow_hooks.domain.ports.meetings import MeetingRepository
     from noteflow_hooks.domain.ports.repositories import (
         AccessRepository,
@@ -94,6 +95,11 @@ class UnitOfWork(Protocol):
     @property
     def stats(self) -> StatsRepository:
         """The roll-ups."""
+        ...
+
+    @property
+    def mails(self) -> MailOutbox:
+        """The mails to the endpoints' contacts."""
         ...
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail, InMemory
 from noteflow_hooks.persistence.memory.certificates import InMemoryCertificateWatch
 from noteflow_hooks.persistence.memory.delivery.store import InMemoryDeliveryStore
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
+from noteflow_hooks.persistence.memory.mails import InMemoryMailStore
 from noteflow_hooks.persistence.memory.maintenance.retention import InMemoryRetentionStore
 from noteflow_hooks.persistence.memory.maintenance.rollups import InMemoryStatsKeeper
 from noteflow_hooks.persistence.memory.maintenance.task_runs import InMemoryTaskRuns
@@ -22,6 +23,7 @@ __all__ = [
     "InMemoryDeliveryLog",
     "InMemoryDeliveryStore",
     "InMemoryEventOutbox",
+    "InMemoryMailStore",
     "InMemoryMeetingRepository",
     "InMemoryRetentionStore",
     "InMemoryStatsKeeper",

@@ -8,8 +8,10 @@ from uuid import UUID, uuid4
 
 from typing_extensions import override
 
-from noteflow_hooks.domain.client_certificates import expiring_event
+from noteflow_hooks.domain.client_certificates import ending_words, expiring_event
+from noteflow_hooks.domain.mails import MailKind, mail_about
 from noteflow_hooks.domain.ports.certificates import CertificateWatch
+from noteflow_hooks.persistence.memory.mails import add_mail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,6 +39,7 @@ class InMemoryCertificateWatch(CertificateWatch):
                     event = expiring_event(uuid4(), webhook.workspace_id, webhook.id, webhook.tls.info, now)
                     session.tables.events[event.id] = replace(event, created_at=now)
                     event_ids.append(event.id)
+                    add_mail(session, mail_about(webhook, MailKind.CERTIFICATE, ending_words(webhook.tls.info, now)))
         return event_ids
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.filters import FilterTrouble
     from noteflow_hooks.domain.health.state import EndpointHealth
+    from noteflow_hooks.domain.mails import Mail
     from noteflow_hooks.domain.meetings import Meeting, Recording, Segment, Summary
     from noteflow_hooks.domain.paging import IdRange, Position
     from noteflow_hooks.domain.replays import Redelivery, Replay
@@ -114,6 +115,7 @@ class Tables:
     endpoint_facts: Table[tuple[datetime | None, datetime | None]] = field(default_factory=ChainMap)
     #: Under its only key: up to when everything is counted.
     counted_to: ChainMap[str, datetime] = field(default_factory=ChainMap)
+    mails: Table[Mail] = field(default_factory=ChainMap)
     #: By task: when it last ran to its end.
     task_runs: ChainMap[str, datetime] = field(default_factory=ChainMap)
 

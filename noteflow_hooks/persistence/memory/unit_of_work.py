@@ -12,6 +12,7 @@ from noteflow_hooks.persistence.memory.access import InMemoryAccessRepository
 from noteflow_hooks.persistence.memory.audit import InMemoryAuditTrail
 from noteflow_hooks.persistence.memory.delivery_log import InMemoryDeliveryLog
 from noteflow_hooks.persistence.memory.event_types import InMemoryEventTypeRepository
+from noteflow_hooks.persistence.memory.mails import InMemoryMailOutbox
 from noteflow_hooks.persistence.memory.meetings import InMemoryMeetingRepository
 from noteflow_hooks.persistence.memory.outbox import InMemoryEventOutbox
 from noteflow_hooks.persistence.memory.replays import InMemoryReplayRepository
@@ -94,6 +95,11 @@ class InMemoryUnitOfWork(UnitOfWork):
     @override
     def stats(self) -> InMemoryStatsRepository:
         return InMemoryStatsRepository(self._session)
+
+    @property
+    @override
+    def mails(self) -> InMemoryMailOutbox:
+        return InMemoryMailOutbox(self._session)
 
     @override
     def __enter__(self) -> Self:

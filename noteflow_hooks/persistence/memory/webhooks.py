@@ -17,6 +17,7 @@ from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import AlreadyExistsError, NotFoundError
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting
+from noteflow_hooks.persistence.memory.mails import forget_contact
 from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
@@ -131,10 +132,12 @@ class InMemoryWebhookRepository(WebhookRepository):
             url_unreadable=False,
             tls=PLAIN_TLS,
             verification=replace(webhook.verification, pending_url=None, challenge=None),
+            contact=None,
             updated_at=now,
             deleted_at=now,
         )
         skip_waiting(self._session, webhook_id, DELETED)
+        forget_contact(self._session, webhook_id)
         return True
 
     @override

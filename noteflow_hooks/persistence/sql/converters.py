@@ -27,6 +27,8 @@ from noteflow_hooks.domain.webhooks import PreviousSecret, WebhookConfig
 from noteflow_hooks.errors import SecretUnavailableError
 from noteflow_hooks.persistence.sql.bounds import bounded
 from noteflow_hooks.persistence.sql.certificate_infos import infos_of, packed_infos
+from noteflow_hooks.persistence.sql.contact_columns import contact_columns, contact_of
+from noteflow_hooks.persistence.sql.packed_headers import packed_headers, unpacked_headers
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -108,7 +110,7 @@ class WebhookConverter:
         # One that is out of date, or that no key opens, signs no more; the newest one does without it.
         previous, _ = self._open(row, "previous_secret")
         packed, earlier_unreadable = self._open(row, "earlier_secrets")
-        headers = _unpacked(self._open(row, "headers")[0])
+        headers = unpacked_headers(self._open(row, "headers")[0])
         names = tuple(name for name, _ in headers) or tuple(row.header_names)
         lost = not headers and bool(names or row.headers not in (None, GUARD_ALONE))
         tls = self._tls(row)
@@ -139,6 +141,7 @@ class WebhookConverter:
             tls=tls,
             options=_options(row),
             verification=self._verification(row),
+            contact=None if row.contact is None else contact_of(row),
             hidden_url=hidden_url,
             url_unreadable=url_unreadable,
         )
@@ -201,13 +204,13 @@ class WebhookConverter:
             packed = _packed_earlier(config.earlier_secrets)
             columns["earlier_secrets"] = self._close(config.id, "earlier_secrets", packed)
         if not config.headers_unreadable:
-            columns["headers"] = self._close(config.id, "headers", _packed(config.headers))
+            columns["headers"] = self._close(config.id, "headers", packed_headers(config.headers))
             columns["header_names"] = [name for name, _ in config.headers]
         columns["signing"] = config.signing.value
         columns |= {name: getattr(config.options, name) for name in OPTION_FIELDS}
         if not config.keys_unreadable:
             columns["signing_keys"] = self._close(config.id, "signing_keys", _packed_keys(config))
-        asked = self._verification_columns(config.id, config.verification)
+        asked = self._verification_columns(config.id, config.verification) | contact_columns(config.contact)
         return columns | self._url_columns(config) | self._tls_columns(config.id, config.tls) | asked
 
     def _url_columns(self, config: WebhookConfig) -> dict[str, Any]:
@@ -290,21 +293,6 @@ def _options(row: WebhookConfigRow | EndpointRow | Row[Any]) -> EndpointOptions:
         send_traceparent=row.send_traceparent,
     )
     return NO_OPTIONS if options == NO_OPTIONS else options
-
-
-def _packed(headers: tuple[tuple[str, str], ...]) -> str | None:
-    return json.dumps(headers, separators=(",", ":")) if headers else None
-
-
-def _unpacked(packed: str | None) -> tuple[tuple[str, str], ...]:
-    """Return the headers; none where that is no list of pairs, as of a row in which ciphertexts changed places."""
-    if packed is None:
-        return ()
-    try:
-        pairs = [(name, value) for name, value in json.loads(packed)]
-    except (ValueError, TypeError):
-        return ()
-    return tuple(pairs) if all(isinstance(part, str) for pair in pairs for part in pair) else ()
 
 
 def event_to_domain(row: WebhookEventRow | Row[Any]) -> Event:

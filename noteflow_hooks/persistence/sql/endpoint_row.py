@@ -59,6 +59,11 @@ class EndpointRow(NamedTuple):
     challenge_event_id: UUID | None
     challenge_expires_at: datetime | None
     url_ciphertext: bytes | None
+    contact: str | None
+    digest: str
+    contact_asked_at: datetime | None
+    contact_confirmed_at: datetime | None
+    digest_at: datetime | None
 
     @property
     def size(self) -> int:

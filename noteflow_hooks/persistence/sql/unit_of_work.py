@@ -13,6 +13,7 @@ from noteflow_hooks.persistence.sql.audit import SqlAlchemyAuditTrail
 from noteflow_hooks.persistence.sql.converters import WebhookConverter
 from noteflow_hooks.persistence.sql.delivery_log import SqlAlchemyDeliveryLog
 from noteflow_hooks.persistence.sql.event_types import SqlAlchemyEventTypeRepository
+from noteflow_hooks.persistence.sql.mails import SqlAlchemyMailOutbox
 from noteflow_hooks.persistence.sql.meetings import SqlAlchemyMeetingRepository
 from noteflow_hooks.persistence.sql.outbox import SqlAlchemyEventOutbox
 from noteflow_hooks.persistence.sql.replays import SqlAlchemyReplayRepository
@@ -114,6 +115,11 @@ class SqlAlchemyUnitOfWork(UnitOfWork):
     @override
     def stats(self) -> SqlAlchemyStatsRepository:
         return SqlAlchemyStatsRepository(self._work)
+
+    @property
+    @override
+    def mails(self) -> SqlAlchemyMailOutbox:
+        return SqlAlchemyMailOutbox(self._work, self._converter)
 
     @override
     def commit(self) -> None:

@@ -16,6 +16,7 @@ from noteflow_hooks.domain.ports.repositories import WebhookRepository
 from noteflow_hooks.domain.skipping import DELETED, skip_of_disabled
 from noteflow_hooks.errors import NotFoundError
 from noteflow_hooks.persistence.sql import health_statements
+from noteflow_hooks.persistence.sql.contact_columns import contact_columns
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, HEALTH_PREFIX, WebhookConverter, health_to_domain
 from noteflow_hooks.persistence.sql.endpoint_columns import CONFIG_COLUMNS, WITH_HEALTH
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
@@ -200,6 +201,7 @@ class SqlAlchemyWebhookRepository(WebhookRepository):
                 challenge=None,
                 challenge_event_id=None,
                 challenge_expires_at=None,
+                **contact_columns(None),
             )
             .returning(WebhookConfigRow.id)
         ).one_or_none()

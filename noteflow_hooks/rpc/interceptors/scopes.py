@@ -31,6 +31,7 @@ _BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
         "TestWebhook": Scope.MANAGE,
         "PreviewPayload": Scope.MANAGE,
         "VerifyWebhook": Scope.MANAGE,
+        "ConfirmContact": Scope.MANAGE,
         "ListDeliveries": Scope.READ,
         "WatchDeliveries": Scope.READ,
         "GetDelivery": Scope.READ,

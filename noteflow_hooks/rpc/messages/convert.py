@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from noteflow_hooks.application.filters import ERASED
 from noteflow_hooks.domain.filters import FilterAnswer
-from noteflow_hooks.domain.health.endpoint_state import state_of
-from noteflow_hooks.domain.options import OPTION_FIELDS
 from noteflow_hooks.domain.ordering import is_blocked
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 
@@ -20,20 +18,16 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from noteflow_hooks.application.deliveries import DeliveryView, UndeliveredView
-    from noteflow_hooks.application.endpoints import EndpointView
     from noteflow_hooks.application.event_types import EventTypeView
     from noteflow_hooks.application.events import EndpointLook
     from noteflow_hooks.application.filters import Preview
     from noteflow_hooks.application.previews import RequestView
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import AuditEntry, Details
-    from noteflow_hooks.domain.client_certificates import CertificateInfo
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.exchanges import Pairs
-    from noteflow_hooks.domain.health.state import EndpointHealth
     from noteflow_hooks.domain.meetings import Meeting, Summary
     from noteflow_hooks.domain.replays import Redelivery, Replay
-    from noteflow_hooks.domain.webhooks import WebhookConfig
 
 #: The most bytes of headers in a delivery's message.
 _HEADERS_BYTES: Final = 1_048_576
@@ -47,8 +41,8 @@ def meeting_message(meeting: Meeting, summary: Summary | None = None) -> pb.Meet
         workspace_id=str(meeting.workspace_id),
         title=meeting.title,
         state=meeting.state,
-        created_at=_time(meeting.created_at),
-        stopped_at=_time(meeting.stopped_at),
+        created_at=time_message(meeting.created_at),
+        stopped_at=time_message(meeting.stopped_at),
         duration_seconds=meeting.duration_seconds,
         segment_count=meeting.segment_count,
         has_summary=meeting.has_summary,
@@ -62,88 +56,6 @@ def summary_message(summary: Summary) -> pb.Summary:
         executive_summary=summary.executive_summary,
         key_points=summary.key_points,
         action_items=summary.action_items,
-    )
-
-
-def webhook_message(view: EndpointView, *, secret: str | None = None) -> pb.Webhook:
-    """Return an endpoint with its health; ``secret`` only for the call that made or changed it."""
-    webhook = view.webhook
-    return pb.Webhook(
-        id=str(webhook.id),
-        workspace_id=str(webhook.workspace_id),
-        name=webhook.name,
-        url=webhook.url,
-        events=webhook.events,
-        enabled=webhook.enabled,
-        state=state_of(webhook, view.health),
-        timeout_ms=webhook.timeout_ms,
-        max_retries=webhook.max_retries,
-        created_at=_time(webhook.created_at),
-        updated_at=_time(webhook.updated_at),
-        disabled_reason=webhook.disabled_reason,
-        secret=secret,
-        secret_hint=webhook.secret_hint,
-        signed=webhook.is_signed,
-        secret_unavailable=webhook.secret_unavailable,
-        previous_secret_expires_at=_time(_last_end(webhook)),
-        previous_secrets=[
-            pb.PreviousSecret(hint=each.secret_hint, expires_at=_time(each.expires_at))
-            for each in webhook.previous_secrets_at(datetime.now(UTC))
-        ],
-        header_names=webhook.header_names,
-        rate_limit_per_s=webhook.rate_limit_per_s,
-        max_concurrency=webhook.max_concurrency,
-        paused=webhook.paused_at is not None,
-        paused_at=_time(webhook.paused_at),
-        health=health_message(view.health),
-        payload_version=webhook.payload_version,
-        signing=webhook.signing,
-        public_key=webhook.public_key,
-        previous_public_keys=_previous_keys(webhook),
-        verified_at=_time(webhook.verified_at),
-        pending_url=webhook.verification.pending_url,
-        client_certificate_info=None if webhook.tls.info is None else _certificate(webhook.tls.info),
-        server_ca_info=map(_certificate, webhook.tls.server_ca_info),
-        **_options(view),
-    )
-
-
-def _previous_keys(webhook: WebhookConfig) -> list[pb.PreviousPublicKey]:
-    return [
-        pb.PreviousPublicKey(public_key=each.public_key, expires_at=_time(each.expires_at))
-        for each in webhook.previous_keys_at(datetime.now(UTC))
-    ]
-
-
-def _options(view: EndpointView) -> dict[str, Any]:
-    """Return the fields of its options, and of what has come of them."""
-    trouble = view.filter_trouble
-    own = {name: getattr(view.webhook.options, name) for name in OPTION_FIELDS}
-    return own | {"filter_errors": trouble.errors, "filter_last_error": trouble.last_error}
-
-
-def _certificate(info: CertificateInfo) -> pb.CertificateInfo:
-    return pb.CertificateInfo(
-        subject=info.subject, issuer=info.issuer, not_after=_time(info.not_after), sha256=info.sha256
-    )
-
-
-def _last_end(webhook: WebhookConfig) -> datetime | None:
-    """Return when the last of the earlier secrets will end, of those too that no key opens; None where all have."""
-    ends = [each.expires_at for each in webhook.earlier_secrets]
-    ends += filter(None, [webhook.previous_secret_expires_at])
-    return max((each for each in ends if each > datetime.now(UTC)), default=None)
-
-
-def health_message(health: EndpointHealth) -> pb.WebhookHealth:
-    """Return an endpoint's health."""
-    return pb.WebhookHealth(
-        state=health.state,
-        failures=health.failures,
-        failing_since=_time(health.failing_since),
-        last_failure_at=_time(health.last_failure_at),
-        circuit_open_until=_time(health.open_until),
-        slow_since=_time(health.slow_since),
     )
 
 
@@ -161,10 +73,10 @@ def delivery_message(view: DeliveryView) -> pb.Delivery:
         error_message=delivery.error_message,
         attempt_count=delivery.attempt_count,
         duration_ms=delivery.duration_ms,
-        next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
-        lease_expires_at=_time(delivery.lease_expires_at),
-        delivered_at=_time(delivery.delivered_at),
-        created_at=_time(delivery.created_at),
+        next_attempt_at=None if is_blocked(delivery) else time_message(delivery.next_attempt_at),
+        lease_expires_at=time_message(delivery.lease_expires_at),
+        delivered_at=time_message(delivery.delivered_at),
+        created_at=time_message(delivery.created_at),
         payload=None if view.payload is None else view.payload.decode(),
         attempts=_attempts(view.attempts),
         reason=view.reason,
@@ -225,7 +137,7 @@ def attempt_message(attempt: WebhookAttempt) -> pb.Attempt:
         id=str(attempt.id),
         delivery_id=str(attempt.delivery_id),
         attempt_number=attempt.attempt_number,
-        started_at=_time(attempt.started_at),
+        started_at=time_message(attempt.started_at),
         duration_ms=attempt.duration_ms,
         status_code=attempt.status_code,
         response_body=attempt.response_body,
@@ -243,7 +155,7 @@ def _headers(pairs: Pairs) -> list[pb.Header]:
 def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
     """Return the record of one redelivery."""
     return pb.Redelivery(
-        requested_at=_time(redelivery.requested_at),
+        requested_at=time_message(redelivery.requested_at),
         replay_id=_text(redelivery.replay_id),
         previous_status=redelivery.previous_status,
         after_attempt=redelivery.after_attempt,
@@ -253,7 +165,7 @@ def redelivery_message(redelivery: Redelivery) -> pb.Redelivery:
 def watch_message(view: DeliveryView | None, *, at: datetime, missed: int) -> pb.WatchDeliveriesResponse:
     """Return what a watch tells; without a delivery it is a heartbeat."""
     delivery = None if view is None else delivery_message(view)
-    return pb.WatchDeliveriesResponse(delivery=delivery, at=_time(at), missed=missed)
+    return pb.WatchDeliveriesResponse(delivery=delivery, at=time_message(at), missed=missed)
 
 
 def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
@@ -264,7 +176,7 @@ def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
         event_type=row.event_type,
         status="undispatched",
         reason=view.reason,
-        created_at=_time(row.created_at),
+        created_at=time_message(row.created_at),
     )
     if row.delivery is not None:
         delivery = row.delivery
@@ -274,7 +186,7 @@ def undelivered_message(view: UndeliveredView) -> pb.Undelivered:
                 webhook_id=str(delivery.webhook_id),
                 status=delivery.status,
                 attempt_count=delivery.attempt_count,
-                next_attempt_at=None if is_blocked(delivery) else _time(delivery.next_attempt_at),
+                next_attempt_at=None if is_blocked(delivery) else time_message(delivery.next_attempt_at),
             )
         )
     return message
@@ -296,14 +208,14 @@ def replay_message(replay: Replay, *, dry_run: bool = False) -> pb.Replay:
         status_code=criteria.status_code,
         skip_reason=criteria.skip_reason,
         id_prefix=None if criteria.ids is None else criteria.ids.prefix,
-        created_after=_time(criteria.created_after),
-        created_before=_time(criteria.created_before),
+        created_after=time_message(criteria.created_after),
+        created_before=time_message(criteria.created_before),
         rate_per_s=replay.rate_per_s,
         state="dry_run" if dry_run else replay.state,
         matched=replay.matched,
         sent=replay.sent,
-        created_at=None if dry_run else _time(replay.created_at),
-        finished_at=_time(replay.finished_at),
+        created_at=None if dry_run else time_message(replay.created_at),
+        finished_at=time_message(replay.finished_at),
         include_filtered=replay.include_filtered,
     )
 
@@ -315,7 +227,7 @@ def filter_preview_message(preview: Preview) -> pb.PreviewFilterResponse:
             pb.FilterPreview(
                 event_id=str(each.event.id),
                 event_type=each.event.event_type,
-                created_at=_time(each.event.created_at),
+                created_at=time_message(each.event.created_at),
                 verdict=each.verdict,
                 reason=each.reason,
             )
@@ -339,8 +251,8 @@ def event_type_message(view: EventTypeView) -> pb.EventType:
         example=view.example,
         payload_version=view.payload_version,
         payload_versions=view.payload_versions,
-        created_at=_time(view.created_at),
-        updated_at=_time(view.updated_at),
+        created_at=time_message(view.created_at),
+        updated_at=time_message(view.updated_at),
     )
 
 
@@ -354,10 +266,10 @@ def event_message(event: Event) -> pb.Event:
         target_webhook_id=_text(event.target_webhook_id),
         payload=event.payload.decode(),
         idempotency_key=event.idempotency_key,
-        occurred_at=_time(event.occurred_at),
-        created_at=_time(event.created_at),
-        dispatched_at=_time(event.dispatched_at),
-        payload_erased_at=_time(event.payload_erased_at),
+        occurred_at=time_message(event.occurred_at),
+        created_at=time_message(event.created_at),
+        dispatched_at=time_message(event.dispatched_at),
+        payload_erased_at=time_message(event.payload_erased_at),
         sequence=event.sequence,
     )
 
@@ -366,7 +278,7 @@ def audit_message(entry: AuditEntry) -> pb.AuditEntry:
     """Return an entry of the audit trail."""
     return pb.AuditEntry(
         id=str(entry.id),
-        at=_time(entry.at),
+        at=time_message(entry.at),
         workspace_id=str(entry.workspace_id),
         actor_kind=entry.actor_kind,
         actor=entry.actor,
@@ -388,7 +300,8 @@ def _text(identifier: UUID | None) -> str | None:
     return None if identifier is None else str(identifier)
 
 
-def _time(moment: datetime | None) -> Timestamp | None:
+def time_message(moment: datetime | None) -> Timestamp | None:
+    """Return the moment, if there is one."""
     if moment is None:
         return None
     # As Timestamp.FromDatetime does it, in a third of its time.

@@ -133,6 +133,8 @@ def parse_registration(request: pb.RegisterWebhookRequest) -> Registration:
         client_certificate=optional(request, "client_certificate"),
         client_key=optional(request, "client_key"),
         server_ca=optional(request, "server_ca"),
+        contact=optional(request, "contact"),
+        digest=optional(request, "digest"),
         options={name: optional(request, name) for name in OPTION_FIELDS if optional(request, name) is not None},
     )
 

@@ -18,7 +18,6 @@ from noteflow_hooks.application.requests import find_earlier, register_webhook, 
 from noteflow_hooks.application.rotations import Rotation
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_token, current_workspace
-from noteflow_hooks.rpc.messages.convert import webhook_message
 from noteflow_hooks.rpc.messages.pages import fill_counted, parse_page
 from noteflow_hooks.rpc.messages.parse import (
     optional,
@@ -28,6 +27,7 @@ from noteflow_hooks.rpc.messages.parse import (
     parse_webhook_filter,
 )
 from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
+from noteflow_hooks.rpc.messages.webhooks import webhook_message
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.runtime.aside import LARGE_BYTES, aside_if
 from noteflow_hooks.rpc.services.host import required, with_webhooks

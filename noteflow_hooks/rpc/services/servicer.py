@@ -12,6 +12,7 @@ from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2_grpc as pb_grpc
 from noteflow_hooks.rpc.runtime.system_watch import SystemWatch
 from noteflow_hooks.rpc.services.audit import AuditMixin
 from noteflow_hooks.rpc.services.callers import CallerMixin
+from noteflow_hooks.rpc.services.contacts import ContactMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.event_types import EventTypeMixin
@@ -44,6 +45,7 @@ class HooksServicer(
     EndpointMixin,
     DeliveryMixin,
     VerificationMixin,
+    ContactMixin,
     ReplayMixin,
     CallerMixin,
     SystemMixin,

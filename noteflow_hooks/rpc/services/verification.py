@@ -10,8 +10,9 @@ from noteflow_hooks.application.verification import ask_again
 from noteflow_hooks.domain.violations import check_all
 from noteflow_hooks.domain.webhooks import check_seconds
 from noteflow_hooks.rpc.interceptors.auth import current_actor, current_workspace
-from noteflow_hooks.rpc.messages.convert import delivery_message, webhook_message
+from noteflow_hooks.rpc.messages.convert import delivery_message
 from noteflow_hooks.rpc.messages.parse import parse_id
+from noteflow_hooks.rpc.messages.webhooks import webhook_message
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.rpc.services.outcome import WAIT_LIMIT, outcome_of

@@ -18,6 +18,7 @@ from noteflow_hooks.persistence.memory import (
     InMemoryBreakerLog,
     InMemoryCertificateWatch,
     InMemoryDeliveryStore,
+    InMemoryMailStore,
     InMemoryRetentionStore,
     InMemoryStatsKeeper,
     InMemoryUnitOfWork,
@@ -205,6 +206,7 @@ def in_memory() -> Opened:
         InMemoryBreakerLog(store),
         InMemoryCertificateWatch(store),
         InMemoryStatsKeeper(store),
+        InMemoryMailStore(store),
     )
     return Opened(world, clock, partial(_rows_in_memory, store))
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.audit import BreakerLog
     from noteflow_hooks.domain.ports.certificates import CertificateWatch
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
+    from noteflow_hooks.domain.ports.mails import MailStore
     from noteflow_hooks.domain.ports.maintenance import RetentionStore
     from noteflow_hooks.domain.ports.stats import StatsKeeper
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
@@ -54,6 +55,8 @@ class World:
     certificates: CertificateWatch
     #: What the sweep has figures kept by.
     keeper: StatsKeeper
+    #: What sends mails.
+    mails: MailStore
 
     def under(self, **rules: Any) -> World:
         """Return the same store with such rules for the endpoints' health."""

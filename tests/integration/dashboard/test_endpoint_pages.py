@@ -10,7 +10,9 @@ import pytest
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.integration.dashboard.sample import fill, publish, work
+from tests.integration.rpc.known import code_of
 from tests.support.client_certificates import Issuer
+from tests.support.contacts import ADDRESS
 from tests.support.html_form import fields_of, filled
 
 if TYPE_CHECKING:
@@ -219,3 +221,20 @@ def test_what_happens_meanwhile_is_on_the_endpoints_page(world: World, operator:
     page = operator.get(f"/endpoints/{made.id}").text
     assert "Given up" in page
     assert "Failing" in page
+
+
+def test_a_contact_waits_on_its_page_until_its_code_is_typed(world: World, operator: Visitor) -> None:
+    """Named in the form; a wrong code is refused with the reason, and the right one is confirmed."""
+    webhook = world.a_webhook(name="CRM")
+    page = f"/endpoints/{webhook.id}"
+    assert "nobody is told by mail" in operator.get(page).text
+    operator.post(f"{page}/edit", filled(_fields(operator.get(f"{page}/edit")), contact=ADDRESS, digest="weekly"))
+    assert (_get(world, webhook.id).contact, _get(world, webhook.id).digest) == (ADDRESS, "weekly")
+    assert "waiting for confirmation" in operator.get(page).text
+    refused = operator.press(f"{page}/contact", {"code": "AAAA"}, on=page)
+    assert (refused.status, "is not the one of the confirmation mail" in refused.text) == (400, True)
+    assert operator.press(f"{page}/contact/ask", on=page).status == 303
+    assert operator.press(f"{page}/contact", {"code": code_of(world, webhook.id)}, on=page).status == 303
+    assert "waiting for confirmation" not in operator.get(page).text
+    operator.post(f"{page}/edit", filled(_fields(operator.get(f"{page}/edit")), contact=""))
+    assert not _get(world, webhook.id).HasField("contact")

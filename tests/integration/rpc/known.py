@@ -12,6 +12,7 @@ from noteflow_hooks.domain.endpoint_keys import Rotated, Signing
 from noteflow_hooks.domain.events import PUBLISHABLE, WebhookEventType
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.signing import generate_secret
+from tests.integration.rpc.world import CODES
 from tests.support.builders import a_delivery, a_payload, an_event
 
 if TYPE_CHECKING:
@@ -95,3 +96,12 @@ def _settled(world: World, webhook: pb.Webhook, status: DeliveryStatus) -> str:
         made = unit.webhooks.add_delivery(settled)
         unit.commit()
     return str(made.id)
+
+
+def code_of(world: World, webhook_id: str) -> str:
+    """Return the code that was mailed to an endpoint's contact."""
+    with world.units() as unit:
+        webhook = unit.webhooks.get_by_id(UUID(webhook_id))
+    assert webhook is not None
+    assert webhook.contact is not None
+    return CODES.code(webhook.id, webhook.contact.address, webhook.contact.asked_at)

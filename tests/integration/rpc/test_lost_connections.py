@@ -12,11 +12,12 @@ from google.protobuf.field_mask_pb2 import FieldMask
 
 from noteflow_hooks.domain.challenges import Verification
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
-from tests.integration.rpc.known import a_dead_delivery, a_skipped_delivery
+from tests.integration.rpc.known import a_dead_delivery, a_skipped_delivery, code_of
 from tests.integration.rpc.methods import METHODS, Method, calling
 from tests.integration.rpc.sqlworld import all_rows, connected
 from tests.integration.rpc.world import FORMAT
 from tests.support.builders import a_payload, a_webhook
+from tests.support.contacts import ADDRESS
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -50,6 +51,11 @@ def _unverified(world: World) -> str:
     return str(stored.id)
 
 
+def _asked(world: World) -> dict[str, str]:
+    webhook_id = world.a_webhook(contact=ADDRESS).id
+    return {"webhook_id": webhook_id, "code": code_of(world, webhook_id)}
+
+
 #: What each RPC is called with.
 CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "CreateMeeting": lambda _: {"title": "Weekly", "request_id": "r-1"},
@@ -74,6 +80,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
     "TestWebhook": lambda world: {"webhook_id": world.a_webhook().id},
     "PreviewPayload": lambda world: {"event_id": _event(world), "format": "cloudevents"},
     "VerifyWebhook": lambda world: {"webhook_id": _unverified(world)},
+    "ConfirmContact": _asked,
     "ListDeliveries": lambda _: {"with_total": True},
     "WatchDeliveries": lambda _: {},
     "GetDelivery": lambda world: {"delivery_id": a_skipped_delivery(world, world.a_webhook())},
@@ -113,6 +120,7 @@ ADDED: Final[dict[str, dict[str, int]]] = {
     "RotateWebhookSecret": {"audit_log": 1},
     "TestWebhook": {"webhook_events": 1, "audit_log": 1},
     "VerifyWebhook": {"audit_log": 1},
+    "ConfirmContact": {"audit_log": 1},
     "RedeliverDelivery": {"stats_resent": 1, "webhook_redeliveries": 1, "audit_log": 1},
     "SkipDelivery": {"audit_log": 1},
     "ReplayDeliveries": {"webhook_replays": 1, "audit_log": 1},

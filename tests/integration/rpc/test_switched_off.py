@@ -62,6 +62,7 @@ def _calls_about_webhooks(client: WireClient) -> list[Callable[[], object]]:
         lambda: hooks.RotateWebhookSecret(pb.RotateWebhookSecretRequest(webhook_id=some_id)),
         lambda: hooks.TestWebhook(pb.TestWebhookRequest(webhook_id=some_id)),
         lambda: hooks.VerifyWebhook(pb.VerifyWebhookRequest(webhook_id=some_id)),
+        lambda: hooks.ConfirmContact(pb.ConfirmContactRequest(webhook_id=some_id, code="AAAA")),
         lambda: hooks.ListDeliveries(pb.ListDeliveriesRequest()),
         lambda: hooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=some_id)),
         lambda: hooks.RedeliverDelivery(pb.RedeliverDeliveryRequest(delivery_id=some_id)),

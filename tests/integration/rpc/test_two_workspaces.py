@@ -56,6 +56,7 @@ BY_ID: Final[dict[str, list[dict[str, Any]]]] = {
     "PreviewFilter": [{"filter": "true"}],
     "PreviewPayload": [{"format": "standard"}],
     "VerifyWebhook": [{}, {"wait_seconds": 0.2}],
+    "ConfirmContact": [{"code": "AAAA-AAAA-AAAA"}],
     "GetDelivery": [{}],
     "RedeliverDelivery": [{}],
     "SkipDelivery": [{}],

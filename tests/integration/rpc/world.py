@@ -20,6 +20,7 @@ from noteflow_hooks.domain.access import ApiToken, generate_token, hash_token
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.executor.previewing import RequestPreviewer
 from noteflow_hooks.filters import CelFilters
+from noteflow_hooks.mail.codes import KeyedContactCodes
 from noteflow_hooks.persistence.memory import InMemoryUnitOfWork, MemoryStore
 from noteflow_hooks.rpc.interceptors.limits import CallerLimits
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -43,6 +44,8 @@ T = TypeVar("T")
 #: 1,000 samples a second of one byte: a byte is a millisecond.
 FORMAT = pb.AudioFormat(sample_rate=1000, channels=1, bytes_per_sample=1)
 LOOPBACK = "127.0.0.1:0"
+#: What knows contacts' codes.
+CODES = KeyedContactCodes([bytes(32)])
 #: For tests that make more calls than one caller may.
 UNLIMITED = CallerLimits(registrations_per_minute=0, token_calls_per_s=0)
 
@@ -74,7 +77,11 @@ class World:
             "bind": LOOPBACK,
             "store_segments_every": timedelta(seconds=0.05),
             "endpoints": EndpointRules(
-                allow_http_loopback=True, certificates=PemReader(), previewer=RequestPreviewer(), filters=CelFilters()
+                allow_http_loopback=True,
+                certificates=PemReader(),
+                previewer=RequestPreviewer(),
+                filters=CelFilters(),
+                codes=CODES,
             ),
             "database_threads": 4,
             "schemas": JsonSchemaChecker(),

@@ -13,12 +13,14 @@ from noteflow_hooks.domain.health.circuit_breaker import apply_results, transiti
 from noteflow_hooks.domain.health.news import news_of
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM, STALLED_AFTER
 from noteflow_hooks.domain.health.slots import OwnSlot, deal_out, has_slot, in_fair_order
+from noteflow_hooks.domain.mails import mail_about
 from noteflow_hooks.domain.ports.delivery_store import next_slots
 from noteflow_hooks.domain.settling import results_of
 from noteflow_hooks.domain.skipping import skip_by_system
 from noteflow_hooks.persistence.memory.audit import add_entries, note_breaker
 from noteflow_hooks.persistence.memory.delivery.batching import is_batched
 from noteflow_hooks.persistence.memory.health import health_of, skip_waiting, wake
+from noteflow_hooks.persistence.memory.mails import add_mail
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -110,6 +112,7 @@ def _follow(session: Session, webhook: WebhookConfig, transition: HealthTransiti
         add_entries(session, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
     if not tells:
         return []
+    add_mail(session, mail_about(webhook, transition.mail_kind, transition.reason))
     event = transition_event(uuid4(), webhook, transition.event_type, transition.reason, now=session.now())
     session.tables.events[event.id] = replace(event, created_at=session.now())
     return [event.id]

@@ -115,6 +115,16 @@ class InMemoryRetentionStore(RetentionStore):
             return PurgeBatch(len(page), cursor)
 
     @override
+    def remove_mails(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        with self._store.lock:
+            tables = self._store.tables
+            made = [(age(each), each) for each in tables.mails.values()]
+            page, cursor = _page(made, self._store.now() - older_than, limit, after)
+            for each in page:
+                del tables.mails[each.id]
+            return PurgeBatch(len(page), cursor)
+
+    @override
     def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         # Here each attempt has its headers by itself.
         return PurgeBatch(0, None)
@@ -133,6 +143,8 @@ class InMemoryRetentionStore(RetentionStore):
                 del tables.webhooks[each.id]
                 tables.health.pop(each.id, None)
                 tables.endpoint_facts.pop(each.id, None)
+                for mail in [one for one in tables.mails.values() if one.webhook_id == each.id]:
+                    del tables.mails[mail.id]
             return PurgeBatch(len(chosen), cursor)
 
     @override

@@ -18,6 +18,7 @@ from noteflow_hooks.domain.health.news import HealthNews, news_of
 from noteflow_hooks.domain.health.scheduling import ENDPOINTS_PER_CLAIM
 from noteflow_hooks.domain.health.slots import OwnSlot, SlotUse, deal_out
 from noteflow_hooks.domain.ids import ordered_id
+from noteflow_hooks.domain.mails import mail_about
 from noteflow_hooks.domain.ports.delivery_store import SchedulingSlot, next_slots
 from noteflow_hooks.domain.settling import results_of
 from noteflow_hooks.domain.skipping import skip_by_system
@@ -25,6 +26,7 @@ from noteflow_hooks.persistence.sql import health_statements as statements
 from noteflow_hooks.persistence.sql.audit_statements import add_entries, note_breakers
 from noteflow_hooks.persistence.sql.converters import HEALTH_FIELDS, health_to_domain
 from noteflow_hooks.persistence.sql.limits import SKIPPED_AT_ONCE
+from noteflow_hooks.persistence.sql.mail_statements import add_mail
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -144,6 +146,7 @@ class HealthKeeper:
             add_entries(connection, [entry_of_disabling(webhook, transition.reason, is_gone=transition.is_gone)])
         if not self._rules.tells:
             return []
+        add_mail(connection, mail_about(webhook, transition.mail_kind, transition.reason))
         # Imported here: workers seldom need the tables' classes that come with it.
         from noteflow_hooks.persistence.sql.outbox import insert_event  # noqa: PLC0415 - as said
 

@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from typing_extensions import override
 
-from noteflow_hooks.domain.client_certificates import ClientTls, expiring_event
+from noteflow_hooks.domain.client_certificates import ClientTls, ending_words, expiring_event
 from noteflow_hooks.domain.ids import ordered_id
+from noteflow_hooks.domain.mails import MailKind, mail_to
 from noteflow_hooks.domain.ports.certificates import CertificateWatch
 from noteflow_hooks.persistence.sql.certificate_infos import infos_of
+from noteflow_hooks.persistence.sql.contact_columns import contact_of
+from noteflow_hooks.persistence.sql.mail_statements import add_mail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +24,9 @@ if TYPE_CHECKING:
 
 #: Its rows are locked, so that two that look at once don't tell the same. The column's index has what is ahead alone.
 _DUE = text("""
-SELECT id, workspace_id, certificate_info, now() AS moment FROM noteflow.webhook_configs
+SELECT id, workspace_id, certificate_info, contact, digest, contact_asked_at, contact_confirmed_at, digest_at,
+       now() AS moment
+FROM noteflow.webhook_configs
 WHERE certificate_warn_at <= now() AND deleted_at IS NULL
 ORDER BY certificate_warn_at
 LIMIT :limit
@@ -66,6 +71,9 @@ def _recorded(connection: Connection, rows: Sequence[Row[tuple[object, ...]]]) -
             event = expiring_event(ordered_id(), row.workspace_id, row.id, info, row.moment)
             insert_event(connection, event)
             event_ids.append(event.id)
+            words = ending_words(info, row.moment)
+            about = mail_to(contact_of(row), row.workspace_id, row.id, MailKind.CERTIFICATE, words)
+            add_mail(connection, about)
     connection.execute(_KEEP_UPDATED_AT)
     connection.execute(_NOTE, {"ids": [row.id for row in rows], "moments": later})
     return event_ids

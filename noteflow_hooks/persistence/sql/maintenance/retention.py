@@ -244,6 +244,17 @@ _REMOVE_REQUESTS: Final = _purge(
 )""",
 )
 
+_REMOVE_MAILS: Final = _purge(
+    "webhook_mails",
+    moment="created_at",
+    where="true",
+    then="""chosen AS MATERIALIZED (
+    SELECT id FROM noteflow.webhook_mails WHERE id = ANY(ARRAY(SELECT id FROM examined)) FOR UPDATE SKIP LOCKED
+), done AS (
+    DELETE FROM noteflow.webhook_mails WHERE id = ANY(ARRAY(SELECT id FROM chosen)) RETURNING id
+)""",
+)
+
 #: A small table, gone through as it lies.
 _REMOVE_HEADER_FORMS: Final = text("""
 WITH old AS MATERIALIZED (
@@ -295,6 +306,10 @@ class SqlAlchemyRetentionStore(RetentionStore):
     @override
     def remove_requests(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
         return self._run(_REMOVE_REQUESTS, older_than, limit, after)
+
+    @override
+    def remove_mails(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:
+        return self._run(_REMOVE_MAILS, older_than, limit, after)
 
     @override
     def remove_header_forms(self, older_than: timedelta, *, limit: int, after: Position | None = None) -> PurgeBatch:

@@ -35,6 +35,7 @@ _EVENTS: Final = "noteflow.webhook_events WHERE dispatched_at IS NULL"
 _DUE: Final = "noteflow.delivery_queue WHERE status = 'pending' AND NOT held AND next_attempt_at <= now()"
 # rule of domain.deliveries.WebhookDelivery.is_expired
 _EXPIRED: Final = "noteflow.delivery_queue WHERE status = 'sending' AND lease_expires_at <= now()"
+_MAILS: Final = "noteflow.webhook_mails WHERE state = 'waiting'"
 _WAITING: Final = {
     "events_undispatched": _counted("events_undispatched", _EVENTS),
     "events_undispatched_oldest_seconds": _oldest("events_undispatched_oldest_seconds", "created_at", _EVENTS),
@@ -45,6 +46,8 @@ _WAITING: Final = {
     "deliveries_sending": _counted("deliveries_sending", "noteflow.delivery_queue WHERE status = 'sending'"),
     "leases_expired": _counted("leases_expired", _EXPIRED),
     "leases_expired_oldest_seconds": _oldest("leases_expired_oldest_seconds", "lease_expires_at", _EXPIRED),
+    "mails_waiting": _counted("mails_waiting", _MAILS),
+    "mails_waiting_oldest_seconds": _oldest("mails_waiting_oldest_seconds", "created_at", _MAILS),
     "replays_running": _counted("replays_running", "noteflow.webhook_replays WHERE state = 'running'"),
 }
 STANDING: Final = text(f"SELECT {', '.join(_WAITING.values())}")

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 
 from noteflow_hooks.concurrency.identity import PROJECT, Process, process_of
 from noteflow_hooks.persistence.sql.certificate_infos import infos_of
+from noteflow_hooks.persistence.sql.maintenance.mail_diagnostics import Mails, mails_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -113,6 +114,11 @@ class SystemDiagnostics:
             rows = connection.execute(_CERTIFICATES, {"limit": MOST_CERTIFICATES}).all()
         infos = {row.id: infos_of(row.certificate_info)[0] for row in rows}
         return {key: info.not_after for key, info in infos.items() if info is not None}
+
+    def mails(self) -> Mails:
+        """Return how the mails to endpoints' contacts do."""
+        with self._alone.connect() as connection:
+            return mails_of(connection)
 
     def processes(self) -> Mapping[Process, int]:
         """Return the processes of ours that are connected, as they name themselves, with their connections."""

@@ -14,6 +14,7 @@ from noteflow_hooks.persistence.sql.orm.deliveries import (
 )
 from noteflow_hooks.persistence.sql.orm.event_types import EventTypeRow
 from noteflow_hooks.persistence.sql.orm.events import MeetingSequenceRow, WebhookEventRow
+from noteflow_hooks.persistence.sql.orm.mails import WebhookMailRow
 from noteflow_hooks.persistence.sql.orm.meetings import MeetingRow, RecordingRow, SegmentRow, SummaryRow
 from noteflow_hooks.persistence.sql.orm.orders import MeetingOrderRow, ReleasedMeetingRow
 from noteflow_hooks.persistence.sql.orm.replays import WebhookRedeliveryRow, WebhookReplayRow
@@ -58,6 +59,7 @@ __all__ = [
     "WebhookDeliveryRow",
     "WebhookEventRow",
     "WebhookHealthRow",
+    "WebhookMailRow",
     "WebhookRedeliveryRow",
     "WebhookReplayRow",
     "WorkspaceRow",

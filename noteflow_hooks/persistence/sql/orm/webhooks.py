@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, BigInteger, CheckConstraint, Index, Integer, String, Text, text
 from sqlalchemy.orm import Mapped, mapped_column
 
+from noteflow_hooks.domain.contacts import Digest
 from noteflow_hooks.domain.options import BATCH_MAX, BATCH_WAIT_MS, FILTER_LIMIT, Format, OnDead, Ordering
 from noteflow_hooks.domain.payload_versions import FIRST
 from noteflow_hooks.domain.presets import PRESETS
@@ -65,6 +66,14 @@ class WebhookConfigRow(Base):
             " (deleted_at IS NOT NULL) ELSE url_ciphertext IS NULL END",
             name="url_ciphertext",
         ),
+        CheckConstraint(
+            "num_nulls(contact, contact_asked_at) IN (0, 2) AND (contact IS NOT NULL OR"
+            " (contact_confirmed_at IS NULL AND digest_at IS NULL AND digest = 'none'))",
+            name="contact",
+        ),
+        CheckConstraint("deleted_at IS NULL OR contact IS NULL", name="deleted_contact"),
+        # rule of domain.contacts.Digest
+        CheckConstraint(one_of("digest", Digest), name="digest"),
         Index(
             "ix_webhook_configs_workspace_id_id",
             "workspace_id",
@@ -83,6 +92,8 @@ class WebhookConfigRow(Base):
             "certificate_warn_at",
             postgresql_where=text("certificate_warn_at IS NOT NULL"),
         ),
+        # Whose digests are due.
+        Index("ix_webhook_configs_digest_at", "digest_at", postgresql_where=text("digest_at IS NOT NULL")),
         # Which endpoints have yet to answer a challenge.
         Index(
             "ix_webhook_configs_awaited",
@@ -148,6 +159,12 @@ class WebhookConfigRow(Base):
     challenge_expires_at: Mapped[datetime | None]
     #: A preset's whole URL; ``url`` has what is shown of it.
     url_ciphertext: Mapped[bytes | None]
+    #: A mail address, when it was asked whether it wants mails, and when it said so.
+    contact: Mapped[str | None]
+    digest: Mapped[str] = mapped_column(Text, server_default=Digest.NONE)
+    contact_asked_at: Mapped[datetime | None]
+    contact_confirmed_at: Mapped[datetime | None]
+    digest_at: Mapped[datetime | None]
 
 
 class WebhookHealthRow(Base):

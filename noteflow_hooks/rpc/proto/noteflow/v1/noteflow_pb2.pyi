@@ -41,6 +41,8 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
   SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
   FILTERS_MISSING         the server can't check filters            FAILED_PRECONDITION
+  NO_CONTACT              the endpoint has no contact               FAILED_PRECONDITION
+  CODE_EXPIRED            the code counts no more                   FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
 
 What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
@@ -568,6 +570,9 @@ class Webhook(_message.Message):
     FILTER_ERRORS_FIELD_NUMBER: _builtins.int
     FILTER_LAST_ERROR_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
+    CONTACT_CONFIRMED_AT_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     """The endpoint's id."""
     workspace_id: _builtins.str
@@ -634,6 +639,10 @@ class Webhook(_message.Message):
     """Its state in one word: `disabled`, else `paused`, else as `health.state` has it: `circuit_open`, `failing`, `recovering`,
     `slow` or `healthy`.
     """
+    contact: _builtins.str
+    """A mail address that hears of its trouble once it has confirmed; absent where there is none."""
+    digest: _builtins.str
+    """`none`, or `weekly`: how often the contact gets a summary."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The subscribed types, sorted; none subscribes to nothing."""
@@ -684,6 +693,10 @@ class Webhook(_message.Message):
     def server_ca_info(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateInfo]:
         """Of the authorities that alone may vouch for it; none where the system's and the operator's do."""
 
+    @_builtins.property
+    def contact_confirmed_at(self) -> _timestamp_pb2.Timestamp:
+        """When the contact confirmed; absent until then."""
+
     def __init__(
         self,
         *,
@@ -729,11 +742,16 @@ class Webhook(_message.Message):
         filter_errors: _builtins.int = ...,
         filter_last_error: _builtins.str | None = ...,
         state: _builtins.str = ...,
+        contact: _builtins.str | None = ...,
+        digest: _builtins.str = ...,
+        contact_confirmed_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "client_certificate_info", b"client_certificate_info", "contact", b"contact", "contact_confirmed_at", b"contact_confirmed_at", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "filter_last_error", b"filter_last_error", "health", b"health", "max_concurrency", b"max_concurrency", "paused_at", b"paused_at", "pending_url", b"pending_url", "previous_secret_expires_at", b"previous_secret_expires_at", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "updated_at", b"updated_at", "verified_at", b"verified_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "created_at", b"created_at", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "send_traceparent", b"send_traceparent", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_contact", b"_contact", "_disabled_reason", b"_disabled_reason", "_filter_last_error", b"_filter_last_error", "_max_concurrency", b"_max_concurrency", "_pending_url", b"_pending_url", "_public_key", b"_public_key", "_rate_limit_per_s", b"_rate_limit_per_s", "_secret", b"_secret", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate_info", b"client_certificate_info", "contact", b"contact", "contact_confirmed_at", b"contact_confirmed_at", "created_at", b"created_at", "digest", b"digest", "disabled_reason", b"disabled_reason", "enabled", b"enabled", "events", b"events", "filter", b"filter", "filter_errors", b"filter_errors", "filter_last_error", b"filter_last_error", "format", b"format", "header_names", b"header_names", "health", b"health", "id", b"id", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "paused_at", b"paused_at", "payload_version", b"payload_version", "pending_url", b"pending_url", "previous_public_keys", b"previous_public_keys", "previous_secret_expires_at", b"previous_secret_expires_at", "previous_secrets", b"previous_secrets", "public_key", b"public_key", "rate_limit_per_s", b"rate_limit_per_s", "secret", b"secret", "secret_hint", b"secret_hint", "secret_unavailable", b"secret_unavailable", "send_traceparent", b"send_traceparent", "server_ca_info", b"server_ca_info", "signed", b"signed", "signing", b"signing", "state", b"state", "timeout_ms", b"timeout_ms", "updated_at", b"updated_at", "url", b"url", "verified_at", b"verified_at", "workspace_id", b"workspace_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__contact: _TypeAlias = _typing.Literal["contact"]  # noqa: Y015
+    _WhichOneofArgType__contact: _TypeAlias = _typing.Literal["_contact", b"_contact"]  # noqa: Y015
     _WhichOneofReturnType__disabled_reason: _TypeAlias = _typing.Literal["disabled_reason"]  # noqa: Y015
     _WhichOneofArgType__disabled_reason: _TypeAlias = _typing.Literal["_disabled_reason", b"_disabled_reason"]  # noqa: Y015
     _WhichOneofReturnType__filter_last_error: _TypeAlias = _typing.Literal["filter_last_error"]  # noqa: Y015
@@ -748,6 +766,8 @@ class Webhook(_message.Message):
     _WhichOneofArgType__rate_limit_per_s: _TypeAlias = _typing.Literal["_rate_limit_per_s", b"_rate_limit_per_s"]  # noqa: Y015
     _WhichOneofReturnType__secret: _TypeAlias = _typing.Literal["secret"]  # noqa: Y015
     _WhichOneofArgType__secret: _TypeAlias = _typing.Literal["_secret", b"_secret"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contact) -> _WhichOneofReturnType__contact | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__disabled_reason) -> _WhichOneofReturnType__disabled_reason | None: ...
     @_typing.overload
@@ -968,6 +988,8 @@ class RegisterWebhookRequest(_message.Message):
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
     SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     url: _builtins.str
     """https://host[:port]/path?query, at most 2,048 characters. Of `slack`, `discord` and `teams` at the vendor's hosts."""
     name: _builtins.str
@@ -1021,6 +1043,12 @@ class RegisterWebhookRequest(_message.Message):
     """`skip` or `stop`. Absent means `skip`."""
     send_traceparent: _builtins.bool
     """Whether requests have the `traceparent` of their event, where it has one: W3C's header of that name. Absent means not."""
+    contact: _builtins.str
+    """One mail address, at most 254 characters. It is sent one mail with a code for ConfirmContact, and nothing else before
+    that is given back. Absent means none.
+    """
+    digest: _builtins.str
+    """`none` or `weekly`. Absent means `none`; `weekly` needs a contact."""
     @_builtins.property
     def events(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The types to subscribe to: `meeting.completed`, `summary.generated`, `recording.started`, `recording.stopped`,
@@ -1059,10 +1087,12 @@ class RegisterWebhookRequest(_message.Message):
         ordering: _builtins.str | None = ...,
         on_dead: _builtins.str | None = ...,
         send_traceparent: _builtins.bool | None = ...,
+        contact: _builtins.str | None = ...,
+        digest: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_contact", b"_contact", "_digest", b"_digest", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "contact", b"contact", "digest", b"digest", "enabled", b"enabled", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max", "_batch_partial", b"_batch_partial", "_batch_wait_ms", b"_batch_wait_ms", "_client_certificate", b"_client_certificate", "_client_key", b"_client_key", "_contact", b"_contact", "_digest", b"_digest", "_enabled", b"_enabled", "_filter", b"_filter", "_format", b"_format", "_generate_secret", b"_generate_secret", "_max_concurrency", b"_max_concurrency", "_max_retries", b"_max_retries", "_name", b"_name", "_on_dead", b"_on_dead", "_ordering", b"_ordering", "_payload_version", b"_payload_version", "_rate_limit_per_s", b"_rate_limit_per_s", "_request_id", b"_request_id", "_secret", b"_secret", "_send_traceparent", b"_send_traceparent", "_server_ca", b"_server_ca", "_signing", b"_signing", "_timeout_ms", b"_timeout_ms", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "contact", b"contact", "digest", b"digest", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "generate_secret", b"generate_secret", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "request_id", b"request_id", "secret", b"secret", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__batch_max: _TypeAlias = _typing.Literal["batch_max"]  # noqa: Y015
     _WhichOneofArgType__batch_max: _TypeAlias = _typing.Literal["_batch_max", b"_batch_max"]  # noqa: Y015
@@ -1074,6 +1104,10 @@ class RegisterWebhookRequest(_message.Message):
     _WhichOneofArgType__client_certificate: _TypeAlias = _typing.Literal["_client_certificate", b"_client_certificate"]  # noqa: Y015
     _WhichOneofReturnType__client_key: _TypeAlias = _typing.Literal["client_key"]  # noqa: Y015
     _WhichOneofArgType__client_key: _TypeAlias = _typing.Literal["_client_key", b"_client_key"]  # noqa: Y015
+    _WhichOneofReturnType__contact: _TypeAlias = _typing.Literal["contact"]  # noqa: Y015
+    _WhichOneofArgType__contact: _TypeAlias = _typing.Literal["_contact", b"_contact"]  # noqa: Y015
+    _WhichOneofReturnType__digest: _TypeAlias = _typing.Literal["digest"]  # noqa: Y015
+    _WhichOneofArgType__digest: _TypeAlias = _typing.Literal["_digest", b"_digest"]  # noqa: Y015
     _WhichOneofReturnType__enabled: _TypeAlias = _typing.Literal["enabled"]  # noqa: Y015
     _WhichOneofArgType__enabled: _TypeAlias = _typing.Literal["_enabled", b"_enabled"]  # noqa: Y015
     _WhichOneofReturnType__filter: _TypeAlias = _typing.Literal["filter"]  # noqa: Y015
@@ -1118,6 +1152,10 @@ class RegisterWebhookRequest(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_certificate) -> _WhichOneofReturnType__client_certificate | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__client_key) -> _WhichOneofReturnType__client_key | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__contact) -> _WhichOneofReturnType__contact | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__digest) -> _WhichOneofReturnType__digest | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__enabled) -> _WhichOneofReturnType__enabled | None: ...
     @_typing.overload
@@ -1293,6 +1331,8 @@ class UpdateWebhookRequest(_message.Message):
     ORDERING_FIELD_NUMBER: _builtins.int
     ON_DEAD_FIELD_NUMBER: _builtins.int
     SEND_TRACEPARENT_FIELD_NUMBER: _builtins.int
+    CONTACT_FIELD_NUMBER: _builtins.int
+    DIGEST_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     url: _builtins.str
@@ -1339,11 +1379,18 @@ class UpdateWebhookRequest(_message.Message):
     """What follows a dead one from now on."""
     send_traceparent: _builtins.bool
     """Whether requests have the `traceparent` of their event from now on."""
+    contact: _builtins.str
+    """The new contact, which has to confirm; empty, while the mask names it, takes it away. The one that it has is asked again
+    where its code counts no more, or could not be mailed.
+    """
+    digest: _builtins.str
+    """How often the contact gets a summary from now on."""
     @_builtins.property
     def update_mask(self) -> _field_mask_pb2.FieldMask:
         """The fields to change: `url`, `events`, `name`, `enabled`, `timeout_ms`, `max_retries`, `headers`, `rate_limit_per_s`,
         `max_concurrency`, `paused`, `payload_version`, `signing`, `client_certificate`, `client_key`, `server_ca`,
-        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`, `send_traceparent`; at least one.
+        `filter`, `format`, `batch_max`, `batch_wait_ms`, `batch_partial`, `ordering`, `on_dead`, `send_traceparent`,
+        `contact`, `digest`; at least one.
         """
 
     @_builtins.property
@@ -1382,10 +1429,12 @@ class UpdateWebhookRequest(_message.Message):
         ordering: _builtins.str = ...,
         on_dead: _builtins.str = ...,
         send_traceparent: _builtins.bool = ...,
+        contact: _builtins.str = ...,
+        digest: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "max_concurrency", b"max_concurrency", "rate_limit_per_s", b"rate_limit_per_s", "update_mask", b"update_mask"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency", "_rate_limit_per_s", b"_rate_limit_per_s", "batch_max", b"batch_max", "batch_partial", b"batch_partial", "batch_wait_ms", b"batch_wait_ms", "client_certificate", b"client_certificate", "client_key", b"client_key", "contact", b"contact", "digest", b"digest", "enabled", b"enabled", "events", b"events", "filter", b"filter", "format", b"format", "headers", b"headers", "max_concurrency", b"max_concurrency", "max_retries", b"max_retries", "name", b"name", "on_dead", b"on_dead", "ordering", b"ordering", "paused", b"paused", "payload_version", b"payload_version", "rate_limit_per_s", b"rate_limit_per_s", "send_traceparent", b"send_traceparent", "server_ca", b"server_ca", "signing", b"signing", "timeout_ms", b"timeout_ms", "update_mask", b"update_mask", "url", b"url", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__max_concurrency: _TypeAlias = _typing.Literal["max_concurrency"]  # noqa: Y015
     _WhichOneofArgType__max_concurrency: _TypeAlias = _typing.Literal["_max_concurrency", b"_max_concurrency"]  # noqa: Y015
@@ -1703,6 +1752,32 @@ class VerifyWebhookResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__event_id) -> _WhichOneofReturnType__event_id | None: ...
 
 Global___VerifyWebhookResponse: _TypeAlias = VerifyWebhookResponse  # noqa: Y015
+
+@_typing.final
+class ConfirmContactRequest(_message.Message):
+    """What ConfirmContact takes."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    CODE_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """The endpoint's id."""
+    code: _builtins.str
+    """The code out of the mail, in upper or lower case, with or without its hyphens."""
+    def __init__(
+        self,
+        *,
+        webhook_id: _builtins.str = ...,
+        code: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConfirmContactRequest: _TypeAlias = ConfirmContactRequest  # noqa: Y015
 
 @_typing.final
 class Delivery(_message.Message):

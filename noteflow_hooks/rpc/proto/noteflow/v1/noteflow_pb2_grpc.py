@@ -377,6 +377,11 @@ class WebhookServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
                 _registered_method=True)
+        self.ConfirmContact = channel.unary_unary(
+                '/noteflow.v1.WebhookService/ConfirmContact',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ConfirmContactRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.Webhook.FromString,
+                _registered_method=True)
         self.ListDeliveries = channel.unary_unary(
                 '/noteflow.v1.WebhookService/ListDeliveries',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.ListDeliveriesRequest.SerializeToString,
@@ -515,6 +520,14 @@ class WebhookServiceServicer:
         """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
         For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
         now on.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ConfirmContact(self, request, context):
+        """Takes the code out of the mail that asks an endpoint's contact whether it wants mails. It gets others from then on, and none
+        before. INVALID_ARGUMENT for another code, FAILED_PRECONDITION where there is no contact, or the code counts no more.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -672,6 +685,11 @@ def add_WebhookServiceServicer_to_server(servicer, server):
                     servicer.VerifyWebhook,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.SerializeToString,
+            ),
+            'ConfirmContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.ConfirmContact,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.ConfirmContactRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.Webhook.SerializeToString,
             ),
             'ListDeliveries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDeliveries,
@@ -988,6 +1006,33 @@ class WebhookService:
             '/noteflow.v1.WebhookService/VerifyWebhook',
             noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.VerifyWebhookResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ConfirmContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/noteflow.v1.WebhookService/ConfirmContact',
+            noteflow_dot_v1_dot_noteflow__pb2.ConfirmContactRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.Webhook.FromString,
             options,
             channel_credentials,
             insecure,

@@ -41,6 +41,8 @@ has the domain `noteflow.hooks` and one of these reasons, which never change:
   SERVER_AWAY             the database doesn't answer in time       UNAVAILABLE
   SCHEMAS_MISSING         the server can't check types of your own  FAILED_PRECONDITION
   FILTERS_MISSING         the server can't check filters            FAILED_PRECONDITION
+  NO_CONTACT              the endpoint has no contact               FAILED_PRECONDITION
+  CODE_EXPIRED            the code counts no more                   FAILED_PRECONDITION
   REFUSED                 whatever has no reason of its own
 
 What a token with `manage` changes, what operators change with commands, and what the system changes by itself is put on
@@ -202,6 +204,10 @@ class WebhookServiceStub:
     For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
     now on.
     """
+    ConfirmContact: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ConfirmContactRequest, _noteflow_pb2.Webhook]
+    """Takes the code out of the mail that asks an endpoint's contact whether it wants mails. It gets others from then on, and none
+    before. INVALID_ARGUMENT for another code, FAILED_PRECONDITION where there is no contact, or the code counts no more.
+    """
     ListDeliveries: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]
     """Lists deliveries, without their payload and attempts."""
     WatchDeliveries: _grpc.UnaryStreamMultiCallable[_noteflow_pb2.WatchDeliveriesRequest, _noteflow_pb2.WatchDeliveriesResponse]
@@ -272,6 +278,10 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
     For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
     now on.
+    """
+    ConfirmContact: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ConfirmContactRequest, _noteflow_pb2.Webhook]  # type: ignore[assignment]
+    """Takes the code out of the mail that asks an endpoint's contact whether it wants mails. It gets others from then on, and none
+    before. INVALID_ARGUMENT for another code, FAILED_PRECONDITION where there is no contact, or the code counts no more.
     """
     ListDeliveries: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListDeliveriesRequest, _noteflow_pb2.ListDeliveriesResponse]  # type: ignore[assignment]
     """Lists deliveries, without their payload and attempts."""
@@ -394,6 +404,16 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         """Asks an endpoint that is not verified, or the URL that it is to move to, with a new challenge; the one before is void.
         For a verified one it does nothing. Where the server does not require verification, the endpoint counts as verified from
         now on.
+        """
+
+    @_abc_1.abstractmethod
+    def ConfirmContact(
+        self,
+        request: _noteflow_pb2.ConfirmContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_noteflow_pb2.Webhook, _abc.Awaitable[_noteflow_pb2.Webhook]]:
+        """Takes the code out of the mail that asks an endpoint's contact whether it wants mails. It gets others from then on, and none
+        before. INVALID_ARGUMENT for another code, FAILED_PRECONDITION where there is no contact, or the code counts no more.
         """
 
     @_abc_1.abstractmethod
