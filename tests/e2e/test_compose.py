@@ -207,7 +207,7 @@ def test_flower_shows_nothing_without_its_password(
 
 @pytest.mark.usefixtures("delivered")
 def test_flower_shows_the_work_as_done(system: ComposedSystem) -> None:
-    """The event's dispatch, which sends its last chunk itself, is there: ids as arguments, counts and ids as its result."""
+    """The event's dispatch, which sends its last chunk itself, is there: ids as arguments, counts and ids as result."""
     until(
         lambda: bool(finished(system, DISPATCH)),
         timeout_s=120,
