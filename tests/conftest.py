@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import psycopg
 import pytest
 
 from noteflow_hooks import bootstrap
@@ -45,8 +44,9 @@ def database_url(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture(scope="session")
 def emptier(database_url: str) -> Iterator[Emptier]:
     """What empties the migrated database, by a connection that stays: a new one knows of no table yet."""
-    with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as connection:
-        yield Emptier(connection)
+    made = Emptier(database_url)
+    yield made
+    made.close()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.conformance.model.world import World
+    from tests.support.emptying import Emptier
 
 
 def run(opened: Callable[[], Opened], config: pytest.Config, *, examples: int, steps: int) -> None:
@@ -90,19 +91,21 @@ def test_the_store_in_memory_keeps_every_promise(pytestconfig: pytest.Config, mo
 
 
 def test_postgresql_keeps_every_promise(
-    pytestconfig: pytest.Config, postgres_world: World, clean_database: str
+    pytestconfig: pytest.Config, postgres_world: World, clean_database: str, emptier: Emptier
 ) -> None:
     """The same over PostgreSQL, in fewer runs: each step is some round trips."""
     with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
-        run(PostgresTables(connection, postgres_world).emptied, pytestconfig, examples=6, steps=40)
+        run(PostgresTables(connection, postgres_world, emptier).emptied, pytestconfig, examples=6, steps=40)
 
 
-def test_who_waits_for_a_flood_s_turn_has_the_next(postgres_world: World, clean_database: str) -> None:
+def test_who_waits_for_a_flood_s_turn_has_the_next(
+    postgres_world: World, clean_database: str, emptier: Emptier
+) -> None:
     """One call serves an endpoint that is merely flooded, alone; the next serves the one that keeps an order."""
     limits = {"max_concurrency": None, "rate_limit_per_s": None, "max_retries": 1, "timeout_ms": 10_000}
     ordered = EndpointOptions(ordering=Ordering.PER_MEETING)
     with psycopg.connect(clean_database.replace("+psycopg", ""), autocommit=True) as connection:
-        machine = DeliveryMachine(PostgresTables(connection, postgres_world).emptied)
+        machine = DeliveryMachine(PostgresTables(connection, postgres_world, emptier).emptied)
         endpoints = [limits | {"options": each} for each in (NO_OPTIONS, ordered)]
         machine.a_system_begins(HealthRules(), endpoints[:1], BURST + 1)
         machine.an_endpoint_is_registered(0, endpoints[1] | {"events": machine.endpoint(0).events})

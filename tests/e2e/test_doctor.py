@@ -47,9 +47,11 @@ def rig(system: SystemRig, monkeypatch: pytest.MonkeyPatch) -> SystemRig:
 
 def ran_s_ago(rig: SystemRig, which: str = "max") -> float:
     """Return how long ago the one of relay and sweep ran that has not for longer; or with ``min``, the other one."""
-    ages = rig.database.execute("SELECT extract(epoch FROM clock_timestamp() - ended_at) FROM noteflow.task_runs")
+    names = ["relay", "sweep"]
+    statement = "SELECT extract(epoch FROM clock_timestamp() - ended_at) FROM noteflow.task_runs WHERE name = ANY(%s)"
+    ages = rig.database.execute(statement, [names])
     found = [float(age) for (age,) in ages]
-    return {"min": min, "max": max}[which](found) if len(found) == len({"relay", "sweep"}) else math.inf
+    return {"min": min, "max": max}[which](found) if len(found) == len(names) else math.inf
 
 
 @contextlib.contextmanager

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import psycopg
 from psycopg import sql
-
-if TYPE_CHECKING:
-    import psycopg
 
 #: The tables, but those that inherit: their rows are among those of the table that they inherit from.
 _TABLES: Final = """
@@ -27,21 +25,41 @@ _NEW_FILES: Final = (
 
 
 class Emptier:
-    """Deletes every row of the project's tables, by a superuser's connection that commits by itself."""
+    """Deletes every row of the project's tables, as a superuser, by a connection that stays while tests leave it."""
 
-    def __init__(self, connection: psycopg.Connection) -> None:
-        self._connection = connection
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._connection: psycopg.Connection | None = None
         self._statements: sql.Composed | None = None
 
     def __call__(self) -> None:
         """Empty the tables, which must be there by now."""
+        try:
+            self._empty(self._connected())
+        except psycopg.OperationalError:
+            # A test has ended the sessions of this server.
+            self.close()
+            self._empty(self._connected())
+
+    def close(self) -> None:
+        """Let go of its connection; the next use makes a new one."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _connected(self) -> psycopg.Connection:
+        if self._connection is None:
+            self._connection = psycopg.connect(self._url.replace("+psycopg", ""), autocommit=True)
+        return self._connection
+
+    def _empty(self, connection: psycopg.Connection) -> None:
         if self._statements is None:
-            names = [sql.Identifier("noteflow", name) for [name] in self._connection.execute(_TABLES)]
+            names = [sql.Identifier("noteflow", name) for [name] in connection.execute(_TABLES)]
             deletes = [sql.SQL("DELETE FROM {}").format(name) for name in names]
             self._statements = sql.SQL("; ").join([sql.SQL(_AS_REPLICA), *deletes, sql.SQL(_OWN), sql.SQL(_LARGE)])
-        with self._connection.transaction():
-            cursor = self._connection.execute(self._statements)
+        with connection.transaction():
+            cursor = connection.execute(self._statements)
             while cursor.nextset():
                 pass
             if cursor.fetchall() == [(True,)]:
-                self._connection.execute(_NEW_FILES)
+                connection.execute(_NEW_FILES)

@@ -26,7 +26,6 @@ from noteflow_hooks.persistence.memory import (
 )
 from tests.conformance.model.world import World
 from tests.support.builders import NOON
-from tests.support.emptying import Emptier
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -35,6 +34,7 @@ if TYPE_CHECKING:
     import psycopg
 
     from noteflow_hooks.domain.webhooks import WebhookConfig
+    from tests.support.emptying import Emptier
 
 
 #: By the names that :class:`Rows` has for them.
@@ -240,10 +240,10 @@ def _with_options(webhook: WebhookConfig) -> SimpleNamespace:
 class PostgresTables:
     """Empties the database and reads it, by a connection of its own."""
 
-    def __init__(self, connection: psycopg.Connection, world: World) -> None:
+    def __init__(self, connection: psycopg.Connection, world: World, empty: Emptier) -> None:
         """``connection`` commits by itself; ``world`` is the database as the suite uses it."""
         self._connection = connection
-        self._empty = Emptier(connection)
+        self._empty = empty
         self._world = world
         self._passed = timedelta(0)
         self._columns: dict[str, list[str]] = {}
