@@ -73,11 +73,11 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, jobs: Mapping[str, str]) -> Iterator[Prometheus]:
-    """Run one with our rules that scrapes these addresses, by their jobs, every second."""
+def prometheus(folder: Path, jobs: Mapping[str, str], *, scrape: str = "1s") -> Iterator[Prometheus]:
+    """Run one with our rules that scrapes these addresses, by their jobs, so often."""
     bind, config = free_address(), folder / "prometheus.yml"
     scraped = [{"job_name": job, "static_configs": [{"targets": [address]}]} for job, address in jobs.items()]
-    every = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    every = {"scrape_interval": scrape, "evaluation_interval": scrape}
     config.write_text(yaml.safe_dump({"global": every, "rule_files": [str(RULES)], "scrape_configs": scraped}))
     command = [executable("prometheus"), f"--config.file={config}", f"--web.listen-address={bind}"]
     with (folder / "prometheus.log").open("wb") as log:
