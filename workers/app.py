@@ -184,7 +184,7 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 @signals.celeryd_init.connect
 def refuse_autoscale(options: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """End a worker that is to scale a pool that can't grow: Celery stumbles over each message there, and drops it."""
-    pool = options.get("pool_cls")
+    pool = options.get("pool_cls") or options.get("pool")
     if options.get("autoscale") and getattr(pool, "__module__", "").rpartition(".")[2] in ("thread", "solo"):
         sys.exit("noteflow-hooks: --autoscale needs -P prefork or -P gevent; the pools threads and solo can't grow")
 
