@@ -62,9 +62,10 @@ fmt: venv-dev ## format the code and fix what ruff can fix
 proto: venv-dev ## generate the gRPC code from the proto
 	@$(BIN)/python scripts/generate_proto.py
 
-pictures: venv-dev ## make the pictures of docs/dashboard.md
+pictures: venv-dev ## make the pictures of docs/dashboard.md and docs/flower.md
 	@scripts/browser
 	@$(BIN)/python scripts/pictures.py
+	@$(BIN)/python scripts/flower_pictures.py
 
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py

@@ -184,9 +184,30 @@ def refuse_variables(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
 @signals.celeryd_init.connect
 def refuse_autoscale(options: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - Celery's signature
     """End a worker that is to scale a pool that can't grow: Celery stumbles over each message there, and drops it."""
-    pool = options.get("pool_cls") or options.get("pool")
-    if options.get("autoscale") and getattr(pool, "__module__", "").rpartition(".")[2] in ("thread", "solo"):
+    if options.get("autoscale") and _pool_in(options) in ("thread", "solo"):
         sys.exit("noteflow-hooks: --autoscale needs -P prefork or -P gevent; the pools threads and solo can't grow")
+
+
+def _pool_in(options: dict[str, Any]) -> str:
+    """Return the name of the module of the pool that a worker's options ask for."""
+    pool = options.get("pool_cls") or options.get("pool")
+    return str(getattr(pool, "__module__", "")).rpartition(".")[2]
+
+
+@signals.celeryd_init.connect
+def show_tasks_of_the_loop(options: dict[str, Any], **_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    """Have a worker whose loop does the tasks itself show that it does one: it turns again when that has ended."""
+    if _pool_in(options) == "solo":
+        signals.task_prerun.connect(_begin_task)
+        signals.task_postrun.connect(_end_task)
+
+
+def _begin_task(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    life.pulse().begin_task()
+
+
+def _end_task(**_: Any) -> None:  # noqa: ANN401 - Celery's signature
+    life.pulse().end_task()
 
 
 @signals.celeryd_init.connect

@@ -81,6 +81,16 @@ class Pulse:
             self._about = {**self._about, **about}
             self._write(whole=True)
 
+    def begin_task(self) -> None:
+        """Note that the loop itself does a task now, and turns again when that has ended."""
+        self.show()
+        self.tell(task_since=time.monotonic())
+
+    def end_task(self) -> None:
+        """Note that the task has ended, which is a turn."""
+        self.show()
+        self.tell(task_since=None)
+
     def close(self) -> None:
         """Remove the file, in the process that made it: it ends."""
         self._supervisor.close()
@@ -116,6 +126,9 @@ class Signs:
     #: How many seconds ago each was, by the names above.
     ages: tuple[float, ...]
 
+    #: For how long the loop has been doing a task itself; None while it does none.
+    task_s: float | None = None
+
     @property
     def name(self) -> str:
         """The kind and name, in a sentence."""
@@ -134,7 +147,8 @@ def read(path: Path) -> Signs:
     now = time.monotonic()
     # A mark from the future is one of another boot of the machine.
     ages = tuple(now - each if 0 < each <= now else math.inf for each in marks)
-    return Signs(about, ages)
+    since = about.get("task_since")
+    return Signs(about, ages, now - since if isinstance(since, float) and 0 < since <= now else None)
 
 
 def _runs(pid: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from typing import TYPE_CHECKING, Any, Final
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from noteflow_hooks.telemetry.collecting import Rows
     from noteflow_hooks.telemetry.metrics import Metric
 
+log = logging.getLogger(__name__)
+
 #: How long an answer of a worker is waited for.
 _PING_S: Final = 1.5
 #: A worker that has answered within this and answers no more is silent; later it is forgotten.
@@ -39,11 +42,12 @@ class Progress:
     def __init__(self) -> None:
         #: How many tasks each had begun, since when it is so many, and when it last answered.
         self._workers: dict[str, tuple[int, float, float]] = {}
+        self._silent: set[str] = set()
 
     def note(
         self, begun: Mapping[str, int], taken: Mapping[str, Sequence[str]], lengths: Mapping[str, int], *, now: float
     ) -> dict[str, int]:
-        """Take note of who answers, and return how many workers are in each state."""
+        """Take note of who answers, and return how many workers are in each state; who falls silent is logged."""
         states = {"taking": 0, "stuck": 0, "silent": 0}
         for name, count in begun.items():
             former = self._workers.get(name)
@@ -56,7 +60,15 @@ class Progress:
                 del self._workers[name]
             elif name not in begun:
                 states["silent"] += 1
+        self._tell(self._workers.keys() - begun.keys(), answering=begun)
         return states
+
+    def _tell(self, silent: set[str], *, answering: Mapping[str, int]) -> None:
+        for name in sorted(silent - self._silent):
+            log.warning("worker %s answers no more: it was ended, is frozen, or has lost its way to Redis", name)
+        for name in sorted(self._silent & answering.keys()):
+            log.info("worker %s answers again", name)
+        self._silent = silent
 
 
 class BrokerLooks:

@@ -57,11 +57,11 @@ class DatabaseLooks:
         counts, counted_to = self._standing.totals()
         waiting = self._standing.waiting()
         now = datetime.now(UTC)
-        runs = {(name,): (now - age).timestamp() for name, age in self._task_runs.ages().items()}
+        runs: Rows = {(name,): (now - age).timestamp() for name, age in self._task_runs.ages().items()}
         rows: dict[Metric, Rows] = {
             **of_totals(counts),
             **{metric: {(): waiting[metric.name]} for metric in _WAITING},
-            metrics.TASK_RUN: {key: value for key, value in runs.items() if key[0] in metrics.TASKS},
+            metrics.TASK_RUN: runs,
             metrics.CLOCK_SKEW: {(): measure_skew(self._diagnostics.now).ahead.total_seconds()},
         }
         if counted_to is not None:

@@ -7,7 +7,6 @@ from typing import Final
 from noteflow_hooks.broker.names import QUEUES
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.health.endpoint_state import EndpointState
-from noteflow_hooks.domain.ports.maintenance import PURGE, RELAY, SWEEP
 from noteflow_hooks.domain.skipping import SkipReason
 from noteflow_hooks.telemetry.metrics import Metric
 
@@ -89,7 +88,6 @@ MAILS_OLDEST: Final = _gauge("mails_waiting_oldest_seconds", "For how long the f
 TASK_RUN: Final = _gauge(
     "task_last_run_timestamp_seconds", "When each periodic task last ran to its end.", "task"
 )  # fmt: skip
-TASKS: Final = (RELAY, SWEEP, PURGE)
 CLOCK_SKEW: Final = _gauge(
     "clock_skew_seconds", "How far the exporter's clock is ahead of the database's; negative where it is behind."
 )

@@ -11,6 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from noteflow_hooks.persistence.memory import InMemoryTaskRuns, MemoryStore
+from noteflow_hooks.persistence.sql.delivery.restart_patience import MET
 from noteflow_hooks.persistence.sql.maintenance.task_runs import SqlAlchemyTaskRuns
 
 if TYPE_CHECKING:
@@ -103,3 +104,13 @@ def test_when_the_last_of_them_began_is_on_record(postgres_runs: Runs, engine: E
         with engine.connect() as connection:
             began = connection.scalar(text("SELECT clock_timestamp() - began_at FROM noteflow.task_runs"))
         assert TOOK <= began < TOOK + SOON
+
+
+def test_what_the_sweep_notes_for_itself_is_no_task(postgres_runs: Runs, engine: Engine) -> None:
+    """Exporter and doctor, who ask for all tasks there are, are told of none of it."""
+    postgres_runs.store.note("purge", took=TOOK)
+    with engine.begin() as connection:
+        for name in (MET, "sweep waited 1", "sweep waited in vain"):
+            note = "INSERT INTO noteflow.task_runs (name, began_at, ended_at) VALUES (:name, now(), to_timestamp(0))"
+            connection.execute(text(note), {"name": name})
+    assert postgres_runs.store.ages().keys() == {"purge"}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
 import secrets
 import shutil
 import subprocess
@@ -13,7 +15,11 @@ import grpc
 import psutil
 import pytest
 
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.local.stack.environment import variables
 from tests.support.extra_programs import log_of
+from tests.support.scraping import address_in, scraped
 from tests.support.steady_publisher import posts, publish_request
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
@@ -91,9 +97,9 @@ def _lines(rig: SystemRig) -> int:
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of its own, which is small."""
-    mount, umount, folder = shutil.which("mount"), shutil.which("umount"), tmp_path / "disk"
-    folder.mkdir()
+    """The database's folder in a system's, on a disk of its own, which is small."""
+    mount, umount, folder = shutil.which("mount"), shutil.which("umount"), tmp_path / "system" / "postgres"
+    folder.mkdir(parents=True)
     if mount is None or umount is None:
         pytest.skip("there is no mount on this machine")
     done = subprocess.run(
@@ -107,11 +113,17 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run([umount, "--lazy", str(folder)], check=True)
 
 
-def test_a_full_disk_accepts_nothing_falsely_and_costs_nothing_once_there_is_room(small_disk: Path) -> None:
-    """Calls are refused while it lasts; what was accepted is delivered, and a refused key can be published again."""
+def test_a_full_disk_accepts_nothing_falsely_and_costs_nothing_once_there_is_room(
+    small_disk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Calls are refused while it lasts; what was accepted is delivered, and a refused key can be published again.
+
+    It shows in the server's log and metrics, and in `doctor`.
+    """
     path = a_path()
-    with SystemRig(small_disk) as rig:
+    with SystemRig(small_disk.parent, metrics_bind="127.0.0.1:0") as rig:
         webhook = rig.webhook(path, max_retries=10)
+        metrics = address_in(lambda: log_of(rig, "server").read_text())
         accepted = {rig.publish()}
         rig.settled(webhook, "succeeded")
         ballast = fill(small_disk)
@@ -121,6 +133,11 @@ def test_a_full_disk_accepts_nothing_falsely_and_costs_nothing_once_there_is_roo
         assert told.count(grpc.StatusCode.UNAVAILABLE) >= EVENTS / 2
         assert {each for each in told if isinstance(each, grpc.StatusCode)} == {grpc.StatusCode.UNAVAILABLE}
         accepted |= {each for each in told if isinstance(each, str)}
+        assert scraped(metrics).value("database_errors_total", kind="resources") > 0
+        assert re.search(r"the database refuses: .*No space left on device", log_of(rig, "server").read_text())
+        # Where there is no room for its log of changes either, it ends, and then it is away.
+        found = _examined(rig, capsys)
+        assert found["disk" if found["postgres"].startswith("ok") else "postgres"].startswith("failed")
         rig.disconnect()
         ballast.unlink()
         if "postgres" not in rig.system.processes:
@@ -130,6 +147,16 @@ def test_a_full_disk_accepts_nothing_falsely_and_costs_nothing_once_there_is_roo
         rig.settled(webhook, "succeeded", count=len(accepted))
         [(stored,)] = rig.database.execute("SELECT count(*) FROM noteflow.webhook_events").fetchall()
         assert (set(posts(rig.receiver, path)), stored) == (accepted, EVENTS + 1)
+
+
+def _examined(rig: SystemRig, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return each check's state, and what it found."""
+    capsys.readouterr()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables({"data_dir": rig.folder, **rig.settings}).items():
+            patch.setenv(name, value)
+        assert run(root, ["doctor", "--json"]) == 1
+    return {each["check"]: f"{each['state']}: {each['found']}" for each in json.loads(capsys.readouterr().out)}
 
 
 def fill(folder: Path) -> Path:

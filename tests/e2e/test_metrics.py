@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import re
 import signal
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
+import grpc
 import psutil
 import pytest
+from psycopg import sql
 
+from noteflow_hooks.cli.root import root
+from noteflow_hooks.cli.support.failures import run
+from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from tests.support.extra_programs import log_of, started
 from tests.support.metrics_page import rows_under
@@ -19,8 +27,9 @@ from tests.support.prometheus import expressions, prometheus, promtool
 from tests.support.receiver_connection import Answer
 from tests.support.scraping import Scrape, address_in, scraped
 from tests.support.server_group import RunningGroup
+from tests.support.steady_publisher import publish_request
 from tests.support.system_rig import SystemRig, a_path
-from tests.support.waiting import until
+from tests.support.waiting import PATIENCE_S, until
 from tests.support.worker_programs import pooled_worker
 
 if TYPE_CHECKING:
@@ -219,6 +228,7 @@ def test_the_exporter_says_how_workers_and_queues_do(rig: SystemRig, worker: Pro
     try:
         until(lambda: scraped(exporter).value("workers", state="silent") >= 1, what="the worker is missed")
         assert scraped(exporter).value("queue_consumers") == 0
+        assert re.search(r"worker at-work@\S+ answers no more", _log(rig, "exporter"))
     finally:
         process.resume()
 
@@ -266,6 +276,69 @@ def test_prometheus_finds_no_fault_with_what_is_answered(rig: SystemRig, exporte
         assert promtool("check", "metrics", given=scrape.text) == ""
     with pytest.raises(AssertionError, match='should have "_total" suffix'):
         promtool("check", "metrics", given="# HELP posts Made.\n# TYPE posts counter\nposts 1\n")
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_beat_that_is_dead_leaves_the_last_run_where_it_was(rig: SystemRig, exporter: str) -> None:
+    """So that it falls behind; both go on with the next one."""
+    rig.kill("beat")
+    until(lambda: time.time() - _last_runs(exporter) > 3, what="nobody runs them", timeout_s=20)
+    rig.restart("beat")
+    until(lambda: time.time() - _last_runs(exporter) < 3, what="they run again")
+
+
+def _last_runs(exporter: str) -> float:
+    scrape = scraped(exporter)
+    return max(scrape.value("task_last_run_timestamp_seconds", task=task) for task in ("relay", "sweep"))
+
+
+@pytest.mark.usefixtures("worker")
+def test_a_redis_that_is_dead_is_a_figure_and_a_line(rig: SystemRig, exporter: str) -> None:
+    """Of the exporter; of the worker, which counts that too; and their ends."""
+    rig.kill("valkey")
+    until(lambda: scraped(exporter).value("redis_up") == 0, what="it is missed")
+    until(lambda: _scraped(rig, "at-work").value("redis_errors_total", kind="connection") > 0, what="it is counted")
+    assert "Redis is away" in _log(rig, "exporter")
+    assert "Redis refuses: " in _log(rig, "at-work")
+    rig.restart("valkey")
+    until(lambda: scraped(exporter).value("redis_up") == 1, what="it is there again")
+    until(lambda: "Redis answers again" in _log(rig, "at-work"), what="the worker has it again")
+
+
+@pytest.mark.usefixtures("worker")
+def test_whom_the_database_refuses_counts_it_and_says_why(
+    rig: SystemRig, exporter: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As it does for a wrong password; here the role may not log in any more. Server, worker and exporter alike."""
+    role = sql.Identifier(rig.database.info.user)
+    rig.database.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(role))
+    try:
+        rig.database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name ^@ 'noteflow-hooks'"
+        )
+        for name in ("server", "at-work"):
+            until(lambda name=name: _refused(rig, name) > 0, what=f"{name} counts it")  # type: ignore[misc]  # mypy knows no lambda's defaults
+            # The reason that is told is that of the first refusal: a connection that was ended, here.
+            assert re.search(r"the database refuses: .*(not permitted to log in|administrator)", _log(rig, name))
+        until(lambda: scraped(exporter).value("database_up") == 0, what="it is missed")
+        assert "the database is away" in _log(rig, "exporter")
+        with pytest.MonkeyPatch.context() as patch:
+            for variable, value in variables({"data_dir": rig.folder, **rig.settings}).items():
+                patch.setenv(variable, value)
+            assert run(root, ["doctor", "--json"]) == 1
+        [found] = [each for each in json.loads(capsys.readouterr().out) if each["check"] == "postgres"]
+        assert (found["state"], "is not permitted to log in" in found["found"]) == ("failed", True)
+    finally:
+        rig.database.execute(sql.SQL("ALTER ROLE {} LOGIN").format(role))
+    until(lambda: scraped(exporter).value("database_up") == 1, what="it is there again")
+
+
+def _refused(rig: SystemRig, name: str) -> float:
+    """Return how often it was; of a server by a call that is refused."""
+    if name == "server":
+        with contextlib.suppress(grpc.RpcError):
+            rig.client.events.PublishEvent(publish_request(), timeout=PATIENCE_S)
+    return _scraped(rig, name).value("database_errors_total", kind="refused")
 
 
 @pytest.mark.usefixtures("worker")

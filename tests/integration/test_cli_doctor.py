@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import closing, contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
@@ -22,6 +22,8 @@ from noteflow_hooks.crypto import SecretBox, generate_key, parse_keys
 from noteflow_hooks.domain.filters import UNAVAILABLE
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.maintenance.standing import Standing
 from noteflow_hooks.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
@@ -128,9 +130,12 @@ def test_what_no_worker_could_ask_a_filter_about_is_counted(
 
 
 def test_endpoints_of_all_workspaces_are_counted(
-    database: psycopg.Connection, capsys: pytest.CaptureFixture[str]
+    database: psycopg.Connection, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A tenth with an open breaker is a warning, with figures for programs; so is a client certificate that ended."""
+    """A tenth with an open breaker is a warning, with figures for programs; so is a client certificate that ended.
+
+    What the exporter asks for shows the same.
+    """
     database.execute(
         "INSERT INTO noteflow.workspaces (id, name) SELECT gen_random_uuid(), 'w' FROM generate_series(1, 2)"
     )
@@ -154,6 +159,11 @@ def test_endpoints_of_all_workspaces_are_counted(
     assert found["endpoints"]["numbers"]["circuit_open"] == 2
     assert found["certificates"]["numbers"] == {"endpoints": 1, "expired": 1, "expiring": 0}
     assert {found[name]["state"] for name in ("disk", "pooler", "releases", "connections")} == {"ok"}
+    engine = create_engine(database_url, connections=1)
+    standing = Standing(engine)
+    assert standing.endpoints() == {"healthy": 18, "circuit_open": 2}
+    assert standing.first_certificate_end() == datetime(2026, 1, 1, tzinfo=UTC)
+    engine.dispose()
 
 
 def test_a_database_that_is_away_fails_what_needs_it_and_no_password_is_shown(

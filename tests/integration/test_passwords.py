@@ -17,6 +17,7 @@ from noteflow_hooks.cli.support.failures import FAILED, run
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.sql.engine import create_engine
+from noteflow_hooks.persistence.sql.sqlstates import kind_of
 from noteflow_hooks.settings import PREFIX
 from tests.support.canary_secrets import CanarySecret, found, letters
 from tests.support.waiting import until
@@ -39,13 +40,14 @@ def urls(postgres: EmbeddedPostgres) -> list[str]:
 def test_a_database_that_refuses_us_is_told_of_without_the_password(
     postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """In the error, in all that led to it, in what an operator may see of it, and in a command's complaint."""
+    """In the error, in all that led to it, in what an operator sees of it, in a command; it counts as what it is."""
     monkeypatch.chdir(tmp_path)
-    for url in urls(postgres):
+    for url, kind in zip(urls(postgres), ("refused", "connection"), strict=True):
         engine = create_engine(url)
         with pytest.raises(UnavailableError) as caught, engine.connect() as connection:
             connection.execute(text("SELECT 1"))
         engine.dispose()
+        assert kind_of(caught.value.__cause__) == kind
         monkeypatch.setenv(f"{PREFIX}DATABASE_URL", url)
         assert run(root, ["workspaces", "list"]) == FAILED
         complaint = capsys.readouterr().err

@@ -104,6 +104,7 @@ CASES: Final[dict[str, Case]] = {
     "CountsBehind": Case(
         {"stats_counted_to_timestamp_seconds": "0x100"}, {"stats_counted_to_timestamp_seconds": "0+15x100"}, at="10m"
     ),
+    "MailsWait": Case({"mails_waiting_oldest_seconds": "3500+15x40"}, {"mails_waiting_oldest_seconds": "1200+15x40"}),
     "ConnectionsScarce": Case(
         {"database_connections": "95x40", "database_connections_max": "100x40"},
         {"database_connections": "40x40", "database_connections_max": "100x40"},

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import subprocess
 import sys
@@ -135,6 +136,7 @@ class Flower:
     def __init__(self, rig: SystemRig, log_path: Path, **options: str) -> None:
         """``options`` are Flower's own, as in its variables."""
         self._log_path = log_path
+        self._workers_log = rig.folder / "logs" / "worker-1.log"
         command = ["-m", "celery", "-A", "workers.app", "flower", "--address=127.0.0.1", "--port=0", "--logging=debug"]
         with log_path.open("wb") as log:
             self.process = subprocess.Popen(
@@ -163,6 +165,16 @@ class Flower:
         """Return once it answers and has seen a worker."""
         until(lambda: _VISIT.search(self._log_path.read_text()), what="Flower listens")
         until(lambda: "worker-1" in self.page("/api/workers?refresh=1"), what="Flower knows the worker")
+
+    def wait_for_events(self) -> None:
+        """Return once the worker sends its tasks' events: started without them, it is asked some seconds later."""
+        until(lambda: "enabled by remote" in self._workers_log.read_text(), what="Flower has the worker send events")
+
+    @property
+    def worker(self) -> str:
+        """The name of the worker."""
+        names: list[str] = list(json.loads(self.page("/api/workers")))
+        return next(each for each in names if each.startswith("worker-1"))
 
     def pages(self, *, showing: str) -> bytes:
         """Return what there is to be seen, once that is among it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,12 +13,15 @@ from noteflow_hooks.domain.stats import BOUNDS_MS, Count, Measure
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.exporter import collector, metrics
 from noteflow_hooks.exporter.broker import Progress
+from noteflow_hooks.exporter.certificates import end_of
 from noteflow_hooks.exporter.collector import ExporterCollector
 from noteflow_hooks.exporter.totals import of_totals
+from tests.support.certificates import authority, write_pair
 from tests.support.scraping import Scrape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from noteflow_hooks.telemetry.collecting import Rows
     from noteflow_hooks.telemetry.metrics import Metric
@@ -133,12 +137,20 @@ def test_a_worker_that_answers_and_begins_nothing_is_stuck() -> None:
     assert progress.note({"a": 8, "b": 1}, queues, lengths, now=40) == {"taking": 2, "stuck": 0, "silent": 0}
 
 
-def test_a_worker_that_answers_no_more_is_silent_for_ten_minutes() -> None:
-    """Then it is forgotten: it was ended, as most are."""
+def test_a_worker_that_answers_no_more_is_silent_for_ten_minutes(caplog: pytest.LogCaptureFixture) -> None:
+    """Then it is forgotten: it was ended, as most are. It is named in the log, once; and so it is when it is back."""
+    caplog.set_level(logging.INFO)
     progress = Progress()
-    progress.note({"a": 1}, {}, {}, now=0)
-    assert progress.note({}, {}, {}, now=599)["silent"] == 1
-    assert progress.note({}, {}, {}, now=601)["silent"] == 0
+    progress.note({"a": 1, "b": 1}, {}, {}, now=0)
+    assert [progress.note({"b": 1}, {}, {}, now=now)["silent"] for now in (590, 599, 601)] == [1, 1, 0]
+    progress.note({"a": 1}, {}, {}, now=610)
+    progress.note({"a": 1, "b": 2}, {}, {}, now=620)
+    said = [(each.levelname, each.getMessage().partition(":")[0]) for each in caplog.records]
+    assert said == [
+        ("WARNING", "worker a answers no more"),
+        ("WARNING", "worker b answers no more"),
+        ("INFO", "worker b answers again"),
+    ]
 
 
 def test_a_gauge_that_nobody_looked_at_is_not_there() -> None:
@@ -147,3 +159,14 @@ def test_a_gauge_that_nobody_looked_at_is_not_there() -> None:
     assert "noteflow_hooks_ciphertexts" not in scrape.names()
     assert scrape.value("attempts_total") == 0
     assert "noteflow_hooks_attempts_total" in scrape.names()
+
+
+def test_a_servers_certificate_that_has_ended_is_shown_with_its_end(tmp_path: Path) -> None:
+    """And one that is renewed in its place with its own; where none can be read, nothing is shown."""
+    ended = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
+    begun = ended - timedelta(days=1)
+    files = write_pair(tmp_path, authority().issue_cert("localhost", not_before=begun, not_after=ended))
+    assert end_of(files.cert) == ended.timestamp()
+    write_pair(tmp_path, authority().issue_cert("localhost", not_after=ended + timedelta(days=90)))
+    assert end_of(files.cert) == (ended + timedelta(days=90)).timestamp()
+    assert [end_of(path) for path in (None, tmp_path, files.key)] == [None, None, None]

@@ -5,13 +5,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
+from noteflow_hooks.cli.commands.health import _LONGEST_POST_S
 from noteflow_hooks.cli.health.answers import alive, beat_ready, worker_ready
 from noteflow_hooks.concurrency.identity import Process, application_name, client_name, name_process, process_of
 from noteflow_hooks.concurrency.pulse import DONE, FAILED, FETCHED, IDLE, TURNED, Pulse, Signs, file_name, read
+from noteflow_hooks.domain.webhooks import TIMEOUT_MS
 from noteflow_hooks.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -99,6 +102,26 @@ def signs(*, connected: bool = True, **ages: float) -> Signs:
 def test_alive_is_whose_loop_turned_a_while_ago(age: float, *, is_alive: bool) -> None:
     """Whatever else it did."""
     assert alive(signs(turned=age), within_s=30).is_yes is is_alive
+
+
+@pytest.mark.parametrize(("task_s", "is_alive"), [(31.0, True), (69.9, True), (70.1, False), (None, False)])
+def test_a_loop_that_does_a_task_itself_may_take_a_posts_time_longer(task_s: float | None, *, is_alive: bool) -> None:
+    """It turns again when that has ended; of other loops nobody waits for that."""
+    assert round(_LONGEST_POST_S * 1000) == TIMEOUT_MS[-1]
+    found = replace(signs(turned=75), task_s=task_s)
+    assert alive(found, within_s=30, task_s=40).is_yes is is_alive
+
+
+def test_a_task_of_the_loop_is_shown_from_its_beginning_to_its_end(pulse: Pulse, tmp_path: Path) -> None:
+    """Its end is a turn of the loop; before and after there is none."""
+    assert read(the_file(tmp_path)).task_s is None
+    pulse.begin_task()
+    found = read(the_file(tmp_path)).task_s
+    assert found is not None
+    assert 0 <= found < 60
+    pulse.marks[TURNED] = 1.0
+    pulse.end_task()
+    assert (read(the_file(tmp_path)).task_s, read(the_file(tmp_path)).ages[TURNED] < 60) == (None, True)
 
 
 @pytest.mark.parametrize(

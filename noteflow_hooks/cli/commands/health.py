@@ -31,6 +31,8 @@ Asked: TypeAlias = "tuple[str, Callable[[], Answer], Callable[[], Answer]]"
 _TIMEOUT_S: Final = 3.0
 #: Within which a process must have shown that it goes on.
 _WITHIN_S: Final = 30.0
+#: The longest that an endpoint's `timeout_ms` may be.
+_LONGEST_POST_S: Final = 30.0
 
 
 @click.command(cls=Command)
@@ -102,7 +104,13 @@ def _check_use(address: str | None, *, named: list[bool], both: bool) -> None:
 
 def _of_worker(settings: Settings, name: str, within_s: float) -> Asked:
     [signs] = signs_of(settings, "worker", name)
-    return signs.name, lambda: alive(signs, within_s=within_s), lambda: worker_ready(signs, within_s=within_s)
+    # For so long a delivery may be its worker's.
+    longest_s = _LONGEST_POST_S + settings.lease_slack_s
+    return (
+        signs.name,
+        lambda: alive(signs, within_s=within_s, task_s=longest_s),
+        lambda: worker_ready(signs, within_s=within_s),
+    )
 
 
 def _of_beat(settings: Settings, within_s: float) -> Asked:

@@ -24,11 +24,17 @@ class Answer:
 _GONE: Final = Answer(is_yes=False, why="its process has ended")
 
 
-def alive(signs: Signs, *, within_s: float) -> Answer:
-    """Tell whether the process's own loop has turned within that time, whatever PostgreSQL and Redis do."""
+def alive(signs: Signs, *, within_s: float, task_s: float = 0.0) -> Answer:
+    """Tell whether the process's own loop has turned within that time, whatever PostgreSQL and Redis do.
+
+    A loop that does a task itself turns again when that has ended: ``task_s`` is what a task may take beside that time.
+    """
     if signs.about.get("gone"):
         return _GONE
     age = signs.ages[TURNED]
+    if age > within_s and signs.task_s is not None:
+        is_short = signs.task_s <= within_s + task_s
+        return Answer(is_short, f"its loop does a task, for {signs.task_s:.1f} s")
     return Answer(age <= within_s, f"its loop turned {_ago(age)}")
 
 

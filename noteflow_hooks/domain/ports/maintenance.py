@@ -17,6 +17,8 @@ RELAY: Final = "relay"
 SWEEP: Final = "sweep"
 #: And of the one that removes what is old.
 PURGE: Final = "purge"
+#: All tasks whose runs are on record.
+TASKS: Final = (RELAY, SWEEP, PURGE)
 
 
 class RetentionStore(Protocol):

@@ -38,13 +38,27 @@ _KINDS: Final = {
     "55P03": "timeout", "57014": "timeout", "57": "shutdown", "58": "resources", _READ_ONLY: "read_only",
     _IN_RECOVERY: "read_only",
 }  # fmt: skip
+#: A server that refuses a connection says so in words alone: libpq keeps no SQLSTATE of it. So are those counted that
+#: pass by themselves; whatever else it says is about us, such as a wrong password.
+_REFUSAL: Final = "FATAL:"
+_WORDS: Final = {
+    "too many": "resources", "connection slots": "resources", "starting up": "shutdown", "shutting down": "shutdown",
+    "in recovery mode": "shutdown", "not accepting": "shutdown",
+}  # fmt: skip
 
 
 def kind_of(error: BaseException | None) -> str:
     """Return in one word what an error of a database says that is away, gone or refuses."""
     if not isinstance(error, psycopg.Error) or error.sqlstate is None:
-        return "timeout" if isinstance(error, psycopg.errors.ConnectionTimeout) else "connection"
+        return "timeout" if isinstance(error, psycopg.errors.ConnectionTimeout) else _kind_without_state(str(error))
     return _KINDS.get(error.sqlstate) or _KINDS.get(error.sqlstate[:2], "other")
+
+
+def _kind_without_state(text: str) -> str:
+    _, is_refusal, words = text.partition(_REFUSAL)
+    if not is_refusal:
+        return "connection"
+    return next((kind for part, kind in _WORDS.items() if part in words), "refused")
 
 
 def is_away(error: BaseException | None) -> bool:

@@ -77,6 +77,8 @@ class ServerCertificates:
         self._files = files
         self._lock = threading.Lock()
         self._stamps = self._read_stamps()
+        #: When the certificate in use ends; None once that has been told.
+        self._ends_at: datetime | None = None
         self._current = self._read()
 
     def credentials(self) -> grpc.ServerCredentials:
@@ -92,6 +94,7 @@ class ServerCertificates:
         with self._lock:
             stamps = self._read_stamps()
             if stamps == self._stamps:
+                self._tell_of_its_end()
                 return None
             # Set before the read: a file that changes meanwhile is read once more at the next connection.
             self._stamps = stamps
@@ -104,6 +107,12 @@ class ServerCertificates:
             log.info("the renewed TLS certificate is in use from now on")
             return self._current
 
+    def _tell_of_its_end(self) -> None:
+        """Say it once where the certificate in use has ended: who calls knows, and whoever could renew it does not."""
+        if self._ends_at is not None and self._ends_at < datetime.now(UTC):
+            log.warning("the TLS certificate has ended, and callers refuse it: renew the file of %s", CERT)
+            self._ends_at = None
+
     def _read_stamps(self) -> list[Stamp]:
         files = self._files
         return [_stamp(path) for path in (files.cert, files.key, files.client_ca) if path is not None]
@@ -115,6 +124,7 @@ class ServerCertificates:
             roots = None if files.client_ca is None else read_authorities(files.client_ca, name=CLIENT_CA)
         except InvalidInputError as error:
             raise SettingsError(str(error)) from None
+        self._ends_at = _certificates(cert, files.cert, name=CERT)[0].not_valid_after_utc
         return grpc.ssl_server_certificate_configuration([(key, cert)], root_certificates=roots)
 
 

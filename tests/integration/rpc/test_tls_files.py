@@ -20,6 +20,7 @@ from noteflow_hooks.rpc.server.tls import ServerCertificates, TlsFiles
 from noteflow_hooks.settings import PREFIX
 from tests.integration.rpc.world import World
 from tests.support.certificates import authority, write_pair
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +127,26 @@ def test_files_that_do_not_change_are_not_read_again(files: TlsFiles) -> None:
     files.key.unlink()
     assert certificates.renewed() is None
     assert certificates.renewed() is None
+
+
+def test_a_certificate_that_ends_while_it_is_in_use_is_told_of_once(
+    files: TlsFiles, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At the next connection; one that was renewed is told of when it ends itself."""
+    ends = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=2)
+    write_pair(files.cert.parent, authority().issue_cert("localhost", not_after=ends))
+    certificates = ServerCertificates(files)
+    certificates.renewed()
+    assert caplog.messages == []
+    until(lambda: certificates.renewed() is None and caplog.messages, what="it ends")
+    certificates.renewed()
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        (
+            "WARNING",
+            "the TLS certificate has ended, and callers refuse it: renew the file of NOTEFLOW_HOOKS_GRPC_TLS_CERT",
+        )
+    ]
+    write_pair(files.cert.parent, authority().issue_cert("localhost"))
+    assert certificates.renewed() is not None
+    certificates.renewed()
+    assert len(caplog.messages) == 1

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import text
 from typing_extensions import override
 
-from noteflow_hooks.domain.ports.maintenance import TaskRuns
+from noteflow_hooks.domain.ports.maintenance import TASKS, TaskRuns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,7 +24,8 @@ INSERT INTO noteflow.task_runs AS run (name, began_at, ended_at)
 SELECT CAST(:name AS text), clock_timestamp() - CAST(:took AS interval), clock_timestamp() FROM hurried
 ON CONFLICT (name) DO UPDATE SET began_at = greatest(run.began_at, EXCLUDED.began_at), ended_at = clock_timestamp()
 """)
-_ALL = text("SELECT name, ended_at, clock_timestamp() AS now FROM noteflow.task_runs")
+#: The sweep keeps notes of its own in the table, which are no runs: which server it has met, and what it waited for.
+_ALL = text("SELECT name, ended_at, clock_timestamp() AS now FROM noteflow.task_runs WHERE name = ANY(:tasks)")
 
 
 class SqlAlchemyTaskRuns(TaskRuns):
@@ -42,4 +43,4 @@ class SqlAlchemyTaskRuns(TaskRuns):
     @override
     def ages(self) -> Mapping[str, timedelta]:
         with self._alone.connect() as connection:
-            return {row.name: row.now - row.ended_at for row in connection.execute(_ALL)}
+            return {row.name: row.now - row.ended_at for row in connection.execute(_ALL, {"tasks": list(TASKS)})}
