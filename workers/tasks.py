@@ -115,8 +115,9 @@ def deliver(self: Task[[list[str]], str], delivery_ids: list[str]) -> str:
     came_by = (self.request.delivery_info or {}).get("routing_key")
     outcomes = deliveries.deliver(ids, wake_ups=wake_ups, lane=Lane.SLOW if came_by == SLOW_QUEUE else Lane.QUICK)
     _marks[DONE] = time.monotonic()
-    if self.request.retries and ids:
-        for delay, early in deliveries.early(ids).items():
+    # What was sent has its next retry on its way already.
+    if self.request.retries and (unsent := set(ids).difference(outcomes.sent)):
+        for delay, early in deliveries.early(list(unsent)).items():
             wake_ups.retry_later(early, delay=delay)
     return outcomes.shown(ids)
 

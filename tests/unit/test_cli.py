@@ -29,7 +29,11 @@ pytestmark = pytest.mark.usefixtures("no_settings")
     ("line", "code", "says"),
     [
         ("nonsense", 2, "no command 'nonsense'; there are: demo, up, serve"),
-        ("webhooks nonsense", 2, "no command 'nonsense'; there are: add, disable, enable, filter-test"),
+        (
+            "webhooks nonsense",
+            2,
+            "no command 'nonsense'; there are: add, confirm-contact, disable, enable, filter-test",
+        ),
         ("webhooks list --nonsense", 2, "No such option '--nonsense'"),
         ("webhooks show", 2, "Missing argument 'NAME|ID'"),
         ("webhooks add https://a.example --secret x --unsigned", 2, "only one of --secret, --generate-secret"),

@@ -56,6 +56,7 @@ GIVEN: Final = {
     "egress_proxy": f"http://user:{PASSWORD}@host:3128",
     "secret_keys": ",".join(SECRETS.keys),
     "dashboard_secret": PASSWORD * 4,
+    "smtp_url": f"smtps://user:{PASSWORD}@host",
 }
 #: Values that no setting may have, each with a secret in it.
 BAD: Final = {
@@ -65,6 +66,7 @@ BAD: Final = {
     "broker of another kind": ("redis_url", f"http://:{PASSWORD}@host/0"),
     "password for a port": ("redis_url", f"redis://host:{PASSWORD}"),
     "proxy of another kind": ("egress_proxy", f"socks5://user:{PASSWORD}@host:1"),
+    "mail server of another kind": ("smtp_url", f"imap://user:{PASSWORD}@host"),
     "proxy without a port": ("egress_proxy", f"http://user:{PASSWORD}@host:port"),
 }
 

@@ -15,6 +15,7 @@ FOLDER: Final = Path(services.__path__[0])
 MIXINS: Final = (
     "audit",
     "callers",
+    "contacts",
     "deliveries",
     "endpoints",
     "event_types",
