@@ -16,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from itertools import cycle, islice
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
@@ -83,14 +83,23 @@ class Person:
 
     def _ask(self, method: str, path: str, *, body: str | None = None, **headers: str) -> tuple[int, str]:
         jar = "; ".join(f"{name}={value}" for name, value in self.cookies.items())
-        self._connection.request(method, path, body=body, headers={"cookie": jar, **headers})
-        response = self._connection.getresponse()
+        wanted = {"cookie": jar, **headers}
+        try:
+            response = self._answer(method, path, body, wanted)
+        except ConnectionError:
+            # The dashboard ends a connection that stood still; a browser asks again by a new one, too.
+            self._connection.close()
+            response = self._answer(method, path, body, wanted)
         text = response.read().decode()
         for each in response.headers.get_all("set-cookie", []):
             name, _, value = each.partition(";")[0].partition("=")
             self.cookies[name] = value
         self.tags[path] = response.headers.get("etag", "")
         return response.status, text
+
+    def _answer(self, method: str, path: str, body: str | None, headers: dict[str, str]) -> HTTPResponse:
+        self._connection.request(method, path, body=body, headers=headers)
+        return self._connection.getresponse()
 
 
 class People:

@@ -57,6 +57,7 @@ def test_a_run_measures_and_writes_down_what_it_found(place: Path, tmp_path: Pat
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.chaos
 def test_calls_are_measured_end_to_end_and_by_themselves(place: Path) -> None:
     """What an event costs is the sum of its parts; without h2load its figures are skipped, and the others are not."""
     only = [part for name in (*LIGHT, *PYTHON, "calls-16") for part in ("--only", name)]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 from billiard import common, pool, popen_fork
-from celery import beat
+from celery import beat, signals
 from celery.apps import worker as worker_app
 from celery.bin import worker as worker_command
 from celery.concurrency import prefork
@@ -142,8 +142,12 @@ def handlers() -> Iterator[None]:
 
 @pytest.mark.usefixtures("handlers")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_beat_ends_even_where_the_exception_that_ends_it_is_lost(number: signal.Signals) -> None:
+def test_beat_ends_even_where_the_exception_that_ends_it_is_lost(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The signal is remembered, and beat's loop looks before its next step."""
+    # What the workers' app has connected, where another test has imported it.
+    monkeypatch.setattr(signals.beat_init, "receivers", [])
     service: Any = beat.Service(GuardedCelery(set_as_current=False))
     steps: list[int] = []
 
