@@ -99,7 +99,7 @@ class Settings(Variables):
     )
     #: Audio streams that may be open, on each server¹.
     streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
-    #: Watches (`WatchDeliveries`) that may be open, on each server¹.
+    #: Watches (`WatchDeliveries`, `WatchEvents`) that may be open, on each server¹.
     watches_per_workspace: int = Field(20, ge=1, le=1_000, description="a whole number from 1 to 1000")
     #: The most of the database's threads that lists may take; where there are several, one is always left.
     reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
