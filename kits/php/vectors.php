@@ -1,0 +1,43 @@
+<?php
+
+// php kits/php/vectors.php: checks the kit against conformance/vectors.json, and measures it.
+
+declare(strict_types=1);
+
+require __DIR__ . '/noteflow_webhooks.php';
+
+use NoteflowWebhooks\{Verifier, WebhookError};
+
+$vectors = json_decode(file_get_contents(__DIR__ . '/../../conformance/vectors.json'), true, 512, JSON_THROW_ON_ERROR)['vectors'];
+
+function verifier(array $vector): Verifier
+{
+    return new Verifier($vector['secrets'], $vector['scheme'], $vector['tolerance_s'], $vector['now']);
+}
+
+$failed = 0;
+foreach ($vectors as $vector) {
+    try {
+        verifier($vector)->verify(base64_decode($vector['body_base64']), $vector['headers']);
+        $found = 'ok';
+    } catch (WebhookError $error) {
+        $found = $error->reason;
+    }
+    if ($found !== $vector['expected']) {
+        $failed++;
+        echo "{$vector['name']}: $found, expected {$vector['expected']}\n";
+    }
+}
+printf("%d vectors passed, %d failed\n", count($vectors) - $failed, $failed);
+
+foreach (['the published vector of Standard Webhooks', 'a public key'] as $name) {
+    $vector = current(array_filter($vectors, fn ($each) => $each['name'] === $name));
+    [$verifier, $body, $started] = [verifier($vector), base64_decode($vector['body_base64']), getrusage()];
+    for ($i = 0; $i < 2000; $i++) {
+        $verifier->verify($body, $vector['headers']);
+    }
+    $ended = getrusage();
+    $us = ($ended['ru_utime.tv_sec'] - $started['ru_utime.tv_sec']) * 1e6 + $ended['ru_utime.tv_usec'] - $started['ru_utime.tv_usec'];
+    printf("%.1f µs: %s\n", $us / 2000, $name);
+}
+exit($failed ? 1 : 0);
