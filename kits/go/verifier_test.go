@@ -1,10 +1,14 @@
 package webhooks
 
 import (
+	"bytes"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/http/httptest"
 	"os"
+	"runtime"
 	"testing"
 	"time"
 )
@@ -83,3 +87,59 @@ func measure(b *testing.B, name string) {
 
 func BenchmarkSecret(b *testing.B) { measure(b, "the published vector of Standard Webhooks") }
 func BenchmarkKey(b *testing.B)    { measure(b, "a public key") }
+
+func deliver(receiver *Receiver, v vector) int {
+	body, header := v.request()
+	request := httptest.NewRequest("POST", "/hooks", bytes.NewReader(body))
+	request.Header = header
+	recorder := httptest.NewRecorder()
+	receiver.ServeHTTP(recorder, request)
+	return recorder.Code
+}
+
+func TestAnEventThatCouldNotBeStoredOrHandledComesAgain(t *testing.T) {
+	var signed vector
+	for _, each := range vectors(t) {
+		if each.Name == "both signatures by one secret" {
+			signed = each
+		}
+	}
+	handled, stored, again := make(chan string, 9), 0, make(chan string, 9)
+	receiver, err := New(func(event *Event) error {
+		handled <- event.ID
+		if len(again) == 0 {
+			return errors.New("the first time")
+		}
+		return nil
+	}, signed.Secrets...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	receiver.Now = func() time.Time { return time.Unix(signed.Now, 0) }
+	receiver.Store = func(event *Event) error {
+		if state, _ := receiver.Seen.Begin(event.ID); state != "pending" || deliver(receiver, signed) != 503 {
+			t.Error("while it is being stored the same one is to come again")
+		}
+		if stored++; stored == 1 {
+			return errors.New("the disk is full")
+		}
+		return nil
+	}
+	if code := deliver(receiver, signed); code != 500 {
+		t.Error(code)
+	}
+	if code := deliver(receiver, signed); code != 204 {
+		t.Error(code)
+	}
+	if id := <-handled; id != signed.Headers["webhook-id"] {
+		t.Error(id)
+	}
+	again <- "now it works"
+	for tries := 0; len(handled) == 0 && tries < 1_000_000; tries++ { // the one that failed is forgotten a moment later
+		deliver(receiver, signed)
+		runtime.Gosched()
+	}
+	if <-handled; stored != 3 || deliver(receiver, signed) != 204 || len(handled) != 0 {
+		t.Errorf("stored %d times", stored)
+	}
+}
