@@ -70,6 +70,12 @@ pictures: venv-dev ## make the pictures of docs/dashboard.md and docs/flower.md
 catalogue: venv-dev ## generate the event types' schemas, asyncapi.yaml and openapi.yaml
 	@$(BIN)/python scripts/generate_catalogue.py
 
+reference: venv-dev ## generate the pages of docs/reference: events, calls, commands, settings
+	@$(BIN)/python scripts/generate_reference.py
+
+docs: venv-dev ## build the site of docs/ and serve it, until Ctrl-C
+	@exec $(BIN)/python scripts/site.py
+
 lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 	@$(PYTHON) -m venv .venv-lock
 	@.venv-lock/bin/python -m pip install -qq $(UV)
@@ -101,6 +107,7 @@ quick: venv-dev
 	$(HEAD) 'generated code'
 	@$(BIN)/python scripts/generate_proto.py --check
 	@$(BIN)/python scripts/generate_catalogue.py --check
+	@$(BIN)/python scripts/generate_reference.py --check
 
 venv-run:
 	@PYTHON='$(PYTHON)' scripts/venv run
@@ -112,4 +119,4 @@ venv-audit:
 	@[ -x .venv-audit/bin/cyclonedx-py ] || $(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install -qq $(AUDITORS)
 
-.PHONY: help setup demo up migrate check quick test chaos bench bench-full coverage fmt proto pictures lock audit release clean venv-run venv-dev venv-audit
+.PHONY: help setup demo up migrate check quick test chaos bench bench-full coverage fmt proto pictures catalogue reference docs lock audit release clean venv-run venv-dev venv-audit

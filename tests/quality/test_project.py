@@ -29,7 +29,6 @@ _ROOT_FILES: Final = frozenset(
         "parts",
         "printable",
         "setting_values",
-        "settings",
         "signing",
     )
 ) | {"py.typed"}
