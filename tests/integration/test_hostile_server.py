@@ -21,19 +21,27 @@ def test_run_by_hand_it_prints_what_it_serves() -> None:
     command = [sys.executable, "-m", "tests.support.hostile_server"]
     folder = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, text=True) as server:
-        assert server.stdout is not None
-        trust, *lines = [server.stdout.readline() for _ in range(1 + len(CASES) + len(FAULTY_LISTENERS))]
-        authority = trust.removeprefix("Trust ").partition(";")[0]
-        addresses = {line.split("  ")[1].partition(":")[0]: line.split("  ")[0] for line in lines}
-        assert list(addresses) == [*CASES, *FAULTY_LISTENERS]
-        url = urlsplit(addresses["E19 is gone"])
-        context = ssl.create_default_context(cafile=authority)
-        client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=PATIENCE_S)
-        client.request("POST", url.path, b"{}")
-        assert client.getresponse().status == 410
-        client.close()
-        server.send_signal(signal.SIGINT)
-        assert server.wait(timeout=PATIENCE_S) == 0
+        try:
+            _ask_and_end(server)
+        finally:
+            # Where something is not as expected, nothing else would end it.
+            server.kill()
+
+
+def _ask_and_end(server: subprocess.Popen[str]) -> None:
+    assert server.stdout is not None
+    trust, *lines = [server.stdout.readline() for _ in range(1 + len(CASES) + len(FAULTY_LISTENERS))]
+    authority = trust.removeprefix("Trust ").partition(";")[0]
+    addresses = {line.split("  ")[1].partition(":")[0]: line.split("  ")[0] for line in lines}
+    assert list(addresses) == [*CASES, *FAULTY_LISTENERS]
+    url = urlsplit(addresses["E19 is gone"])
+    context = ssl.create_default_context(cafile=authority)
+    client = http.client.HTTPSConnection(url.hostname or "", url.port, context=context, timeout=PATIENCE_S)
+    client.request("POST", url.path, b"{}")
+    assert client.getresponse().status == 410
+    client.close()
+    server.send_signal(signal.SIGINT)
+    assert server.wait(timeout=PATIENCE_S) == 0
 
 
 def test_every_behaviour_has_a_path_of_its_own() -> None:
