@@ -18,6 +18,7 @@ import trustme
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.settings import PREFIX
+from tests.support.sockets import tcp_connections
 from tests.support.stopwatch import answered_within
 from tests.support.visitor import Visitor
 from tests.support.waiting import PATIENCE_S
@@ -83,6 +84,24 @@ def test_it_starts_and_ends_at_once(tmp_path: Path, number: signal.Signals) -> N
                 process.send_signal(number)
                 assert process.wait(PATIENCE_S) == 0
             assert process.communicate() == ("", "")
+
+
+def test_every_connection_of_it_sends_at_once(world: World, tmp_path: Path) -> None:
+    """A page has several segments: none of them waits for a browser that puts its acknowledgement off."""
+    with _running(tmp_path, world.address) as (process, url):
+        host, _, port = url.removeprefix("http://").rpartition(":")
+        with socket.create_connection((host, int(port)), timeout=PATIENCE_S) as browser:
+            browser.sendall(b"GET /alive HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+            assert browser.recv(64).startswith(b"HTTP/1.1 200")
+            try:
+                set_to = [
+                    (each.getsockname(), each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+                    for each in tcp_connections(process.pid)
+                ]
+            except PermissionError:
+                pytest.skip("this machine lets no process look into another one's connections")
+            assert browser.getpeername() in [at for at, _ in set_to]
+            assert [at for at, sends_at_once in set_to if not sends_at_once] == []
 
 
 def test_it_is_a_client_of_the_server_that_is_named(world: World, tmp_path: Path) -> None:
