@@ -32,15 +32,11 @@ from tests.support.wheels import ROOT, build
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: What the client says that it needs, what grpcio needs, and what types mypy has of them.
+#: What the client says that it needs, with what grpcio needs; what its users run, and what types mypy has of all that.
 NEEDED: Final = (
-    "googleapis-common-protos",
-    "grpcio",
-    "protobuf",
-    "typing-extensions",
-    "pip",
-    "types-grpcio",
-    "types-protobuf",
+    *("googleapis-common-protos", "grpcio", "protobuf", "typing-extensions"),
+    *("pip", "pytest", "iniconfig", "packaging", "pluggy", "pygments"),
+    *("types-grpcio", "types-protobuf"),
 )
 #: What the program says once it is done for the first time.
 DONE: Final = re.compile(r"registered (\S+) with the secret, which is shown once: (\S+)\npublished (\S+)\n")
@@ -171,6 +167,22 @@ def test_nothing_of_celery_or_sqlalchemy_is_needed_by_the_installed_client(pytho
     where, heavy = run.stdout.splitlines()
     assert Path(where).is_relative_to(python.parents[1] / "lib")
     assert heavy == "[]"
+
+
+def test_a_receiver_s_tests_need_the_wheel_and_pytest_alone(python: Path, tmp_path: Path) -> None:
+    """As docs/testing.md has them: no server, and the fixtures are there without a word."""
+    page = (ROOT / "docs" / "testing.md").read_text(encoding="utf-8")
+    for name, code in re.findall(r"\*(\w+\.py)\*.*?```python\n(.*?)```", page, re.DOTALL):
+        (tmp_path / name).write_text(code)
+    run = subprocess.run(
+        [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"],
+        cwd=tmp_path,
+        env={},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (run.returncode, "15 passed" in run.stdout) == (0, True), run.stdout + run.stderr
 
 
 def test_it_passes_the_strictest_types_against_the_installed_wheel(python: Path, program: Path) -> None:

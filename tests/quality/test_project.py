@@ -29,6 +29,7 @@ _ROOT_FILES: Final = frozenset(
         "logs",
         "parts",
         "printable",
+        "pytest_plugin",
         "setting_values",
         "settings",
         "signing",
