@@ -41,7 +41,7 @@ _INFO: Final = {
     ),
 }
 #: What every request has, in the order in which it is sent; the value is its description and its JSON Schema.
-_HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
+HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     "X-NoteFlow-Event": ("The event's type.", {"type": "string"}),
     "X-NoteFlow-Payload-Version": ("The version of the payload.", {"type": "integer", "minimum": 1}),
     "X-NoteFlow-Delivery": ("The delivery's id, the same on every attempt.", {"type": "string", "format": "uuid"}),
@@ -69,7 +69,7 @@ _HEADERS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
     ),
 }
 #: Not every request has these.
-_OPTIONAL: Final = (
+OPTIONAL_HEADERS: Final = (
     "X-NoteFlow-Sequence",
     "X-NoteFlow-Gap",
     "X-NoteFlow-Out-Of-Order",
@@ -153,8 +153,8 @@ def asyncapi() -> dict[str, Any]:
         }
         for kind in CATALOGUE.values()
     }
-    headers = {name: {"description": words} | schema for name, (words, schema) in _HEADERS.items()}
-    required = [name for name in _HEADERS if name not in _OPTIONAL]
+    headers = {name: {"description": words} | schema for name, (words, schema) in HEADERS.items()}
+    required = [name for name in HEADERS if name not in OPTIONAL_HEADERS]
     return {
         "asyncapi": "3.0.0",
         "info": _INFO,
@@ -180,10 +180,10 @@ def openapi() -> dict[str, Any]:
             "name": name,
             "in": "header",
             "description": words,
-            "required": name not in _OPTIONAL,
+            "required": name not in OPTIONAL_HEADERS,
             "schema": schema,
         }
-        for name, (words, schema) in _HEADERS.items()
+        for name, (words, schema) in HEADERS.items()
     }
     return {
         "openapi": "3.1.0",
@@ -224,7 +224,7 @@ def _operation(kind: EventType) -> dict[str, Any]:
         "operationId": _name(kind),
         "summary": kind.description,
         **({"deprecated": True} if kind.deprecated else {}),
-        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in _HEADERS],
+        "parameters": [{"$ref": f"#/components/parameters/{name}"} for name in HEADERS],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _payload(kind)}}},
         "responses": {code: {"$ref": f"#/components/responses/{name}"} for code, name in answers.items()},
     }

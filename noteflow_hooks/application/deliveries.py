@@ -6,7 +6,7 @@ Each function works in the caller's unit of work.
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.application.endpoints import find_webhook
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.attempts import WebhookAttempt
     from noteflow_hooks.domain.audit.entries import Actor
     from noteflow_hooks.domain.deliveries import WebhookDelivery
+    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import DeliveryFilter, Page, Undelivered
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.replays import Redelivery
@@ -138,8 +139,19 @@ def skip(
     return DeliveryView(after, _reason(unit, after))
 
 
-def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, webhook_id: UUID, *, by: Actor) -> UUID:
-    """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled."""
+def record_test(
+    unit: UnitOfWork,
+    service: WebhookService,
+    workspace_id: UUID,
+    webhook_id: UUID,
+    *,
+    event: Event | None = None,
+    by: Actor,
+) -> UUID:
+    """Record a test event for one endpoint and return its id; raise PreconditionError where that is disabled.
+
+    ``event`` goes there in place of `webhook.test`.
+    """
     webhook = find_webhook(unit, workspace_id, webhook_id)
     if not webhook.enabled:
         reason = f" ({webhook.disabled_reason})" if webhook.disabled_reason else ""
@@ -147,9 +159,13 @@ def record_test(unit: UnitOfWork, service: WebhookService, workspace_id: UUID, w
             f"webhook {webhook_id} is disabled{reason}; enable it, then test it", reason=Reason.WEBHOOK_DISABLED
         )
     check_verified(webhook, what="test it")
-    event_id = service.trigger_test(webhook, unit)
-    target = (TargetKind.WEBHOOK, webhook_id)
-    unit.audit.add(entry_of(by, Action.WEBHOOK_TESTED, workspace_id, target, new={"event_id": str(event_id)}))
+    if event is None:
+        event_id = service.trigger_test(webhook, unit)
+    else:
+        event_id = service.publish(replace(event, target_webhook_id=webhook.id), unit).id
+    target, told = (TargetKind.WEBHOOK, webhook_id), {"event_id": str(event_id)}
+    told |= {} if event is None else {"event_type": event.event_type}
+    unit.audit.add(entry_of(by, Action.WEBHOOK_TESTED, workspace_id, target, new=told))
     return event_id
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.application.rotations import Rotation
     from noteflow_hooks.application.webhooks import WebhookService
     from noteflow_hooks.domain.audit.entries import Actor
+    from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.meetings import Meeting
     from noteflow_hooks.domain.ports.unit_of_work import UnitOfWork
     from noteflow_hooks.domain.requests import NamedRequest
@@ -127,13 +128,17 @@ def begin_test(
     webhook_id: UUID,
     *,
     request: NamedRequest | None,
+    event: Event | None = None,
     by: Actor,
 ) -> UUID:
-    """Record a test event and return its id; a repeated request gets the first one's."""
+    """Record a test event and return its id; a repeated request gets the first one's.
+
+    ``event`` is sent in place of `webhook.test`.
+    """
     return do_once(
         unit,
         request,
-        do=lambda: record_test(unit, service, workspace_id, webhook_id, by=by.asking(request)),
+        do=lambda: record_test(unit, service, workspace_id, webhook_id, event=event, by=by.asking(request)),
         note=lambda asked, made: replace(asked, target_id=made),
         again=_target_of,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from noteflow_hooks.client.causes import advice
 from noteflow_hooks.dashboard import drawing, timings, words
 
 if TYPE_CHECKING:
@@ -56,10 +57,10 @@ def _attempt(attempt: pb.Attempt, bar: int) -> Step:
     if not attempt.HasField("error_kind"):
         return Step(attempt.started_at, f"{name}: answered {attempt.status_code}", "good", attempt, bar, parts)
     what = f"{name}: {attempt.error_message or attempt.error_kind}"
-    advice = words.advice(attempt.error_kind, attempt.status_code)
+    meant = advice(attempt.error_kind, attempt.status_code)
     headers = attempt.response_headers if attempt.error_kind == "redirect" else ()
     leads_to = next((each.value for each in headers if each.name.lower() == "location"), "")
-    return Step(attempt.started_at, what, "bad", attempt, bar, parts, leads_to, advice)
+    return Step(attempt.started_at, what, "bad", attempt, bar, parts, leads_to, meant)
 
 
 def _next(delivery: pb.Delivery) -> list[Step]:

@@ -1,9 +1,11 @@
-"""What states and failures are called on the pages, and what to do about each: the one place for their words."""
+"""What states and failures are called on the pages. What to do about each is in the client, for commands too."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from noteflow_hooks.client.causes import CAUSES, STATES
 
 if TYPE_CHECKING:
     from noteflow_hooks.client import pb
@@ -19,11 +21,11 @@ class State:
 
 
 DELIVERY: Final = {
-    "pending": State("Waits", "busy"),
-    "sending": State("Being sent", "busy"),
-    "succeeded": State("Delivered", "good"),
-    "dead": State("Given up", "bad"),
-    "skipped": State("Skipped", "quiet"),
+    "pending": State(STATES["pending"], "busy"),
+    "sending": State(STATES["sending"], "busy"),
+    "succeeded": State(STATES["succeeded"], "good"),
+    "dead": State(STATES["dead"], "bad"),
+    "skipped": State(STATES["skipped"], "quiet"),
     "undispatched": State("Not matched yet", "busy"),
 }
 REPLAY: Final = {
@@ -61,15 +63,6 @@ ENDPOINTS: Final = {
     "disabled": "Disabled",
     "healthy": "Well",
 }
-SKIPPED: Final = {
-    "disabled": "The endpoint was disabled.",
-    "not_subscribed": "The endpoint no longer subscribed to this type.",
-    "gone": "The endpoint had answered 410 Gone, which disables it.",
-    "deleted": "The endpoint was deleted.",
-    "filtered": "The endpoint's filter did not let it pass.",
-    "filter_failed": "The endpoint's filter failed on this event.",
-    "given_up": "Somebody gave it up.",
-}
 #: The same, short enough to choose from.
 SKIP_REASONS: Final = {
     "disabled": "Endpoint disabled",
@@ -80,68 +73,10 @@ SKIP_REASONS: Final = {
     "filter_failed": "The filter failed",
     "given_up": "Given up by somebody",
 }
-#: What to do about a delivery that is skipped, so that it can be sent again.
-UNSKIP: Final = {
-    "disabled": "Enable the endpoint, then send this again.",
-    "not_subscribed": "Have the endpoint subscribe to the type, then send this again.",
-    "gone": "Have the receiver take events again and enable the endpoint, then send this again.",
-    "deleted": "Nothing can be sent to it any more; a new endpoint gets new events.",
-    "filtered": "Nothing, if that is as meant; otherwise change the filter. Sending it again passes the filter by.",
-    "filter_failed": (
-        "Try the filter on this event on the endpoint's page: a field that events may lack needs has(). Sending it "
-        "again passes the filter by."
-    ),
-    "given_up": "Send it again if it is wanted after all.",
-}
 WITHOUT: Final = {
     "created_after_event": "It was registered after the event.",
     "own_trouble": "The event tells of this very endpoint.",
     "not_subscribed": "It does not subscribe to this type.",
-}
-_KINDS: Final = {
-    "timeout": (
-        "The receiver did not answer in time.",
-        "Have it answer at once with 2xx, and do its work afterwards; or raise the endpoint's time limit.",
-    ),
-    "dns": (
-        "The name in the endpoint's URL was not found.",
-        "Check the host name for a slip, and that its DNS record is published.",
-    ),
-    "address_not_allowed": (
-        "The endpoint's name leads to an address that may not be called.",
-        "Use a public address, or have the operator allow this network (EGRESS_ALLOW).",
-    ),
-    "connect": (
-        "No connection to the receiver could be made.",
-        "Check that it is running, that the port is right, and that its firewall lets us through.",
-    ),
-    "tls": (
-        "TLS with the receiver failed.",
-        (
-            "Check that its certificate is valid, is for this host name, and comes with those in between; and what the "
-            "endpoint has of its own, a client certificate or an authority."
-        ),
-    ),
-    "protocol": (
-        "What the receiver answered was not HTTP as it should be.",
-        "Look at the server or proxy in front of the receiver; the attempt's message says what was wrong.",
-    ),
-    "redirect": (
-        "The receiver answered with a redirect, and those are never followed.",
-        "Set the endpoint's URL to where the redirect leads.",
-    ),
-    "interrupted": (
-        "The worker ended while it sent this: it may or may not have arrived.",
-        "Nothing: it used up no attempt.",
-    ),
-    "secret_unavailable": (
-        "The endpoint's secret cannot be read with the server's keys, so nothing was sent.",
-        "Rotate the endpoint's secret, or have the operator put the former key back (SECRET_KEYS).",
-    ),
-    "internal": (
-        "A fault of our own kept it from being sent.",
-        "Tell the operator the delivery's id: the workers' log says more.",
-    ),
 }
 #: What failures are called where one is to be chosen.
 KINDS: Final = {
@@ -157,22 +92,6 @@ KINDS: Final = {
     "interrupted": "The worker ended",
     "internal": "A fault of our own",
 }
-_CODES: Final = {
-    400: ("The receiver did not accept the request.", "Its log, or the answer below, says what it missed."),
-    401: ("The receiver wants other credentials.", "Check the endpoint's headers, and the secret on both sides."),
-    403: ("The receiver forbids this.", "Check the endpoint's headers and the secret, and the receiver's firewall."),
-    404: ("The receiver knows no such path.", "Check the path in the endpoint's URL."),
-    405: ("The receiver takes no POST there.", "Check the path in the endpoint's URL."),
-    408: ("The receiver waited too long for the request.", "Look at what stands before it, a proxy or a firewall."),
-    410: ("The receiver wants no more: that disables the endpoint.", "Enable it once the receiver takes events again."),
-    413: ("The payload is too large for the receiver.", "Raise the receiver's limit to 16 KiB or more."),
-    415: ("The receiver takes no such content type.", "Have it take JSON, or choose another format for the endpoint."),
-    422: ("The receiver did not accept the payload.", "Its answer may name the field; the event's type has a schema."),
-    429: ("The receiver is called too often.", "Give the endpoint a rate limit."),
-    502: ("A proxy before the receiver got no answer from it.", "Check that the program behind the proxy runs."),
-    503: ("The receiver is not ready, or has too much to do.", "Check that it runs; a rate limit spares it."),
-    504: ("A proxy before the receiver waited in vain.", "Have it answer at once, and work afterwards."),
-}
 
 
 def endpoint_state(webhook: pb.Webhook) -> State:
@@ -180,7 +99,7 @@ def endpoint_state(webhook: pb.Webhook) -> State:
     if not webhook.enabled:
         return State("Disabled", "quiet", webhook.disabled_reason or "Somebody has disabled it.")
     if webhook.secret_unavailable:
-        return State("Can't sign", "bad", _KINDS["secret_unavailable"][1])
+        return State("Can't sign", "bad", CAUSES["secret_unavailable"][1])
     if not webhook.HasField("verified_at"):
         return State("Not verified", "warn", "Its deliveries wait until it has answered a challenge.")
     if webhook.paused:
@@ -206,27 +125,6 @@ def part_state(word: str) -> State:
 def replay_state(state: str) -> State:
     """Return a replay's state."""
     return REPLAY.get(state, State(state, "quiet"))
-
-
-def ended(message: str, kind: str, status_code: int) -> str:
-    """Return why a delivery was given up, of its message and its last attempt's kind and code."""
-    if status_code == 410:  # noqa: PLR2004 - Gone
-        return "It was given up at once, since the receiver wants no more."
-    if message.startswith("Max retries exceeded"):
-        is_ours = kind in ("internal", "interrupted")
-        return "Five attempts in a row failed by our own fault." if is_ours else "It has no attempts left."
-    return "It was given up for good, without another attempt."
-
-
-def advice(kind: str, status_code: int) -> tuple[str, str]:
-    """Return what a failure means and what to do about it; ``status_code`` is 0 where none came."""
-    if kind in _KINDS:
-        return _KINDS[kind]
-    if status_code in _CODES:
-        return _CODES[status_code]
-    if status_code >= 500:  # noqa: PLR2004 - from here on HTTP's codes are the server's own errors
-        return ("The receiver failed.", "Look at its log for that time.")
-    return ("The receiver refused it.", "The answer below may say why; anything but 2xx counts as a failure.")
 
 
 #: What is told after a form was dealt with. The address names it, so that reloading the page does nothing again.

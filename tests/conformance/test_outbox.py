@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, cast
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -12,8 +12,11 @@ from noteflow_hooks.domain.events import Event
 from noteflow_hooks.domain.paging import Position
 from noteflow_hooks.errors import AlreadyExistsError
 from tests.support.builders import an_event
+from tests.support.waiting import until
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from tests.conformance.model.world import World
 
 #: What a database that understands JSON would like to rewrite: order, numbers, spaces, escapes.
@@ -184,3 +187,27 @@ def test_events_of_one_unit_keep_their_order(world: World) -> None:
         unit.commit()
     with world.units() as unit:
         assert unit.events.list_page(workspace_id, limit=9) == made[::-1]
+
+
+def test_what_stands_behind_a_position_is_read_in_order_up_to_a_moment(world: World) -> None:
+    """Of these workspaces alone, so many at once, and nothing that may still change its place."""
+    mine, other, third = (world.workspace() for _ in range(3))
+    with world.units() as unit:
+        begun = unit.events.horizon()
+    events = [world.event(each) for each in (mine, other, third, mine)]
+    until(lambda: _horizon(world) > max(cast("datetime", each.created_at) for each in events), what="all are told")
+    wanted = [each for each in events if each.workspace_id != third]
+    with world.units() as unit:
+        horizon, start = unit.events.horizon(), Position(begun, UUID(int=0))
+        assert unit.events.stored_after([mine, other], start, until=horizon, limit=10) == wanted
+        assert unit.events.stored_after([mine, other], start, until=horizon, limit=2) == wanted[:2]
+        first = Position(cast("datetime", wanted[0].created_at), wanted[0].id)
+        assert unit.events.stored_after([mine, other], first, until=horizon, limit=10) == wanted[1:]
+        last = cast("datetime", wanted[-1].created_at)
+        assert unit.events.stored_after([mine, other], first, until=last, limit=10) == wanted[1:-1]
+        assert unit.events.stored_after([third], Position(horizon, UUID(int=0)), until=horizon, limit=10) == []
+
+
+def _horizon(world: World) -> datetime:
+    with world.units() as unit:
+        return unit.events.horizon()

@@ -21,6 +21,10 @@ _BUILT: Final = frozenset({"__pycache__", "build", "dist", "htmlcov"})
 _FOLDER: Final = re.compile(r"(?<=[a-z])__(?=[a-z]|__init__)")
 
 
+#: Pages of the root that scripts/site.py copies in, for the site alone.
+COPIES: Final = frozenset({"docs/changelog.md", "docs/contributing.md"})
+
+
 @dataclass(frozen=True)
 class Source:
     """A file, known by its path from the root, with slashes."""
@@ -41,7 +45,7 @@ class Source:
     @property
     def is_generated(self) -> bool:
         """Whether a program has written it."""
-        return "_pb2" in self.path
+        return "_pb2" in self.path or self.path.startswith("docs/reference/") or self.path in COPIES
 
     @property
     def is_applied_migration(self) -> bool:

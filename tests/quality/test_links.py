@@ -10,18 +10,21 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from tests.quality.sources import ROOT, Source, check_none, paths, read
+from tests.quality.sources import COPIES, ROOT, Source, check_none, paths, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 #: What looks like a path of the repository and is none, and what it is.
 NO_PATHS: Final = {
-    "README.md": {"compose.override.yaml": "the operator's own"},
     "docs/dependencies.md": {"host./": "a host name with a dot behind it"},
     "docs/architecture.md": {"noteflow_hooks/_migrations": "where the wheel has them"},
     "docs/formats.md": {"application/json": "a media type", "cloudevents/1/1": "a rendering"},
+    "docs/kits.md": {"net/http": "a package of Go", "urls.py": "the reader's own"},
     "docs/postgresql.md": {"noteflow_hooks.session": "a setting of a PostgreSQL session"},
+    "docs/reference/api.md": {"cloudevents/1/1": "a rendering"},
+    "docs/reference/settings.md": {"http/protobuf": "a protocol"},
+    "docs/your-own-servers.md": {"compose.override.yaml": "the operator's own"},
 }
 _FENCE: Final = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 _LINK: Final = re.compile(r"\]\(([^()\s]+)\)")
@@ -39,7 +42,7 @@ def documents(root: Path) -> list[Source]:
     return [
         page
         for page in read(root, ".md")
-        if page.path in ("README.md", "CONTRIBUTING.md") or page.path.startswith("docs/")
+        if page.path in ("README.md", "CONTRIBUTING.md") or (page.path.startswith("docs/") and page.path not in COPIES)
     ]
 
 

@@ -31,7 +31,6 @@ _ROOT_FILES: Final = frozenset(
         "printable",
         "pytest_plugin",
         "setting_values",
-        "settings",
         "signing",
     )
 ) | {"py.typed"}

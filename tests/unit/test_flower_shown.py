@@ -33,7 +33,7 @@ def test_a_command_that_we_show_listens_on_loopback_with_a_login(name: str, comm
 
 def test_there_is_a_command_to_look_at() -> None:
     """Else the above would hold of nothing."""
-    assert "README.md" in dict(commands())
+    assert "your-own-servers.md" in dict(commands())
 
 
 def test_compose_publishes_it_on_loopback_with_a_login() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 import click
@@ -37,17 +37,29 @@ def section(title: str, rows: Mapping[str, str]) -> Callable[[Decorated], Decora
     return add
 
 
+def examples_of(command: click.Command) -> Sequence[str]:
+    """Return a command's examples, without the program's name."""
+    lines: Sequence[str] = getattr(command.callback, _EXAMPLES, ())
+    return lines
+
+
+def sections_of(command: click.Command) -> Mapping[str, Mapping[str, str]]:
+    """Return the lists that a command's help has beside its options, by their titles."""
+    sections: Mapping[str, Mapping[str, str]] = getattr(command.callback, _SECTIONS, {})
+    return sections
+
+
 class _Helping(click.Command):
     """What commands and groups have in common."""
 
     def format_help_text(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the text, then examples, then the sections."""
         super().format_help_text(ctx, formatter)
-        lines = getattr(self.callback, _EXAMPLES, ())
+        lines = examples_of(self)
         if lines:
             with formatter.section("Example" if len(lines) == 1 else "Examples"):
                 write_whole(formatter, [f"{ctx.find_root().info_name} {line}" for line in lines])
-        for title, rows in getattr(self.callback, _SECTIONS, {}).items():
+        for title, rows in sections_of(self).items():
             with formatter.section(title):
                 formatter.write_dl(list(rows.items()))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 from starlette.responses import Response
 
 from noteflow_hooks.client import pb
-from noteflow_hooks.dashboard.curl import command
+from noteflow_hooks.client.curl import endpoint_of, script
+from noteflow_hooks.client.diagnosis import diagnose
 from noteflow_hooks.dashboard.life import life_of
 from noteflow_hooks.dashboard.pages import shown as as_text
 from noteflow_hooks.dashboard.views.asking import ROWS, endpoint_names, pager
@@ -16,8 +17,6 @@ from noteflow_hooks.dashboard.visit import Page, Redirect, address
 from noteflow_hooks.errors import (
     InvalidInputError,
     NoteFlowHooksError,
-    NotFoundError,
-    PreconditionError,
     ScopeError,
     UnauthenticatedError,
 )
@@ -54,8 +53,8 @@ def shown(visit: Visit) -> Page:
     """Return one delivery with its whole life."""
     delivery = _delivery(visit)
     event = visit.client.events.GetEvent(pb.GetEventRequest(event_id=delivery.event_id, page_size=1)).event
-    values = {"delivery": delivery, "event": event, "endpoint": _endpoint(visit, delivery)}
-    return Page("delivery.html", {**values, "life": life_of(delivery, event)})
+    values = {"delivery": delivery, "event": event, "endpoint": endpoint_of(visit.client, delivery)}
+    return Page("delivery.html", {**values, "life": life_of(delivery, event), "diagnosis": diagnose(delivery)})
 
 
 def resend(visit: Visit) -> Redirect:
@@ -93,28 +92,9 @@ def as_json(visit: Visit) -> Response:
 
 def as_curl(visit: Visit) -> Response:
     """Return what sends the same request from a shell."""
-    delivery = _delivery(visit)
-    endpoint = _endpoint(visit, delivery)
-    preview = _preview(visit, delivery) if endpoint is not None and visit.session.may_manage else None
-    return Response(command(delivery, endpoint, preview), media_type="text/plain; charset=utf-8")
-
-
-def _preview(visit: Visit, delivery: pb.Delivery) -> pb.PreviewPayloadResponse | None:
-    """Return the request as it would be made; None where there is nothing to make it of any more."""
-    request = pb.PreviewPayloadRequest(event_id=delivery.event_id, webhook_id=delivery.webhook_id)
-    try:
-        return visit.client.webhooks.PreviewPayload(request)
-    except PreconditionError:
-        return None
+    text = script(visit.client, visit.id(), may_preview=visit.session.may_manage)
+    return Response(text, media_type="text/plain; charset=utf-8")
 
 
 def _delivery(visit: Visit) -> pb.Delivery:
     return visit.client.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=visit.id()))
-
-
-def _endpoint(visit: Visit, delivery: pb.Delivery) -> pb.Webhook | None:
-    """Return the endpoint; None for one that was deleted meanwhile."""
-    try:
-        return visit.client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=delivery.webhook_id))
-    except NotFoundError:
-        return None

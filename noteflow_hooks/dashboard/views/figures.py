@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from noteflow_hooks.client import pb
+from noteflow_hooks.client.causes import SKIPPED
 from noteflow_hooks.dashboard import words
 from noteflow_hooks.dashboard.views.keeping import Kept
 from noteflow_hooks.dashboard.visit import address
@@ -143,6 +144,6 @@ def _reasons(now: pb.StatsNow, filters: Mapping[str, str]) -> Iterator[Reason]:
         )
     for reason, count in sorted(now.skipped.items(), key=lambda each: -each[1]):
         if reason not in _NOT_OWED:
-            more = {"skip_reason": reason} if reason in words.SKIPPED else {}
-            skipped = words.SKIPPED.get(reason, "for a reason that is no longer known").rstrip(".")
+            more = {"skip_reason": reason} if reason in SKIPPED else {}
+            skipped = SKIPPED.get(reason, "for a reason that is no longer known").rstrip(".")
             yield Reason(f"Skipped: {skipped[0].lower()}{skipped[1:]}", count, listed("skipped", **more), "quiet")

@@ -167,6 +167,19 @@ class EventOutbox(Protocol):
         """Return how many events all pages have together, up to :data:`MAX_TOTAL`."""
         ...
 
+    def horizon(self) -> datetime:
+        """Return the moment before which no event is stored any more: all of them can be seen, and none will come.
+
+        By the store's clock. Who asks reads :meth:`stored_after` after that.
+        """
+        ...
+
+    def stored_after(
+        self, workspace_ids: Collection[UUID], position: Position, *, until: datetime, limit: int
+    ) -> Sequence[Event]:
+        """Return so many events behind the position, created before ``until``, in the order of creation and id."""
+        ...
+
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:
         """Erase the payloads of a meeting's events, and what receivers answered to them.
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+from uuid import UUID
 
 from typing_extensions import override
 
@@ -13,15 +14,18 @@ from noteflow_hooks.domain.paging import ALL_EVENTS, NEWEST_EVENTS
 from noteflow_hooks.domain.ports.repositories import EventOutbox
 from noteflow_hooks.errors import AlreadyExistsError
 from noteflow_hooks.persistence.memory.erasing import erase, erase_answers_to_batches
-from noteflow_hooks.persistence.memory.tables import counted, newest, require
+from noteflow_hooks.persistence.memory.tables import age, counted, newest, require
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
-    from uuid import UUID
+    from datetime import datetime
 
     from noteflow_hooks.domain.events import Event
     from noteflow_hooks.domain.paging import EventFilter, IdRange, Position
     from noteflow_hooks.persistence.memory.store import Session
+
+
+_FIRST: Final = UUID(int=0)
 
 
 class InMemoryEventOutbox(EventOutbox):
@@ -79,6 +83,18 @@ class InMemoryEventOutbox(EventOutbox):
         newest_of_all = newest(self._wanted(workspace_id, ALL_EVENTS), limit=NEWEST_EVENTS)
         wanted = (each for each in newest_of_all if types is None or each.event_type in types)
         return [each for each in wanted if is_filterable(each.event_type)][:limit]
+
+    @override
+    def horizon(self) -> datetime:
+        return self._session.now()
+
+    @override
+    def stored_after(
+        self, workspace_ids: Collection[UUID], position: Position, *, until: datetime, limit: int
+    ) -> Sequence[Event]:
+        own = [each for each in self._session.tables.events.values() if each.workspace_id in workspace_ids]
+        behind = (each for each in own if (position.created_at, position.id) < age(each) < (until, _FIRST))
+        return sorted(behind, key=age)[:limit]
 
     @override
     def erase_meeting(self, workspace_id: UUID, meeting_id: str) -> tuple[int, int]:

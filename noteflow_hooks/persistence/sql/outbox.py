@@ -18,11 +18,13 @@ from noteflow_hooks.persistence.sql import append_statements, erasing
 from noteflow_hooks.persistence.sql.converters import event_to_domain, event_to_orm_kwargs
 from noteflow_hooks.persistence.sql.narrowed_lists import NarrowedLists
 from noteflow_hooks.persistence.sql.orm import WebhookEventRow
+from noteflow_hooks.persistence.sql.watched_events import HORIZON, STORED_AFTER
 from noteflow_hooks.persistence.sql.wire import Statement
 from noteflow_hooks.persistence.sql.work import Savepoint
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
+    from datetime import datetime
     from uuid import UUID
 
     from sqlalchemy import Connection, Table
@@ -134,6 +136,19 @@ class SqlAlchemyEventOutbox(EventOutbox):
     def newest_filterable(self, workspace_id: UUID, types: Collection[str] | None = None, *, limit: int) -> list[Event]:
         asked = list(types) if types is not None else None
         rows = self._work.ask(_FILTERABLE, workspace_id=workspace_id, event_types=asked, limit=limit).all()
+        return [event_to_domain(row) for row in self._work.by_turns(rows)]
+
+    @override
+    def horizon(self) -> datetime:
+        moment: datetime = self._work.ask(HORIZON).first().moment
+        return moment
+
+    @override
+    def stored_after(
+        self, workspace_ids: Collection[UUID], position: Position, *, until: datetime, limit: int
+    ) -> Sequence[Event]:
+        params = {"workspace_ids": list(workspace_ids), "created_at": position.created_at, "id": position.id}
+        rows = self._work.ask(STORED_AFTER, **params, until=until, limit=limit).all()
         return [event_to_domain(row) for row in self._work.by_turns(rows)]
 
     @override

@@ -52,6 +52,7 @@ _BY_SERVICE: Final[dict[str, dict[str, Scope | None]]] = {
         "PublishEvents": Scope.PUBLISH,
         "ListEvents": Scope.READ,
         "GetEvent": Scope.READ,
+        "WatchEvents": Scope.READ,
         "EraseMeetingPayloads": Scope.MANAGE,
         "ListEventTypes": Scope.READ,
         "GetEventType": Scope.READ,

@@ -110,23 +110,41 @@ def fill_counted(page: Page, found: tuple[Sequence[R], int], convert: Callable[[
     return *fill(page, rows, convert), total
 
 
+def cursor_of(position: Position) -> str:
+    """Return a position as callers see it; :func:`parse_cursor` reads it."""
+    text = f"{position.created_at.isoformat()} {position.id}"
+    return base64.urlsafe_b64encode(text.encode()).decode()
+
+
+def parse_cursor(cursor: str) -> Position:
+    """Return the position; raise InvalidInputError for what is none."""
+    position = _decoded(cursor)
+    if position is None:
+        raise InvalidInputError("cursor", "must be the cursor of a message that came")
+    return position
+
+
 def _token(row: Row) -> str:
     if row.created_at is None:
         raise ValueError(f"{row.id} was listed before it was stored")
-    text = f"{row.created_at.isoformat()} {row.id}"
-    return base64.urlsafe_b64encode(text.encode()).decode()
+    return cursor_of(Position(row.created_at, row.id))
 
 
 def _position(token: str) -> Position | None:
     if not token:
         return None
+    position = _decoded(token)
+    if position is None:
+        raise InvalidInputError("page_token", "must be the next_page_token of the page before")
+    return position
+
+
+def _decoded(token: str) -> Position | None:
     try:
         if len(token) > _TOKEN_LIMIT:
             raise ValueError  # noqa: TRY301 - handled right below, as what can't be decoded is
         moment, identifier = base64.b64decode(token, altchars=b"-_", validate=True).decode().split(" ")
         position = Position(datetime.fromisoformat(moment), UUID(identifier))
     except (binascii.Error, ValueError):
-        position = None
-    if position is None or position.created_at.tzinfo is None:
-        raise InvalidInputError("page_token", "must be the next_page_token of the page before")
-    return position
+        return None
+    return None if position.created_at.tzinfo is None else position

@@ -38,6 +38,7 @@ from noteflow_hooks.rpc.server.transport import CALLS_AT_ONCE, arguments, listen
 from noteflow_hooks.rpc.services.servicer import SERVICES, HooksServicer
 from noteflow_hooks.rpc.streaming.heartbeat import Heartbeat
 from noteflow_hooks.rpc.streaming.streams import AudioStreams
+from noteflow_hooks.rpc.watching.event_watches import EventWatches
 from noteflow_hooks.rpc.watching.watches import Watches
 
 if TYPE_CHECKING:
@@ -102,6 +103,9 @@ class HooksServer:
         await self._health.stop()
         self._streams.halt(UnavailableError("the server is stopping; begin a new stream"))
         self._watches.halt(UnavailableError("the server is stopping; watch again, with the last message's at as since"))
+        self._event_watches.halt(
+            UnavailableError("the server is stopping; watch again, with the last message's cursor")
+        )
         await self._server.stop(grace.total_seconds())
         # Its calls are over, but some recordings may not be stored yet.
         await self._tasks.drain(within=grace)
@@ -156,10 +160,12 @@ class HooksServer:
         if siblings is not None:
             siblings.listen(self._streams.stop_here)
         self._watches = Watches(database, heartbeat_s=options.watch_heartbeat.total_seconds())
+        self._event_watches = EventWatches(database, heartbeat_s=options.watch_heartbeat.total_seconds())
         HooksServicer(
             database,
             self._streams,
             self._watches,
+            self._event_watches,
             webhook_service=service,
             endpoints=options.endpoints,
             summarize=options.summarize,
@@ -190,6 +196,8 @@ class HooksServer:
             (self._tokens.refresh, options.check_tokens_every),
             (self._watches.look, options.look_every),
             (self._watches.check_tokens, options.check_tokens_every),
+            (self._event_watches.look, options.look_every),
+            (self._event_watches.check_tokens, options.check_tokens_every),
         )
         jobs += ((self._health.look, LOOK_EVERY),) if options.needs_database else ()
         self._background = [asyncio.create_task(repeat(call, every=every)) for call, every in jobs]

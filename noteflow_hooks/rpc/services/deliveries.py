@@ -24,6 +24,7 @@ from noteflow_hooks.rpc.messages.requests import check_id_of, parse_request_id
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.rpc.services.host import required, with_webhooks
 from noteflow_hooks.rpc.services.outcome import WAIT_LIMIT, outcome_of
+from noteflow_hooks.rpc.services.own_tests import own_test_event
 
 if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.calls import Context
@@ -43,8 +44,11 @@ class DeliveryMixin:
             lambda: check_id_of(request),
         )
         named = parse_request_id(request, workspace_id=workspace_id, token_id=current_token())
+        event = await own_test_event(self, request, workspace_id=workspace_id)
         event_id = await self._database.run(
-            lambda unit: begin_test(with_webhooks(unit), service, workspace_id, webhook_id, request=named, by=by)
+            lambda unit: begin_test(
+                with_webhooks(unit), service, workspace_id, webhook_id, request=named, event=event, by=by
+            )
         )
         view = await outcome_of(self._database, event_id, wait=wait)
         return pb.TestWebhookResponse(event_id=str(event_id), delivery=None if view is None else delivery_message(view))

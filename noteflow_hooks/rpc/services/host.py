@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.runtime.system_watch import SystemWatch
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
+    from noteflow_hooks.rpc.watching.event_watches import EventWatches
     from noteflow_hooks.rpc.watching.watches import Watches
 
 
@@ -30,6 +31,7 @@ class ServicerHost(Protocol):
     _summarize: Summarize
     _schemas: SchemaChecker
     _watches: Watches
+    _event_watches: EventWatches
     #: What WhoAmI says that callers can run into.
     _limits: CallerLimits
     _system: SystemWatch

@@ -16,6 +16,7 @@ from noteflow_hooks.rpc.services.contacts import ContactMixin
 from noteflow_hooks.rpc.services.deliveries import DeliveryMixin
 from noteflow_hooks.rpc.services.endpoints import EndpointMixin
 from noteflow_hooks.rpc.services.event_types import EventTypeMixin
+from noteflow_hooks.rpc.services.event_watching import EventWatchMixin
 from noteflow_hooks.rpc.services.events import EventMixin
 from noteflow_hooks.rpc.services.filters import FilterMixin
 from noteflow_hooks.rpc.services.meetings import MeetingMixin
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.domain.ports.schemas import SchemaChecker
     from noteflow_hooks.rpc.runtime.database import Database
     from noteflow_hooks.rpc.streaming.streams import AudioStreams
+    from noteflow_hooks.rpc.watching.event_watches import EventWatches
     from noteflow_hooks.rpc.watching.watches import Watches
 
 #: The full names of the services.
@@ -52,6 +54,7 @@ class HooksServicer(
     WatchMixin,
     StatsMixin,
     EventMixin,
+    EventWatchMixin,
     AuditMixin,
     EventTypeMixin,
     FilterMixin,
@@ -68,6 +71,7 @@ class HooksServicer(
         database: Database,
         streams: AudioStreams,
         watches: Watches,
+        event_watches: EventWatches,
         *,
         webhook_service: WebhookService | None = None,
         endpoints: EndpointRules | None = None,
@@ -84,6 +88,7 @@ class HooksServicer(
         self._database = database
         self._streams = streams
         self._watches = watches
+        self._event_watches = event_watches
         self._webhook_service = webhook_service
         self._endpoints = endpoints if endpoints is not None else EndpointRules()
         self._summarize = summarize

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, Generic, NamedTuple, TypeVar
 
 from noteflow_hooks.application.watching import is_wanted
 
@@ -21,6 +21,8 @@ WAITING: Final = 500
 #: Of so many deliveries it is known what was told last.
 _REMEMBERED: Final = 2_000
 
+Item = TypeVar("Item")
+
 
 class Notice(NamedTuple):
     """What is told: a delivery, or in a heartbeat none."""
@@ -30,6 +32,46 @@ class Notice(NamedTuple):
     at: datetime
     #: How many were left out before it.
     missed: int = 0
+
+
+class Inbox(Generic[Item]):
+    """What waits for one reader. Belongs to one event loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Item] = deque()
+        self._missed = 0
+        self._is_told = asyncio.Event()
+        self._error: Exception | None = None
+
+    def put(self, item: Item) -> None:
+        """Have that read; where too many wait, the one that waits for longest is left out, and counted."""
+        if len(self._waiting) >= WAITING:
+            self._waiting.popleft()
+            self._missed += 1
+        self._waiting.append(item)
+        self._is_told.set()
+
+    def end(self, error: Exception) -> None:
+        """Have the reader end with this error, whatever still waits."""
+        self._error = error
+        self._is_told.set()
+
+    async def take(self, *, within_s: float) -> tuple[Item, int] | None:
+        """Return what comes next, and how many were left out before it; None where nothing comes within that time.
+
+        Raise what it has ended with.
+        """
+        try:
+            async with asyncio.timeout(within_s):
+                await self._is_told.wait()
+        except TimeoutError:
+            return None
+        if self._error is not None:
+            raise self._error
+        item, missed, self._missed = self._waiting.popleft(), self._missed, 0
+        if not self._waiting:
+            self._is_told.clear()
+        return item, missed
 
 
 class Watcher:
@@ -42,11 +84,8 @@ class Watcher:
         self.criteria = criteria
         #: Up to when everything was told.
         self.at = at
-        self._waiting: deque[Notice] = deque()
+        self._inbox: Inbox[Notice] = Inbox()
         self._looks: OrderedDict[UUID, tuple[object, ...]] = OrderedDict()
-        self._missed = 0
-        self._is_told = asyncio.Event()
-        self._error: Exception | None = None
 
     def wants(self, change: DeliveryChange) -> bool:
         """Tell whether it is to be told of that."""
@@ -64,29 +103,17 @@ class Watcher:
 
     def offer(self, seen: Seen, *, since: datetime) -> None:
         """Have it told, if it is news, once it is read; ``since`` is where the look began that has found it."""
-        if not self.is_news(seen):
-            return
-        if len(self._waiting) >= WAITING:
-            self._waiting.popleft()
-            self._missed += 1
-        self._waiting.append(Notice(seen.view, since))
-        self._is_told.set()
+        if self.is_news(seen):
+            self._inbox.put(Notice(seen.view, since))
 
     def end(self, error: Exception) -> None:
         """Have it end with this error, whatever still waits."""
-        self._error = error
-        self._is_told.set()
+        self._inbox.end(error)
 
     async def next(self, *, within_s: float) -> Notice:
         """Return what is told next, or a heartbeat after so long; raise what it has ended with."""
-        try:
-            async with asyncio.timeout(within_s):
-                await self._is_told.wait()
-        except TimeoutError:
+        taken = await self._inbox.take(within_s=within_s)
+        if taken is None:
             return Notice(None, self.at)
-        if self._error is not None:
-            raise self._error
-        notice, missed, self._missed = self._waiting.popleft(), self._missed, 0
-        if not self._waiting:
-            self._is_told.clear()
+        notice, missed = taken
         return notice._replace(missed=missed)

@@ -1,4 +1,4 @@
-"""All open watches of a server: one look a second for all of them together, and none where nobody watches."""
+"""A server's open watches of deliveries: one look a second for all of them together, and none where nobody watches."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.application.watching import horizon, look
-from noteflow_hooks.errors import UnauthenticatedError
-from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
 from noteflow_hooks.rpc.messages.pages import ROWS_AT_ONCE
+from noteflow_hooks.rpc.watching.audience import Audience
 from noteflow_hooks.rpc.watching.watcher import Notice, Watcher
 
 if TYPE_CHECKING:
@@ -29,21 +28,17 @@ _LEFT: Final = 2_000
 _LEFT_EVERY: Final = 5
 
 
-class Watches:
-    """The open watches. Belongs to one event loop."""
+class Watches(Audience[Watcher]):
+    """The open watches of deliveries. Belongs to one event loop."""
 
     def __init__(self, database: Database, *, heartbeat_s: float = HEARTBEAT_S) -> None:
-        self._database = database
+        super().__init__(database)
         self._heartbeat_s = heartbeat_s
-        self._watchers: set[Watcher] = set()
         #: Up to when has been looked; None while nobody watches.
         self._until: datetime | None = None
-        self._refusal: Exception | None = None
         #: Notice as not settled, the one told longest ago first: they may end without an attempt.
         self._left: OrderedDict[UUID, None] = OrderedDict()
         self._looks = 0
-        #: Held while it is looked: who comes meanwhile begins where that look has ended.
-        self._looking = asyncio.Lock()
 
     async def follow(
         self, workspace_id: UUID, criteria: DeliveryFilter, *, token_id: UUID, since: datetime | None
@@ -72,21 +67,6 @@ class Watches:
             async with self._looking:
                 is_behind = await self._look_once()
 
-    async def check_tokens(self) -> None:
-        """End the watches whose token was revoked, or has passed its end, since they began."""
-        token_ids = {each.token_id for each in self._watchers}
-        if token_ids:
-            live = await self._database.run(lambda unit: unit.access.live_tokens(token_ids))
-            for watcher in self._watchers:
-                if watcher.token_id not in live:
-                    watcher.end(UnauthenticatedError(REFUSAL))
-
-    def halt(self, error: Exception) -> None:
-        """Have every watch end with this error, and refuse new ones with it."""
-        self._refusal = error
-        for watcher in self._watchers:
-            watcher.end(error)
-
     async def _look_once(self) -> bool:
         """Look at what comes next, and return whether there is more behind that."""
         since, watchers = self._until, tuple(self._watchers)
@@ -104,10 +84,8 @@ class Watches:
         async with self._looking:
             if self._until is None:
                 self._until = await self._database.run(horizon)
-            if self._refusal is not None:
-                raise self._refusal
             watcher = Watcher(workspace_id, token_id, criteria, at=self._until)
-            self._watchers.add(watcher)
+            self._let_in(watcher)
         return watcher
 
     def _leave(self, watcher: Watcher) -> None:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from noteflow_hooks.client.causes import SKIPPED, UNSKIP, advice, ended
 from noteflow_hooks.dashboard.drawing import WIDE
-from noteflow_hooks.dashboard.words import SKIPPED, UNSKIP, advice, ended
 from noteflow_hooks.domain.access import Scope
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.exchanges import UNKNOWN_TIMES, Blank, Exchange, HeaderForm, Headers

@@ -85,6 +85,38 @@ def test_deliveries_are_listed_in_pages_newest_first(world: World) -> None:
     assert not first.HasField("payload")
 
 
+def test_a_test_may_be_an_event_of_a_type_that_is_published(world: World) -> None:
+    """It goes to that endpoint alone, whatever both subscribe to; the audit trail has its type."""
+    quiet = world.a_webhook(events=["recording.started"])
+    world.a_webhook(url="https://other.example/")
+    fields: dict[str, Any] = {"event_type": "meeting.completed", "payload_json": json.dumps(a_payload(title="Trial"))}
+    asked = pb.TestWebhookRequest(webhook_id=quiet.id, **fields)
+    event_id = world.client.webhooks.TestWebhook(asked).event_id
+    _work(world)
+    [delivery] = _list(world, event_id=event_id).deliveries
+    assert (delivery.webhook_id, delivery.status, delivery.event_type) == (quiet.id, "dead", "meeting.completed")
+    event = world.client.events.GetEvent(pb.GetEventRequest(event_id=event_id)).event
+    assert (event.target_webhook_id, json.loads(event.payload)["title"]) == (quiet.id, "Trial")
+    entries = world.client.audit.ListAuditEntries(pb.ListAuditEntriesRequest(action="webhook.tested")).audit_entries
+    assert json.loads(entries[0].new) == {"event_id": event_id, "event_type": "meeting.completed"}
+
+
+def test_a_test_s_event_is_checked_as_one_that_is_published(world: World) -> None:
+    """Type and payload go together; of our types only those that can be published, of others those that are known."""
+    webhook_id, payload = world.a_webhook().id, json.dumps(a_payload())
+    cases: list[tuple[dict[str, Any], tuple[str, ...]]] = [
+        ({"event_type": "meeting.completed"}, ("payload_json",)),
+        ({"payload_json": payload}, ("event_type",)),
+        ({"event_type": "webhook.failing", "payload_json": payload}, ("event_type",)),
+        ({"event_type": "custom.unknown", "payload_json": "{}"}, ("event_type",)),
+        ({"event_type": "meeting.completed", "payload_json": "{}"}, ("payload_json.title", "payload_json.meeting_id")),
+    ]
+    for fields, names in cases:
+        with refused(INVALID, *names):
+            world.client.webhooks.TestWebhook(pb.TestWebhookRequest(webhook_id=webhook_id, **fields))
+    assert not world.events()
+
+
 def test_deliveries_are_filtered_by_each_criterion(world: World) -> None:
     """Empty filters leave it open; times bound [after, before)."""
     one, other = world.a_webhook(), world.a_webhook(url="https://other.example/")

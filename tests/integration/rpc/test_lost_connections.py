@@ -100,6 +100,7 @@ CALLS: Final[dict[str, Callable[[World], dict[str, Any]]]] = {
         "requests": [pb.PublishEventRequest(event_type="meeting.completed", payload_json=json.dumps(a_payload()))] * 2
     },
     "ListEvents": lambda _: {"with_total": True},
+    "WatchEvents": lambda _: {},
     "GetEvent": lambda world: {"event_id": _event(world)},
     "EraseMeetingPayloads": lambda _: {"meeting_id": "m-1"},
     "ListAuditEntries": lambda _: {"with_total": True},

@@ -89,8 +89,8 @@ ANEW: Final = ("CreateMeeting", "RegisterWebhook", "PublishEvent", "PublishEvent
 BY_TYPE: Final = ("GetEventType", "PutEventType", "DeleteEventType", "ListEventTypes")
 #: What takes nothing.
 BARE: Final = ("WhoAmI", "GetSystemState")
-#: What only narrows down what it will tell of: `test_watching.py` looks whom it tells what.
-WATCHES: Final = ("WatchDeliveries",)
+#: What only narrows down what it will tell of: `test_watching.py` and `test_watching_events.py` look whom it tells.
+WATCHES: Final = ("WatchDeliveries", "WatchEvents")
 #: By which of several ids a call names a thing; the others only narrow down.
 NAMING: Final = {"ReplayDeliveries": "webhook_id"}
 BY_NAME: Final = {method.name: method for method in METHODS}

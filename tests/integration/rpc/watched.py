@@ -65,11 +65,15 @@ class Watch:
     """A watch that is read as its messages come."""
 
     def __init__(self, client: WireClient, **fields: Any) -> None:  # noqa: ANN401 - the message's own
-        self.call: Any = client.webhooks.WatchDeliveries(pb.WatchDeliveriesRequest(**fields))
-        self.messages: list[pb.WatchDeliveriesResponse] = []
+        self.call: Any = self._begin(client, fields)
+        self.messages: list[Any] = []
         self.error: grpc.RpcError | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self._thread.start()
+
+    @staticmethod
+    def _begin(client: WireClient, fields: dict[str, Any]) -> Any:  # noqa: ANN401 - gRPC's call
+        return client.webhooks.WatchDeliveries(pb.WatchDeliveriesRequest(**fields))
 
     def _read(self) -> None:
         try:
@@ -109,10 +113,39 @@ def iter_appending(call: Any, messages: list[Any]) -> list[Any]:  # noqa: ANN401
     return []
 
 
+class EventWatch(Watch):
+    """A watch of events that is read as its messages come."""
+
+    @staticmethod
+    def _begin(client: WireClient, fields: dict[str, Any]) -> Any:  # noqa: ANN401 - gRPC's call
+        return client.events.WatchEvents(pb.WatchEventsRequest(**fields))
+
+    @property
+    def ids(self) -> list[str]:
+        """The events that were told."""
+        return [message.event.id for message in self.messages if message.HasField("event")]
+
+    def wait_for_ids(self, *ids: str) -> None:
+        """Wait until exactly these were told."""
+        until(lambda: len(self.ids) >= len(ids), what=f"{len(ids)} are told")
+        assert self.ids == list(ids)
+
+
 @contextmanager
 def watching(client: WireClient, **fields: Any) -> Iterator[Watch]:  # noqa: ANN401 - the message's own
     """Offer a watch that has begun."""
     watch = Watch(client, **fields)
+    try:
+        watch.wait_until_begun()
+        yield watch
+    finally:
+        watch.close()
+
+
+@contextmanager
+def watching_events(client: WireClient, **fields: Any) -> Iterator[EventWatch]:  # noqa: ANN401 - the message's own
+    """Offer a watch of events that has begun."""
+    watch = EventWatch(client, **fields)
     try:
         watch.wait_until_begun()
         yield watch

@@ -19,6 +19,7 @@ MIXINS: Final = (
     "deliveries",
     "endpoints",
     "event_types",
+    "event_watching",
     "events",
     "filters",
     "meetings",

@@ -4,7 +4,7 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+ever found. A token has scopes, none of which includes another: `read` for every Get, List and Watch but that of the audit
 trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
 everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
@@ -1552,6 +1552,8 @@ class TestWebhookRequest(_message.Message):
     WEBHOOK_ID_FIELD_NUMBER: _builtins.int
     WAIT_SECONDS_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    PAYLOAD_JSON_FIELD_NUMBER: _builtins.int
     webhook_id: _builtins.str
     """The endpoint's id."""
     wait_seconds: _builtins.float
@@ -1560,21 +1562,37 @@ class TestWebhookRequest(_message.Message):
     """1 to 64 visible ASCII characters. The same call under it within 24 hours does nothing and is answered as the first one;
     another one gets ALREADY_EXISTS.
     """
+    event_type: _builtins.str
+    """What to send in place of `webhook.test`: one of the types that PublishEvent takes. It goes to this endpoint alone, whatever
+    that subscribes to.
+    """
+    payload_json: _builtins.str
+    """Its payload, as PublishEvent takes it. Needed with `event_type`, and only there."""
     def __init__(
         self,
         *,
         webhook_id: _builtins.str = ...,
         wait_seconds: _builtins.float | None = ...,
         request_id: _builtins.str | None = ...,
+        event_type: _builtins.str | None = ...,
+        payload_json: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "request_id", b"request_id", "wait_seconds", b"wait_seconds"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_payload_json", b"_payload_json", "_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "event_type", b"event_type", "payload_json", b"payload_json", "request_id", b"request_id", "wait_seconds", b"wait_seconds"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "request_id", b"request_id", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_event_type", b"_event_type", "_payload_json", b"_payload_json", "_request_id", b"_request_id", "_wait_seconds", b"_wait_seconds", "event_type", b"event_type", "payload_json", b"payload_json", "request_id", b"request_id", "wait_seconds", b"wait_seconds", "webhook_id", b"webhook_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__event_type: _TypeAlias = _typing.Literal["event_type"]  # noqa: Y015
+    _WhichOneofArgType__event_type: _TypeAlias = _typing.Literal["_event_type", b"_event_type"]  # noqa: Y015
+    _WhichOneofReturnType__payload_json: _TypeAlias = _typing.Literal["payload_json"]  # noqa: Y015
+    _WhichOneofArgType__payload_json: _TypeAlias = _typing.Literal["_payload_json", b"_payload_json"]  # noqa: Y015
     _WhichOneofReturnType__request_id: _TypeAlias = _typing.Literal["request_id"]  # noqa: Y015
     _WhichOneofArgType__request_id: _TypeAlias = _typing.Literal["_request_id", b"_request_id"]  # noqa: Y015
     _WhichOneofReturnType__wait_seconds: _TypeAlias = _typing.Literal["wait_seconds"]  # noqa: Y015
     _WhichOneofArgType__wait_seconds: _TypeAlias = _typing.Literal["_wait_seconds", b"_wait_seconds"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__event_type) -> _WhichOneofReturnType__event_type | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__payload_json) -> _WhichOneofReturnType__payload_json | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__request_id) -> _WhichOneofReturnType__request_id | None: ...
     @_typing.overload
@@ -4201,6 +4219,89 @@ class ListEventsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListEventsResponse: _TypeAlias = ListEventsResponse  # noqa: Y015
+
+@_typing.final
+class WatchEventsRequest(_message.Message):
+    """What WatchEvents takes. An absent or empty filter leaves that open."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TYPES_FIELD_NUMBER: _builtins.int
+    WEBHOOK_ID_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    webhook_id: _builtins.str
+    """Only events that this endpoint gets by what it subscribes to, as it is when they are told; its filter is not asked, and it
+    may be paused or disabled.
+    """
+    cursor: _builtins.str
+    """What was stored behind this is told first: the `cursor` of the last message that came. Not with `since`."""
+    @_builtins.property
+    def types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Only events of these types."""
+
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """What was stored from this time on is told first, as far as it is still kept. Absent: now."""
+
+    def __init__(
+        self,
+        *,
+        types: _abc.Iterable[_builtins.str] | None = ...,
+        webhook_id: _builtins.str | None = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        cursor: _builtins.str | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_webhook_id", b"_webhook_id", "cursor", b"cursor", "since", b"since", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cursor", b"_cursor", "_webhook_id", b"_webhook_id", "cursor", b"cursor", "since", b"since", "types", b"types", "webhook_id", b"webhook_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cursor: _TypeAlias = _typing.Literal["cursor"]  # noqa: Y015
+    _WhichOneofArgType__cursor: _TypeAlias = _typing.Literal["_cursor", b"_cursor"]  # noqa: Y015
+    _WhichOneofReturnType__webhook_id: _TypeAlias = _typing.Literal["webhook_id"]  # noqa: Y015
+    _WhichOneofArgType__webhook_id: _TypeAlias = _typing.Literal["_webhook_id", b"_webhook_id"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cursor) -> _WhichOneofReturnType__cursor | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__webhook_id) -> _WhichOneofReturnType__webhook_id | None: ...
+
+Global___WatchEventsRequest: _TypeAlias = WatchEventsRequest  # noqa: Y015
+
+@_typing.final
+class WatchEventsResponse(_message.Message):
+    """One message of a watch of events."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    MISSED_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """What a watch is to begin with that goes on behind this message, also on another server. It tells nothing twice and leaves
+    out nothing.
+    """
+    missed: _builtins.int
+    """How many events were left out before this message, since what came before it was not read in time. A watch that begins
+    with the cursor before has them.
+    """
+    @_builtins.property
+    def event(self) -> Global___Event:
+        """An event, with its payload; absent in a heartbeat, which comes after 15 seconds without another message."""
+
+    def __init__(
+        self,
+        *,
+        event: Global___Event | None = ...,
+        cursor: _builtins.str = ...,
+        missed: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event", b"event", "missed", b"missed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchEventsResponse: _TypeAlias = WatchEventsResponse  # noqa: Y015
 
 @_typing.final
 class GetEventRequest(_message.Message):

@@ -502,7 +502,7 @@ class WebhookServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def TestWebhook(self, request, context):
-        """Sends a `webhook.test` event to one endpoint, whatever that subscribes to.
+        """Sends a `webhook.test` event, or one that the caller makes, to one endpoint, whatever that subscribes to.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1452,6 +1452,11 @@ class EventServiceStub:
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.SerializeToString,
                 response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.FromString,
                 _registered_method=True)
+        self.WatchEvents = channel.unary_stream(
+                '/noteflow.v1.EventService/WatchEvents',
+                request_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchEventsRequest.SerializeToString,
+                response_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchEventsResponse.FromString,
+                _registered_method=True)
         self.EraseMeetingPayloads = channel.unary_unary(
                 '/noteflow.v1.EventService/EraseMeetingPayloads',
                 request_serializer=noteflow_dot_v1_dot_noteflow__pb2.EraseMeetingPayloadsRequest.SerializeToString,
@@ -1506,6 +1511,15 @@ class EventServiceServicer:
 
     def GetEvent(self, request, context):
         """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchEvents(self, request, context):
+        """Tells of events as they are stored, in the order of `created_at`, each with its payload and a cursor. A first message
+        without an event says that it has begun. What commits late is told late, and so is what was stored after it: no cursor is
+        ever behind an event that has yet to be told. It counts among the open watches of the workspace. scope: read.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1571,6 +1585,11 @@ def add_EventServiceServicer_to_server(servicer, server):
                     servicer.GetEvent,
                     request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.FromString,
                     response_serializer=noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.SerializeToString,
+            ),
+            'WatchEvents': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchEvents,
+                    request_deserializer=noteflow_dot_v1_dot_noteflow__pb2.WatchEventsRequest.FromString,
+                    response_serializer=noteflow_dot_v1_dot_noteflow__pb2.WatchEventsResponse.SerializeToString,
             ),
             'EraseMeetingPayloads': grpc.unary_unary_rpc_method_handler(
                     servicer.EraseMeetingPayloads,
@@ -1707,6 +1726,33 @@ class EventService:
             '/noteflow.v1.EventService/GetEvent',
             noteflow_dot_v1_dot_noteflow__pb2.GetEventRequest.SerializeToString,
             noteflow_dot_v1_dot_noteflow__pb2.GetEventResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchEvents(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/noteflow.v1.EventService/WatchEvents',
+            noteflow_dot_v1_dot_noteflow__pb2.WatchEventsRequest.SerializeToString,
+            noteflow_dot_v1_dot_noteflow__pb2.WatchEventsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -4,7 +4,7 @@ isort:skip_file
 NoteFlow's meetings and their webhooks.
 
 Every call carries `authorization: Bearer <token>`; the token names the workspace, and nothing of another workspace is
-ever found. A token has scopes, none of which includes another: `read` for every Get and List but that of the audit
+ever found. A token has scopes, none of which includes another: `read` for every Get, List and Watch but that of the audit
 trail, `publish` for the other calls of MeetingService, PublishEvent and PublishEvents, none for WhoAmI, `manage` for
 everything else; PERMISSION_DENIED names the one that is missing. A token that is revoked or ends is refused, and its open streams are ended, within 5 seconds:
 UNAUTHENTICATED.
@@ -194,7 +194,7 @@ class WebhookServiceStub:
     the oldest ends.
     """
     TestWebhook: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]
-    """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    """Sends a `webhook.test` event, or one that the caller makes, to one endpoint, whatever that subscribes to."""
     PreviewPayload: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]
     """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
     signatures and custom headers' values are `[redacted]`.
@@ -269,7 +269,7 @@ class WebhookServiceAsyncStub(WebhookServiceStub):
     the oldest ends.
     """
     TestWebhook: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.TestWebhookRequest, _noteflow_pb2.TestWebhookResponse]  # type: ignore[assignment]
-    """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+    """Sends a `webhook.test` event, or one that the caller makes, to one endpoint, whatever that subscribes to."""
     PreviewPayload: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.PreviewPayloadRequest, _noteflow_pb2.PreviewPayloadResponse]  # type: ignore[assignment]
     """Show the request that would be made of an event, to an endpoint or in a format. Nothing is sent, and nothing is signed:
     signatures and custom headers' values are `[redacted]`.
@@ -383,7 +383,7 @@ class WebhookServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _noteflow_pb2.TestWebhookRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.TestWebhookResponse, _abc.Awaitable[_noteflow_pb2.TestWebhookResponse]]:
-        """Sends a `webhook.test` event to one endpoint, whatever that subscribes to."""
+        """Sends a `webhook.test` event, or one that the caller makes, to one endpoint, whatever that subscribes to."""
 
     @_abc_1.abstractmethod
     def PreviewPayload(
@@ -557,6 +557,11 @@ class EventServiceStub:
     """Lists the workspace's events."""
     GetEvent: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
+    WatchEvents: _grpc.UnaryStreamMultiCallable[_noteflow_pb2.WatchEventsRequest, _noteflow_pb2.WatchEventsResponse]
+    """Tells of events as they are stored, in the order of `created_at`, each with its payload and a cursor. A first message
+    without an event says that it has begun. What commits late is told late, and so is what was stored after it: no cursor is
+    ever behind an event that has yet to be told. It counts among the open watches of the workspace. scope: read.
+    """
     EraseMeetingPayloads: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
     ListEventTypes: _grpc.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]
@@ -587,6 +592,11 @@ class EventServiceAsyncStub(EventServiceStub):
     """Lists the workspace's events."""
     GetEvent: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.GetEventRequest, _noteflow_pb2.GetEventResponse]  # type: ignore[assignment]
     """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
+    WatchEvents: _aio.UnaryStreamMultiCallable[_noteflow_pb2.WatchEventsRequest, _noteflow_pb2.WatchEventsResponse]  # type: ignore[assignment]
+    """Tells of events as they are stored, in the order of `created_at`, each with its payload and a cursor. A first message
+    without an event says that it has begun. What commits late is told late, and so is what was stored after it: no cursor is
+    ever behind an event that has yet to be told. It counts among the open watches of the workspace. scope: read.
+    """
     EraseMeetingPayloads: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.EraseMeetingPayloadsRequest, _noteflow_pb2.EraseMeetingPayloadsResponse]  # type: ignore[assignment]
     """Erases the payloads of one meeting's events for good, and what receivers answered to them. What waits to be sent is skipped."""
     ListEventTypes: _aio.UnaryUnaryMultiCallable[_noteflow_pb2.ListEventTypesRequest, _noteflow_pb2.ListEventTypesResponse]  # type: ignore[assignment]
@@ -638,6 +648,17 @@ class EventServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_noteflow_pb2.GetEventResponse, _abc.Awaitable[_noteflow_pb2.GetEventResponse]]:
         """Returns one event with its deliveries, and says of the workspace's endpoints without one why they have none. scope: read."""
+
+    @_abc_1.abstractmethod
+    def WatchEvents(
+        self,
+        request: _noteflow_pb2.WatchEventsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_noteflow_pb2.WatchEventsResponse], _abc.AsyncIterator[_noteflow_pb2.WatchEventsResponse]]:
+        """Tells of events as they are stored, in the order of `created_at`, each with its payload and a cursor. A first message
+        without an event says that it has begun. What commits late is told late, and so is what was stored after it: no cursor is
+        ever behind an event that has yet to be told. It counts among the open watches of the workspace. scope: read.
+        """
 
     @_abc_1.abstractmethod
     def EraseMeetingPayloads(

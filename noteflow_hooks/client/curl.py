@@ -8,8 +8,11 @@ from __future__ import annotations
 import shlex
 from typing import TYPE_CHECKING, Final
 
+from noteflow_hooks.errors import NotFoundError, PreconditionError, ScopeError
+from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
+
 if TYPE_CHECKING:
-    from noteflow_hooks.client import pb
+    from noteflow_hooks.client.connection import Client
 
 _SIGNED: Final = """\
 # $SECRET is the endpoint's secret; it is used here alone.
@@ -33,6 +36,34 @@ _COMPUTED: Final = {
     "webhook-signature": "v1,$v1",
     "x-noteflow-signature": "sha256=$hex",
 }
+
+
+def script(client: Client, delivery_id: str, *, may_preview: bool = True) -> str:
+    """Return the script of a delivery; raise NotFoundError where there is none.
+
+    With a token that may not preview payloads, the body is the payload as it is stored.
+    """
+    delivery = client.webhooks.GetDelivery(pb.GetDeliveryRequest(delivery_id=delivery_id))
+    endpoint = endpoint_of(client, delivery)
+    preview = _preview(client, delivery) if endpoint is not None and may_preview else None
+    return command(delivery, endpoint, preview)
+
+
+def endpoint_of(client: Client, delivery: pb.Delivery) -> pb.Webhook | None:
+    """Return a delivery's endpoint; None for one that was deleted meanwhile."""
+    try:
+        return client.webhooks.GetWebhook(pb.GetWebhookRequest(webhook_id=delivery.webhook_id))
+    except NotFoundError:
+        return None
+
+
+def _preview(client: Client, delivery: pb.Delivery) -> pb.PreviewPayloadResponse | None:
+    """Return the request as it would be made; None where that can't be, or not be shown."""
+    request = pb.PreviewPayloadRequest(event_id=delivery.event_id, webhook_id=delivery.webhook_id)
+    try:
+        return client.webhooks.PreviewPayload(request)
+    except (PreconditionError, ScopeError):
+        return None
 
 
 def command(delivery: pb.Delivery, endpoint: pb.Webhook | None, preview: pb.PreviewPayloadResponse | None) -> str:

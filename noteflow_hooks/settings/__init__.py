@@ -9,257 +9,225 @@ import difflib
 import ssl
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
-from pydantic_settings import BaseSettings, DotEnvSettingsSource, EnvSettingsSource, NoDecode, SettingsConfigDict
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, NoDecode
 
 from noteflow_hooks import setting_values as values
-from noteflow_hooks.broker.redis_url import RedisAddress, RedisUrlError
+from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.errors import SettingsError
-from noteflow_hooks.mail.smtp_url import SmtpAddress, SmtpUrlError
+from noteflow_hooks.mail.smtp_url import SmtpAddress
 from noteflow_hooks.maintenance.retention import Periods
-from noteflow_hooks.telemetry.sampling import SAMPLERS, Sampling
-from noteflow_hooks.telemetry.trace_plan import TracePlan
+from noteflow_hooks.settings.tracing import TraceSettings
+from noteflow_hooks.settings.variables import ENV_FILE, PREFIX, Variables, not_text
 
-PREFIX: Final = "NOTEFLOW_HOOKS_"
-#: It is looked for in the folder that a program runs in.
-ENV_FILE: Final = Path(".env")
-
-
-class _Variables(BaseSettings):
-    """Variables of the environment and of ``.env``. Each field's description says what it may hold.
-
-    A field that may hold a password or a key has ``repr=False``: nothing shows its value, not even an error.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX,
-        env_file=ENV_FILE,
-        extra="ignore",
-        frozen=True,
-        env_ignore_empty=True,
-        hide_input_in_errors=True,
-    )
-
-    @classmethod
-    def load(cls, **overrides: Any) -> Self:  # noqa: ANN401 - any field's value
-        """Read the environment and ``.env``; raise SettingsError with one line for the first bad value."""
-        try:
-            return cls(**overrides)
-        except ValidationError as error:
-            raise SettingsError(cls._line(error)) from None
-        except UnicodeDecodeError as error:
-            raise _not_text(error) from None
-
-    @classmethod
-    def problems(cls) -> list[str]:
-        """Return a line for each bad value of the environment and ``.env``, and of what these name."""
-        try:
-            cls()
-        except ValidationError as error:
-            return [cls._line(error, place) for place in range(error.error_count())]
-        try:
-            cls.load()
-        except SettingsError as error:
-            return [str(error)]
-        return []
-
-    @classmethod
-    def _line(cls, error: ValidationError, place: int = 0) -> str:
-        first = error.errors()[place]
-        name = str(first["loc"][0])
-        field = cls.model_fields[name]
-        value = repr(first["input"]) if field.repr else "a value that is not shown here"
-        problem = first.get("ctx", {}).get("error")
-        if isinstance(problem, RedisUrlError | SmtpUrlError):
-            value = f"{value}: {problem}"
-        return f"{cls.variable(name)} is {value}; it may hold {field.description}"
-
-    @classmethod
-    def variable(cls, name: str) -> str:
-        """Return the variable's name that a field is read from."""
-        return f"{cls.model_config['env_prefix']}{name.upper()}"
+__all__ = [
+    "ENV_FILE",
+    "PREFIX",
+    "CallerSettings",
+    "Settings",
+    "TraceSettings",
+    "named_in_env_file",
+    "unknown_variables",
+]
 
 
-class TraceSettings(_Variables):
-    """Whether traces are made, which, and where they go: OpenTelemetry's own variables, and its meaning of them.
-
-    Others of its variables, such as those for certificates, its SDK reads by itself.
-    """
-
-    model_config = SettingsConfigDict(env_prefix="OTEL_")
-
-    traces_exporter: Literal["otlp", "none"] | None = Field(None, description="otlp or none")
-    exporter_otlp_endpoint: Annotated[str, AfterValidator(values.http_url)] | None = Field(
-        None, repr=False, description="a URL such as http://localhost:4318"
-    )
-    exporter_otlp_traces_endpoint: Annotated[str, AfterValidator(values.http_url)] | None = Field(
-        None, repr=False, description="a URL such as http://localhost:4318/v1/traces"
-    )
-    exporter_otlp_protocol: Literal["http/protobuf"] = Field("http/protobuf", description="http/protobuf")
-    exporter_otlp_headers: Annotated[str, AfterValidator(values.pairs)] = Field(
-        "", repr=False, description="names and values such as api-key=abc, separated by commas"
-    )
-    exporter_otlp_timeout: float = Field(10, gt=0, le=60, description="a number of seconds above 0, up to 60")
-    traces_sampler: Literal[
-        "always_on",
-        "always_off",
-        "traceidratio",
-        "parentbased_always_on",
-        "parentbased_always_off",
-        "parentbased_traceidratio",
-    ] = Field("parentbased_traceidratio", description=f"{', '.join(SAMPLERS)}")
-    traces_sampler_arg: float = Field(0.01, ge=0, le=1, description="a number from 0 to 1")
-    service_name: str | None = Field(None, description="a name")
-    resource_attributes: Annotated[str, AfterValidator(values.pairs)] = Field(
-        "", description="names and values such as deployment.environment.name=test, separated by commas"
-    )
-    bsp_max_queue_size: int = Field(2_048, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
-    bsp_max_export_batch_size: int = Field(512, ge=1, le=1_000_000, description="a whole number from 1 to 1000000")
-    bsp_schedule_delay: int = Field(5_000, ge=1, le=600_000, description="a whole number of ms from 1 to 600000")
-    sdk_disabled: bool = Field(default=False, description="true or false")
-
-    @property
-    def plan(self) -> TracePlan | None:
-        """What is traced and where it goes; None where nothing is: only who names a collector, or `otlp`, traces."""
-        named = self.exporter_otlp_traces_endpoint or self.exporter_otlp_endpoint or self.traces_exporter == "otlp"
-        if self.sdk_disabled or self.traces_exporter == "none" or not named:
-            return None
-        base = (self.exporter_otlp_endpoint or "http://localhost:4318").rstrip("/")
-        return TracePlan(
-            url=self.exporter_otlp_traces_endpoint or f"{base}/v1/traces",
-            headers=values.pairs_in(self.exporter_otlp_headers),
-            timeout_s=self.exporter_otlp_timeout,
-            queue=self.bsp_max_queue_size,
-            batch=min(self.bsp_max_export_batch_size, self.bsp_max_queue_size),
-            every_ms=self.bsp_schedule_delay,
-            sampling=Sampling(self.traces_sampler, self.traces_sampler_arg),
-            service=self.service_name,
-            resource=values.pairs_in(self.resource_attributes),
-        )
-
-
-class CallerSettings(_Variables):
+class CallerSettings(Variables):
     """Which server the commands call, and with which token, unless options say so."""
 
+    #: The gRPC server that commands call; else that of a running `up`, else the one at `GRPC_BIND`.
     server: str | None = Field(None, description="an address and a port, such as 127.0.0.1:50051")
+    #: The token that they call with; else that of a running `up`.
     token: str | None = Field(None, repr=False, description="an API token")
+    #: Speak TLS, and trust these authorities, or with `system` the system's.
     tls_ca: str | None = Field(None, description="the path of a PEM file with certificates, or system")
+    #: Your own certificate, for a server that wants one.
     tls_cert: str | None = Field(None, description="the path of a PEM file with your own certificate")
+    #: The key of your own certificate.
     tls_key: str | None = Field(None, description="the path of a PEM file with its key")
+    #: true: send the token to another machine without TLS.
     insecure: bool = Field(default=False, description="true or false")
 
 
-class Settings(_Variables):
+class Settings(Variables):
     """What the operator decides."""
 
+    #: false: meetings work, and no event is recorded.
     webhooks_enabled: bool = Field(default=True, description="true or false: the feature flag")
+    #: true: an endpoint, new or moved, has to answer a challenge first (docs/verification.md).
     require_verification: bool = Field(default=False, description="true or false")
+    #: The name by which CloudEvents' receivers know you, as they are asked.
     verification_origin: Annotated[str, AfterValidator(values.host_name)] = Field(
         ORIGIN, description="a host's name such as hooks.example"
     )
+    #: PostgreSQL. `serve` and the workers need it (docs/postgresql.md).
     database_url: Annotated[str, AfterValidator(values.database)] | None = Field(
         None, repr=False, description="a URL such as postgresql://user:password@host:5432/name"
     )
+    #: `transaction` where PgBouncer in transaction mode stands before the database.
     postgres_pooler: Literal["none", "transaction"] = Field("none", description="none or transaction")
+    #: The broker, and which Redis it may be (docs/operations.md#redis-alone-with-sentinel-as-a-cluster). `serve` and
+    #: the workers need it.
     redis_url: Annotated[str, AfterValidator(values.redis_url)] | None = Field(
         None,
         repr=False,
         description="a URL such as redis://:password@host:6379/0, or with TLS rediss://user:password@host:6379/0",
     )
+    #: Where `serve` listens: `host:port`, or `unix:` and a path.
     grpc_bind: Annotated[str, AfterValidator(values.bind)] = Field(
         "127.0.0.1:50051", description="an address and a port, such as 127.0.0.1:50051, or unix: and a path"
     )
+    #: Needed to listen beyond this machine, and read again when it changes.
     grpc_tls_cert: Path | None = Field(None, description="the path of a PEM file with the server's certificate")
+    #: The key of that certificate, read again with it.
     grpc_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
+    #: Callers must have a certificate of these authorities, beside their token.
     grpc_tls_client_ca: Path | None = Field(None, description="the path of a PEM file with certificates")
+    #: true: listen anywhere without TLS; tokens pass in the clear.
     grpc_insecure_plaintext: bool = Field(default=False, description="true or false")
+    #: For a workspace, on each server¹: `RegisterWebhook`, `TestWebhook`, `VerifyWebhook`, `UpdateWebhook` with a URL.
     registrations_per_minute: int = Field(
         60, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
     )
+    #: For a token, on each server¹, and two seconds' worth at once; each event of `PublishEvents` is one.
     token_calls_per_s: int = Field(
         2000, ge=0, le=1_000_000, description="a whole number from 0, for no limit, to 1000000"
     )
+    #: Audio streams that may be open, on each server¹.
     streams_per_workspace: int = Field(200, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    #: Watches (`WatchDeliveries`, `WatchEvents`) that may be open, on each server¹.
     watches_per_workspace: int = Field(20, ge=1, le=1_000, description="a whole number from 1 to 1000")
+    #: The most of the database's threads that lists may take; where there are several, one is always left.
     reads_share: float = Field(0.5, gt=0, le=1, description="a number above 0, up to 1")
+    #: true: `serve` tells tools such as grpcurl what it has.
     grpc_reflection: bool = Field(default=False, description="true or false")
+    #: Keys for the endpoints' secrets; the first encrypts, all decrypt (docs/security.md).
     secret_keys: Annotated[str, NoDecode, AfterValidator(values.keys)] = Field(
         "", repr=False, description="keys of urlsafe base64 of 32 bytes each, separated by commas"
     )
+    #: Networks that endpoints may be in, beside public ones; allow beats the built-in rules.
     egress_allow: values.Networks = Field("", description="networks such as 10.1.0.0/16, separated by commas")
+    #: Networks that endpoints may not be in; deny beats allow.
     egress_deny: values.Networks = Field("", description="networks such as 203.0.113.0/24, separated by commas")
+    #: Ports that endpoints may be on; empty: 443, 80 and 1024 to 65535, without databases, brokers and other known
+    #: services.
     egress_ports: Annotated[str, AfterValidator(values.ports)] = Field(
         "", description="ports and ranges such as 443,8443,9000-9100, separated by commas"
     )
+    #: All https goes through it, by name (CONNECT); it must filter.
     egress_proxy: Annotated[str, AfterValidator(values.proxy)] | None = Field(
         None, repr=False, description="a URL such as http://user:password@proxy.example:3128"
     )
+    #: Hosts that endpoints for Slack, Discord and Teams may be at beside the vendors' own (docs/presets.md).
     preset_hosts: Annotated[str, AfterValidator(values.hosts)] = Field(
         "", description="names of hosts such as chat.example.com, separated by commas"
     )
+    #: How long what a look-up of a name answered may be used; each new connection checks the addresses all the same.
     resolve_cache_s: float = Field(5, ge=0, le=3600, description="a number of seconds from 0, for not, to 3600")
+    #: Development: plain http to this machine.
     allow_http_loopback: bool = Field(default=False, description="true or false")
+    #: Trusted beside the system's authorities.
     ca_bundle: Path | None = Field(None, description="the path of a PEM file with certificates")
+    #: The `timeout_ms` of endpoints that name none.
     default_timeout_ms: int = Field(10_000, ge=100, le=30_000, description="a whole number from 100 to 30000")
+    #: The `max_retries` of endpoints that name none.
     default_max_retries: int = Field(3, ge=1, le=20, description="a whole number from 1 to 20")
+    #: When failures are tried again: `exponential`, `standard`, or waits of your own.
     retry_schedule: Annotated[str, BeforeValidator(str.strip), AfterValidator(values.schedule)] = Field(
         "exponential", description="exponential, standard, or a list of waits such as 5s,5m,2h"
     )
+    #: The first wait of `exponential`; each later one is twice as long.
     retry_base_s: values.Seconds = Field(1, description="a number of seconds above 0")
+    #: The longest wait of `exponential`.
     retry_cap_s: values.Seconds = Field(36_000, description="a number of seconds above 0")
+    #: By which share of itself a wait may be shorter or longer, by chance.
     retry_jitter: float = Field(0.2, ge=0, lt=1, description="a number from 0 to below 1")
+    #: Longer waits are kept in the database alone, shorter ones in Celery too.
     retry_countdown_max_s: float = Field(60, ge=0, le=1800, description="a number of seconds from 0 to 1800")
+    #: Beyond the endpoint's timeout, before a dead worker's delivery is reclaimed.
     lease_slack_s: values.Seconds = Field(10, description="a number of seconds above 0")
+    #: How often beat looks for events that no message has brought to a worker.
     relay_every_s: values.Seconds = Field(5, description="a number of seconds above 0")
+    #: How old such an event must be.
     relay_after_s: values.Seconds = Field(5, description="a number of seconds above 0")
+    #: How often beat looks for deliveries that are due, or whose worker died.
     sweep_every_s: values.Seconds = Field(5, description="a number of seconds above 0")
+    #: The most ids in a message.
     deliver_chunk: int = Field(50, ge=1, le=1000, description="a whole number from 1 to 1000")
+    #: The most POSTs at once in a worker process.
     post_concurrency: int = Field(100, ge=1, le=1000, description="a whole number from 1 to 1000")
+    #: The most POSTs to one endpoint at once, of all workers, where it names no `max_concurrency`.
     endpoint_concurrency: int = Field(200, ge=1, le=1000, description="a whole number from 1 to 1000")
+    #: An attempt that takes longer sends its endpoint to the slow lane.
     slow_after_s: values.Seconds = Field(1, description="a number of seconds above 0")
+    #: Failures in a row that open an endpoint's circuit breaker.
     breaker_failures: int = Field(20, ge=0, le=1_000_000, description="a whole number from 0, for never, to 1000000")
+    #: Until the first probe of an open circuit.
     breaker_open_s: values.Seconds = Field(30, description="a number of seconds above 0")
+    #: Each probe that fails doubles the time until the next one, up to this.
     breaker_open_max_s: values.Seconds = Field(600, description="a number of seconds above 0")
+    #: Without a success for so long: `webhook.failing`.
     failing_warn_s: values.Seconds = Field(86_400, description="a number of seconds above 0")
+    #: Without a success for so long, the endpoint is disabled.
     failing_disable_s: values.Seconds = Field(432_000, description="a number of seconds above 0")
+    #: The first and the last failure must be so far apart for either.
     failing_span_s: float = Field(43_200, ge=0, le=31_536_000, description="a number of seconds from 0 to 31536000")
+    #: How long events, with their deliveries, stay once they are settled.
     retention_days: values.Days = Field(90, description="a number of days above 0, up to 36500")
+    #: How long payloads stay once their event is settled.
     retention_payload_days: values.Days = Field(30, description="a number of days above 0, up to 36500")
+    #: How long attempts stay once their event is settled.
     retention_attempt_days: values.Days = Field(30, description="a number of days above 0, up to 36500")
+    #: How long the audit trail is kept (docs/audit.md).
     audit_retention_days: values.Days = Field(365, description="a number of days above 0, up to 36500")
+    #: How often beat has old data removed.
     purge_every_s: values.Seconds = Field(60, description="a number of seconds above 0")
+    #: Where the dashboard listens (docs/dashboard.md).
     dashboard_bind: values.Address = Field(
         "127.0.0.1:8088", description="an address and a port, such as 127.0.0.1:8088"
     )
+    #: Seals the dashboard's cookies; made at the start. Set one where sessions are to outlive a restart.
     dashboard_secret: str | None = Field(
         None, min_length=16, repr=False, description="a text of 16 characters or more that cannot be guessed"
     )
+    #: The host names by which the dashboard may be opened; empty: loopback's.
     dashboard_hosts: Annotated[str, AfterValidator(values.host_names)] = Field(
         "", description="host names without ports, such as hooks.example.com,localhost"
     )
+    #: Needed for the dashboard to listen beyond this machine.
     dashboard_tls_cert: Path | None = Field(None, description="the path of a PEM file with the dashboard's certificate")
+    #: The key of that certificate.
     dashboard_tls_key: Path | None = Field(None, description="the path of a PEM file with the certificate's key")
+    #: true: the dashboard listens anywhere without TLS, for a proxy that speaks it.
     dashboard_insecure_plaintext: bool = Field(default=False, description="true or false")
+    #: Where the readers of mails find the dashboard.
     dashboard_url: Annotated[str, AfterValidator(values.page)] | None = Field(
         None, description="a URL such as https://hooks.example.com"
     )
+    #: Of the workers: the mail server for mails to endpoints' contacts (docs/notifications.md).
     smtp_url: Annotated[str, AfterValidator(values.smtp_url)] | None = Field(
         None,
         repr=False,
         description="a URL such as smtps://user:password@host:465, smtp+starttls://user:password@host:587 or smtp://host:25",
     )
+    #: Of the workers: whom those mails are from.
     mail_from: Annotated[str, AfterValidator(values.mail_from)] | None = Field(
         None, description="a mail address such as hooks@example.com, or NoteFlow <hooks@example.com>"
     )
+    #: Of `serve` and the workers: where each answers `/metrics` (docs/metrics.md). Needs the extra `[metrics]`.
     metrics_bind: values.Address | None = Field(None, description="an address and a port, such as 127.0.0.1:9465")
+    #: Of `serve`, workers and beat (docs/logs.md).
     log_format: Literal["json", "text"] = Field("json", description="json or text")
+    #: Where processes leave their signs of life (docs/health.md); else a folder of the user's in the system's temporary
+    #: one.
     run_dir: Path | None = Field(None, description="the path of a folder")
+    #: true: gRPC's health is NOT_SERVING once the database has refused for 10 s.
     health_needs_database: bool = Field(default=False, description="true or false")
+    #: Of `up`: where its data is. That of a demo is in a temporary folder.
     data_dir: Path = Field(Path(".noteflow-hooks"), description="the path of a folder")
 
     @classmethod
@@ -343,11 +311,7 @@ def named_in_env_file() -> set[str]:
     try:
         return set(DotEnvSettingsSource(Settings).env_vars)
     except UnicodeDecodeError as error:
-        raise _not_text(error) from None
-
-
-def _not_text(error: UnicodeDecodeError) -> SettingsError:
-    return SettingsError(f"{ENV_FILE.absolute()} is not UTF-8 text: its byte {error.start} can't be read as such")
+        raise not_text(error) from None
 
 
 def _slip(name: str, known: list[str]) -> str:

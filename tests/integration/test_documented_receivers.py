@@ -1,42 +1,43 @@
-"""What the README shows is what works."""
+"""The receivers that pages show work as they stand there."""
 
 from __future__ import annotations
 
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-import pytest
-
-from noteflow_hooks.cli.root import root
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.endpoint_keys import Signing
-from noteflow_hooks.domain.verification import as_asked, registered, verification_event
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.key_pairs import generate_key_pair, public_key
 from noteflow_hooks.local.stack.ports import free_address
-from noteflow_hooks.settings import PREFIX, Settings
 from noteflow_hooks.signing import generate_secret
 from tests.support.batches import a_batch
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.challenges import a_challenge
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
     from noteflow_hooks.domain.deliveries import AttemptResult
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+
+
+def program(page: str, *, using: str) -> str:
+    """Return the one program of a page that uses this."""
+    text = (ROOT / "docs" / f"{page}.md").read_text("utf-8")
+    found: list[str] = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    [code] = [each for each in found if using in each]
+    return code
 
 
 def test_the_receiver_accepts_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
     """Its code, as it stands there, answers 204 to its own secret and 401 to another."""
-    [code] = re.findall(r"```python\n(import sys\n.*?)```", README, re.DOTALL)
-    (tmp_path / "receiver.py").write_text(code)
+    (tmp_path / "receiver.py").write_text(program("receiving", using="SECRET"))
     secret, address = generate_secret(), free_address()
     command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
     env = {"PYTHONPATH": str(ROOT)}
@@ -56,9 +57,7 @@ def test_the_receiver_accepts_what_is_signed_and_nothing_else(tmp_path: Path) ->
 
 def test_the_receiver_of_public_keys_accepts_what_they_verify_and_nothing_else(tmp_path: Path) -> None:
     """Its code, as it stands on its page: one key of several is enough, a secret's signature is not."""
-    page = (ROOT / "docs" / "receiving.md").read_text("utf-8")
-    [code] = re.findall(r"```python\n(import sys\n.*?)```", page, re.DOTALL)
-    (tmp_path / "receiver.py").write_text(code)
+    (tmp_path / "receiver.py").write_text(program("receiving", using="PUBLIC_KEYS"))
     keys, address = [generate_key_pair() for _ in range(3)], free_address()
     command = [sys.executable, "receiver.py", ",".join(map(public_key, keys[:2])), address.rpartition(":")[2]]
     env = {"PYTHONPATH": str(ROOT)}
@@ -79,9 +78,7 @@ def test_the_receiver_of_public_keys_accepts_what_they_verify_and_nothing_else(t
 
 def test_the_receiver_of_batches_verifies_and_names_what_failed(tmp_path: Path) -> None:
     """The page's program handles each event once, and says of those that it can't handle that they failed."""
-    page = (ROOT / "docs" / "batches.md").read_text("utf-8")
-    [code] = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
-    (tmp_path / "receiver.py").write_text(code)
+    (tmp_path / "receiver.py").write_text(program("batches", using="Receiver"))
     secret, address = generate_secret(), free_address()
     command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
     env = {"PYTHONPATH": str(ROOT)}
@@ -107,9 +104,7 @@ def test_the_receiver_of_batches_verifies_and_names_what_failed(tmp_path: Path) 
 
 def test_the_receiver_of_challenges_gives_back_what_is_signed_and_nothing_else(tmp_path: Path) -> None:
     """Its code, as it stands on its page: an endpoint is verified by it, and its events are answered as ever."""
-    page = (ROOT / "docs" / "verification.md").read_text("utf-8")
-    [code] = re.findall(r"```python\n(import json\n.*?)```", page, re.DOTALL)
-    (tmp_path / "receiver.py").write_text(code)
+    (tmp_path / "receiver.py").write_text(program("verification", using="BaseHTTPRequestHandler"))
     secret, address = generate_secret(), free_address()
     command = [sys.executable, "receiver.py", secret, address.rpartition(":")[2]]
     with subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL) as receiver:
@@ -117,20 +112,11 @@ def test_the_receiver_of_challenges_gives_back_what_is_signed_and_nothing_else(t
             until(lambda: post(address, None).status_code is not None, what="the receiver answers")
             assert post(address, secret).status_code == 204
             executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
-            assert executor.post(a_challenge(address, secret)).succeeded
-            assert executor.post(a_challenge(address, generate_secret())).status_code == 401
+            assert executor.post(a_challenge(f"http://{address}/", secret)).succeeded
+            assert executor.post(a_challenge(f"http://{address}/", generate_secret())).status_code == 401
             executor.close()
         finally:
             receiver.terminate()
-
-
-def a_challenge(address: str, secret: str) -> Claim:
-    now = datetime.now(UTC)
-    webhook = registered(a_webhook(url=f"http://{address}/", secret=secret), now=now)
-    assert webhook.verification.challenge is not None
-    event = verification_event(webhook, webhook.verification.challenge, now=now)
-    fields = {"webhook_id": webhook.id, "event_id": event.id, "event_type": event.event_type}
-    return as_asked(Claim(a_delivery(**fields), webhook, event.payload, targeted=True))
 
 
 def post(address: str, secret: str | None, **fields: Any) -> AttemptResult:  # noqa: ANN401 - the endpoint's
@@ -140,26 +126,3 @@ def post(address: str, secret: str | None, **fields: Any) -> AttemptResult:  # n
     result = executor.post(Claim(delivery=delivery, webhook=webhook, payload=b'{"event":"meeting.completed"}'))
     executor.close()
     return result
-
-
-def test_every_setting_is_in_the_table() -> None:
-    """And every one in the table is a setting."""
-    table = README.partition("### Settings")[2].partition("## More")[0]
-    rows = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("| `"))
-    assert sorted(re.findall(r"`([A-Z_]+)`", rows)) == sorted(name.upper() for name in Settings.model_fields)
-    assert PREFIX in README
-
-
-@pytest.mark.parametrize("line", sorted(set(re.findall(r"noteflow-hooks ((?:[a-z-]+ ?)+)", README))))
-def test_every_command_that_it_names_is_there(line: str) -> None:
-    """``noteflow-hooks webhooks add`` and the others."""
-    words, command = line.split(), root
-    context = command.make_context("noteflow-hooks", [], resilient_parsing=True)
-    for word in words[:2]:
-        commands = getattr(command, "commands", None)
-        if commands is None:
-            return
-        assert word in command.list_commands(context), line
-        found = command.get_command(context, word)
-        assert found is not None
-        command = found  # type: ignore[assignment]  # a group's command may be a group again

@@ -1,0 +1,62 @@
+"""All who watch the same on a server: they are let in, and sent away where their token or the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from noteflow_hooks.errors import UnauthenticatedError
+from noteflow_hooks.rpc.interceptors.tokens import REFUSAL
+
+if TYPE_CHECKING:
+    from uuid import UUID
+
+    from noteflow_hooks.rpc.runtime.database import Database
+
+
+class Reader(Protocol):
+    """One who watches."""
+
+    @property
+    def token_id(self) -> UUID:
+        """The token under which it was let in."""
+        ...
+
+    def end(self, error: Exception) -> None:
+        """Have it end with this error."""
+        ...
+
+
+EachReader = TypeVar("EachReader", bound=Reader)
+
+
+class Audience(Generic[EachReader]):
+    """The open watches of one kind. Belongs to one event loop."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._watchers: set[EachReader] = set()
+        self._refusal: Exception | None = None
+        #: Held while it is looked: who comes meanwhile begins where that look has ended.
+        self._looking = asyncio.Lock()
+
+    async def check_tokens(self) -> None:
+        """End the watches whose token was revoked, or has passed its end, since they began."""
+        token_ids = {each.token_id for each in self._watchers}
+        if token_ids:
+            live = await self._database.run(lambda unit: unit.access.live_tokens(token_ids))
+            for watcher in self._watchers:
+                if watcher.token_id not in live:
+                    watcher.end(UnauthenticatedError(REFUSAL))
+
+    def halt(self, error: Exception) -> None:
+        """Have every watch end with this error, and refuse new ones with it."""
+        self._refusal = error
+        for watcher in self._watchers:
+            watcher.end(error)
+
+    def _let_in(self, watcher: EachReader) -> None:
+        """Count it among those who watch, unless the server stops."""
+        if self._refusal is not None:
+            raise self._refusal
+        self._watchers.add(watcher)
