@@ -30,6 +30,7 @@ _ROOT_FILES: Final = frozenset(
         "parts",
         "printable",
         "pytest_plugin",
+        "redis_url",
         "setting_values",
         "signing",
     )
