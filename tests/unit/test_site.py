@@ -65,6 +65,17 @@ def test_nothing_is_fetched_from_elsewhere(site: Path) -> None:
     assert fetched == set()
 
 
+def test_every_drawing_is_of_the_text_beside_it() -> None:
+    """Whoever changes the text draws it anew: `python scripts/drawings.py`. Mermaid would come from another host."""
+    texts = sorted((ROOT / "docs" / "pictures").glob("*.mmd"))
+    assert {path.stem for path in texts} == {path.stem for path in (ROOT / "docs" / "pictures").glob("*.svg")}
+    mark = runpy.run_path(str(ROOT / "scripts" / "drawings.py"))["mark"]
+    stale = [each.name for each in texts if not each.with_suffix(".svg").read_text().startswith(mark(each.read_text()))]
+    assert stale == []
+    pages = [path.name for path in (ROOT / "docs").rglob("*.md") if "```mermaid" in path.read_text("utf-8")]
+    assert pages == []
+
+
 def test_every_fault_of_a_page_is_found(tmp_path: Path) -> None:
     """Links to pages, pictures and headings that there are not, and a page without a place, each by its name."""
     configuration = tmp_path / "mkdocs.yml"
