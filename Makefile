@@ -87,6 +87,9 @@ lock: ## renew the lock files (all to their newest: make lock UPGRADE=--upgrade)
 		--output-file requirements/prod.lock
 	@$(COMPILE) $(LIKE_DEV) --group build --output-file requirements/build.lock
 
+kits: venv-dev ## run the receiver kits in their languages and under their frameworks, which it brings
+	@scripts/kits
+
 audit: venv-audit ## say what is known to be vulnerable, or yanked, of what the lock files pin
 	@scripts/audit
 
@@ -94,7 +97,7 @@ release: venv-dev venv-audit ## build the wheel, the same bytes each time, with 
 	@scripts/release
 
 clean: ## remove .venv, caches and reports; the data of demo and up stays
-	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
+	@rm -rf .venv .venv-lock .venv-audit .browser .prometheus .kits .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis htmlcov build dist
 	@rm -f .coverage .coverage.*
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -120,4 +123,4 @@ venv-audit:
 	@[ -x .venv-audit/bin/cyclonedx-py ] || $(PYTHON) -m venv .venv-audit
 	@.venv-audit/bin/python -m pip install -qq $(AUDITORS)
 
-.PHONY: help setup demo up migrate check quick test chaos bench bench-full coverage fmt proto pictures catalogue reference docs lock audit release clean venv-run venv-dev venv-audit
+.PHONY: help setup demo up migrate check quick test kits chaos bench bench-full coverage fmt proto pictures catalogue reference docs lock audit release clean venv-run venv-dev venv-audit

@@ -157,6 +157,7 @@ def test_a_program_that_dies_is_shown_with_its_last_words(
     assert complaint.endswith("out of luck\n")
 
 
+@pytest.mark.chaos
 def test_the_next_demo_removes_what_a_killed_one_has_left(place: Path) -> None:
     """Its servers and its folder, as soon as it is old enough to be nobody's that just starts."""
     with subprocess.Popen(DEMO, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as demo:

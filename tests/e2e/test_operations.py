@@ -191,6 +191,7 @@ def test_a_key_is_rotated_and_the_old_one_goes(machine: Machine) -> None:
     until(lambda: posts(machine.receiver, "/mended")[event] == 1, what="it arrives")
 
 
+@pytest.mark.chaos
 def test_a_frozen_worker_is_found_and_replaced(machine: Machine) -> None:
     """`doctor`, `health` and `ps` each point at it; what it held is delivered by its successor."""
     frozen = psutil.Process(machine.units.pid(WORKER))
@@ -229,6 +230,7 @@ def test_each_command_of_the_alerts_pages_does_its_work(machine: Machine) -> Non
     assert [each for each in said if each.code != 0 and not each.line.startswith(may_fail)] == []
 
 
+@pytest.mark.chaos
 def test_a_restore_repeats_what_had_not_ended_and_loses_what_came_since(machine: Machine) -> None:
     """Both counted: under their old ids, and gone until their publisher calls again under its keys."""
     ours(machine, f"webhooks add {machine.receiver.url('/restored')} --name RESTORED")

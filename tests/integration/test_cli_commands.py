@@ -354,16 +354,17 @@ def test_tail_prints_changes_until_it_is_interrupted(
     [before] = rig.settled(webhook, "succeeded")
     begun: list[object] = []
 
-    def take(self: Any, message: pb.WatchDeliveriesResponse, server: Client) -> None:  # noqa: ANN401 - the watch
+    def take(self: Any, message: pb.WatchDeliveriesResponse, server: Client) -> bool:  # noqa: ANN401 - the watch
         known(self, message, server)
         if not begun:
             begun.append(message)
             rig.publish()
         if message.delivery.status == "succeeded":
             raise KeyboardInterrupt
+        return True
 
-    known = watching._Watch._take  # noqa: SLF001 - where its messages come
-    monkeypatch.setattr(watching._Watch, "_take", take)  # noqa: SLF001 - as above
+    known = watching._Watch.take  # noqa: SLF001 - where its messages come
+    monkeypatch.setattr(watching._Watch, "take", take)  # noqa: SLF001 - as above
     code, printed, _ = command("deliveries", "tail", "--webhook", webhook.id, "--json")
     assert code == 0
     *_, row = [json.loads(each) for each in printed.splitlines()]

@@ -36,7 +36,9 @@ BY_OTHERS: Final = {
 ELSEWHERE: Final = {
     "make demo": "tests/e2e/test_demo.py",
     "make up": "tests/e2e/test_up.py",
+    "listen --forward-to": "tests/integration/test_cli_forwarding.py",
     "listen": "tests/unit/test_cli_listen.py",
+    "trigger recording.started": "tests/integration/test_cli_forwarding.py",
     "deliveries tail": "tests/unit/test_cli_tailing.py",
     "doctor": "tests/e2e/test_doctor.py",
     "health": "tests/integration/test_worker_health.py",
@@ -171,8 +173,9 @@ def test_each_command_of_a_page_does_its_work(page: str, reader: Reader) -> None
             reader.type(line)
 
 
-def test_what_is_run_elsewhere_is_understood_and_has_its_test() -> None:
+def test_what_is_run_elsewhere_is_understood_and_has_its_test(monkeypatch: pytest.MonkeyPatch) -> None:
     """Option for option, without being run; and no exception is left over."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"a-secret-of-mine")))
     shown = [line for page in PAGES for line in typed(page)]
     for line in shown:
         if elsewhere(line) is not None and line.startswith("noteflow-hooks "):

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from noteflow_hooks.domain.deliveries import Claim
 from noteflow_hooks.domain.endpoint_keys import Signing
-from noteflow_hooks.domain.verification import as_asked, registered, verification_event
 from noteflow_hooks.egress import EgressPolicy
 from noteflow_hooks.executor import WebhookExecutor
 from noteflow_hooks.key_pairs import generate_key_pair, public_key
@@ -20,6 +18,7 @@ from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.signing import generate_secret
 from tests.support.batches import a_batch
 from tests.support.builders import a_delivery, a_webhook
+from tests.support.challenges import a_challenge
 from tests.support.waiting import until
 
 if TYPE_CHECKING:
@@ -113,20 +112,11 @@ def test_the_receiver_of_challenges_gives_back_what_is_signed_and_nothing_else(t
             until(lambda: post(address, None).status_code is not None, what="the receiver answers")
             assert post(address, secret).status_code == 204
             executor = WebhookExecutor(EgressPolicy(allow_http_loopback=True))
-            assert executor.post(a_challenge(address, secret)).succeeded
-            assert executor.post(a_challenge(address, generate_secret())).status_code == 401
+            assert executor.post(a_challenge(f"http://{address}/", secret)).succeeded
+            assert executor.post(a_challenge(f"http://{address}/", generate_secret())).status_code == 401
             executor.close()
         finally:
             receiver.terminate()
-
-
-def a_challenge(address: str, secret: str) -> Claim:
-    now = datetime.now(UTC)
-    webhook = registered(a_webhook(url=f"http://{address}/", secret=secret), now=now)
-    assert webhook.verification.challenge is not None
-    event = verification_event(webhook, webhook.verification.challenge, now=now)
-    fields = {"webhook_id": webhook.id, "event_id": event.id, "event_type": event.event_type}
-    return as_asked(Claim(a_delivery(**fields), webhook, event.payload, targeted=True))
 
 
 def post(address: str, secret: str | None, **fields: Any) -> AttemptResult:  # noqa: ANN401 - the endpoint's

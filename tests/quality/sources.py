@@ -22,7 +22,7 @@ _FOLDER: Final = re.compile(r"(?<=[a-z])__(?=[a-z]|__init__)")
 
 
 #: Pages of the root that scripts/site.py copies in, for the site alone.
-COPIES: Final = frozenset({"docs/changelog.md", "docs/contributing.md"})
+COPIES: Final = frozenset({"docs/changelog.md", "docs/contributing.md", "docs/kit-files.md"})
 
 
 @dataclass(frozen=True)

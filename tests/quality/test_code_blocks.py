@@ -13,16 +13,17 @@ import click
 
 from noteflow_hooks.cli.root import root
 from tests.quality.sources import ROOT, check_none
-from tests.support.code_blocks import ELSEWHERE, RUN, SHOWN, Block, blocks
+from tests.support.code_blocks import ELSEWHERE, PROGRAMS, RUN, SHOWN, Block, blocks
 from tests.support.document_pages import command_lines, understood
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 #: The tests that run pages' programs.
-PROGRAMS: Final = {
+RUN_BY: Final = {
     "docs/batches.md": "tests/integration/test_documented_receivers.py",
     "docs/client.md": "tests/integration/test_client_program.py",
+    "docs/kits.md": "tests/e2e/test_kits_everywhere.py",
     "docs/receiving.md": "tests/integration/test_documented_receivers.py",
     "docs/verification.md": "tests/integration/test_documented_receivers.py",
 }
@@ -30,6 +31,7 @@ PROGRAMS: Final = {
 NOT_HERE: Final = {
     "CONTRIBUTING.md": "the checks themselves, and what takes minutes; that the targets are there is seen here",
     "docs/dashboard.md": "it runs until it is ended: tests/integration/dashboard; another host",
+    "docs/diagnosing.md": "a server of yours; tests/integration/dashboard/test_attempts_shown.py runs such a script",
     "docs/deploying.md": "a cluster, a registry: tests/unit/test_kubernetes_files.py, tests/unit/test_release.py",
     "docs/flower.md": "containers, and what runs until it is ended: tests/e2e/test_flower.py",
     "docs/performance.md": "minutes of a quiet machine: tests/e2e/test_bench.py runs a little of it",
@@ -49,8 +51,8 @@ def strange(found: Iterable[Block]) -> Iterator[str]:
 
 def unrun(found: Iterable[Block]) -> Iterator[str]:
     """Yield each page with programs that no test names, or with commands that nothing runs and nobody explains."""
-    for page in sorted({each.page for each in found if each.mark == "python"}):
-        if page not in PROGRAMS or page.rpartition("/")[2].removesuffix(".md") not in _text(PROGRAMS[page]):
+    for page in sorted({each.page for each in found if each.mark in PROGRAMS}):
+        if page not in RUN_BY or page.rpartition("/")[2].removesuffix(".md") not in _text(RUN_BY[page]):
             yield f"{page}: a program that no test runs"
     for page in sorted({each.page for each in found if each.mark == ELSEWHERE}):
         if page not in NOT_HERE:
@@ -67,7 +69,7 @@ def wrong(found: Iterable[Block]) -> Iterator[str]:
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
     for each in found:
         for line in command_lines(each.text) if each.mark == ELSEWHERE else ():
-            words = shlex.split(line.replace(".venv/bin/", ""))
+            words = shlex.split(line.replace(".venv/bin/", "").partition(" > ")[0])
             if words[0] == "make" and not {word for word in words[1:] if "=" not in word} <= targets:
                 yield f"{each.page}: {line}"
             if words[0] == "python" and importlib.util.find_spec(words[2]) is None:
@@ -106,7 +108,7 @@ def test_every_program_and_command_is_run_by_a_test_that_is_named() -> None:
     """Or it stands here why not; no entry is left over. The commands are `test_documented_commands`'."""
     found = list(blocks())
     check_none(unrun(found))
-    assert PROGRAMS.keys() == {each.page for each in found if each.mark == "python"}
+    assert RUN_BY.keys() == {each.page for each in found if each.mark == "python"}
     assert NOT_HERE.keys() == {each.page for each in found if each.mark == ELSEWHERE}
     named = [path for why in NOT_HERE.values() for path in re.findall(r"tests/\S+\b", why)]
     assert [path for path in named if not (ROOT / path).exists()] == []
@@ -126,7 +128,7 @@ def test_the_rules_find_what_is_wrong() -> None:
     """Each kind of fault once, and nothing in what is right."""
     right = [Block("docs/client.md", "python", "x = 1"), Block("docs/flower.md", "sh", "make demo SEED=2\ndocker ps")]
     assert [*strange(right), *unrun(right), *wrong(right), *unreadable(right)] == []
-    assert len(list(strange([Block("a.md", "", "x"), Block("a.md", "ruby", "x")]))) == 2
+    assert len(list(strange([Block("a.md", "", "x"), Block("a.md", "perl", "x")]))) == 2
     assert len(list(unrun([Block("a.md", "python", "x"), Block("b.md", "sh", "x")]))) == 2
     lines = "make nothing\npython -m noteflow_hooks.nothing\nnoteflow-hooks up --nothing\nnoteflow-hooks nothing\n"
     assert len(list(wrong([Block("a.md", "sh", lines)]))) == 4

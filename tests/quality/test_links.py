@@ -20,6 +20,7 @@ NO_PATHS: Final = {
     "docs/dependencies.md": {"host./": "a host name with a dot behind it"},
     "docs/architecture.md": {"noteflow_hooks/_migrations": "where the wheel has them"},
     "docs/formats.md": {"application/json": "a media type", "cloudevents/1/1": "a rendering"},
+    "docs/kits.md": {"net/http": "a package of Go", "urls.py": "the reader's own"},
     "docs/postgresql.md": {"noteflow_hooks.session": "a setting of a PostgreSQL session"},
     "docs/reference/api.md": {"cloudevents/1/1": "a rendering"},
     "docs/reference/settings.md": {"http/protobuf": "a protocol"},

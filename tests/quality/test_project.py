@@ -28,6 +28,7 @@ _ROOT_FILES: Final = frozenset(
         "logs",
         "parts",
         "printable",
+        "redis_url",
         "setting_values",
         "signing",
     )

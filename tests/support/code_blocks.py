@@ -13,8 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-#: Blocks that a test runs: commands, and programs.
-RUN: Final = frozenset({"bash", "python"})
+#: Blocks that a test runs: programs, and commands.
+PROGRAMS: Final = frozenset({"python", "js", "go", "ruby", "php", "java"})
+RUN: Final = PROGRAMS | {"bash"}
 #: Blocks that show something, and are not run: what is printed or sent, an extract of a program or a file.
 SHOWN: Final = frozenset({"text", "json", "py", "sql"})
 #: Commands for what no test here has: a cluster, a registry, minutes of a quiet machine.

@@ -55,7 +55,7 @@ class Server:
 
 @pytest.fixture(autouse=True)
 def _no_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("noteflow_hooks.cli.support.watching.time.sleep", lambda _: None)
+    monkeypatch.setattr("noteflow_hooks.cli.support.following_streams.time.sleep", lambda _: None)
 
 
 def watched(server: Server, *, as_json: bool = True) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import click
 
+from noteflow_hooks.cli.commands.diagnosing import curl, diagnose
 from noteflow_hooks.cli.commands.replays import replay, replay_cancel, replay_status, replays
 from noteflow_hooks.cli.support import finding
 from noteflow_hooks.cli.support.delivery_filters import DeliveryFilters, delivery_filters
@@ -57,7 +58,7 @@ def deliveries() -> None:
     """Look at what was delivered, and send it again."""
 
 
-for command in (replay, replays, replay_status, replay_cancel):
+for command in (diagnose, curl, replay, replays, replay_status, replay_cancel):
     deliveries.add_command(command)
 
 

@@ -10,10 +10,13 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 import click
+from click.core import ParameterSource
 
+from noteflow_hooks.cli.commands.forwarded import forward
+from noteflow_hooks.cli.support.endpoint_options import header_option
 from noteflow_hooks.cli.support.formats import attributes, format_of
 from noteflow_hooks.cli.support.helping import Command, example
-from noteflow_hooks.cli.support.options import secret_option
+from noteflow_hooks.cli.support.options import Moment, remote_options, secret_option
 from noteflow_hooks.cli.support.output import pretty_json
 from noteflow_hooks.cli.support.program import program_name
 from noteflow_hooks.cli.support.receiver import UNREADABLE, Received, Receiver, Reply
@@ -34,17 +37,50 @@ _printing: Final = threading.Lock()
 
 
 @click.command(cls=Command)
-@example("listen --port 8787 --status 204")
+@example(
+    "listen --port 8787 --status 204",
+    "listen --forward-to http://localhost:3000/hooks --events meeting.completed --since 5m",
+)
+@remote_options
 @click.option("--port", type=click.IntRange(0, 65_535), default=8787, show_default=True, help="0 takes a free one.")
-@secret_option("The endpoint's secret; else a new one.")
+@secret_option("What signatures are checked, or made, with; else a new one.")
 @click.option("--status", type=click.IntRange(200, 599), default=200, show_default=True, help="What to answer.")
-def listen(*, port: int, secret: str | None, status: int) -> None:
-    """Receive webhooks on this machine, verify and print them, until Ctrl-C.
+@click.option("--forward-to", metavar="URL", help="Post the workspace's events there, from this machine.")
+@click.option("--events", metavar="TYPES", help="Forward these types alone, separated by commas.")
+@click.option("--webhook", metavar="NAME|ID", help="Forward what this endpoint gets, in its format.")
+@click.option("--since", type=Moment(), help="Forward first what was stored since: ISO 8601, or 5m ago.")
+@header_option("Send this header with each that is forwarded; can be given several times.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print them.")
+@click.pass_context
+def listen(ctx: click.Context, /, *, port: int, secret: str | None, status: int, **forwarded: Any) -> None:  # noqa: ANN401 - each option has its own type
+    """Receive webhooks on this machine, verify and print them, until Ctrl-C; or forward events to a program here.
 
     What can't be read, as a body that is no JSON, is answered with 400, whatever --status says. A challenge that is
     signed, or comes unsigned, is given back, unless --status says that it fails.
+
+    With --forward-to, events come from the server over gRPC and are posted from here, signed with --secret: no tunnel
+    is needed, no endpoint has to be registered, and the server writes nothing. It goes on where it was when the
+    connection breaks; what the receiver does not take is not posted again.
     """
+    _check_together(ctx, forwards=forwarded["forward_to"] is not None)
     secret = generate_secret() if secret is None else check_secret(secret)
+    if forwarded["forward_to"] is not None:
+        forward(secret=secret, is_own=ctx.params["secret"] is None, **forwarded)
+    else:
+        _receive(port=port, secret=secret, status=status)
+
+
+def _check_together(ctx: click.Context, *, forwards: bool) -> None:
+    """Raise UsageError for an option that belongs to the other half of the command."""
+    others = ("port", "status") if forwards else ("events", "webhook", "since", "header", "form")
+    for name in others:
+        if ctx.get_parameter_source(name) not in (ParameterSource.DEFAULT, None):
+            option = "--format" if name == "form" else f"--{name}"
+            raise click.UsageError(f"{option} goes {'without' if forwards else 'with'} --forward-to")
+
+
+def _receive(*, port: int, secret: str, status: int) -> None:
+    """Receive, until interrupted."""
 
     def answer(received: Received) -> int | Reply:
         code = status if is_json(received.body) else UNREADABLE

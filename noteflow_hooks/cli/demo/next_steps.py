@@ -14,7 +14,9 @@ _STEPS: Final = (
     ),
     ("deliveries list", "what became of it; `deliveries show ID` has every attempt"),
 )
-_PAGES: Final = "docs/quick-start.md takes these steps one by one. docs/index.md has all pages; `make docs` shows them in a browser."
+_PAGES: Final = """\
+docs/quick-start.md takes these steps one by one.
+docs/index.md has all pages; `make docs` shows them in a browser."""
 
 
 def next_steps(program: str) -> str:

@@ -121,14 +121,7 @@ def certificate_options(command: Decorated) -> Decorated:
 
 def headers_options(command: Decorated) -> Decorated:
     """Add ``--header`` and ``--headers-file``; :func:`given_headers` puts together what they were given."""
-    one = click.option(
-        "--header",
-        "header",
-        metavar="'NAME: VALUE'",
-        type=_Header(),
-        multiple=True,
-        help="Send this header with every request; can be given several times. `ps` shows it to everybody.",
-    )
+    one = header_option("Send this header with every request; can be given several times.")
     file = click.option(
         "--headers-file",
         metavar="FILE|-",
@@ -136,6 +129,18 @@ def headers_options(command: Decorated) -> Decorated:
         help="Send the headers in this file, one a line, as 'Name: value'. - reads standard input.",
     )
     return one(file(command))
+
+
+def header_option(what: str) -> Callable[[Decorated], Decorated]:
+    """Add ``--header`` alone."""
+    return click.option(
+        "--header",
+        "header",
+        metavar="'NAME: VALUE'",
+        type=_Header(),
+        multiple=True,
+        help=f"{what} `ps` shows it to everybody.",
+    )
 
 
 def given_headers(header: tuple[Pair, ...], headers_file: tuple[Pair, ...] | None) -> list[pb.Header]:

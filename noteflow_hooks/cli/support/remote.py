@@ -50,6 +50,17 @@ def anybodys_connector() -> Callable[[str], Client]:
     return lambda token: connect(server, token, **secure)
 
 
+def is_called_up() -> bool:
+    """Tell whether the server that counts now is that of a running `up`, whose data is for trying things out."""
+    found, server = running(read_settings()), _server()[0]
+    return found is not None and found.address == server
+
+
+def called() -> str:
+    """Return the server that counts now, for people."""
+    return _server()[0]
+
+
 def check_called(*, timeout_s: float) -> None:
     """Return if the server that counts now answers that it serves, else raise UnavailableError; it needs no token."""
     server, secure = _server()

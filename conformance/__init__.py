@@ -1,0 +1,1 @@
+"""The vectors that hold for every receiver kit, and what makes them."""

@@ -1,0 +1,3 @@
+module noteflow.example/webhooks
+
+go 1.19
