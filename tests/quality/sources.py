@@ -70,6 +70,15 @@ def read(root: Path, *suffixes: str) -> list[Source]:
     return [Source(path, Path(root, path).read_text("utf-8")) for path in paths(root) if path.endswith(suffixes)]
 
 
+def documents(root: Path) -> list[Source]:
+    """Return the pages that tell how things are: the changelog, which tells how they were, is none of them."""
+    return [
+        page
+        for page in read(root, ".md")
+        if page.path in ("README.md", "CONTRIBUTING.md") or (page.path.startswith("docs/") and page.path not in COPIES)
+    ]
+
+
 def modules(root: Path) -> list[Source]:
     """Return what is written in Python, by hand."""
     return [source for source in read(root, ".py") if not source.is_generated]

@@ -6,8 +6,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from tests.quality.sources import ROOT
-from tests.quality.test_links import documents
+from tests.quality.sources import ROOT, documents
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -24,12 +24,15 @@ RUN_BY: Final = {
     "docs/batches.md": "tests/integration/test_documented_receivers.py",
     "docs/client.md": "tests/integration/test_client_program.py",
     "docs/kits.md": "tests/e2e/test_kits_everywhere.py",
+    "docs/testing.md": "tests/integration/test_client_program.py",
     "docs/receiving.md": "tests/integration/test_documented_receivers.py",
     "docs/verification.md": "tests/integration/test_documented_receivers.py",
 }
 #: Why no test runs a page's commands that are marked so, and what shows all the same that they are right.
 NOT_HERE: Final = {
     "CONTRIBUTING.md": "the checks themselves, and what takes minutes; that the targets are there is seen here",
+    "docs/client.md": "a registry; tests/integration/test_client_program.py installs the wheel as it is built",
+    "docs/testing.md": "as above",
     "docs/dashboard.md": "it runs until it is ended: tests/integration/dashboard; another host",
     "docs/diagnosing.md": "a server of yours; tests/integration/dashboard/test_attempts_shown.py runs such a script",
     "docs/deploying.md": "a cluster, a registry: tests/unit/test_kubernetes_files.py, tests/unit/test_release.py",
