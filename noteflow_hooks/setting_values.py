@@ -10,13 +10,13 @@ from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, Field
 
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import parse_keys
 from noteflow_hooks.domain.urls import parse_url
 from noteflow_hooks.egress.ports import Ports
 from noteflow_hooks.egress.proxy import parse_proxy
 from noteflow_hooks.errors import InvalidInputError
 from noteflow_hooks.mail.smtp_url import SmtpAddress, parse_sender
+from noteflow_hooks.redis_url import RedisAddress
 
 _HOST_NAME: Final = re.compile(r"(?=.{1,253}$)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 

@@ -42,7 +42,7 @@ from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT
 if TYPE_CHECKING:
     from celery import Celery
 
-    from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.redis_url import RedisAddress
     from noteflow_hooks.telemetry.trace_plan import TracePlan
 
 log = logging.getLogger(__name__)

@@ -15,12 +15,12 @@ from noteflow_hooks.bench.surroundings import HOST, told, write_certificate
 from noteflow_hooks.bench.tenants import Tenants
 from noteflow_hooks.bench.usage import peak_mb
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.errors import NoteFlowHooksError
 from noteflow_hooks.local.stack import System
 from noteflow_hooks.local.stack.background import until
 from noteflow_hooks.local.stack.environment import GivenSettings, variables
 from noteflow_hooks.local.stack.programs import Program
+from noteflow_hooks.redis_url import RedisAddress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence

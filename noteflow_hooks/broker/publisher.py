@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from uuid import UUID
 
-    from noteflow_hooks.broker.redis_url import RedisAddress
     from noteflow_hooks.concurrency.outage import Outage
+    from noteflow_hooks.redis_url import RedisAddress
 
 #: While a message waits in the queue, whoever takes it takes along what is in the tables: the next one may come later.
 _SPACING_S: Final = 0.005

@@ -15,7 +15,7 @@ from noteflow_hooks.telemetry.metrics import REDIS_ERRORS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.redis_url import RedisAddress
 
 #: How long a server's thread waits for a connection, or for an answer, before Redis counts as away.
 _TIMEOUT_S: Final = 0.5

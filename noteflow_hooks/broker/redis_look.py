@@ -11,7 +11,7 @@ from noteflow_hooks.broker.names import DISPATCH_QUEUE
 from noteflow_hooks.broker.redis_link import RedisLink
 
 if TYPE_CHECKING:
-    from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.redis_url import RedisAddress
 
 
 class RedisLook:

@@ -12,7 +12,7 @@ from redis.retry import Retry
 from noteflow_hooks.errors import SettingsError
 
 if TYPE_CHECKING:
-    from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.redis_url import RedisAddress
 
 #: A Redis that takes longer counts as away, and whoever starts does not wait for it.
 _TIMEOUT_S: Final = 1.0

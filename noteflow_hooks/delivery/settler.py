@@ -12,7 +12,7 @@ from noteflow_hooks.concurrency.group_commit import GroupCommit
 from noteflow_hooks.delivery.tuning import RETRY_WINDOW, STORE_BEYOND_S, STORE_ENDING_S, STORE_PAUSES_S
 from noteflow_hooks.domain.attempt_line import Destination, attempt_line, death_line
 from noteflow_hooks.domain.batches import BatchClaim
-from noteflow_hooks.domain.deliveries import AttemptResult, DeliveryStatus, Settlement
+from noteflow_hooks.domain.deliveries import DeliveryStatus, Settlement
 from noteflow_hooks.domain.filters import UNAVAILABLE, HeldBack, Verdict
 from noteflow_hooks.domain.ports.delivery_store import Settled, joined
 from noteflow_hooks.domain.skipping import SkipReason
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from noteflow_hooks.delivery.claimer import LeasedClaim
     from noteflow_hooks.delivery.tuning import Clock, DeliveryRules
     from noteflow_hooks.delivery.wake_ups import SlotWakeUps, WakeUps
-    from noteflow_hooks.domain.deliveries import Claim, Settlement, WebhookDelivery
+    from noteflow_hooks.domain.deliveries import AttemptResult, Claim, Settlement, WebhookDelivery
     from noteflow_hooks.domain.health.news import HealthNews
     from noteflow_hooks.domain.ports.delivery_store import DeliveryStore
     from noteflow_hooks.domain.ports.unit_of_work import Announce
@@ -240,10 +240,10 @@ def _without_text(settlement: Settlement) -> Settlement:
     attempt = settlement.attempt
     if attempt is not None:
         failed = attempt.error_kind is not None
-        attempt = replace(attempt, response_body=None, error_message=message if failed else None, exchange=None)
+        attempt = attempt._replace(response_body=None, error_message=message if failed else None, exchange=None)
     delivery = settlement.delivery
     text = message if delivery.error_message is not None else None
-    return replace(settlement, delivery=replace(delivery, response_body=None, error_message=text), attempt=attempt)
+    return replace(settlement, delivery=delivery._replace(response_body=None, error_message=text), attempt=attempt)
 
 
 def _level(delivery: WebhookDelivery) -> int:

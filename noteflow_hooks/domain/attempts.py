@@ -41,6 +41,10 @@ class ErrorKind(StrEnum):
     INTERNAL = "internal"
 
 
+#: Of these nothing is known of the endpoint.
+OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
+
+
 @dataclass(frozen=True, slots=True)
 class WebhookAttempt:
     """One attempt, as it is on record. ``attempt_number`` counts from 1 over the delivery's whole life."""

@@ -292,13 +292,13 @@ class BatchClaim(Claim):
 def without_batch(delivery: WebhookDelivery, limit: int) -> WebhookDelivery:
     """Return the delivery once its batch is dissolved: its next one is a new one, of so many at the most."""
     least = limit if delivery.batch_limit is None else min(limit, delivery.batch_limit)
-    return replace(delivery, batch_id=None, batch_limit=least)
+    return delivery._replace(batch_id=None, batch_limit=least)
 
 
 def failed_one(result: AttemptResult, event_id: UUID) -> AttemptResult:
     """Return the result for a member that the answer to its batch names as failed, or an earlier one of its meeting."""
     message = NAMED_AS_FAILED if event_id in result.failed_events else BEHIND_A_FAILED_ONE
-    return replace(result, error_kind=ErrorKind.STATUS, error_message=message, failed_events=frozenset())
+    return result._replace(error_kind=ErrorKind.STATUS, error_message=message, failed_events=frozenset())
 
 
 @dataclass(frozen=True, slots=True)

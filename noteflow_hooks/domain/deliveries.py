@@ -9,17 +9,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from noteflow_hooks.domain.attempts import GONE, SUCCESS, ErrorKind
+from noteflow_hooks.domain.attempts import GONE, OUR_FAULTS, SUCCESS, ErrorKind
 from noteflow_hooks.domain.challenges import VERIFICATION, reason_not_to_ask
 from noteflow_hooks.domain.filters import Verdict
 from noteflow_hooks.domain.judging import held_back, is_asked_about, passes_again
 from noteflow_hooks.domain.renderings import LOOK_AGAIN_AFTER, UNKNOWN_RENDERER, Rendering
 from noteflow_hooks.domain.skipping import DELETED, ERASED, Skip, SkipReason, skip_of_disabled
+from noteflow_hooks.domain.tuples import shown_without
 from noteflow_hooks.errors import InvalidTransitionError
 
 if TYPE_CHECKING:
@@ -52,18 +53,16 @@ class DeliveryStatus(StrEnum):
 
 #: The final statuses: nothing is under way, and the delivery may be sent again.
 FINAL_STATUSES: Final = frozenset({DeliveryStatus.SUCCEEDED, DeliveryStatus.DEAD, DeliveryStatus.SKIPPED})
-_OUR_FAULTS: Final = frozenset({ErrorKind.INTERNAL, ErrorKind.INTERRUPTED, ErrorKind.SECRET_UNAVAILABLE})
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptResult:
+class AttemptResult(NamedTuple):
     """What came of one attempt: a value, whatever the receiver did."""
 
     started_at: datetime
     duration_ms: int
     status_code: int | None = None
     #: At most 4,096 bytes as UTF-8, fit to be stored; None where no body was read.
-    response_body: str | None = field(default=None, repr=False)
+    response_body: str | None = None
     #: None if, and only if, the attempt succeeded.
     error_kind: ErrorKind | None = None
     error_message: str | None = None
@@ -76,7 +75,10 @@ class AttemptResult:
     #: Whether a kept connection had ended, and the request was sent a second time over a new one.
     redialled: bool = False
     #: Where its time went, and its headers; None where that is not known.
-    exchange: Exchange | None = field(default=None, repr=False)
+    exchange: Exchange | None = None
+
+    def __repr__(self) -> str:
+        return shown_without(self, "response_body", "exchange")
 
     @property
     def succeeded(self) -> bool:
@@ -91,7 +93,7 @@ class AttemptResult:
     @property
     def is_our_fault(self) -> bool:
         """Whether the fault is our own, so that the result says nothing about the endpoint."""
-        return self.error_kind in _OUR_FAULTS
+        return self.error_kind in OUR_FAULTS
 
     @property
     def took(self) -> timedelta:
@@ -99,8 +101,7 @@ class AttemptResult:
         return timedelta(milliseconds=self.duration_ms)
 
 
-@dataclass(frozen=True, slots=True)
-class WebhookDelivery:
+class WebhookDelivery(NamedTuple):
     """One event for one endpoint. Every change of state is a method that returns the next value."""
 
     id: UUID
@@ -110,7 +111,7 @@ class WebhookDelivery:
     status: DeliveryStatus = DeliveryStatus.PENDING
     #: The last attempt's, like ``response_body``, ``error_message``, ``error_kind`` and ``duration_ms``.
     status_code: int | None = None
-    response_body: str | None = field(default=None, repr=False)
+    response_body: str | None = None
     error_message: str | None = None
     #: Attempts on record, the interrupted ones included.
     attempt_count: int = 0
@@ -144,6 +145,9 @@ class WebhookDelivery:
     #: By what its attempts are rendered, see :mod:`renderings`; None for the usual, or before its first claim.
     rendering: str | None = None
 
+    def __repr__(self) -> str:
+        return shown_without(self, "response_body")
+
     @property
     def is_begun(self) -> bool:
         """Whether an attempt of it may have been made since it came to be, or since it was sent again."""
@@ -167,8 +171,7 @@ class WebhookDelivery:
     def claimed(self, *, lease_until: datetime, rendering: str | None = None) -> WebhookDelivery:
         """Claim it for one attempt; ``rendering`` is what its endpoint wants now, and counts for the first one."""
         self._require(DeliveryStatus.PENDING)
-        return replace(
-            self,
+        return self._replace(
             status=DeliveryStatus.SENDING,
             claim_no=self.claim_no + 1,
             next_attempt_at=None,
@@ -183,8 +186,7 @@ class WebhookDelivery:
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Record an attempt's result; return the next state, and the wait if another attempt is to be made."""
         self._require(DeliveryStatus.SENDING)
-        after = replace(
-            self,
+        after = self._replace(
             status=DeliveryStatus.SUCCEEDED,
             status_code=result.status_code,
             response_body=result.response_body,
@@ -201,35 +203,34 @@ class WebhookDelivery:
             return self._failed_by_us(after, policy=policy, draw=draw)
         used = self.budget_used + 1
         if result.is_gone:
-            return replace(after, status=DeliveryStatus.DEAD, budget_used=used), None
+            return after._replace(status=DeliveryStatus.DEAD, budget_used=used), None
         if used < max_retries:
             wait = policy.wait(used, draw=draw, retry_after=result.retry_after)
-            return replace(after, status=DeliveryStatus.PENDING, budget_used=used), wait
+            return after._replace(status=DeliveryStatus.PENDING, budget_used=used), wait
         message = f"{EXHAUSTED}{result.error_message}"
-        return replace(after, status=DeliveryStatus.DEAD, budget_used=used, error_message=message), None
+        return after._replace(status=DeliveryStatus.DEAD, budget_used=used, error_message=message), None
 
     def _failed_by_us(
         self, after: WebhookDelivery, *, policy: RetryPolicy, draw: float
     ) -> tuple[WebhookDelivery, timedelta | None]:
         """Try again without using up the endpoint's budget, but not for ever."""
         # An attempt all the same: its filter was asked before.
-        after, count = replace(after, passes_filter=True), self.interruptions + 1
+        after, count = after._replace(passes_filter=True), self.interruptions + 1
         if count < INTERRUPTIONS_LIMIT:
-            return replace(after, status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
+            return after._replace(status=DeliveryStatus.PENDING, interruptions=count), policy.wait(count, draw=draw)
         message = f"{EXHAUSTED}{after.error_message}"
-        return replace(after, status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
+        return after._replace(status=DeliveryStatus.DEAD, interruptions=count, error_message=message), None
 
     def released(self, why: str | None = None) -> WebhookDelivery:
         """Give it back untried: the claim came too late for an attempt, or ``why`` says what else is in its way."""
         self._require(DeliveryStatus.SENDING)
         kept = self.error_message if why is None else why
-        return replace(self, status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=kept)
+        return self._replace(status=DeliveryStatus.PENDING, lease_expires_at=None, error_message=kept)
 
     def skipped(self, skip: Skip) -> WebhookDelivery:
         """End it without a POST."""
         self._require(DeliveryStatus.PENDING, DeliveryStatus.SENDING)
-        return replace(
-            self,
+        return self._replace(
             status=DeliveryStatus.SKIPPED,
             error_message=skip.message,
             skip_reason=skip.reason,
@@ -242,15 +243,15 @@ class WebhookDelivery:
     def erased(self) -> WebhookDelivery:
         """Drop what may repeat the payload. A pending delivery is skipped; one that is under way is marked."""
         if self.status is DeliveryStatus.PENDING:
-            return replace(self.skipped(ERASED), response_body=None)
+            return self.skipped(ERASED)._replace(response_body=None)
         # The mark keeps an answer that comes later from being stored.
         marked = ERASED.message if self.status is DeliveryStatus.SENDING else self.error_message
-        return replace(self, error_message=marked, response_body=None)
+        return self._replace(error_message=marked, response_body=None)
 
     def throttled(self) -> WebhookDelivery:
         """Leave it to its endpoint's scheduling slots."""
         self._require(DeliveryStatus.PENDING)
-        return replace(self, held=True)
+        return self._replace(held=True)
 
     def sent_again(self, *, now: datetime, forced: bool = False, unfiltered: bool = False) -> WebhookDelivery:
         """Make it due once more, with a fresh budget; attempts are numbered on.
@@ -260,8 +261,7 @@ class WebhookDelivery:
         """
         self._require(*FINAL_STATUSES)
         passes = forced or passes_again(self, was_skipped=self.status is DeliveryStatus.SKIPPED, unfiltered=unfiltered)
-        return replace(
-            self,
+        return self._replace(
             status=DeliveryStatus.PENDING,
             next_attempt_at=now,
             delivered_at=None,
@@ -329,7 +329,7 @@ class Claim:
 
     def let_pass(self, after: WebhookDelivery) -> WebhookDelivery:
         """Return its next state, which notes that the filter has let it pass, if it was asked."""
-        return replace(after, passes_filter=True) if self.asks_filter or self.delivery.passes_filter is False else after
+        return after._replace(passes_filter=True) if self.asks_filter or self.delivery.passes_filter is False else after
 
     def settlement_of(self, verdict: Verdict) -> Settlement:
         """Return the next state of one that its endpoint's filter does not let pass."""

@@ -38,21 +38,21 @@ def is_blocked(delivery: WebhookDelivery) -> bool:
 
 def ordered(delivery: WebhookDelivery, meeting_id: str, sequence: int) -> WebhookDelivery:
     """Put a delivery on record as one of a meeting's order."""
-    return replace(delivery, ordered_meeting=meeting_id, sequence=sequence)
+    return delivery._replace(ordered_meeting=meeting_id, sequence=sequence)
 
 
 def blocked(delivery: WebhookDelivery) -> WebhookDelivery:
     """Have a delivery that waits in its endpoint's order wait for an earlier one."""
     if delivery.next_attempt_at is None or is_blocked(delivery):
         return delivery
-    return replace(delivery, next_attempt_at=delivery.next_attempt_at + BLOCKED_FOR)
+    return delivery._replace(next_attempt_at=delivery.next_attempt_at + BLOCKED_FOR)
 
 
 def offered(delivery: WebhookDelivery) -> WebhookDelivery:
     """Have a delivery, which is its meeting's head, wait no longer."""
     if delivery.next_attempt_at is None or not is_blocked(delivery):
         return delivery
-    return replace(delivery, next_attempt_at=delivery.next_attempt_at - BLOCKED_FOR)
+    return delivery._replace(next_attempt_at=delivery.next_attempt_at - BLOCKED_FOR)
 
 
 def given_up(delivery: WebhookDelivery) -> WebhookDelivery:
@@ -65,7 +65,7 @@ def given_up(delivery: WebhookDelivery) -> WebhookDelivery:
             f"delivery {delivery.id} is {delivery.status}; this needs it to be one of: {allowed}"
         )
     message = f"{GIVEN_UP.message}: {delivery.error_message}"
-    return replace(delivery, status=DeliveryStatus.SKIPPED, error_message=message, skip_reason=GIVEN_UP.reason)
+    return delivery._replace(status=DeliveryStatus.SKIPPED, error_message=message, skip_reason=GIVEN_UP.reason)
 
 
 def rank_of(delivery: WebhookDelivery, sequence: int | None) -> Rank | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -33,15 +32,15 @@ def stored(settlement: Settlement, before: WebhookDelivery | None, *, now: datet
         return None
     if settlement.attempt is None:
         # What was answered before may have been erased meanwhile.
-        after = replace(after, response_body=before.response_body)
+        after = after._replace(response_body=before.response_body)
     if before.error_message == ERASED.message:
         # Its payload was erased meanwhile, and the answer may repeat it.
-        after = replace(after, response_body=None)
+        after = after._replace(response_body=None)
     if after.status is DeliveryStatus.PENDING:
         wait = settlement.wait if settlement.wait is not None else timedelta(0)
         # A challenge goes on passing breaker, limits and a pause.
-        return replace(after, next_attempt_at=now + wait, forced=after.asks_to_verify, held=settlement.waits_for_slot)
-    return replace(after, delivered_at=now) if after.status is DeliveryStatus.SUCCEEDED else after
+        return after._replace(next_attempt_at=now + wait, forced=after.asks_to_verify, held=settlement.waits_for_slot)
+    return after._replace(delivered_at=now) if after.status is DeliveryStatus.SUCCEEDED else after
 
 
 def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: datetime) -> Settlement:
@@ -56,13 +55,12 @@ def interruption(delivery: WebhookDelivery, *, claimed_at: datetime, now: dateti
         error_message=INTERRUPTED,
     )
     after = interrupted(delivery, now=now, duration_ms=duration_ms)
-    return Settlement(delivery=replace(after, next_attempt_at=None), attempt=attempt, batch_id=delivery.batch_id)
+    return Settlement(delivery=after._replace(next_attempt_at=None), attempt=attempt, batch_id=delivery.batch_id)
 
 
 def interrupted(delivery: WebhookDelivery, *, now: datetime, duration_ms: int | None = None) -> WebhookDelivery:
     """Reclaim a delivery from a worker whose lease has expired. It counts as an attempt, but against no budget."""
-    after = replace(
-        delivery.released(INTERRUPTED),
+    after = delivery.released(INTERRUPTED)._replace(
         attempt_count=delivery.attempt_count + 1,
         interruptions=delivery.interruptions + 1,
         error_kind=ErrorKind.INTERRUPTED,
@@ -74,7 +72,7 @@ def interrupted(delivery: WebhookDelivery, *, now: datetime, duration_ms: int | 
     if after.interruptions < INTERRUPTIONS_LIMIT:
         return after
     message = f"{EXHAUSTED}{INTERRUPTED}"
-    return replace(after, status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
+    return after._replace(status=DeliveryStatus.DEAD, next_attempt_at=None, error_message=message)
 
 
 def results_of(settlements: Iterable[Settlement], webhook_id: UUID) -> list[AttemptResult]:

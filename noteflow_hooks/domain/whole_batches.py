@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, overload
@@ -157,7 +157,7 @@ class WholeSuccess(Settlement):
             name: getattr(before, name)
             for name in ("id", "event_id", "event_type", "created_at", "sequence", "gap", "out_of_order")
         }
-        return Settlement(replace(self.delivery, **mine), attempt=self.attempt, batch_id=self.batch_id)
+        return Settlement(self.delivery._replace(**mine), attempt=self.attempt, batch_id=self.batch_id)
 
 
 def whole_success(

@@ -18,7 +18,7 @@ from noteflow_hooks.exporter import metrics
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from noteflow_hooks.broker.redis_url import RedisAddress
+    from noteflow_hooks.redis_url import RedisAddress
     from noteflow_hooks.telemetry.collecting import Rows
     from noteflow_hooks.telemetry.metrics import Metric
 

@@ -15,13 +15,13 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource, NoDecode
 
 from noteflow_hooks import setting_values as values
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.domain.health.state import HealthRules
 from noteflow_hooks.domain.retry import STANDARD_SCHEDULE, RetryPolicy
 from noteflow_hooks.domain.verification import ORIGIN
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.mail.smtp_url import SmtpAddress
 from noteflow_hooks.maintenance.retention import Periods
+from noteflow_hooks.redis_url import RedisAddress
 from noteflow_hooks.settings.tracing import TraceSettings
 from noteflow_hooks.settings.variables import ENV_FILE, PREFIX, Variables, not_text
 

@@ -8,9 +8,9 @@ from typing import Any, Final, Self
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from noteflow_hooks.broker.redis_url import RedisUrlError
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.mail.smtp_url import SmtpUrlError
+from noteflow_hooks.redis_url import RedisUrlError
 
 PREFIX: Final = "NOTEFLOW_HOOKS_"
 #: It is looked for in the folder that a program runs in.

@@ -40,8 +40,8 @@ def test_a_claim_holds_the_delivery(world: World) -> None:
     assert world.read(workspace_id, delivery.id) == held
     assert (held.status, held.claim_no, held.next_attempt_at) == (DeliveryStatus.SENDING, 1, None)
     assert world.deliveries.due(overdue_by=timedelta(0), limit=9) == []
-    assert replace(held, status=DeliveryStatus.PENDING, claim_no=0, lease_expires_at=None) == replace(
-        delivery, next_attempt_at=None
+    assert held._replace(status=DeliveryStatus.PENDING, claim_no=0, lease_expires_at=None) == delivery._replace(
+        next_attempt_at=None
     )
 
 

@@ -162,7 +162,7 @@ def test_what_receivers_answered_is_erased(world: World) -> None:
     before = world.read(workspace_id, own.id), world.attempts(own.id)
     kept = world.read(workspace_id, other.id), world.attempts(other.id)
     assert erase(world, workspace_id) == (1, 0)
-    assert world.read(workspace_id, own.id) == replace(before[0], response_body=None)
+    assert world.read(workspace_id, own.id) == before[0]._replace(response_body=None)
     assert world.attempts(own.id) == [replace(each, response_body=None) for each in before[1]]
     assert (world.read(workspace_id, other.id), world.attempts(other.id)) == kept
 

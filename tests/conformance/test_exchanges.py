@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -97,7 +96,7 @@ def test_a_batchs_attempt_names_the_batch(world: World) -> None:
     """For each member, by the ids that the one request had."""
     dispatch(world, batched(world), 2)
     [batch] = taken(world)
-    end(world, batch, dataclasses.replace(SUCCESS, exchange=an_exchange()))
+    end(world, batch, SUCCESS._replace(exchange=an_exchange()))
     for each in batch.members:
         [attempt] = world.attempts(each.delivery.id)
         named = dict(attempt.request_headers)

@@ -194,7 +194,7 @@ def test_a_whole_batch_that_comes_after_failures_is_settled_as_one(world: World)
     [first] = fresh(world, batched(world), 3)
     end(world, first, a_failure())
     [again] = taken(world)
-    end_whole(world, again, replace(SUCCESS, duration_ms=5_000))
+    end_whole(world, again, SUCCESS._replace(duration_ms=5_000))
     assert {(each.status, each.attempt_count, each.budget_used) for each in stored(world, again)} == {
         (DeliveryStatus.SUCCEEDED, 2, 1)
     }
@@ -232,10 +232,10 @@ def test_members_that_differ_have_no_result_in_common(world: World) -> None:
     [batch] = fresh(world, batched(world, partial=True), 3)
     assert whole_success(batch, a_failure(), policy=EXACT) is None
     assert whole_success(batch, None, policy=EXACT) is None
-    named = replace(SUCCESS, failed_events=frozenset({batch.members[0].delivery.event_id}))
+    named = SUCCESS._replace(failed_events=frozenset({batch.members[0].delivery.event_id}))
     assert whole_success(batch, named, policy=EXACT) is None
     members_of = list(batch.members)
-    members_of[1] = replace(members_of[1], delivery=replace(members_of[1].delivery, attempt_count=4))
+    members_of[1] = replace(members_of[1], delivery=members_of[1].delivery._replace(attempt_count=4))
     mixed = BatchClaim(
         batch.delivery,
         batch.webhook,

@@ -170,7 +170,7 @@ def test_what_awaits_a_newer_release_is_given_back(world: World) -> None:
     world.webhook(workspace_id, options=CLOUDEVENTS)
     [delivery] = world.dispatched(world.event(workspace_id))
     claim = world.claim(delivery.id)
-    newer = replace(claim, delivery=replace(claim.delivery, rendering="cloudevents/1/9"))
+    newer = replace(claim, delivery=claim.delivery._replace(rendering="cloudevents/1/9"))
     world.deliveries.settle([newer.settlement(None, policy=EXACT, draw=lambda: 0.5)])
     after = world.read(workspace_id, delivery.id)
     assert (after.status, after.attempt_count, after.budget_used, after.interruptions) == ("pending", 0, 0, 0)

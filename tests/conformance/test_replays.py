@@ -50,8 +50,7 @@ def test_a_replay_makes_due_what_was_not_delivered(world: World) -> None:
         after = world.read(webhook.workspace_id, before.id)
         assert after.next_attempt_at is not None
         assert after.next_attempt_at <= datetime.now(UTC) + SECOND
-        assert replace(after, next_attempt_at=None, created_at=before.created_at) == replace(
-            before,
+        assert after._replace(next_attempt_at=None, created_at=before.created_at) == before._replace(
             status=DeliveryStatus.PENDING,
             held=True,
             budget_used=0,

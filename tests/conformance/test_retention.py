@@ -89,7 +89,7 @@ def test_old_payloads_are_erased_with_what_was_answered(world: World) -> None:
     erased = stored(world, event)
     assert erased.payload_erased_at is not None
     assert erased == replace(event, payload=b"{}", payload_erased_at=erased.payload_erased_at)
-    assert world.read(workspace_id, delivery.id) == replace(delivery, response_body=None)
+    assert world.read(workspace_id, delivery.id) == delivery._replace(response_body=None)
     assert world.attempts(delivery.id) == [replace(each, response_body=None) for each in attempts]
     assert world.retention.erase_payloads(NO_TIME, limit=9) == NOTHING
 

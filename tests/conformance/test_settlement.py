@@ -113,7 +113,7 @@ def test_a_claim_never_made_settles_nothing(world: World) -> None:
     """A result under a number that was not given out yet is refused."""
     delivery = world.delivery(world.workspace())
     claim = world.claim(delivery.id)
-    forged = replace(claim, delivery=replace(claim.delivery, claim_no=2))
+    forged = replace(claim, delivery=claim.delivery._replace(claim_no=2))
     assert not world.settle(forged, an_attempt_result())
     assert world.settle(claim, an_attempt_result())
 

@@ -52,7 +52,7 @@ def run(world: World, workspace_id: UUID, *, counts: bool = True) -> list[Webhoo
 
 def _failure(duration_ms: int, **overrides: Any) -> dict[str, Any]:
     result = a_failure(duration_ms=duration_ms, **overrides)
-    return {name: getattr(result, name) for name in result.__dataclass_fields__}
+    return result._asdict()
 
 
 def _rows(world: World, workspace_id: UUID) -> tuple[Counter[str], list[int], Counter[DeliveryStatus]]:

@@ -180,7 +180,7 @@ def test_a_forgotten_turn_is_found(world: World) -> None:
     with world.units() as unit:
         [delivery] = unit.deliveries.get_by_event(event.id)
         other = unit.events.append(an_event(workspace_id=webhook.workspace_id))
-        unit.webhooks.add_delivery(replace(delivery, id=uuid4(), event_id=other.id, held=True))
+        unit.webhooks.add_delivery(delivery._replace(id=uuid4(), event_id=other.id, held=True))
         unit.commit()
     assert claim_slots(world) == []
     assert world.deliveries.count_throttled(limit=9).quick == 1

@@ -147,7 +147,7 @@ def outcomes(draw: st.DrawFn) -> tuple[str, int, float]:
 def settlement(before: WebhookDelivery, outcome: tuple[str, int, float]) -> Settlement:
     """Return the result of a claim of that delivery, whether or not it is claimed."""
     how, away, wait = outcome
-    sending = replace(before, status=DeliveryStatus.SENDING, claim_no=max(0, before.claim_no + away))
+    sending = before._replace(status=DeliveryStatus.SENDING, claim_no=max(0, before.claim_no + away))
     if how == "released":
         return Settlement(sending.released())
     if how == "skipped":

@@ -254,7 +254,7 @@ def test_a_delivery_can_be_added(world: World) -> None:
         assert unit.webhooks.get_deliveries(webhook.id) == [stored]
         assert unit.deliveries.list_page(workspace_id, DeliveryFilter(), limit=9) == [stored]
     assert stored.created_at is not None
-    assert replace(stored, created_at=None) == given
+    assert stored._replace(created_at=None) == given
 
 
 def test_an_endpoints_deliveries_are_listed_newest_first(world: World) -> None:

@@ -7,6 +7,7 @@ import json
 import socket
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from standardwebhooks.webhooks import Webhook
 
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
@@ -195,6 +196,7 @@ def test_a_413_comes_again_in_halves(rig: SystemRig) -> None:
     assert max(len(elements(each)) for each in halves) <= 4
 
 
+@pytest.mark.chaos
 def test_a_worker_killed_between_post_and_record_sends_the_same_batch_again(rig: SystemRig) -> None:
     """The receiver has it, and nobody has recorded that: the same id, bytes and order once the lease is over."""
     path = a_path()

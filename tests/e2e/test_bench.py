@@ -89,6 +89,7 @@ def test_every_scenario_can_be_played(place: Path) -> None:
     assert list(place.iterdir()) == []
 
 
+@pytest.mark.chaos
 def test_an_interrupted_run_leaves_nothing(place: Path) -> None:
     """Its exit code is a shell's own for that."""
     with subprocess.Popen([*BENCH, "--only", "http"], text=True, stderr=subprocess.PIPE) as bench:

@@ -112,6 +112,7 @@ def seconds_for_a_hundred(rig: SystemRig) -> float:
         return watch.seconds
 
 
+@pytest.mark.chaos
 def test_retries_that_redis_refuses_are_made_all_the_same(rig: SystemRig) -> None:
     """It takes no wake-up for them while their waits begin and end; each is made once it does again, and once only."""
     path = a_path()
@@ -132,6 +133,7 @@ def test_retries_that_redis_refuses_are_made_all_the_same(rig: SystemRig) -> Non
     assert len(rig.receiver.wait_for(10, path=path)) == 10
 
 
+@pytest.mark.chaos
 def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: SystemRig) -> None:
     """A lock in PostgreSQL keeps the answer from being recorded; the interrupted attempt is on record instead."""
     path = a_path()
@@ -148,6 +150,7 @@ def test_a_worker_killed_between_an_answer_and_its_record_sends_once_more(rig: S
     assert_sent_twice(rig, webhook, path)
 
 
+@pytest.mark.chaos
 def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_twice(rig: SystemRig) -> None:
     """Cut off from Redis, it records one of two answers and dies: only what it has not recorded is sent again."""
     path, other = a_path(), a_path()
@@ -167,6 +170,7 @@ def test_a_worker_killed_between_a_record_and_its_acknowledgement_sends_nothing_
     assert len(rig.receiver.wait_for(1, path=path)) == 1
 
 
+@pytest.mark.chaos
 def test_a_worker_killed_soon_after_it_was_told_to_stop_hands_over(rig: SystemRig) -> None:
     """SIGTERM, and SIGKILL two seconds later with a POST still under way: one duplicate after the lease."""
     path = a_path()
@@ -181,6 +185,7 @@ def test_a_worker_killed_soon_after_it_was_told_to_stop_hands_over(rig: SystemRi
     assert_sent_twice(rig, webhook, path)
 
 
+@pytest.mark.chaos
 def test_a_worker_frozen_beyond_its_lease_changes_nothing_when_it_wakes(rig: SystemRig) -> None:
     """Another delivers meanwhile; the answer that the first one comes back with, a failure, is not recorded."""
     path = a_path()

@@ -100,7 +100,10 @@ def events(rig: SystemRig, key: str) -> int:
     return int(value(rig, "SELECT count(*) FROM noteflow.webhook_events WHERE idempotency_key = %s", key))
 
 
-@pytest.mark.parametrize("mode", [signal.SIGINT, signal.SIGQUIT], ids=["fast", "immediate"])
+@pytest.mark.parametrize(
+    "mode",
+    [pytest.param(signal.SIGINT, id="fast"), pytest.param(signal.SIGQUIT, id="immediate", marks=pytest.mark.chaos)],
+)
 def test_a_database_that_is_stopped_in_mid_delivery_costs_nothing(rig: SystemRig, mode: signal.Signals) -> None:
     """As ``pg_ctl stop -m`` does it. Answers that come while it is away are recorded; nothing is sent twice."""
     path = a_path()
@@ -181,6 +184,7 @@ def test_a_result_whose_statement_is_a_deadlocks_victim_is_recorded_all_the_same
     until(lambda: deadlocks(rig) > before, what="PostgreSQL has counted a deadlock")
 
 
+@pytest.mark.chaos
 def test_a_claim_that_is_a_deadlocks_victim_is_made_again(rig: SystemRig) -> None:
     """The second attempt of a delivery stands in its endpoint's line while somebody crosses it; it is made once."""
     path = a_path()
@@ -224,6 +228,7 @@ def test_a_server_killed_before_the_commit_has_stored_nothing(rig: SystemRig) ->
     assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {event_id: 1})
 
 
+@pytest.mark.chaos
 def test_a_server_killed_while_its_statement_is_carried_out_stores_one_event(rig: SystemRig) -> None:
     """The caller sees an error, of an event that is stored; under the same key he is told its id."""
     path, request = a_path(), publish_request()
@@ -273,6 +278,7 @@ def test_an_event_whose_reply_was_lost_is_not_stored_twice(rig: SystemRig) -> No
     assert (events(rig, request.idempotency_key), posts(rig.receiver, path)) == (1, {event_id: 1})
 
 
+@pytest.mark.chaos
 def test_fifty_publishers_of_one_key_at_two_servers_make_one_event(rig: SystemRig) -> None:
     """Each over a connection of its own, every other one to a second server; all are told the same id."""
     path, request, address = a_path(), publish_request(), free_address()

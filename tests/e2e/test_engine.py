@@ -93,6 +93,7 @@ def break_down(rig: SystemRig, path: str) -> pb.Webhook:
     return webhook
 
 
+@pytest.mark.chaos
 def test_two_workers_keep_one_cap(rig: SystemRig) -> None:
     """Thirty deliveries to an endpoint that takes three at once: never a fourth, and all arrive."""
     path, counter = a_path(), RequestCounter(expected=3)
@@ -283,6 +284,7 @@ def test_one_list_says_what_was_not_delivered_and_why(rig: SystemRig) -> None:
     assert "is paused since" in reasons()[held.id]
 
 
+@pytest.mark.chaos
 @pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.chaos)])
 def test_a_replay_that_is_killed_twice_sends_each_once(rig: SystemRig, count: int) -> None:
     """But for what was in flight when its workers were killed; and it finishes."""

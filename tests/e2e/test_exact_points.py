@@ -26,10 +26,9 @@ LONG: Final = {
     "worker, answered, the record is cut off",
     "worker, answered, the record still ends",
     "worker, dispatched and the rest not handed over",
-    # Other files have tests of these three.
+    # Other files have tests of these two.
     "worker, claimed and not sent",
     "worker, in mid-POST",
-    "worker, recorded and not acknowledged",
 }
 
 

@@ -55,6 +55,7 @@ def test_a_dead_redis_fails_no_meeting_and_loses_no_event(rig: SystemRig) -> Non
     assert len(rig.receiver.wait_for(10, path=path)) == 10
 
 
+@pytest.mark.chaos
 def test_a_frozen_redis_fails_no_meeting_and_loses_no_event(rig: SystemRig) -> None:
     """Stopped in its tracks: connections hang, the calls don't."""
     path = a_path()
@@ -121,6 +122,7 @@ def test_a_restarted_postgres_costs_no_delivery(rig: SystemRig) -> None:
     assert {each.attempt_count for each in rig.deliveries(webhook)} == {1}
 
 
+@pytest.mark.chaos
 def test_a_postgres_that_is_away_for_longer_than_leases_costs_no_duplicate(rig: SystemRig) -> None:
     """What was answered meanwhile is recorded once it is back; nobody takes it from its worker before that."""
     path = a_path()
@@ -193,6 +195,7 @@ def test_a_dead_beat_holds_up_nothing_new(rig: SystemRig) -> None:
     rig.restart("beat")
 
 
+@pytest.mark.chaos
 def test_a_killed_server_loses_no_event_that_it_committed(rig: SystemRig) -> None:
     """Killed before it could tell anybody: the relay finds the event, and a restarted server serves on."""
     path = a_path()

@@ -21,6 +21,7 @@ OVER: Final = "SELECT clock_timestamp() - max(lease_expires_at) > interval '4 s'
 STILL_HELD: Final = "SELECT count(*) FROM noteflow.webhook_deliveries WHERE status = 'sending'"
 
 
+@pytest.mark.chaos
 def test_what_was_answered_while_the_table_was_locked_is_sent_once(tmp_path: Path) -> None:
     """Sweeps and results wait for the same lock, for longer than the leases; the results go first."""
     path = a_path()

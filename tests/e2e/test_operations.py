@@ -6,7 +6,6 @@ import json
 import re
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import psutil
@@ -20,6 +19,7 @@ from tests.support.machines import Machine
 from tests.support.receiver_connection import Answer
 from tests.support.steady_publisher import SteadyPublisher, posts
 from tests.support.waiting import until
+from tests.support.wheels import FOLDERS, build
 from tests.support.wire_client import WireClient
 
 if TYPE_CHECKING:
@@ -51,8 +51,8 @@ def empty(folder: Path) -> Iterator[Machine]:
     with Machine(folder) as made:
         shutil.copytree(ROOT / "deploy", made.root / "deploy")
         shutil.copytree(ROOT / "requirements", made.root / "requirements")
-        build = ["-m", "hatchling", "build", "--target", "wheel", "--directory", str(made.root / "dist")]
-        subprocess.run([sys.executable, *build], cwd=ROOT, capture_output=True, check=True)
+        for distribution in FOLDERS:
+            build(distribution, made.root / "dist")
         yield made
 
 
@@ -191,6 +191,7 @@ def test_a_key_is_rotated_and_the_old_one_goes(machine: Machine) -> None:
     until(lambda: posts(machine.receiver, "/mended")[event] == 1, what="it arrives")
 
 
+@pytest.mark.chaos
 def test_a_frozen_worker_is_found_and_replaced(machine: Machine) -> None:
     """`doctor`, `health` and `ps` each point at it; what it held is delivered by its successor."""
     frozen = psutil.Process(machine.units.pid(WORKER))
@@ -229,6 +230,7 @@ def test_each_command_of_the_alerts_pages_does_its_work(machine: Machine) -> Non
     assert [each for each in said if each.code != 0 and not each.line.startswith(may_fail)] == []
 
 
+@pytest.mark.chaos
 def test_a_restore_repeats_what_had_not_ended_and_loses_what_came_since(machine: Machine) -> None:
     """Both counted: under their old ids, and gone until their publisher calls again under its keys."""
     ours(machine, f"webhooks add {machine.receiver.url('/restored')} --name RESTORED")

@@ -135,6 +135,7 @@ def test_a_meeting_is_stopped_on_another_server_than_its_stream_s(rig: SystemRig
         client.close()
 
 
+@pytest.mark.chaos
 def test_limits_are_of_all_servers_together(rig: SystemRig) -> None:
     """One stream of a workspace is one over all; calls are granted as one bucket has them, whoever takes of it.
 

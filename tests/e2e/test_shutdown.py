@@ -100,6 +100,7 @@ def test_a_worker_that_is_told_to_end_under_load_leaves_nothing_half_done(
         sent_once(rig, webhook, path, load)
 
 
+@pytest.mark.chaos
 def test_a_process_group_that_is_told_to_end_sends_nothing_twice(rig: SystemRig) -> None:
     """As systemd ends a service: child processes leave SIGTERM to their worker, and finish their POSTs."""
     path, webhook = an_endpoint(rig)
@@ -132,6 +133,7 @@ def test_a_worker_whose_database_has_ended_before_it_ends_too(tmp_path: Path, po
             tell_to_end(worker, within_s=STORE_ENDING_S + GRACE_S)
 
 
+@pytest.mark.chaos
 def test_workers_without_work_end_within_the_time_that_up_gives_them(rig: SystemRig) -> None:
     """Three of them, each at another point of its wait for messages, with a beat that has ended, as on Ctrl-C."""
     names = [f"idle-{number}" for number in range(3)]
@@ -177,6 +179,7 @@ def test_a_server_that_is_told_to_end_under_load_finishes_its_calls(rig: SystemR
         sent_once(rig, webhook, path, load)
 
 
+@pytest.mark.chaos
 def test_a_beat_that_is_told_to_end_ends_at_once_and_costs_nothing(rig: SystemRig) -> None:
     """Events go on meanwhile, and what only it brings along comes as soon as it is back."""
     path, webhook = an_endpoint(rig)

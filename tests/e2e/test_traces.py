@@ -13,6 +13,7 @@ from tests.support.builders import a_payload
 from tests.support.collector import Came, Collector
 from tests.support.extra_programs import log_of, started
 from tests.support.receiver_connection import Answer, ReceivedRequest
+from tests.support.shares import first_of
 from tests.support.system_rig import SystemRig, a_path
 from tests.support.waiting import until
 from tests.support.worker_programs import pooled_worker
@@ -165,7 +166,7 @@ def test_a_batch_has_its_own_trace_with_a_link_to_each_event(rig: SystemRig, col
     assert "noteflow.event.id" not in post.attributes
 
 
-@pytest.mark.parametrize("pool", ["threads", "prefork"])
+@pytest.mark.parametrize("pool", first_of(["prefork", "threads"], 1))
 def test_each_pool_traces(rig: SystemRig, collector: Collector, pool: str) -> None:
     """In threads as in greenlets, and in children that were forked: each sends by itself."""
     if "worker-1" in rig.system.processes:

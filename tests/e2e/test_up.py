@@ -26,6 +26,7 @@ from noteflow_hooks.settings import PREFIX
 from tests.support.builders import a_payload
 from tests.support.clusters import put_cluster
 from tests.support.receiver import Receiver
+from tests.support.shares import first_of
 from tests.support.stopwatch import answered_within
 from tests.support.visitor import Visitor
 from tests.support.waiting import PATIENCE_S, until
@@ -172,7 +173,7 @@ def test_a_second_one_on_the_same_data_is_refused(up: Up) -> None:
     assert up.run("webhooks", "list").returncode == 0
 
 
-@pytest.mark.parametrize("name", ["worker-1", "server", "valkey", "postgres", "beat", "dashboard"])
+@pytest.mark.parametrize("name", first_of(["worker-1", "postgres", "server", "valkey", "beat", "dashboard"], 2))
 def test_what_dies_is_started_again(up: Up, name: str) -> None:
     """Under its old address, with a line that says so and a new pid in up.json."""
     pid = up.read()["processes"][name]
@@ -191,6 +192,7 @@ def _lists(server: Client) -> bool:
     return False
 
 
+@pytest.mark.chaos
 def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
     """But for those that are its own business; what can't be bound ends the start with one line."""
     settings = {f"{PREFIX}GRPC_BIND": "192.0.2.1:7", f"{PREFIX}DATABASE_URL": "postgresql://127.0.0.1:9/x"}
@@ -202,6 +204,7 @@ def test_settings_of_the_environment_reach_its_programs(folder: Path) -> None:
     assert not (folder / "data" / "up.json").exists()
 
 
+@pytest.mark.chaos
 def test_after_kill_9_the_next_one_works_with_its_data_and_ctrl_c_leaves_nothing(up: Up) -> None:
     """The same address, workspace and token; what the killed one left behind is ended first. The last test of `up`."""
     webhook = json.loads(up.run("webhooks", "add", "https://example.com/", "--json").stdout)

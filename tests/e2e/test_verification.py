@@ -205,6 +205,7 @@ def test_the_challenge_is_in_no_log_and_not_in_redis(rig: SystemRig) -> None:
 
 
 # Kills the workers, so it comes last.
+@pytest.mark.chaos
 def test_a_worker_killed_before_it_has_stored_the_answer_costs_one_challenge_more(rig: SystemRig) -> None:
     """The lease ends, the same challenge is sent again, and its answer verifies."""
     path = a_path()

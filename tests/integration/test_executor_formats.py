@@ -141,7 +141,7 @@ def test_what_can_t_be_rendered_is_our_own_fault(
     """Nothing is sent, no budget is touched, and there is no traceback, which could show the payload."""
     caplog.set_level(logging.DEBUG)
     whole = a_claim(receiver, "cloudevents")
-    claim = replace(whole, delivery=replace(whole.delivery, rendering=rendering), **damage)
+    claim = replace(whole, delivery=whole.delivery._replace(rendering=rendering), **damage)
     result = executor.post(claim)
     assert result.error_kind is ErrorKind.INTERNAL
     assert result.is_our_fault

@@ -78,7 +78,7 @@ def test_a_chat_hears_of_another_endpoints_trouble(
     """With the endpoint and the reason, in a message that its vendor takes."""
     claim, channel = joined(chats, form)
     trouble = CATALOGUE[event_type].example(1)
-    delivery = replace(claim.delivery, event_type=event_type)
+    delivery = claim.delivery._replace(event_type=event_type)
     result = executor.post(replace(claim, delivery=delivery, payload=json.dumps(trouble).encode()))
     assert (result.succeeded, channel.refusals, len(channel.messages)) == (True, [], 1)
     [request] = chats.requests

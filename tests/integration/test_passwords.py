@@ -11,13 +11,13 @@ import pytest
 from sqlalchemy import make_url, text
 
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import FAILED, run
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.stack.ports import free_address
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.sqlstates import kind_of
+from noteflow_hooks.redis_url import RedisAddress
 from noteflow_hooks.settings import PREFIX
 from tests.support.canary_secrets import CanarySecret, found, letters
 from tests.support.waiting import until

@@ -16,7 +16,7 @@ from noteflow_hooks.broker.kombu_internals import shown_arguments
 from noteflow_hooks.broker.names import DISPATCH_QUEUE, DISPATCH_TASK
 from noteflow_hooks.broker.publisher import QueueSender
 from noteflow_hooks.broker.redis_link import RedisLink
-from noteflow_hooks.broker.redis_url import RedisAddress
+from noteflow_hooks.redis_url import RedisAddress
 from tests.support.waiting import until
 from workers.messages import problem_with
 

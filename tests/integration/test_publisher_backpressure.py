@@ -12,7 +12,7 @@ from redis import Redis
 from noteflow_hooks.broker import publisher
 from noteflow_hooks.broker.names import DISPATCH_QUEUE
 from noteflow_hooks.broker.publisher import QueueSender
-from noteflow_hooks.broker.redis_url import RedisAddress
+from noteflow_hooks.redis_url import RedisAddress
 from tests.support.waiting import until
 
 if TYPE_CHECKING:

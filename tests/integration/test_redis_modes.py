@@ -9,13 +9,13 @@ import pytest
 import redis
 
 from noteflow_hooks.broker.redis_mode import refuse_mode
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.errors import SettingsError
 from noteflow_hooks.local.servers import EmbeddedValkey
 from noteflow_hooks.local.stack.environment import GivenSettings, variables
 from noteflow_hooks.local.stack.programs import SERVER
+from noteflow_hooks.redis_url import RedisAddress
 from tests.support.celery_program import command
 from tests.support.sentinels import sentinel
 

@@ -15,13 +15,13 @@ import pytest
 from redis import Redis
 
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.crypto import generate_key
 from noteflow_hooks.errors import UnavailableError
 from noteflow_hooks.local.servers import EmbeddedValkey
 from noteflow_hooks.local.stack.environment import variables
 from noteflow_hooks.local.stack.ports import free_address
+from noteflow_hooks.redis_url import RedisAddress
 from noteflow_hooks.settings import Settings
 from tests.support.celery_program import celery_program, command, worker_options
 from tests.support.certificates import (

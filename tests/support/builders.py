@@ -122,13 +122,13 @@ def a_delivery(**overrides: Any) -> WebhookDelivery:
         event_type=WebhookEventType.MEETING_COMPLETED,
         next_attempt_at=NOON,
     )
-    return replace(made, **overrides)
+    return made._replace(**overrides)
 
 
 def an_attempt_result(**overrides: Any) -> AttemptResult:
     """Make a 200 after 12 ms."""
     made = AttemptResult(started_at=NOON, duration_ms=12, status_code=200, response_body="ok")
-    return replace(made, **overrides)
+    return made._replace(**overrides)
 
 
 _SENT: Final = HeaderForm(
@@ -159,7 +159,7 @@ def a_failure(**overrides: Any) -> AttemptResult:
         error_kind=ErrorKind.STATUS,
         error_message="HTTP 500",
     )
-    return replace(made, **overrides)
+    return made._replace(**overrides)
 
 
 def a_meeting(**overrides: Any) -> Meeting:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +65,7 @@ def test_each_attempt_has_one_line_with_the_same_fields(system: System, caplog: 
 
 def test_people_read_the_same_fields(system: System, caplog: pytest.LogCaptureFixture) -> None:
     """With ``-`` for what there is none of, and in quotes what is no one word."""
-    system.answer = lambda _: replace(FAILED, error_message="no \x1b[31m\nway")
+    system.answer = lambda _: FAILED._replace(error_message="no \x1b[31m\nway")
     [delivery_id] = system.deliveries(1)
     system.deliver([delivery_id])
     [record] = [each for each in caplog.records if each.levelno == logging.WARNING]
@@ -105,8 +104,8 @@ def test_a_breaker_tells_as_it_opens_and_as_it_closes(system: System, caplog: py
 @pytest.mark.parametrize(
     ("answer", "change"),
     [
-        (replace(OK, duration_ms=2500), "slow"),
-        (replace(FAILED, status_code=410, error_message="HTTP 410"), "disabled"),
+        (OK._replace(duration_ms=2500), "slow"),
+        (FAILED._replace(status_code=410, error_message="HTTP 410"), "disabled"),
     ],
     ids=["slow", "disabled"],
 )

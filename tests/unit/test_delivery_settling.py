@@ -135,7 +135,7 @@ def test_a_fault_of_our_own_costs_the_endpoint_nothing() -> None:
 def test_a_disabled_endpoint_is_announced_once_it_is_stored() -> None:
     """A receiver that is gone is disabled, and the event that says so is announced to the workers."""
     announced: list[UUID] = []
-    gone = replace(FAILED, status_code=410, error_message="HTTP 410")
+    gone = FAILED._replace(status_code=410, error_message="HTTP 410")
     system = System(lambda _: gone, announce=announced.extend)
     system.deliver(system.deliveries(1))
     with system.unit() as unit:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from noteflow_hooks.domain.deliveries import Claim, DeliveryStatus
@@ -78,7 +76,7 @@ def test_what_was_begun_by_a_newer_release_waits_for_one() -> None:
     assert claim.awaits_release
     settlement = claim.settlement(None, policy=EXACT, draw=lambda: 0.0)
     assert settlement.wait == LOOK_AGAIN_AFTER
-    assert settlement.delivery == replace(claimed.released(), error_message=UNKNOWN_RENDERER)
+    assert settlement.delivery == claimed.released()._replace(error_message=UNKNOWN_RENDERER)
     assert settlement.delivery.attempt_count == settlement.delivery.interruptions == 0
     for known in (None, "standard/1/1", "no rendering"):
-        assert not Claim(replace(claimed, rendering=known), a_webhook(), b"{}").awaits_release
+        assert not Claim(claimed._replace(rendering=known), a_webhook(), b"{}").awaits_release

@@ -55,7 +55,7 @@ def a_claim(form: Format, rank: Rank | None, *, signing: Signing = Signing.HMAC)
     )
     delivery = a_delivery(webhook_id=webhook.id)
     if form is not Format.NOTEFLOW:
-        delivery = replace(delivery, rendering=Rendering.of(webhook).stored)
+        delivery = delivery._replace(rendering=Rendering.of(webhook).stored)
     payload = json.dumps({"event": delivery.event_type, "meeting_id": "m-1", "title": "Weekly"}).encode()
     return Claim(delivery, webhook, payload, rank=rank, facts=EventFacts("m-1", NOON))
 
@@ -67,7 +67,7 @@ def test_what_is_on_record_is_what_was_sent(form: Format, rank: Rank | None) -> 
     claim = a_claim(form, rank)
     for payload in (claim.payload, claim.payload + b" " * 1000, claim.payload):
         endpoint = PreparedEndpoint(claim.webhook, user_agent="test", allow_http_loopback=False)
-        own = replace(claim, payload=payload, delivery=replace(claim.delivery, id=uuid4(), event_id=uuid4()))
+        own = replace(claim, payload=payload, delivery=claim.delivery._replace(id=uuid4(), event_id=uuid4()))
         request = request_of(endpoint, own, NOON)
         lines = [line.partition(": ") for line in request.head.decode("latin-1").split("\r\n")[1:-2]]
         hidden = {"authorization", "x-team", "x-noteflow-signature", "webhook-signature"}

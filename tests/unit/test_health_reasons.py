@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +45,7 @@ def test_what_has_ended_says_why(status: DeliveryStatus) -> None:
         (HELD, {}, {"enabled": False}, "Webhook disabled; it will be skipped"),
         (HELD, {}, {"enabled": False, "disabled_reason": "Gone"}, "Gone; it will be skipped"),
         (HELD, {}, {"paused_at": NOON}, "The endpoint is paused since 2024-01-31 12:00:00 UTC; it goes out when"),
-        (replace(HELD, held=False, forced=True), {}, {"paused_at": NOON}, "Due, as was asked for"),
+        (HELD._replace(held=False, forced=True), {}, {"paused_at": NOON}, "Due, as was asked for"),
         (
             HELD,
             {"open_until": NOON + SECOND, "failures": 20},

@@ -16,7 +16,7 @@ from kombu.transport import redis, virtual
 from kombu.utils import functional
 
 from noteflow_hooks.broker import kombu_internals
-from noteflow_hooks.broker.redis_url import RedisAddress
+from noteflow_hooks.redis_url import RedisAddress
 from workers.transport import PLAIN_TRANSPORT, TLS_TRANSPORT, Channel
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker.environment import REPLACING, refuse_celerys_variables
-from noteflow_hooks.broker.redis_url import OPTIONS, RedisAddress, RedisUrlError
 from noteflow_hooks.cli.doctor.broker import Broker
 from noteflow_hooks.errors import SettingsError
+from noteflow_hooks.redis_url import OPTIONS, RedisAddress, RedisUrlError
 from noteflow_hooks.settings import PREFIX, Settings
 from tests.support.certificates import authority, authority_pem, write_pair
 

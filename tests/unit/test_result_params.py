@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -31,7 +30,7 @@ def test_whatever_was_said_comes_through(
     body: str | None, message: str | None, code: int | None, took: int | None
 ) -> None:
     """Quotes, control characters, halves of characters, nothing at all."""
-    delivery = replace(a_delivery(), response_body=body, error_message=message, status_code=code, duration_ms=took)
+    delivery = a_delivery()._replace(response_body=body, error_message=message, status_code=code, duration_ms=took)
     attempt = an_attempt_result(error_message=message, status_code=code)
     [row] = read(Settlement(delivery, attempt=attempt))
     assert (row["response_body"], row["error_message"], row["status_code"], row["duration_ms"]) == (
@@ -45,11 +44,11 @@ def test_whatever_was_said_comes_through(
 
 def test_a_row_has_all_that_the_statement_reads() -> None:
     """Of a failed attempt, and of a delivery that was given back without one."""
-    delivery = replace(a_delivery(status=DeliveryStatus.PENDING), claim_no=7, attempt_count=2, budget_used=1)
+    delivery = a_delivery(status=DeliveryStatus.PENDING)._replace(claim_no=7, attempt_count=2, budget_used=1)
     attempt = an_attempt_result(error_kind=ErrorKind.STATUS, error_message="HTTP 500", redialled=True)
     tried, untried = read(
         Settlement(delivery, wait=timedelta(milliseconds=1500), attempt=attempt),
-        Settlement(replace(delivery, interruptions=3)),
+        Settlement(delivery._replace(interruptions=3)),
         notable=True,
     )
     common = {

@@ -13,7 +13,6 @@ from pydantic import ValidationError
 
 from noteflow_hooks import bootstrap
 from noteflow_hooks.broker import publisher
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.crypto import SecretBox, parse_keys
 from noteflow_hooks.domain.attempts import ErrorKind
 from noteflow_hooks.domain.deliveries import Claim
@@ -30,6 +29,7 @@ from noteflow_hooks.key_pairs import KeySigner, generate_key_pair
 from noteflow_hooks.local.stack import Identity
 from noteflow_hooks.persistence.sql.engine import create_engine
 from noteflow_hooks.persistence.sql.orm import WebhookConfigRow
+from noteflow_hooks.redis_url import RedisAddress
 from noteflow_hooks.settings import Settings
 from tests.support.builders import NOON, a_delivery, a_webhook
 from tests.support.canary_secrets import CanarySecret, CanarySecrets, found, letters

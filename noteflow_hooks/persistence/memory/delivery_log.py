@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -146,7 +145,7 @@ class InMemoryDeliveryLog(DeliveryLog):
         if webhook.options.is_ordered and event.meeting_id is not None and event.sequence is not None:
             sent = sent_of(tables, webhook, event.meeting_id)
             marked = ordered(again, event.meeting_id, event.sequence)
-            tables.deliveries[again.id] = replace(marked, out_of_order=sent > event.sequence)
+            tables.deliveries[again.id] = marked._replace(out_of_order=sent > event.sequence)
         return again
 
     @override

@@ -37,7 +37,7 @@ def erase_answers_to_batches(session: Session, events: Collection[Event]) -> Non
     batches = {attempt.batch_id for key in own for attempt in tables.attempts.get(key, ())} - {None}
     for key, kept in list(tables.attempts.items()):
         if any(each.batch_id in batches for each in kept):
-            tables.deliveries[key] = replace(tables.deliveries[key], response_body=None)
+            tables.deliveries[key] = tables.deliveries[key]._replace(response_body=None)
             tables.attempts[key] = tuple(_without_answer(each) if each.batch_id in batches else each for each in kept)
 
 

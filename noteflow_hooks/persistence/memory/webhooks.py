@@ -156,9 +156,9 @@ class InMemoryWebhookRepository(WebhookRepository):
         require(tables.events, delivery.event_id, called="event")
         if any(each.event_id == delivery.event_id for each in self._deliveries(delivery.webhook_id)):
             raise AlreadyExistsError(f"event {delivery.event_id} has a delivery to webhook {delivery.webhook_id}")
-        stored = replace(delivery, created_at=now)
+        stored = delivery._replace(created_at=now)
         if stored.status is DeliveryStatus.PENDING and stored.next_attempt_at is None:
-            stored = replace(stored, next_attempt_at=now)
+            stored = stored._replace(next_attempt_at=now)
         tables.deliveries[stored.id] = stored
         return stored
 

@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     )
 
 #: The columns of a delivery that its value carries, by the same names.
-DELIVERY_FIELDS = tuple(WebhookDelivery.__dataclass_fields__)
+DELIVERY_FIELDS = WebhookDelivery._fields
 #: The columns of ``webhook_health``, which its value carries by the same names.
 HEALTH_FIELDS = tuple(EndpointHealth.__dataclass_fields__)
 REDELIVERY_FIELDS = tuple(Redelivery.__dataclass_fields__)

@@ -218,7 +218,7 @@ class Ledger:
                 answer = each.attempt
                 if track.batch in erased and answer is not None:
                     # It may repeat what was erased of another member.
-                    answer = replace(answer, response_body=None)
+                    answer = answer._replace(response_body=None)
                 _settle(track, replace(each, attempt=answer), span)
         settle_batches(counted, self.tracks)
         results: dict[UUID, list[AttemptResult]] = {each.delivery.webhook_id: [] for each in counted}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import replace
 from datetime import timedelta
 from itertools import cycle
 from typing import TYPE_CHECKING, Any, Final
@@ -353,7 +352,7 @@ def settlements(claim: Claim, answer: AttemptResult | Verdict | None) -> list[Se
     if result is not None and result.status_code == _PARTIAL:
         # Every second event is named, as if the endpoint could do so.
         named = frozenset(each.delivery.event_id for each in claim.members[::2])
-        result = replace(result, status_code=200, failed_events=named)
+        result = result._replace(status_code=200, failed_events=named)
     whole = whole_success(claim, result, policy=_POLICY)
     return [whole] if whole is not None else claim.settlements(result, policy=_POLICY, draw=lambda: 0.5)
 

@@ -174,7 +174,7 @@ class WatchedStore:
             rows = [before.deliveries[UUID(key)] for key in each.together]
             own = [
                 Settlement(
-                    replace(each.delivery, id=row.id, event_id=row.event_id, event_type=row.event_type),
+                    each.delivery._replace(id=row.id, event_id=row.event_id, event_type=row.event_type),
                     attempt=each.attempt,
                     batch_id=each.batch_id,
                 )

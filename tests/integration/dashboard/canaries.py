@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from noteflow_hooks.domain.attempts import ErrorKind
@@ -68,4 +67,4 @@ def _answer(_: Claim) -> AttemptResult:
     # Names that a receiver can't send, since no such line is a header: the page must not rely on that.
     form = HeaderForm(((CANARY, CANARY), ("Location", Blank.OWN)))
     headers = Headers(form, (CANARY,))
-    return replace(failed, error_message=CANARY, exchange=Exchange(UNKNOWN_TIMES, headers, headers))
+    return failed._replace(error_message=CANARY, exchange=Exchange(UNKNOWN_TIMES, headers, headers))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
@@ -47,7 +46,7 @@ def work(world: World, answer: Callable[[Claim], AttemptResult] = answer_by_path
     store = InMemoryDeliveryStore(world.store)
     store.dispatch([], limit=1000)
     for claim in store.claim([], limit=1000, lease_slack=timedelta(seconds=10)):
-        result = replace(answer(claim), started_at=datetime.now(UTC))
+        result = answer(claim)._replace(started_at=datetime.now(UTC))
         after, _ = claim.delivery.attempted(result, max_retries=claim.webhook.max_retries, policy=EXACT, draw=0.5)
         store.settle([Settlement(after, attempt=result)])
 

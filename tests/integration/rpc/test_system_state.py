@@ -7,10 +7,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from noteflow_hooks.broker.redis_look import RedisLook
-from noteflow_hooks.broker.redis_url import RedisAddress
 from noteflow_hooks.cli.root import root
 from noteflow_hooks.cli.support.failures import run
 from noteflow_hooks.persistence.memory import InMemoryTaskRuns
+from noteflow_hooks.redis_url import RedisAddress
 from noteflow_hooks.rpc.proto.noteflow.v1 import noteflow_pb2 as pb
 from noteflow_hooks.settings import PREFIX
 from tests.integration.rpc.world import World

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -45,7 +44,7 @@ def a_watcher(criteria: DeliveryFilter | None = None) -> Watcher:
 def test_the_same_look_is_told_once_and_another_one_again() -> None:
     """However often it is found."""
     watcher, made = a_watcher(), seen()
-    failed = Seen(made.change, DeliveryView(replace(made.view.delivery, attempt_count=1), "why"))
+    failed = Seen(made.change, DeliveryView(made.view.delivery._replace(attempt_count=1), "why"))
     for each in (made, made, failed, failed, made):
         watcher.offer(each, since=NOON)
     assert [told.view.delivery.attempt_count for told in read(watcher) if told.view] == [0, 1, 0]

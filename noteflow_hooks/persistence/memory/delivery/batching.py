@@ -115,7 +115,7 @@ def without_erased_answers(session: Session, settlements: Sequence[Settlement]) 
     own = (session.tables.deliveries.get(each.delivery.id) for each in settlements if each.batch_id is not None)
     erased = {each.batch_id for each in own if each is not None and each.error_message == ERASED.message}
     return [
-        replace(each, delivery=replace(each.delivery, response_body=None)) if each.batch_id in erased else each
+        replace(each, delivery=each.delivery._replace(response_body=None)) if each.batch_id in erased else each
         for each in settlements
     ]
 
@@ -141,8 +141,8 @@ def _claimed(session: Session, batch: Batch, claim: Callable[[WebhookDelivery], 
     deliveries = session.tables.deliveries
     claims = {}
     for key in batch.members:
-        claimed = claim(replace(deliveries[key], batch_id=batch.id))
-        deliveries[key] = replace(claimed.delivery, rendering=batch.rendering.stored)
+        claimed = claim(deliveries[key]._replace(batch_id=batch.id))
+        deliveries[key] = claimed.delivery._replace(rendering=batch.rendering.stored)
         facts = None if batch.rendering.stored is None else _facts(session, claimed.delivery)
         claims[key] = replace(claimed, delivery=deliveries[key], facts=facts)
     contents = {key: _facts(session, claims[key].delivery) for key in batch.members}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, cast
 
 from noteflow_hooks.domain.deliveries import DeliveryStatus
@@ -105,7 +105,7 @@ def _ranked(delivery: WebhookDelivery, order: MeetingOrder, step: Step) -> Webho
     rank = order.rank(step)
     gap = rank.gap if delivery.gap is None else delivery.gap
     is_late = rank.is_late if delivery.out_of_order is None else delivery.out_of_order
-    return replace(delivery, gap=gap, out_of_order=is_late)
+    return delivery._replace(gap=gap, out_of_order=is_late)
 
 
 def _meeting_of(session: Session, delivery: WebhookDelivery) -> str | None:

@@ -79,7 +79,7 @@ class SlotClaims:
     def _in_batch(self, claim: Claim) -> Claim:
         """Return the claim with what the statement that claims has said of its delivery beside the usual."""
         batch_id, limit = self.places[claim.delivery.id]
-        return replace(claim, delivery=replace(claim.delivery, batch_id=batch_id, batch_limit=limit))
+        return replace(claim, delivery=claim.delivery._replace(batch_id=batch_id, batch_limit=limit))
 
 
 def claim_alone(connection: Connection, slots: Sequence[OwnSlot], *, lease_slack: timedelta) -> list[ClaimRow]:
